@@ -1,0 +1,67 @@
+"""Checks of what the application passes, before anything is sent: each names the argument, the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TypeAlias
+
+from .errors import InvalidArgument
+
+Name: TypeAlias = bytes | str
+Seconds: TypeAlias = float | timedelta
+
+
+def name(what: str, value: Name) -> bytes:
+    """A stream, group, consumer or key: non-empty text or bytes."""
+    if isinstance(value, str):
+        try:
+            value = value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(f"{what} {value!r} cannot be sent as UTF-8 ({error.reason}); pass bytes") from None
+    if not isinstance(value, bytes):
+        raise InvalidArgument(f"{what} must be str or bytes, not {type(value).__name__} ({value!r})")
+    if not value:
+        raise InvalidArgument(f"{what} is empty; give it a name")
+    return value
+
+
+def streams(value: Name | Iterable[Name]) -> list[bytes]:
+    """One stream or several, each named once (servers answer a repeated name by a reply that decoders garble)."""
+    given = [value] if isinstance(value, (str, bytes)) else list(value)
+    if not given:
+        raise InvalidArgument("no stream was given; name at least one")
+    names = [name("stream", stream) for stream in given]
+    twice = {stream for stream in names if names.count(stream) > 1}
+    if twice:
+        raise InvalidArgument(f"stream {min(twice).decode(errors='replace')!r} is named twice; name each stream once")
+    return names
+
+
+def positive(what: str, value: int) -> int:
+    """A count of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgument(f"{what} must be a whole number, not {value!r}")
+    if value < 1:
+        raise InvalidArgument(f"{what} must be at least 1, not {value}")
+    return value
+
+
+def seconds(what: str, value: Seconds, *, zero: bool = False) -> float:
+    """A duration: seconds, or a ``timedelta``."""
+    plain = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain:  # noqa: PLR0124  # NaN
+        raise InvalidArgument(f"{what} must be a number of seconds or a timedelta, not {value!r}")
+    if plain < 0 or (plain == 0 and not zero):
+        raise InvalidArgument(f"{what} must be {'at least' if zero else 'more than'} 0 seconds, not {plain:g}")
+    return float(plain)
+
+
+def encoding(value: str | None) -> str | None:
+    """The name of a text encoding, or None for bytes."""
+    if value is not None:
+        try:
+            b"".decode(value)
+        except (LookupError, TypeError):
+            raise InvalidArgument(f"decode={value!r} is not a text encoding; try decode='utf-8'") from None
+    return value

@@ -1,0 +1,83 @@
+"""A command as a value: its arguments, what its reply means, whether it may be repeated, and on which link it may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from ..errors import InvalidArgument
+from ..resp3 import Argument
+
+T = TypeVar("T")
+
+# They change what a shared connection is, or never end; on the left the word, on the right what to use.
+FORBIDDEN: Final[dict[str, str]] = {
+    "AUTH": "give the user and password to connect()",
+    "HELLO": "the connection has done it already",
+    "SELECT": "give the database to connect()",
+    "RESET": "open a new client",
+    "QUIT": "close the client",
+    "MONITOR": "it never ends; use a connection of your own",
+    "SUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "PSUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "SSUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "UNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "PUNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "SUNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
+    "MULTI": "it would change what other tasks' commands mean",
+    "EXEC": "it would change what other tasks' commands mean",
+    "DISCARD": "it would change what other tasks' commands mean",
+    "WATCH": "it would change what other tasks' transactions mean",
+    "SYNC": "it turns the connection into a replica's",
+    "PSYNC": "it turns the connection into a replica's",
+}
+_FORBIDDEN_CLIENT: Final = frozenset({"REPLY", "TRACKING", "CACHING", "CAPA"})
+
+
+class Command(Generic[T]):
+    """``args`` are sent as they are; ``parse`` makes the answer from the reply. ``repeatable``: running it twice is
+    the same as running it once, so it may be sent again when its fate is unknown."""
+
+    __slots__ = ("args", "parse", "repeatable")
+
+    def __init__(
+        self, args: tuple[Argument, ...], parse: Callable[[Any], T] | None = None, *, repeatable: bool = False
+    ) -> None:
+        self.args = args
+        self.parse = parse
+        self.repeatable = repeatable
+
+    @property
+    def name(self) -> str:
+        """The command's own words, without arguments."""
+        return str(self.args[0])
+
+    def text(self: Command[bytes | None] | Command[bytes], encoding: str = "utf-8") -> Command[str | None]:
+        """The same command, answering text where the server sends bytes."""
+        return Command(self.args, lambda reply: None if reply is None else reply.decode(encoding))
+
+    def __repr__(self) -> str:
+        return f"<Command {self.name} with {len(self.args) - 1} arguments>"
+
+
+def raw(*args: Argument) -> Command[Any]:
+    """Any command, answering what the decoder makes of its reply. Raises ``InvalidArgument`` for commands that would
+    change a shared connection, or block it."""
+    if not args:
+        raise InvalidArgument("a command needs at least its name")
+    words = [arg.decode(errors="replace") if isinstance(arg, bytes) else str(arg) for arg in args[:2]]
+    word = words[0].upper()
+    remedy = FORBIDDEN.get(word)
+    if word == "CLIENT" and len(words) > 1 and words[1].upper() in _FORBIDDEN_CLIENT:
+        remedy = "it changes the connection of all tasks"
+    if word in {"XREAD", "XREADGROUP"} and any(_is_word(arg, b"BLOCK") for arg in args):
+        remedy = "it would block all tasks' commands; use client.consumer() or client.group_consumer()"
+    if word in {"BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "WAIT", "WAITAOF"}:
+        remedy = "it would block all tasks' commands; use a client of its own"
+    if remedy is not None:
+        raise InvalidArgument(f"{word} cannot run on a shared connection: {remedy}")
+    return Command((word, *args[1:]))
+
+
+def _is_word(arg: Argument, word: bytes) -> bool:
+    return (arg.encode(errors="replace") if isinstance(arg, str) else arg) in (word, word.lower())

@@ -1,0 +1,308 @@
+"""The driver contract, and the runner of scripts.
+
+An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes, tells
+the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
+``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
+``docs/drivers.md`` has a whole driver on one page.
+
+A protocol is told once, as a generator: it yields an ``Exchange`` (queued, and resumed at once) or ``WAIT`` (resumed with
+its oldest exchange once that is answered, or with None when something else changed: demand, a timer). It dies with its
+connection and begins again on the next one, so whatever must survive lives in attributes of the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from enum import Enum, auto
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+
+from .connection import Arguments, Exchange, is_permanent
+from .errors import UNAVAILABLE, ClosedError, InvalidArgument, ReplyError
+from .events import (
+    ConnectAttemptFailed,
+    Connected,
+    Disconnected,
+    Event,
+    EventsDropped,
+    Reconnected,
+)
+from .link import AT_ONCE, Clock, Link, State
+from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
+
+
+T = TypeVar("T")
+
+
+class Wait(Enum):
+    WAIT = auto()
+
+
+WAIT: Final = Wait.WAIT
+Replies: TypeAlias = list[Any]
+Script: TypeAlias = Generator[Exchange | Wait, Exchange | None, None]
+Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
+
+MAX_EVENTS: Final = 1000
+
+
+def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
+    """Part of a script: one exchange, and its replies. Nothing else may be unanswered."""
+    yield Exchange(commands, timeout)
+    while (answered := (yield WAIT)) is None:
+        pass
+    return answered.replies
+
+
+def checked(reply: Any) -> Any:
+    """The reply, or, if it is an error, raise it."""
+    if isinstance(reply, ReplyError):
+        raise reply
+    return reply
+
+
+def no_jitter() -> float:
+    """What an engine uses for randomness unless it is given some: back-offs are not spread then."""
+    return 1.0
+
+
+def _nothing() -> None:
+    """Nobody listens."""
+
+
+def _ignore(event: Event) -> None:
+    """Nobody listens."""
+
+
+class EngineOptions(TypedDict, total=False):
+    """Keywords of every engine: where its server is, who we are there, its limits, and where its randomness comes from."""
+
+    random: Callable[[], float]
+    address: AnyAddress
+    login: Login
+    options: Options
+
+
+class Engine:
+    """What every engine has: links, a timer, a wake-up, events, an end. Subclasses add links and the user's side."""
+
+    def __init__(
+        self,
+        *,
+        random: Callable[[], float] = no_jitter,
+        address: AnyAddress = DEFAULT_ADDRESS,
+        login: Login = DEFAULT_LOGIN,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> None:
+        self.on_wakeup: Callable[[], None] = _nothing
+        self.on_event: Callable[[Event], None] = _ignore
+        self.error: Exception | None = None
+        self.closed = False
+        self.options = options
+        self._random = random
+        self._clock = Clock()
+        self._address = address
+        self._login = login
+        self._links: list[Link] = []
+        self._events: deque[Event] = deque()
+        self._dropped_events = 0
+
+    # -- the driver's side --------------------------------------------------------------------------------------------
+
+    def links(self) -> Sequence[Link]:
+        """The links that exist now; the driver keeps one socket for each that wants a connection."""
+        return self._links
+
+    def next_timeout(self) -> float | None:
+        """When ``handle_timeout`` is due, on the driver's clock in seconds; None = never."""
+        due = self._timer()
+        for link in self._links:
+            at = link.next_timeout()
+            if at is not None and (due is None or at < due):
+                due = at
+        return due
+
+    def handle_timeout(self, now: float) -> None:
+        """Tell the time. Calling it early, late or too often does no harm."""
+        self._clock.now = now
+        for link in self._links:
+            link.handle_timeout(now)
+        self._elapse(now)
+
+    # -- everybody's side ---------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Want no connection any more and refuse further use."""
+        self._end(None)
+
+    def fail(self, error: Exception) -> None:
+        """The engine cannot go on; ``error`` is raised to whoever uses it."""
+        self._end(error)
+
+    def next_event(self) -> Event | None:
+        """The oldest event that nobody took yet."""
+        if self._dropped_events:
+            dropped, self._dropped_events = self._dropped_events, 0
+            return EventsDropped(dropped)
+        return self._events.popleft() if self._events else None
+
+    # -- for subclasses -----------------------------------------------------------------------------------------------
+
+    def _new_link(self, owner: Any, name: str = "main") -> Link:
+        link = Link(
+            owner,
+            random=self._random,
+            clock=self._clock,
+            address=self._address,
+            login=self._login,
+            options=self.options,
+            name=name,
+        )
+        self._links.append(link)
+        return link
+
+    def _timer(self) -> float | None:
+        """The engine's own deadline, beside those of its links."""
+        return None
+
+    def _elapse(self, now: float) -> None:
+        """The time is ``now``."""
+
+    def _emit(self, event: Event) -> None:
+        if len(self._events) >= MAX_EVENTS:
+            self._events.popleft()
+            self._dropped_events += 1
+        self._events.append(event)
+        self.on_event(event)
+
+    def _end(self, error: Exception | None) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.error = error
+        for link in self._links:
+            link.close()
+        self.on_wakeup()
+
+    def check(self) -> None:
+        """Raises what ended the engine, or ``ClosedError``."""
+        if self.error is not None:
+            raise self.error
+        if self.closed:
+            raise ClosedError(f"this {type(self).__name__} is closed; open a new one")
+
+    def _check_block(self, block: float) -> None:
+        """A read that blocks hides a dead link for as long: never longer than the keep-alive would."""
+        keepalive = self.options.keepalive_idle + self.options.keepalive_answer
+        if block > keepalive:
+            raise InvalidArgument(f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it")
+
+    def _report_up(self, link: Link, *, again: bool) -> None:
+        server = b" ".join((link.server.get(b"server", b"?"), link.server.get(b"version", b"?")))
+        kind = Reconnected if again else Connected
+        self._emit(kind(link.name, str(link.address), server.decode(errors="replace")))
+
+    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+        """Tell of a lost or failed connection; where dialling again is pointless, end."""
+        if self.closed:
+            return
+        if is_permanent(error) and not link.server:
+            self.fail(error)
+        elif was_up:
+            self._emit(Disconnected(link.name, str(link.address), error))
+        else:
+            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts + 1, error))
+
+
+class ScriptRunner:
+    """Owns one link and runs one script over it, from its beginning on every new connection."""
+
+    def __init__(self, engine: Engine, script: Callable[[], Script], name: str = "main") -> None:
+        self.link = engine._new_link(self, name)  # noqa: SLF001  # the runner is a part of the engine
+        self._engine = engine
+        self._begin = script
+        self._script: Script | None = None
+        self._answered: deque[Exchange] = deque()
+        self._waiting = False
+        self._was_up = False
+        self._up_before = False
+
+    @property
+    def running(self) -> bool:
+        return self._script is not None
+
+    def wake(self) -> None:
+        """Something changed: demand, an acknowledgement, the time."""
+        if self._waiting:
+            self._resume(None)
+
+    # -- what the link tells ------------------------------------------------------------------------------------------
+
+    def link_up(self, link: Link) -> None:
+        self._engine._report_up(link, again=self._up_before)  # noqa: SLF001
+        self._was_up = self._up_before = True
+        self._script = self._begin()
+        self._resume(None)
+
+    def link_answered(self, link: Link, exchange: Exchange) -> None:
+        if self._script is None:
+            return
+        if self._waiting:
+            self._resume(exchange)
+        else:
+            self._answered.append(exchange)
+
+    def link_pushed(self, link: Link, items: list[Any]) -> None:
+        """Scripts subscribe to nothing."""
+
+    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
+        script, self._script = self._script, None
+        self._waiting = False
+        self._answered.clear()
+        if script is not None:
+            with contextlib.suppress(ValueError):  # "generator already executing": it dropped its own link
+                script.close()
+        was_up, self._was_up = self._was_up, False
+        self._engine._report_down(link, error, was_up=was_up)  # noqa: SLF001
+
+    def _resume(self, value: Exchange | None) -> None:
+        script = self._script
+        assert script is not None
+        self._waiting = False
+        try:
+            while True:
+                step = script.send(value)
+                value = None
+                if step is not WAIT:
+                    self.link.send(step)
+                elif self._answered:
+                    value = self._answered.popleft()
+                else:
+                    self._waiting = True
+                    return
+        except StopIteration:
+            self._script = None
+        except Exception as error:  # noqa: BLE001  # whatever a script raises ends here, never in the driver
+            self._script = None
+            if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+                self.link.drop(error)
+            else:
+                self._engine.fail(error)
+
+
+__all__ = [
+    "AT_ONCE",
+    "WAIT",
+    "Engine",
+    "EngineOptions",
+    "Exchange",
+    "Link",
+    "Replies",
+    "Script",
+    "ScriptRunner",
+    "State",
+    "Steps",
+    "call",
+    "checked",
+]

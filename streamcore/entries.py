@@ -1,0 +1,244 @@
+"""What a stream holds, as the application sees it.
+
+A ``Batch`` is the part of one read reply that belongs to one stream: a view over the lists that the decoder built. An
+``Entry`` is a view of one of its elements, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
+asked for. ``GroupBatch`` and ``GroupEntry`` belong to a consumer group and can be acknowledged.
+
+Acknowledging may happen in any thread and costs an append: ids collect in the batch, the batch notes itself once in its
+``inbox``, and the engine, in its own time, drains both. The order of the steps makes a lost wake-up impossible: append,
+then note; un-note, then drain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+from .errors import InvalidArgument
+
+T = TypeVar("T", bytes, str)
+
+
+class StreamId(NamedTuple):
+    """The id of an entry: milliseconds, and a sequence number within them. Orders like the server orders."""
+
+    ms: int
+    seq: int = 0
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> StreamId:
+        """Parse ``1526919030474-55``, or ``1526919030474`` for ``...-0``. Raises ``InvalidArgument``."""
+        ms, dash, seq = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).partition("-")
+        if not _is_u64(ms) or (dash and not _is_u64(seq)):
+            raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
+        return cls(int(ms), int(seq) if dash else 0)
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    def __bytes__(self) -> bytes:
+        return b"%d-%d" % self
+
+    def before(self) -> StreamId:
+        """The largest id below this one; ``0-0`` has none and stays."""
+        if self.seq:
+            return StreamId(self.ms, self.seq - 1)
+        return StreamId(self.ms - 1, _U64) if self.ms else self
+
+
+_U64 = (1 << 64) - 1
+
+
+def _is_u64(digits: str) -> bool:
+    return digits.isascii() and digits.isdigit() and len(digits) <= 20 and int(digits) <= _U64  # noqa: PLR2004
+
+
+class Entry(Generic[T]):
+    """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value."""
+
+    __slots__ = ("_batch", "_raw")
+
+    def __init__(self, batch: Batch[T], raw: Any) -> None:
+        self._batch = batch
+        self._raw = raw
+
+    @property
+    def stream(self) -> T:
+        """The name of the stream."""
+        return self._batch.stream
+
+    @property
+    def id(self) -> StreamId:
+        """The entry's id."""
+        return StreamId.parse(self._raw[0])
+
+    @property
+    def raw_id(self) -> bytes:
+        """The entry's id as the server wrote it."""
+        id_: bytes = self._raw[0]
+        return id_
+
+    @property
+    def fields(self) -> dict[T, T]:
+        """Fields and values; where the entry repeats a field, the last value. ``pairs`` has them all."""
+        return dict(self.pairs())
+
+    def pairs(self) -> list[tuple[T, T]]:
+        """Fields and values in the entry's own order, repeated fields included."""
+        flat = self._batch.decode(self._raw[1])
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def __getitem__(self, field: str | bytes) -> T:
+        wanted = field.encode() if isinstance(field, str) else field
+        flat = self._raw[1]
+        for at in range(len(flat) - 2, -1, -2):
+            if flat[at] == wanted:
+                return self._batch.decode(flat[at + 1 : at + 2])[0]
+        raise KeyError(field)
+
+    def get(self, field: str | bytes, default: T | None = None) -> T | None:
+        """One value, or ``default`` where the entry does not have the field."""
+        try:
+            return self[field]
+        except KeyError:
+            return default
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.stream, self.id, self.fields))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(stream={self.stream!r}, id={self.raw_id.decode()}, fields={self.fields!r})"
+
+
+class GroupEntry(Entry[T]):
+    """An entry delivered to a consumer group: pending until it is acknowledged."""
+
+    __slots__ = ()
+    _batch: GroupBatch[T]
+
+    def ack(self) -> None:
+        """Acknowledge (``XACK``): coalesced with others, sent with the next read or within 50 ms. From any thread."""
+        batch = self._batch
+        batch.acks.append(self._raw[0])
+        if not batch.noted:
+            batch.note()
+
+
+class Batch(Sequence[Entry[T]], Generic[T]):
+    """Entries of one stream that came in one reply, in id order. ``size`` is about their bytes on the wire."""
+
+    __slots__ = ("encoding", "key", "raw", "size")
+
+    def __init__(self, key: bytes, raw: list[Any], *, encoding: str | None = None, size: int = 0) -> None:
+        self.key = key
+        self.raw = raw
+        self.encoding = encoding
+        self.size = size
+
+    @property
+    def stream(self) -> T:
+        """The name of the stream."""
+        return self.decode([self.key])[0]
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of all entries, as the server wrote them."""
+        return [entry[0] for entry in self.raw]
+
+    def decode(self, values: list[bytes]) -> list[T]:
+        """Values as the application asked for them: bytes, or text by ``encoding``. Raises ``UnicodeDecodeError``."""
+        encoding = self.encoding
+        if encoding is None:
+            return values  # type: ignore[return-value]  # T is bytes then
+        return [value.decode(encoding) for value in values]  # type: ignore[misc]  # T is str then
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return map(partial(Entry, self), self.raw)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry[T]]: ...
+    def __getitem__(self, index: int | slice) -> Entry[T] | list[Entry[T]]:
+        if isinstance(index, slice):
+            return [Entry(self, raw) for raw in self.raw[index]]
+        return Entry(self, self.raw[index])
+
+    def __repr__(self) -> str:
+        span = f", {self.raw[0][0].decode()} to {self.raw[-1][0].decode()}" if self.raw else ""
+        return f"{type(self).__name__}(stream={self.stream!r}, {len(self)} entries{span})"
+
+
+class GroupBatch(Batch[T]):
+    """A batch delivered to a consumer group."""
+
+    __slots__ = ("acks", "inbox", "noted", "unsettled")
+
+    def __init__(
+        self,
+        key: bytes,
+        raw: list[Any],
+        *,
+        inbox: Callable[[GroupBatch[T]], None],
+        encoding: str | None = None,
+        size: int = 0,
+    ) -> None:
+        super().__init__(key, raw, encoding=encoding, size=size)
+        self.inbox = inbox
+        self.acks: list[bytes] = []
+        self.noted = False
+        self.unsettled: set[bytes] | None = None  # None: none of the entries is settled yet
+
+    def ack(self) -> None:
+        """Acknowledge every entry of the batch."""
+        self.acks += self.ids
+        if not self.noted:
+            self.note()
+
+    def note(self) -> None:
+        """Tell the engine that there are acks to collect."""
+        self.noted = True
+        self.inbox(self)
+
+    def split(self, at: int) -> GroupBatch[T]:
+        """Cut the batch in two: keep the first ``at`` entries, return the rest, of which none is acknowledged yet."""
+        size = self.size * (len(self.raw) - at) // len(self.raw)
+        rest: GroupBatch[T] = GroupBatch(
+            self.key, self.raw[at:], inbox=self.inbox, encoding=self.encoding, size=size
+        )
+        self.raw = self.raw[:at]
+        if self.unsettled is not None:
+            self.unsettled.difference_update(rest.ids)
+        return rest
+
+    def collect(self) -> list[bytes]:
+        """The engine's side: take the ids that were acknowledged since the last call, each once in the batch's life."""
+        self.noted = False
+        acks = self.acks
+        ids = acks.copy()
+        del acks[: len(ids)]
+        everything = self.ids
+        if self.unsettled is None:
+            if ids == everything:
+                self.unsettled = set()
+                return ids
+            self.unsettled = set(everything)
+        fresh = [id_ for id_ in dict.fromkeys(ids) if id_ in self.unsettled]
+        self.unsettled.difference_update(fresh)
+        return fresh
+
+    def __iter__(self) -> Iterator[GroupEntry[T]]:
+        return map(partial(GroupEntry, self), self.raw)
+
+    @overload
+    def __getitem__(self, index: int) -> GroupEntry[T]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[GroupEntry[T]]: ...
+    def __getitem__(self, index: int | slice) -> GroupEntry[T] | list[GroupEntry[T]]:  # type: ignore[override]
+        if isinstance(index, slice):
+            return [GroupEntry(self, raw) for raw in self.raw[index]]
+        return GroupEntry(self, self.raw[index])

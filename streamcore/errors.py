@@ -1,0 +1,217 @@
+"""Everything that streamcore raises, as one tree.
+
+Whose fault an error is tells its branch. *Yours*, found before anything is sent: ``InvalidArgument``, ``ClosedError``,
+``ConcurrentUseError``, ``ForkedError``. *The network's*: ``ConnectionLost``, which says whether the request had been
+sent, and ``RequestTimeout``. *The server's*: ``ReplyError`` and its children, one class for each error word, and
+``RemoteProtocolError`` where the bytes are not RESP. Messages name the value and the remedy, never a password and never
+the arguments of a command. Classes also derive from the builtin that a newcomer would catch (``ValueError``,
+``ConnectionError``, ``TimeoutError``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class StreamcoreError(Exception):
+    """The root of all errors raised by streamcore and its transports."""
+
+
+class InvalidArgument(StreamcoreError, ValueError):
+    """An argument cannot be used as given; nothing was sent."""
+
+
+class InvalidURL(InvalidArgument):
+    """A server URL cannot be understood; the message never shows its password."""
+
+
+class ClosedError(StreamcoreError):
+    """The client, consumer or producer was closed before this call."""
+
+
+class ConcurrentUseError(StreamcoreError):
+    """An iterator belongs to one task or thread at a time, and a second one used it."""
+
+
+class ForkedError(StreamcoreError):
+    """A forked child used a client of its parent; open a new one in the child."""
+
+
+class MissingExtra(StreamcoreError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class ConnectionLost(StreamcoreError, ConnectionError):
+    """No connection, or it went away before the reply came.
+
+    ``sent`` is False where the request never reached the socket (repeat it freely) and True where the server may have
+    executed it.
+    """
+
+    def __init__(self, message: str, *, sent: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ConnectFailed(ConnectionLost):
+    """A server cannot be reached. ``permanent``: dialling again cannot help (a certificate, a password)."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class DeliveryUnknown(ConnectionLost):
+    """An entry was sent and its id never came back: it may or may not be in the stream."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=True)
+
+
+class RequestTimeout(ConnectionLost, TimeoutError):
+    """The reply did not come within the request timeout. ``sent`` is True: the server may still execute the request."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=True)
+
+
+class RemoteProtocolError(StreamcoreError):
+    """The server sent bytes that are not RESP, or a reply over a limit; the connection is dropped."""
+
+
+class ReplyTooLarge(RemoteProtocolError):
+    """A reply is over the limit; the connection is dropped, and readers go on with a smaller COUNT."""
+
+
+class ReplyError(StreamcoreError):
+    """The server refused a command. ``code`` is the error word, ``command`` the command's name without arguments."""
+
+    def __init__(self, code: str, message: str, command: str = "") -> None:
+        super().__init__(code, message, command)
+        self.code = code
+        self.message = message
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}" + (f" (in reply to {self.command})" if self.command else "")
+
+
+class AuthenticationError(ReplyError):
+    """Wrong user or password, or none where one is needed (``NOAUTH``, ``WRONGPASS``)."""
+
+
+class NoPermissionError(ReplyError):
+    """The user's ACL forbids the command, the key or the channel (``NOPERM``)."""
+
+
+class WrongTypeError(ReplyError):
+    """The key holds another type than the command works on (``WRONGTYPE``)."""
+
+
+class NoGroupError(ReplyError):
+    """The stream or its consumer group does not exist (``NOGROUP``)."""
+
+
+class BusyGroupError(ReplyError):
+    """The consumer group exists already (``BUSYGROUP``)."""
+
+
+class UnblockedError(ReplyError):
+    """A blocked read was ended by the server (``UNBLOCKED``)."""
+
+
+class ReadOnlyError(ReplyError):
+    """The server is a replica and takes no writes (``READONLY``)."""
+
+
+class LoadingError(ReplyError):
+    """The server is still loading its data set (``LOADING``)."""
+
+
+class BusyError(ReplyError):
+    """A script runs too long and blocks the server (``BUSY``)."""
+
+
+class MasterDownError(ReplyError):
+    """The replica has lost its primary and refuses to serve old data (``MASTERDOWN``)."""
+
+
+class OutOfMemoryError(ReplyError):
+    """The server is over its ``maxmemory`` (``OOM``)."""
+
+
+class MisconfError(ReplyError):
+    """The server cannot persist and refuses writes (``MISCONF``)."""
+
+
+class NoReplicasError(ReplyError):
+    """Too few replicas are in sync for a write (``NOREPLICAS``)."""
+
+
+class NoScriptError(ReplyError):
+    """The script is not in the server's cache (``NOSCRIPT``)."""
+
+
+class ExecAbortError(ReplyError):
+    """A transaction was refused because one of its commands was (``EXECABORT``)."""
+
+
+class MovedError(ReplyError):
+    """The key's slot lives on another node (``MOVED``)."""
+
+
+class AskError(ReplyError):
+    """The key's slot is on its way to another node (``ASK``)."""
+
+
+class TryAgainError(ReplyError):
+    """Some keys of the command are still being moved (``TRYAGAIN``)."""
+
+
+class CrossSlotError(ReplyError):
+    """The keys of the command do not share a slot (``CROSSSLOT``); hash tags such as ``{tag}`` keep keys together."""
+
+
+class ClusterDownError(ReplyError):
+    """The cluster, or the key's slot, is not served (``CLUSTERDOWN``)."""
+
+
+class NoProtoError(ReplyError):
+    """The server does not speak RESP3 (``NOPROTO``): streamcore needs Redis 7.0, Valkey 7.2 or newer."""
+
+
+REPLY_ERRORS: Final[dict[str, type[ReplyError]]] = {
+    "NOAUTH": AuthenticationError,
+    "WRONGPASS": AuthenticationError,
+    "NOPERM": NoPermissionError,
+    "WRONGTYPE": WrongTypeError,
+    "NOGROUP": NoGroupError,
+    "BUSYGROUP": BusyGroupError,
+    "UNBLOCKED": UnblockedError,
+    "READONLY": ReadOnlyError,
+    "LOADING": LoadingError,
+    "BUSY": BusyError,
+    "MASTERDOWN": MasterDownError,
+    "OOM": OutOfMemoryError,
+    "MISCONF": MisconfError,
+    "NOREPLICAS": NoReplicasError,
+    "NOSCRIPT": NoScriptError,
+    "EXECABORT": ExecAbortError,
+    "MOVED": MovedError,
+    "ASK": AskError,
+    "TRYAGAIN": TryAgainError,
+    "CROSSSLOT": CrossSlotError,
+    "CLUSTERDOWN": ClusterDownError,
+    "NOPROTO": NoProtoError,
+}
+
+# The server is up but cannot serve yet, or no longer: dial again after the back-off, the name may lead elsewhere then.
+UNAVAILABLE: Final = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "BUSY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "REDIRECT"}
+)
+
+
+def reply_error(line: str, command: str = "") -> ReplyError:
+    """Make the exception for an error reply, from its first word; servers' texts differ, their words do not."""
+    code, _, message = line.partition(" ")
+    return REPLY_ERRORS.get(code, ReplyError)(code, message, command)

@@ -1,0 +1,140 @@
+"""What happened beside the data, as values.
+
+Every event is frozen and says what it is about; ``entries`` counts are exact unless None (= unknown). ``LOSS`` are the
+events that tell of entries which the application will not see: transports warn about them when nobody listens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A link is up: ``HELLO`` was answered. ``link`` names it, ``server`` is such as ``valkey 9.1.2``."""
+
+    link: str
+    address: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """A link is up again after it was lost."""
+
+    link: str
+    address: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A link that was up is lost, because of ``error``; it is dialled again after the back-off."""
+
+    link: str
+    address: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectAttemptFailed:
+    """A link could not be brought up: the ``attempt``-th time in a row."""
+
+    link: str
+    address: str
+    attempt: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCreated:
+    """The consumer group did not exist and was created at ``start`` (``XGROUP CREATE``)."""
+
+    stream: bytes
+    group: bytes
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecreated:
+    """The consumer group had vanished and was created again just below the oldest entry that may be unprocessed.
+
+    Entries after ``start`` that were processed before may come again.
+    """
+
+    stream: bytes
+    group: bytes
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Entries of our own pending list that we had never seen (a lost reply, an earlier run) are handed over again."""
+
+    stream: bytes
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Idle entries of other consumers were taken over (``XAUTOCLAIM``)."""
+
+    stream: bytes
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """Pending entries whose data had been deleted or trimmed: they were settled, and cannot be handed over."""
+
+    stream: bytes
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissed:
+    """An acknowledgement found fewer entries pending than it named: another consumer settled or deleted them."""
+
+    stream: bytes
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class GhostKilled:
+    """Our previous connection was still open on the server, and was closed there (``CLIENT KILL ID``)."""
+
+    client_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadShrunk:
+    """A reply was over the byte limit; reading goes on with a smaller ``COUNT``."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped:
+    """More events came than the queue keeps while nobody took them; the oldest ``events`` are gone."""
+
+    events: int
+
+
+Event: TypeAlias = (
+    Connected
+    | Reconnected
+    | Disconnected
+    | ConnectAttemptFailed
+    | GroupCreated
+    | GroupRecreated
+    | Recovered
+    | Claimed
+    | Tombstones
+    | AckMissed
+    | GhostKilled
+    | ReadShrunk
+    | EventsDropped
+)
+
+LOSS: Final = (Tombstones, AckMissed, GroupRecreated, EventsDropped)

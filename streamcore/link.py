@@ -1,0 +1,256 @@
+"""A connection that should exist: dial, greet, watch, back off, dial again.
+
+The driver keeps one socket for each link that ``wants_connection`` and reports what happens to it. A link that drops its
+socket does not want one again before the driver has confirmed by ``connection_lost``: a level can then be read late.
+
+    RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
+                         ^  \\_____ connection_lost ______|________________|
+                         |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
+                         '--- timer --- BACKING_OFF <-------------------------------------------------------------'
+
+One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
+prolonged by every byte that comes), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, Protocol
+
+from .connection import Connection, Exchange, Pushed, is_permanent
+from .connection import State as ConnectionState
+from .errors import ConnectFailed, ConnectionLost, ReplyError
+from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
+
+AT_ONCE: Final = float("-inf")
+"""A deadline that has passed on every clock: work that waits to be told the time."""
+
+
+class Clock:
+    """The time that the driver told last; an engine and its links share one."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
+class State(Enum):
+    RESTING = auto()
+    DIALLING = auto()
+    GREETING = auto()
+    UP = auto()
+    DROPPING = auto()
+    BACKING_OFF = auto()
+
+
+class Owner(Protocol):
+    """What a link tells: the engine's side, or a script's."""
+
+    def link_up(self, link: Link) -> None: ...
+    def link_answered(self, link: Link, exchange: Exchange) -> None: ...
+    def link_pushed(self, link: Link, items: list[Any]) -> None: ...
+    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
+
+
+class Ping(Exchange):
+    """The link's own PING; its answer is nobody else's business."""
+
+
+class Link:
+    """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        random: Callable[[], float],
+        clock: Clock,
+        address: AnyAddress = DEFAULT_ADDRESS,
+        login: Login = DEFAULT_LOGIN,
+        options: Options = DEFAULT_OPTIONS,
+        name: str = "main",
+    ) -> None:
+        self.address = address
+        self.name = name
+        self.state = State.RESTING
+        self.wants_data = True
+        self.attempts = 0
+        self.server: dict[bytes, Any] = {}
+        self.error: Exception | None = None
+        self._owner = owner
+        self._login = login
+        self._options = options
+        self._random = random
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._closing = False
+        self._deadline: float | None = None  # of dialling, greeting and backing off
+        self._heard = 0.0  # when the last byte came, or the oldest exchange became the oldest
+
+    # -- the owner's side ---------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Want a connection from now on."""
+        self._closing = False
+        if self.state is State.RESTING:
+            self._dial()
+
+    def close(self) -> None:
+        """Want no connection any more; what is unanswered comes back by ``link_down``."""
+        self._closing = True
+        if self.state in (State.GREETING, State.UP):
+            self.drop(ConnectionLost("the connection was closed by its owner"))
+        elif self.state in (State.DIALLING, State.BACKING_OFF):
+            self._enter(State.RESTING)
+
+    def drop(self, error: Exception) -> None:
+        """Give up the present socket because of ``error``; another is dialled after the back-off."""
+        if self.state in (State.DIALLING, State.GREETING, State.UP):
+            self._enter(State.DROPPING)
+            self._lose(error)
+
+    def send(self, exchange: Exchange) -> None:
+        """Queue an exchange; only while UP."""
+        assert self._connection is not None
+        if self._connection.oldest is None:
+            self._heard = AT_ONCE  # its time begins when the driver next tells the time
+        self._connection.send(exchange)
+
+    def succeeded(self) -> None:
+        """The connection does what it is for, and not only greet: the next back-off begins anew."""
+        self.attempts = 0
+
+    @property
+    def is_up(self) -> bool:
+        return self.state is State.UP
+
+    @property
+    def unanswered(self) -> int:
+        """Exchanges in flight."""
+        return 0 if self._connection is None else self._connection.unanswered
+
+    # -- the driver's side --------------------------------------------------------------------------------------------
+
+    @property
+    def wants_connection(self) -> bool:
+        """Whether a socket should exist: dial if there is none, close it if this is False."""
+        return self.state in _WANTING
+
+    def connection_made(self, now: float) -> None:
+        """A socket (with TLS, where asked for) is connected."""
+        self._clock.now = now
+        if self.state is State.DIALLING:
+            self._connection = Connection(self._login, self._options.max_reply)
+            self._heard = now
+            self._enter(State.GREETING, now + self._options.request_timeout)
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Bytes came from the server."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._clock.now = self._heard = now
+        try:
+            completed = connection.receive_data(data)
+        except (ReplyError, ConnectFailed) as refusal:
+            self.drop(refusal)
+            return
+        if self.state is State.GREETING and connection.state is ConnectionState.READY:
+            self._enter(State.UP)
+            self.server, self.error = connection.server, None
+            self._owner.link_up(self)
+        for item in completed:
+            if type(item) is Pushed:
+                self._owner.link_pushed(self, item.items)
+            elif type(item) is not Ping:
+                assert isinstance(item, Exchange)
+                self._owner.link_answered(self, item)
+        if connection.error is not None and self._connection is connection:
+            self.drop(connection.error)
+        if self._heard == AT_ONCE:
+            self._heard = now
+
+    def connection_lost(self, error: Exception | None, now: float) -> None:
+        """The socket is gone, could not be made, or was closed because it was not wanted."""
+        self._clock.now = now
+        if self.state in _WANTING:
+            self.state = State.DROPPING
+            self._lose(_as_loss(error, self.address))
+        if self.state is not State.DROPPING:
+            return
+        if self._closing:
+            self._enter(State.RESTING)
+        else:
+            self.attempts += 1
+            ceiling = min(self._options.backoff_initial * 2.0 ** min(self.attempts - 1, 32), self._options.backoff_max)
+            self._enter(State.BACKING_OFF, now + ceiling * self._random())
+
+    def data_to_send(self) -> bytes | memoryview:
+        """The bytes to write now: a peek; ``data_sent`` consumes."""
+        return b"" if self._connection is None else self._connection.data_to_send()
+
+    def data_sent(self, n: int) -> None:
+        """``n`` of those bytes were written."""
+        if self._connection is not None:
+            self._connection.data_sent(n)
+
+    def next_timeout(self) -> float | None:
+        """When ``handle_timeout`` is due, on the driver's clock; None = never."""
+        if self.state is not State.UP:
+            return self._deadline
+        if not self.wants_data:
+            return None
+        assert self._connection is not None
+        oldest = self._connection.oldest
+        return self._heard + (self._options.keepalive_idle if oldest is None else oldest.timeout)
+
+    def handle_timeout(self, now: float) -> None:
+        """Tell the time; a timer that fires early does no harm."""
+        self._clock.now = now
+        if self.state is State.UP and self._heard == AT_ONCE:
+            self._heard = now
+        due = self.next_timeout()
+        if due is None or now < due:
+            return
+        if self.state is State.DIALLING and due == AT_ONCE:
+            self._deadline = now + self._options.connect_timeout
+        elif self.state is State.DIALLING:
+            self.drop(ConnectFailed(f"no connection to {self.address} within {self._options.connect_timeout:g} s"))
+        elif self.state is State.GREETING:
+            self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
+        elif self.state is State.BACKING_OFF:
+            self._dial()
+        elif self.unanswered:
+            self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
+        else:
+            self.send(Ping([("PING",)], self._options.keepalive_answer))
+            self._heard = now
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _dial(self) -> None:
+        self._enter(State.DIALLING, AT_ONCE)
+
+    def _enter(self, state: State, deadline: float | None = None) -> None:
+        self.state, self._deadline = state, deadline
+
+    def _lose(self, error: Exception) -> None:
+        self.error = error
+        connection, self._connection = self._connection, None
+        sent, unsent = ([], []) if connection is None else connection.lost()
+        self._owner.link_down(self, error, [e for e in sent if type(e) is not Ping], unsent)
+        if is_permanent(error) and not self.server:
+            self._closing = True  # it never worked, and dialling again with the same settings is pointless
+
+
+_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
+
+
+def _as_loss(error: Exception | None, address: AnyAddress) -> Exception:
+    if error is None:
+        return ConnectionLost(f"{address} closed the connection")
+    if isinstance(error, ConnectionLost):
+        return error
+    return ConnectionLost(f"the connection to {address} broke: {error}")

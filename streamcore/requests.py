@@ -1,0 +1,182 @@
+"""The multiplexed request engine behind a Client: commands of many tasks, one link, each answer to its own request.
+
+A request waits in ``_waiting`` while there is no connection, then rides in the link's FIFO. It ends exactly once: with
+its replies, or with ``ConnectionLost`` or ``RequestTimeout`` that say whether it was sent. When a connection breaks, what
+never left is kept for the next one, and so is what may be repeated; only the rest is lost. A request whose deadline has
+passed, or whose caller was cancelled, keeps its place in the FIFO: its reply is discarded there and reaches nobody else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
+
+from .commands import Command
+from .connection import Exchange
+from .engine import Engine, EngineOptions
+from .errors import ConnectionLost, ReplyError, RequestTimeout, StreamcoreError
+from .link import AT_ONCE, Link
+
+
+class Request(Exchange):
+    """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there."""
+
+    __slots__ = ("asked", "deadline", "done", "error", "finished", "repeatable")
+
+    def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
+        super().__init__([command.args for command in asked], timeout)
+        self.asked = asked
+        self.done = done
+        self.deadline = AT_ONCE  # until the engine is told the time
+        self.repeatable = all(command.repeatable for command in asked)
+        self.finished = False
+        self.error: StreamcoreError | None = None
+
+    def answers(self) -> list[Any]:
+        """What the replies mean; a refused command's answer is its ``ReplyError``. Raises what ended the request."""
+        if self.error is not None:
+            raise self.error
+        return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
+
+    def answer(self) -> Any:
+        """The answer of a request with one command. Raises its ``ReplyError``, or what ended the request."""
+        if self.error is not None:
+            raise self.error
+        answer = _answer(self.asked[0], self.replies[0])
+        if isinstance(answer, ReplyError):
+            raise answer
+        return answer
+
+    def finish(self, error: StreamcoreError | None = None) -> None:
+        """End the request, unless it has ended before."""
+        if not self.finished:
+            self.finished = True
+            self.error = error
+            self.done(self)
+
+
+def _answer(command: Command[Any], reply: Any) -> Any:
+    if isinstance(reply, ReplyError):
+        reply.command = command.name
+        return reply
+    return reply if command.parse is None else command.parse(reply)
+
+
+class Requests(Engine):
+    """Send commands, in the order of ``submit``, over one link that is renewed for ever."""
+
+    def __init__(self, **engine: Unpack[EngineOptions]) -> None:
+        super().__init__(**engine)
+        self._waiting: deque[Request] = deque()
+        self._deadlines: deque[Request] = deque()  # in the order of submission, which is that of the deadlines
+        self._queued = 0
+        self._up_before = False
+        self._was_up = False
+        self._link = self._new_link(self)
+        self._link.open()
+
+    # -- the user's side ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached, and has let us in."""
+        return self._link.is_up
+
+    @property
+    def has_room(self) -> bool:
+        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
+        return self._queued < self.options.max_outgoing
+
+    def submit(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
+        """Send commands together. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
+        self.check()
+        request = self._request(commands, done)
+        self._queued += len(request.data)
+        self._deadlines.append(request)
+        if self._link.is_up:
+            self._link.send(request)
+        else:
+            self._waiting.append(request)
+        self.on_wakeup()
+        return request
+
+    def _request(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
+        return Request(commands, done, self.options.request_timeout)
+
+    # -- what the link tells ------------------------------------------------------------------------------------------
+
+    def link_up(self, link: Link) -> None:
+        self._report_up(link, again=self._up_before)
+        self._was_up = self._up_before = True
+        link.succeeded()
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if request.finished:
+                self._queued -= len(request.data)
+            else:
+                link.send(request)
+
+    def link_answered(self, link: Link, exchange: Exchange) -> None:
+        assert isinstance(exchange, Request)
+        self._queued -= len(exchange.data)
+        exchange.finish()
+
+    def link_pushed(self, link: Link, items: list[Any]) -> None:
+        """Nothing was subscribed to."""
+
+    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
+        kept: list[Request] = []
+        for request in (*sent, *unsent):
+            assert isinstance(request, Request)
+            if not request.finished and (request.repeatable or not request.replies and request in unsent):
+                request.replies.clear()
+                kept.append(request)
+                continue
+            self._queued -= len(request.data)
+            request.finish(self._lost(error))
+        self._waiting.extendleft(reversed(kept))
+        was_up, self._was_up = self._was_up, False
+        self._report_down(link, error, was_up=was_up)
+
+    def _lost(self, error: Exception) -> ConnectionLost:
+        return ConnectionLost(f"the reply was lost, the server may have executed the request: {error}", sent=True)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        deadlines = self._deadlines
+        while deadlines and deadlines[0].finished:
+            deadlines.popleft()
+        if not deadlines:
+            return None
+        return AT_ONCE if deadlines[-1].deadline == AT_ONCE else deadlines[0].deadline
+
+    def _elapse(self, now: float) -> None:
+        for request in reversed(self._deadlines):
+            if request.deadline != AT_ONCE:
+                break
+            request.deadline = now + request.timeout
+        while self._deadlines and (self._deadlines[0].finished or self._deadlines[0].deadline <= now):
+            request = self._deadlines.popleft()
+            if not request.finished:
+                request.finish(self._late(request))
+
+    def _late(self, request: Request) -> StreamcoreError:
+        if request in self._waiting:
+            self._waiting.remove(request)
+            self._queued -= len(request.data)
+            reason = "" if self._link.error is None else f": {self._link.error}"
+            return ConnectionLost(f"no connection to {self._link.address} within {request.timeout:g} s{reason}")
+        return RequestTimeout(f"{self._link.address} did not answer within {request.timeout:g} s")
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            self._queued -= len(request.data)
+            request.finish(ConnectionLost(f"the client was closed before the request was sent{_because(error)}"))
+
+
+def _because(error: Exception | None) -> str:
+    return "" if error is None else f": {error}"

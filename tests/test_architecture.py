@@ -1,0 +1,208 @@
+"""The laws that no import can enforce, read off the source: nothing here runs the code it judges.
+
+A failure names ``file:line`` and the law. ``lint-imports`` checks the layers; a look at ``sys.modules`` could not, because
+every interpreter has loaded ``time`` and ``os`` before the first line of ours.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from streamcore.version import VERSION
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+CORE: Final = ROOT / "streamcore"
+TRANSPORTS: Final = ROOT / "transports"
+MAX_LINES: Final = 400
+
+# What each forbidden import would bring into the core; the message of a failure says it.
+FORBIDDEN: Final = {
+    **dict.fromkeys(("asyncio", "trio", "anyio", "uvloop", "sniffio"), "a runtime"),
+    **dict.fromkeys(("socket", "ssl", "select", "selectors", "socketserver", "http", "urllib"), "I/O"),
+    **dict.fromkeys(("os", "io", "subprocess", "multiprocessing", "signal", "pathlib", "tempfile"), "the system"),
+    **dict.fromkeys(("threading", "_thread", "concurrent", "queue", "sched"), "threads"),
+    **dict.fromkeys(("time", "zoneinfo"), "a clock: `now` is an input"),
+    **dict.fromkeys(("random", "secrets", "uuid"), "randomness: `random` is injected"),
+    "logging": "a log: emit an event",
+    **dict.fromkeys(("importlib", "imp", "runpy", "pkgutil"), "imports that no tool can see"),
+    "transports": "the layer above",
+}
+FORBIDDEN_CALLS: Final = {
+    **dict.fromkeys(("print", "open", "input", "breakpoint"), "I/O"),
+    **dict.fromkeys(("__import__", "exec", "eval"), "imports that no tool can see"),
+}
+CLOCKS: Final = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
+SEAM: Final = "hiredis"  # the one third-party import, and only in streamcore.resp3
+
+
+def imported(node: ast.AST, package: str) -> Iterator[str]:
+    """The absolute names of the modules that a statement of a module in ``package`` imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        parts = package.split(".")
+        base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+        yield ".".join(filter(None, (base, node.module)))
+
+
+def broken_laws(source: str, module: str, *, is_package: bool = False) -> Iterator[tuple[int, str]]:
+    """The lines of a core module that break the law of purity, and why. Imports inside functions count as well."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        for name in imported(node, package):
+            top = name.partition(".")[0]
+            line = getattr(node, "lineno", 0)
+            if top in FORBIDDEN:
+                yield line, f"imports {name}, which is {FORBIDDEN[top]}"
+            elif top == SEAM:
+                if not f"{module}.".startswith("streamcore.resp3."):
+                    yield line, f"imports {name}; only streamcore.resp3 may"
+            elif top != "streamcore" and top not in sys.stdlib_module_names:
+                yield line, f"imports {name}, a third-party package; {SEAM} is the only one allowed"
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in FORBIDDEN_CALLS:
+                yield node.lineno, f"calls {name}(), which is {FORBIDDEN_CALLS[name]}"
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=attribute)):
+                if (owner, attribute) in CLOCKS:
+                    yield node.lineno, f"calls {owner}.{attribute}(), which is a clock: `now` is an input"
+
+
+def python_files(*folders: Path) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+def where(path: Path, line: int | None = None) -> str:
+    return f"{path.relative_to(ROOT).as_posix()}{'' if line is None else f':{line}'}"
+
+
+def fail_if(problems: list[str], law: str) -> None:
+    if problems:
+        pytest.fail("\n  ".join([law, *problems]), pytrace=False)
+
+
+def test_the_core_is_pure() -> None:
+    problems = []
+    for path in python_files(CORE):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        module = ".".join(parts[:-1] if is_package else parts)
+        laws = broken_laws(path.read_text("utf-8"), module, is_package=is_package)
+        problems += [f"{where(path, line)}: {why}" for line, why in laws]
+    assert python_files(CORE), "streamcore has no files: is this the project's root?"
+    fail_if(problems, "streamcore performs no I/O, reads no clock, draws no lots and writes no log:")
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "why"),
+    [
+        ("streamcore.link", "import time", "imports time"),
+        ("streamcore.link", "import os.path as p", "imports os.path"),
+        ("streamcore.link", "from asyncio import sleep", "imports asyncio"),
+        ("streamcore.link", "def f():\n    import random", "imports random"),
+        ("streamcore.link", "if TYPE_CHECKING:\n    from transports.x import Client", "imports transports.x"),
+        ("streamcore.link", "try:\n    import ssl\nexcept ImportError: ...", "imports ssl"),
+        ("streamcore.link", "import hiredis", "only streamcore.resp3"),
+        ("streamcore.resp3x", "import hiredis", "only streamcore.resp3"),
+        ("streamcore.link", "from attrs import define", "a third-party package"),
+        ("streamcore.link", "__import__('time')", "calls __import__()"),
+        ("streamcore.link", "print('x')", "calls print()"),
+        ("streamcore.link", "x = datetime.now()", "a clock"),
+        ("streamcore.link", "x = datetime.datetime.now()", "a clock"),
+    ],
+)
+def test_a_broken_law_is_noticed(module: str, source: str, why: str) -> None:
+    [(_line, message)] = broken_laws(source, module)
+    assert why in message
+
+
+def test_a_broken_law_has_a_line() -> None:
+    found = broken_laws("x = 1\n\ndef f():\n    import time\n\nprint(x)", "streamcore.link")
+    assert sorted(line for line, _ in found) == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("streamcore.resp3.decoder", "import hiredis"),
+        ("streamcore.link", "from .connection import time"),
+        ("streamcore.resp3.decoder", "from ..errors import RemoteProtocolError"),
+        ("streamcore.link", "from collections.abc import Callable"),
+        ("streamcore.link", "from datetime import timedelta\nself.now()"),
+    ],
+)
+def test_what_is_allowed_is_not_reported(module: str, source: str) -> None:
+    assert list(broken_laws(source, module)) == []
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files(CORE, TRANSPORTS)}
+    problems = [f"{where(path, MAX_LINES)}: the file has {n} lines" for path, n in lengths.items() if n > MAX_LINES]
+    fail_if(problems, f"a file of more than {MAX_LINES} lines is two files that have not met yet:")
+
+
+# Home folders and workplaces. Only the words are spelt here, so that this file names no machine itself.
+PLACES: Final = ("root", "work", "workspace", "opt", "home/\\w+", "Users/\\w+")
+MACHINE_PATH: Final = re.compile(rf"(?<![\w.~}}])/(?:{'|'.join(PLACES)})\b")
+
+
+def machine_paths(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        for found in MACHINE_PATH.finditer(line):
+            yield number, found.group()
+
+
+def test_no_machine_is_named() -> None:
+    files = [path for folder in (CORE, TRANSPORTS, ROOT / "docs") for path in folder.rglob("*") if path.is_file()]
+    files += [ROOT / name for name in ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "constraints.txt")]
+    problems = [
+        f"{where(path, line)}: {found}"
+        for path in sorted(files)
+        if "__pycache__" not in path.parts and b"\0" not in (content := path.read_bytes())
+        for line, found in machine_paths(content.decode(errors="replace"))
+    ]
+    fail_if(problems, "paths of one machine mean nothing on another:")
+
+
+@pytest.mark.parametrize("parts", [("root", "x"), ("home", "ann", "x"), ("opt",), ("Users", "ann")])
+def test_a_machine_path_is_noticed(parts: tuple[str, ...]) -> None:
+    path = "/".join(("", *parts))
+    assert [line for line, _ in machine_paths(f"first\nlog = '{path}'")] == [2]
+
+
+@pytest.mark.parametrize(
+    "text", ["redis://host/home/x", "docs/home/x", "/usr/bin/redis-server", "~/home/x", "/homes/x"]
+)
+def test_other_paths_are_not_reported(text: str) -> None:
+    assert list(machine_paths(text)) == []
+
+
+PIN: Final = re.compile(r"[a-z0-9-]+==\S+ (; .+ )?(--hash=sha256:[0-9a-f]{64} ?)+")
+
+
+def test_constraints_are_pinned_and_hashed_and_name_no_index() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").replace(" \\\n   ", "").splitlines()
+    problems = [
+        f"not a pin with a hash: {line:.80}" for line in lines if not line.startswith("#") and not PIN.fullmatch(line)
+    ]
+    problems += [
+        f"an address or an index: {line:.80}"
+        for line in lines
+        if re.search(r"://|--(?!hash=|require-hashes|no-)", line)
+    ]
+    fail_if(problems, "constraints.txt pins every package by hash and says nothing about where it came from:")
+
+
+def test_both_packages_are_typed() -> None:
+    assert [where(folder / "py.typed") for folder in (CORE, TRANSPORTS) if not (folder / "py.typed").is_file()] == []
+
+
+def test_the_version_is_one() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == VERSION

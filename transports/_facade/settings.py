@@ -1,0 +1,163 @@
+"""What all facades of a client share: where to connect, the engines' common options, events, and the check for forks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from streamcore.arguments import Name, Seconds, seconds
+from streamcore.engine import Engine, EngineOptions
+from streamcore.errors import ClosedError, ConcurrentUseError, ConnectionLost, ForkedError
+from streamcore.events import LOSS, Connected, Event
+from streamcore.options import Options
+
+from ..address import TLS, Target, parse
+
+if TYPE_CHECKING:
+    import ssl
+
+_logger = logging.getLogger("streamcore")
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603  # a process-wide fact
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
+class ConnectOptions(TypedDict, total=False):
+    """Keywords of ``connect``; each wins over its counterpart in the URL.
+
+    ``username``, ``password``, ``database``, ``client_name``: how to introduce ourselves. ``tls``: True, a ``TLS`` or an
+    ``ssl.SSLContext``. ``request_timeout`` and ``connect_timeout`` in seconds (5). ``on_event`` is called with each
+    ``Event`` of every engine of the client, before the next entry is handed over.
+    """
+
+    username: str | None
+    password: str | None
+    database: int | None
+    client_name: str | None
+    tls: TLS | ssl.SSLContext | bool | None
+    request_timeout: Seconds
+    connect_timeout: Seconds
+    on_event: Callable[[Event], object] | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that ``connect`` was told."""
+
+    target: Target
+    options: Options
+    on_event: Callable[[Event], object] | None = None
+
+    @classmethod
+    def of(cls, url: str | None, given: ConnectOptions) -> Settings:
+        """Understand the arguments of ``connect``. Raises ``InvalidURL`` or ``InvalidArgument``."""
+        keywords: dict[str, Any] = dict(given)
+        on_event = keywords.pop("on_event", None)
+        timeouts = {
+            what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
+        }
+        return cls(parse(url, **keywords), Options(**timeouts), on_event)
+
+    def engine(self) -> EngineOptions:
+        """The keywords that every engine takes."""
+        return {
+            "random": random.random,
+            "address": self.target.address,
+            "login": self.target.login,
+            "options": self.options,
+        }
+
+
+def consumer_name(given: Name | None) -> Name:
+    """The given name, or one that no other consumer has."""
+    return f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}" if given is None else given
+
+
+class Opened:
+    """An engine in use: checks each use, hands out its events, and logs them.
+
+    Losses are warnings unless the application listens by ``on_event``.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self._on_event = settings.on_event
+        self._what = settings.target.describe()
+        self._forks = _forks
+        self._busy = False
+        engine.on_event = self._log
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child, and the engine its parent's."""
+        return self._forks != _forks
+
+    @property
+    def listens(self) -> bool:
+        """Whether the application wants events."""
+        return self._on_event is not None
+
+    @contextmanager
+    def sole_use(self) -> Iterator[None]:
+        """Raises ``ConcurrentUseError`` where another task or thread is in it already."""
+        if self._busy:
+            raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def check(self) -> None:
+        """Raises ``ForkedError`` in a forked child."""
+        if self.forked:
+            raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
+
+    def tell_events(self) -> None:
+        """Hand the events so far to the application."""
+        on_event = self._on_event
+        while on_event is not None and (event := self.engine.next_event()) is not None:
+            on_event(event)
+
+    def not_reached(self) -> Exception:
+        """Why the engine is not ready in time."""
+        reason = next((link.error for link in self.engine.links() if link.error is not None), None)
+        if isinstance(reason, ConnectionLost):
+            return reason
+        return ConnectionLost(f"no connection to {self._what} in time" + (f": {reason}" if reason else ""))
+
+    def _log(self, event: Event) -> None:
+        if isinstance(event, LOSS) and self._on_event is None:
+            level = logging.WARNING
+        else:
+            level = logging.DEBUG if isinstance(event, Connected) else logging.INFO
+        _logger.log(level, "%s %s", type(self.engine).__name__, event)
+
+
+def unopened(what: str) -> Exception:
+    """The error of a use before entering."""
+    return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
+
+
+CHUNK = 1000
+
+
+def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
+    """Pieces of a size that leaves well in one write."""
+    return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
+
+
+__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name", "unopened"]

@@ -1,0 +1,91 @@
+"""Plain non-blocking sockets, for the transports that own theirs: trio and threads.
+
+Dialling blocks (name resolution, connect, the TLS handshake), so transports do it in a thread of its own; from then on the
+socket never blocks. A ``Wire`` is such a socket and the link that it serves.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from streamcore.errors import ConnectFailed
+from streamcore.link import Link
+from streamcore.options import UnixAddress
+
+from .address import Target, explain, is_permanent
+
+_BUFFER = 65536
+# What a socket says that has nothing to read, or no room to write; the names are those of ssl, which need not be loaded.
+_NOT_NOW = ("BlockingIOError", "InterruptedError", "SSLWantReadError", "SSLWantWriteError")
+
+
+def dial_error(error: Exception, target: Target) -> ConnectFailed:
+    """Why dialling failed, in words that help."""
+    return ConnectFailed(explain(error, target), permanent=is_permanent(error))
+
+
+def dial(link: Link, target: Target, timeout: float) -> socket.socket:
+    """Connect, and greet by TLS where asked for. Raises ``ConnectFailed``, also when the link gave up meanwhile."""
+    sock: socket.socket | None = None
+    try:
+        address = link.address
+        if isinstance(address, UnixAddress):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(timeout)
+            sock.connect(address.path)
+        else:
+            sock = socket.create_connection((address.host, address.port), timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if target.tls is not None:
+                sock = target.tls.context().wrap_socket(sock, server_hostname=target.server_hostname)
+        sock.setblocking(False)
+    except Exception as error:
+        if sock is not None:
+            sock.close()
+        raise dial_error(error, target) from error
+    if not link.wants_connection:
+        sock.close()
+        raise ConnectFailed("the connection came too late")
+    return sock
+
+
+class Wire:
+    """A link's socket. ``full``: the last write found no room, wait until the socket is writable. ``watched``: the
+    events that a selector waits for."""
+
+    __slots__ = ("_buffer", "_pending", "full", "link", "sock", "watched")
+
+    def __init__(self, link: Link, sock: socket.socket) -> None:
+        self.link = link
+        self.sock = sock
+        self.full = False
+        self.watched = 1
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._pending = getattr(sock, "pending", int)  # TLS may hold decrypted bytes that no selector sees
+
+    def send(self) -> None:
+        """Write what the link has, as far as the socket takes it. Raises ``OSError``."""
+        self.full = False
+        while data := self.link.data_to_send():
+            try:
+                self.link.data_sent(self.sock.send(data))
+            except OSError as error:
+                if type(error).__name__ not in _NOT_NOW:
+                    raise
+                self.full = True
+                return
+
+    def receive(self, now: float) -> None:
+        """Read once, or until TLS has nothing left. Raises ``OSError`` where the connection has ended."""
+        while True:
+            try:
+                size = self.sock.recv_into(self._buffer)
+            except OSError as error:
+                if type(error).__name__ not in _NOT_NOW:
+                    raise
+                return
+            if not size:
+                raise ConnectionResetError(f"{self.link.address} closed the connection")
+            self.link.receive_data(self._buffer[:size], now)
+            if not self._pending():
+                return

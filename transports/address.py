@@ -1,0 +1,399 @@
+"""Where to connect: server URLs, TLS settings, and dial errors in plain words.
+
+``parse`` makes a ``Target`` of a URL and keyword arguments: an address and a login of the core, and a ``TLS``. The URL
+is cut by hand, as ``urlsplit`` drops line ends silently and quotes the URL in its errors. Messages name the part that
+is wrong and show none of it but schemes and parameter names: anything else may be a piece of a misplaced password.
+
+``explain`` and ``is_permanent`` look a dial error up in one table, by what it is: a certificate's verify code, an
+OpenSSL reason, an errno or a class. All these go by name, so that ``ssl`` is imported by ``TLS.context`` only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import unquote
+
+from streamcore.errors import ConnectFailed, InvalidArgument, InvalidURL
+from streamcore.options import Address, AnyAddress, Login, UnixAddress
+
+if TYPE_CHECKING:
+    import ssl
+
+Path: TypeAlias = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How to encrypt a connection (TLS 1.2 or newer), whom to trust, and who we are.
+
+    The server's certificate is verified against ``ca_file``, or without it the system's authorities, and must be for
+    the name we dial, or ``server_hostname``; ``verify=False`` switches both checks off. ``cert_file``, ``key_file`` and
+    ``key_password`` are our own certificate, for a server that asks for one. All files are PEM. A ready ``ssl_context``
+    replaces everything but ``server_hostname``.
+    """
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: str | None = field(default=None, repr=False)
+    check_hostname: bool = True
+    verify: bool = True
+    server_hostname: str | None = None
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
+            raise InvalidArgument("a TLS key needs its certificate; give cert_file as well")
+        untouched = self.ca_file is None and self.cert_file is None and self.verify and self.check_hostname
+        if self.ssl_context is not None and not untouched:
+            raise InvalidArgument("ssl_context replaces files and checks; make these settings in the context")
+
+    def context(self) -> ssl.SSLContext:
+        """The ``SSLContext``, built once and again when a file has changed (a renewed certificate); do not modify it.
+
+        Raises ``InvalidArgument``, naming the file, where one is missing or of no use.
+        """
+        if self.ssl_context is not None:
+            return self.ssl_context
+        files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
+        return _context(self, tuple(_stamp(name, path) for name, path in files.items() if path is not None))
+
+
+def _stamp(name: str, path: Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # pathlib costs an import
+    except OSError as error:
+        raise InvalidArgument(f"{name} '{path}' cannot be read ({error.strerror}); correct the path") from None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+@lru_cache(maxsize=16)
+def _context(tls: TLS, _stamps: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
+    import ssl
+
+    files, remedy = f"ca_file '{tls.ca_file}'", "give a PEM file of certificates"
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.check_hostname = tls.check_hostname and tls.verify
+        context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
+        if tls.cert_file is not None:
+            files = f"cert_file '{tls.cert_file}'" + (f" with key_file '{tls.key_file}'" if tls.key_file else "")
+            remedy = "give PEM files of a certificate and its key, and key_password if the key is encrypted"
+            # Without a password, OpenSSL would ask for it at the terminal.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password=tls.key_password or "")
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{files} cannot be used ({error}); {remedy}") from None
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to dial, how to introduce ourselves there, and whether by TLS. Neither ``repr`` nor ``str`` show secrets."""
+
+    address: AnyAddress = field(default_factory=Address)
+    login: Login = field(default_factory=Login)
+    tls: TLS | None = None
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The name that the server's certificate must have; None without TLS."""
+        if self.tls is None or isinstance(self.address, UnixAddress):
+            return None
+        return self.tls.server_hostname or self.address.host.partition("%")[0]  # without the zone of an IPv6 address
+
+    def describe(self) -> str:
+        """``localhost:6379``, ``localhost:6379 (TLS)`` or ``unix:/path``."""
+        return f"{self.address} (TLS)" if self.tls else str(self.address)
+
+    __str__ = describe
+
+
+# -- URLs --------------------------------------------------------------------------------------------------------------
+
+
+def parse(
+    url: str | None = None,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    database: int | None = None,
+    client_name: str | None = None,
+    tls: TLS | ssl.SSLContext | bool | None = None,
+) -> Target:
+    """Understand a server URL; without one, that of the environment variable ``REDIS_URL``, or of localhost:6379.
+
+    ``redis://user:password@host:6379/3`` (``valkey``: the same; ``rediss`` and ``valkeys``: by TLS) or
+    ``unix://user:password@/path/to/socket?db=3``. All parts are percent-decoded, ``+`` stands for itself. Parameters:
+    ``db``, ``client_name``, and for TLS ``ca_file``, ``cert_file``, ``key_file``, ``server_hostname``,
+    ``check_hostname=true|false``, ``verify=full|none``. A keyword argument wins over the URL; ``tls=`` replaces all TLS
+    settings of the URL, except that ``tls=True`` only switches it on. A user needs a password, if an empty one
+    (``redis://user:@host``, for a user with ``nopass``); ``redis://:@host`` and ``redis://@host`` mean no login.
+
+    Raises ``InvalidURL``, and ``InvalidArgument`` where a keyword is at fault.
+    """
+    source = "the server URL" if url is not None else "the server URL in the environment variable REDIS_URL"
+    url = url if url is not None else os.environ.get("REDIS_URL") or _EXAMPLE
+    if not isinstance(url, str):
+        raise InvalidArgument(f"a server URL must be a str such as {_EXAMPLE!r}, not {type(url).__name__}")
+    keywords = {"username": username, "password": password, "database": database, "client_name": client_name}
+    given = {name: _checked(name, value) for name, value in keywords.items() if value is not None}
+    try:
+        address, found = _read(url)
+        security = _security(address, found, tls)
+    except InvalidURL as error:
+        raise InvalidURL(f"{source} {error}") from None
+    login = {"database": found.get("db", 0)} | found | given
+    user, secret = login["username"] or None, login.get("password")
+    if user and secret is None:
+        remedy = "write redis://user:password@host or pass password=, an empty one for a user with 'nopass'"
+        raise (InvalidURL if username is None else InvalidArgument)(f"a user was given without a password: {remedy}")
+    login_as = Login(user, secret if user else secret or None, login["database"], login.get("client_name"))
+    return Target(address, login_as, security)
+
+
+_EXAMPLE: Final = "redis://localhost:6379"
+_SCHEMES: Final = {"redis": False, "rediss": True, "valkey": False, "valkeys": True, "unix": False}  # is it TLS?
+_NUMBER: Final = "[0-9]{1,9}"
+_HOST: Final = r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?"
+_FILE: Final = ("the path of a PEM file", "[^\0]+", str)
+# By parameter: what it must be, in words and as a pattern, and what is made of it.
+_PARAMETERS: Final[dict[str, tuple[str, str, Callable[[str], Any]]]] = {
+    "db": ("a database number, 0 or more", _NUMBER, int),
+    "client_name": ("printable ASCII without spaces, as servers refuse any other", "[!-~]+", str),
+    "ca_file": _FILE,
+    "cert_file": _FILE,
+    "key_file": _FILE,
+    "server_hostname": ("a host name", _HOST, str),
+    "check_hostname": ("true or false", "true|false", "true".__eq__),
+    "verify": ("full or none", "full|none", "full".__eq__),
+}
+_TLS_PARAMETERS: Final = tuple(_PARAMETERS)[2:]
+# What other clients call it, and what nobody should put there.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("redis+unix", "redis+socket", "valkey+unix"), "write unix"),
+    **dict.fromkeys(("user", "username", "password"), "it goes before the host, redis://user:password@host"),
+    **dict.fromkeys(("key_password", "ssl_password"), "a secret has no place there, pass tls=TLS(key_password=...)"),
+    "database": "write db",
+    "ssl_ca_certs": "write ca_file",
+    "ssl_cert_reqs": "write verify=full or verify=none",
+}
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "database":
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InvalidArgument(f"database must be a whole number, 0 or more, not {value!r}")
+    elif not isinstance(value, str):
+        raise InvalidArgument(f"{name} must be a str, not {type(value).__name__}")
+    elif re.search("[\ud800-\udfff]", value):
+        raise InvalidArgument(f"{name} has surrogates and cannot be sent as UTF-8; decode it from its true encoding")
+    elif name == "client_name" and not re.fullmatch(_PARAMETERS[name][1], value):
+        raise InvalidArgument(f"client_name must be {_PARAMETERS[name][0]}; {value!r} is not")
+    return value
+
+
+def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
+    """The address, and by name what else the URL says."""
+    if not url.isprintable() or " " in url:
+        raise InvalidURL("has a space, line end or control character: strip it, or percent-encode it (a space is %20)")
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or not re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
+        raise InvalidURL(f"does not start with a scheme: write it like {_EXAMPLE}; schemes are {', '.join(_SCHEMES)}")
+    if scheme not in _SCHEMES:
+        raise InvalidURL(f"has the unknown scheme {scheme!r}: {_suggestion(scheme, _SCHEMES)}")
+    if "#" in rest:
+        raise InvalidURL("has a '#', which would begin a fragment: percent-encode it as %23")
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    if authority and "@" in path + query:
+        raise InvalidURL("has an '@' after the host: percent-encode user and password ('/' is %2F, '?' %3F, '@' %40)")
+    userinfo, _, host = authority.rpartition("@")
+    user, colon, secret = userinfo.partition(":")
+    found: dict[str, Any] = {"tls": _SCHEMES[scheme], "username": _decode(user, "user")}
+    if colon:
+        found["password"] = _decode(secret, "password")
+    address: AnyAddress
+    if scheme == "unix":
+        if host:
+            raise InvalidURL("names a host, but a unix socket has none: write unix:///path/to/socket, three slashes")
+        address = UnixAddress(_decode(slash + path, "path"))
+        if not path or "\0" in address.path:
+            raise InvalidURL("names no socket: write unix:///path/to/socket")
+    else:
+        address = _tcp(host)
+        number = _decode(path, "path")
+        if path and not re.fullmatch(_NUMBER, number):
+            raise InvalidURL("has a path that is no database number: write it like /3, 0 or more, or leave it out")
+        if path:
+            found["db"] = int(number)
+    in_query: dict[str, Any] = {}
+    for name, _, text in (item.partition("=") for item in query.split("&") if item):
+        if name not in _PARAMETERS:
+            raise InvalidURL(f"has the unknown parameter {name!r}: {_suggestion(name, _PARAMETERS)}")
+        if name in in_query:
+            raise InvalidURL(f"gives the parameter {name} twice: give it once")
+        expected, pattern, convert = _PARAMETERS[name]
+        value = _decode(text, name)
+        if not re.fullmatch(pattern, value):
+            raise InvalidURL(f"has a bad value of the parameter {name}: it must be {expected}")
+        in_query[name] = convert(value)
+    if "db" in found and in_query.get("db", found["db"]) != found["db"]:
+        raise InvalidURL("gives two databases, by its path and by the parameter db: give one")
+    return address, found | in_query
+
+
+def _tcp(text: str) -> Address:
+    """``host``, ``host:port``, ``[v6]`` or ``[v6]:port``, or a password without its '@host'."""
+    if text.startswith("["):
+        text, bracket, port = text[1:].partition("]")
+        host = _decode(text, "host")
+        try:
+            IPv6Address(host if bracket else "")
+        except ValueError:
+            raise InvalidURL("has brackets around what is no IPv6 address: write it like redis://[::1]:6379") from None
+    else:
+        text, colon, port = text.partition(":")
+        host, port = _decode(text, "host"), colon + port
+        if ":" in port[1:]:
+            raise InvalidURL("has more than one ':' in its host: an IPv6 address needs brackets, redis://[::1]:6379")
+        if not host:
+            raise InvalidURL(f"names no host: write it like {_EXAMPLE}, with a password redis://:password@localhost")
+        if not re.fullmatch(_HOST, host):
+            raise InvalidURL("has a host that is no host name: letters, digits, '-', '_' and dots only")
+    number = int(port[1:]) if re.fullmatch(f":{_NUMBER}", port) else 0
+    if port and not 0 < number < 65536:
+        raise InvalidURL("has a bad port: a whole number from 1 to 65535, like :6379 (a password ends with an '@')")
+    return Address(host, number or Address().port)
+
+
+def _decode(text: str, part: str) -> str:
+    decoded = None
+    if not re.search("%(?![0-9A-Fa-f]{2})", text):
+        with suppress(UnicodeDecodeError):  # it holds the text: not even the context of our error may be that
+            decoded = unquote(text, errors="strict")
+    if decoded is None:
+        raise InvalidURL(f"is badly percent-encoded in its {part}: a '%' is %25, and other bytes must be UTF-8")
+    return decoded
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name.lower().removeprefix("ssl_"), known, n=1)
+    return _ELSEWHERE.get(name) or (f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}")
+
+
+def _security(address: AnyAddress, found: dict[str, Any], given: TLS | ssl.SSLContext | bool | None) -> TLS | None:
+    """The TLS settings of the URL, or those given instead."""
+    settings = {name: found[name] for name in _TLS_PARAMETERS if name in found}
+    wanted: TLS | ssl.SSLContext | bool = found["tls"] if given is None else given
+    if settings and wanted is False and given is None:
+        remedy = "take the scheme rediss or valkeys, or leave the parameter out"
+        raise InvalidURL(f"has the TLS parameter {next(iter(settings))}, but not the scheme of TLS: {remedy}")
+    if wanted is False:
+        return None
+    if isinstance(address, UnixAddress):
+        raise InvalidArgument("a unix socket has no TLS; leave tls= out")
+    if wanted is True and "key_file" in settings and "cert_file" not in settings:
+        raise InvalidURL("has the parameter key_file without cert_file: give the certificate of the key as well")
+    if wanted is True:
+        return TLS(**settings)
+    if isinstance(wanted, TLS):
+        return wanted
+    if "SSLContext" in _class_names(wanted):
+        return TLS(ssl_context=wanted)
+    raise InvalidArgument(f"tls must be a TLS, an ssl.SSLContext or a bool, not {type(wanted).__name__}")
+
+
+# -- dial errors -------------------------------------------------------------------------------------------------------
+
+# What the error is, whether it is permanent, and what to say; the first row that fits it or one of its causes counts.
+# Wrong settings stay wrong; a server that is not there may come.
+_ROWS: Final = (
+    ("InvalidArgument", True, "{detail}"),
+    ("verify_62 verify_64", True,
+        "the certificate of {where} is for another name ({detail}): dial that, or give it as server_hostname=..."),
+    ("verify_9 verify_10", True, "the certificate of {where} is out of date ({detail}): renew it, or check the clock"),
+    ("SSLCertVerificationError", True,
+        "the certificate of {where} is not trusted ({detail}): pass ca_file=..., the authority that signed it, as PEM"),
+    ("WRONG_VERSION_NUMBER PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE", True,
+        "{where} answered, but not by TLS: use redis:// instead of rediss://, or dial the server's TLS port"),
+    ("PROTOCOL_VERSION UNSUPPORTED_PROTOCOL NO_PROTOCOLS_AVAILABLE", True,
+        "{where} offers no version of TLS that we accept: enable TLS 1.2 or newer on the server"),
+    ("HANDSHAKE_FAILURE BAD_CERTIFICATE CERTIFICATE_EXPIRED CERTIFICATE_UNKNOWN UNKNOWN_CA CERTIFICATE_REQUIRED", True,
+        "{where} refused our side of the TLS handshake ({detail}): pass cert_file=... and key_file=... that it trusts"),
+    ("UnicodeError", True, "{where} has no valid host name ({detail}): correct the URL"),
+    ("SSLEOFError SSLZeroReturnError", False,
+        "{where} broke off the TLS handshake: {other}; if it wants a client certificate, pass cert_file=..."),
+    ("SSLError", False, "the TLS handshake with {where} failed ({detail}): {other}"),
+    ("gaierror", False, "the host name of {where} cannot be resolved ({detail}): check its spelling and the DNS here"),
+    ("ECONNREFUSED", False, "{where} refused the connection: does a server listen there? Start it, or correct the URL"),
+    ("ENOENT", False, "{where} does not exist: start the server, or correct the path (`unixsocket` of its settings)"),
+    ("EACCES EPERM", False, "{where} cannot be opened ({detail}): check our rights (`unixsocketperm`, a firewall)"),
+    ("TimeoutError TooSlowError", False, "{where} did not answer in time: check the address, and firewalls; {other}"),
+    ("RemoteProtocolError", False, "{where} does not speak RESP ({detail}): {other}, else correct the address"),
+    ("ConnectionError", False, "{where} closed the connection ({detail}): look into the server's log; {other}"),
+    ("BaseException", False, "cannot connect to {where} ({detail}): check the address, the network and the server"),
+)  # fmt: skip
+_ROW_OF: Final = {key: row for row in _ROWS for key in row[0].split()}
+
+
+def explain(error: BaseException, target: Target) -> str:
+    """Say in one sentence why dialling ``target`` failed, and what to do about it.
+
+    Knows what sockets, ``ssl``, asyncio and trio raise, also as a cause or in an exception group.
+    """
+    if isinstance(error, ConnectFailed):
+        return str(error)  # said already
+    _, sentence, culprit = _diagnose(error)
+    detail = getattr(culprit, "verify_message", None) or getattr(culprit, "strerror", None) or str(culprit)
+    other = "check that it belongs to a Redis or Valkey server"
+    if isinstance(target.address, Address):
+        other = f"if that port speaks {'no TLS, use redis' if target.tls else 'TLS, use rediss'}://"
+    return sentence.format(where=target, detail=detail or type(culprit).__name__, other=other)
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether dialling again with the same settings is pointless: a wrong certificate or TLS setting, say.
+
+    False where waiting may help: nobody listens, a time-out, an unknown name, and whatever we do not know.
+    """
+    return error.permanent if isinstance(error, ConnectFailed) else _diagnose(error)[0]
+
+
+def _diagnose(error: BaseException) -> tuple[bool, str, BaseException]:
+    """Whether it is permanent, the sentence for it, and the error that tells: this one or one of its causes."""
+    causes = [error]
+    for cause in causes:  # grows meanwhile
+        inner = (*getattr(cause, "exceptions", ()), cause.__cause__)  # of an exception group
+        causes += [one for one in inner if one is not None and one not in causes]
+    found = {key: cause for cause in reversed(causes) for key in _keys(cause)}
+    key = next(key for key in _ROW_OF if key in found)
+    return *_ROW_OF[key][1:], found[key]
+
+
+def _keys(error: BaseException) -> Iterator[str]:
+    names = _class_names(error)
+    yield from names
+    if "SSLError" in names:
+        yield f"verify_{getattr(error, 'verify_code', 0)}"
+        yield str(getattr(error, "reason", "")).rpartition("_ALERT_")[2]  # SSLV3_, TLSV1_ or TLSV13_ALERT_...
+    elif isinstance(error, OSError) and "gaierror" not in names:  # these two have other numbers in errno
+        # When all addresses of a name failed, asyncio gives an OSError without number, but with the text of each.
+        numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if error.errno is None else [error.errno]
+        yield from (errno.errorcode.get(int(number), "") for number in numbers)
+
+
+def _class_names(value: object) -> list[str]:
+    return [cls.__name__ for cls in type(value).__mro__]

@@ -1,0 +1,231 @@
+"""asyncio (and uvloop): the event loop's callbacks own the sockets, so cancelling a task touches none of them.
+
+``Driver`` keeps one transport for each link of an engine, moves the bytes, tells the time, and wakes whoever waits in
+``changed``. It decides nothing: every input is followed by ``_pump``, which asks the engine for all of its outputs anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import get_ident
+from typing import Any, cast
+
+from streamcore.commands import Command
+from streamcore.engine import Engine
+from streamcore.errors import StreamcoreError
+from streamcore.link import Link
+from streamcore.options import UnixAddress
+from streamcore.requests import Request, Requests
+
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._sockets import dial_error
+from .address import Target
+
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+
+_BUFFER = 65536
+
+
+class Wire(asyncio.BufferedProtocol):
+    """One link's socket, from the dial on. Once ``dropped`` it reports nothing more."""
+
+    def __init__(self, driver: Driver, link: Link) -> None:
+        self._driver = driver
+        self._link = link
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._transport: asyncio.Transport | None = None
+        self._full = False
+        self._reading = True
+        self.dropped = False
+        self._dial = driver.loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        loop, target, address = self._driver.loop, self._driver.target, self._link.address
+        try:
+            context = None if target.tls is None else target.tls.context()
+            if isinstance(address, UnixAddress):
+                await loop.create_unix_connection(lambda: self, address.path)
+            else:
+                name = target.server_hostname if context else None
+                await loop.create_connection(
+                    lambda: self, address.host, address.port, ssl=context, server_hostname=name
+                )
+        except (OSError, StreamcoreError) as error:
+            self._lost(dial_error(error, target))
+
+    def drop(self) -> None:
+        """The link does not want this socket any more."""
+        self.dropped = True
+        self._dial.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._link.connection_lost(None, self._driver.loop.time())
+
+    def move(self) -> None:
+        """Write what the link has, and read or not as it wants."""
+        transport, link = self._transport, self._link
+        if transport is None:
+            return
+        if not self._full and (data := link.data_to_send()):
+            transport.write(data)
+            link.data_sent(len(data))
+        if link.wants_data is not self._reading:
+            self._reading = link.wants_data
+            (transport.resume_reading if self._reading else transport.pause_reading)()
+
+    # -- what the loop tells ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.dropped:
+            self._transport.abort()
+        else:
+            self._link.connection_made(self._driver.loop.time())
+            self._driver.happened()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self.dropped:
+            self._link.receive_data(self._buffer[:nbytes], self._driver.loop.time())
+            self._driver.happened()
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._driver.happened()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc)
+
+    def _lost(self, error: Exception | None) -> None:
+        if not self.dropped:
+            self.dropped = True
+            self._driver.forget(self._link)
+            self._link.connection_lost(error, self._driver.loop.time())
+            self._driver.happened()
+
+
+class Driver:
+    """Runs one engine on the running event loop."""
+
+    def __init__(self, engine: Engine, target: Target) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.target = target
+        self._engine = engine
+        self._wires: dict[Link, Wire] = {}
+        self._waiters: list[asyncio.Future[bool]] = []
+        self._thread = get_ident()
+        self._woken = False
+        self._timer: asyncio.TimerHandle | None = None
+        engine.on_wakeup = self._wake
+        self.flush()
+
+    # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Do now what the engine wants, after a call that may have changed it."""
+        self._woken = False
+        engine, now = self._engine, self.loop.time()
+        due = engine.next_timeout()
+        if due is not None and due <= now:
+            engine.handle_timeout(now)
+            self._wake_waiters()
+        for link in engine.links():
+            wire = self._wires.get(link)
+            if link.wants_connection:
+                if wire is None:
+                    self._wires[link] = Wire(self, link)
+                else:
+                    wire.move()
+            elif wire is not None:
+                self.forget(link)
+                wire.drop()
+                self._wake_waiters()
+        self._set_timer(engine.next_timeout())
+
+    async def changed(self, timeout: float | None = None) -> bool:
+        """Wait until something happened to the engine; False if ``timeout`` seconds passed first."""
+        waiter = self.loop.create_future()
+        self._waiters.append(waiter)
+        timer = None if timeout is None else self.loop.call_later(timeout, _settle, waiter, False)
+        try:
+            return await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def checkpoint(self) -> None:
+        """Let others run."""
+        await asyncio.sleep(0)
+
+    async def linger(self, done: Callable[[], bool], timeout: float) -> None:
+        """Wait until ``done``, at most ``timeout`` seconds, also on the way out of a cancelled task."""
+        deadline = self.loop.time() + timeout
+        while not done() and await self.changed(deadline - self.loop.time()):
+            pass
+
+    async def request(self, commands: Sequence[Command[Any]]) -> Request:
+        """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
+        waiter = self.loop.create_future()
+        request = cast(Requests, self._engine).submit(commands, partial(_settle, waiter))
+        try:
+            await waiter
+        except BaseException:
+            request.finished = True
+            raise
+        return request
+
+    async def aclose(self) -> None:
+        """Close the sockets; the engine is closed already."""
+        self.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.sleep(0)
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def happened(self) -> None:
+        """The engine was told something: do what it wants, wake who waits."""
+        self.flush()
+        self._wake_waiters()
+
+    def forget(self, link: Link) -> None:
+        del self._wires[link]
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            call = self.loop.call_soon if get_ident() == self._thread else self.loop.call_soon_threadsafe
+            call(self.flush)
+
+    def _wake_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _settle(waiter, True)
+
+    def _set_timer(self, due: float | None) -> None:
+        """Keep a timer that comes no later than ``due``; one that comes too early only asks again."""
+        timer = self._timer
+        if due is None or (timer is not None and timer.when() <= due):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self.loop.call_at(due, self._elapsed)
+
+    def _elapsed(self) -> None:
+        self._timer = None
+        self.flush()
+
+
+def _settle(waiter: asyncio.Future[Any], value: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(value)
+
+
+connect = make_connect(Driver)

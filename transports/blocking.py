@@ -1,0 +1,217 @@
+"""Threads: one daemon thread per engine owns its sockets, or, with ``background=False``, the thread that waits.
+
+In the background, keep-alive, timed acknowledgements and recovery go on while user code runs, and an interrupted caller
+tears nothing. All calls to the engine are made under one lock. A caller writes what its call made ready by itself; the
+thread sleeps in ``select`` for bytes, for the timer, and for a byte in a socket pair that tells it to look again.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, cast
+
+from streamcore.commands import Command
+from streamcore.engine import Engine
+from streamcore.errors import ConnectFailed
+from streamcore.link import Link
+from streamcore.requests import Request, Requests
+
+from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._sockets import Wire, dial
+from .address import Target
+
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+
+
+class Driver:
+    """Runs one engine; ``lock`` guards it."""
+
+    def __init__(self, engine: Engine, target: Target, *, background: bool = True) -> None:
+        self.lock = threading.RLock()
+        self._engine = engine
+        self._target = target
+        self._background = background
+        self._changed = threading.Condition(self.lock)
+        self._selector = selectors.DefaultSelector()
+        self._bell, self._ear = socket.socketpair()
+        for end in (self._bell, self._ear):
+            end.setblocking(False)
+        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._wires: dict[Link, Wire | None] = {}  # None: being dialled
+        self._dialled: deque[tuple[Link, socket.socket | ConnectFailed]] = deque()
+        self._asleep_until: float | None = None
+        self._rung = False
+        self._thread = threading.Thread(target=self._run, name=f"streamcore {type(engine).__name__}", daemon=True)
+        engine.on_wakeup = self._ring
+        if background:
+            self._thread.start()
+
+    # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write now what the engine has ready; call it under the lock."""
+        for wire in self._wires.values():
+            if wire is not None and not wire.full:
+                self._send(wire)
+        due = self._engine.next_timeout()
+        if due is not None and (self._asleep_until is None or due < self._asleep_until):
+            self._ring()
+
+    def changed(self, timeout: float | None = None) -> bool:
+        """Wait, holding the lock once, until something happened to the engine; False if ``timeout`` passed first."""
+        if self._background:
+            return self._changed.wait(timeout)
+        deadline = None if timeout is None else monotonic() + timeout
+        try:
+            while not self._step(deadline):
+                if deadline is not None and monotonic() >= deadline:
+                    return False
+        except BaseException:
+            self._engine.close()  # interrupted mid-way: nobody knows what the sockets have seen
+            self._reconcile()
+            raise
+        return True
+
+    def linger(self, done: Callable[[], bool], timeout: float) -> None:
+        """Wait until ``done``, at most ``timeout`` seconds."""
+        deadline = monotonic() + timeout
+        with self.lock:
+            while not done() and (left := deadline - monotonic()) > 0:
+                self.changed(left)
+
+    def request(self, commands: Sequence[Command[Any]]) -> Request:
+        """Submit commands and wait until they are finished; interrupted, their reply reaches nobody."""
+        finished = threading.Event()
+        with self.lock:
+            request = cast(Requests, self._engine).submit(commands, lambda _: finished.set())
+            self.flush()
+        try:
+            finished.wait()
+        except BaseException:
+            request.finished = True
+            raise
+        return request
+
+    def close(self) -> None:
+        """Close the sockets; the engine is closed already."""
+        if self._background:
+            self._ring()
+            self._thread.join()
+        else:
+            with self.lock:
+                self._reconcile()
+        self._selector.close()
+        self._bell.close()
+        self._ear.close()
+
+    # -- the thread that owns the sockets -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with self.lock:
+            while not self._engine.closed:
+                self._step(None)
+            self._reconcile()
+
+    def _step(self, deadline: float | None) -> bool:
+        """One round, with the lock held, except while asleep; whether something happened to the engine."""
+        happened = self._reconcile()
+        due = self._engine.next_timeout()
+        self._asleep_until = due = min((at for at in (due, deadline) if at is not None), default=None)
+        if happened:
+            return True
+        self.lock.release()
+        try:
+            ready = self._selector.select(None if due is None else max(due - monotonic(), 0.0))
+        finally:
+            self.lock.acquire()
+        for key, events in ready:
+            if key.data is None:
+                self._rung = False
+                with suppress(BlockingIOError):
+                    self._ear.recv(4096)
+            else:
+                happened = True
+                self._move(key.data, events)
+        now = monotonic()
+        due = self._engine.next_timeout()
+        if due is not None and due <= now:
+            self._engine.handle_timeout(now)
+            happened = True
+        if happened:
+            self._changed.notify_all()
+        return happened
+
+    def _reconcile(self) -> bool:
+        """Make the sockets what the engine wants; whether it was told something."""
+        told = False
+        while self._dialled:
+            link, result = self._dialled.popleft()
+            told = True
+            if isinstance(result, ConnectFailed):
+                del self._wires[link]
+                link.connection_lost(result, monotonic())
+            else:
+                self._wires[link] = wire = Wire(link, result)
+                self._selector.register(result, selectors.EVENT_READ, wire)
+                link.connection_made(monotonic())
+        for link in self._engine.links():
+            wire_or_dial = self._wires.get(link)
+            if link.wants_connection:
+                if link not in self._wires:
+                    self._wires[link] = None
+                    threading.Thread(target=self._dial, args=(link,), daemon=True).start()
+            elif wire_or_dial is not None:
+                self._drop(wire_or_dial, None)
+                told = True
+        for wire in self._wires.values():
+            if wire is not None:
+                self._send(wire)
+        if told:
+            self._changed.notify_all()
+        return told
+
+    def _dial(self, link: Link) -> None:
+        try:
+            result: socket.socket | ConnectFailed = dial(link, self._target, self._engine.options.connect_timeout)
+        except ConnectFailed as error:
+            result = error
+        self._dialled.append((link, result))
+        self._ring()
+
+    def _move(self, wire: Wire, events: int) -> None:
+        try:
+            if events & selectors.EVENT_READ and wire.link.wants_data:
+                wire.receive(monotonic())
+        except OSError as error:
+            if self._wires.get(wire.link) is wire:
+                self._drop(wire, error)
+
+    def _send(self, wire: Wire) -> None:
+        with suppress(OSError):  # the reading side meets the same error, and tells it
+            wire.send()
+        wanted = (selectors.EVENT_READ if wire.link.wants_data else 0) | (selectors.EVENT_WRITE if wire.full else 0)
+        if wanted != wire.watched:
+            wire.watched = wanted
+            self._selector.modify(wire.sock, wanted or selectors.EVENT_WRITE, wire)
+
+    def _drop(self, wire: Wire, error: OSError | None) -> None:
+        del self._wires[wire.link]
+        self._selector.unregister(wire.sock)
+        wire.sock.close()
+        wire.link.connection_lost(error, monotonic())
+
+    def _ring(self) -> None:
+        """Make the thread look again, from any thread; many rings are one."""
+        if not self._rung:
+            self._rung = True
+            with suppress(OSError):
+                self._bell.send(b"!")
+
+
+connect = make_connect(Driver)

@@ -1,0 +1,171 @@
+"""trio: a system task per link owns its socket, so no cancelled task can leave one mid-frame.
+
+System tasks stand outside the user's nurseries: they are shielded from KeyboardInterrupt, and an error in the user's block is
+not wrapped in an exception group. Every input is followed by ``flush``, which asks the engine for all of its outputs anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import trio
+
+from streamcore.commands import Command
+from streamcore.engine import Engine
+from streamcore.errors import ConnectFailed
+from streamcore.link import Link
+from streamcore.requests import Request, Requests
+
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._sockets import Wire, dial
+from .address import Target
+
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+
+
+class Driver:
+    """Runs one engine in the present trio run."""
+
+    def __init__(self, engine: Engine, target: Target) -> None:
+        self._engine = engine
+        self._target = target
+        self._token = trio.lowlevel.current_trio_token()
+        self._changed = trio.Event()
+        self._timer = trio.Event()
+        self._timer_at: float | None = None
+        self._scopes: dict[Link, trio.CancelScope] = {}  # one for each running link task
+        self._wires: dict[Link, Wire] = {}
+        self._woken = False
+        engine.on_wakeup = self._wake
+        trio.lowlevel.spawn_system_task(self._keep_time)
+        self.flush()
+
+    # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Do now what the engine wants, after a call that may have changed it."""
+        self._woken = False
+        engine, now = self._engine, trio.current_time()
+        due = engine.next_timeout()
+        if due is not None and due <= now:
+            engine.handle_timeout(now)
+            self._wake_waiters()
+        for link in engine.links():
+            if not link.wants_connection:
+                if link in self._scopes:
+                    self._scopes[link].cancel()
+            elif link not in self._scopes:
+                self._scopes[link] = trio.CancelScope()
+                trio.lowlevel.spawn_system_task(self._serve, link, self._scopes[link])
+            elif (wire := self._wires.get(link)) is not None and not wire.full:
+                self._send(wire)
+        due = engine.next_timeout()
+        if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
+            self._timer.set()
+
+    async def changed(self, timeout: float | None = None) -> bool:
+        """Wait until something happened to the engine; False if ``timeout`` seconds passed first."""
+        changed = self._changed
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            await changed.wait()
+            return True
+        return False
+
+    async def checkpoint(self) -> None:
+        """Let others run."""
+        await trio.lowlevel.checkpoint()
+
+    async def linger(self, done: Callable[[], bool], timeout: float) -> None:
+        """Wait until ``done``, at most ``timeout`` seconds, also on the way out of a cancelled task."""
+        with trio.move_on_after(timeout, shield=True):
+            while not done():
+                await self.changed()
+
+    async def request(self, commands: Sequence[Command[Any]]) -> Request:
+        """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
+        finished = trio.Event()
+        request = cast(Requests, self._engine).submit(commands, lambda _: finished.set())
+        try:
+            await finished.wait()
+        except BaseException:
+            request.finished = True
+            raise
+        return request
+
+    async def aclose(self) -> None:
+        """Close the sockets; the engine is closed already."""
+        self.flush()
+        with trio.CancelScope(shield=True):
+            while self._scopes:
+                await self.changed()
+
+    # -- the links' tasks ---------------------------------------------------------------------------------------------
+
+    async def _serve(self, link: Link, scope: trio.CancelScope) -> None:
+        """One socket, from the dial to its end."""
+        error: Exception | None = None
+        with scope:
+            try:
+                await self._connect_and_read(link)
+            except (OSError, ConnectFailed) as reason:
+                error = reason
+        wire = self._wires.pop(link, None)
+        if wire is not None:
+            trio.lowlevel.notify_closing(wire.sock)
+            wire.sock.close()
+        del self._scopes[link]
+        link.connection_lost(error, trio.current_time())
+        self._happened()
+
+    async def _connect_and_read(self, link: Link) -> None:
+        timeout = self._engine.options.connect_timeout
+        sock = await trio.to_thread.run_sync(dial, link, self._target, timeout, abandon_on_cancel=True)
+        wire = self._wires[link] = Wire(link, sock)
+        link.connection_made(trio.current_time())
+        self._happened()
+        while True:
+            await (trio.lowlevel.wait_readable(sock) if link.wants_data else self.changed())
+            if link.wants_data:
+                wire.receive(trio.current_time())
+                self._happened()
+
+    def _send(self, wire: Wire) -> None:
+        with suppress(OSError):  # the reading task meets the same error, and tells it
+            wire.send()
+        if wire.full:
+            trio.lowlevel.spawn_system_task(self._send_later, wire)
+
+    async def _send_later(self, wire: Wire) -> None:
+        with suppress(OSError, trio.ClosedResourceError):
+            await trio.lowlevel.wait_writable(wire.sock)
+            wire.full = False
+            self._happened()
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def _happened(self) -> None:
+        self.flush()
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._token.run_sync_soon(self.flush)
+
+    async def _keep_time(self) -> None:
+        while not self._engine.closed:
+            self._timer = trio.Event()
+            self._timer_at = self._engine.next_timeout()
+            with trio.move_on_at(float("inf") if self._timer_at is None else self._timer_at):
+                await self._timer.wait()
+            if not self._engine.closed:
+                self.flush()
+
+
+connect = make_connect(Driver)
