@@ -2,10 +2,11 @@
 
 A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds everything else back until the server
 has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an ``Exchange`` is a
-few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO.
+few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO. Error messages
+quote no reply but errors: a reply is the application's data, and an echo of HELLO would show the password.
 
     GREETING --all agreed--> READY --lost()--> CLOSED
-        \\--refused: ReplyError raised by receive_data
+        |--refused: ReplyError or ConnectFailed raised by receive_data
 
 Nothing here knows time; ``Link`` watches the deadlines. An exchange that was never answered comes back from ``lost``.
 """
@@ -13,22 +14,31 @@ Nothing here knows time; ``Link`` watches the deadlines. An exchange that was ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast, final
 
-from .errors import AuthenticationError, ConnectFailed, NoPermissionError, NoProtoError, RemoteProtocolError, ReplyError
+from .errors import (
+    AuthenticationError,
+    ConnectFailed,
+    InvalidArgument,
+    NoPermissionError,
+    NoProtoError,
+    RemoteProtocolError,
+    ReplyError,
+)
 from .options import DEFAULT_LOGIN, Login
-from .resp3 import MORE, Decoder, Push, Reply, encode
+from .resp3 import MORE, UNDECODABLE, Decoder, Push, Reply, encode
 from .version import VERSION
 
 LIB_NAME: Final = "streamcore"
-
 
 Arguments: TypeAlias = tuple[Any, ...]
 
 
 class State(Enum):
+    """The life of a connection, in order."""
+
     GREETING = auto()
     READY = auto()
     CLOSED = auto()
@@ -46,6 +56,8 @@ class Exchange:
     __slots__ = ("commands", "data", "nbytes", "offset", "replies", "size", "timeout")
 
     def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0) -> None:
+        if not commands:
+            raise InvalidArgument("there is no command to send; give at least one")  # it would never be answered
         self.commands = commands
         self.data = b"".join(map(encode, commands))
         self.size = len(commands)
@@ -55,6 +67,7 @@ class Exchange:
         self.nbytes = 0
 
 
+@final
 class Pushed:
     """An out-of-band message of the server, ``[kind, ...]``."""
 
@@ -65,18 +78,23 @@ class Pushed:
 
 
 class Connection:
+    """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol."""
+
     def __init__(self, login: Login = DEFAULT_LOGIN, max_reply: int = 1 << 30) -> None:
         self.state = State.GREETING
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
+        self._login = login
         self._decoder = Decoder(max_reply)
         self._fifo: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
         self._written = 0
         self._sent = 0
-        self._greeting = Exchange(greeting(login))
-        self._enqueue(self._greeting)
+        # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
+        self._greeting = [Exchange([command]) for command in greeting(login)]
+        for exchange in self._greeting:
+            self._enqueue(exchange)
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -106,12 +124,15 @@ class Connection:
     # -- the socket's side --------------------------------------------------------------------------------------------
 
     def data_to_send(self) -> bytes | memoryview:
-        """The bytes to write now: a peek, ``data_sent`` consumes."""
+        """The bytes to write now: a peek, ``data_sent`` consumes.
+
+        What a write has left over comes alone: it may be large, and joining it with what is new would copy it each time.
+        """
         chunks = self._chunks
         if not chunks:
             return b""
-        if len(chunks) > 1:
-            self._chunks = chunks = [b"".join(chunks)]
+        if len(chunks) > 1 and type(chunks[0]) is bytes:
+            chunks[:] = [b"".join(chunks)]
         return chunks[0]
 
     def data_sent(self, n: int) -> None:
@@ -120,67 +141,79 @@ class Connection:
         if not 0 <= n <= len(data):
             raise ValueError(f"data_sent({n}): only {len(data)} bytes were to be sent")
         self._sent += n
-        self._chunks = [memoryview(data)[n:]] if n < len(data) else []
+        if n == len(data):
+            del self._chunks[:1]
+        else:
+            self._chunks[0] = memoryview(data)[n:]
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Exchange | Pushed]:
         """Take in bytes; return what they completed, in wire order.
 
-        Where the bytes break the protocol, what they completed before is still returned, and ``error`` tells the rest.
-        Raises ``ReplyError`` or ``ConnectFailed`` where the server refuses the introduction.
+        Where the bytes break the protocol, what they completed before is still returned, ``error`` tells the rest, and
+        nothing more is taken in. Raises ``ReplyError`` or ``ConnectFailed`` where the server refuses the introduction.
         """
         completed: list[Exchange | Pushed] = []
-        decoder, fifo = self._decoder, self._fifo
+        if self.error is not None:
+            return completed
+        decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         gets = decoder.gets
         try:
             for _ in decoder.feed(data):
                 while (reply := gets()) is not MORE:
                     if type(reply) is Push:
                         completed.append(Pushed(reply))
+                        decoder.unfinished = 0
                         continue
                     if not fifo:
-                        raise RemoteProtocolError(f"the server sent a reply that nobody asked for: {_brief(reply)}")
+                        raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
                     exchange = fifo[0]
                     exchange.replies.append(reply)
                     if len(exchange.replies) == exchange.size:
-                        exchange.nbytes = decoder.taken()
+                        exchange.nbytes, decoder.unfinished = decoder.unfinished, 0
                         fifo.popleft()
-                        if exchange is self._greeting:
+                        if greeting:
                             self._welcome(exchange)
                         else:
                             completed.append(exchange)
         except RemoteProtocolError as error:
             self.error = error
+        except UNDECODABLE as error:
+            self.error = RemoteProtocolError(f"the server sent a reply that cannot be decoded: {error!r}")
         return completed
 
     def lost(self) -> tuple[list[Exchange], list[Exchange]]:
         """The socket is gone. Returns the exchanges that may have reached the server, then those that never did."""
         self.state = State.CLOSED
-        waiting = [exchange for exchange in (*self._fifo, *self._held) if exchange is not self._greeting]
+        waiting = list(self._fifo)[len(self._greeting) :]
+        sent = [exchange for exchange in waiting if exchange.offset < self._sent]
+        unsent = waiting[len(sent) :] + self._held
         self._fifo.clear()
-        held = set(map(id, self._held))
-        sent = [e for e in waiting if id(e) not in held and e.offset < self._sent]
-        unsent = [e for e in waiting if id(e) in held or e.offset >= self._sent]
+        self._held = []
         return sent, unsent
 
-    def _welcome(self, greeting: Exchange) -> None:
-        for command, reply in zip(greeting.commands, greeting.replies, strict=True):
-            if isinstance(reply, ReplyError) and command[0] != "CLIENT":
-                raise _refusal(reply, command)
-        hello = greeting.replies[0]
-        if not isinstance(hello, dict):
-            raise RemoteProtocolError(f"HELLO was answered by {_brief(hello)}: is this a Redis or Valkey server?")
-        self.server = hello
-        self.state = State.READY
-        held, self._held = self._held, []
-        for exchange in held:
-            self._enqueue(exchange)
+    def _welcome(self, answered: Exchange) -> None:
+        """A part of the introduction was answered."""
+        del self._greeting[0]
+        [command], [reply] = answered.commands, answered.replies
+        if isinstance(reply, ReplyError):
+            if command[0] != "CLIENT":
+                raise _refusal(reply, command, self._login)
+        elif command[0] == "HELLO":
+            if not isinstance(reply, dict):
+                raise RemoteProtocolError(f"HELLO was answered by {_brief(reply)}: is this a Redis or Valkey server?")
+            self.server = cast("dict[bytes, Any]", reply)
+        if not self._greeting:
+            self.state = State.READY
+            held, self._held = self._held, []
+            for exchange in held:
+                self._enqueue(exchange)
 
 
 def greeting(login: Login) -> list[Arguments]:
     """The commands by which a connection introduces itself; SETINFO is unknown to Redis 7.0, and may fail."""
     hello: list[str] = ["HELLO", "3"]
-    if login.password is not None:
-        hello += ["AUTH", login.username or "default", login.password]
+    if login.password is not None or login.username is not None:  # a user without a password is not the default user
+        hello += ["AUTH", login.username or "default", login.password or ""]
     if login.client_name is not None:
         hello += ["SETNAME", login.client_name]
     commands: list[Arguments] = [
@@ -193,16 +226,22 @@ def greeting(login: Login) -> list[Arguments]:
     return commands
 
 
-def _refusal(reply: ReplyError, command: Iterable[Any]) -> Exception:
-    name, value, *_ = command
-    if name == "SELECT":
-        return ConnectFailed(f"the server has no database {value}: {reply}", permanent=True)
-    reply.command = name
+def _refusal(reply: ReplyError, command: Arguments, login: Login) -> Exception:
+    """What it means that the server refuses a part of the introduction."""
+    name = str(command[0])
+    reply = type(reply)(reply.code, _without(login.password, reply.message), name)
+    if name == "SELECT" and reply.code == "ERR":
+        return ConnectFailed(f"the server has no database {login.database}: {reply}", permanent=True)
     if isinstance(reply, NoProtoError) or "unknown command" in reply.message:
-        return ConnectFailed(f"the server does not speak RESP3 (Redis 6 and Valkey 7.2 are the first): {reply}", permanent=True)
+        # The text is not quoted: Redis before 6 repeats the beginning of all arguments in it.
+        return ConnectFailed("the server does not speak RESP3; Redis 6 and Valkey 7.2 are the first", permanent=True)
     if isinstance(reply, AuthenticationError):
         return AuthenticationError(reply.code, f"{reply.message}; check the user and password of the URL", name)
     return reply
+
+
+def _without(secret: str | None, text: str) -> str:
+    return text.replace(secret, "***") if secret else text
 
 
 PERMANENT: Final = (AuthenticationError, NoPermissionError)
@@ -214,5 +253,4 @@ def is_permanent(error: Exception | None) -> bool:
 
 
 def _brief(reply: Reply) -> str:
-    text = repr(reply)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"the error {reply}" if isinstance(reply, ReplyError) else f"a reply of type {type(reply).__name__}"

@@ -10,32 +10,29 @@ its oldest exchange once that is answered, or with None when something else chan
 connection and begins again on the next one, so whatever must survive lives in attributes of the engine.
 """
 
+# pyright: reportPrivateUsage=false
+# ScriptRunner is a part of Engine, in a class of its own because there may be several.
+
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from enum import Enum, auto
+from types import TracebackType
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
 from .connection import Arguments, Exchange, is_permanent
 from .errors import UNAVAILABLE, ClosedError, InvalidArgument, ReplyError
-from .events import (
-    ConnectAttemptFailed,
-    Connected,
-    Disconnected,
-    Event,
-    EventsDropped,
-    Reconnected,
-)
-from .link import AT_ONCE, Clock, Link, State
+from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
+from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
-
 
 T = TypeVar("T")
 
 
 class Wait(Enum):
+    """The type of ``WAIT``."""
+
     WAIT = auto()
 
 
@@ -104,6 +101,7 @@ class Engine:
         self._clock = Clock()
         self._address = address
         self._login = login
+        self._trace: TracebackType | None = None
         self._links: list[Link] = []
         self._events: deque[Event] = deque()
         self._dropped_events = 0
@@ -126,9 +124,9 @@ class Engine:
     def handle_timeout(self, now: float) -> None:
         """Tell the time. Calling it early, late or too often does no harm."""
         self._clock.now = now
+        self._elapse(now)  # first: what is late is late, whatever becomes of its link at the same moment
         for link in self._links:
             link.handle_timeout(now)
-        self._elapse(now)
 
     # -- everybody's side ---------------------------------------------------------------------------------------------
 
@@ -149,7 +147,7 @@ class Engine:
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
-    def _new_link(self, owner: Any, name: str = "main") -> Link:
+    def _new_link(self, owner: Owner, name: str = "main") -> Link:
         link = Link(
             owner,
             random=self._random,
@@ -181,6 +179,7 @@ class Engine:
             return
         self.closed = True
         self.error = error
+        self._trace = None if error is None else error.__traceback__
         for link in self._links:
             link.close()
         self.on_wakeup()
@@ -188,7 +187,7 @@ class Engine:
     def check(self) -> None:
         """Raises what ended the engine, or ``ClosedError``."""
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(self._trace)  # else each raise would make its traceback longer
         if self.closed:
             raise ClosedError(f"this {type(self).__name__} is closed; open a new one")
 
@@ -199,9 +198,9 @@ class Engine:
             raise InvalidArgument(f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it")
 
     def _report_up(self, link: Link, *, again: bool) -> None:
-        server = b" ".join((link.server.get(b"server", b"?"), link.server.get(b"version", b"?")))
+        server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"
         kind = Reconnected if again else Connected
-        self._emit(kind(link.name, str(link.address), server.decode(errors="replace")))
+        self._emit(kind(link.name, str(link.address), server))
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Tell of a lost or failed connection; where dialling again is pointless, end."""
@@ -212,7 +211,11 @@ class Engine:
         elif was_up:
             self._emit(Disconnected(link.name, str(link.address), error))
         else:
-            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts + 1, error))
+            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts, error))
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else "?"
 
 
 class ScriptRunner:
@@ -223,8 +226,7 @@ class ScriptRunner:
         self._engine = engine
         self._begin = script
         self._script: Script | None = None
-        self._answered: deque[Exchange] = deque()
-        self._waiting = False
+        self._waiting = False  # suspended in WAIT; a script that is not has ended, or is running at this moment
         self._was_up = False
         self._up_before = False
 
@@ -240,29 +242,24 @@ class ScriptRunner:
     # -- what the link tells ------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
-        self._engine._report_up(link, again=self._up_before)  # noqa: SLF001
-        self._was_up = self._up_before = True
-        self._script = self._begin()
-        self._resume(None)
+        again, self._was_up, self._up_before = self._up_before, True, True
+        self._engine._report_up(link, again=again)  # noqa: SLF001
+        if link.is_up:  # whoever was told may have closed the engine
+            self._script = self._begin()
+            self._resume(None)
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
-        if self._script is None:
-            return
         if self._waiting:
             self._resume(exchange)
-        else:
-            self._answered.append(exchange)
 
     def link_pushed(self, link: Link, items: list[Any]) -> None:
         """Scripts subscribe to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         script, self._script = self._script, None
-        self._waiting = False
-        self._answered.clear()
-        if script is not None:
-            with contextlib.suppress(ValueError):  # "generator already executing": it dropped its own link
-                script.close()
+        if script is not None and self._waiting:
+            self._waiting = False
+            self._close(script)
         was_up, self._was_up = self._was_up, False
         self._engine._report_down(link, error, was_up=was_up)  # noqa: SLF001
 
@@ -271,24 +268,32 @@ class ScriptRunner:
         assert script is not None
         self._waiting = False
         try:
-            while True:
-                step = script.send(value)
-                value = None
-                if step is not WAIT:
-                    self.link.send(step)
-                elif self._answered:
-                    value = self._answered.popleft()
-                else:
-                    self._waiting = True
-                    return
+            step = script.send(value)
+            while step is not WAIT and self.running:
+                self.link.send(step)
+                step = script.send(None)
         except StopIteration:
             self._script = None
         except Exception as error:  # noqa: BLE001  # whatever a script raises ends here, never in the driver
             self._script = None
-            if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-                self.link.drop(error)
-            else:
-                self._engine.fail(error)
+            self._raised(error)
+        else:
+            if self.running:
+                self._waiting = True
+            else:  # it has dropped its own link, by what it did or by an event that it emitted
+                self._close(script)
+
+    def _close(self, script: Script) -> None:
+        try:
+            script.close()
+        except Exception as error:  # noqa: BLE001  # the same, from a ``finally``
+            self._raised(error)
+
+    def _raised(self, error: Exception) -> None:
+        if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+            self.link.drop(error)
+        else:
+            self._engine.fail(error)
 
 
 __all__ = [

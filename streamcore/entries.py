@@ -29,7 +29,10 @@ class StreamId(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | str) -> StreamId:
         """Parse ``1526919030474-55``, or ``1526919030474`` for ``...-0``. Raises ``InvalidArgument``."""
-        ms, dash, seq = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).partition("-")
+        try:
+            ms, dash, seq = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).partition("-")
+        except AttributeError:
+            ms = dash = seq = ""
         if not _is_u64(ms) or (dash and not _is_u64(seq)):
             raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
         return cls(int(ms), int(seq) if dash else 0)
@@ -51,13 +54,14 @@ _U64 = (1 << 64) - 1
 
 
 def _is_u64(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) <= 20 and int(digits) <= _U64  # noqa: PLR2004
+    return digits.isascii() and digits.isdigit() and len(digits) <= 20 and int(digits) <= _U64
 
 
 class Entry(Generic[T]):
     """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value."""
 
     __slots__ = ("_batch", "_raw")
+    _batch: Batch[T]
 
     def __init__(self, batch: Batch[T], raw: Any) -> None:
         self._batch = batch
@@ -90,7 +94,10 @@ class Entry(Generic[T]):
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def __getitem__(self, field: str | bytes) -> T:
-        wanted = field.encode() if isinstance(field, str) else field
+        try:
+            wanted = field.encode(self._batch.encoding or "utf-8") if isinstance(field, str) else field
+        except UnicodeEncodeError:
+            raise KeyError(field) from None
         flat = self._raw[1]
         for at in range(len(flat) - 2, -1, -2):
             if flat[at] == wanted:
@@ -108,14 +115,16 @@ class Entry(Generic[T]):
         return iter((self.stream, self.id, self.fields))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(stream={self.stream!r}, id={self.raw_id.decode()}, fields={self.fields!r})"
+        stream, *flat = self._batch.shown([self._batch.key, *self._raw[1]])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return f"{type(self).__name__}(stream={stream!r}, id={self.raw_id.decode()}, fields={fields!r})"
 
 
 class GroupEntry(Entry[T]):
     """An entry delivered to a consumer group: pending until it is acknowledged."""
 
     __slots__ = ()
-    _batch: GroupBatch[T]
+    _batch: GroupBatch[T]  # pyright: ignore[reportIncompatibleVariableOverride]  # set once, by __init__
 
     def ack(self) -> None:
         """Acknowledge (``XACK``): coalesced with others, sent with the next read or within 50 ms. From any thread."""
@@ -149,9 +158,13 @@ class Batch(Sequence[Entry[T]], Generic[T]):
     def decode(self, values: list[bytes]) -> list[T]:
         """Values as the application asked for them: bytes, or text by ``encoding``. Raises ``UnicodeDecodeError``."""
         encoding = self.encoding
-        if encoding is None:
-            return values  # type: ignore[return-value]  # T is bytes then
-        return [value.decode(encoding) for value in values]  # type: ignore[misc]  # T is str then
+        decoded: list[Any] = values if encoding is None else [value.decode(encoding) for value in values]
+        return decoded
+
+    def shown(self, values: list[bytes]) -> list[Any]:
+        """Like ``decode``, for a repr: never raises."""
+        encoding = self.encoding
+        return values if encoding is None else [value.decode(encoding, "backslashreplace") for value in values]
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -162,21 +175,23 @@ class Batch(Sequence[Entry[T]], Generic[T]):
     @overload
     def __getitem__(self, index: int) -> Entry[T]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Entry[T]]: ...
-    def __getitem__(self, index: int | slice) -> Entry[T] | list[Entry[T]]:
+    def __getitem__(self, index: slice) -> Sequence[Entry[T]]: ...
+    def __getitem__(self, index: int | slice) -> Entry[T] | Sequence[Entry[T]]:
         if isinstance(index, slice):
             return [Entry(self, raw) for raw in self.raw[index]]
         return Entry(self, self.raw[index])
 
     def __repr__(self) -> str:
         span = f", {self.raw[0][0].decode()} to {self.raw[-1][0].decode()}" if self.raw else ""
-        return f"{type(self).__name__}(stream={self.stream!r}, {len(self)} entries{span})"
+        [stream] = self.shown([self.key])
+        return f"{type(self).__name__}(stream={stream!r}, {len(self)} entries{span})"
 
 
 class GroupBatch(Batch[T]):
     """A batch delivered to a consumer group."""
 
     __slots__ = ("acks", "inbox", "noted", "unsettled")
+    inbox: Callable[[GroupBatch[T]], None]
 
     def __init__(
         self,
@@ -195,7 +210,7 @@ class GroupBatch(Batch[T]):
 
     def ack(self) -> None:
         """Acknowledge every entry of the batch."""
-        self.acks += self.ids
+        self.acks.extend(self.ids)
         if not self.noted:
             self.note()
 
@@ -204,25 +219,31 @@ class GroupBatch(Batch[T]):
         self.noted = True
         self.inbox(self)
 
+    @property
+    def settled(self) -> bool:
+        """Whether every entry was acknowledged, and collected."""
+        return not (self.raw if self.unsettled is None else self.unsettled)
+
     def split(self, at: int) -> GroupBatch[T]:
-        """Cut the batch in two: keep the first ``at`` entries, return the rest, of which none is acknowledged yet."""
+        """Cut the batch in two: keep the first ``at`` entries, return the rest.
+
+        Entries of the rest that were handed over before must not be acknowledged any more; those of the return can.
+        """
         size = self.size * (len(self.raw) - at) // len(self.raw)
-        rest: GroupBatch[T] = GroupBatch(
-            self.key, self.raw[at:], inbox=self.inbox, encoding=self.encoding, size=size
-        )
-        self.raw = self.raw[:at]
+        rest = GroupBatch[T](self.key, self.raw[at:], inbox=self.inbox, encoding=self.encoding, size=size)
+        self.raw, self.size = self.raw[:at], self.size - size
         if self.unsettled is not None:
-            self.unsettled.difference_update(rest.ids)
+            rest.unsettled = self.unsettled.intersection(rest.ids)
+            self.unsettled -= rest.unsettled
         return rest
 
     def collect(self) -> list[bytes]:
         """The engine's side: take the ids that were acknowledged since the last call, each once in the batch's life."""
         self.noted = False
-        acks = self.acks
-        ids = acks.copy()
-        del acks[: len(ids)]
-        everything = self.ids
+        ids = self.acks.copy()
+        del self.acks[: len(ids)]
         if self.unsettled is None:
+            everything = self.ids
             if ids == everything:
                 self.unsettled = set()
                 return ids
@@ -237,8 +258,8 @@ class GroupBatch(Batch[T]):
     @overload
     def __getitem__(self, index: int) -> GroupEntry[T]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[GroupEntry[T]]: ...
-    def __getitem__(self, index: int | slice) -> GroupEntry[T] | list[GroupEntry[T]]:  # type: ignore[override]
+    def __getitem__(self, index: slice) -> Sequence[GroupEntry[T]]: ...
+    def __getitem__(self, index: int | slice) -> GroupEntry[T] | Sequence[GroupEntry[T]]:
         if isinstance(index, slice):
             return [GroupEntry(self, raw) for raw in self.raw[index]]
         return GroupEntry(self, self.raw[index])

@@ -39,7 +39,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class ConnectAttemptFailed:
-    """A link could not be brought up: the ``attempt``-th time in a row."""
+    """A link could not be brought up by the ``attempt``-th dial since it last worked."""
 
     link: str
     address: str

@@ -2,7 +2,7 @@
 
 The *reading* link runs the story of ``_read``: upkeep, then reads for as long as the prefetch has room. While replies come
 back full, two reads are in flight, so that the server works on the next one while we parse this one; a read that may
-block is alone. Acknowledgements ride in front of the next read. When none leaves in time, because a read blocks or the
+block is alone, since it would hold up what is sent behind it. Acknowledgements ride in front of the next read. When none leaves in time, because a read blocks or the
 application holds all that it may, they go over the *acking* link, which exists only from then on.
 
 Every entry that the server delivered to us is in ``pending`` until its acknowledgement is confirmed.
@@ -222,7 +222,8 @@ class GroupConsumer(Engine, Generic[T]):
         return fits and self._prefetch.has_room(in_flight)
 
     def _next_read(self) -> Exchange:
-        block = () if self._upkeep.due else ("BLOCK", int(self.block * 1000))
+        patient = not self._backlogged and not self._upkeep.due
+        block = ("BLOCK", int(self.block * 1000)) if patient else ()
         head = ("XREADGROUP", "GROUP", self.group, self.name, "COUNT", self.count, *block, "STREAMS")
         read = (*head, *self.streams, *(">" for _ in self.streams))
         return Exchange([read], self.block + self.options.request_timeout)

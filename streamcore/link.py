@@ -1,13 +1,14 @@
-"""A connection that should exist: dial, greet, watch, back off, dial again.
+r"""A connection that should exist: dial, greet, watch, back off, dial again.
 
 The driver keeps one socket for each link that ``wants_connection`` and reports what happens to it. A link that drops its
 socket does not want one again before the driver has confirmed by ``connection_lost``: a level can then be read late.
 
     RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
-                         ^  \\_____ connection_lost ______|________________|
+                         ^  \_____ connection_lost ______|________________|
                          |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
                          '--- timer --- BACKING_OFF <-------------------------------------------------------------'
 
+``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again pointless.
 One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
 prolonged by every byte that comes), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``).
 """
@@ -37,6 +38,8 @@ class Clock:
 
 
 class State(Enum):
+    """Where a link stands; the diagram above has the ways between them."""
+
     RESTING = auto()
     DIALLING = auto()
     GREETING = auto()
@@ -59,7 +62,10 @@ class Ping(Exchange):
 
 
 class Link:
-    """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``."""
+    """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
+
+    ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
+    """
 
     def __init__(
         self,
@@ -75,7 +81,6 @@ class Link:
         self.address = address
         self.name = name
         self.state = State.RESTING
-        self.wants_data = True
         self.attempts = 0
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
@@ -85,9 +90,11 @@ class Link:
         self._random = random
         self._clock = clock
         self._connection: Connection | None = None
+        self._paused = False
         self._closing = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
-        self._heard = 0.0  # when the last byte came, or the oldest exchange became the oldest
+        # When a byte last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
+        self._heard = 0.0
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -115,8 +122,18 @@ class Link:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
         if self._connection.oldest is None:
-            self._heard = AT_ONCE  # its time begins when the driver next tells the time
+            self._heard = AT_ONCE
         self._connection.send(exchange)
+
+    def pause(self) -> None:
+        """Stop reading: the application is too slow. The watch over the connection is suspended meanwhile."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Read on; the server's silence counts from now."""
+        if self._paused:
+            self._paused = False
+            self._heard = AT_ONCE
 
     def succeeded(self) -> None:
         """The connection does what it is for, and not only greet: the next back-off begins anew."""
@@ -138,6 +155,11 @@ class Link:
         """Whether a socket should exist: dial if there is none, close it if this is False."""
         return self.state in _WANTING
 
+    @property
+    def wants_data(self) -> bool:
+        """Whether to read from the socket; a connection that is not up yet is never paused."""
+        return not self._paused or self.state is not State.UP
+
     def connection_made(self, now: float) -> None:
         """A socket (with TLS, where asked for) is connected."""
         self._clock.now = now
@@ -148,10 +170,11 @@ class Link:
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Bytes came from the server."""
+        self._clock.now = now
         connection = self._connection
         if connection is None:
             return
-        self._clock.now = self._heard = now
+        self._heard = now
         try:
             completed = connection.receive_data(data)
         except (ReplyError, ConnectFailed) as refusal:
@@ -165,7 +188,6 @@ class Link:
             if type(item) is Pushed:
                 self._owner.link_pushed(self, item.items)
             elif type(item) is not Ping:
-                assert isinstance(item, Exchange)
                 self._owner.link_answered(self, item)
         if connection.error is not None and self._connection is connection:
             self.drop(connection.error)
@@ -183,8 +205,8 @@ class Link:
         if self._closing:
             self._enter(State.RESTING)
         else:
-            self.attempts += 1
-            ceiling = min(self._options.backoff_initial * 2.0 ** min(self.attempts - 1, 32), self._options.backoff_max)
+            doublings = min(max(self.attempts - 1, 0), 32)
+            ceiling = min(self._options.backoff_initial * 2.0**doublings, self._options.backoff_max)
             self._enter(State.BACKING_OFF, now + ceiling * self._random())
 
     def data_to_send(self) -> bytes | memoryview:
@@ -192,15 +214,18 @@ class Link:
         return b"" if self._connection is None else self._connection.data_to_send()
 
     def data_sent(self, n: int) -> None:
-        """``n`` of those bytes were written."""
-        if self._connection is not None:
-            self._connection.data_sent(n)
+        """``n`` of those bytes were written, or handed to something that will: from now on they may reach the server."""
+        connection = self._connection
+        if connection is not None:
+            connection.data_sent(n)
+            if n and connection.data_to_send():
+                self._heard = AT_ONCE  # whoever takes a long write piece by piece is not silent
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, on the driver's clock; None = never."""
         if self.state is not State.UP:
             return self._deadline
-        if not self.wants_data:
+        if self._paused:
             return None
         assert self._connection is not None
         oldest = self._connection.oldest
@@ -231,6 +256,7 @@ class Link:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _dial(self) -> None:
+        self.attempts += 1
         self._enter(State.DIALLING, AT_ONCE)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:

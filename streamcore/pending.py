@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 from .connection import Arguments
-from .entries import GroupBatch, StreamId
+from .entries import GroupBatch
 
 MAX_ACK_IDS = 1000
 
@@ -49,6 +49,9 @@ class Pending:
         self.collect()
         rest = batch.split(at)
         self._batches[id(rest)] = rest
+        for part in (batch, rest):
+            if part.settled:
+                self._batches.pop(id(part), None)
         return rest
 
     def note(self, batch: GroupBatch[Any]) -> None:
@@ -64,23 +67,24 @@ class Pending:
         """Move what was acknowledged from the batches to the unsent ids."""
         noted = self._noted
         while noted:
-            batch = noted.popleft()
+            batch = noted[0]  # and gone only when its ids have arrived: ``settling`` may be asked in any thread
             ids = batch.collect()
             if ids:
                 self._unsent.setdefault((batch.key, False), []).extend(ids)
                 self.unsent += len(ids)
                 self.in_flight -= len(ids)
-            if not batch.unsettled:
+            if batch.settled:
                 self._batches.pop(id(batch), None)
+            noted.popleft()
 
     def take(self, group: bytes) -> tuple[list[Arguments], Ride]:
         """The commands that send all unsent acknowledgements, and the ride to confirm or lose."""
         ride: Ride = []
         for (stream, repeated), ids in self._unsent.items():
             ride += [Ack(stream, ids[at : at + MAX_ACK_IDS], repeated) for at in range(0, len(ids), MAX_ACK_IDS)]
-        self._unsent, self.unsent = {}, 0
         if ride:
             self._riding[id(ride)] = ride
+        self._unsent, self.unsent = {}, 0
         return [("XACK", ack.stream, group, *ack.ids) for ack in ride], ride
 
     def confirm(self, ride: Ride) -> None:
@@ -90,10 +94,10 @@ class Pending:
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
-            self.confirm(ride)
             for ack in ride:
                 self._unsent.setdefault((ack.stream, True), []).extend(ack.ids)
                 self.unsent += len(ack.ids)
+            self.confirm(ride)
 
     def ids(self, stream: bytes) -> set[bytes]:
         """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
@@ -109,7 +113,3 @@ class Pending:
                 if ack.stream == stream:
                     known.update(ack.ids)
         return known
-
-    def low_water(self, stream: bytes) -> StreamId | None:
-        """The oldest of ``ids``; None where nothing is ours."""
-        return min(map(StreamId.parse, self.ids(stream)), default=None)

@@ -123,6 +123,7 @@ class Driver:
         self._thread = get_ident()
         self._woken = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
         engine.on_wakeup = self._wake
         self.flush()
 
@@ -211,15 +212,14 @@ class Driver:
 
     def _set_timer(self, due: float | None) -> None:
         """Keep a timer that comes no later than ``due``; one that comes too early only asks again."""
-        timer = self._timer
-        if due is None or (timer is not None and timer.when() <= due):
+        if due is None or due >= self._timer_at:
             return
-        if timer is not None:
-            timer.cancel()
-        self._timer = self.loop.call_at(due, self._elapsed)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self.loop.call_at(due, self._elapsed), due
 
     def _elapsed(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, float("inf")
         self.flush()
 
 

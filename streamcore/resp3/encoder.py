@@ -7,8 +7,8 @@ into bytes first, or refused by name. Text is UTF-8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, cast
 
 import hiredis
 
@@ -16,6 +16,8 @@ from ..errors import InvalidArgument
 
 Argument: TypeAlias = bytes | str | int | float | bytearray | memoryview
 
+# What hiredis really takes and gives; its stub knows neither bytes in the tuple nor a result.
+_pack: Final[Callable[[tuple[Argument, ...]], bytes]] = cast("Any", hiredis).pack_command
 _SAFE: Final = frozenset({bytes, str, float})
 # Beyond 64 bits no server command takes an integer, and CPython's own conversion becomes quadratic.
 _INTEGER_LIMIT: Final = 1 << 64
@@ -23,28 +25,30 @@ _INTEGER_LIMIT: Final = 1 << 64
 
 def encode(arguments: Iterable[Argument]) -> bytes:
     """Encode one command. Raises ``InvalidArgument`` for anything but bytes-like values, text, integers and floats."""
-    plain = tuple(arguments)
+    plain: tuple[Argument, ...] = tuple(arguments)
+    if not plain:
+        raise InvalidArgument("a command needs at least its name")  # servers skip an empty one and send no reply
     if not _SAFE.issuperset(map(type, plain)):
-        plain = tuple(map(to_bytes, plain))
+        plain = tuple([value if type(value) in _SAFE else to_bytes(value) for value in plain])
     try:
-        return hiredis.pack_command(plain)  # type: ignore[arg-type]  # its stub knows no bytes | str | float tuples
+        return _pack(plain)
     except UnicodeEncodeError as error:
-        raise InvalidArgument(f"text argument cannot be sent as UTF-8: {error.reason}; pass bytes") from None
+        raise InvalidArgument(f"text cannot be sent as UTF-8: {error.reason}; pass bytes") from None
 
 
-def to_bytes(value: Argument) -> bytes:
-    """The bytes of one argument, as the server will see them."""
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidArgument(f"text argument cannot be sent as UTF-8: {error.reason}; pass bytes") from None
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidArgument(f"a {type(value).__name__} cannot be sent; pass bytes, str, int or float")
-    if isinstance(value, float):
-        return repr(float(value)).encode()
-    if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        raise InvalidArgument("an integer of more than 64 bits cannot be sent; pass it as text")
-    return b"%d" % value
+def to_bytes(value: Argument) -> bytes | str:
+    """An argument as exact bytes or text. What a subclass says about itself is not asked: its value counts."""
+    match value:
+        case str():
+            return str.__str__(value)
+        case bytes() | bytearray() | memoryview():
+            return memoryview(value).tobytes()
+        case float():
+            return float.__repr__(value)
+        case bool():
+            pass
+        case int():
+            if -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+                return int.__repr__(value)
+            raise InvalidArgument("an integer of more than 64 bits cannot be sent; pass it as text")
+    raise InvalidArgument(f"a value of type {type(value).__name__} cannot be sent; pass bytes, str, int or float")
