@@ -1,5 +1,8 @@
 """Checks of what the application passes, before anything is sent: each names the argument, the value and the remedy."""
 
+# Callers without a type checker pass anything.
+# pyright: reportUnnecessaryIsInstance=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -9,57 +9,48 @@ never again, so that what arrives during a reconnect is not skipped. From then o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
 
-from .arguments import Name, Seconds, encoding, name, positive, seconds, streams
-from .engine import WAIT, Engine, EngineOptions, Exchange, Script, ScriptRunner, Steps, call, checked
+from .arguments import Name, stream_names
+from .connection import Arguments
+from .engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps, checked
 from .entries import Batch, StreamId
-from .errors import InvalidArgument, ReplyError
-from .prefetch import Prefetch
+from .errors import InvalidArgument, ReplyError, UnblockedError
+from .prefetch import Reader, ReaderOptions
 
 T = TypeVar("T", bytes, str)
-ZERO = StreamId(0, 0)
 Starts: TypeAlias = Name | Iterable[Name] | Mapping[str, str | StreamId] | Mapping[bytes, str | StreamId]
 
+ZERO = StreamId(0, 0)
 
-class ConsumerOptions(TypedDict, total=False):
+
+class ConsumerOptions(ReaderOptions, total=False):
     """Keywords of ``Consumer``, explained there."""
 
-    count: int
-    block: Seconds
-    prefetch: int
-    prefetch_bytes: int
+
+class _Options(ConsumerOptions, EngineOptions, total=False): ...
 
 
-class Consumer(Engine, Generic[T]):
+class Consumer(Reader[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
-    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on). ``count`` entries per stream and read,
-    ``block`` seconds of waiting in the server, ``prefetch`` replies or ``prefetch_bytes`` ahead of the application.
+    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on). ``count`` (100) entries per stream and
+    read, ``block`` (5) seconds of waiting in the server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of
+    the application.
     """
 
+    @overload
     def __init__(
-        self,
-        streams_: Starts,
-        *,
-        count: int = 100,
-        block: Seconds = 5.0,
-        prefetch: int = 2,
-        prefetch_bytes: int = 64 << 20,
-        decode: str | None = None,
-        **engine: Unpack[EngineOptions],
-    ) -> None:
-        super().__init__(**engine)
-        self.is_ready = False
-        self.count = positive("count", count)
-        self.block = seconds("block", block)
-        self._check_block(self.block)
-        self._encoding = encoding(decode)
-        self._prefetch: Prefetch[Batch[T]] = Prefetch(
-            positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
-        )
-        starts = _starts(streams_)
+        self: Consumer[bytes], streams: Starts, *, decode: None = None, **options: Unpack[_Options]
+    ) -> None: ...
+    @overload
+    def __init__(self: Consumer[str], streams: Starts, *, decode: str, **options: Unpack[_Options]) -> None: ...
+    @overload
+    def __init__(self: Consumer[Any], streams: Starts, *, decode: str | None, **options: Unpack[_Options]) -> None: ...
+    def __init__(self, streams: Starts, *, decode: str | None = None, **options: Unpack[_Options]) -> None:
+        super().__init__(decode=decode, **options)
+        starts = _starts(streams)
         self._unresolved = [stream for stream, start in starts.items() if start is None]
         self._received = {stream: start or ZERO for stream, start in starts.items()}
         self._handed_over = {stream: start for stream, start in starts.items() if start is not None}
@@ -67,21 +58,6 @@ class Consumer(Engine, Generic[T]):
         self._reading.link.open()
 
     # -- the user's side ----------------------------------------------------------------------------------------------
-
-    @property
-    def has_batch(self) -> bool:
-        """Whether ``take`` would return a batch now."""
-        return bool(self._prefetch)
-
-    def take(self) -> Batch[T] | None:
-        """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        batch = self._prefetch.pop()
-        if batch is None:
-            self.check()
-        else:
-            self._handed_over[batch.key] = StreamId.parse(batch.raw[-1][0])
-            self._reading.wake()
-        return batch
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
         """The rest of a batch behind its first ``at`` entries, as a batch of its own."""
@@ -91,6 +67,9 @@ class Consumer(Engine, Generic[T]):
         """Per stream the last id of the batches that were taken; pass it as ``streams`` to go on from there."""
         return dict(self._handed_over)
 
+    def _hand_over(self, batch: Batch[T]) -> None:
+        self._handed_over[batch.key] = StreamId.parse(batch.raw[-1][0])
+
     # -- the story ----------------------------------------------------------------------------------------------------
 
     def _read(self) -> Script:
@@ -99,40 +78,48 @@ class Consumer(Engine, Generic[T]):
         self.is_ready = True
         self._reading.link.succeeded()
         while True:
-            if not self._prefetch.has_room(0):
+            if self._prefetch.has_room(0):
+                yield from self._read_once()
+            else:
                 yield WAIT
-                continue
-            [reply], size = yield from self._read_once()
-            for stream, entries in (checked(reply) or {}).items():
-                if entries:
-                    self._received[stream] = StreamId.parse(entries[-1][0])
-                    self._prefetch.add(Batch(stream, entries, encoding=self._encoding, size=size // len(reply)))
 
     def _resolve(self, stream: bytes) -> Steps[None]:
         """Look up where ``$`` is; a stream that does not exist yet is followed from its beginning."""
-        [info] = yield from call(("XINFO", "STREAM", stream))
+        [info] = yield from self.ask(("XINFO", "STREAM", stream))
         if not (isinstance(info, ReplyError) and info.code == "ERR"):
             self._received[stream] = StreamId.parse(checked(info)[b"last-generated-id"])
         self._handed_over[stream] = self._received[stream]
         self._unresolved.remove(stream)
 
-    def _read_once(self) -> Steps[tuple[list[Any], int]]:
-        head = ("XREAD", "COUNT", self.count, "BLOCK", int(self.block * 1000), "STREAMS")
-        command = (*head, *self._received, *map(bytes, self._received.values()))
-        yield Exchange([command], self.block + self.options.request_timeout)
+    def _read_once(self) -> Steps[None]:
+        head: Arguments = ("XREAD", "COUNT", self.count, *self._waiting(), "STREAMS")
+        read = (*head, *self._received, *map(bytes, self._received.values()))
+        yield Exchange([read], self.block + self.options.request_timeout)
         while (answered := (yield WAIT)) is None:
             pass
-        return answered.replies, answered.nbytes
+        [reply] = answered.replies
+        if isinstance(reply, UnblockedError):
+            return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
+        if isinstance(reply, ReplyError):
+            reply.command = "XREAD"
+            raise reply
+        received: dict[bytes, list[Any]] = reply or {}
+        for stream, entries in received.items():
+            if entries:
+                size = answered.nbytes // len(received)
+                self._received[stream] = StreamId.parse(entries[-1][0])
+                self._prefetch.add(Batch(stream, entries, encoding=self._encoding, size=size))
 
 
 def _starts(given: Starts) -> dict[bytes, StreamId | None]:
+    names = stream_names(given)
     if not isinstance(given, Mapping):
-        return dict.fromkeys(streams(given))
-    streams(given)
-    return {name("stream", stream): _start(start) for stream, start in given.items()}
+        return dict.fromkeys(names)
+    starts = cast("Mapping[Any, Any]", given).values()
+    return dict(zip(names, map(_start, starts), strict=True))
 
 
-def _start(start: str | StreamId) -> StreamId | None:
+def _start(start: Any) -> StreamId | None:
     if isinstance(start, StreamId):
         return start
     if not isinstance(start, str):

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from .errors import InvalidArgument
 
 T = TypeVar("T", bytes, str)
+E = TypeVar("E", bound="Entry[Any]")
 
 
 class StreamId(NamedTuple):
@@ -61,9 +62,9 @@ class Entry(Generic[T]):
     """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value."""
 
     __slots__ = ("_batch", "_raw")
-    _batch: Batch[T]
+    _batch: BaseBatch[T, Any]
 
-    def __init__(self, batch: Batch[T], raw: Any) -> None:
+    def __init__(self, batch: BaseBatch[T, Any], raw: Any) -> None:
         self._batch = batch
         self._raw = raw
 
@@ -134,10 +135,11 @@ class GroupEntry(Entry[T]):
             batch.note()
 
 
-class Batch(Sequence[Entry[T]], Generic[T]):
+class BaseBatch(Sequence[E], Generic[T, E]):
     """Entries of one stream that came in one reply, in id order. ``size`` is about their bytes on the wire."""
 
     __slots__ = ("encoding", "key", "raw", "size")
+    view: ClassVar[Callable[[Any, Any], Any]]  # makes the E of the batch and an element of ``raw``
 
     def __init__(self, key: bytes, raw: list[Any], *, encoding: str | None = None, size: int = 0) -> None:
         self.key = key
@@ -169,17 +171,18 @@ class Batch(Sequence[Entry[T]], Generic[T]):
     def __len__(self) -> int:
         return len(self.raw)
 
-    def __iter__(self) -> Iterator[Entry[T]]:
-        return map(partial(Entry, self), self.raw)
+    def __iter__(self) -> Iterator[E]:
+        return map(partial(self.view, self), self.raw)
 
     @overload
-    def __getitem__(self, index: int) -> Entry[T]: ...
+    def __getitem__(self, index: int) -> E: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Entry[T]]: ...
-    def __getitem__(self, index: int | slice) -> Entry[T] | Sequence[Entry[T]]:
+    def __getitem__(self, index: slice) -> list[E]: ...
+    def __getitem__(self, index: int | slice) -> E | list[E]:
         if isinstance(index, slice):
-            return [Entry(self, raw) for raw in self.raw[index]]
-        return Entry(self, self.raw[index])
+            return list(map(partial(self.view, self), self.raw[index]))
+        entry: E = self.view(self, self.raw[index])
+        return entry
 
     def __repr__(self) -> str:
         span = f", {self.raw[0][0].decode()} to {self.raw[-1][0].decode()}" if self.raw else ""
@@ -187,10 +190,18 @@ class Batch(Sequence[Entry[T]], Generic[T]):
         return f"{type(self).__name__}(stream={stream!r}, {len(self)} entries{span})"
 
 
-class GroupBatch(Batch[T]):
+class Batch(BaseBatch[T, Entry[T]]):
+    """A batch of a consumer without a group."""
+
+    __slots__ = ()
+    view = Entry
+
+
+class GroupBatch(BaseBatch[T, GroupEntry[T]]):
     """A batch delivered to a consumer group."""
 
     __slots__ = ("acks", "inbox", "noted", "unsettled")
+    view = GroupEntry
     inbox: Callable[[GroupBatch[T]], None]
 
     def __init__(
@@ -251,15 +262,3 @@ class GroupBatch(Batch[T]):
         fresh = [id_ for id_ in dict.fromkeys(ids) if id_ in self.unsettled]
         self.unsettled.difference_update(fresh)
         return fresh
-
-    def __iter__(self) -> Iterator[GroupEntry[T]]:
-        return map(partial(GroupEntry, self), self.raw)
-
-    @overload
-    def __getitem__(self, index: int) -> GroupEntry[T]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[GroupEntry[T]]: ...
-    def __getitem__(self, index: int | slice) -> GroupEntry[T] | Sequence[GroupEntry[T]]:
-        if isinstance(index, slice):
-            return [GroupEntry(self, raw) for raw in self.raw[index]]
-        return GroupEntry(self, self.raw[index])

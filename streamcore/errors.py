@@ -93,7 +93,7 @@ class ReplyError(StreamcoreError):
         self.command = command
 
     def __str__(self) -> str:
-        return f"{self.code} {self.message}" + (f" (in reply to {self.command})" if self.command else "")
+        return f"{self.code} {self.message}".strip() + (f" (in reply to {self.command})" if self.command else "")
 
 
 class AuthenticationError(ReplyError):

@@ -2,8 +2,9 @@
 
 The *reading* link runs the story of ``_read``: upkeep, then reads for as long as the prefetch has room. While replies come
 back full, two reads are in flight, so that the server works on the next one while we parse this one; a read that may
-block is alone, since it would hold up what is sent behind it. Acknowledgements ride in front of the next read. When none leaves in time, because a read blocks or the
-application holds all that it may, they go over the *acking* link, which exists only from then on.
+block is alone, since it would hold up what is sent behind it. Acknowledgements ride in front of the next read. When none
+leaves in time, the reading link sends them by themselves; where a read blocks it, they go over the *acking* link, which
+exists only from then on.
 
 Every entry that the server delivered to us is in ``pending`` until its acknowledgement is confirmed.
 """
@@ -13,20 +14,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
-from .arguments import Name, Seconds, encoding, name, positive, seconds, streams
+from .arguments import Name, Seconds, name, positive, seconds, stream_names
 from .connection import Arguments
-from .engine import AT_ONCE, WAIT, Engine, EngineOptions, Exchange, Link, Replies, Script, ScriptRunner, Steps, call
+from .engine import AT_ONCE, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch, StreamId
-from .errors import NoGroupError, ReplyError, ReplyTooLarge, UnblockedError
-from .events import AckMissed, ReadShrunk
+from .errors import NoGroupError, ReplyError, UnblockedError
+from .events import AckMissed, Event
 from .pending import Pending, Ride
-from .prefetch import Prefetch
+from .prefetch import Reader, ReaderOptions
 from .upkeep import Upkeep
 
 T = TypeVar("T", bytes, str)
-_GROUP_GONE: Final = (NoGroupError, UnblockedError)
+
+GROUP_GONE: Final = (NoGroupError, UnblockedError)
+MAX_SETBACKS: Final = 3
 
 
 class Acks(Exchange):
@@ -39,82 +42,106 @@ class Acks(Exchange):
         self.ride = ride
 
 
-class GroupOptions(TypedDict, total=False):
-    """Keywords of ``GroupConsumer``, explained there."""
-
+class _OwnOptions(TypedDict, total=False):
     create: bool
-    start: str
+    start: str | StreamId
     backlog: bool
-    count: int
-    block: Seconds
-    prefetch: int
-    prefetch_bytes: int
     max_in_flight: int
     claim_idle: Seconds | None
     ack_delay: Seconds
     audit: Seconds
 
 
-class GroupConsumer(Engine, Generic[T]):
+class GroupOptions(ReaderOptions, _OwnOptions, total=False):
+    """Keywords of ``GroupConsumer``, explained there."""
+
+
+class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
+
+
+class _Options(GroupOptions, EngineOptions, total=False): ...
+
+
+class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     """Consume streams through a group: at least once, until acknowledged.
 
-    ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` replies or
-    ``prefetch_bytes`` ahead of the application; at most ``max_in_flight`` entries unacknowledged; entries idle for
-    ``claim_idle`` seconds in other consumers are taken over (None: never); acknowledgements leave within ``ack_delay``
-    seconds; own pending entries are audited every ``audit`` seconds. ``start`` is where a new group begins: ``"0"``,
-    ``"$"`` or an id. With ``create=False`` a missing group raises ``NoGroupError``. With ``backlog=False`` what an earlier
-    run of this consumer left pending stays pending.
+    ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2) batches
+    or ``prefetch_bytes`` (64 MB) ahead of the application; at most ``max_in_flight`` (10,000) entries unacknowledged;
+    entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never); acknowledgements leave
+    within ``ack_delay`` (0.05) seconds; own pending entries are audited every ``audit`` (5) seconds. ``start`` is where a
+    new group begins: ``"0"``, ``"$"`` or an id. With ``create=False`` a missing group raises ``NoGroupError``. With
+    ``backlog=False`` what an earlier run of this consumer left pending stays so, until it counts as idle.
     """
 
+    @overload
     def __init__(
-        self,
-        streams_: Name | Iterable[Name],
+        self: GroupConsumer[bytes],
+        streams: Name | Iterable[Name],
         *,
         group: Name,
         consumer: Name,
+        decode: None = None,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GroupConsumer[str],
+        streams: Name | Iterable[Name],
+        *,
+        group: Name,
+        consumer: Name,
+        decode: str,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GroupConsumer[Any],
+        streams: Name | Iterable[Name],
+        *,
+        group: Name,
+        consumer: Name,
+        decode: str | None,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    def __init__(
+        self,
+        streams: Name | Iterable[Name],
+        *,
+        group: Name,
+        consumer: Name,
+        decode: str | None = None,
         create: bool = True,
-        start: str = "0",
+        start: str | StreamId = "0",
         backlog: bool = True,
-        count: int = 100,
-        block: Seconds = 5.0,
-        prefetch: int = 2,
-        prefetch_bytes: int = 64 << 20,
         max_in_flight: int = 10_000,
         claim_idle: Seconds | None = 60.0,
         ack_delay: Seconds = 0.05,
         audit: Seconds = 5.0,
-        decode: str | None = None,
-        **engine: Unpack[EngineOptions],
+        **options: Unpack[_ReaderAndEngine],
     ) -> None:
-        super().__init__(**engine)
-        self.streams = streams(streams_)
+        super().__init__(decode=decode, **options)
+        self.streams = stream_names(streams)
         self.group = name("group", group)
         self.name = name("consumer", consumer)
         self.create = create
-        self.start = start if start == "$" else str(StreamId.parse(start))
+        self.start = "$" if start == "$" else str(start if isinstance(start, StreamId) else StreamId.parse(start))
         self.backlog = backlog
-        self.count = min(positive("count", count), positive("max_in_flight", max_in_flight))
-        self.block = seconds("block", block)
         self.claim_idle = None if claim_idle is None else seconds("claim_idle", claim_idle)
         self.audit = seconds("audit", audit)
         self.pending = Pending()
-        self.is_ready = False
-        self._max_in_flight = max_in_flight
+        self._max_in_flight = positive("max_in_flight", max_in_flight)
+        self.count = min(self.count, max(1, self._max_in_flight // len(self.streams)))
         self._ack_delay = seconds("ack_delay", ack_delay, zero=True)
-        self._encoding = encoding(decode)
-        self._prefetch: Prefetch[GroupBatch[T]] = Prefetch(
-            positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
-        )
-        self._check_block(self.block)
         nonce = f"{self._login.client_name or 'streamcore'}:{int(self._random() * (1 << 64)):016x}"
         self._login = replace(self._login, client_name=nonce)
         self.nonce = nonce.encode()
         self._upkeep = Upkeep(self)
-        self._backlogged = False
+        self._backlogged = False  # the last reply was full
+        self._blocked = False  # the read in flight may wait in the server
         self._leaving = False
         self._ack_due: float | None = None
-        self._flush = False
-        self._rode = False  # whether acknowledgements left with a read since the timer was set
+        self._flush = False  # acknowledgements shall leave at once
+        self._rode = False  # acknowledgements have left since the timer was set
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
         self._acking: ScriptRunner | None = None
@@ -122,28 +149,13 @@ class GroupConsumer(Engine, Generic[T]):
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
-    @property
-    def has_batch(self) -> bool:
-        """Whether ``take`` would return a batch now."""
-        return bool(self._prefetch)
-
-    def take(self) -> GroupBatch[T] | None:
-        """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        batch = self._prefetch.pop()
-        if batch is None:
-            self.check()
-        else:
-            self._reading.wake()
-        return batch
-
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
         """Cut a batch that was taken: keep the first ``at`` entries in it, return the rest as a batch of its own."""
         return self.pending.split(batch, at)
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
-        self._ack_due = AT_ONCE
-        self._flush = True
+        self._flush_soon()
         self.on_wakeup()
 
     @property
@@ -165,12 +177,12 @@ class GroupConsumer(Engine, Generic[T]):
     def random(self) -> float:
         return self._random()
 
-    def emit(self, event: Any) -> None:
+    def emit(self, event: Event) -> None:
         self._emit(event)
 
     def deliver(self, stream: bytes, entries: list[Any], size: int = 0) -> None:
         """Entries are ours now; keep them for the application."""
-        batch: GroupBatch[T] = GroupBatch(stream, entries, inbox=self._note, encoding=self._encoding, size=size)
+        batch = GroupBatch[T](stream, entries, inbox=self._note, encoding=self._encoding, size=size)
         self.pending.add(batch)
         self._prefetch.add(batch)
 
@@ -184,11 +196,13 @@ class GroupConsumer(Engine, Generic[T]):
     def _read(self) -> Script:
         reads = 0
         rides: deque[Acks] = deque()  # in flight, each in front of a read
-        self._backlogged = False
+        self._backlogged = self._blocked = False
         try:
             yield from self._upkeep.enter(self._reading.link)
             self.is_ready = True
-            self._reading.link.succeeded()
+            if not self._setbacks:
+                self._reading.link.succeeded()
+            yield from self._upkeep.recover()
             while True:
                 if not reads and not self._leaving and self._upkeep.due and self._has_room(0):
                     yield from self._upkeep.run()
@@ -207,51 +221,57 @@ class GroupConsumer(Engine, Generic[T]):
                     rides.popleft()
                 else:
                     reads -= 1
+                    self._blocked = False
                     yield from self._absorb(answered, more=reads > 0)
         finally:
-            self.pending.lose(acks.ride for acks in rides)
+            self._blocked = False
+            self._lose(rides)
 
     def _may_read(self, in_flight: int) -> bool:
-        if self._leaving or not self._has_room(in_flight):
+        if self._leaving or (in_flight and (not self._backlogged or self._upkeep.due)):
             return False
-        return not in_flight or (self._backlogged and not self._upkeep.due)
+        return self._has_room(in_flight)
 
     def _has_room(self, in_flight: int) -> bool:
-        entries = (in_flight + 1) * self.count * len(self.streams)
-        fits = self.pending.in_flight + entries <= self._max_in_flight or not (self.pending.in_flight or in_flight)
-        return fits and self._prefetch.has_room(in_flight)
+        if not self._prefetch.has_room(in_flight):
+            return False
+        pending, limit = self.pending, self._max_in_flight - (in_flight + 1) * self.count * len(self.streams)
+        if pending.in_flight > limit:
+            pending.collect()
+        return pending.in_flight <= limit or not (pending.in_flight or in_flight)
 
     def _next_read(self) -> Exchange:
-        patient = not self._backlogged and not self._upkeep.due
-        block = ("BLOCK", int(self.block * 1000)) if patient else ()
-        head = ("XREADGROUP", "GROUP", self.group, self.name, "COUNT", self.count, *block, "STREAMS")
+        self._blocked = not self._backlogged and not self._upkeep.due
+        block: Arguments = self._waiting() if self._blocked else ()
+        head: Arguments = ("XREADGROUP", "GROUP", self.group, self.name, "COUNT", self.count, *block, "STREAMS")
         read = (*head, *self.streams, *(">" for _ in self.streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _absorb(self, read: Exchange, *, more: bool) -> Steps[None]:
         [reply] = read.replies
-        if isinstance(reply, ReplyError):
-            yield from self._mend(reply, more)
-            return
-        self._setbacks = 0
         self._backlogged = False
-        for stream, entries in (reply or {}).items():
+        if isinstance(reply, ReplyError):
+            reply.command = "XREADGROUP"
+            yield from self._mend(reply, more=more)
+            return
+        if self._setbacks:
+            self._setbacks = 0
+            self._reading.link.succeeded()
+        received: dict[bytes, list[Any]] = reply or {}
+        for stream, entries in received.items():
             if entries:
-                self.deliver(stream, entries, read.nbytes // len(reply))
+                self.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= self.count
 
-    def _mend(self, error: ReplyError, more: bool) -> Steps[None]:
+    def _mend(self, error: ReplyError, *, more: bool) -> Steps[None]:
         """A read was refused: create the group again, once the other read is back as well."""
-        if not isinstance(error, _GROUP_GONE):
-            error.command = "XREADGROUP"
+        if not isinstance(error, GROUP_GONE):
             raise error
-        self._backlogged = False
         if more:
             return
         self._setbacks += 1
-        if self._setbacks > 3:  # noqa: PLR2004  # somebody destroys it as fast as we create it: reconnect with back-off
-            self._setbacks = 0
-            raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}", "XREADGROUP")
+        if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
+            raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
         for stream in self.streams:
             yield from self._upkeep.ensure_group(stream)
 
@@ -263,6 +283,10 @@ class GroupConsumer(Engine, Generic[T]):
         if self._ack_due is None:
             self._ack_due = AT_ONCE
             self.on_wakeup()
+
+    def _flush_soon(self) -> None:
+        self._flush = True
+        self._ack_due = AT_ONCE
 
     def _collect_acks(self) -> Acks | None:
         self._rode, self._flush = True, False
@@ -281,6 +305,12 @@ class GroupConsumer(Engine, Generic[T]):
                 self._emit(AckMissed(ack.stream, len(ack.ids) - count))
         self.pending.confirm(acks.ride)
 
+    def _lose(self, rides: Iterable[Acks]) -> None:
+        """The replies of these will never come: send them again as soon as there is a connection."""
+        self.pending.lose(acks.ride for acks in rides)
+        if self.pending.unsent:
+            self._flush_soon()
+
     def _send_acks(self) -> Steps[None]:
         acks = self._collect_acks()
         if acks is None:
@@ -291,7 +321,7 @@ class GroupConsumer(Engine, Generic[T]):
                 pass
             self._confirm(acks)
         except BaseException:
-            self.pending.lose([acks.ride])
+            self._lose([acks])
             raise
 
     def _wait_or_flush(self) -> Steps[None]:
@@ -307,38 +337,33 @@ class GroupConsumer(Engine, Generic[T]):
         while True:
             yield from self._wait_or_flush()
 
-    # -- time and loss ------------------------------------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        return self._ack_due
+        return None if self.closed else self._ack_due
 
     def _elapse(self, now: float) -> None:
         if self._ack_due == AT_ONCE and not self._flush:
             self._ack_due = now + self._ack_delay / 2
-        if self._ack_due is None or now < self._ack_due:
+            self._reading.wake()  # what was acknowledged may make room for a read, and rides with it
+        if self.closed or self._ack_due is None or now < self._ack_due:
             return
         self._ack_due = None
         self.pending.collect()
         if not self.pending.unsent:
-            return
-        if self._rode and not self._flush:
+            self._flush = False
+        elif self._rode and not self._flush:
             self._rode = False  # they ride with the reads; those of now have half of the delay left to do so, too
             self._ack_due = now + self._ack_delay / 2
-            return
-        self._flush = True
-        if self._reading.running and not self._reading.link.unanswered:
+        else:
+            self._flush = True
             self._reading.wake()
-            return
-        if self._acking is None:
+            self._wake_acking()
+
+    def _wake_acking(self) -> None:
+        """Send over the acking link what the reading link, being blocked, cannot send."""
+        if self._acking is None and self._blocked:
             self._acking = ScriptRunner(self, self._ack, "acks")
             self._acking.link.open()
-        self._acking.wake()
-
-    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if isinstance(error, ReplyTooLarge) and link is self._reading.link:
-            if self.count == 1:
-                self.fail(error)
-                return
-            self.count = max(1, self.count // 2)
-            self._emit(ReadShrunk(self.count))
-        super()._report_down(link, error, was_up=was_up)
+        if self._acking is not None:
+            self._acking.wake()

@@ -265,13 +265,17 @@ class Link:
     def _lose(self, error: Exception) -> None:
         self.error = error
         connection, self._connection = self._connection, None
-        sent, unsent = ([], []) if connection is None else connection.lost()
-        self._owner.link_down(self, error, [e for e in sent if type(e) is not Ping], unsent)
+        sent, unsent = ([], []) if connection is None else map(_without_pings, connection.lost())
+        self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
 
 
 _WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
+
+
+def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:
+    return [exchange for exchange in exchanges if type(exchange) is not Ping]
 
 
 def _as_loss(error: Exception | None, address: AnyAddress) -> Exception:

@@ -1,20 +1,26 @@
-"""Batches that have arrived and wait for the application: bounded by reads and by bytes.
+"""Reading ahead of the application: what has arrived and waits for it, and what the engines that read have in common.
 
-Servers bound a reply only by COUNT, so the byte bound stops *further* reads.
+Servers bound a reply only by COUNT, so the byte bound stops *further* reads, and a reply over the limit halves COUNT.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from .entries import Batch
+from .arguments import Seconds, encoding, positive, seconds
+from .connection import Arguments
+from .engine import Engine, EngineOptions, Replies, ScriptRunner, Steps, call
+from .entries import BaseBatch
+from .errors import ReplyError, ReplyTooLarge
+from .events import ReadShrunk
+from .link import Link
 
-B = TypeVar("B", bound=Batch[Any])
+B = TypeVar("B", bound=BaseBatch[Any, Any])
 
 
 class Prefetch(Generic[B]):
-    """``reads`` replies, or ``size`` bytes, are fetched ahead of the application and no more."""
+    """Batches in the order of their arrival: no further read while there are ``reads`` of them, or ``size`` bytes."""
 
     def __init__(self, reads: int, size: int) -> None:
         self._reads = reads
@@ -40,3 +46,81 @@ class Prefetch(Generic[B]):
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""
         return len(self._ready) + in_flight < self._reads and self._size < self._limit
+
+
+class ReaderOptions(TypedDict, total=False):
+    """Keywords of every engine that reads streams."""
+
+    count: int
+    block: Seconds
+    prefetch: int
+    prefetch_bytes: int
+
+
+class Reader(Engine, Generic[B]):
+    """An engine that reads streams over one link, ``_reading``, ahead of the application.
+
+    ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
+    ``prefetch_bytes`` ahead of the application.
+    """
+
+    _reading: ScriptRunner
+
+    def __init__(
+        self,
+        *,
+        count: int = 100,
+        block: Seconds = 5.0,
+        prefetch: int = 2,
+        prefetch_bytes: int = 64 << 20,
+        decode: str | None = None,
+        **engine: Unpack[EngineOptions],
+    ) -> None:
+        super().__init__(**engine)
+        self.is_ready = False
+        self.count = positive("count", count)
+        self.block = seconds("block", block)
+        self._check_block(self.block)
+        self._encoding = encoding(decode)
+        self._prefetch: Prefetch[B] = Prefetch(
+            positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
+        )
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether ``take`` would return a batch now."""
+        return bool(self._prefetch)
+
+    def take(self) -> B | None:
+        """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
+        batch = self._prefetch.pop()
+        if batch is None:
+            self.check()
+        else:
+            self._hand_over(batch)
+        self._reading.wake()
+        return batch
+
+    def ask(self, *commands: Arguments) -> Steps[Replies]:
+        """Part of a script: one exchange, and its replies; a refusal names its command."""
+        replies = yield from call(*commands, timeout=self.options.request_timeout)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                reply.command = command[0]
+        return replies
+
+    def _hand_over(self, batch: B) -> None:
+        """The application gets a batch."""
+
+    def _waiting(self) -> Arguments:
+        """How long the server waits for entries; BLOCK 0 would be for ever."""
+        return ("BLOCK", max(1, int(self.block * 1000)))
+
+    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+        if isinstance(error, ReplyTooLarge) and link is self._reading.link:
+            if self.count == 1:
+                self.fail(error)
+                return
+            self.count //= 2
+            self._emit(ReadShrunk(self.count))
+        super()._report_down(link, error, was_up=was_up)

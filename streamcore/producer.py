@@ -20,7 +20,6 @@ from .requests import Request, Requests
 from .resp3 import Argument
 
 Fields: TypeAlias = Mapping[Any, Argument] | Iterable[tuple[Argument, Argument]]
-MAX_BATCH = 1000
 
 
 class ProducerOptions(TypedDict, total=False):
@@ -45,12 +44,12 @@ class Producer(Requests):
     ) -> None:
         super().__init__(**engine)
         self.stream = name("stream", stream)
-        self._trim = {"maxlen": maxlen, "minid": minid, "approximate": approximate}
+        self._trim: ProducerOptions = {"maxlen": maxlen, "minid": minid, "approximate": approximate}
         self.entry({"check": ""})  # a bad option fails here, not at the first send
 
     def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
         """The command that appends one entry."""
-        return xadd(self.stream, fields, id=id, **self._trim)  # type: ignore[arg-type]  # checked by __init__
+        return xadd(self.stream, fields, id=id, **self._trim)
 
     def send(self, fields: Fields, done: Callable[[Request], None], id: StreamId | str = "*") -> Request:  # noqa: A002
         """Append one entry; ``request.answer()`` is its id."""

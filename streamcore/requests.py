@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from .commands import Command
 from .connection import Exchange
@@ -20,9 +20,12 @@ from .link import AT_ONCE, Link
 
 
 class Request(Exchange):
-    """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there."""
+    """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
 
-    __slots__ = ("asked", "deadline", "done", "error", "finished", "repeatable")
+    A caller that no longer waits sets ``finished``: ``done`` is not called then, and what has not left yet never does.
+    """
+
+    __slots__ = ("asked", "deadline", "done", "error", "finished", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
         super().__init__([command.args for command in asked], timeout)
@@ -31,6 +34,7 @@ class Request(Exchange):
         self.deadline = AT_ONCE  # until the engine is told the time
         self.repeatable = all(command.repeatable for command in asked)
         self.finished = False
+        self.sent = False  # over a connection that was lost, before this one
         self.error: StreamcoreError | None = None
 
     def answers(self) -> list[Any]:
@@ -107,34 +111,36 @@ class Requests(Engine):
     # -- what the link tells ------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
-        self._report_up(link, again=self._up_before)
-        self._was_up = self._up_before = True
-        link.succeeded()
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             if request.finished:
                 self._queued -= len(request.data)
             else:
                 link.send(request)
+        again, self._was_up, self._up_before = self._up_before, True, True
+        self._report_up(link, again=again)  # last: whoever is told may submit more, which comes behind what waited
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
         self._queued -= len(exchange.data)
         exchange.finish()
+        if link.attempts:
+            link.succeeded()
 
     def link_pushed(self, link: Link, items: list[Any]) -> None:
         """Nothing was subscribed to."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         kept: list[Request] = []
-        for request in (*sent, *unsent):
-            assert isinstance(request, Request)
-            if not request.finished and (request.repeatable or not request.replies and request in unsent):
+        for request in cast("list[Request]", sent):
+            request.sent = True
+            if request.repeatable and not request.finished:
                 request.replies.clear()
                 kept.append(request)
-                continue
-            self._queued -= len(request.data)
-            request.finish(self._lost(error))
+            else:
+                self._queued -= len(request.data)
+                request.finish(self._lost(error))
+        kept += cast("list[Request]", unsent)
         self._waiting.extendleft(reversed(kept))
         was_up, self._was_up = self._was_up, False
         self._report_down(link, error, was_up=was_up)
@@ -153,29 +159,42 @@ class Requests(Engine):
         return AT_ONCE if deadlines[-1].deadline == AT_ONCE else deadlines[0].deadline
 
     def _elapse(self, now: float) -> None:
-        for request in reversed(self._deadlines):
+        deadlines = self._deadlines
+        for request in reversed(deadlines):
             if request.deadline != AT_ONCE:
                 break
             request.deadline = now + request.timeout
-        while self._deadlines and (self._deadlines[0].finished or self._deadlines[0].deadline <= now):
-            request = self._deadlines.popleft()
+        # ``done`` may submit again, at once: what has no deadline yet is not late.
+        while deadlines and (deadlines[0].finished or AT_ONCE < deadlines[0].deadline <= now):
+            request = deadlines.popleft()
             if not request.finished:
                 request.finish(self._late(request))
+        self._forget_finished()
 
-    def _late(self, request: Request) -> StreamcoreError:
-        if request in self._waiting:
-            self._waiting.remove(request)
-            self._queued -= len(request.data)
-            reason = "" if self._link.error is None else f": {self._link.error}"
-            return ConnectionLost(f"no connection to {self._link.address} within {request.timeout:g} s{reason}")
-        return RequestTimeout(f"{self._link.address} did not answer within {request.timeout:g} s")
+    def _late(self, request: Request) -> ConnectionLost:
+        self._forget_finished()
+        # Requests wait in the order of their deadlines, so if this one waits it is the first.
+        if not self._waiting or self._waiting[0] is not request:
+            return RequestTimeout(f"{self._link.address} did not answer within {request.timeout:g} s")
+        self._queued -= len(self._waiting.popleft().data)
+        why = f"no connection to {self._link.address} within {request.timeout:g} s{_because(self._link.error)}"
+        return self._unanswered(request, why)
+
+    def _forget_finished(self) -> None:
+        """Drop what nobody waits for any more from the head of the queue."""
+        while self._waiting and self._waiting[0].finished:
+            self._queued -= len(self._waiting.popleft().data)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             self._queued -= len(request.data)
-            request.finish(ConnectionLost(f"the client was closed before the request was sent{_because(error)}"))
+            request.finish(self._unanswered(request, f"the client was closed{_because(error)}"))
+
+    def _unanswered(self, request: Request, why: str) -> ConnectionLost:
+        """How a request ends that waits for a connection, if not for the first then for another one."""
+        return self._lost(ConnectionLost(why)) if request.sent else ConnectionLost(f"the request was not sent: {why}")
 
 
 def _because(error: Exception | None) -> str:

@@ -1,7 +1,7 @@
 """asyncio (and uvloop): the event loop's callbacks own the sockets, so cancelling a task touches none of them.
 
 ``Driver`` keeps one transport for each link of an engine, moves the bytes, tells the time, and wakes whoever waits in
-``changed``. It decides nothing: every input is followed by ``_pump``, which asks the engine for all of its outputs anew.
+``until``. It decides nothing: every input is followed by ``_pump``, which asks the engine for all of its outputs anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
@@ -26,6 +26,7 @@ from .address import Target
 __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
 
 _BUFFER = 65536
+T = TypeVar("T")
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -119,7 +120,7 @@ class Driver:
         self.target = target
         self._engine = engine
         self._wires: dict[Link, Wire] = {}
-        self._waiters: list[asyncio.Future[bool]] = []
+        self._waiters: set[asyncio.Future[bool]] = set()
         self._thread = get_ident()
         self._woken = False
         self._timer: asyncio.TimerHandle | None = None
@@ -150,26 +151,32 @@ class Driver:
                 self._wake_waiters()
         self._set_timer(engine.next_timeout())
 
-    async def changed(self, timeout: float | None = None) -> bool:
-        """Wait until something happened to the engine; False if ``timeout`` seconds passed first."""
-        waiter = self.loop.create_future()
-        self._waiters.append(waiter)
-        timer = None if timeout is None else self.loop.call_later(timeout, _settle, waiter, False)
-        try:
-            return await waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
+    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
+        deadline = None if timeout is None else self.loop.time() + timeout
+        while not (answer := ask()):
+            if deadline is not None and deadline <= self.loop.time():
+                break
+            waiter = self.loop.create_future()
+            self._waiters.add(waiter)  # before the flush, which may wake it
+            timer = None if deadline is None else self.loop.call_at(deadline, _settle, waiter, False)
+            try:
+                self.flush()
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+                if timer is not None:
+                    timer.cancel()
+        self.flush()
+        return answer
 
     async def checkpoint(self) -> None:
         """Let others run."""
         await asyncio.sleep(0)
 
-    async def linger(self, done: Callable[[], bool], timeout: float) -> None:
-        """Wait until ``done``, at most ``timeout`` seconds, also on the way out of a cancelled task."""
-        deadline = self.loop.time() + timeout
-        while not done() and await self.changed(deadline - self.loop.time()):
-            pass
+    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+        """``until`` on the way out: asyncio cancels a task once, and what it awaits after that is left alone."""
+        return await self.until(done, timeout)
 
     async def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
@@ -206,7 +213,7 @@ class Driver:
             call(self.flush)
 
     def _wake_waiters(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             _settle(waiter, True)
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.errors import ConnectFailed
-from streamcore.link import Link
+from streamcore.link import AT_ONCE, Link
 from streamcore.requests import Request, Requests
 
 from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, make_connect
@@ -59,8 +59,13 @@ class Driver:
         for wire in self._wires.values():
             if wire is not None and not wire.full:
                 self._send(wire)
-        due = self._engine.next_timeout()
-        if due is not None and (self._asleep_until is None or due < self._asleep_until):
+        engine = self._engine
+        due = engine.next_timeout()
+        if due == AT_ONCE:
+            engine.handle_timeout(monotonic())
+            due = engine.next_timeout()
+        sooner = due is not None and (self._asleep_until is None or due < self._asleep_until)
+        if sooner or any(link.wants_connection != (link in self._wires) for link in engine.links()):
             self._ring()
 
     def changed(self, timeout: float | None = None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import trio
 
@@ -23,6 +23,9 @@ from ._sockets import Wire, dial
 from .address import Target
 
 __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+
+
+T = TypeVar("T")
 
 
 class Driver:
@@ -65,23 +68,27 @@ class Driver:
         if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
             self._timer.set()
 
-    async def changed(self, timeout: float | None = None) -> bool:
-        """Wait until something happened to the engine; False if ``timeout`` seconds passed first."""
-        changed = self._changed
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await changed.wait()
-            return True
-        return False
+    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
+        deadline = float("inf") if timeout is None else trio.current_time() + timeout
+        while not (answer := ask()):
+            if deadline <= trio.current_time():
+                break
+            changed = self._changed  # before the flush, which may set it
+            self.flush()
+            with trio.move_on_at(deadline):
+                await changed.wait()
+        self.flush()
+        return answer
 
     async def checkpoint(self) -> None:
         """Let others run."""
         await trio.lowlevel.checkpoint()
 
-    async def linger(self, done: Callable[[], bool], timeout: float) -> None:
-        """Wait until ``done``, at most ``timeout`` seconds, also on the way out of a cancelled task."""
-        with trio.move_on_after(timeout, shield=True):
-            while not done():
-                await self.changed()
+    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+        """``until`` on the way out: a cancelled task may wait here, too."""
+        with trio.CancelScope(shield=True):
+            return await self.until(done, timeout)
 
     async def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
@@ -98,8 +105,7 @@ class Driver:
         """Close the sockets; the engine is closed already."""
         self.flush()
         with trio.CancelScope(shield=True):
-            while self._scopes:
-                await self.changed()
+            await self.until(lambda: not self._scopes)
 
     # -- the links' tasks ---------------------------------------------------------------------------------------------
 
@@ -126,7 +132,7 @@ class Driver:
         link.connection_made(trio.current_time())
         self._happened()
         while True:
-            await (trio.lowlevel.wait_readable(sock) if link.wants_data else self.changed())
+            await (trio.lowlevel.wait_readable(sock) if link.wants_data else self._changed.wait())
             if link.wants_data:
                 wire.receive(trio.current_time())
                 self._happened()

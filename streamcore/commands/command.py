@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from itertools import takewhile
+from typing import Any, Final, Generic, TypeVar, overload
 
 from ..errors import InvalidArgument
 from ..resp3 import Argument
+from ..resp3.encoder import to_bytes
 
 T = TypeVar("T")
 
@@ -32,11 +34,16 @@ FORBIDDEN: Final[dict[str, str]] = {
     "PSYNC": "it turns the connection into a replica's",
 }
 _FORBIDDEN_CLIENT: Final = frozenset({"REPLY", "TRACKING", "CACHING", "CAPA"})
+_BLOCKING: Final = frozenset(
+    {"BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "WAIT", "WAITAOF"}
+)
 
 
 class Command(Generic[T]):
-    """``args`` are sent as they are; ``parse`` makes the answer from the reply. ``repeatable``: running it twice is
-    the same as running it once, so it may be sent again when its fate is unknown."""
+    """``args`` are sent as they are; ``parse`` makes the answer from the reply.
+
+    ``repeatable``: running it twice is the same as running it once, so it may be sent again when its fate is unknown.
+    """
 
     __slots__ = ("args", "parse", "repeatable")
 
@@ -52,32 +59,44 @@ class Command(Generic[T]):
         """The command's own words, without arguments."""
         return str(self.args[0])
 
-    def text(self: Command[bytes | None] | Command[bytes], encoding: str = "utf-8") -> Command[str | None]:
+    @overload
+    def text(self: Command[bytes], encoding: str = "utf-8") -> Command[str]: ...
+    @overload
+    def text(self: Command[bytes | None], encoding: str = "utf-8") -> Command[str | None]: ...
+    def text(self: Command[Any], encoding: str = "utf-8") -> Command[Any]:
         """The same command, answering text where the server sends bytes."""
-        return Command(self.args, lambda reply: None if reply is None else reply.decode(encoding))
+
+        def parse(reply: Any) -> str | None:
+            answer = reply if self.parse is None else self.parse(reply)
+            return None if answer is None else answer.decode(encoding)
+
+        return Command(self.args, parse, repeatable=self.repeatable)
 
     def __repr__(self) -> str:
         return f"<Command {self.name} with {len(self.args) - 1} arguments>"
 
 
 def raw(*args: Argument) -> Command[Any]:
-    """Any command, answering what the decoder makes of its reply. Raises ``InvalidArgument`` for commands that would
-    change a shared connection, or block it."""
+    """Any command, answering what the decoder makes of its reply.
+
+    Raises ``InvalidArgument`` for commands that would change a shared connection, or block it.
+    """
     if not args:
         raise InvalidArgument("a command needs at least its name")
-    words = [arg.decode(errors="replace") if isinstance(arg, bytes) else str(arg) for arg in args[:2]]
-    word = words[0].upper()
+    words = [_upper(arg) for arg in args]
+    word = words[0]
     remedy = FORBIDDEN.get(word)
-    if word == "CLIENT" and len(words) > 1 and words[1].upper() in _FORBIDDEN_CLIENT:
+    if word == "CLIENT" and _FORBIDDEN_CLIENT.intersection(words[1:2]):
         remedy = "it changes the connection of all tasks"
-    if word in {"XREAD", "XREADGROUP"} and any(_is_word(arg, b"BLOCK") for arg in args):
+    if word in {"XREAD", "XREADGROUP"} and "BLOCK" in takewhile("STREAMS".__ne__, words):
         remedy = "it would block all tasks' commands; use client.consumer() or client.group_consumer()"
-    if word in {"BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "WAIT", "WAITAOF"}:
+    if word in _BLOCKING:
         remedy = "it would block all tasks' commands; use a client of its own"
     if remedy is not None:
         raise InvalidArgument(f"{word} cannot run on a shared connection: {remedy}")
     return Command((word, *args[1:]))
 
 
-def _is_word(arg: Argument, word: bytes) -> bool:
-    return (arg.encode(errors="replace") if isinstance(arg, str) else arg) in (word, word.lower())
+def _upper(arg: Argument) -> str:
+    sent = to_bytes(arg)
+    return (sent if isinstance(sent, str) else sent.decode(errors="replace")).upper()

@@ -96,6 +96,8 @@ def hlen(key: Name) -> Command[int]:
 
 def hdel(key: Name, *fields: Name) -> Command[int]:
     """Delete fields of a hash; answers how many there were."""
+    if not fields:
+        raise InvalidArgument("hdel needs at least one field")
     return Command(("HDEL", name("key", key), *(name("field", f) for f in fields)))
 
 

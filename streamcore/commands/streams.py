@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 from ..arguments import Name, name, positive
 from ..entries import StreamId
@@ -31,12 +31,16 @@ def xadd(
     args: list[Argument] = ["XADD", name("stream", stream)]
     if nomkstream:
         args.append("NOMKSTREAM")
-    if maxlen is not None or minid is not None:
-        args += _trimming(maxlen, minid, approximate=approximate)
-    args.append(id if id == "*" else _explicit(id))
+    args += _trimming(maxlen, minid, approximate=approximate)
+    args.append("*" if id == "*" else _explicit(id))
     head = len(args)
-    for field, value in fields.items() if isinstance(fields, Mapping) else fields:
-        args += (field, value)
+    items: Callable[[], Iterable[Any]] | None = getattr(fields, "items", None)
+    try:
+        for field, value in fields if items is None else items():
+            args += (field, value)
+    except (TypeError, ValueError):
+        what = type(cast("object", fields)).__name__
+        raise InvalidArgument(f"fields must be a mapping or pairs, not {what}") from None
     if len(args) == head:
         raise InvalidArgument("an entry needs at least one field")
     return Command(tuple(args), _id_or_none)
@@ -58,14 +62,12 @@ def _id_or_none(reply: bytes | None) -> StreamId | None:
 
 
 def _trimming(maxlen: int | None, minid: StreamId | str | None, *, approximate: bool) -> list[Argument]:
-    if maxlen is not None and minid is not None:
-        raise InvalidArgument("give maxlen or minid, not both")
-    if maxlen is None and minid is None:
-        return []
-    if maxlen is not None and (isinstance(maxlen, bool) or maxlen < 0):
-        raise InvalidArgument(f"maxlen must be at least 0, not {maxlen!r}")
     how = "~" if approximate else "="
-    return ["MAXLEN", how, maxlen] if maxlen is not None else ["MINID", how, str(_id(minid or "0"))]
+    if maxlen is None:
+        return [] if minid is None else ["MINID", how, str(_id(minid))]
+    if minid is not None:
+        raise InvalidArgument("give maxlen or minid, not both")
+    return ["MAXLEN", how, positive("maxlen", maxlen, zero=True)]
 
 
 def xlen(stream: Name) -> Command[int]:
@@ -75,6 +77,8 @@ def xlen(stream: Name) -> Command[int]:
 
 def xdel(stream: Name, *ids: StreamId | str) -> Command[int]:
     """Delete entries; answers how many there were."""
+    if not ids:
+        raise InvalidArgument("xdel needs at least one id")
     return Command(("XDEL", name("stream", stream), *(str(_id(i)) for i in ids)))
 
 
@@ -92,19 +96,32 @@ def _entries(reply: list[Any]) -> list[RawEntry]:
     return [(StreamId.parse(id_), dict(zip(flat[::2], flat[1::2], strict=True))) for id_, flat in reply]
 
 
-def xrange(stream: Name, start: str = "-", end: str = "+", *, count: int | None = None) -> Command[list[RawEntry]]:
+def xrange(
+    stream: Name, start: StreamId | str = "-", end: StreamId | str = "+", *, count: int | None = None
+) -> Command[list[RawEntry]]:
     """Entries from ``start`` to ``end``, both included (``(`` before an id excludes it), oldest first."""
     return _range("XRANGE", stream, start, end, count)
 
 
-def xrevrange(stream: Name, end: str = "+", start: str = "-", *, count: int | None = None) -> Command[list[RawEntry]]:
+def xrevrange(
+    stream: Name, end: StreamId | str = "+", start: StreamId | str = "-", *, count: int | None = None
+) -> Command[list[RawEntry]]:
     """Entries from ``end`` back to ``start``, newest first."""
     return _range("XREVRANGE", stream, end, start, count)
 
 
-def _range(word: str, stream: Name, one: str, other: str, count: int | None) -> Command[list[RawEntry]]:
+def _range(
+    word: str, stream: Name, one: StreamId | str, other: StreamId | str, count: int | None
+) -> Command[list[RawEntry]]:
     limit: tuple[Argument, ...] = () if count is None else ("COUNT", positive("count", count))
-    return Command((word, name("stream", stream), one, other, *limit), _entries, repeatable=True)
+    return Command((word, name("stream", stream), _end(one), _end(other), *limit), _entries, repeatable=True)
+
+
+def _end(value: StreamId | str) -> str:
+    """One end of a range: an id, ``-``, ``+``, or an id behind ``(``, which excludes it."""
+    if isinstance(value, StreamId) or value in {"-", "+"}:
+        return str(value)
+    return "(" + str(StreamId.parse(value[1:])) if value.startswith("(") else str(StreamId.parse(value))
 
 
 def xack(stream: Name, group: Name, *ids: StreamId | str) -> Command[int]:
@@ -114,9 +131,9 @@ def xack(stream: Name, group: Name, *ids: StreamId | str) -> Command[int]:
     return Command(("XACK", name("stream", stream), name("group", group), *(str(_id(i)) for i in ids)))
 
 
-def xgroup_create(stream: Name, group: Name, *, start: str = "0", mkstream: bool = True) -> Command[bytes]:
+def xgroup_create(stream: Name, group: Name, *, start: StreamId | str = "0", mkstream: bool = True) -> Command[bytes]:
     """Create a consumer group that begins behind ``start`` (an id, ``"0"`` or ``"$"``)."""
-    where = start if start == "$" else str(_id(start))
+    where = "$" if start == "$" else str(_id(start))
     tail = ("MKSTREAM",) if mkstream else ()
     return Command(("XGROUP", "CREATE", name("stream", stream), name("group", group), where, *tail))
 
@@ -129,16 +146,16 @@ def xgroup_destroy(stream: Name, group: Name) -> Command[int]:
 class PendingSummary(NamedTuple):
     """What a group has pending: how many entries, the lowest and highest id, and how many per consumer."""
 
-    count: int
+    entries: int
     lowest: StreamId | None
     highest: StreamId | None
     consumers: dict[bytes, int]
 
 
 def _pending(reply: list[Any]) -> PendingSummary:
-    count, lowest, highest, consumers = reply
+    entries, lowest, highest, consumers = reply
     by_name = {consumer: int(n) for consumer, n in consumers or ()}
-    return PendingSummary(count, _id_or_none(lowest), _id_or_none(highest), by_name)
+    return PendingSummary(entries, _id_or_none(lowest), _id_or_none(highest), by_name)
 
 
 def xpending(stream: Name, group: Name) -> Command[PendingSummary]:

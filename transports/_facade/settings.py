@@ -9,18 +9,21 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.engine import Engine, EngineOptions
 from streamcore.errors import ClosedError, ConcurrentUseError, ConnectionLost, ForkedError
 from streamcore.events import LOSS, Connected, Event
 from streamcore.options import Options
+from streamcore.requests import Requests
 
 from ..address import TLS, Target, parse
 
 if TYPE_CHECKING:
     import ssl
+
+    from streamcore.consumer import Consumer as ConsumerEngine
 
 _logger = logging.getLogger("streamcore")
 _forks = 0
@@ -126,11 +129,43 @@ class Opened:
         if self.forked:
             raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
 
+    def check_unopened(self, *, opened: bool) -> None:
+        """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
+        self.check()
+        self.engine.check()
+        if opened:
+            raise ConcurrentUseError(f"this {type(self.engine).__name__} is open already; open another one")
+
+    def not_open(self) -> Exception:
+        """The error of a use before entering, or after leaving."""
+        self.check()
+        self.engine.check()
+        what = type(self.engine).__name__
+        return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
+
+    def ready(self) -> bool:
+        """Whether the engine can be used now. Raises what ended it."""
+        self.engine.check()
+        return cast("ConsumerEngine[Any]", self.engine).is_ready
+
+    def has_room(self) -> bool:
+        """Whether a request may be submitted. Raises what ended the engine."""
+        self.engine.check()
+        return cast(Requests, self.engine).has_room
+
     def tell_events(self) -> None:
         """Hand the events so far to the application."""
         on_event = self._on_event
         while on_event is not None and (event := self.engine.next_event()) is not None:
             on_event(event)
+
+    @contextmanager
+    def telling_events(self) -> Iterator[None]:
+        """Hand over the events up to the end of the block, also where it raises: they may tell why."""
+        try:
+            yield
+        finally:
+            self.tell_events()
 
     def not_reached(self) -> Exception:
         """Why the engine is not ready in time."""
@@ -147,11 +182,6 @@ class Opened:
         _logger.log(level, "%s %s", type(self.engine).__name__, event)
 
 
-def unopened(what: str) -> Exception:
-    """The error of a use before entering."""
-    return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
-
-
 CHUNK = 1000
 
 
@@ -160,4 +190,4 @@ def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
 
 
-__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name", "unopened"]
+__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name"]

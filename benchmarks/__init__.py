@@ -1,0 +1,1 @@
+"""Benchmarks against peers and against the limit, in one run: ``python -m benchmarks --help``."""

@@ -1,0 +1,85 @@
+"""Fixtures for tests that need a real server.
+
+A test runs against the wheel's Valkey; with ``@pytest.mark.every_server`` it runs once for each kind of server that the
+machine has. ``server`` is shared by the whole session and empty at each test's beginning. A test that changes the
+server's configuration, kills it or needs its data to survive takes ``fresh_server``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.proxy import Proxy
+from tests.support.raw import Raw
+from tests.support.servers import VALKEY, Certificates, ServerKind, available_servers
+from transports.embedded import EmbeddedServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_server: run once for each kind of server that this machine has")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server_kind" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_server"):
+        kinds = available_servers()
+        metafunc.parametrize("server_kind", kinds, ids=[kind.name for kind in kinds])
+
+
+class ServerPool:
+    """The session's servers, one of each kind, started when a test first asks for it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._servers: dict[ServerKind, EmbeddedServer] = {}
+
+    def empty_server(self, kind: ServerKind) -> EmbeddedServer:
+        if kind not in self._servers:
+            self._servers[kind] = self._stack.enter_context(kind.create())
+        server = self._servers[kind]
+        if server.is_running():
+            server.resume()
+        else:
+            server.restart()
+        with Raw(server.address) as raw:
+            raw("FLUSHALL")
+        return server
+
+
+@pytest.fixture(scope="session")
+def server_pool() -> Iterator[ServerPool]:
+    with ExitStack() as stack:
+        yield ServerPool(stack)
+
+
+@pytest.fixture
+def server_kind() -> ServerKind:
+    """The kind of server that this test runs against."""
+    return VALKEY
+
+
+@pytest.fixture
+def server(server_pool: ServerPool, server_kind: ServerKind) -> EmbeddedServer:
+    """The session's server of that kind, emptied."""
+    return server_pool.empty_server(server_kind)
+
+
+@pytest.fixture
+def fresh_server(server_kind: ServerKind) -> Iterator[EmbeddedServer]:
+    """A server for this test alone: to be killed, paused, restarted. Every write is on the disk before its reply."""
+    with server_kind.create(appendonly="always") as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: EmbeddedServer) -> Iterator[Proxy]:
+    """A faulty network in front of ``server``."""
+    with Proxy(server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    return Certificates()

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from streamcore.options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, Address, Login, Options, UnixAddress
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (Address(), "localhost:6379"),
+        (Address("example.org", 7000), "example.org:7000"),
+        (Address("::1", 7000), "[::1]:7000"),
+        (UnixAddress("/run/valkey.sock"), "unix:/run/valkey.sock"),
+    ],
+)
+def test_an_address_reads_as_one_would_type_it(address: Address | UnixAddress, text: str) -> None:
+    assert str(address) == text
+
+
+def test_a_login_shows_its_user_and_never_its_password() -> None:
+    login = Login("ann", "sesame", 3, "billing")
+    assert "ann" in repr(login)
+    assert "sesame" not in repr(login)
+    assert "sesame" not in str(login)
+
+
+def test_the_defaults_are_the_ones_of_the_documentation() -> None:
+    assert Address("localhost", 6379) == DEFAULT_ADDRESS
+    assert Login(None, None, 0, None) == DEFAULT_LOGIN
+    assert {field.name: getattr(DEFAULT_OPTIONS, field.name) for field in fields(Options)} == {
+        "request_timeout": 5.0,
+        "connect_timeout": 5.0,
+        "backoff_initial": 0.05,
+        "backoff_max": 5.0,
+        "keepalive_idle": 10.0,
+        "keepalive_answer": 5.0,
+        "max_reply": 1 << 30,
+        "max_outgoing": 64 << 20,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [(Address(), "port"), (UnixAddress("x"), "path"), (Login(), "database"), (Options(), "max_reply")],
+)
+def test_settings_cannot_change_under_an_engine(value: object, field: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, field, 1)

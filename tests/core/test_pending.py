@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from streamcore.entries import GroupBatch
+from streamcore.pending import MAX_ACK_IDS, Ack, Pending, Ride
+
+
+def delivered(pending: Pending, *ids: str, stream: str = "s") -> GroupBatch[bytes]:
+    batch = GroupBatch[bytes](stream.encode(), [[id_.encode(), [b"f", b"v"]] for id_ in ids], inbox=pending.note)
+    pending.add(batch)
+    return batch
+
+
+@pytest.fixture
+def pending() -> Pending:
+    return Pending()
+
+
+class TestAcknowledging:
+    def test_nothing_is_pending_at_first(self, pending: Pending) -> None:
+        assert (pending.in_flight, pending.unsent, pending.settling) == (0, 0, False)
+        assert pending.take(b"g") == ([], [])
+        assert pending.ids(b"s") == set()
+
+    def test_an_id_moves_from_noted_to_unsent_to_riding_to_settled(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0", "2-0")
+        assert (pending.in_flight, pending.settling) == (2, False)
+        batch[0].ack()
+        assert (pending.in_flight, pending.settling) == (2, True)
+        pending.collect()
+        assert (pending.in_flight, pending.unsent, pending.settling) == (1, 1, True)
+        commands, ride = pending.take(b"g")
+        assert commands == [("XACK", b"s", b"g", b"1-0")]
+        assert (pending.unsent, pending.settling) == (0, True)
+        assert pending.ids(b"s") == {b"1-0", b"2-0"}
+        pending.confirm(ride)
+        assert pending.settling is False
+        assert pending.ids(b"s") == {b"2-0"}
+
+    def test_batches_of_a_stream_share_a_command(self, pending: Pending) -> None:
+        for ids in (["1-0", "2-0"], ["3-0"]):
+            delivered(pending, *ids).ack()
+        delivered(pending, "9-0", stream="t").ack()
+        pending.collect()
+        commands, ride = pending.take(b"g")
+        assert commands == [("XACK", b"s", b"g", b"1-0", b"2-0", b"3-0"), ("XACK", b"t", b"g", b"9-0")]
+        assert ride == [Ack(b"s", [b"1-0", b"2-0", b"3-0"], False), Ack(b"t", [b"9-0"], False)]
+
+    def test_a_long_list_is_cut(self, pending: Pending) -> None:
+        delivered(pending, *(f"{n}-0" for n in range(2 * MAX_ACK_IDS + 1))).ack()
+        pending.collect()
+        commands, _ = pending.take(b"g")
+        assert [len(command) - 3 for command in commands] == [MAX_ACK_IDS, MAX_ACK_IDS, 1]
+
+    def test_an_entry_acknowledged_twice_is_counted_once(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0", "2-0")
+        batch[0].ack()
+        pending.collect()
+        batch[0].ack()
+        pending.collect()
+        assert (pending.in_flight, pending.unsent) == (1, 1)
+
+    def test_nothing_new_is_not_sent(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0")
+        batch.ack()
+        pending.collect()
+        pending.confirm(pending.take(b"g")[1])
+        batch.ack()
+        assert pending.settling
+        pending.collect()
+        assert pending.take(b"g") == ([], [])
+        assert not pending.settling
+
+
+class TestLosing:
+    def test_a_lost_ride_is_sent_again_as_a_repetition(self, pending: Pending) -> None:
+        delivered(pending, "1-0").ack()
+        pending.collect()
+        _, lost = pending.take(b"g")
+        delivered(pending, "2-0").ack()
+        pending.collect()
+        pending.lose([lost])
+        assert (pending.unsent, pending.ids(b"s")) == (2, {b"1-0", b"2-0"})
+        _, ride = pending.take(b"g")
+        assert ride == [Ack(b"s", [b"2-0"], False), Ack(b"s", [b"1-0"], True)]
+
+    def test_lost_again_it_is_still_one_repetition(self, pending: Pending) -> None:
+        for stream in ("s", "t"):
+            delivered(pending, "1-0", stream=stream).ack()
+        pending.collect()
+        for _ in range(3):
+            _, ride = pending.take(b"g")
+            pending.lose([ride])
+        assert pending.take(b"g")[1] == [Ack(b"s", [b"1-0"], True), Ack(b"t", [b"1-0"], True)]
+
+    def test_other_rides_go_on(self, pending: Pending) -> None:
+        rides: list[Ride] = []
+        for id_ in ("1-0", "2-0"):
+            delivered(pending, id_).ack()
+            pending.collect()
+            rides.append(pending.take(b"g")[1])
+        pending.lose(rides[:1])
+        pending.confirm(rides[1])
+        assert pending.ids(b"s") == {b"1-0"}
+        pending.confirm(rides[1])  # a second answer to the same ride would change nothing
+        assert pending.settling
+
+
+class TestIds:
+    def test_of_one_stream_in_all_places(self, pending: Pending) -> None:
+        untouched = delivered(pending, "1-0", "2-0")
+        partly = delivered(pending, "3-0", "4-0")
+        delivered(pending, "5-0").ack()
+        delivered(pending, "9-0", stream="t").ack()
+        pending.collect()
+        pending.take(b"g")
+        partly[0].ack()
+        delivered(pending, "8-0", stream="t").ack()
+        delivered(pending, "7-0", stream="t")
+        pending.collect()
+        assert pending.ids(b"s") == {*untouched.ids, *partly.ids, b"5-0"}
+        assert pending.ids(b"t") == {b"7-0", b"8-0", b"9-0"}
+        assert pending.ids(b"u") == set()
+
+
+class TestSplitting:
+    def test_each_part_is_settled_by_itself(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0", "2-0", "3-0")
+        rest = pending.split(batch, 1)
+        assert (batch.ids, rest.ids, pending.in_flight) == ([b"1-0"], [b"2-0", b"3-0"], 3)
+        rest.ack()
+        pending.collect()
+        assert (pending.in_flight, pending.ids(b"s")) == (1, {b"1-0", b"2-0", b"3-0"})
+        pending.confirm(pending.take(b"g")[1])
+        assert pending.ids(b"s") == {b"1-0"}
+        batch.ack()
+        pending.collect()
+        assert pending.in_flight == 0
+
+    def test_what_was_acknowledged_before_still_counts(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0", "2-0", "3-0")
+        for entry in batch[:2]:
+            entry.ack()
+        rest = pending.split(batch, 1)
+        assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0", b"2-0")]
+        rest.ack()
+        pending.collect()
+        assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"3-0")]
+        assert pending.in_flight == 0
+
+    @pytest.mark.parametrize("at", [0, 2])
+    def test_an_empty_part_is_not_kept(self, pending: Pending, at: int) -> None:
+        batch = delivered(pending, "1-0", "2-0")
+        rest = pending.split(batch, at)
+        for part in (batch, rest):
+            part.ack()
+        pending.collect()
+        pending.confirm(pending.take(b"g")[1])
+        assert (pending.in_flight, pending.ids(b"s"), pending._batches) == (0, set(), {})
+
+
+class PendingMachine(RuleBasedStateMachine):
+    """Batches are delivered, split, acknowledged anyhow; rides are confirmed and lost in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending = Pending()
+        self.number = 0
+        self.known: dict[bytes, set[bytes]] = {b"s": set(), b"t": set()}  # delivered, and not confirmed
+        self.unacked: set[bytes] = set()
+
+    batches = Bundle("batches")
+    rides = Bundle("rides")
+
+    @rule(target=batches, stream=st.sampled_from(["s", "t"]), size=st.integers(1, 4))
+    def deliver(self, stream: str, size: int) -> GroupBatch[bytes]:
+        ids = [f"{self.number + n}-0" for n in range(size)]
+        self.number += size
+        self.known[stream.encode()].update(id_.encode() for id_ in ids)
+        self.unacked.update(id_.encode() for id_ in ids)
+        return delivered(self.pending, *ids, stream=stream)
+
+    @rule(batch=batches, at=st.integers(0, 3))
+    def ack_entry(self, batch: GroupBatch[bytes], at: int) -> None:
+        if at < len(batch):
+            batch[at].ack()
+            self.unacked.discard(batch[at].raw_id)
+
+    @rule(batch=batches)
+    def ack_batch(self, batch: GroupBatch[bytes]) -> None:
+        batch.ack()
+        self.unacked.difference_update(batch.ids)
+
+    @rule(target=batches, batch=consumes(batches), at=st.integers(0, 4))
+    def split(self, batch: GroupBatch[bytes], at: int) -> Any:
+        whole = batch.ids
+        rest = self.pending.split(batch, at)
+        assert batch.ids + rest.ids == whole
+        return multiple(*(part for part in (batch, rest) if part))
+
+    @rule()
+    def collect(self) -> None:
+        self.pending.collect()
+        assert self.pending.in_flight == len(self.unacked)
+
+    @rule(target=rides)
+    def send(self) -> Any:
+        self.pending.collect()
+        commands, ride = self.pending.take(b"g")
+        assert [command[:3] for command in commands] == [("XACK", ack.stream, b"g") for ack in ride]
+        for ack in ride:
+            assert len(set(ack.ids)) == len(ack.ids)
+            assert set(ack.ids) <= self.known[ack.stream] - self.unacked
+        return ride if ride else multiple()
+
+    @rule(ride=consumes(rides))
+    def confirm(self, ride: Ride) -> None:
+        self.pending.confirm(ride)
+        for ack in ride:
+            assert self.known[ack.stream] >= set(ack.ids), "confirmed twice: it was sent twice, and not as lost"
+            self.known[ack.stream].difference_update(ack.ids)
+
+    @rule(ride=consumes(rides))
+    def lose(self, ride: Ride) -> None:
+        self.pending.lose([ride])
+
+    @invariant()
+    def nothing_is_forgotten_and_nothing_invented(self) -> None:
+        for stream, ids in self.known.items():
+            assert self.pending.ids(stream) == ids
+        assert self.pending.settling or set().union(*self.known.values()) == self.unacked
+
+    def teardown(self) -> None:
+        """Whatever happened: once everything is acknowledged and confirmed, nothing is left."""
+        for batch in list(self.pending._batches.values()):
+            batch.ack()
+        self.pending.lose(list(self.pending._riding.values()))
+        self.pending.collect()
+        _, ride = self.pending.take(b"g")
+        self.pending.confirm(ride)
+        assert not self.pending.settling
+        assert (self.pending.in_flight, self.pending.unsent, self.pending._batches) == (0, 0, {})
+
+
+PendingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPendingMachine = PendingMachine.TestCase

@@ -1,0 +1,188 @@
+"""What the documentation shows is true: its snippets run and print what it says, its links and targets exist.
+
+The ``python`` blocks of a page run in order, in one namespace and one empty directory; ``REDIS_URL`` names the embedded
+server. A block
+
+* with ``title="worker.py"`` is written to that file instead, and a ``test_*.py`` is run by pytest when the page is done;
+* right above a ``text`` block prints just that, where ``...`` stands for anything;
+* with ``await`` or ``async with`` outside of a function runs under the runtime that the page has imported last;
+* below ``<!-- not run: reason -->`` does not run, and counts as a skipped test with that reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import doctest
+import inspect
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+
+from transports.embedded import EmbeddedServer
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DOCS: Final = ROOT / "docs"
+PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+DRIVER: Final = DOCS / "examples" / "driver.py"
+
+BLOCK: Final = re.compile(
+    r"^(?:<!-- not run: (?P<reason>\S.*?) -->\n+)?"
+    r'```(?P<language>\w+)(?: title="(?P<title>[\w.]+)")?\n(?P<code>.*?)^```\n'
+    r"(?:\n```text\n(?P<output>.*?)^```\n)?",
+    re.MULTILINE | re.DOTALL,
+)
+LINK: Final = re.compile(r"\[(?P<label>[^][]*)\]\((?P<target>[^()\s]*)\)")
+HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+MAKE: Final = re.compile(r"\bmake ([a-z][a-z-]*)\b")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int  # of the code's first line
+    language: str
+    title: str | None
+    reason: str | None
+    code: str
+    output: str | None
+    runtime: str  # the one that the page has imported last
+
+    def run(self, namespace: dict[str, Any]) -> None:
+        """Run the code; a traceback shows the page's own line numbers."""
+        printed = io.StringIO()
+        source = "\n" * (self.line - 1) + self.code
+        code = compile(source, self.page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        with redirect_stdout(printed):
+            if not code.co_flags & inspect.CO_COROUTINE:
+                exec(code, namespace)
+            elif self.runtime == "trio":
+                trio.run(eval, code, namespace)
+            else:
+                asyncio.run(eval(code, namespace))
+        if self.output is not None:
+            same = doctest.OutputChecker().check_output(self.output, printed.getvalue(), doctest.ELLIPSIS)
+            assert same, f"{where(self)}: the page says {self.output!r}, and this was printed: {printed.getvalue()!r}"
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    return [
+        Block(
+            page,
+            text.count("\n", 0, found.start("code")) + 1,
+            found["language"],
+            found["title"],
+            found["reason"],
+            found["code"],
+            found["output"],
+            ["asyncio", *re.findall(r"transports\.(asyncio|trio|anyio)\b", text[: found.end()])][-1],
+        )
+        for found in BLOCK.finditer(text)
+    ]
+
+
+def where(subject: Block | Path) -> str:
+    page = subject if isinstance(subject, Path) else subject.page
+    line = "" if isinstance(subject, Path) else f":{subject.line}"
+    return page.relative_to(ROOT).as_posix() + line
+
+
+ALL_BLOCKS: Final = [block for page in PAGES for block in blocks(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_snippets(page: Path, server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", server.url)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language != "python" or block.reason:
+            continue
+        if block.title:
+            Path(block.title).write_text(block.code, "utf-8")
+        else:
+            block.run(namespace)
+    for path in Path().glob("test_*.py"):
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.reason], ids=where)
+def test_not_run(block: Block) -> None:
+    pytest.skip(f"{where(block)}: {block.reason}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_every_fence_belongs_to_a_block(page: Path) -> None:
+    fences = page.read_text("utf-8").count("```")
+    outputs = sum(block.output is not None for block in blocks(page))
+    assert fences == 2 * (len(blocks(page)) + outputs), "a fence is indented, or has an unknown attribute"
+
+
+def test_the_driver_page_quotes_the_driver() -> None:
+    quoted = [block.code for block in blocks(DOCS / "drivers.md") if block.title == DRIVER.name]
+    assert quoted == [DRIVER.read_text("utf-8")]
+
+
+def test_the_driver_runs(server: EmbeddedServer) -> None:
+    command = [sys.executable, DRIVER, "127.0.0.1", str(server.port)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=20).stdout
+    assert printed == "sent 10, consumed and acknowledged 10\n"
+
+
+# -- what pages refer to ------------------------------------------------------------------------------------------------
+
+
+def links(page: Path) -> Iterator[tuple[str, str, str]]:
+    """Label, path and anchor of each relative link of a page."""
+    for found in LINK.finditer(BLOCK.sub("", page.read_text("utf-8"))):
+        if "://" not in found["target"]:
+            path, _, anchor = found["target"].partition("#")
+            yield found["label"], path, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as both the site and a repository's viewer make them."""
+    headings = HEADING.findall(BLOCK.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=where)
+def test_links(page: Path) -> None:
+    broken = []
+    for label, path, anchor in links(page):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists():
+            broken.append(f"{path}: there is no such file")
+        elif anchor and anchor not in anchors(target):
+            broken.append(f"{path}#{anchor}: there is no such heading")
+        elif label.startswith("`test_") and f"def {label.strip('`')}(" not in target.read_text("utf-8"):
+            broken.append(f"{path}: there is no {label}")
+    assert broken == []
+
+
+def test_make_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {(where(page), name) for page in PAGES for name in MAKE.findall(commands_of(page))}
+    assert [(page, name) for page, name in sorted(named) if name not in targets] == []
+    assert named, "nothing was found: has the form of the pages changed?"
+
+
+def commands_of(page: Path) -> str:
+    """What a page tells its reader to type: shell blocks, and code within sentences."""
+    text = page.read_text("utf-8")
+    shell = [block.code for block in blocks(page) if block.language in {"sh", "console"}]
+    return "\n".join([*shell, *re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))])

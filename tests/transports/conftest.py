@@ -1,0 +1,56 @@
+"""Every ``async def test_...(runtime, ...)`` in this folder is a scenario, and runs once on each runtime.
+
+``@pytest.mark.runtimes("trio", "pumped")`` names the runtimes of a scenario that is not for all of them; ``"async"`` and
+``"threads"`` stand for those of one kind.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.support.raw import Raw
+from tests.transports.runtimes import ASYNC, RUNTIMES, THREADS, Runtime
+from transports.embedded import EmbeddedServer
+
+KINDS: dict[str, tuple[Runtime, ...]] = {"async": ASYNC, "threads": THREADS}
+LIMIT = 30  # seconds, unless the test says otherwise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "runtimes(*names): the runtimes of this scenario, where it is not for all")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "runtime" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("runtimes")
+        names = marker.args if marker else KINDS
+        chosen = [runtime for name in names for runtime in KINDS.get(name, RUNTIMES) if name in (*KINDS, runtime.name)]
+        assert chosen, f"{metafunc.definition.name} runs on no runtime"
+        metafunc.parametrize("runtime", chosen, ids=[runtime.name for runtime in chosen])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "runtime" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    arguments["runtime"].run(partial(pyfuncitem.obj, **arguments))
+    return True
+
+
+@pytest.fixture
+def raw(server: EmbeddedServer) -> Iterator[Raw]:
+    """The tests' own eyes and hands on ``server``."""
+    with Raw(server.address) as raw:
+        yield raw

@@ -1,0 +1,50 @@
+"""A producer on an async runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self, cast
+
+from streamcore.entries import StreamId
+from streamcore.producer import Fields
+from streamcore.producer import Producer as ProducerEngine
+
+from .readers import Owner
+from .running import submit, submit_all
+
+
+class Producer:
+    """Append to a stream: ``id = await producer.send({...})``. Tasks may share it; their entries leave together."""
+
+    def __init__(self, engine: ProducerEngine, client: Owner) -> None:
+        self._engine = engine
+        self._client = client
+        self._running = client.adopt(engine)
+
+    async def __aenter__(self) -> Self:
+        await self._running.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close; what was not sent yet fails with ``ConnectionLost``."""
+        await self._client.release(self._running)
+
+    async def send(self, fields: Fields, id: StreamId | str = "*") -> StreamId:  # noqa: A002  # the server's word
+        """Append one entry (``XADD``) and wait for its id.
+
+        Raises ``DeliveryUnknown`` where it was sent and the id never came back, ``ConnectionLost`` where it was not sent.
+        """
+        request = await submit(self._running, [self._engine.entry(fields, id)])
+        return cast(StreamId, request.answer())
+
+    async def send_many(self, entries: Iterable[Fields]) -> list[StreamId]:
+        """Append entries in order, many in flight at once; their ids. Raises the first error, what follows may be sent."""
+        entry = self._engine.entry
+        answers = await submit_all(self._running, [entry(fields) for fields in entries])
+        return cast("list[StreamId]", answers)

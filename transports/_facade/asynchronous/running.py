@@ -1,0 +1,112 @@
+"""An engine in use, from entering to leaving, on an async runtime.
+
+An engine's state never lives in a task: whoever waits asks the engine, and sleeps in ``driver.until`` where the answer is
+not there yet. So a cancelled call has lost nothing but its place in the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+from streamcore.commands import Command
+from streamcore.engine import Engine
+from streamcore.requests import Request, Requests
+
+from ...address import Target
+from ..settings import Opened, Settings, chunks
+
+T = TypeVar("T")
+
+
+class Driver(Protocol):
+    """What a runtime does for one engine; see the transports.
+
+    ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
+    returns the last answer when ``timeout`` seconds have passed. ``linger`` is ``until`` on the way out: a cancelled task
+    may wait there, too.
+    """
+
+    def flush(self) -> None: ...
+    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T: ...
+    async def checkpoint(self) -> None: ...
+    async def linger(self, done: Callable[[], bool], timeout: float) -> bool: ...
+    async def request(self, commands: Sequence[Command[Any]]) -> Request: ...
+    async def aclose(self) -> None: ...
+
+
+Runtime: TypeAlias = Callable[[Engine, Target], Driver]
+
+
+class Running(Opened):
+    """An engine from entering to leaving."""
+
+    _driver: Driver | None = None
+
+    def __init__(self, engine: Engine, runtime: Runtime, settings: Settings) -> None:
+        super().__init__(engine, settings)
+        self._runtime = runtime
+        self._settings = settings
+
+    @property
+    def driver(self) -> Driver:
+        if self._driver is None:
+            raise self.not_open()
+        self.check()
+        return self._driver
+
+    async def open(self) -> None:
+        """Start, and wait until the engine is ready; raises why it is not."""
+        self.check_unopened(opened=self._driver is not None)
+        driver = self._driver = self._runtime(self.engine, self._settings.target)
+        try:
+            if not await driver.until(self.ready, self.engine.options.request_timeout):
+                raise self.not_reached()
+        except BaseException:
+            await self.close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        return self._driver is not None and not self.engine.closed and not self.forked
+
+    async def close(self) -> None:
+        """Close the engine and its sockets; again does nothing."""
+        driver, self._driver = self._driver, None
+        self.engine.close()
+        if driver is not None and not self.forked:
+            await driver.aclose()
+
+
+async def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
+    driver = running.driver
+    if not cast(Requests, running.engine).has_room:
+        await driver.until(running.has_room)
+    request = await driver.request(asked)
+    if running.listens:
+        running.tell_events()
+    return request
+
+
+async def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:
+    """Submit a long list piece by piece, and wait for all of it."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    requests: list[Request] = []
+    try:
+        for piece in chunks(asked):
+            await driver.until(running.has_room)
+            requests.append(engine.submit(piece, _nobody))
+        await driver.until(lambda: all(request.finished for request in requests))
+    except BaseException:
+        for request in requests:
+            request.finished = True  # what has not left yet need not leave
+        raise
+    answers = [answer for request in requests for answer in request.answers()]
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def _nobody(request: Request) -> None:
+    """Whoever waits looks at ``finished``."""

@@ -1,0 +1,11 @@
+"""The public face for threads: the names and parameters of ``asynchronous``, without ``await``.
+
+A consumer belongs to one thread at a time; clients and producers may be shared.
+"""
+
+from .client import Client, make_connect
+from .producer import Producer
+from .readers import Consumer, GroupConsumer
+from .running import Driver
+
+__all__ = ["Client", "Consumer", "Driver", "GroupConsumer", "Producer", "make_connect"]

@@ -1,0 +1,138 @@
+"""Consumers for threads: entries one by one, or batch by batch. ``entry.ack()`` works in any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
+
+from streamcore.arguments import Seconds, seconds
+from streamcore.consumer import Consumer as ConsumerEngine
+from streamcore.engine import Engine
+from streamcore.entries import Batch, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore.group import GroupConsumer as GroupEngine
+
+from .running import Running
+
+T = TypeVar("T", bytes, str)
+E = TypeVar("E", bound=Entry[Any])
+B = TypeVar("B", bound=Batch[Any])
+
+
+class Owner(Protocol):
+    """The client, as its parts see it."""
+
+    def adopt(self, engine: Engine, *, background: bool = True) -> Running: ...
+    def release(self, running: Running) -> None: ...
+
+
+class Reader(Generic[E, B]):
+    """Entries one by one, or batch by batch. Belongs to one thread at a time."""
+
+    def __init__(self, engine: Any, client: Owner, *, background: bool) -> None:
+        self._engine = engine
+        self._client = client
+        self._running = client.adopt(engine, background=background)
+        self._batch: B | None = None
+        self._entries: Iterator[E] = iter(())
+
+    def __enter__(self) -> Self:
+        self._running.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
+        self._entries = iter(())
+        self._client.release(self._running)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> E:
+        for entry in self._entries:
+            return entry
+        return self._begin(cast(B, self._fetch()))
+
+    def get(self, timeout: Seconds | None = None) -> E | None:
+        """The next entry; None when ``timeout`` seconds pass first. None waits, 0 only looks."""
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for entry in self._entries:
+            return entry
+        batch = self._fetch(wait)
+        return None if batch is None else self._begin(batch)
+
+    def batches(self) -> Batches[E, B]:
+        """Iterate over batches, the fast lane; what is left of a batch begun by entries comes first."""
+        return Batches(self)
+
+    def _begin(self, batch: B) -> E:
+        self._batch = batch
+        self._entries = cast("Iterator[E]", iter(batch))
+        return next(self._entries)
+
+    def _next_batch(self) -> B:
+        rest = list(self._entries)
+        if rest and self._batch is not None:
+            with self._running.driver.lock:
+                tail: B = self._engine.split(self._batch, len(self._batch) - len(rest))
+            return tail
+        return cast(B, self._fetch())
+
+    def _fetch(self, timeout: float | None = None) -> B | None:
+        running = self._running
+        driver = running.driver
+        with running.sole_use(), running.telling_events():
+            taken: B | None = driver.until(self._engine.take, timeout)
+            return taken
+
+
+class Batches(Generic[E, B]):
+    def __init__(self, reader: Reader[E, B]) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> B:
+        return self._reader._next_batch()  # noqa: SLF001  # its other half
+
+
+class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
+    """Follow streams by XREAD, each entry once: ``for entry in consumer``."""
+
+    def cursor(self) -> dict[bytes, StreamId]:
+        """Per stream the last id handed over in a batch; pass it as ``streams`` to go on from there."""
+        engine: ConsumerEngine[T] = self._engine
+        return engine.cursor()
+
+
+class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
+    """Consume streams through a group, at least once: ``for entry in consumer: ...; entry.ack()``."""
+
+    def flush(self, timeout: Seconds | None = None) -> bool:
+        """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
+        wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
+        driver = self._running.driver
+        with driver.lock:
+            self._engine.flush()
+        return driver.until(self._is_settled, wait)
+
+    def close(self) -> None:
+        """Send what is acknowledged, wait for the server's word (at most the request timeout), close."""
+        try:
+            if self._running.is_open:
+                driver = self._running.driver
+                with driver.lock:
+                    self._engine.leave()
+                driver.until(self._is_settled, self._engine.options.request_timeout)
+        finally:
+            super().close()
+
+    def _is_settled(self) -> bool:
+        engine: GroupEngine[T] = self._engine
+        return engine.settled or engine.closed

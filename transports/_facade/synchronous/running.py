@@ -1,0 +1,114 @@
+"""An engine in use, from entering to leaving, by threads; every call to it is made under the driver's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar, cast
+
+from streamcore.commands import Command
+from streamcore.engine import Engine
+from streamcore.requests import Request, Requests
+
+from ...address import Target
+from ..settings import Opened, Settings, chunks
+
+T = TypeVar("T")
+
+
+class Driver(Protocol):
+    """What the threads' transport does for one engine.
+
+    ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
+    returns the last answer when ``timeout`` seconds have passed. It asks under the lock.
+    """
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]: ...
+    def flush(self) -> None: ...
+    def until(self, ask: Callable[[], T], timeout: float | None = None) -> T: ...
+    def request(self, commands: Sequence[Command[Any]]) -> Request: ...
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    def __call__(self, engine: Engine, target: Target, *, background: bool = True) -> Driver: ...
+
+
+class Running(Opened):
+    """An engine from entering to leaving."""
+
+    _driver: Driver | None = None
+
+    def __init__(self, engine: Engine, runtime: Runtime, settings: Settings, *, background: bool) -> None:
+        super().__init__(engine, settings)
+        self._runtime = runtime
+        self._settings = settings
+        self._background = background
+
+    @property
+    def driver(self) -> Driver:
+        driver = self._driver  # another thread may be closing
+        if driver is None:
+            raise self.not_open()
+        self.check()
+        return driver
+
+    def open(self) -> None:
+        """Start, and wait until the engine is ready; raises why it is not."""
+        self.check_unopened(opened=self._driver is not None)
+        driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
+        try:
+            if not driver.until(self.ready, self.engine.options.request_timeout):
+                raise self.not_reached()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        return self._driver is not None and not self.engine.closed and not self.forked
+
+    def close(self) -> None:
+        """Close the engine and its sockets; again does nothing."""
+        driver, self._driver = self._driver, None
+        if driver is None or self.forked:
+            self.engine.close()
+        else:
+            driver.close()
+
+
+def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
+    driver = running.driver
+    if not cast(Requests, running.engine).has_room:
+        driver.until(running.has_room)
+    request = driver.request(asked)
+    if running.listens:
+        running.tell_events()
+    return request
+
+
+def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:
+    """Submit a long list piece by piece, and wait for all of it."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    requests: list[Request] = []
+    try:
+        for piece in chunks(asked):
+            driver.until(running.has_room)
+            with driver.lock:
+                requests.append(engine.submit(piece, _nobody))
+                driver.flush()
+        driver.until(lambda: all(request.finished for request in requests))
+    except BaseException:
+        for request in requests:
+            request.finished = True  # what has not left yet need not leave
+        raise
+    answers = [answer for request in requests for answer in request.answers()]
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def _nobody(request: Request) -> None:
+    """Whoever waits looks at ``finished``."""

@@ -1,0 +1,5 @@
+"""``python -m transports.cli`` is the ``streamcore`` command."""
+
+from . import main
+
+main()

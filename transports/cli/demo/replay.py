@@ -1,0 +1,48 @@
+"""The producer's side: append every row once, although the server may be killed at any moment.
+
+XADD must not be repeated blindly: when its reply is lost, nobody but the server knows whether the entry is in the stream.
+So each entry carries the number of its row, and after every loss the stream is asked for the number of its last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from math import ceil
+from time import monotonic
+from typing import Final
+
+from streamcore import ConnectionLost
+from streamcore.errors import LoadingError
+from transports.asyncio import Client
+
+from .progress import Progress
+from .source import Row
+
+ROW: Final = "#row"
+MAX_CHUNK: Final = 1000
+CHUNKS_PER_SECOND: Final = 20
+
+
+async def replay(client: Client, stream: str, rows: list[Row], progress: Progress, *, seconds: float) -> None:
+    """Append all rows, over about ``seconds`` seconds; 0 = as fast as the server takes them."""
+    size = ceil(len(rows) / seconds / CHUNKS_PER_SECOND) if seconds else MAX_CHUNK
+    size = min(size, MAX_CHUNK)
+    started = monotonic()
+    async with client.producer(stream) as producer:
+        while (at := progress.sent) < len(rows):
+            await asyncio.sleep(started + at / len(rows) * seconds - monotonic())
+            chunk = [{ROW: str(number), **row} for number, row in enumerate(rows[at : at + size], at)]
+            try:
+                await producer.send_many(chunk)
+                progress.sent = at + len(chunk)
+            except (ConnectionLost, LoadingError):  # none, some or all of the chunk is in the stream
+                progress.sent = await rows_in(client, stream)
+
+
+async def rows_in(client: Client, stream: str) -> int:
+    """How many rows the stream has, as its last entry tells."""
+    while True:
+        with suppress(ConnectionLost, LoadingError):
+            last = await client.xrevrange(stream, count=1)
+            return int(last[0][1][ROW.encode()]) + 1 if last else 0

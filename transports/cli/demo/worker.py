@@ -1,0 +1,159 @@
+"""One worker of the demo: take entries of the shared group, record each result under its entry's id, acknowledge.
+
+    REDIS_URL=redis://... python -m transports.cli.demo.worker asyncio PREFIX KEY VALUE
+
+The order is the point. A result is on the server before its entry is acknowledged, so whatever happens in between, the
+entry comes again; and it is a hash's field named by the entry's id, so an entry that comes again counts once. The server
+may be killed at any moment: consumers find their way back by themselves, and an HSET may be repeated until it is answered.
+
+``work`` is the program for asyncio and for trio, ``work_in_threads`` its twin without ``await``. Both run until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from streamcore import ConnectionLost, Entry, Event
+from streamcore.errors import LoadingError
+from streamcore.events import Claimed, Reconnected, Recovered
+
+if TYPE_CHECKING:
+    from transports.asyncio import Client
+    from transports.blocking import Client as BlockingClient
+
+GROUP: Final = "workers"
+NOT_NOW: Final = (ConnectionLost, LoadingError)  # the server is down, or reads its append-only file
+
+
+async def work(connect: Callable[..., Client], job: Job) -> None:
+    """The worker under asyncio and under trio: batch by batch."""
+    async with (
+        connect(on_event=job.heard) as client,
+        client.group_consumer(job.stream, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
+    ):
+        job.begin()
+        async for batch in consumer.batches():
+            new = await record(client, job.results, job.compute(batch))
+            batch.ack()
+            job.done(len(batch), new)
+
+
+async def record(client: Client, key: str, results: dict[bytes, str]) -> int:
+    """Write results, however long the server is away; answers how many were not there before."""
+    while True:
+        with suppress(*NOT_NOW):
+            return await client.hset(key, results)
+
+
+def work_in_threads(connect: Callable[..., BlockingClient], job: Job) -> None:
+    """The worker for threads: entry by entry, and together what has come already."""
+    with (
+        connect(on_event=job.heard) as client,
+        client.group_consumer(job.stream, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
+    ):
+        job.begin()
+        for first in consumer:
+            waiting = iter(partial(consumer.get, timeout=0), None)
+            entries = [first, *islice(waiting, 99)]
+            new = record_in_threads(client, job.results, job.compute(entries))
+            for entry in entries:
+                entry.ack()
+            job.done(len(entries), new)
+
+
+def record_in_threads(client: BlockingClient, key: str, results: dict[bytes, str]) -> int:
+    """``record``, without ``await``."""
+    while True:
+        with suppress(*NOT_NOW):
+            return client.hset(key, results)
+
+
+class Job:
+    """What to do, and the lines on standard output by which the demo follows it; your own worker needs none of them."""
+
+    def __init__(self, runtime: str, prefix: str, key: str, value: str) -> None:
+        self.runtime = runtime
+        self.stream = f"{prefix}entries"
+        self.results = f"{prefix}results"
+        self._key = key
+        self._value = value
+        self._began = 0.0
+
+    def compute(self, entries: Iterable[Entry[str]]) -> dict[bytes, str]:
+        """The result of each entry by its id: its group, its value, and who was here."""
+        self._began = monotonic()
+        return {
+            entry.raw_id: json.dumps([entry.get(self._key), entry.get(self._value), self.runtime]) for entry in entries
+        }
+
+    def begin(self) -> None:
+        tell(ready=os.getpid())
+
+    def done(self, recorded: int, new: int) -> None:
+        now = monotonic()
+        tell(recorded=recorded, again=recorded - new, busy=now - self._began, at=now)
+
+    def heard(self, event: Event) -> None:
+        """Called with each event of the connections, before the next entry is handed over."""
+        if isinstance(event, (Recovered, Claimed)):
+            tell(redelivered=event.entries)
+        elif isinstance(event, Reconnected):
+            tell(reconnects=1)
+
+
+def tell(**facts: float) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def interrupt_at_end_of_input() -> None:
+    """Ctrl-C this program when its standard input ends: the demo wants it to stop, or has died."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(runtime: str, *job: str) -> None:
+    """Be the worker of one runtime."""
+    with suppress(KeyboardInterrupt):
+        interrupt_at_end_of_input()
+        run: dict[str, Callable[[Job], Any]] = {"asyncio": run_asyncio, "trio": run_trio, "threads": run_threads}
+        run[runtime](Job(runtime, *job))
+
+
+def run_asyncio(job: Job) -> None:
+    from transports.asyncio import connect
+
+    asyncio.run(work(connect, job))
+
+
+def run_trio(job: Job) -> None:
+    import trio
+
+    from transports.trio import connect
+
+    trio.run(work, connect, job)
+
+
+def run_threads(job: Job) -> None:
+    from transports.blocking import connect
+
+    work_in_threads(connect, job)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,111 @@
+"""The three worker processes, and what they tell by the lines on their standard output.
+
+``Worker.run`` is the whole life of one: started, killed by the chaos and started again under the same name, until it is
+dismissed. A worker that ends for any other reason ends the demo, with what it wrote on standard error. Each has a process
+group of its own, so that Ctrl-C stops the demo and the demo its workers; they end with the pipe to their standard input,
+so none of them outlives the demo, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from bisect import bisect_right
+from contextlib import suppress
+
+from .account import Speed
+
+RUNTIMES = ("asyncio", "trio", "threads")
+
+
+class WorkerDied(Exception):
+    """A worker ended that should not."""
+
+
+class Worker:
+    """One worker, through all its processes."""
+
+    def __init__(self, runtime: str, url: str, prefix: str, key: str, value: str) -> None:
+        self.runtime = runtime
+        self.state = "starting"
+        self.speed = Speed()
+        self.written_again = 0
+        self.redelivered = 0
+        self.reconnects = 0
+        self.records: list[float] = []  # when it recorded results, by the clock that all processes of a machine share
+        self.complaints = ""
+        self._command = [sys.executable, "-m", "transports.cli.demo.worker", runtime, prefix, key, value]
+        self._environment = {**os.environ, "REDIS_URL": url}  # a command line, and a password in it, can be seen by all
+        self._process: Process | None = None
+        self._dismissed = False
+
+    async def run(self) -> None:
+        """Live until dismissed. Raises ``WorkerDied``."""
+        while not self._dismissed:
+            self.state = "starting"
+            process = self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=self._environment, process_group=0
+            )
+            try:
+                self.complaints, _ = await asyncio.gather(_read(process), self._listen(process))
+                status = await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            if status and (status != -signal.SIGKILL or self.state != "killed"):
+                how = f"by signal {-status}" if status < 0 else f"with status {status}"
+                raise WorkerDied(f"the {self.runtime} worker ended {how}:\n{self.complaints or '(it wrote nothing)'}")
+            if not status and not self._dismissed:
+                raise WorkerDied(f"the {self.runtime} worker ended before its work was done\n{self.complaints}")
+        self.state = "done"
+
+    def freeze(self) -> None:
+        """Stop the process where it is (SIGSTOP); its connections stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """End the process as a crash would (SIGKILL); ``run`` starts another one."""
+        self._signal(signal.SIGKILL)
+        self.state = "killed"
+
+    def first_record_after(self, moment: float) -> float | None:
+        """When it first recorded results after a moment."""
+        at = bisect_right(self.records, moment)
+        return self.records[at] if at < len(self.records) else None
+
+    def dismiss(self) -> None:
+        """Tell the worker to finish."""
+        self._dismissed = True
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):  # it has ended by itself, and ``run`` tells why
+            self._process.send_signal(number)
+
+    async def _listen(self, process: Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            match json.loads(line):
+                case {"recorded": recorded, "again": again, "busy": busy, "at": at}:
+                    self.speed.written += recorded
+                    self.speed.busy += busy
+                    self.written_again += again
+                    self.records.append(at)
+                case {"redelivered": entries}:
+                    self.redelivered += entries
+                case {"reconnects": links}:
+                    self.reconnects += links
+                case {"ready": _}:
+                    self.state = "working"
+
+
+async def _read(process: Process) -> str:
+    assert process.stderr is not None
+    return (await process.stderr.read()).decode(errors="replace").strip()
