@@ -21,7 +21,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("table", nargs="*", choices=[*TABLES, "all"], default="all", help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-n", type=int, help="entries (messages, samples, processes) for each run")
+    parser.add_argument("-n", type=int, help="entries or messages for each run")
     parser.add_argument(
         "--count", type=int, nargs="+", metavar="C", help="COUNT of the reads; several make several tables"
     )
@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
         console.print(", ".join(f"{name} {number}" for name, number in about.items()), highlight=False)
         for table in [TABLES[name] for name in names]:
             for count in options.count if options.count and table.counts != (0,) else table.counts:
-                setting = Setting(options.n or table.n, count)
+                n = options.n or table.n
+                setting = Setting(min(n, table.n) if table.n_is_most else n, count)
                 outcome = measure(table, setting, server, options.rounds, options.only, console)
                 report.print_outcome(console, outcome)
                 outcomes.append(report.as_json(outcome))

@@ -44,6 +44,7 @@ TABLE = Table(
     run=run,
     n=5,
     less_is_better=True,
+    n_is_most=True,
     reference="redis",
     contestants=(
         Contestant("hiredis", "hiredis", "limit"),

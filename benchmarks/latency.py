@@ -86,6 +86,7 @@ TABLE = Table(
     run=run,
     n=1_000,
     less_is_better=True,
+    n_is_most=True,
     reference="follow: hiredis, blocking",
     contestants=(
         *rows("follow"),

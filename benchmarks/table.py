@@ -82,6 +82,8 @@ class Table:
     counts: tuple[int, ...] = (0,)
     """The table is made once for each COUNT; 0 where it means nothing."""
     less_is_better: bool = False
+    n_is_most: bool = False
+    """Where a run takes time for each of n, whoever runs: more is never asked for."""
 
     def __post_init__(self) -> None:
         labels = {contestant.label for contestant in self.contestants}

@@ -44,6 +44,9 @@ class State(Enum):
     CLOSED = auto()
 
 
+_READY = State.READY  # looking up a member of an Enum is slow
+
+
 class Exchange:
     """Commands that leave in one write, and their replies once they came.
 
@@ -110,7 +113,7 @@ class Connection:
 
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange behind those already queued."""
-        if self.state is State.READY:
+        if self.state is _READY:
             self._enqueue(exchange)
         else:
             self._held.append(exchange)

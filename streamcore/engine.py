@@ -257,7 +257,7 @@ class ScriptRunner:
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         script, self._script = self._script, None
-        if script is not None and self._waiting:
+        if script is not None and self._waiting:  # a script that runs is closed by ``_resume``
             self._waiting = False
             self._close(script)
         was_up, self._was_up = self._was_up, False

@@ -139,7 +139,7 @@ class BaseBatch(Sequence[E], Generic[T, E]):
     """Entries of one stream that came in one reply, in id order. ``size`` is about their bytes on the wire."""
 
     __slots__ = ("encoding", "key", "raw", "size")
-    view: ClassVar[Callable[[Any, Any], Any]]  # makes the E of the batch and an element of ``raw``
+    view: ClassVar[Any]  # the class of E
 
     def __init__(self, key: bytes, raw: list[Any], *, encoding: str | None = None, size: int = 0) -> None:
         self.key = key

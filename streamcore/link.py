@@ -48,6 +48,11 @@ class State(Enum):
     BACKING_OFF = auto()
 
 
+_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
+# Looking up a member of an Enum takes as long as all else in ``next_timeout``.
+_GREETING, _UP = State.GREETING, State.UP
+
+
 class Owner(Protocol):
     """What a link tells: the engine's side, or a script's."""
 
@@ -92,6 +97,7 @@ class Link:
         self._connection: Connection | None = None
         self._paused = False
         self._closing = False
+        self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When a byte last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
         self._heard = 0.0
@@ -114,7 +120,7 @@ class Link:
 
     def drop(self, error: Exception) -> None:
         """Give up the present socket because of ``error``; another is dialled after the back-off."""
-        if self.state in (State.DIALLING, State.GREETING, State.UP):
+        if self._wanted:
             self._enter(State.DROPPING)
             self._lose(error)
 
@@ -141,7 +147,7 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        return self.state is State.UP
+        return self.state is _UP
 
     @property
     def unanswered(self) -> int:
@@ -153,19 +159,18 @@ class Link:
     @property
     def wants_connection(self) -> bool:
         """Whether a socket should exist: dial if there is none, close it if this is False."""
-        return self.state in _WANTING
+        return self._wanted
 
     @property
     def wants_data(self) -> bool:
         """Whether to read from the socket; a connection that is not up yet is never paused."""
-        return not self._paused or self.state is not State.UP
+        return not self._paused or self.state is not _UP
 
     def connection_made(self, now: float) -> None:
         """A socket (with TLS, where asked for) is connected."""
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options.max_reply)
-            self._heard = now
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
@@ -180,7 +185,7 @@ class Link:
         except (ReplyError, ConnectFailed) as refusal:
             self.drop(refusal)
             return
-        if self.state is State.GREETING and connection.state is ConnectionState.READY:
+        if self.state is _GREETING and connection.state is ConnectionState.READY:
             self._enter(State.UP)
             self.server, self.error = connection.server, None
             self._owner.link_up(self)
@@ -189,7 +194,7 @@ class Link:
                 self._owner.link_pushed(self, item.items)
             elif type(item) is not Ping:
                 self._owner.link_answered(self, item)
-        if connection.error is not None and self._connection is connection:
+        if connection.error is not None:
             self.drop(connection.error)
         if self._heard == AT_ONCE:
             self._heard = now
@@ -197,8 +202,8 @@ class Link:
     def connection_lost(self, error: Exception | None, now: float) -> None:
         """The socket is gone, could not be made, or was closed because it was not wanted."""
         self._clock.now = now
-        if self.state in _WANTING:
-            self.state = State.DROPPING
+        if self._wanted:
+            self._enter(State.DROPPING)
             self._lose(_as_loss(error, self.address))
         if self.state is not State.DROPPING:
             return
@@ -223,7 +228,7 @@ class Link:
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, on the driver's clock; None = never."""
-        if self.state is not State.UP:
+        if self.state is not _UP:
             return self._deadline
         if self._paused:
             return None
@@ -234,12 +239,12 @@ class Link:
     def handle_timeout(self, now: float) -> None:
         """Tell the time; a timer that fires early does no harm."""
         self._clock.now = now
-        if self.state is State.UP and self._heard == AT_ONCE:
+        if self._heard == AT_ONCE:
             self._heard = now
         due = self.next_timeout()
         if due is None or now < due:
             return
-        if self.state is State.DIALLING and due == AT_ONCE:
+        if due == AT_ONCE:  # a dial has begun
             self._deadline = now + self._options.connect_timeout
         elif self.state is State.DIALLING:
             self.drop(ConnectFailed(f"no connection to {self.address} within {self._options.connect_timeout:g} s"))
@@ -261,6 +266,7 @@ class Link:
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self.state, self._deadline = state, deadline
+        self._wanted = state in _WANTING
 
     def _lose(self, error: Exception) -> None:
         self.error = error
@@ -269,9 +275,6 @@ class Link:
         self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
-
-
-_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
 
 
 def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:

@@ -134,7 +134,7 @@ class Requests(Engine):
         kept: list[Request] = []
         for request in cast("list[Request]", sent):
             request.sent = True
-            if request.repeatable and not request.finished:
+            if request.repeatable:
                 request.replies.clear()
                 kept.append(request)
             else:

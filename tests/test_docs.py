@@ -115,7 +115,8 @@ def test_snippets(page: Path, server: EmbeddedServer, tmp_path: Path, monkeypatc
         else:
             block.run(namespace)
     for path in Path().glob("test_*.py"):
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", path], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "pytest", "-q", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
 
@@ -137,10 +138,15 @@ def test_the_driver_page_quotes_the_driver() -> None:
 
 
 def test_the_driver_runs(server: EmbeddedServer) -> None:
-    command = [sys.executable, DRIVER, "127.0.0.1", str(server.port)]
+    command = [sys.executable, str(DRIVER), "127.0.0.1", str(server.port)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=20).stdout
     assert printed == "sent 10, consumed and acknowledged 10\n"
+
+
+def test_the_diagram_of_a_link_is_that_of_its_module() -> None:
+    [shown] = [block.code for block in blocks(DOCS / "architecture.md") if "RESTING" in block.code]
+    assert shown in (ROOT / "streamcore" / "link.py").read_text("utf-8")
 
 
 # -- what pages refer to ------------------------------------------------------------------------------------------------
@@ -160,6 +166,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
+def defines(module: Path, name: str) -> bool:
+    return re.search(rf"\b(def|class) {name}\(", module.read_text("utf-8")) is not None
+
+
 @pytest.mark.parametrize("page", PAGES, ids=where)
 def test_links(page: Path) -> None:
     broken = []
@@ -169,7 +179,7 @@ def test_links(page: Path) -> None:
             broken.append(f"{path}: there is no such file")
         elif anchor and anchor not in anchors(target):
             broken.append(f"{path}#{anchor}: there is no such heading")
-        elif label.startswith("`test_") and f"def {label.strip('`')}(" not in target.read_text("utf-8"):
+        elif target.suffix == ".py" and label.startswith("`") and not defines(target, label.strip("`")):
             broken.append(f"{path}: there is no {label}")
     assert broken == []
 

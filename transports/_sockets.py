@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 
-from streamcore.errors import ConnectFailed
+from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import Link
 from streamcore.options import UnixAddress
 
@@ -85,7 +85,7 @@ class Wire:
                     raise
                 return
             if not size:
-                raise ConnectionResetError(f"{self.link.address} closed the connection")
+                raise ConnectionLost(f"{self.link.address} closed the connection")
             self.link.receive_data(self._buffer[:size], now)
             if not self._pending():
                 return

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import sniffio
+import sys
+from collections.abc import Callable
+
+import anyio
 
 from streamcore.engine import Engine
 
-from ._facade import asynchronous
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from . import asyncio
+from ._facade.asynchronous import Client, Consumer, Driver, GroupConsumer, Producer, make_connect
 from .address import Target
 
 __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
 
 
-def _driver(engine: Engine, target: Target) -> asynchronous.Driver:
-    if sniffio.current_async_library() == "trio":
-        from .trio import Driver as TrioDriver  # noqa: PLC0415  # only what runs is loaded
+class _AsyncioDriver(asyncio.Driver):
+    """A scope of anyio cancels, unlike asyncio itself, also what a cancelled task awaits on its way out."""
 
-        return TrioDriver(engine, target)
-    from .asyncio import Driver  # noqa: PLC0415
+    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+        with anyio.CancelScope(shield=True):
+            return await super().linger(done, timeout)
 
-    return Driver(engine, target)
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await super().aclose()
+
+
+def _driver(engine: Engine, target: Target) -> Driver:
+    trio = sys.modules.get("trio")
+    if trio is None or not trio.lowlevel.in_trio_task():
+        return _AsyncioDriver(engine, target)
+    from .trio import Driver as TrioDriver
+
+    return TrioDriver(engine, target)
 
 
 connect = make_connect(_driver)

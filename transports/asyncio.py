@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import StreamcoreError
 from streamcore.link import Link
 from streamcore.options import UnixAddress
 from streamcore.requests import Request, Requests
@@ -40,7 +39,7 @@ class Wire(asyncio.BufferedProtocol):
         self._full = False
         self._reading = True
         self.dropped = False
-        self._dial = driver.loop.create_task(self._connect())
+        self.dial = driver.loop.create_task(self._connect())
 
     async def _connect(self) -> None:
         loop, target, address = self._driver.loop, self._driver.target, self._link.address
@@ -53,13 +52,13 @@ class Wire(asyncio.BufferedProtocol):
                 await loop.create_connection(
                     lambda: self, address.host, address.port, ssl=context, server_hostname=name
                 )
-        except (OSError, StreamcoreError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, dialling has failed
             self._lost(dial_error(error, target))
 
     def drop(self) -> None:
         """The link does not want this socket any more."""
         self.dropped = True
-        self._dial.cancel()
+        self.dial.cancel()
         if self._transport is not None:
             self._transport.abort()
         self._link.connection_lost(None, self._driver.loop.time())
@@ -149,6 +148,8 @@ class Driver:
                 self.forget(link)
                 wire.drop()
                 self._wake_waiters()
+        if engine.closed:
+            self._wake_waiters()
         self._set_timer(engine.next_timeout())
 
     async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
@@ -191,10 +192,13 @@ class Driver:
 
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""
+        self._engine.on_wakeup = _nothing  # an entry may be acknowledged when this loop has gone
+        dials = [wire.dial for wire in self._wires.values()]
         self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*dials, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes aborted sockets in its next round
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -228,6 +232,10 @@ class Driver:
     def _elapsed(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         self.flush()
+
+
+def _nothing() -> None:
+    """Nobody is woken any more."""
 
 
 def _settle(waiter: asyncio.Future[Any], value: Any) -> None:

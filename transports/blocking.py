@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
@@ -27,6 +27,8 @@ from ._sockets import Wire, dial
 from .address import Target
 
 __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+
+T = TypeVar("T")
 
 
 class Driver:
@@ -45,6 +47,7 @@ class Driver:
         self._selector.register(self._ear, selectors.EVENT_READ)
         self._wires: dict[Link, Wire | None] = {}  # None: being dialled
         self._dialled: deque[tuple[Link, socket.socket | ConnectFailed]] = deque()
+        self._pumping = 0  # threads in _pump
         self._asleep_until: float | None = None
         self._rung = False
         self._thread = threading.Thread(target=self._run, name=f"streamcore {type(engine).__name__}", daemon=True)
@@ -68,27 +71,21 @@ class Driver:
         if sooner or any(link.wants_connection != (link in self._wires) for link in engine.links()):
             self._ring()
 
-    def changed(self, timeout: float | None = None) -> bool:
-        """Wait, holding the lock once, until something happened to the engine; False if ``timeout`` passed first."""
-        if self._background:
-            return self._changed.wait(timeout)
+    def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
         deadline = None if timeout is None else monotonic() + timeout
-        try:
-            while not self._step(deadline):
-                if deadline is not None and monotonic() >= deadline:
-                    return False
-        except BaseException:
-            self._engine.close()  # interrupted mid-way: nobody knows what the sockets have seen
-            self._reconcile()
-            raise
-        return True
-
-    def linger(self, done: Callable[[], bool], timeout: float) -> None:
-        """Wait until ``done``, at most ``timeout`` seconds."""
-        deadline = monotonic() + timeout
+        late = False
         with self.lock:
-            while not done() and (left := deadline - monotonic()) > 0:
-                self.changed(left)
+            while True:
+                answer = ask()
+                self.flush()
+                if answer or late:
+                    return answer
+                if self._background:
+                    self._changed.wait(None if deadline is None else deadline - monotonic())
+                else:
+                    self._pump(deadline)
+                late = deadline is not None and deadline <= monotonic()
 
     def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; interrupted, their reply reaches nobody."""
@@ -104,18 +101,37 @@ class Driver:
         return request
 
     def close(self) -> None:
-        """Close the sockets; the engine is closed already."""
-        if self._background:
+        """Close the engine and its sockets, whoever waits for it."""
+        with self.lock:
+            self._engine.close()
+            self._changed.notify_all()
             self._ring()
-            self._thread.join()
-        else:
-            with self.lock:
+            while self._pumping:
+                self._changed.wait()
+            if not self._background:
                 self._reconcile()
+        if self._background:
+            self._thread.join()
         self._selector.close()
         self._bell.close()
         self._ear.close()
 
     # -- the thread that owns the sockets -----------------------------------------------------------------------------
+
+    def _pump(self, deadline: float | None) -> None:
+        """Run the engine in the calling thread until something happens to it, or the deadline has passed."""
+        self._pumping += 1
+        try:
+            while not (self._step(deadline) or self._engine.closed):
+                if deadline is not None and deadline <= monotonic():
+                    break
+        except BaseException:
+            self._engine.close()  # interrupted mid-way: nobody knows what the sockets have seen
+            self._reconcile()
+            raise
+        finally:
+            self._pumping -= 1
+            self._changed.notify_all()
 
     def _run(self) -> None:
         with self.lock:
@@ -130,16 +146,16 @@ class Driver:
         self._asleep_until = due = min((at for at in (due, deadline) if at is not None), default=None)
         if happened:
             return True
-        self.lock.release()
         try:
+            self.lock.release()
             ready = self._selector.select(None if due is None else max(due - monotonic(), 0.0))
         finally:
             self.lock.acquire()
         for key, events in ready:
             if key.data is None:
-                self._rung = False
                 with suppress(BlockingIOError):
                     self._ear.recv(4096)
+                self._rung = False  # in this order: who rings in between is heard by the next round
             else:
                 happened = True
                 self._move(key.data, events)
@@ -186,8 +202,12 @@ class Driver:
             result: socket.socket | ConnectFailed = dial(link, self._target, self._engine.options.connect_timeout)
         except ConnectFailed as error:
             result = error
-        self._dialled.append((link, result))
-        self._ring()
+        with self.lock:
+            if not self._engine.closed:
+                self._dialled.append((link, result))
+                self._ring()
+            elif isinstance(result, socket.socket):
+                result.close()
 
     def _move(self, wire: Wire, events: int) -> None:
         try:

@@ -65,6 +65,8 @@ class Driver:
             elif (wire := self._wires.get(link)) is not None and not wire.full:
                 self._send(wire)
         due = engine.next_timeout()
+        if engine.closed:
+            self._wake_waiters()
         if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
             self._timer.set()
 
@@ -103,6 +105,7 @@ class Driver:
 
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""
+        self._engine.on_wakeup = _nothing  # an entry may be acknowledged when this run has gone
         self.flush()
         with trio.CancelScope(shield=True):
             await self.until(lambda: not self._scopes)
@@ -112,17 +115,18 @@ class Driver:
     async def _serve(self, link: Link, scope: trio.CancelScope) -> None:
         """One socket, from the dial to its end."""
         error: Exception | None = None
-        with scope:
-            try:
+        try:
+            with scope:
                 await self._connect_and_read(link)
-            except (OSError, ConnectFailed) as reason:
-                error = reason
-        wire = self._wires.pop(link, None)
-        if wire is not None:
-            trio.lowlevel.notify_closing(wire.sock)
-            wire.sock.close()
-        del self._scopes[link]
-        link.connection_lost(error, trio.current_time())
+        except (OSError, ConnectFailed) as reason:
+            error = reason
+        finally:
+            wire = self._wires.pop(link, None)
+            if wire is not None:
+                trio.lowlevel.notify_closing(wire.sock)
+                wire.sock.close()
+            del self._scopes[link]
+            link.connection_lost(error, trio.current_time())
         self._happened()
 
     async def _connect_and_read(self, link: Link) -> None:
@@ -172,6 +176,10 @@ class Driver:
                 await self._timer.wait()
             if not self._engine.closed:
                 self.flush()
+
+
+def _nothing() -> None:
+    """Nobody is woken any more."""
 
 
 connect = make_connect(Driver)

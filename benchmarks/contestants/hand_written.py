@@ -258,7 +258,8 @@ def pubsub_receive(job: Job) -> None:
     sock = open_socket(job.host, job.port)
     reply = receiver(sock)
     sock.sendall(pack(("HELLO", "3")) + pack(("SUBSCRIBE", job.stream)))
-    reply(), reply()
+    for _handshake in range(2):
+        reply()
     seen, n = 0, job.n
     job.ready()
     reply()

@@ -195,10 +195,10 @@ def produce_tasks(job: Job) -> None:
 
 
 def _handle(job: Job, response: Any) -> bytes:
-    entry_id = b"0"
-    for entry_id, fields in entries_of(response):
+    entries = entries_of(response)
+    for _entry_id, fields in entries:
         job.sample(fields[b"sent"])
-    return entry_id
+    return entries[-1][0]
 
 
 def latency_sync(job: Job) -> None:

@@ -44,8 +44,13 @@ class Story(Engine):
     def __init__(self, script: Callable[[Story], Script], **options: Unpack[EngineOptions]) -> None:
         super().__init__(**options)
         self.log: list[Any] = []
-        self.runner = ScriptRunner(self, lambda: script(self))
+        self.scripts: list[Script] = []  # kept, so that none is closed by the garbage collector
+        self.runner = ScriptRunner(self, lambda: self.begin(script))
         self.runner.link.open()
+
+    def begin(self, script: Callable[[Story], Script]) -> Script:
+        self.scripts.append(script(self))
+        return self.scripts[-1]
 
     def tell(self, event: Event) -> None:
         self._emit(event)
@@ -97,7 +102,7 @@ class Alarm(Engine):
     def __init__(self, own_timer: float | None, dials: Iterable[float] = ()) -> None:
         super().__init__()
         self.own_timer = own_timer
-        self.rings: list[tuple[float, list[State]]] = []
+        self.rings: list[tuple[float, float, list[State]]] = []
         for number, at in enumerate(dials):
             runner = ScriptRunner(self, lambda: iter(()), f"link {number}")  # type: ignore[arg-type,return-value]
             runner.link.open()
@@ -107,7 +112,7 @@ class Alarm(Engine):
         return self.own_timer
 
     def _elapse(self, now: float) -> None:
-        self.rings.append((now, [link.state for link in self.links()]))
+        self.rings.append((now, self._clock.now, [link.state for link in self.links()]))
 
 
 @pytest.mark.parametrize(
@@ -127,15 +132,17 @@ def test_the_next_timeout_is_the_earliest_of_all(own_timer: float | None, dials:
 
 
 def test_a_link_without_a_deadline_does_not_count() -> None:
-    engine = Alarm(None, [0.0, 1.0])
+    engine = Alarm(9.0, [0.0, 1.0])
     engine.links()[0].close()
     assert engine.next_timeout() == 6.0
+    engine.links()[1].close()
+    assert engine.next_timeout() == 9.0
 
 
 def test_the_engines_own_deadlines_come_before_those_of_its_links() -> None:
     engine = Alarm(5.0, [0.0])
     engine.handle_timeout(5.0)
-    assert engine.rings == [(5.0, [State.DIALLING])]
+    assert engine.rings == [(5.0, 5.0, [State.DIALLING])]
     assert engine.links()[0].state is State.DROPPING
 
 
@@ -320,22 +327,32 @@ def test_a_waiting_script_can_be_woken() -> None:
 def test_a_wake_up_for_a_script_that_does_not_run_is_nothing() -> None:
     pair = Pair(story := Story(listening), greets=False)
     story.runner.wake()
+    pair.server.reply(resp(HELLO), OK, OK)
     pair.server.close()
     story.runner.wake()
-    assert story.log == []
+    assert story.log == ["begin", "end"]
 
 
-def test_a_script_that_has_ended_leaves_its_link_up_and_hears_no_more() -> None:
-    def brief(story: Story) -> Script:
-        yield Exchange([("ECHO", "a")])
-        yield Exchange([("ECHO", "b")])
-        story.log.append("end")
+def at_once(story: Story) -> Script:
+    yield Exchange([("ECHO", "a")])
+    yield Exchange([("ECHO", "b")])
+    story.log.append("end")
 
-    pair = Pair(story := Story(brief))
+
+def after_one_answer(story: Story) -> Script:
+    yield Exchange([("ECHO", "b")])
+    yield from call(("ECHO", "a"))
+    story.log.append("end")
+
+
+@pytest.mark.parametrize("script", [at_once, after_one_answer])
+def test_a_script_that_has_ended_leaves_its_link_up_and_hears_no_more(script: Callable[[Story], Script]) -> None:
+    pair = Pair(story := Story(script))
+    pair.server.answer("a")
     assert story.log == ["end"]
     assert not story.runner.running
-    pair.server.answer("a", "b")
     story.runner.wake()
+    pair.server.answer("b")
     assert pair.server.link.is_up
     pair.server.commands.clear()
     pair.advance(10.0)
@@ -449,7 +466,7 @@ def test_any_other_error_of_a_script_ends_the_engine_and_surfaces_there(error: E
 
     pair = Pair(story := Story(script))
     pair.server.answer("v")
-    assert story.log == ["end"]
+    assert (story.log, story.runner.running) == (["end"], False)
     assert story.error is error
     assert pair.wakeups == 1
     with pytest.raises(type(error)) as raised:
@@ -574,6 +591,25 @@ def test_a_script_that_loses_its_link_while_it_runs_ends_at_its_next_step(
     assert not story.runner.running
     pair.server.expect_nothing()
     assert pair.server.link.state is State.RESTING
+
+
+@pytest.mark.parametrize("step", [exchange_step, wait_step, no_step])
+def test_a_script_that_drops_its_own_link_begins_again_on_the_next(step: Callable[[], Steps[None]]) -> None:
+    def script(story: Story) -> Script:
+        try:
+            yield from call(("GET", "k"))
+            story.runner.link.drop(ConnectionLost("enough"))
+            yield from step()
+        finally:
+            story.log.append("end")
+
+    pair = Pair(story := Story(script))
+    pair.server.answer("v")
+    assert story.log == ["end"]
+    pair.advance(1.0)
+    pair.server.expect("GET", "k")
+    assert story.error is None
+    assert story.runner.running
 
 
 def test_whoever_is_told_that_a_link_is_up_may_close_the_engine() -> None:

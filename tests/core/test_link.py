@@ -197,6 +197,11 @@ def test_only_a_link_that_is_up_says_so(state: State) -> None:
     assert not Rig().to(state).link.is_up
 
 
+def test_links_are_told_apart_by_their_names() -> None:
+    assert Rig().link.name == "main"
+    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), name="acks").name == "acks"
+
+
 def test_every_input_tells_the_time_to_whoever_shares_the_clock(up: Rig) -> None:
     link, clock = up.link, up.clock
     link.handle_timeout(200.0)

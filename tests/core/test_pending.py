@@ -217,7 +217,7 @@ class PendingMachine(RuleBasedStateMachine):
         for ack in ride:
             assert len(set(ack.ids)) == len(ack.ids)
             assert set(ack.ids) <= self.known[ack.stream] - self.unacked
-        return ride if ride else multiple()
+        return ride or multiple()
 
     @rule(ride=consumes(rides))
     def confirm(self, ride: Ride) -> None:

@@ -99,10 +99,11 @@ class TestReader:
     def test_takes_what_has_arrived_and_then_raises_what_ended_it(self) -> None:
         reader = Sums()
         reader.arrive(arrived := batch())
-        assert reader.has_batch
+        seen = [reader.has_batch]
         reader.close()
         assert reader.take() is arrived
-        assert not reader.has_batch
+        seen.append(reader.has_batch)
+        assert seen == [True, False]
         with pytest.raises(ClosedError, match="this Sums is closed"):
             reader.take()
 

@@ -26,7 +26,7 @@ def preempted(
 
     Returns whether there were so many bytecodes.
     """
-    codes: set[CodeType] = {function.__code__ for function in stoppable}  # type: ignore[attr-defined]
+    codes: set[CodeType] = {function.__code__ for function in stoppable}
     passed = 0
 
     def count(frame: FrameType, event: str, arg: Any) -> Any:

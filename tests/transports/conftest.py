@@ -54,3 +54,10 @@ def raw(server: EmbeddedServer) -> Iterator[Raw]:
     """The tests' own eyes and hands on ``server``."""
     with Raw(server.address) as raw:
         yield raw
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the transports log: every event, as soon as it happens."""
+    caplog.set_level("DEBUG", "streamcore")
+    return caplog

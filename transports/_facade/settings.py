@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.engine import Engine, EngineOptions
-from streamcore.errors import ClosedError, ConcurrentUseError, ConnectionLost, ForkedError
+from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ConnectionLost, ForkedError
 from streamcore.events import LOSS, Connected, Event
 from streamcore.options import Options
 from streamcore.requests import Requests
 
-from ..address import TLS, Target, parse
+from ..address import TLS, Target, explain, parse
 
 if TYPE_CHECKING:
     import ssl
@@ -98,7 +98,7 @@ class Opened:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self._on_event = settings.on_event
-        self._what = settings.target.describe()
+        self._target = settings.target
         self._forks = _forks
         self._busy = False
         engine.on_event = self._log
@@ -170,9 +170,11 @@ class Opened:
     def not_reached(self) -> Exception:
         """Why the engine is not ready in time."""
         reason = next((link.error for link in self.engine.links() if link.error is not None), None)
+        if reason is None:
+            return ConnectFailed(explain(TimeoutError(), self._target))
         if isinstance(reason, ConnectionLost):
             return reason
-        return ConnectionLost(f"no connection to {self._what} in time" + (f": {reason}" if reason else ""))
+        return ConnectionLost(f"no connection to {self._target} in time: {reason}")
 
     def _log(self, event: Event) -> None:
         if isinstance(event, LOSS) and self._on_event is None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from streamcore.commands.command import FORBIDDEN
 from streamcore.errors import InvalidArgument
 
 
-class Word(str, Enum):
+class Word(StrEnum):
     MULTI = "MULTI"
 
 

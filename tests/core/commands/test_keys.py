@@ -60,8 +60,8 @@ def test_what_the_reply_means(command: Command[Any], reply: Any, answer: Any) ->
     ("build", "why"),
     [
         (lambda: commands.get(""), "key is empty"),
-        (lambda: commands.delete(), "name at least one key"),
-        (lambda: commands.exists(), "name at least one key"),
+        (commands.delete, "name at least one key"),
+        (commands.exists, "name at least one key"),
         (lambda: commands.expire("a", 0), "time must be more than 0 seconds"),
         (lambda: commands.hset("h", {}), "hset needs at least one field"),
         (lambda: commands.hget("h", ""), "field is empty"),

@@ -47,8 +47,18 @@ def test_what_is_sent(command: Command[Any], sent: tuple[Any, ...]) -> None:
 
 
 def test_only_questions_may_be_repeated() -> None:
-    asking = [commands.xlen("s"), commands.xrange("s"), commands.xrevrange("s"), commands.xpending("s", "g")]
-    changing = [xadd("s", FIELDS), xadd("s", FIELDS, id="5"), commands.xdel("s", "1"), commands.xtrim("s", maxlen=1)]
+    asking: list[Command[Any]] = [
+        commands.xlen("s"),
+        commands.xrange("s"),
+        commands.xrevrange("s"),
+        commands.xpending("s", "g"),
+    ]
+    changing: list[Command[Any]] = [
+        xadd("s", FIELDS),
+        xadd("s", FIELDS, id="5"),
+        commands.xdel("s", "1"),
+        commands.xtrim("s", maxlen=1),
+    ]
     assert all(command.repeatable for command in asking)
     assert not any(command.repeatable for command in changing)
 

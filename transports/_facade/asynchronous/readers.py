@@ -9,14 +9,14 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 from streamcore.arguments import Seconds, seconds
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.engine import Engine
-from streamcore.entries import Batch, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
 from streamcore.group import GroupConsumer as GroupEngine
 
 from .running import Running
 
 T = TypeVar("T", bytes, str)
 E = TypeVar("E", bound=Entry[Any])
-B = TypeVar("B", bound=Batch[Any])
+B = TypeVar("B", bound=BaseBatch[Any, Any])
 
 
 class Owner(Protocol):

@@ -92,7 +92,9 @@ def problems(account: Account, table: Table, expected: Table) -> list[str]:
         found.append(f"the stream has {account.in_stream:,} entries, the file {account.rows:,} rows")
     if account.pending:
         found.append(f"{account.pending:,} entries were never acknowledged")
-    for key in sorted(table.keys() | expected.keys()):
-        if table.get(key) != expected.get(key):
-            found.append(f"{key or '(none)'}: the results say {table.get(key)}, the file {expected.get(key)}")
+    found += [
+        f"{key or '(none)'}: the results say {table.get(key)}, the file {expected.get(key)}"
+        for key in sorted(table.keys() | expected.keys())
+        if table.get(key) != expected.get(key)
+    ]
     return found

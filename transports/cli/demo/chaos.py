@@ -8,7 +8,7 @@ when an entry has been processed again: its result is on the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from math import ceil, inf
 from time import monotonic
 from typing import Final
 
@@ -16,77 +16,83 @@ from transports.asyncio import Client
 from transports.embedded import EmbeddedServer
 
 from .account import Recovery
-from .progress import Progress, until
+from .progress import Progress, Say, until
 from .worker import GROUP
 from .workers import Worker
 
 KILL_WORKER_AT: Final = 0.3  # of all entries processed
 KILL_SERVER_AT: Final = 0.6
-CATCH_LIMIT: Final = 3.0  # seconds in which the victim gets something into its hands, or is killed without
+HOLD_REPLAY_AT: Final = 0.8  # of all entries sent
+FROZEN: Final = 0.2  # seconds in which the group hands entries to a worker that does nothing with them
+CATCH_LIMIT: Final = 3.0  # seconds in which to find the server busy; else it is killed idle
 RETURN_LIMIT: Final = 20.0
 VICTIM: Final = "trio"
 
-Say = Callable[[str], None]
-
 
 async def chaos(client: Client, stream: str, server: EmbeddedServer | None, progress: Progress, say: Say) -> None:
-    """Kill a worker and, if it is ours, the server."""
+    """Kill a worker and, if it is ours, the server; on a slow machine the replay waits, so that both happen within it."""
+    progress.may_send = ceil(HOLD_REPLAY_AT * progress.total)
     await reached(progress, KILL_WORKER_AT)
     victim = next(worker for worker in progress.workers if worker.runtime == VICTIM)
     await kill_worker(client, stream, victim, progress, say)
     if server is not None:
         await reached(progress, KILL_SERVER_AT)
+        progress.may_send = None
         await kill_server(client, stream, server, progress, say)
+    progress.may_send = None
 
 
 async def reached(progress: Progress, share: float) -> None:
-    """Wait until so much is processed; whoever watches the progress ends the run if it stalls."""
-    while progress.processed < share * progress.total:
-        await asyncio.sleep(0.01)
+    """Wait until so much is processed; without a limit, as the run ends when the progress stalls."""
+    await until(lambda: progress.processed >= share * progress.total, inf, str)
 
 
 async def kill_worker(client: Client, stream: str, victim: Worker, progress: Progress, say: Say) -> None:
-    """Freeze the worker, so that what the group hands it stays in its hands, and kill it."""
+    """Freeze the worker for a moment, so that it holds results not acknowledged and entries not processed; kill it."""
     victim.freeze()
-    held = await entries_held(client, stream, [victim], progress)
+    await asyncio.sleep(FROZEN)
+    held = await held_by(client, stream, [victim])
     killed_at = monotonic()
     victim.kill()
-    say(f"SIGKILL for the {victim.runtime} worker, with {held:,} entries in its hands")
-    back = await first_record([victim], killed_at, progress)
+    say(f"SIGKILL for the {victim.runtime} worker, with entries in its hands: {held:,}")
+    back = await first_record([victim], killed_at, progress, of_the_server=False)
     progress.recoveries.append(Recovery(f"{victim.runtime} worker", back and back - killed_at))
-    say(f"the {victim.runtime} worker is back{after(progress)}, and goes on with the entries of its earlier life")
+    say(f"the {victim.runtime} worker is back{after(progress)}, beginning with what its earlier life left")
 
 
 async def kill_server(client: Client, stream: str, server: EmbeddedServer, progress: Progress, say: Say) -> None:
-    """Kill the server and start it again; meanwhile this program does nothing else, and the workers try to reconnect."""
-    held = await entries_held(client, stream, progress.workers, progress)
+    """Kill the server in the middle of an append, and start it again.
+
+    Meanwhile this program does nothing else. The workers try to reconnect.
+    """
+    deadline = monotonic() + CATCH_LIMIT
+    held = 0
+    while not ((held and progress.sending) or progress.complete or monotonic() > deadline):
+        held = await held_by(client, stream, progress.workers)
+        await asyncio.sleep(0.002)
     killed_at = monotonic()
     server.kill()
-    dead_at = monotonic()
     server.restart(timeout=RETURN_LIMIT)
-    say(f"SIGKILL for the server, with {held:,} entries in the workers' hands; started again from its append-only file")
-    back = await first_record(progress.workers, dead_at, progress)
+    say(
+        f"SIGKILL for the server, with entries in the workers' hands: {held:,}; started again from its append-only file"
+    )
+    back = await first_record(progress.workers, killed_at, progress, of_the_server=True)
     progress.recoveries.append(Recovery("server", back and back - killed_at))
-    say(f"the server is back{after(progress)}")
+    say(f"work goes on{after(progress)}")
 
 
-async def entries_held(client: Client, stream: str, workers: Iterable[Worker], progress: Progress) -> int:
-    """Wait until the workers hold entries that are not acknowledged; how many."""
-    names = {worker.runtime.encode() for worker in workers}
-    deadline = monotonic() + CATCH_LIMIT
-    while True:
-        pending = await client.xpending(stream, GROUP)
-        held = sum(entries for name, entries in pending.consumers.items() if name in names)
-        if held or progress.complete or monotonic() > deadline:
-            return held
-        await asyncio.sleep(0.002)
+async def held_by(client: Client, stream: str, workers: list[Worker]) -> int:
+    """How many entries the workers have that are not acknowledged."""
+    pending = await client.xpending(stream, GROUP)
+    return sum(pending.consumers.get(worker.runtime.encode(), 0) for worker in workers)
 
 
-async def first_record(workers: list[Worker], dead_at: float, progress: Progress) -> float | None:
-    """Wait until one of the workers has recorded a result after the kill; when it did, or None if nothing was left to do."""
+async def first_record(workers: list[Worker], death: float, progress: Progress, *, of_the_server: bool) -> float | None:
+    """Wait until one of the workers has recorded a result after a death; when it did, or None if nothing was left to do."""
 
     def records() -> list[float]:
-        return [at for worker in workers if (at := worker.first_record_after(dead_at)) is not None]
+        found = (worker.first_record_after(death, of_the_server=of_the_server) for worker in workers)
+        return [at for at in found if at is not None]
 
     def nothing_left() -> bool:
         return progress.complete and all(worker.state == "working" for worker in workers)

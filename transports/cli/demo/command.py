@@ -25,7 +25,7 @@ def demo(context: click.Context, file: Path | None, key: str, value: str, url: s
     if find_spec("trio") is None:
         raise click.ClickException("the demo needs trio; pip install 'streamcore-redis[demo]'")
 
-    from streamcore import InvalidURL, StreamcoreError
+    from streamcore import InvalidURL, MissingExtra, StreamcoreError
 
     from .progress import DemoError
     from .screen import Screen
@@ -39,6 +39,8 @@ def demo(context: click.Context, file: Path | None, key: str, value: str, url: s
         ending = asyncio.run(play(Plan(source, url, with_chaos=not no_chaos), screen))
     except (InputError, InvalidURL) as error:
         raise click.UsageError(str(error)) from None
+    except MissingExtra as error:
+        raise click.ClickException(f"{error}; the demo takes its address by --url") from None
     except (DemoError, WorkerDied, StreamcoreError) as error:
         raise click.ClickException(str(error)) from None
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -10,6 +10,8 @@ from time import monotonic
 from .account import Recovery
 from .workers import Worker
 
+Say = Callable[[str], None]
+
 
 class DemoError(Exception):
     """The run cannot go on, and the message says what is missing."""
@@ -22,21 +24,22 @@ class Progress:
     total: int
     workers: list[Worker]
     sent: int = 0
+    sending: int = 0  # on their way to the stream, and not confirmed
+    may_send: int | None = None  # rows; the chaos holds the rest back until it has done its worst
     processed: int = 0
     server: str = "?"
     reconnects: int = 0
     recoveries: list[Recovery] = field(default_factory=list)
-    started: float = field(default_factory=monotonic)
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return monotonic() - self.started
 
     @property
     def complete(self) -> bool:
         """Whether every row was sent, and has a result."""
         return self.sent >= self.total <= self.processed
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the next row has to wait."""
+        return self.may_send is not None and self.sent >= self.may_send
 
 
 async def until(condition: Callable[[], object], limit: float, complaint: Callable[[], str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from time import monotonic
 from typing import Final
 
@@ -20,13 +21,20 @@ from .progress import Progress
 
 MAX_LINES: Final = 40  # of the table
 
+LEGEND: Final = """
+Recovery time: from SIGKILL to the first entry processed afterwards, of a worker
+by itself, of the server by any. Entries/s: while a worker is busy, from entries
+in its hands to their results on the server; with the wait for a dead server,
+without the wait for the replay and the reading ahead during it.
+"""
+
 
 class Screen:
     """A terminal, or whatever standard output is."""
 
     def __init__(self) -> None:
         for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
+            if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
         self.console = Console(markup=False, highlight=False, emoji=False)
         self._began = monotonic()
@@ -40,7 +48,7 @@ class Screen:
     @contextmanager
     def following(self, progress: Progress) -> Iterator[None]:
         """Show the progress of a run as long as it lasts."""
-        self._progress = progress
+        self._progress, self._printed_at = progress, monotonic()
         if self.console.is_terminal:
             with Live(get_renderable=self._view, console=self.console, refresh_per_second=12, transient=True):
                 yield
@@ -71,7 +79,7 @@ class Screen:
         for column in ("results", "entries/s"):
             crew.add_column(column, justify="right")
         for worker in progress.workers:
-            style = "green" if worker.state == "working" else "red"
+            style = "red" if worker.state in {"killed", "starting"} else "green"
             crew.add_row(
                 worker.runtime, Text(worker.state, style), f"{worker.speed.written:,}", f"{worker.speed.rate:,.0f}"
             )
@@ -81,18 +89,20 @@ class Screen:
 
     def show_table(self, table: Table, *, key: str, value: str, names: dict[str, str]) -> None:
         """The results per group. ``names`` explains the groups; with them, the entries are departures."""
-        columns = [key, "entries", f"mean {value}", f"without {value}"]
-        if names:
-            columns = [key, "name", "departures", "mean delay, minutes", "cancelled"]
         grid = Grid(box=SIMPLE)
-        for at, column in enumerate(columns):
-            grid.add_column(column, justify="left" if at < len(columns) - 3 else "right")
+        for column in [key, "name"] if names else [key]:
+            grid.add_column(column, no_wrap=True)
+        numbers = ("departures", "mean delay", "cancelled") if names else ("entries", f"mean {value}", "without")
+        for column in numbers:
+            grid.add_column(column, justify="right")
         for group, (entries, mean, missing) in list(table.items())[:MAX_LINES]:
             cells = [printable(group) or "(none)", *([names.get(group, "")] if names else [])]
             grid.add_row(*cells, f"{entries:,}", "-" if mean is None else f"{mean:,.2f}", f"{missing:,}")
         self.console.print(grid)
         if len(table) > MAX_LINES:
             self.console.print(f"  and {len(table) - MAX_LINES:,} smaller groups\n")
+        if names:
+            self.console.print("  Delays in minutes; a cancelled flight has none.\n")
 
     def show_account(self, account: Account) -> None:
         """The numbers of the run, and what they mean."""
@@ -100,22 +110,18 @@ class Screen:
         grid.add_column()
         grid.add_column(justify="right")
         grid.add_column()
-        grid.add_row("sent", f"{account.sent:,}", f"in {account.seconds:.1f} s, the last result included")
+        grid.add_row("sent", f"{account.sent:,}", f"in {account.seconds:.1f} s, until the last one was processed")
         grid.add_row("processed", f"{account.processed:,}")
         grid.add_row("lost", f"{account.lost:,}")
-        again = f"of these, {account.written_again:,} were on record already and count once"
-        grid.add_row("redelivered", f"{account.redelivered:,}", again)
-        grid.add_row("reconnects", f"{account.reconnects:,}")
+        grid.add_row("redelivered", f"{account.redelivered:,}", "handed out again by the server")
+        grid.add_row("recorded again", f"{account.written_again:,}", "were on record already, and count once")
+        grid.add_row("reconnects", f"{account.reconnects:,}", "also those that found the server still loading")
         for recovery in account.recoveries:
             grid.add_row("recovery time", _seconds(recovery), f"of the {recovery.what}")
         for runtime, speed in account.speeds.items():
-            grid.add_row("entries/s", f"{speed.rate:,.0f}", f"{runtime}, {speed.processed:,} entries")
+            grid.add_row("entries/s", f"{speed.rate:,.0f}", f"{runtime}, which processed {speed.processed:,}")
         self.console.print(grid)
-        self.console.print(
-            "\nRecovery: from SIGKILL to the first result afterwards (of the worker: by itself; of the server: by any).\n"
-            "Entries/s: while a worker is busy, from a batch in its hands to the results on the server's disk and the\n"
-            "acknowledgement queued; waiting for the replay, and reading ahead meanwhile, are not in it.\n"
-        )
+        self.console.print(LEGEND)
 
 
 def _seconds(recovery: Recovery) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -29,9 +29,9 @@ from .chaos import chaos
 from .progress import DemoError, Progress, until
 from .replay import replay
 from .screen import Screen
-from .source import Pair, Source
+from .source import Source
 from .worker import GROUP
-from .workers import RUNTIMES, Worker, WorkerDied
+from .workers import RUNTIMES, Worker
 
 REPLAY_SECONDS: Final = 6.0  # with chaos: slowly enough to be killed in the middle
 START_LIMIT: Final = 20.0
@@ -65,8 +65,10 @@ async def play(plan: Plan, screen: Screen) -> Ending:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C does
     try:
         with ExitStack() as stack:
-            server = None if plan.url else stack.enter_context(EmbeddedServer(appendonly="always"))
-            return await play_on(server.url if server else plan.url or "", server, plan, screen)
+            if plan.url is not None:
+                return await play_on(plan.url, None, plan, screen)
+            server = stack.enter_context(EmbeddedServer(appendonly="always"))
+            return await play_on(server.url, server, plan, screen)
     except ExceptionGroup as group:
         raise first_cause(group) from None
 
@@ -83,8 +85,9 @@ async def play_on(url: str, server: EmbeddedServer | None, plan: Plan, screen: S
             progress.server = event.server
         progress.reconnects += isinstance(event, Reconnected)
 
+    async with connect(url, on_event=heard) as client:
+        await client.ping()  # a server that is not there is found out in seconds; later we are patient
     async with connect(url, request_timeout=REQUEST_TIMEOUT, on_event=heard) as client:
-        await client.ping()
         durability = "every write on disk before its reply" if server else "yours: it is not killed"
         screen.say(f"{progress.server} at {parse(url)}, {durability}")
         keys = Keys(f"{prefix}entries", f"{prefix}results")
@@ -120,21 +123,24 @@ async def run(
     client: Client, server: EmbeddedServer | None, plan: Plan, keys: Keys, progress: Progress, screen: Screen
 ) -> float:
     """Start the workers, replay, do harm, and wait until all is processed; the seconds from the first row to the last."""
-    workers = progress.workers
+    workers, rows, say = progress.workers, plan.source.rows, screen.say
+
+    def ready() -> bool:
+        return all(worker.state == "working" for worker in workers)
+
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(worker.run()) for worker in workers]
-        ready = (lambda: all(worker.state == "working" for worker in workers))  # fmt: skip
         await until(ready, START_LIMIT, lambda: f"not every worker is ready after {START_LIMIT:g} s: {states(workers)}")
-        screen.say(f"three processes share one group: {', '.join(RUNTIMES)}")
+        say(f"three processes share one group: {', '.join(RUNTIMES)}")
 
         began = monotonic()
         pace = REPLAY_SECONDS if plan.with_chaos else 0.0
-        tasks.create_task(replay(client, keys.stream, plan.source.rows, progress, seconds=pace))
-        harm = chaos(client, keys.stream, server, progress, screen.say) if plan.with_chaos else asyncio.sleep(0)
-        harmed = tasks.create_task(harm)
+        tasks.create_task(replay(client, keys.stream, rows, progress, say, seconds=pace))
+        harm = tasks.create_task(chaos(client, keys.stream, server, progress, say)) if plan.with_chaos else None
         await watch(client, keys, progress, screen)
         seconds = monotonic() - began
-        await harmed
+        if harm is not None:
+            await harm
         await acknowledged(client, keys)
 
         for worker in workers:
@@ -142,6 +148,9 @@ async def run(
         _, late = await asyncio.wait(lives, timeout=END_LIMIT)
         if late:
             raise DemoError(f"not every worker has ended within {END_LIMIT:g} s: {states(workers)}")
+    for worker in workers:
+        if worker.complaints:
+            say(f"the {worker.runtime} worker wrote:\n{worker.complaints}")
     return seconds
 
 
@@ -156,7 +165,9 @@ async def watch(client: Client, keys: Keys, progress: Progress, screen: Screen) 
             moved_at = monotonic()
         elif monotonic() - moved_at > STALL_LIMIT:
             missing = f"{progress.processed:,} of {progress.total:,} entries are processed, {progress.sent:,} sent"
-            raise DemoError(f"nothing was processed for {STALL_LIMIT:g} s: {missing}; workers: {states(progress.workers)}")
+            raise DemoError(
+                f"nothing was processed for {STALL_LIMIT:g} s: {missing}; workers: {states(progress.workers)}"
+            )
         screen.refresh()
         await asyncio.sleep(0.02)
 
@@ -164,7 +175,9 @@ async def watch(client: Client, keys: Keys, progress: Progress, screen: Screen) 
 async def acknowledged(client: Client, keys: Keys) -> None:
     """Wait until nothing is pending any more: acknowledgements follow the results by some milliseconds."""
     deadline = monotonic() + END_LIMIT
-    while monotonic() < deadline and (await client.xpending(keys.stream, GROUP)).entries:
+    while (await client.xpending(keys.stream, GROUP)).entries:
+        if monotonic() > deadline:
+            return  # and the account will tell
         await asyncio.sleep(0.01)
 
 
@@ -183,7 +196,7 @@ async def settle(client: Client, keys: Keys, source: Source, progress: Progress,
         pending=(await client.xpending(keys.stream, GROUP)).entries,
         redelivered=sum(worker.redelivered for worker in workers),
         written_again=sum(worker.written_again for worker in workers),
-        reconnects=progress.reconnects + sum(worker.reconnects for worker in workers),
+        reconnects=progress.reconnects + sum(len(worker.reconnects) for worker in workers),
         seconds=seconds,
         speeds=speeds,
         recoveries=progress.recoveries,

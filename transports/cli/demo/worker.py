@@ -109,7 +109,7 @@ class Job:
         if isinstance(event, (Recovered, Claimed)):
             tell(redelivered=event.entries)
         elif isinstance(event, Reconnected):
-            tell(reconnects=1)
+            tell(reconnected=monotonic())
 
 
 def tell(**facts: float) -> None:

@@ -35,8 +35,8 @@ class Worker:
         self.speed = Speed()
         self.written_again = 0
         self.redelivered = 0
-        self.reconnects = 0
         self.records: list[float] = []  # when it recorded results, by the clock that all processes of a machine share
+        self.reconnects: list[float] = []  # when it was told of a connection that is up again
         self.complaints = ""
         self._command = [sys.executable, "-m", "transports.cli.demo.worker", runtime, prefix, key, value]
         self._environment = {**os.environ, "REDIS_URL": url}  # a command line, and a password in it, can be seen by all
@@ -73,10 +73,10 @@ class Worker:
         self._signal(signal.SIGKILL)
         self.state = "killed"
 
-    def first_record_after(self, moment: float) -> float | None:
-        """When it first recorded results after a moment."""
-        at = bisect_right(self.records, moment)
-        return self.records[at] if at < len(self.records) else None
+    def first_record_after(self, death: float, *, of_the_server: bool) -> float | None:
+        """When it first recorded results after a death; not with an answer that the server had given before it died."""
+        moment = _first_after(death, self.reconnects) if of_the_server else death
+        return None if moment is None else _first_after(moment, self.records)
 
     def dismiss(self) -> None:
         """Tell the worker to finish."""
@@ -100,10 +100,15 @@ class Worker:
                     self.records.append(at)
                 case {"redelivered": entries}:
                     self.redelivered += entries
-                case {"reconnects": links}:
-                    self.reconnects += links
+                case {"reconnected": at}:
+                    self.reconnects.append(at)
                 case {"ready": _}:
                     self.state = "working"
+
+
+def _first_after(moment: float, times: list[float]) -> float | None:
+    at = bisect_right(times, moment)
+    return times[at] if at < len(times) else None
 
 
 async def _read(process: Process) -> str:

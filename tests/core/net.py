@@ -1,0 +1,101 @@
+"""An engine and a model server, joined by a network that can break in four ways.
+
+net = Net(server := Server(), GroupConsumer("s", group="g", consumer="c"))
+server.add("s", "1-0")          # somebody else appends
+net.serve()                     # commands are run and answered until nothing moves any more
+net.advance(5.0)                # time passes, for both
+net.cut("main", Fate.HALF_OPEN)
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from streamcore.engine import Engine
+from tests.core.model import Server, Session
+from tests.core.pair import Pair, Peer
+
+
+class Fate(Enum):
+    """What becomes of a connection that breaks."""
+
+    REQUESTS_LOST = auto()  # what was not run yet never is
+    REPLIES_LOST = auto()  # everything is run, and nobody hears of it
+    ONE_REPLY_LOST = auto()  # one more command is run, unheard
+    HALF_OPEN = auto()  # we think it is gone; the server does not know yet
+
+
+class Net:
+    """Joins one engine with a server."""
+
+    def __init__(self, server: Server, engine: Engine) -> None:
+        self.server = server
+        self.pair = Pair(engine, now=server.now, greets=False)
+        self._sessions: dict[Peer, Session] = {}
+        self._dials: dict[Peer, int] = {}
+        self.serve()
+
+    def serve(self) -> None:
+        """Run and answer until nothing moves any more."""
+        moved = True
+        while moved:
+            moved = False
+            for peer in self._peers():
+                moved |= self._receive(peer)
+            for session in list(self.server.sessions.values()):
+                moved |= self.server.step(session)  # those of forgotten connections, too
+            for peer in self._peers():
+                moved |= self._answer(peer)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, in small steps, for both."""
+        for _ in range(10):
+            self.server.now += seconds / 10
+            self.pair.advance(seconds / 10)
+            self.server.wake()
+            self.serve()
+
+    def cut(self, name: str, fate: Fate) -> None:
+        """Break the link called ``name``, if it is up."""
+        peer = self.pair.peer(name)
+        if peer not in self._sessions or not peer.connected:
+            return
+        self._receive(peer)
+        session = self._sessions.pop(peer)
+        if fate is Fate.ONE_REPLY_LOST:
+            self.server.step(session)
+        while fate is Fate.REPLIES_LOST and self.server.step(session):
+            pass
+        if fate is not Fate.HALF_OPEN:
+            self.server.close(session)
+        peer.close(OSError("reset"))
+
+    def _peers(self) -> list[Peer]:
+        return [self.pair.peer(link.name) for link in self.pair.engine.links()]
+
+    def _receive(self, peer: Peer) -> bool:
+        """The server accepts a new connection, and receives commands."""
+        if self._dials.get(peer) != peer.dials:
+            self._dials[peer] = peer.dials
+            self._sessions.pop(peer, None)
+        if not peer.connected or not peer.commands:
+            return False
+        if peer not in self._sessions:
+            self._sessions[peer] = self.server.connect()
+        self._sessions[peer].inbox.extend(peer.commands)
+        peer.commands.clear()
+        return True
+
+    def _answer(self, peer: Peer) -> bool:
+        session = self._sessions.get(peer)
+        if session is None or not peer.connected:
+            return False
+        replies, session.outbox = session.outbox, []
+        if replies:
+            peer.answer(*replies)
+        elif not session.open:
+            del self._sessions[peer]
+            peer.close()
+        else:
+            return False
+        return True
