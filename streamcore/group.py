@@ -138,6 +138,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self._upkeep = Upkeep(self)
         self._backlogged = False  # the last reply was full
         self._blocked = False  # the read in flight may wait in the server
+        self._starved = False  # no read may leave before something is acknowledged
         self._leaving = False
         self._ack_due: float | None = None
         self._flush = False  # acknowledgements shall leave at once
@@ -238,7 +239,9 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         pending, limit = self.pending, self._max_in_flight - (in_flight + 1) * self.count * len(self.streams)
         if pending.in_flight > limit:
             pending.collect()
-        return pending.in_flight <= limit or not (pending.in_flight or in_flight)
+        fits = pending.in_flight <= limit or not (pending.in_flight or in_flight)
+        self._starved = not (fits or in_flight)
+        return fits
 
     def _next_read(self) -> Exchange:
         self._blocked = not self._backlogged and not self._upkeep.due
@@ -282,6 +285,8 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self.pending.note(batch)
         if self._ack_due is None:
             self._ack_due = AT_ONCE
+            self.on_wakeup()
+        elif self._starved:
             self.on_wakeup()
 
     def _flush_soon(self) -> None:
@@ -340,12 +345,16 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        return None if self.closed else self._ack_due
+        if self.closed:
+            return None
+        return AT_ONCE if self._starved and self.pending.noted else self._ack_due
 
     def _elapse(self, now: float) -> None:
+        if self._starved:
+            self.pending.collect()
+            self._reading.wake()
         if self._ack_due == AT_ONCE and not self._flush:
             self._ack_due = now + self._ack_delay / 2
-            self._reading.wake()  # what was acknowledged may make room for a read, and rides with it
         if self.closed or self._ack_due is None or now < self._ack_due:
             return
         self._ack_due = None

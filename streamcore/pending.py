@@ -59,6 +59,11 @@ class Pending:
         self._noted.append(batch)
 
     @property
+    def noted(self) -> bool:
+        """Whether there is something to collect."""
+        return bool(self._noted)
+
+    @property
     def settling(self) -> bool:
         """Whether acknowledgements are on their way, in any of the three places."""
         return bool(self._noted or self._unsent or self._riding)

@@ -56,10 +56,11 @@ def clients(raw: Raw, command: str = "") -> list[dict[str, str]]:
 
 
 async def blocked(runtime: Runtime, raw: Raw, count: int = 1) -> None:
-    """Wait until so many readers block in the server."""
+    """Wait until so many readers block in the server, and tasks that were started before wait for them."""
 
     def blocked_clients() -> int:
         info: bytes = raw("INFO", "clients")
         return int(info.split(b"blocked_clients:")[1].split(b"\r")[0])
 
     await runtime.until(lambda: blocked_clients() == count)
+    await runtime.sleep(0.02)  # a reader blocks because of its prefetch, too, with nobody waiting yet

@@ -148,6 +148,7 @@ async def test_a_cut_connection(runtime: Runtime, server: EmbeddedServer, raw: R
         with pytest.raises(ConnectionLost, match="the server may have executed the request") as caught:
             await client.incr("n")
         assert caught.value.sent
+        await client.ping()  # there is a new connection
         proxy.cut_after(2, "downstream", hard=True)
         with pytest.raises(ConnectionLost):
             await client.pipeline([get("key"), incr("n")])
@@ -180,10 +181,9 @@ async def test_nobody_there_any_more(
         assert not caught.value.sent
 
 
+@pytest.mark.runtimes("async")  # threads write for themselves
 async def test_concurrent_tasks_leave_together(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     """The commands of many tasks leave in few writes, so that the server reads them at once."""
-    if runtime.name in ("background", "pumped"):
-        pytest.skip("threads write for themselves")
 
     def reads() -> int:
         info: bytes = raw("INFO", "stats")

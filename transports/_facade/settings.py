@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
+from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.engine import Engine, EngineOptions
@@ -29,13 +30,24 @@ _logger = logging.getLogger("streamcore")
 _forks = 0
 
 
-def _count_fork() -> None:
+class Forgetful(Protocol):
+    """Something that holds what belongs to one process only."""
+
+    def _forget(self) -> None: ...
+
+
+forgetful: Final[WeakSet[Forgetful]] = WeakSet()
+
+
+def _forked() -> None:
     global _forks  # noqa: PLW0603  # a process-wide fact
     _forks += 1
+    for one in forgetful:
+        one._forget()  # noqa: SLF001  # a part of the facade
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
+    os.register_at_fork(after_in_child=_forked)
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -129,17 +141,20 @@ class Opened:
         if self.forked:
             raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
 
-    def check_unopened(self, *, opened: bool) -> None:
-        """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
+    def check_usable(self) -> None:
+        """Raises ``ForkedError`` in a forked child, and what ended the engine."""
         self.check()
         self.engine.check()
+
+    def check_unopened(self, *, opened: bool) -> None:
+        """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
+        self.check_usable()
         if opened:
             raise ConcurrentUseError(f"this {type(self.engine).__name__} is open already; open another one")
 
     def not_open(self) -> Exception:
         """The error of a use before entering, or after leaving."""
-        self.check()
-        self.engine.check()
+        self.check_usable()
         what = type(self.engine).__name__
         return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
 

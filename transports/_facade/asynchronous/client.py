@@ -64,6 +64,7 @@ class Client:
         await self._running.close()
 
     def adopt(self, engine: Engine) -> Running:
+        self._running.check_usable()
         running = Running(engine, self._runtime, self._settings)
         self._children.append(running)
         return running

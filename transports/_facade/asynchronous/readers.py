@@ -12,6 +12,7 @@ from streamcore.engine import Engine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
 from streamcore.group import GroupConsumer as GroupEngine
 
+from ..settings import forgetful
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -35,6 +36,7 @@ class Reader(Generic[E, B]):
         self._running = client.adopt(engine)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
+        forgetful.add(self)
 
     async def __aenter__(self) -> Self:
         await self._running.open()
@@ -47,8 +49,12 @@ class Reader(Generic[E, B]):
 
     async def aclose(self) -> None:
         """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
-        self._entries = iter(())
+        self._forget()
         await self._client.release(self._running)
+
+    def _forget(self) -> None:
+        """What is left of a batch is handed over no more: after closing, and in a forked child."""
+        self._entries = iter(())
 
     def __aiter__(self) -> Self:
         return self

@@ -64,6 +64,7 @@ class Client:
         self._running.close()
 
     def adopt(self, engine: Engine, *, background: bool = True) -> Running:
+        self._running.check_usable()
         running = Running(engine, self._runtime, self._settings, background=background)
         self._children.append(running)
         return running

@@ -12,6 +12,7 @@ from streamcore.engine import Engine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
 from streamcore.group import GroupConsumer as GroupEngine
 
+from ..settings import forgetful
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -35,6 +36,7 @@ class Reader(Generic[E, B]):
         self._running = client.adopt(engine, background=background)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
+        forgetful.add(self)
 
     def __enter__(self) -> Self:
         self._running.open()
@@ -47,8 +49,12 @@ class Reader(Generic[E, B]):
 
     def close(self) -> None:
         """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
-        self._entries = iter(())
+        self._forget()
         self._client.release(self._running)
+
+    def _forget(self) -> None:
+        """What is left of a batch is handed over no more: after closing, and in a forked child."""
+        self._entries = iter(())
 
     def __iter__(self) -> Self:
         return self

@@ -1,0 +1,151 @@
+"""Connections that look alive and are not: found within ``block`` and the request timeout, and survived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from streamcore import ConnectionLost
+from streamcore.events import Disconnected, Event, GhostKilled
+from tests.support.proxy import Flow, Proxy, close
+from tests.support.raw import Raw
+from tests.transports.runtimes import Runtime
+from tests.transports.steps import add, blocked, clients, drain, pending, take, take_and_ack
+from transports.embedded import EmbeddedServer
+
+TIMES = {"request_timeout": 0.3, "connect_timeout": 0.3}
+BLOCK = 0.3
+
+
+class Gateway(Proxy):
+    """A proxy that can forget connections, as a NAT gateway does: the client is told, the server is not."""
+
+    def forget(self) -> None:
+        self._do(self._forget())
+
+    async def _forget(self) -> None:
+        old, self._flows["upstream"] = self._flows["upstream"], Flow(passing=self._flows["downstream"].passing)
+        old.passing = type(old.passing)()  # never set: not even the end of the connection passes
+        for link in self._links:
+            close(link.client)
+
+
+@pytest.fixture
+def gateway(server: EmbeddedServer) -> Iterator[Gateway]:
+    with Gateway(server.address) as gateway:
+        yield gateway
+
+
+async def test_a_silent_network(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
+    events: list[Event] = []
+    async with (
+        runtime.connect(proxy.url, on_event=events.append, **TIMES) as client,
+        client.consumer({"s": "0"}, block=BLOCK) as follower,
+        client.group_consumer("s", group="g", block=BLOCK) as consumer,
+        runtime.tasks() as tasks,
+    ):
+        following, consuming = tasks.start(take, follower, 3), tasks.start(take_and_ack, consumer, 3)
+        await blocked(runtime, raw, 2)
+        add(raw, [0])
+        await runtime.sleep(0.05)
+        proxy.freeze(swallow=True)
+        add(raw, [1])
+        before = proxy.accepted
+        began = time.monotonic()
+        await runtime.until(lambda: proxy.accepted >= before + 2)  # both have given up, and dialled again
+        assert time.monotonic() - began < BLOCK + TIMES["request_timeout"] + 1
+        proxy.thaw()
+        add(raw, [2])
+        assert await following.result() == sorted(await consuming.result()) == [0, 1, 2]
+        assert await consumer.flush()
+        assert pending(raw) == 0
+    assert sum(isinstance(event, Disconnected) for event in events) >= 2
+
+
+async def test_a_stopped_server(runtime: Runtime, fresh_server: EmbeddedServer, log: pytest.LogCaptureFixture) -> None:
+    server = fresh_server
+    with Raw(server.address) as raw:
+        async with (
+            runtime.connect(server.url, **TIMES) as client,
+            client.consumer({"s": "0"}, block=BLOCK) as follower,
+            client.group_consumer("s", group="g", block=BLOCK) as consumer,
+            runtime.tasks() as tasks,
+        ):
+            add(raw, [0])
+            assert await take(follower, 1) == await take_and_ack(consumer, 1) == [0]
+            following, consuming = tasks.start(take, follower, 1), tasks.start(take_and_ack, consumer, 1)
+            await runtime.sleep(0.02)
+            server.pause()
+            try:
+                with pytest.raises(ConnectionLost) as caught:
+                    await client.incr("n")
+                assert caught.value.sent
+                await runtime.until(lambda: log.text.count("Consumer Disconnected") >= 2)
+            finally:
+                server.resume()
+            add(raw, [1])
+            assert await following.result() == await consuming.result() == [1]
+            assert await client.ping() == b"PONG"
+        assert pending(raw) == 0
+
+
+@pytest.mark.every_server
+async def test_a_ghost_is_killed_before_it_takes_more(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, gateway: Gateway
+) -> None:
+    """The server holds our old connection, blocked in its read, and serves it first."""
+    events: list[Event] = []
+    async with (
+        runtime.connect(gateway.url, on_event=events.append) as client,
+        client.group_consumer("s", group="g", consumer="me") as consumer,
+        runtime.tasks() as tasks,
+    ):
+        waiting = tasks.start(take_and_ack, consumer, 2)
+        await blocked(runtime, raw)
+        [ghost] = clients(raw, "xreadgroup")
+        gateway.forget()
+        add(raw, [0])  # nobody but the ghost is there to take it
+        await runtime.until(lambda: clients(raw, "xreadgroup") and ghost["id"] not in {c["id"] for c in clients(raw)})
+        add(raw, [1])
+        began = time.monotonic()
+        assert sorted(await waiting.result()) == [0, 1]
+        assert time.monotonic() - began < 2
+        assert await consumer.flush()
+        assert pending(raw) == 0
+    assert [event for event in events if isinstance(event, GhostKilled)] == [GhostKilled(int(ghost["id"]))]
+
+
+async def test_the_ghost_of_an_earlier_run(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, gateway: Gateway
+) -> None:
+    """A crashed process left a blocked reader under our name; what it takes is found by the audit."""
+    raw("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
+    with Raw(server.address) as ghost:
+        ghost.send("XREADGROUP", "GROUP", "g", "me", "BLOCK", 0, "STREAMS", "s", ">")
+        await blocked(runtime, raw)
+        async with (
+            runtime.connect(server.url) as client,
+            client.group_consumer("s", group="g", consumer="me", audit=0.2, block=0.1) as consumer,
+        ):
+            add(raw, [0])
+            add(raw, [1])
+            assert ghost.read()
+            assert sorted(await drain(consumer, quiet=1)) == [0, 1]
+            assert await consumer.flush()
+            assert pending(raw) == 0
+
+
+async def test_a_stalled_handler_keeps_its_connection(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    """While the application is slow, nothing is read and nobody is blamed for silence."""
+    add(raw, range(2000))
+    events: list[Event] = []
+    async with (
+        runtime.connect(server.url, on_event=events.append, request_timeout=0.1) as client,
+        client.group_consumer("s", group="g", block=0.1, count=10) as consumer,
+    ):
+        assert await take_and_ack(consumer, 5) == list(range(5))
+        await runtime.sleep(0.5)
+        assert await take_and_ack(consumer, 195) == list(range(5, 200))
+    assert not [event for event in events if isinstance(event, Disconnected)]
