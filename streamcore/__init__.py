@@ -34,7 +34,7 @@ from .link import Link
 from .options import Address, Login, Options, UnixAddress
 from .producer import Producer
 from .requests import Request, Requests
-from .version import VERSION as __version__
+from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for
 
 __all__ = [
     "Address",

@@ -27,6 +27,12 @@ from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress
 AT_ONCE: Final = float("-inf")
 """A deadline that has passed on every clock: work that waits to be told the time."""
 
+LATE: Final = 0.1
+"""Seconds. A driver that tells the time so much later than was due has been held up, by a handler that blocks its loop, say.
+What the server sent meanwhile may lie unread, and the driver gets as long again to look at it; not for ever, though."""
+
+MAX_EXCUSES: Final = 3
+
 
 class Clock:
     """The time that the driver told last; an engine and its links share one."""
@@ -101,6 +107,7 @@ class Link:
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When a byte last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
         self._heard = 0.0
+        self._excuses = 0  # how often the driver was late since a byte came
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -180,6 +187,7 @@ class Link:
         if connection is None:
             return
         self._heard = now
+        self._excuses = 0
         try:
             completed = connection.receive_data(data)
         except (ReplyError, ConnectFailed) as refusal:
@@ -252,6 +260,9 @@ class Link:
             self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
         elif self.state is State.BACKING_OFF:
             self._dial()
+        elif self.unanswered and now - due > LATE and self._excuses < MAX_EXCUSES:
+            self._excuses += 1
+            self._heard += now - due + LATE
         elif self.unanswered:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
         else:

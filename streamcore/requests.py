@@ -165,7 +165,7 @@ class Requests(Engine):
                 break
             request.deadline = now + request.timeout
         # ``done`` may submit again, at once: what has no deadline yet is not late.
-        while deadlines and (deadlines[0].finished or AT_ONCE < deadlines[0].deadline <= now):
+        while deadlines and AT_ONCE < deadlines[0].deadline <= now:
             request = deadlines.popleft()
             if not request.finished:
                 request.finish(self._late(request))
@@ -176,7 +176,6 @@ class Requests(Engine):
         # Requests wait in the order of their deadlines, so if this one waits it is the first.
         if not self._waiting or self._waiting[0] is not request:
             return RequestTimeout(f"{self._link.address} did not answer within {request.timeout:g} s")
-        self._queued -= len(self._waiting.popleft().data)
         why = f"no connection to {self._link.address} within {request.timeout:g} s{_because(self._link.error)}"
         return self._unanswered(request, why)
 

@@ -49,6 +49,28 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
     return sock
 
 
+class Dialling:
+    """``dial`` in a thread that may be abandoned: then, whoever comes second closes the socket."""
+
+    def __init__(self, link: Link, target: Target, timeout: float) -> None:
+        self._arguments = link, target, timeout
+        self._sock: socket.socket | None = None
+        self._abandoned = False
+
+    def run(self) -> socket.socket:
+        """Connect; see ``dial``."""
+        self._sock = sock = dial(*self._arguments)
+        if self._abandoned:
+            sock.close()
+        return sock
+
+    def abandon(self) -> None:
+        """Nobody waits for the socket any more."""
+        self._abandoned = True
+        if self._sock is not None:
+            self._sock.close()
+
+
 class Wire:
     """A link's socket. ``full``: the last write found no room, wait until the socket is writable. ``watched``: the
     events that a selector waits for."""

@@ -64,7 +64,7 @@ class Driver:
                 self._send(wire)
         engine = self._engine
         due = engine.next_timeout()
-        if due == AT_ONCE:
+        if due == AT_ONCE and self._background:  # a pump looks at its sockets before it tells the time
             engine.handle_timeout(monotonic())
             due = engine.next_timeout()
         sooner = due is not None and (self._asleep_until is None or due < self._asleep_until)

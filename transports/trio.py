@@ -19,7 +19,7 @@ from streamcore.link import Link
 from streamcore.requests import Request, Requests
 
 from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
-from ._sockets import Wire, dial
+from ._sockets import Dialling, Wire
 from .address import Target
 
 __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
@@ -131,7 +131,12 @@ class Driver:
 
     async def _connect_and_read(self, link: Link) -> None:
         timeout = self._engine.options.connect_timeout
-        sock = await trio.to_thread.run_sync(dial, link, self._target, timeout, abandon_on_cancel=True)
+        dialling = Dialling(link, self._target, timeout)
+        try:
+            sock = await trio.to_thread.run_sync(dialling.run, abandon_on_cancel=True)
+        except trio.Cancelled:
+            dialling.abandon()
+            raise
         wire = self._wires[link] = Wire(link, sock)
         link.connection_made(trio.current_time())
         self._happened()

@@ -7,7 +7,7 @@ Blocked reads are served in the order in which they began, also those of a clien
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +17,13 @@ from tests.core.pair import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")
 OK = Simple("OK")
-BLOCKED = object()
+BLOCKED = object()  # instead of a reply
 ZERO = StreamId(0, 0)
 MAX = StreamId((1 << 64) - 1, (1 << 64) - 1)
 
 
 @dataclass
 class Delivery:
-    """An entry that is pending."""
-
     consumer: bytes
     at: float
     times: int
@@ -36,8 +34,8 @@ class Group:
     last: StreamId
     pending: dict[StreamId, Delivery] = field(default_factory=dict)
 
-    def of(self, consumer: bytes | None = None) -> Iterator[StreamId]:
-        return (id_ for id_ in sorted(self.pending) if consumer in {None, self.pending[id_].consumer})
+    def of(self, consumer: bytes | None = None) -> list[StreamId]:
+        return [id_ for id_ in sorted(self.pending) if consumer in {None, self.pending[id_].consumer}]
 
 
 @dataclass
@@ -110,7 +108,7 @@ class Server:
         self.sessions.pop(session.number, None)
 
     def step(self, session: Session) -> bool:
-        """Run the next command of a session; whether there was one, and it was not blocked."""
+        """Run the next command of a session; whether there was one that could be run."""
         if session.blocked is not None or not session.inbox:
             return False
         self.run(session, session.inbox.popleft())
@@ -161,12 +159,11 @@ class Server:
             case b"LIST", (b"ID", number):
                 found = self.sessions.get(int(number))
                 return "" if found is None else b"id=%d addr=1.2.3.4 name=%b db=0\n" % (found.number, found.name)
-            case b"KILL", (b"ID", number):
-                found = self.sessions.get(int(number))
-                if found is None:
-                    return 0
-                self.close(found)
+            case b"KILL", (b"ID", number) if int(number) in self.sessions:
+                self.close(self.sessions[int(number)])
                 return 1
+            case b"KILL", _:
+                return 0
             case _:
                 return OK
 
@@ -174,7 +171,7 @@ class Server:
         return f"# Server\r\nrun_id:{self.run_id}\r\nhz:10\r\n"
 
     def _ping(self, session: Session) -> Any:
-        return Simple("PONG")
+        return OK
 
     # -- streams and groups -------------------------------------------------------------------------------------------
 
@@ -250,7 +247,7 @@ class Server:
     def _xpending(self, session: Session, name: bytes, group: bytes, *args: bytes) -> Any:
         state = self._group(name, group)[1]
         if not args:
-            ids, owners = list(state.of()), [delivery.consumer for delivery in state.pending.values()]
+            ids, owners = state.of(), [delivery.consumer for delivery in state.pending.values()]
             counts = [[owner, str(owners.count(owner))] for owner in sorted(set(owners))]
             return [len(ids), str(ids[0]), str(ids[-1]), counts] if ids else [0, None, None, None]
         low, high, count, *whose = args

@@ -33,17 +33,19 @@ class Net:
         self.pair = Pair(engine, now=server.now, greets=False)
         self._sessions: dict[Peer, Session] = {}
         self._dials: dict[Peer, int] = {}
+        self._fuses: dict[Peer, tuple[int, Fate]] = {}
         self.serve()
 
     def serve(self) -> None:
         """Run and answer until nothing moves any more."""
+        self.pair.settle()
         moved = True
         while moved:
             moved = False
             for peer in self._peers():
                 moved |= self._receive(peer)
             for session in list(self.server.sessions.values()):
-                moved |= self.server.step(session)  # those of forgotten connections, too
+                moved |= self._step(session)  # those of forgotten connections, too
             for peer in self._peers():
                 moved |= self._answer(peer)
 
@@ -55,11 +57,15 @@ class Net:
             self.server.wake()
             self.serve()
 
-    def cut(self, name: str, fate: Fate) -> None:
-        """Break the link called ``name``, if it is up."""
+    def cut(self, name: str, fate: Fate, *, after: int = 0) -> None:
+        """Break the link called ``name``, if it is up, or when it has got ``after`` more answers."""
         peer = self.pair.peer(name)
-        if peer not in self._sessions or not peer.connected:
-            return
+        if after:
+            self._fuses[peer] = (after, fate)
+        elif peer in self._sessions and peer.connected:
+            self._break(peer, fate)
+
+    def _break(self, peer: Peer, fate: Fate) -> None:
         self._receive(peer)
         session = self._sessions.pop(peer)
         if fate is Fate.ONE_REPLY_LOST:
@@ -69,6 +75,17 @@ class Net:
         if fate is not Fate.HALF_OPEN:
             self.server.close(session)
         peer.close(OSError("reset"))
+
+    def _step(self, session: Session) -> bool:
+        for peer, (left, fate) in list(self._fuses.items()):
+            if self._sessions.get(peer) is session and session.inbox and session.blocked is None:
+                self._fuses[peer] = (left - 1, fate)
+                if left == 0:
+                    del self._fuses[peer]
+                    self._answer(peer)
+                    self._break(peer, fate)
+                    return True
+        return self.server.step(session)
 
     def _peers(self) -> list[Peer]:
         return [self.pair.peer(link.name) for link in self.pair.engine.links()]

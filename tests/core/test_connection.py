@@ -203,6 +203,11 @@ def test_a_bad_argument_fails_before_anything_is_queued(commands: list[tuple[Any
         Exchange(commands)
 
 
+def test_an_exchange_knows_how_long_its_answer_may_take() -> None:
+    assert Exchange([("PING",)]).timeout == 5.0
+    assert Exchange([("XREAD", "BLOCK", 5000)], 10.0).timeout == 10.0
+
+
 def test_an_error_reply_stands_in_its_place() -> None:
     connection = ready()
     one, two = exchange(("GET", "a"), ("INCR", "b"), ("EXEC",)), exchange(("GET", "c"))
@@ -326,6 +331,7 @@ def test_pushes_and_replies_do_not_add_up_to_a_large_reply() -> None:
     connection = ready(max_reply=100_000)
     for _ in range(10):
         assert len(connection.receive_data(resp(PushOf(["message", "c", b"x" * 30_000])))) == 1
+    for _ in range(10):
         connection.send(exchange())
         assert len(connection.receive_data(resp(b"x" * 30_000))) == 1
     assert connection.error is None

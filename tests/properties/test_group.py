@@ -101,10 +101,10 @@ class GroupMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.net.advance(seconds)
 
-    @rule(link=st.sampled_from(["main", "main", "acks"]), fate=st.sampled_from(Fate))
-    def cut(self, link: str, fate: Fate) -> None:
+    @rule(link=st.sampled_from(["main", "main", "acks"]), fate=st.sampled_from(Fate), after=st.integers(0, 12))
+    def cut(self, link: str, fate: Fate, after: int) -> None:
         if link in {each.name for each in self.consumer.links()}:
-            self.net.cut(link, fate)
+            self.net.cut(link, fate, after=after)
 
     @rule(words=st.sampled_from([{b"INFO"}, {b"CLIENT LIST"}, {b"CLIENT KILL"}, set[bytes]()]))
     def forbid(self, words: set[bytes]) -> None:
@@ -170,9 +170,8 @@ class GroupMachine(RuleBasedStateMachine):
         self.server.unavailable = None
         for _ in range(40):
             self.net.advance(6.0)
-            for batch in self.held:
-                batch.ack()
-            self.held.clear()
+            while self.held:
+                self.held.pop().ack()
             while (batch := self.consumer.take()) is not None:
                 self._see(batch)
                 batch.ack()
