@@ -275,7 +275,6 @@ class ScriptRunner:
         except StopIteration:
             self._script = None
         except Exception as error:  # noqa: BLE001  # whatever a script raises ends here, never in the driver
-            self._script = None
             self._raised(error)
         else:
             if self.running:

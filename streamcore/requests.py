@@ -2,21 +2,34 @@
 
 A request waits in ``_waiting`` while there is no connection, then rides in the link's FIFO. It ends exactly once: with
 its replies, or with ``ConnectionLost`` or ``RequestTimeout`` that say whether it was sent. When a connection breaks, what
-never left is kept for the next one, and so is what may be repeated; only the rest is lost. A request whose deadline has
-passed, or whose caller was cancelled, keeps its place in the FIFO: its reply is discarded there and reaches nobody else.
+never left is kept for the next one, and so is what may be repeated; only the rest is lost. What a server refuses because
+it cannot serve now (it loads, or has become a replica) was not executed: it waits for the next connection as well, until
+its deadline. A request whose deadline has passed, or whose caller was cancelled, keeps its place in the FIFO: its reply
+is discarded there and reaches nobody else.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack, cast
+from typing import Any, Final, Unpack, cast
 
 from .commands import Command
 from .connection import Exchange
 from .engine import Engine, EngineOptions
-from .errors import ConnectionLost, ReplyError, RequestTimeout, StreamcoreError
+from .errors import (
+    ConnectionLost,
+    LoadingError,
+    MasterDownError,
+    ReadOnlyError,
+    ReplyError,
+    RequestTimeout,
+    StreamcoreError,
+)
 from .link import AT_ONCE, Link
+
+# The server executes nothing now: it loads its data, or is a replica, perhaps since a moment ago.
+_NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
 
 
 class Request(Exchange):
@@ -25,7 +38,7 @@ class Request(Exchange):
     A caller that no longer waits sets ``finished``: ``done`` is not called then, and what has not left yet never does.
     """
 
-    __slots__ = ("asked", "deadline", "done", "error", "finished", "repeatable", "sent")
+    __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
         super().__init__([command.args for command in asked], timeout)
@@ -35,6 +48,7 @@ class Request(Exchange):
         self.repeatable = all(command.repeatable for command in asked)
         self.finished = False
         self.sent = False  # over a connection that was lost, before this one
+        self.refusal: ReplyError | None = None  # of a server that could not serve then
         self.error: StreamcoreError | None = None
 
     def answers(self) -> list[Any]:
@@ -52,6 +66,12 @@ class Request(Exchange):
             raise answer
         return answer
 
+    def refuse(self, refusal: ReplyError) -> None:
+        """The server has executed none of the commands, and may execute them later."""
+        self.replies = []
+        self.refusal = refusal
+        refusal.command = self.asked[0].name
+
     def finish(self, error: StreamcoreError | None = None) -> None:
         """End the request, unless it has ended before."""
         if not self.finished:
@@ -67,6 +87,15 @@ def _answer(command: Command[Any], reply: Any) -> Any:
     return reply if command.parse is None else command.parse(reply)
 
 
+def _refusal(replies: list[Any]) -> ReplyError | None:
+    """The first reply, if all of them say that the server cannot serve now."""
+    first = replies[0]
+    if type(first) not in _NOT_NOW or any(type(reply) not in _NOT_NOW for reply in replies):
+        return None
+    refusal: ReplyError = first
+    return refusal
+
+
 class Requests(Engine):
     """Send commands, in the order of ``submit``, over one link that is renewed for ever."""
 
@@ -74,6 +103,7 @@ class Requests(Engine):
         super().__init__(**engine)
         self._waiting: deque[Request] = deque()
         self._deadlines: deque[Request] = deque()  # in the order of submission, which is that of the deadlines
+        self._refused: list[Request] = []  # by a server that cannot serve now: they wait for the next connection
         self._queued = 0
         self._up_before = False
         self._was_up = False
@@ -98,7 +128,7 @@ class Requests(Engine):
         request = self._request(commands, done)
         self._queued += len(request.data)
         self._deadlines.append(request)
-        if self._link.is_up:
+        if self._link.is_up and not self._refused:
             self._link.send(request)
         else:
             self._waiting.append(request)
@@ -123,9 +153,17 @@ class Requests(Engine):
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
         self._queued -= len(exchange.data)
-        exchange.finish()
-        if link.attempts:
-            link.succeeded()
+        refusal = _refusal(exchange.replies)
+        if refusal is None:
+            exchange.finish()
+            if link.attempts:
+                link.succeeded()
+        else:
+            exchange.refuse(refusal)
+            self._queued += len(exchange.data)
+            self._refused.append(exchange)
+        if self._refused and not link.unanswered:
+            link.drop(ConnectionLost(f"the server cannot serve now: {self._refused[-1].refusal}"))
 
     def link_pushed(self, link: Link, items: list[Any]) -> None:
         """Nothing was subscribed to."""
@@ -141,6 +179,8 @@ class Requests(Engine):
                 self._queued -= len(request.data)
                 request.finish(self._lost(error))
         kept += cast("list[Request]", unsent)
+        refused, self._refused = self._refused, []
+        kept[:0] = refused
         self._waiting.extendleft(reversed(kept))
         was_up, self._was_up = self._was_up, False
         self._report_down(link, error, was_up=was_up)
@@ -171,7 +211,7 @@ class Requests(Engine):
                 request.finish(self._late(request))
         self._forget_finished()
 
-    def _late(self, request: Request) -> ConnectionLost:
+    def _late(self, request: Request) -> StreamcoreError:
         self._forget_finished()
         # Requests wait in the order of their deadlines, so if this one waits it is the first.
         if not self._waiting or self._waiting[0] is not request:
@@ -191,8 +231,10 @@ class Requests(Engine):
             self._queued -= len(request.data)
             request.finish(self._unanswered(request, f"the client was closed{_because(error)}"))
 
-    def _unanswered(self, request: Request, why: str) -> ConnectionLost:
+    def _unanswered(self, request: Request, why: str) -> StreamcoreError:
         """How a request ends that waits for a connection, if not for the first then for another one."""
+        if request.refusal is not None:
+            return request.refusal
         return self._lost(ConnectionLost(why)) if request.sent else ConnectionLost(f"the request was not sent: {why}")
 
 

@@ -165,4 +165,4 @@ async def test_a_cancelled_block_sends_its_acknowledgements(
         await handled.wait()
         consuming.cancel()
     assert pending(raw) == 5
-    assert not clients(raw)
+    await runtime.until(lambda: not clients(raw))
