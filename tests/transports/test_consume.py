@@ -70,7 +70,10 @@ async def test_a_cursor_resumes(runtime: Runtime, server: EmbeddedServer, raw: R
         async with client.consumer({"a": "0", "b": "0"}, count=3) as consumer:
             for _ in range(3):
                 numbers += [(e.stream, int(e["n"])) for e in await anext(consumer.batches())]
+            first = await anext(consumer)
+            numbers.append((first.stream, int(first["n"])))
             cursor = consumer.cursor()
+            assert cursor[first.stream] == first.id, "not the last entry of its batch"
         async with client.consumer(cursor) as consumer:
             numbers += [(e.stream, int(e["n"])) for e in [await anext(consumer) for _ in range(20 - len(numbers))]]
             assert consumer.cursor() == {b"a": StreamId.parse(ids[0][-1]), b"b": StreamId.parse(ids[1][-1])}
@@ -120,7 +123,7 @@ async def test_a_timeout_is_kept(runtime: Runtime, server: EmbeddedServer, raw: 
     async with runtime.connect(server.url) as client, client.consumer("s", block=0.02) as consumer:
         began = time.monotonic()
         assert await consumer.get(timeout=0.2) is None  # although a reply, without entries, comes every 20 ms
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.19 <= time.monotonic() - began < 2  # clocks are not all equally fine
         assert await consumer.get(timeout=0) is None
         add(raw, [0])
         entry = await consumer.get(timeout=5)

@@ -112,9 +112,14 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     """Follow streams by XREAD, each entry once: ``for entry in consumer``."""
 
     def cursor(self) -> dict[bytes, StreamId]:
-        """Per stream the last id handed over in a batch; pass it as ``streams`` to go on from there."""
+        """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
         engine: ConsumerEngine[T] = self._engine
-        return engine.cursor()
+        cursor = engine.cursor()
+        rest = list(self._entries)
+        if rest and self._batch is not None:
+            self._entries = iter(rest)
+            cursor[self._batch.key] = self._batch[-len(rest) - 1].id
+        return cursor
 
 
 class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
