@@ -229,7 +229,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self._lose(rides)
 
     def _may_read(self, in_flight: int) -> bool:
-        if self._leaving or (in_flight and (not self._backlogged or self._upkeep.due)):
+        if self._leaving or in_flight > 1 or (in_flight and (not self._backlogged or self._upkeep.due)):
             return False
         return self._has_room(in_flight)
 
