@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, overload
 
 from .errors import InvalidArgument
 
@@ -30,13 +30,14 @@ class StreamId(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | str) -> StreamId:
         """Parse ``1526919030474-55``, or ``1526919030474`` for ``...-0``. Raises ``InvalidArgument``."""
-        try:
-            ms, dash, seq = (text.decode("ascii", "replace") if isinstance(text, bytes) else text).partition("-")
-        except AttributeError:
-            ms = dash = seq = ""
-        if not _is_u64(ms) or (dash and not _is_u64(seq)):
-            raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
-        return cls(int(ms), int(seq) if dash else 0)
+        digits = text.encode("ascii", "replace") if isinstance(text, str) else text
+        if isinstance(digits, bytes):
+            ms, dash, seq = digits.partition(b"-")
+            if ms.isdigit() and (seq.isdigit() or not dash) and len(ms) <= _DIGITS >= len(seq):
+                parsed = cls(int(ms), int(seq or 0))
+                if max(parsed) <= _U64:
+                    return parsed
+        raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
 
     def __str__(self) -> str:
         return f"{self.ms}-{self.seq}"
@@ -51,11 +52,8 @@ class StreamId(NamedTuple):
         return StreamId(self.ms - 1, _U64) if self.ms else self
 
 
-_U64 = (1 << 64) - 1
-
-
-def _is_u64(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) <= 20 and int(digits) <= _U64
+_U64: Final = (1 << 64) - 1
+_DIGITS: Final = len(str(_U64))
 
 
 class Entry(Generic[T]):
@@ -87,12 +85,13 @@ class Entry(Generic[T]):
     @property
     def fields(self) -> dict[T, T]:
         """Fields and values; where the entry repeats a field, the last value. ``pairs`` has them all."""
-        return dict(self.pairs())
+        values = iter(self._batch.decode(self._raw[1]))
+        return dict(zip(values, values, strict=True))
 
     def pairs(self) -> list[tuple[T, T]]:
         """Fields and values in the entry's own order, repeated fields included."""
-        flat = self._batch.decode(self._raw[1])
-        return list(zip(flat[::2], flat[1::2], strict=True))
+        values = iter(self._batch.decode(self._raw[1]))
+        return list(zip(values, values, strict=True))
 
     def __getitem__(self, field: str | bytes) -> T:
         try:

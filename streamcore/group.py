@@ -355,7 +355,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self._reading.wake()
         if self._ack_due == AT_ONCE and not self._flush:
             self._ack_due = now + self._ack_delay / 2
-        if self.closed or self._ack_due is None or now < self._ack_due:
+        if self._ack_due is None or now < self._ack_due:
             return
         self._ack_due = None
         self.pending.collect()

@@ -48,7 +48,7 @@ class Request(Exchange):
         self.repeatable = all(command.repeatable for command in asked)
         self.finished = False
         self.sent = False  # over a connection that was lost, before this one
-        self.refusal: ReplyError | None = None  # of a server that could not serve then
+        self.refusal: ReplyError | None = None  # the last word of a server, which cannot serve now
         self.error: StreamcoreError | None = None
 
     def answers(self) -> list[Any]:
@@ -66,11 +66,12 @@ class Request(Exchange):
             raise answer
         return answer
 
-    def refuse(self, refusal: ReplyError) -> None:
+    def refuse(self) -> None:
         """The server has executed none of the commands, and may execute them later."""
-        self.replies = []
-        self.refusal = refusal
+        refusal: ReplyError = self.replies[0]
         refusal.command = self.asked[0].name
+        self.refusal = refusal
+        self.replies = []
 
     def finish(self, error: StreamcoreError | None = None) -> None:
         """End the request, unless it has ended before."""
@@ -85,15 +86,6 @@ def _answer(command: Command[Any], reply: Any) -> Any:
         reply.command = command.name
         return reply
     return reply if command.parse is None else command.parse(reply)
-
-
-def _refusal(replies: list[Any]) -> ReplyError | None:
-    """The first reply, if all of them say that the server cannot serve now."""
-    first = replies[0]
-    if type(first) not in _NOT_NOW or any(type(reply) not in _NOT_NOW for reply in replies):
-        return None
-    refusal: ReplyError = first
-    return refusal
 
 
 class Requests(Engine):
@@ -146,24 +138,21 @@ class Requests(Engine):
             if request.finished:
                 self._queued -= len(request.data)
             else:
+                request.refusal = None
                 link.send(request)
         again, self._was_up, self._up_before = self._up_before, True, True
         self._report_up(link, again=again)  # last: whoever is told may submit more, which comes behind what waited
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
+        if type(exchange.replies[0]) in _NOT_NOW and link.is_up and _NOT_NOW.issuperset(map(type, exchange.replies)):
+            exchange.refuse()
+            self._refused.append(exchange)  # ``_elapse`` drops the connection, once all answers have been told
+            return
         self._queued -= len(exchange.data)
-        refusal = _refusal(exchange.replies)
-        if refusal is None:
-            exchange.finish()
-            if link.attempts:
-                link.succeeded()
-        else:
-            exchange.refuse(refusal)
-            self._queued += len(exchange.data)
-            self._refused.append(exchange)
-        if self._refused and not link.unanswered:
-            link.drop(ConnectionLost(f"the server cannot serve now: {self._refused[-1].refusal}"))
+        exchange.finish()
+        if link.attempts:
+            link.succeeded()
 
     def link_pushed(self, link: Link, items: list[Any]) -> None:
         """Nothing was subscribed to."""
@@ -190,7 +179,14 @@ class Requests(Engine):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the server cannot serve now, and has answered everything."""
+        return bool(self._refused) and not self._link.unanswered
+
     def _timer(self) -> float | None:
+        if self._is_refused:
+            return AT_ONCE
         deadlines = self._deadlines
         while deadlines and deadlines[0].finished:
             deadlines.popleft()
@@ -209,12 +205,14 @@ class Requests(Engine):
             request = deadlines.popleft()
             if not request.finished:
                 request.finish(self._late(request))
+        if self._is_refused:
+            self._link.drop(ConnectionLost(f"the server cannot serve now: {self._refused[-1].refusal}"))
         self._forget_finished()
 
     def _late(self, request: Request) -> StreamcoreError:
         self._forget_finished()
-        # Requests wait in the order of their deadlines, so if this one waits it is the first.
-        if not self._waiting or self._waiting[0] is not request:
+        # Requests wait in the order of their deadlines, so if this one waits for a connection it is the first.
+        if request.refusal is None and (not self._waiting or self._waiting[0] is not request):
             return RequestTimeout(f"{self._link.address} did not answer within {request.timeout:g} s")
         why = f"no connection to {self._link.address} within {request.timeout:g} s{_because(self._link.error)}"
         return self._unanswered(request, why)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import ConnectFailed
+from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import AT_ONCE, Link
 from streamcore.requests import Request, Requests
 
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 
 class Driver:
-    """Runs one engine; ``lock`` guards it."""
+    """Runs one engine."""
 
     def __init__(self, engine: Engine, target: Target, *, background: bool = True) -> None:
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self._engine = engine
         self._target = target
         self._background = background
-        self._changed = threading.Condition(self.lock)
+        self._changed = threading.Condition(self._lock)
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
@@ -71,14 +71,26 @@ class Driver:
         if sooner or any(link.wants_connection != (link in self._wires) for link in engine.links()):
             self._ring()
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine, and do what that makes ready."""
+        with self._lock:
+            try:
+                result = function()
+                self.flush()
+            except Exception:
+                raise
+            except BaseException:
+                self._interrupted()
+                raise
+            return result
+
     def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
         """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
         deadline = None if timeout is None else monotonic() + timeout
         late = False
-        with self.lock:
+        with self._lock:
             while True:
-                answer = ask()
-                self.flush()
+                answer = self.call(ask)
                 if answer or late:
                     return answer
                 if self._background:
@@ -90,9 +102,7 @@ class Driver:
     def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; interrupted, their reply reaches nobody."""
         finished = threading.Event()
-        with self.lock:
-            request = cast(Requests, self._engine).submit(commands, lambda _: finished.set())
-            self.flush()
+        request = self.call(lambda: cast(Requests, self._engine).submit(commands, lambda _: finished.set()))
         try:
             finished.wait()
         except BaseException:
@@ -102,7 +112,7 @@ class Driver:
 
     def close(self) -> None:
         """Close the engine and its sockets, whoever waits for it."""
-        with self.lock:
+        with self._lock:
             self._engine.close()
             self._changed.notify_all()
             self._ring()
@@ -126,17 +136,26 @@ class Driver:
                 if deadline is not None and deadline <= monotonic():
                     break
         except BaseException:
-            self._engine.close()  # interrupted mid-way: nobody knows what the sockets have seen
-            self._reconcile()
+            self._interrupted()
             raise
         finally:
             self._pumping -= 1
             self._changed.notify_all()
 
     def _run(self) -> None:
-        with self.lock:
+        with self._lock:
             while not self._engine.closed:
                 self._step(None)
+            self._reconcile()
+
+    def _interrupted(self) -> None:
+        """Ctrl-C has hit the engine itself: nobody knows how far it was, and what it has noted about its connections."""
+        if self._background:
+            for link in self._engine.links():
+                link.drop(ConnectionLost("interrupted in the middle of a call"))
+            self._ring()
+        else:
+            self._engine.close()
             self._reconcile()
 
     def _step(self, deadline: float | None) -> bool:
@@ -147,10 +166,10 @@ class Driver:
         if happened:
             return True
         try:
-            self.lock.release()
+            self._lock.release()
             ready = self._selector.select(None if due is None else max(due - monotonic(), 0.0))
         finally:
-            self.lock.acquire()
+            self._lock.acquire()
         for key, events in ready:
             if key.data is None:
                 with suppress(BlockingIOError):
@@ -202,7 +221,7 @@ class Driver:
             result: socket.socket | ConnectFailed = dial(link, self._target, self._engine.options.connect_timeout)
         except ConnectFailed as error:
             result = error
-        with self.lock:
+        with self._lock:
             if not self._engine.closed:
                 self._dialled.append((link, result))
                 self._ring()

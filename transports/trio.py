@@ -73,15 +73,20 @@ class Driver:
     async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
         """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
         deadline = float("inf") if timeout is None else trio.current_time() + timeout
-        while not (answer := ask()):
-            if deadline <= trio.current_time():
-                break
-            changed = self._changed  # before the flush, which may set it
-            self.flush()
+        while True:
+            changed = self._changed  # before the call, which may set it
+            answer = self._call(ask)
+            if answer or deadline <= trio.current_time():
+                return answer
             with trio.move_on_at(deadline):
                 await changed.wait()
+
+    @trio.lowlevel.enable_ki_protection
+    def _call(self, function: Callable[[], T]) -> T:
+        """Ctrl-C may end the user's task, and must not stop the engine half-way."""
+        result = function()
         self.flush()
-        return answer
+        return result
 
     async def checkpoint(self) -> None:
         """Let others run."""
@@ -95,13 +100,17 @@ class Driver:
     async def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         finished = trio.Event()
-        request = cast(Requests, self._engine).submit(commands, lambda _: finished.set())
+        request = self._submit(commands, lambda _: finished.set())
         try:
             await finished.wait()
         except BaseException:
             request.finished = True
             raise
         return request
+
+    @trio.lowlevel.enable_ki_protection
+    def _submit(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
+        return cast(Requests, self._engine).submit(commands, done)
 
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""

@@ -21,7 +21,7 @@ from streamcore.errors import (
 from streamcore.events import AckMissed, Connected, Disconnected, Event, GroupRecreated, ReadShrunk, Reconnected
 from streamcore.group import GroupConsumer
 from streamcore.options import Login, Options
-from tests.core.pair import Pair, Peer, Simple, entry
+from tests.core.pair import Pair, Peer, Simple, commands_in, entry
 
 NOGROUP = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g' in XREADGROUP with GROUP option")
 UNBLOCKED = UnblockedError("UNBLOCKED", "the stream key no longer exists")
@@ -177,6 +177,19 @@ class TestReading:
         pair.server.expect(*PATIENT)
         pair.server.expect_nothing()
 
+    def test_the_upkeep_has_its_turn_while_there_is_always_more_to_read(self) -> None:
+        consumer, pair = entered()
+        upkeep: list[bytes] = []
+        for number in range(20):
+            pair.advance(1)
+            pair.server.answer(reply(f"{number}-0", f"{number}-1"))
+            upkeep += [command[0] for command in pair.server.commands if command[0] != b"XREADGROUP"]
+            keep_up(pair.server)
+            pair.server.commands.clear()
+            taken(consumer)
+            pair.settle()
+        assert upkeep == [b"XINFO", b"XPENDING"] * 3
+
     def test_several_streams_in_one_read(self) -> None:
         consumer, pair = entered(streams=["s", "t"])
         pair.server.expect(*READ, "BLOCK", 5000, "STREAMS", "s", "t", ">", ">")
@@ -227,7 +240,9 @@ class TestInFlight:
         batches[0][0].ack()
         pair.settle()
         pair.server.expect_nothing()
+        wakeups = pair.wakeups
         batches[1][0].ack()
+        assert pair.wakeups == wakeups + 1
         pair.settle()
         pair.server.expect("XACK", "s", "g", "1-0", "3-0")
         pair.server.expect(*EAGER)
@@ -242,6 +257,7 @@ class TestInFlight:
         pair.server.expect_nothing()
         batch.ack()
         assert consumer.take() is None
+        assert commands_in(pair.server.link.data_to_send()) != []
         pair.settle()
         pair.server.expect("XACK")
         pair.server.expect(*EAGER)
@@ -439,13 +455,16 @@ class TestFlushing:
 
     def test_nothing_to_send_is_settled_and_leaves_nothing_behind(self) -> None:
         consumer, pair = entered()
+        pair.server.answer(reply("1-0"))
+        batch = taken(consumer)
         consumer.flush()
         pair.settle()
         assert (consumer.settled, links(pair), consumer._timer()) == (True, ["main"], None)
-        pair.server.answer(reply("1-0"))
-        taken(consumer).ack()
+        batch.ack()
         pair.settle()
         assert links(pair) == ["main"]  # the delay is in force again
+        pair.advance(0.05)
+        pair.peer("acks").expect("XACK")
 
     def test_nothing_to_send_over_an_idle_link(self) -> None:
         consumer, pair = entered(max_in_flight=2)
@@ -542,6 +561,23 @@ class TestLosing:
         pair.server.answer(0)
         assert consumer.settled
         assert events(pair) == []
+
+    def test_they_are_repeated_also_where_no_read_takes_them_along(self) -> None:
+        consumer, pair = entered(prefetch=1)
+        pair.server.answer(reply("1-0", "2-0"))
+        batch = taken(consumer)
+        pair.settle()
+        batch.ack()
+        pair.server.answer(reply("3-0"))
+        taken(consumer)
+        consumer.leave()
+        pair.settle()
+        pair.server.close()
+        reconnected(pair)
+        pair.server.expect("XACK", "s", "g", "1-0", "2-0")
+        pair.server.expect_nothing()
+        pair.server.answer(0)
+        assert consumer.settled
 
     def test_confirmed_ones_are_not_repeated(self) -> None:
         consumer, pair = entered(prefetch=1)
@@ -714,6 +750,9 @@ class TestRefusedReads:
         assert pauses[-1] == pytest.approx(5.0)
         pair.server.answer(None)
         assert pair.server.link.attempts == 0
+        pair.server.expect("XREADGROUP")
+        pair.server.answer(NOGROUP)
+        assert pair.server.connected
 
 
 class TestClosing:

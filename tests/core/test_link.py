@@ -17,7 +17,7 @@ from streamcore.errors import (
     ReplyError,
     reply_error,
 )
-from streamcore.link import AT_ONCE, Clock, Link, State
+from streamcore.link import AT_ONCE, LATE, MAX_EXCUSES, Clock, Link, State
 from streamcore.options import Address, Login, Options
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 
@@ -617,6 +617,34 @@ def test_a_deadline_is_prolonged_by_a_long_write_that_goes_on(up: Rig) -> None:
     assert up.link.next_timeout() == 117.0
     up.tell(117.0)
     up.expect(State.DROPPING)
+
+
+def test_a_driver_that_was_held_up_gets_a_moment_to_read_what_has_come_meanwhile(up: Rig) -> None:
+    up.ask(5.0)
+    up.tell()
+    for excuse in range(1, MAX_EXCUSES + 1):
+        late = 100.0 + 60.0 * excuse
+        up.tell(late)
+        assert up.link.next_timeout() == pytest.approx(late + LATE)
+    up.hear(b"$")  # a byte earns all excuses anew
+    for excuse in range(MAX_EXCUSES):
+        up.tell(up.now + 60.0 + excuse)
+        up.expect(State.UP)
+    up.tell(up.now + 60.0)
+    up.expect(State.DROPPING)
+
+
+def test_a_driver_that_is_a_little_late_has_no_excuse(up: Rig) -> None:
+    up.ask(5.0)
+    up.tell()
+    up.tell(105.0 + LATE / 2)
+    up.expect(State.DROPPING)
+
+
+def test_an_idle_link_is_pinged_however_late(up: Rig) -> None:
+    up.tell(110.0 + 60.0)
+    assert up.write() == [[b"PING"]]
+    assert up.link.next_timeout() == 172.0
 
 
 def test_a_paused_link_is_not_read_and_not_watched(up: Rig) -> None:

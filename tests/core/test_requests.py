@@ -13,6 +13,7 @@ from streamcore.errors import (
     ClosedError,
     ConnectionLost,
     InvalidArgument,
+    LoadingError,
     ReplyError,
     RequestTimeout,
     WrongTypeError,
@@ -341,6 +342,86 @@ def test_the_back_off_is_reset_by_an_answer_and_not_by_a_greeting() -> None:
     assert link.attempts == 4
     pair.server.answer("a")
     assert link.attempts == 0
+
+
+# -- a server that cannot serve now (more in test_requests_refused.py) -------------------------------------------------
+
+LOADING = reply_error("LOADING the server is loading its data")
+
+
+def test_answers_that_come_together_are_all_told_before_the_connection_is_dropped() -> None:
+    client, pair = connected()
+    first, served, last = client.ask("first"), client.ask("served"), client.ask("last", "last too")
+    pair.settle()
+    pair.server.answer(LOADING, "served", LOADING, LOADING)
+    assert client.ended == [served]
+    assert not pair.server.connected
+    later = client.ask("later")
+    pair.advance(1.0)
+    assert echoed(pair) == ["first", "last", "last too", "later"]
+    pair.server.answer("1", "2", "3", "4")
+    assert client.ended == [served, first, last, later]
+    assert pair.server.dials == 2
+    assert client._queued == 0
+
+
+def test_nothing_more_is_sent_to_a_server_that_refuses_and_what_is_in_flight_is_awaited() -> None:
+    client, pair = connected()
+    refused, in_flight = client.ask("refused"), client.ask("in flight")
+    pair.settle()
+    echoed(pair)
+    pair.server.answer(LOADING)
+    client.ask("later")
+    pair.settle()
+    assert echoed(pair) == []
+    assert pair.server.connected
+    pair.server.answer("in flight")
+    assert client.ended == [in_flight]
+    pair.advance(1.0)
+    assert echoed(pair) == ["refused", "later"]
+    assert not refused.finished
+
+
+def test_a_refused_request_ends_with_the_refusal_while_another_is_still_in_flight() -> None:
+    client, pair = connected()
+    refused = client.ask("refused")
+    pair.settle()
+    pair.advance(4.0)
+    client.ask("in flight")
+    pair.settle()
+    pair.server.answer(LOADING)
+    waiting = client.ask("waiting")
+    pair.advance(1.0)
+    assert client.ended == [refused]
+    with pytest.raises(LoadingError, match="in reply to ECHO"):
+        refused.answer()
+    pair.server.answer("in flight")
+    pair.advance(1.0)
+    assert echoed(pair)[-1] == "waiting"
+    assert client._queued == len(waiting.data)
+
+
+def test_a_refused_request_that_is_sent_again_and_not_answered_may_have_been_executed() -> None:
+    client, pair = connected()
+    request = client.ask("a")
+    pair.settle()
+    pair.server.answer(LOADING)
+    pair.advance(1.0)
+    pair.server.reply(b"$")
+    pair.advance(4.0)
+    assert lost(request) == (RequestTimeout, True)
+
+
+def test_a_refusal_that_comes_when_the_client_was_just_closed_is_an_answer() -> None:
+    client, pair = connected()
+    client.submit([Command(("PING",))], lambda request: client.close())
+    request = client.ask("a")
+    pair.settle()
+    pair.server.answer("PONG", LOADING)
+    assert client.ended == [request]
+    with pytest.raises(LoadingError):
+        request.answer()
+    assert client.next_timeout() is None
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------

@@ -173,14 +173,12 @@ class TestRecreation:
 
     def test_what_was_set_back_and_not_delivered_again_is_not_skipped(self, server: Server) -> None:
         deliver(server, "other", 1, 2, 3)
-        server.group().last = StreamId(1)
-        consumer, net = consume(server, prefetch=1)
-        net.serve()
+        server.do("XACK", "s", "g", "1-0", "2-0")
+        server.group().last = StreamId(1)  # XGROUP SETID: somebody wants 2-0 to be processed again
+        _, net = consume(server)
         server.do("XGROUP", "DESTROY", "s", "g")
-        take_all(consumer, net)
-        net.advance(1)
-        [event] = [event for event in events(net) if isinstance(event, GroupRecreated)]
-        assert StreamId.parse(event.start) < StreamId(1)
+        net.serve()
+        assert events(net) == [GroupRecreated(b"s", b"g", "1-0")]
 
     def test_the_mark_is_that_of_the_last_audit(self, server: Server) -> None:
         consumer, net = consume(server)
@@ -239,16 +237,28 @@ class TestRecreation:
         pair.server.answer(Simple("OK"))
         assert GroupRecreated(b"s", b"g", "0") in pair.events()
 
-    def test_the_backlog_of_the_old_group_is_no_backlog_of_the_new_one(self, server: Server) -> None:
+    def test_twice_between_two_audits(self, server: Server) -> None:
+        deliver(server, "other", 1, 2)
+        server.do("XACK", "s", "g", "1-0", "2-0")
+        _, net = consume(server)
+        for _ in range(2):
+            server.do("XGROUP", "DESTROY", "s", "g")
+            net.serve()
+        assert events(net) == [GroupRecreated(b"s", b"g", "2-0")] * 2
+
+    @pytest.mark.parametrize("after", range(1, 10))
+    def test_the_backlog_of_the_old_group_is_no_backlog_of_the_new_one(self, server: Server, after: int) -> None:
+        """Its entries are delivered anew, and whichever reply is lost, they are ours to recover."""
         deliver(server, "c", 1, 2, 3)
-        consumer, net = consume(server, backlog=False)
+        consumer, net = consume(server, backlog=False, claim_idle=None)
         assert take_all(consumer, net) == []
+        net.cut("main", Fate.REPLIES_LOST, after=after)
         server.do("XGROUP", "DESTROY", "s", "g")
-        net.cut("main", Fate.REPLIES_LOST)
-        net.advance(0.1)
-        net.cut("main", Fate.REPLIES_LOST)
-        net.advance(6)
-        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        batches: list[GroupBatch[bytes]] = []
+        for _ in range(3):
+            net.advance(3)
+            batches += take_all(consumer, net)
+        assert ids(batches) == ["1-0", "2-0", "3-0"]
 
 
 class TestGhost:

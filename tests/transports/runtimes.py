@@ -286,7 +286,7 @@ class AsIfAsync:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._blocking, {"aclose": "close"}.get(name, name))
-        if name == "cursor":
+        if name == "cursor" or not callable(method):
             return method
 
         async def call(*args: Any, **keywords: Any) -> Any:

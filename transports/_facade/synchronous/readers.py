@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
@@ -84,8 +85,7 @@ class Reader(Generic[E, B]):
     def _next_batch(self) -> B:
         rest = list(self._entries)
         if rest and self._batch is not None:
-            with self._running.driver.lock:
-                tail: B = self._engine.split(self._batch, len(self._batch) - len(rest))
+            tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
             return tail
         return cast(B, self._fetch())
 
@@ -129,8 +129,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         driver = self._running.driver
-        with driver.lock:
-            self._engine.flush()
+        driver.call(self._engine.flush)
         return driver.until(self._is_settled, wait)
 
     def close(self) -> None:
@@ -138,8 +137,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         try:
             if self._running.is_open:
                 driver = self._running.driver
-                with driver.lock:
-                    self._engine.leave()
+                driver.call(self._engine.leave)
                 driver.until(self._is_settled, self._engine.options.request_timeout)
         finally:
             super().close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from streamcore.commands import Command
@@ -20,12 +20,10 @@ class Driver(Protocol):
     """What the threads' transport does for one engine.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``timeout`` seconds have passed. It asks under the lock.
+    returns the last answer when ``timeout`` seconds have passed. ``call`` and ``until`` call their functions under a lock.
     """
 
-    @property
-    def lock(self) -> AbstractContextManager[Any]: ...
-    def flush(self) -> None: ...
+    def call(self, function: Callable[[], T]) -> T: ...
     def until(self, ask: Callable[[], T], timeout: float | None = None) -> T: ...
     def request(self, commands: Sequence[Command[Any]]) -> Request: ...
     def close(self) -> None: ...
@@ -95,9 +93,7 @@ def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:
     try:
         for piece in chunks(asked):
             driver.until(running.has_room)
-            with driver.lock:
-                requests.append(engine.submit(piece, _nobody))
-                driver.flush()
+            requests.append(driver.call(partial(engine.submit, piece, _nobody)))
         driver.until(lambda: all(request.finished for request in requests))
     except BaseException:
         for request in requests:
