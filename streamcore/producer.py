@@ -19,7 +19,8 @@ from .errors import ConnectionLost, DeliveryUnknown
 from .requests import Request, Requests
 from .resp3 import Argument
 
-Fields: TypeAlias = Mapping[Any, Argument] | Iterable[tuple[Argument, Argument]]
+# Not Mapping[Any, Argument]: mypy takes {"n": 1, "name": "x"} for a dict of objects.
+Fields: TypeAlias = Mapping[Any, Any] | Iterable[tuple[Argument, Argument]]
 
 
 class ProducerOptions(TypedDict, total=False):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 
@@ -43,18 +43,14 @@ def members(cls: type) -> dict[str, Any]:
     return {name: member for name, member in found.items() if getattr(object, name, None) is not member}
 
 
-def asynchronous_methods() -> Iterator[tuple[str, str]]:
-    for name, cls in classes(transports.asyncio).items():
-        for member in members(cls):
-            yield name, member
+METHODS = [(name, member) for name, cls in classes(transports.asyncio).items() for member in members(cls)]
 
 
 def as_words(annotation: Any) -> str:
     """A type in words that are the same for both faces."""
     words = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     words = re.sub(r"(transports\._facade\.\w+\.\w+|collections\.abc|typing|streamcore\.\w+)\.", "", words)
-    words = re.sub(r"^Awaitable\[(.*)\]$", r"\1", words)
-    return words
+    return re.sub(r"^Awaitable\[(.*)\]$", r"\1", words)
 
 
 def parameters(function: Callable[..., Any], without: set[str] = frozenset()) -> list[tuple[str, Any, Any, str]]:  # type: ignore[assignment]
@@ -86,7 +82,7 @@ def test_the_same_methods(name: str) -> None:
     assert {RENAMED.get(member, member) for member in members(one)} == set(members(other))
 
 
-@pytest.mark.parametrize(("cls", "method"), asynchronous_methods())
+@pytest.mark.parametrize(("cls", "method"), METHODS)
 def test_the_same_parameters(cls: str, method: str) -> None:
     one = getattr(getattr(transports.asyncio, cls), method)
     other = getattr(getattr(BLOCKING, cls), RENAMED.get(method, method))
@@ -95,7 +91,7 @@ def test_the_same_parameters(cls: str, method: str) -> None:
     assert extra <= {parameter for parameter, *_ in parameters(other)}
 
 
-@pytest.mark.parametrize(("cls", "method"), asynchronous_methods())
+@pytest.mark.parametrize(("cls", "method"), METHODS)
 def test_the_same_answers(cls: str, method: str) -> None:
     one = inspect.signature(getattr(getattr(transports.asyncio, cls), method)).return_annotation
     other = inspect.signature(getattr(getattr(BLOCKING, cls), RENAMED.get(method, method))).return_annotation
@@ -106,17 +102,14 @@ def test_the_same_answers(cls: str, method: str) -> None:
 def test_everything_public_says_what_it_does(module: ModuleType) -> None:
     missing = [name for name in module.__all__ if not (getattr(module, name).__doc__ or "").strip()]
     for name, cls in classes(module).items():
-        for member in members(cls):
-            if not member.startswith("__") and not (getattr(cls, member).__doc__ or "").strip():
-                missing.append(f"{name}.{member}")
+        spoken = [member for member in members(cls) if not member.startswith("__")]
+        missing += [f"{name}.{member}" for member in spoken if not (getattr(cls, member).__doc__ or "").strip()]
     assert not missing
 
 
-def test_awaitable_is_what_answers_in_time() -> None:
-    """Under async, whatever may wait is awaited; a cursor, or the way to a consumer, never waits."""
-    plain = {"adopt", "batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}
-    for name, cls in classes(transports.asyncio).items():
-        for member, function in members(cls).items():
-            answers = get_type_hints(function).get("return") if member in plain else None
-            waits = inspect.iscoroutinefunction(function) or hasattr(function, "__wrapped__")
-            assert waits is (member not in plain), f"{name}.{member} {answers}"
+def test_whatever_may_wait_is_awaited() -> None:
+    plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
+    for cls, method in METHODS:
+        function = getattr(getattr(transports.asyncio, cls), method)
+        is_command = hasattr(function, "__wrapped__")
+        assert (inspect.iscoroutinefunction(function) or is_command) is (method not in plain), f"{cls}.{method}"

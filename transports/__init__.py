@@ -1,0 +1,1 @@
+"""Runtimes for streamcore: asyncio, trio, anyio and threads; and what they need of the world around them."""

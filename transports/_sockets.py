@@ -72,8 +72,10 @@ class Dialling:
 
 
 class Wire:
-    """A link's socket. ``full``: the last write found no room, wait until the socket is writable. ``watched``: the
-    events that a selector waits for."""
+    """A link's socket.
+
+    ``full``: the last write found no room, wait until the socket is writable. ``watched``: what a selector waits for.
+    """
 
     __slots__ = ("_buffer", "_pending", "full", "link", "sock", "watched")
 

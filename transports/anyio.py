@@ -19,9 +19,10 @@ __all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
 class _AsyncioDriver(asyncio.Driver):
     """A scope of anyio cancels, unlike asyncio itself, also what a cancelled task awaits on its way out."""
 
-    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+    async def linger(self, done: Callable[[], bool], within: float) -> bool:
         with anyio.CancelScope(shield=True):
-            return await super().linger(done, timeout)
+            await super().linger(done, within)
+        return done()
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):

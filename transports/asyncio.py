@@ -152,9 +152,9 @@ class Driver:
             self._wake_waiters()
         self._set_timer(engine.next_timeout())
 
-    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
-        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
-        deadline = None if timeout is None else self.loop.time() + timeout
+    async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
+        deadline = None if within is None else self.loop.time() + within
         while not (answer := ask()):
             if deadline is not None and deadline <= self.loop.time():
                 break
@@ -175,9 +175,9 @@ class Driver:
         """Let others run."""
         await asyncio.sleep(0)
 
-    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+    async def linger(self, done: Callable[[], bool], within: float) -> bool:
         """``until`` on the way out: asyncio cancels a task once, and what it awaits after that is left alone."""
-        return await self.until(done, timeout)
+        return await self.until(done, within)
 
     async def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""

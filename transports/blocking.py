@@ -84,9 +84,9 @@ class Driver:
                 raise
             return result
 
-    def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
-        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
-        deadline = None if timeout is None else monotonic() + timeout
+    def until(self, ask: Callable[[], T], within: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
+        deadline = None if within is None else monotonic() + within
         late = False
         with self._lock:
             while True:
@@ -209,9 +209,9 @@ class Driver:
             elif wire_or_dial is not None:
                 self._drop(wire_or_dial, None)
                 told = True
-        for wire in self._wires.values():
-            if wire is not None:
-                self._send(wire)
+        for open_wire in self._wires.values():
+            if open_wire is not None:
+                self._send(open_wire)
         if told:
             self._changed.notify_all()
         return told

@@ -70,9 +70,9 @@ class Driver:
         if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
             self._timer.set()
 
-    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T:
-        """Ask until the answer is true, again whenever something has happened; after ``timeout`` seconds, the last one."""
-        deadline = float("inf") if timeout is None else trio.current_time() + timeout
+    async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
+        """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
+        deadline = float("inf") if within is None else trio.current_time() + within
         while True:
             changed = self._changed  # before the call, which may set it
             answer = self._call(ask)
@@ -92,10 +92,11 @@ class Driver:
         """Let others run."""
         await trio.lowlevel.checkpoint()
 
-    async def linger(self, done: Callable[[], bool], timeout: float) -> bool:
+    async def linger(self, done: Callable[[], bool], within: float) -> bool:
         """``until`` on the way out: a cancelled task may wait here, too."""
         with trio.CancelScope(shield=True):
-            return await self.until(done, timeout)
+            await self.until(done, within)
+        return done()
 
     async def request(self, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
@@ -150,7 +151,10 @@ class Driver:
         link.connection_made(trio.current_time())
         self._happened()
         while True:
-            await (trio.lowlevel.wait_readable(sock) if link.wants_data else self._changed.wait())
+            if link.wants_data:
+                await trio.lowlevel.wait_readable(sock)
+            else:
+                await self._changed.wait()
             if link.wants_data:
                 wire.receive(trio.current_time())
                 self._happened()

@@ -10,7 +10,7 @@ from ..errors import InvalidArgument
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is one of Command[object]
 
 # They change what a shared connection is, or never end; on the left the word, on the right what to use.
 FORBIDDEN: Final[dict[str, str]] = {
@@ -39,7 +39,7 @@ _BLOCKING: Final = frozenset(
 )
 
 
-class Command(Generic[T]):
+class Command(Generic[T_co]):
     """``args`` are sent as they are; ``parse`` makes the answer from the reply.
 
     ``repeatable``: running it twice is the same as running it once, so it may be sent again when its fate is unknown.
@@ -48,7 +48,7 @@ class Command(Generic[T]):
     __slots__ = ("args", "parse", "repeatable")
 
     def __init__(
-        self, args: tuple[Argument, ...], parse: Callable[[Any], T] | None = None, *, repeatable: bool = False
+        self, args: tuple[Argument, ...], parse: Callable[[Any], T_co] | None = None, *, repeatable: bool = False
     ) -> None:
         self.args = args
         self.parse = parse

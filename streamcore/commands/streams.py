@@ -16,7 +16,7 @@ RawEntry = tuple[StreamId, dict[bytes, bytes]]
 
 def xadd(
     stream: Name,
-    fields: Mapping[Any, Argument] | Iterable[tuple[Argument, Argument]],
+    fields: Mapping[Any, Any] | Iterable[tuple[Argument, Argument]],
     *,
     id: StreamId | str = "*",  # noqa: A002  # the server's word
     maxlen: int | None = None,

@@ -131,12 +131,15 @@ class TestReading:
     def test_the_cursor_is_what_was_handed_over_and_not_what_was_received(self) -> None:
         consumer = Consumer({"s": "0", "t": "5"})
         pair = Pair(consumer)
-        pair.server.answer({"s": [entry("1-0"), entry("2-0")], "t": [entry("6-0")]})
+        pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
+        pair.server.answer({"s": [entry("3-0")], "t": [entry("6-0")]})
         assert consumer.cursor() == {b"s": StreamId(0), b"t": StreamId(5)}
         consumer.take()
         assert consumer.cursor() == {b"s": StreamId(2), b"t": StreamId(5)}
         consumer.take()
-        assert consumer.cursor() == {b"s": StreamId(2), b"t": StreamId(6)}
+        assert consumer.cursor() == {b"s": StreamId(3), b"t": StreamId(5)}
+        consumer.take()
+        assert consumer.cursor() == {b"s": StreamId(3), b"t": StreamId(6)}
 
     def test_a_cursor_is_a_place_to_start_from(self) -> None:
         consumer = Consumer({"s": "0", "t": "$"})

@@ -365,6 +365,17 @@ def test_answers_that_come_together_are_all_told_before_the_connection_is_droppe
     assert client._queued == 0
 
 
+def test_a_pipeline_that_was_executed_in_part_is_answered_and_never_repeated() -> None:
+    client, pair = connected()
+    for replies in ((LOADING, "b"), ("a", LOADING)):
+        request = client.ask("a", "b")
+        pair.settle()
+        pair.server.answer(*replies)
+        assert client.ended[-1] is request
+        assert sum(isinstance(answer, LoadingError) for answer in request.answers()) == 1
+    assert pair.server.dials == 1
+
+
 def test_nothing_more_is_sent_to_a_server_that_refuses_and_what_is_in_flight_is_awaited() -> None:
     client, pair = connected()
     refused, in_flight = client.ask("refused"), client.ask("in flight")

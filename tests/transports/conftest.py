@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -44,8 +45,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    arguments["runtime"].run(partial(pyfuncitem.obj, **arguments))
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
+    runtime: Runtime = arguments.pop("runtime")
+    runtime.run(partial(pyfuncitem.obj, runtime=runtime, **arguments))
     return True
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import ModuleType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 import anyio
 import trio
@@ -219,9 +219,10 @@ class Structured(Runtime):
         tasks.check()
 
     async def briefly(self, seconds: float, get: Callable[..., Awaitable[T | None]], *args: Any) -> T | None:
+        got: list[T | None] = []
         with self._module.move_on_after(seconds):
-            return await get(*args)
-        return None
+            got.append(await get(*args))
+        return got[0] if got else None
 
 
 class Threads(Runtime):
@@ -309,14 +310,14 @@ class AsIfAsync:
     def _wrap(self, blocking: Any) -> AsIfAsync:
         return AsIfAsync(blocking, background=self._background)
 
-    async def __aenter__(self) -> AsIfAsync:
+    async def __aenter__(self) -> Self:
         self._blocking.__enter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._blocking.__exit__(*error)
 
-    def __aiter__(self) -> AsIfAsync:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:

@@ -24,7 +24,7 @@ AT_ONCE: dict[str, tuple[Build, str]] = {
     "empty stream in a mapping": (lambda c: c.consumer({"": "0"}), "stream is empty"),
     "no stream": (lambda c: c.consumer([]), "no stream was given; name at least one"),
     "a stream twice": (lambda c: c.consumer(["a", b"a"]), "stream 'a' is named twice; name each stream once"),
-    "a stream twice in a mapping": (lambda c: c.consumer({"a": "0", b"a": "0"}), "'a' is named twice"),  # type: ignore[dict-item]
+    "a stream twice in a mapping": (lambda c: c.consumer({"a": "0", b"a": "0"}), "'a' is named twice"),
     "a number for a stream": (lambda c: c.consumer(5), "streams must be one name or several, not 5"),  # type: ignore[call-overload]
     "a start that is no id": (lambda c: c.consumer({"s": "yesterday"}), "'yesterday'.*ids look like"),
     "a negative count": (lambda c: c.consumer("s", count=-1), "count must be at least 1, not -1"),
@@ -44,9 +44,15 @@ AT_ONCE: dict[str, tuple[Build, str]] = {
     "empty stream of a group": (lambda c: c.group_consumer("", group="g"), "stream is empty"),
     "a group's stream twice": (lambda c: c.group_consumer(["s", "s"], group="g"), "'s' is named twice"),
     "a group's start": (lambda c: c.group_consumer("s", group="g", start="first"), "'first' is not a stream id"),
-    "nothing in flight": (lambda c: c.group_consumer("s", group="g", max_in_flight=0), "max_in_flight must be at least 1"),
+    "nothing in flight": (
+        lambda c: c.group_consumer("s", group="g", max_in_flight=0),
+        "max_in_flight must be at least 1",
+    ),
     "no prefetch": (lambda c: c.group_consumer("s", group="g", prefetch=0), "prefetch must be at least 1"),
-    "claims of what is not idle": (lambda c: c.group_consumer("s", group="g", claim_idle=0), "claim_idle must be more than 0"),
+    "claims of what is not idle": (
+        lambda c: c.group_consumer("s", group="g", claim_idle=0),
+        "claim_idle must be more than 0",
+    ),
     "a negative delay": (lambda c: c.group_consumer("s", group="g", ack_delay=-0.1), "ack_delay must be at least 0"),
     "no audit": (lambda c: c.group_consumer("s", group="g", audit=NAN), "audit must be a finite number"),
     "empty stream of a producer": (lambda c: c.producer(""), "stream is empty"),
@@ -62,7 +68,7 @@ IN_USE: dict[str, tuple[Callable[[Client], Awaitable[object]], str]] = {
     "an id that is none": (lambda c: c.xadd("s", {"n": 1}, id="5-x"), "'5-x' is not a stream id"),
     "no ids": (lambda c: c.xack("s", "g"), "xack needs at least one id"),
     "a value of no type": (lambda c: c.set("key", None), "None|NoneType"),  # type: ignore[arg-type]
-    "a dict for a value": (lambda c: c.xadd("s", {"n": {}}), "dict"),  # type: ignore[dict-item]
+    "a dict for a value": (lambda c: c.xadd("s", {"n": {}}), "dict"),
     "no time": (lambda c: c.expire("key", NAN), "time must be a finite number"),
     "a negative count": (lambda c: c.xrange("s", count=-1), "count must be at least 1, not -1"),
     "no command": (lambda c: c.execute(command()), "a command needs at least its name"),

@@ -80,18 +80,18 @@ async def test_entering_twice(runtime: Runtime, server: EmbeddedServer) -> None:
 
 
 async def test_closing_the_client_while_others_wait(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    async with runtime.tasks() as tasks:
-        async with (
-            runtime.connect(server.url) as client,
-            client.consumer("s") as consumer,
-            client.group_consumer("s", group="g") as group,
-        ):
-            waiting = [tasks.start(anext, consumer), tasks.start(anext, group.batches())]
-            await blocked(runtime, raw, 2)
-            began = time.monotonic()
-            await client.aclose()
-            errors = [await task.raised() for task in waiting]
-            assert time.monotonic() - began < 2
+    async with (
+        runtime.tasks() as tasks,
+        runtime.connect(server.url) as client,
+        client.consumer("s") as consumer,
+        client.group_consumer("s", group="g") as group,
+    ):
+        waiting = [tasks.start(anext, consumer), tasks.start(anext, group.batches())]
+        await blocked(runtime, raw, 2)
+        began = time.monotonic()
+        await client.aclose()
+        errors = [await task.raised() for task in waiting]
+        assert time.monotonic() - began < 2
     assert [type(error) for error in errors] == [ClosedError, ClosedError]
     await runtime.until(lambda: not clients(raw))
 
@@ -99,19 +99,18 @@ async def test_closing_the_client_while_others_wait(runtime: Runtime, server: Em
 async def test_closing_the_client_while_the_server_is_away(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy, log: pytest.LogCaptureFixture
 ) -> None:
-    async with runtime.tasks() as tasks:
-        async with runtime.connect(proxy.url) as client, client.consumer("s") as consumer:
-            waiting = [tasks.start(anext, consumer), tasks.start(client.incr, "n")]
-            await waiting[1].result()
-            await blocked(runtime, raw)
-            proxy.refuse()
-            proxy.cut()
-            await runtime.until(lambda: log.text.count("ConnectAttemptFailed") >= 4)
-            waiting[1] = tasks.start(client.incr, "n")
-            await runtime.sleep(0.02)
-            await client.aclose()
-            assert isinstance(await waiting[0].raised(), ClosedError)
-            error = await waiting[1].raised()
+    async with runtime.tasks() as tasks, runtime.connect(proxy.url) as client, client.consumer("s") as consumer:
+        waiting = [tasks.start(anext, consumer), tasks.start(client.incr, "n")]
+        await waiting[1].result()
+        await blocked(runtime, raw)
+        proxy.refuse()
+        proxy.cut()
+        await runtime.until(lambda: log.text.count("ConnectAttemptFailed") >= 4)
+        waiting[1] = tasks.start(client.incr, "n")
+        await runtime.sleep(0.02)
+        await client.aclose()
+        assert isinstance(await waiting[0].raised(), ClosedError)
+        error = await waiting[1].raised()
     assert isinstance(error, ConnectionLost)
     assert not error.sent
     assert "the client was closed" in str(error)
@@ -136,11 +135,13 @@ async def test_leaving_while_the_server_is_paused(runtime: Runtime, fresh_server
     with Raw(fresh_server.address) as raw:
         add(raw, range(5))
     try:
-        async with runtime.connect(fresh_server.url, request_timeout=0.3) as client:
-            async with client.group_consumer("s", group="g", block=0.1) as consumer:
-                await take_and_ack(consumer, 5)
-                fresh_server.pause()
-                began = time.monotonic()
+        async with (
+            runtime.connect(fresh_server.url, request_timeout=0.3) as client,
+            client.group_consumer("s", group="g", block=0.1) as consumer,
+        ):
+            await take_and_ack(consumer, 5)
+            fresh_server.pause()
+            began = time.monotonic()
         assert time.monotonic() - began < 2
     finally:
         fresh_server.resume()

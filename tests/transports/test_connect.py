@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from streamcore import AuthenticationError, ConnectFailed, ConnectionLost, InvalidArgument, InvalidURL, NoPermissionError
+from streamcore import (
+    AuthenticationError,
+    ConnectFailed,
+    ConnectionLost,
+    InvalidArgument,
+    InvalidURL,
+    NoPermissionError,
+)
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.support.servers import VALKEY, Certificates
@@ -36,9 +43,7 @@ def user(raw: Raw) -> Iterator[str]:
 
 
 @pytest.mark.every_server
-async def test_a_user_a_name_and_a_database(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw, user: str
-) -> None:
+async def test_a_user_a_name_and_a_database(runtime: Runtime, server: EmbeddedServer, raw: Raw, user: str) -> None:
     url = f"redis://{user}:{ENCODED}@127.0.0.1:{server.port}/3?client_name=tester"
     async with runtime.connect(url) as client:
         assert await client.xadd("s", {"n": 0})
@@ -120,7 +125,7 @@ async def test_tls_unchecked(runtime: Runtime, tls_proxy: Proxy) -> None:
 async def refused(runtime: Runtime, url: str, **options: Any) -> Exception:
     """What entering a client of that URL raises; a consumer of another client must not hang either."""
     began = time.monotonic()
-    with pytest.raises(Exception) as caught:  # noqa: PT012
+    with pytest.raises(Exception) as caught:
         async with runtime.connect(url, **options):
             pytest.fail("the server let us in")
     assert time.monotonic() - began < 5

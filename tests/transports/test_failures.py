@@ -74,23 +74,24 @@ async def test_cuts_at_random_places_of_frames(
     """Both consumers see every entry exactly once, wherever in a request or a reply the connection ends."""
     draw = random.Random(seed)
     events: list[Event] = []
-    async with runtime.connect(proxy.url, on_event=events.append) as client:
-        async with client.consumer({"s": "0"}, count=7) as follower, client.group_consumer(
-            "s", group="g", count=7, claim_idle=None
-        ) as consumer:
-            expected = 0
-            for _ in range(12):
-                direction: Direction = draw.choice(["upstream", "downstream"])
-                proxy.cut_after(draw.randrange(1, 2500), direction, hard=draw.random() < 0.5)
-                more = draw.randrange(20, 60)
-                add(raw, range(expected, expected + more))
-                followed = await take(follower, more)
-                consumed = await take_and_ack(consumer, more)
-                assert followed == list(range(expected, expected + more))
-                assert sorted(consumed) == followed
-                expected += more
-            assert await consumer.flush()
-            assert await follower.get(timeout=0) is await consumer.get(timeout=0) is None
+    async with (
+        runtime.connect(proxy.url, on_event=events.append) as client,
+        client.consumer({"s": "0"}, count=7) as follower,
+        client.group_consumer("s", group="g", count=7, claim_idle=None) as consumer,
+    ):
+        expected = 0
+        for _ in range(12):
+            direction: Direction = draw.choice(["upstream", "downstream"])
+            proxy.cut_after(draw.randrange(1, 2500), direction, hard=draw.random() < 0.5)
+            more = draw.randrange(20, 60)
+            add(raw, range(expected, expected + more))
+            followed = await take(follower, more)
+            consumed = await take_and_ack(consumer, more)
+            assert followed == list(range(expected, expected + more))
+            assert sorted(consumed) == followed
+            expected += more
+        assert await consumer.flush()
+        assert await follower.get(timeout=0) is await consumer.get(timeout=0) is None
     assert pending(raw) == 0
     assert sum(isinstance(event, Reconnected) for event in events) >= 5
 
@@ -100,21 +101,24 @@ async def test_an_acknowledgement_whose_answer_is_lost(
 ) -> None:
     add(raw, range(10))
     events: list[Event] = []
-    async with runtime.connect(proxy.url, on_event=events.append) as client:
-        async with client.group_consumer("s", group="g", ack_delay=5) as consumer, runtime.tasks() as tasks:
-            entries = [await anext(consumer) for _ in range(10)]
-            entries[0].ack()
-            assert await consumer.flush()  # the link for acknowledgements is there
-            proxy.freeze("downstream", swallow=True)  # the server acts, and we never hear of it
-            for entry in entries[1:]:
-                entry.ack()
-            flushing = tasks.start(consumer.flush)
-            await runtime.until(lambda: pending(raw) == 0)
-            proxy.cut()
-            proxy.thaw()
-            assert await flushing.result()  # the repeated one is confirmed
-            add(raw, [10])
-            assert await take_and_ack(consumer, 1) == [10]
+    async with (
+        runtime.connect(proxy.url, on_event=events.append) as client,
+        client.group_consumer("s", group="g", ack_delay=5) as consumer,
+        runtime.tasks() as tasks,
+    ):
+        entries = [await anext(consumer) for _ in range(10)]
+        entries[0].ack()
+        assert await consumer.flush()  # the link for acknowledgements is there
+        proxy.freeze("downstream", swallow=True)  # the server acts, and we never hear of it
+        for entry in entries[1:]:
+            entry.ack()
+        flushing = tasks.start(consumer.flush)
+        await runtime.until(lambda: pending(raw) == 0)
+        proxy.cut()
+        proxy.thaw()
+        assert await flushing.result()  # the repeated one is confirmed
+        add(raw, [10])
+        assert await take_and_ack(consumer, 1) == [10]
     assert pending(raw) == 0
     assert "AckMissed" not in {type(event).__name__ for event in events}
 
@@ -144,18 +148,21 @@ async def test_the_server_is_killed_and_comes_back(runtime: Runtime, fresh_serve
     server = fresh_server
     with Raw(server.address) as raw:
         add(raw, range(200))
-    async with runtime.connect(server.url) as client, client.producer("s") as producer:
-        async with client.group_consumer("s", group="g", count=20) as consumer:
-            numbers = await take_and_ack(consumer, 50)
-            assert await consumer.flush()
-            numbers += await take_and_ack(consumer, 25)
-            server.kill()
-            server.restart()
-            numbers += await take_and_ack(consumer, 125)
-            assert sorted(numbers) == list(range(200))
-            await producer.send({"n": 200})
-            assert await take_and_ack(consumer, 1) == [200]
-            assert await consumer.get(timeout=0.05) is None
+    async with (
+        runtime.connect(server.url) as client,
+        client.producer("s") as producer,
+        client.group_consumer("s", group="g", count=20) as consumer,
+    ):
+        numbers = await take_and_ack(consumer, 50)
+        assert await consumer.flush()
+        numbers += await take_and_ack(consumer, 25)
+        server.kill()
+        server.restart()
+        numbers += await take_and_ack(consumer, 125)
+        assert sorted(numbers) == list(range(200))
+        await producer.send({"n": 200})
+        assert await take_and_ack(consumer, 1) == [200]
+        assert await consumer.get(timeout=0.05) is None
     with Raw(server.address) as raw:
         assert pending(raw) == 0
 
@@ -163,14 +170,13 @@ async def test_the_server_is_killed_and_comes_back(runtime: Runtime, fresh_serve
 async def test_a_server_without_memory_of_us(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     """Restarted with nothing in it: the group is created again, and the consumers go on with what is new."""
     add(raw, range(5))
-    async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g") as consumer:
-            assert await take_and_ack(consumer, 5) == list(range(5))
-            server.kill()
-            server.restart()
-            with Raw(server.address) as raw_again:
-                add(raw_again, [5])
-                assert await take_and_ack(consumer, 1) == [5]
+    async with runtime.connect(server.url) as client, client.group_consumer("s", group="g") as consumer:
+        assert await take_and_ack(consumer, 5) == list(range(5))
+        server.kill()
+        server.restart()
+        with Raw(server.address) as raw_again:
+            add(raw_again, [5])
+            assert await take_and_ack(consumer, 1) == [5]
 
 
 async def test_a_server_that_is_loading(
@@ -226,5 +232,3 @@ async def test_a_primary_that_becomes_a_replica_and_returns(
                 with suppress(ConnectionLost):  # the back-off may have grown beyond the request timeout
                     assert await client.incr("n") == 1
         assert pending(raw) == 0
-
-

@@ -140,12 +140,24 @@ async def test_leaving_sends_what_is_acknowledged(runtime: Runtime, server: Embe
         assert [one["cmd"] for one in clients(raw)] != ["xreadgroup"]
 
 
+async def test_closing_the_client_sends_them_too(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    add(raw, range(50))
+    async with runtime.connect(server.url) as client:
+        consumer = await client.group_consumer("s", group="g", ack_delay=5).__aenter__()
+        await take_and_ack(consumer, 20)
+    assert pending(raw) == 30
+
+
 async def test_leaving_by_an_error_sends_them_too(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(50))
-    with pytest.raises(LookupError, match="the handler's own"):
+
+    async def work() -> None:
         async with runtime.connect(server.url) as client, client.group_consumer("s", group="g") as consumer:
             await take_and_ack(consumer, 20)
             raise LookupError("the handler's own")
+
+    with pytest.raises(LookupError, match="the handler's own"):
+        await work()
     assert pending(raw) == 30
 
 
@@ -182,13 +194,15 @@ async def test_several_streams_through_one_group(runtime: Runtime, server: Embed
     for stream in "abc":
         add(raw, range(30), stream)
     seen: dict[str, list[int]] = {"a": [], "b": [], "c": []}
-    async with runtime.connect(server.url) as client:
-        async with client.group_consumer(["a", "b", "c"], group="g", decode="utf-8") as consumer:
-            for _ in range(90):
-                entry = await anext(consumer)
-                seen[entry.stream].append(int(entry["n"]))
-                entry.ack()
-    assert seen == dict.fromkeys("abc", list(range(30)))
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer(["a", "b", "c"], group="g", decode="utf-8") as consumer,
+    ):
+        for _ in range(90):
+            entry = await anext(consumer)
+            seen[entry.stream].append(int(entry["n"]))
+            entry.ack()
+    assert seen == {stream: list(range(30)) for stream in "abc"}
     assert [pending(raw, stream) for stream in "abc"] == [0, 0, 0]
 
 
@@ -261,10 +275,12 @@ async def test_without_backlog_the_old_stays_pending(runtime: Runtime, server: E
     add(raw, range(5))
     raw("XGROUP", "CREATE", "s", "g", "0")
     raw("XREADGROUP", "GROUP", "g", "me", "COUNT", 3, "STREAMS", "s", ">")
-    async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g", consumer="me", backlog=False) as consumer:
-            assert await take_and_ack(consumer, 2) == [3, 4]
-            assert await consumer.get(timeout=0.05) is None
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", consumer="me", backlog=False) as consumer,
+    ):
+        assert await take_and_ack(consumer, 2) == [3, 4]
+        assert await consumer.get(timeout=0.05) is None
     assert pending(raw) == 3
 
 

@@ -24,23 +24,23 @@ ENDS = {
 async def test_it_is_created_again(runtime: Runtime, server: EmbeddedServer, raw: Raw, end: str) -> None:
     add(raw, range(3))
     events: list[Event] = []
-    async with runtime.connect(server.url, on_event=events.append) as client:
-        async with (
-            client.group_consumer("s", group="g", consumer="me", count=2) as consumer,
-            runtime.tasks() as tasks,
-        ):
-            assert await take_and_ack(consumer, 3) == [0, 1, 2]
+    async with (
+        runtime.connect(server.url, on_event=events.append) as client,
+        client.group_consumer("s", group="g", consumer="me", count=2) as consumer,
+        runtime.tasks() as tasks,
+    ):
+        assert await take_and_ack(consumer, 3) == [0, 1, 2]
+        await consumer.flush()
+        for n in (3, 4):
+            waiting = tasks.start(take_and_ack, consumer, 1)
+            await blocked(runtime, raw)
+            raw(*ENDS[end])
+            add(raw, [n])
+            numbers = await waiting.result()
+            while numbers[-1] < n:  # entries that are still in the stream may come again, as far as they must
+                numbers = await take_and_ack(consumer, 1)
+            assert numbers == [n]
             await consumer.flush()
-            for n in (3, 4):
-                waiting = tasks.start(take_and_ack, consumer, 1)
-                await blocked(runtime, raw)
-                raw(*ENDS[end])
-                add(raw, [n])
-                numbers = await waiting.result()
-                while numbers[-1] < n:  # entries that are still in the stream may come again, as far as they must
-                    numbers = await take_and_ack(consumer, 1)
-                assert numbers == [n]
-                await consumer.flush()
     assert pending(raw) == 0
     kinds = [type(event) for event in events if isinstance(event, GroupCreated | GroupRecreated)]
     assert kinds == [GroupCreated, GroupRecreated, GroupRecreated]

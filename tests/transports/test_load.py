@@ -63,13 +63,15 @@ async def test_large_entries_are_bounded_by_bytes(runtime: Runtime, server: Embe
     blob = bytes(200_000)
     for n in range(50):
         raw("XADD", "s", "*", "n", n, "blob", blob)
-    async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g", count=5, prefetch=20, prefetch_bytes=MEGABYTE) as consumer:
-            assert await take_and_ack(consumer, 1) == [0]
-            await runtime.sleep(0.1)
-            delivered = raw("XPENDING", "s", "g")[0]
-            assert delivered <= 20  # one batch with the application, and a megabyte of two batches
-            assert await take_and_ack(consumer, 49) == list(range(1, 50))
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", count=5, prefetch=20, prefetch_bytes=MEGABYTE) as consumer,
+    ):
+        assert await take_and_ack(consumer, 1) == [0]
+        await runtime.sleep(0.1)
+        delivered = raw("XPENDING", "s", "g")[0]
+        assert delivered <= 20  # one batch with the application, and a megabyte of two batches
+        assert await take_and_ack(consumer, 49) == list(range(1, 50))
 
 
 def commands_processed(raw: Raw) -> int:

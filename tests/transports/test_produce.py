@@ -21,7 +21,7 @@ def stream_ids(raw: Raw, stream: str = "s") -> list[StreamId]:
 async def test_an_id_returned_is_in_the_stream(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with runtime.connect(server.url) as client, client.producer("s") as producer:
         for n in range(20):
-            sent = await producer.send({"n": n, "größe": "é", b"raw": b"\xff"})
+            sent = await producer.send({"n": n, "größe": "é", "raw": b"\xff"})
             assert stream_ids(raw)[-1] == sent
         assert await producer.send([("a", 1), ("a", 2)], id="99999999999999-1") == StreamId(99999999999999, 1)
     assert raw("XRANGE", "s", "-", "+")[0][1] == [b"n", b"0", "größe".encode(), "é".encode(), b"raw", b"\xff"]
@@ -88,9 +88,7 @@ async def test_a_reply_that_is_cut_off(
     assert [int(fields[1]) for _, fields in raw("XRANGE", "s", "-", "+")] == [0, 1, 2]
 
 
-async def test_many_of_which_some_are_cut_off(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy
-) -> None:
+async def test_many_of_which_some_are_cut_off(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
     async with runtime.connect(proxy.url) as client, client.producer("s") as producer:
         proxy.cut_after(10_000, "downstream")
         with pytest.raises(DeliveryUnknown):

@@ -75,23 +75,13 @@ async def test_a_hundred_tasks_share_a_client(runtime: Runtime, server: Embedded
             for turn in range(10):
                 await client.set(key, f"{n}:{turn}")
                 assert await client.get(key) == b"%d:%d" % (n, turn)
-                assert await client.pipeline([get(key), incr("total")]) == [b"%d:%d" % (n, turn), ANY_INT]
+                replies = await client.pipeline([get(key), incr("total")])
+                assert replies[0] == b"%d:%d" % (n, turn)
 
         for n in range(100):
             tasks.start(work, n)
     async with runtime.connect(server.url) as client:
         assert await client.get("total") == b"1000"
-
-
-class _AnyInt:
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, int)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-ANY_INT = _AnyInt()
 
 
 async def test_commands_that_would_change_a_shared_connection(runtime: Runtime, server: EmbeddedServer) -> None:
@@ -161,7 +151,7 @@ async def test_waiting_while_there_is_no_connection(
     async with runtime.connect(proxy.url) as client, runtime.tasks() as tasks:
         proxy.refuse()
         proxy.cut()
-        await runtime.until(lambda: "Requests Disconnected" in log.text)
+        await runtime.until(lambda: "Client Disconnected" in log.text)
         waiting = [tasks.start(client.incr, "n") for _ in range(20)]
         await runtime.sleep(0.02)
         assert raw("EXISTS", "n") == 0
@@ -175,7 +165,7 @@ async def test_nobody_there_any_more(
     async with runtime.connect(proxy.url, request_timeout=0.2) as client:
         proxy.refuse()
         proxy.cut()
-        await runtime.until(lambda: "Requests Disconnected" in log.text)
+        await runtime.until(lambda: "Client Disconnected" in log.text)
         with pytest.raises(ConnectionLost, match=f"127.0.0.1:{proxy.port} within 0.2 s: .*refused") as caught:
             await client.incr("n")
         assert not caught.value.sent

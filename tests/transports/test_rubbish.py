@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Self
 
 import pytest
 
@@ -31,7 +32,7 @@ class Fake:
         self.port = self._listener.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Fake:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
@@ -113,29 +114,32 @@ async def test_instead_of_a_greeting(runtime: Runtime, rubbish: str) -> None:
 
 async def test_an_empty_or_a_strange_greeting(runtime: Runtime) -> None:
     for greeting in (b":1\r\n", b"+OK\r\n", b"*0\r\n"):
-        with Fake({b"HELLO": greeting}) as fake:
-            with pytest.raises(ConnectionLost, match="is this a Redis or Valkey server"):
-                await runtime.connect(fake.url, request_timeout=0.2).__aenter__()
+        with (
+            Fake({b"HELLO": greeting}) as fake,
+            pytest.raises(ConnectionLost, match="is this a Redis or Valkey server"),
+        ):
+            await runtime.connect(fake.url, request_timeout=0.2).__aenter__()
 
 
 async def test_a_server_that_closes_at_once(runtime: Runtime) -> None:
-    with closing_server() as url:
-        with pytest.raises(ConnectionLost, match="closed the connection|reset by peer"):
-            await runtime.connect(url, request_timeout=0.2).__aenter__()
+    with closing_server() as url, pytest.raises(ConnectionLost, match=r"closed the connection|reset by peer"):
+        await runtime.connect(url, request_timeout=0.2).__aenter__()
 
 
 async def test_a_consumer_that_reads_rubbish(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     """A man in the middle spoils one reply; the entries in it are fetched again."""
     add(raw, range(20))
     events: list[Event] = []
-    with Spoiler(server.address) as spoiler:  # type: ignore[arg-type]
-        async with runtime.connect(spoiler.url, on_event=events.append) as client:
-            async with client.group_consumer("s", group="g", count=5, claim_idle=None) as consumer:
-                numbers = await take_and_ack(consumer, 5)
-                spoiler.spoil = True
-                numbers += await take_and_ack(consumer, 15)
-                add(raw, range(20, 30))
-                numbers += await take_and_ack(consumer, 10)
+    with Spoiler(server.port) as spoiler:
+        async with (
+            runtime.connect(spoiler.url, on_event=events.append) as client,
+            client.group_consumer("s", group="g", count=5, claim_idle=None) as consumer,
+        ):
+            numbers = await take_and_ack(consumer, 5)
+            spoiler.spoil = True
+            numbers += await take_and_ack(consumer, 15)
+            add(raw, range(20, 30))
+            numbers += await take_and_ack(consumer, 10)
     assert sorted(numbers) == list(range(30))
     assert any(isinstance(event, Disconnected | ConnectAttemptFailed) for event in events)
 
@@ -143,13 +147,13 @@ async def test_a_consumer_that_reads_rubbish(runtime: Runtime, server: EmbeddedS
 class Spoiler:
     """Forwards bytes, and on demand turns the next piece of the server's into rubbish."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, port: int) -> None:
         self.spoil = False
-        self._target = target
+        self._target = "127.0.0.1", port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> Spoiler:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

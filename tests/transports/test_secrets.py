@@ -59,13 +59,16 @@ async def test_a_password_appears_nowhere(
         await attempt(url)
     await attempt(f"redis://alice:{SECRET}@{at}#")
     add(raw, range(10))
-    async with runtime.connect(f"redis://alice:{SECRET}@{at}", on_event=events.append) as client:
-        async with client.group_consumer("s", group="g", count=2) as consumer, client.producer("s") as producer:
-            show(client, consumer, producer, consumer._engine, producer._engine, client._settings)
-            await take_and_ack(consumer, 2)
-            proxy.cut()
-            await take_and_ack(consumer, 8)
-            show(consumer._engine.links()[0])
+    async with (
+        runtime.connect(f"redis://alice:{SECRET}@{at}", on_event=events.append) as client,
+        client.group_consumer("s", group="g", count=2) as consumer,
+        client.producer("s") as producer,
+    ):
+        show(client, consumer, producer, consumer._engine, producer._engine, client._settings)
+        await take_and_ack(consumer, 2)
+        proxy.cut()
+        await take_and_ack(consumer, 8)
+        show(consumer._engine.links()[0])
     assert events
     everything = "\n".join([*shown, *map(repr, events), log.text])
     assert "alice" not in log.text

@@ -49,14 +49,16 @@ def test_leaving_by_ctrl_c_sends_acknowledgements(runtime: Runtime, server: Embe
     add(raw, range(20))
 
     async def program() -> None:
-        async with runtime.connect(server.url) as client:
-            async with client.group_consumer("s", group="g", ack_delay=5) as consumer:
-                await take_and_ack(consumer, 15)
-                await consumer.get(timeout=0.05)
-                while True:
-                    await consumer.get()
+        async with (
+            runtime.connect(server.url) as client,
+            client.group_consumer("s", group="g", ack_delay=5) as consumer,
+        ):
+            await take_and_ack(consumer, 15)
+            await consumer.get(timeout=0.05)
+            while True:
+                await consumer.get()
 
-    with pytest.raises(BaseException) as caught, interrupt_after(0.3):  # noqa: PT012
+    with pytest.raises(BaseException) as caught, interrupt_after(0.3):
         runtime.run(program)
     assert "KeyboardInterrupt" in repr(caught.value)
     assert pending(raw) == 5

@@ -81,7 +81,7 @@ class Settings:
         """Understand the arguments of ``connect``. Raises ``InvalidURL`` or ``InvalidArgument``."""
         keywords: dict[str, Any] = dict(given)
         on_event = keywords.pop("on_event", None)
-        timeouts = {
+        timeouts: dict[str, Any] = {
             what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
         }
         return cls(parse(url, **keywords), Options(**timeouts), on_event)
@@ -99,6 +99,13 @@ class Settings:
 def consumer_name(given: Name | None) -> Name:
     """The given name, or one that no other consumer has."""
     return f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}" if given is None else given
+
+
+class ClientRequests(Requests):
+    """The request engine of a client, under the name that errors and logs shall use."""
+
+
+ClientRequests.__name__ = "Client"
 
 
 class Opened:
@@ -145,6 +152,17 @@ class Opened:
         """Raises ``ForkedError`` in a forked child, and what ended the engine."""
         self.check()
         self.engine.check()
+
+    def check_open(self) -> None:
+        """Raises ``ClosedError`` before entering and after leaving."""
+        self.check_usable()
+        if not self.is_open:
+            raise self.not_open()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered, and not left."""
+        raise NotImplementedError
 
     def check_unopened(self, *, opened: bool) -> None:
         """Raises where it cannot be entered: in a forked child, after closing, or a second time."""

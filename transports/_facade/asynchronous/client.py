@@ -11,14 +11,12 @@ from streamcore.arguments import Name
 from streamcore.commands import Command
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions, Starts
-from streamcore.engine import Engine
 from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group import GroupOptions
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
-from streamcore.requests import Requests
 
-from ..settings import ConnectOptions, Settings, consumer_name
+from ..settings import ClientRequests, ConnectOptions, Settings, consumer_name
 from .producer import Producer
 from .readers import Consumer, GroupConsumer
 from .running import Running, Runtime, submit
@@ -43,10 +41,8 @@ class Client:
     """A connection to a server: commands of any number of tasks over one link, and the way to everything else."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
-        self._runtime = runtime
         self._settings = settings
-        self._children: list[Running] = []
-        self._running = Running(Requests(**settings.engine()), runtime, settings)
+        self._running = Running(ClientRequests(**settings.engine()), runtime, settings)
 
     async def __aenter__(self) -> Self:
         await self._running.open()
@@ -59,20 +55,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the client with everything that was opened through it."""
-        for child in self._children.copy():
-            await self.release(child)
         await self._running.close()
-
-    def adopt(self, engine: Engine) -> Running:
-        self._running.check_usable()
-        running = Running(engine, self._runtime, self._settings)
-        self._children.append(running)
-        return running
-
-    async def release(self, running: Running) -> None:
-        if running in self._children:
-            self._children.remove(running)
-        await running.close()
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -130,7 +113,7 @@ class Client:
     ) -> Consumer[Any]:
         """Follow streams by XREAD; see ``streamcore.Consumer`` for the options."""
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
-        return Consumer(engine, self)
+        return Consumer(engine, self._running)
 
     @overload
     def group_consumer(
@@ -170,11 +153,11 @@ class Client:
             **options,
             **self._settings.engine(),
         )
-        return GroupConsumer(engine, self)
+        return GroupConsumer(engine, self._running)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
         """Append to a stream; see ``streamcore.Producer`` for the options."""
-        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self)
+        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
 
 
 class Connect(Protocol):
@@ -185,7 +168,7 @@ def make_connect(runtime: Runtime) -> Connect:
     """The ``connect`` of a runtime."""
 
     def connect(url: str | None = None, **options: Unpack[ConnectOptions]) -> Client:
-        """A client for the server at ``url``; use it as ``async with connect(...) as client``.
+        """A client for the server at ``url``, to be entered by ``async with``.
 
         ``redis://user:password@host:port/database``, ``valkey://``, with TLS ``rediss://`` and ``valkeys://``, or
         ``unix:///path``; without a URL, that of the environment variable ``REDIS_URL``, or ``redis://localhost:6379``.

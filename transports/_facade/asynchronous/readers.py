@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Seconds, seconds
 from streamcore.consumer import Consumer as ConsumerEngine
-from streamcore.engine import Engine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
 from streamcore.group import GroupConsumer as GroupEngine
 
@@ -20,20 +19,12 @@ E = TypeVar("E", bound=Entry[Any])
 B = TypeVar("B", bound=BaseBatch[Any, Any])
 
 
-class Owner(Protocol):
-    """The client, as its parts see it."""
-
-    def adopt(self, engine: Engine) -> Running: ...
-    async def release(self, running: Running) -> None: ...
-
-
 class Reader(Generic[E, B]):
     """Entries one by one, or batch by batch. Belongs to one task at a time."""
 
-    def __init__(self, engine: Any, client: Owner) -> None:
+    def __init__(self, engine: Any, client: Running) -> None:
         self._engine = engine
-        self._client = client
-        self._running = client.adopt(engine)
+        self._running = client.part(engine)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
         forgetful.add(self)
@@ -50,7 +41,7 @@ class Reader(Generic[E, B]):
     async def aclose(self) -> None:
         """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
         self._forget()
-        await self._client.release(self._running)
+        await self._running.close()
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""
@@ -64,7 +55,7 @@ class Reader(Generic[E, B]):
             return entry
         return self._begin(cast(B, await self._fetch()))
 
-    async def get(self, timeout: Seconds | None = None) -> E | None:
+    async def get(self, timeout: Seconds | None = None) -> E | None:  # noqa: ASYNC109  # 0 polls
         """The next entry; None when ``timeout`` seconds pass first. None waits, 0 only looks."""
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
         for entry in self._entries:
@@ -88,13 +79,13 @@ class Reader(Generic[E, B]):
             return tail
         return cast(B, await self._fetch())
 
-    async def _fetch(self, timeout: float | None = None) -> B | None:
+    async def _fetch(self, within: float | None = None) -> B | None:
         running, engine = self._running, self._engine
         driver = running.driver
         with running.sole_use(), running.telling_events():
-            if timeout is not None or engine.has_batch:
+            if within is not None or engine.has_batch:
                 await driver.checkpoint()  # once for each batch, others shall run
-            taken: B | None = await driver.until(engine.take, timeout)
+            taken: B | None = await driver.until(engine.take, within)
             return taken
 
 
@@ -126,21 +117,24 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     """Consume streams through a group, at least once: ``async for entry in consumer: ...; entry.ack()``."""
 
-    async def flush(self, timeout: Seconds | None = None) -> bool:
+    async def flush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109  # as get
         """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
         driver = self._running.driver
         self._engine.flush()
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         return await driver.linger(self._is_settled, wait)
 
+    def __init__(self, engine: Any, client: Running) -> None:
+        super().__init__(engine, client)
+        self._running.leave = self._leave
+
     async def aclose(self) -> None:
         """Send what is acknowledged, wait for the server's word (at most the request timeout), close."""
-        try:
-            if self._running.is_open:
-                self._engine.leave()
-                await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
-        finally:
-            await super().aclose()
+        await super().aclose()
+
+    async def _leave(self) -> None:
+        self._engine.leave()
+        await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
 
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine

@@ -7,6 +7,7 @@ not there yet. So a cancelled call has lost nothing but its place in the queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from streamcore.commands import Command
@@ -23,14 +24,14 @@ class Driver(Protocol):
     """What a runtime does for one engine; see the transports.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``timeout`` seconds have passed. ``linger`` is ``until`` on the way out: a cancelled task
+    returns the last answer when ``within`` seconds have passed. ``linger`` is ``until`` on the way out: a cancelled task
     may wait there, too.
     """
 
     def flush(self) -> None: ...
-    async def until(self, ask: Callable[[], T], timeout: float | None = None) -> T: ...
+    async def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     async def checkpoint(self) -> None: ...
-    async def linger(self, done: Callable[[], bool], timeout: float) -> bool: ...
+    async def linger(self, done: Callable[[], bool], within: float) -> bool: ...
     async def request(self, commands: Sequence[Command[Any]]) -> Request: ...
     async def aclose(self) -> None: ...
 
@@ -43,10 +44,18 @@ class Running(Opened):
 
     _driver: Driver | None = None
 
-    def __init__(self, engine: Engine, runtime: Runtime, settings: Settings) -> None:
+    def __init__(self, engine: Engine, runtime: Runtime, settings: Settings, client: Running | None = None) -> None:
         super().__init__(engine, settings)
+        self.leave = _at_once  # what there is to do before closing
         self._runtime = runtime
         self._settings = settings
+        self._client = client
+        self.parts: list[Running] = []  # of a client: what was opened through it
+
+    def part(self, engine: Engine) -> Running:
+        """Another engine of the same client."""
+        self.check_usable()
+        return Running(engine, self._runtime, self._settings, self)
 
     @property
     def driver(self) -> Driver:
@@ -58,6 +67,9 @@ class Running(Opened):
     async def open(self) -> None:
         """Start, and wait until the engine is ready; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
+        if self._client is not None:
+            self._client.check_open()
+            self._client.parts.append(self)
         driver = self._driver = self._runtime(self.engine, self._settings.target)
         try:
             if not await driver.until(self.ready, self.engine.options.request_timeout):
@@ -71,11 +83,25 @@ class Running(Opened):
         return self._driver is not None and not self.engine.closed and not self.forked
 
     async def close(self) -> None:
-        """Close the engine and its sockets; again does nothing."""
+        """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._close)
+            for part in self.parts.copy():
+                closing.push_async_callback(part.close)
+            if self.is_open:
+                await self.leave()
+
+    async def _close(self) -> None:
         driver, self._driver = self._driver, None
         self.engine.close()
+        if self._client is not None and self in self._client.parts:
+            self._client.parts.remove(self)
         if driver is not None and not self.forked:
             await driver.aclose()
+
+
+async def _at_once() -> None:
+    """Nothing is to be done."""
 
 
 async def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:

@@ -11,14 +11,12 @@ from streamcore.arguments import Name
 from streamcore.commands import Command
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions, Starts
-from streamcore.engine import Engine
 from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group import GroupOptions
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
-from streamcore.requests import Requests
 
-from ..settings import ConnectOptions, Settings, consumer_name
+from ..settings import ClientRequests, ConnectOptions, Settings, consumer_name
 from .producer import Producer
 from .readers import Consumer, GroupConsumer
 from .running import Running, Runtime, submit
@@ -43,10 +41,8 @@ class Client:
     """A connection to a server: commands of any number of threads over one link, and the way to everything else."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
-        self._runtime = runtime
         self._settings = settings
-        self._children: list[Running] = []
-        self._running = Running(Requests(**settings.engine()), runtime, settings, background=True)
+        self._running = Running(ClientRequests(**settings.engine()), runtime, settings)
 
     def __enter__(self) -> Self:
         self._running.open()
@@ -59,20 +55,7 @@ class Client:
 
     def close(self) -> None:
         """Close the client with everything that was opened through it."""
-        for child in self._children.copy():
-            self.release(child)
         self._running.close()
-
-    def adopt(self, engine: Engine, *, background: bool = True) -> Running:
-        self._running.check_usable()
-        running = Running(engine, self._runtime, self._settings, background=background)
-        self._children.append(running)
-        return running
-
-    def release(self, running: Running) -> None:
-        if running in self._children:
-            self._children.remove(running)
-        running.close()
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -124,7 +107,9 @@ class Client:
         self, streams: Starts, *, background: bool = True, decode: None = None, **options: Unpack[ConsumerOptions]
     ) -> Consumer[bytes]: ...
     @overload
-    def consumer(self, streams: Starts, *, background: bool = True, decode: str, **options: Unpack[ConsumerOptions]) -> Consumer[str]: ...
+    def consumer(
+        self, streams: Starts, *, background: bool = True, decode: str, **options: Unpack[ConsumerOptions]
+    ) -> Consumer[str]: ...
     def consumer(
         self, streams: Starts, *, background: bool = True, decode: str | None = None, **options: Unpack[ConsumerOptions]
     ) -> Consumer[Any]:
@@ -133,7 +118,7 @@ class Client:
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
         """
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
-        return Consumer(engine, self, background=background)
+        return Consumer(engine, self._running, background=background)
 
     @overload
     def group_consumer(
@@ -180,11 +165,11 @@ class Client:
             **options,
             **self._settings.engine(),
         )
-        return GroupConsumer(engine, self, background=background)
+        return GroupConsumer(engine, self._running, background=background)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
         """Append to a stream; see ``streamcore.Producer`` for the options."""
-        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self)
+        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
 
 
 class Connect(Protocol):
@@ -195,7 +180,7 @@ def make_connect(runtime: Runtime) -> Connect:
     """The ``connect`` of a runtime."""
 
     def connect(url: str | None = None, **options: Unpack[ConnectOptions]) -> Client:
-        """A client for the server at ``url``; use it as ``with connect(...) as client``.
+        """A client for the server at ``url``, to be entered by ``with``.
 
         ``redis://user:password@host:port/database``, ``valkey://``, with TLS ``rediss://`` and ``valkeys://``, or
         ``unix:///path``; without a URL, that of the environment variable ``REDIS_URL``, or ``redis://localhost:6379``.

@@ -10,17 +10,15 @@ from streamcore.entries import StreamId
 from streamcore.producer import Fields
 from streamcore.producer import Producer as ProducerEngine
 
-from .readers import Owner
-from .running import submit, submit_all
+from .running import Running, submit, submit_all
 
 
 class Producer:
     """Append to a stream: ``id = producer.send({...})``. Threads may share it; their entries leave together."""
 
-    def __init__(self, engine: ProducerEngine, client: Owner) -> None:
+    def __init__(self, engine: ProducerEngine, client: Running) -> None:
         self._engine = engine
-        self._client = client
-        self._running = client.adopt(engine)
+        self._running = client.part(engine)
 
     def __enter__(self) -> Self:
         self._running.open()
@@ -33,7 +31,7 @@ class Producer:
 
     def close(self) -> None:
         """Close; what was not sent yet fails with ``ConnectionLost``."""
-        self._client.release(self._running)
+        self._running.close()
 
     def send(self, fields: Fields, id: StreamId | str = "*") -> StreamId:  # noqa: A002  # the server's word
         """Append one entry (``XADD``) and wait for its id.

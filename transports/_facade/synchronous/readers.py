@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Seconds, seconds
 from streamcore.consumer import Consumer as ConsumerEngine
-from streamcore.engine import Engine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
 from streamcore.group import GroupConsumer as GroupEngine
 
@@ -21,20 +20,12 @@ E = TypeVar("E", bound=Entry[Any])
 B = TypeVar("B", bound=BaseBatch[Any, Any])
 
 
-class Owner(Protocol):
-    """The client, as its parts see it."""
-
-    def adopt(self, engine: Engine, *, background: bool = True) -> Running: ...
-    def release(self, running: Running) -> None: ...
-
-
 class Reader(Generic[E, B]):
     """Entries one by one, or batch by batch. Belongs to one thread at a time."""
 
-    def __init__(self, engine: Any, client: Owner, *, background: bool) -> None:
+    def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         self._engine = engine
-        self._client = client
-        self._running = client.adopt(engine, background=background)
+        self._running = client.part(engine, background=background)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
         forgetful.add(self)
@@ -51,7 +42,7 @@ class Reader(Generic[E, B]):
     def close(self) -> None:
         """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
         self._forget()
-        self._client.release(self._running)
+        self._running.close()
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""
@@ -89,11 +80,11 @@ class Reader(Generic[E, B]):
             return tail
         return cast(B, self._fetch())
 
-    def _fetch(self, timeout: float | None = None) -> B | None:
+    def _fetch(self, within: float | None = None) -> B | None:
         running = self._running
         driver = running.driver
         with running.sole_use(), running.telling_events():
-            taken: B | None = driver.until(self._engine.take, timeout)
+            taken: B | None = driver.until(self._engine.take, within)
             return taken
 
 
@@ -132,15 +123,18 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         driver.call(self._engine.flush)
         return driver.until(self._is_settled, wait)
 
+    def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
+        super().__init__(engine, client, background=background)
+        self._running.leave = self._leave
+
     def close(self) -> None:
         """Send what is acknowledged, wait for the server's word (at most the request timeout), close."""
-        try:
-            if self._running.is_open:
-                driver = self._running.driver
-                driver.call(self._engine.leave)
-                driver.until(self._is_settled, self._engine.options.request_timeout)
-        finally:
-            super().close()
+        super().close()
+
+    def _leave(self) -> None:
+        driver = self._running.driver
+        driver.call(self._engine.leave)
+        driver.until(self._is_settled, self._engine.options.request_timeout)
 
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -20,11 +21,11 @@ class Driver(Protocol):
     """What the threads' transport does for one engine.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``timeout`` seconds have passed. ``call`` and ``until`` call their functions under a lock.
+    returns the last answer when ``within`` seconds have passed. ``call`` and ``until`` call their functions under a lock.
     """
 
     def call(self, function: Callable[[], T]) -> T: ...
-    def until(self, ask: Callable[[], T], timeout: float | None = None) -> T: ...
+    def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     def request(self, commands: Sequence[Command[Any]]) -> Request: ...
     def close(self) -> None: ...
 
@@ -38,11 +39,27 @@ class Running(Opened):
 
     _driver: Driver | None = None
 
-    def __init__(self, engine: Engine, runtime: Runtime, settings: Settings, *, background: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        runtime: Runtime,
+        settings: Settings,
+        client: Running | None = None,
+        *,
+        background: bool = True,
+    ) -> None:
         super().__init__(engine, settings)
+        self.leave: Callable[[], object] = _at_once  # what there is to do before closing
         self._runtime = runtime
         self._settings = settings
+        self._client = client
         self._background = background
+        self.parts: list[Running] = []  # of a client: what was opened through it
+
+    def part(self, engine: Engine, *, background: bool = True) -> Running:
+        """Another engine of the same client."""
+        self.check_usable()
+        return Running(engine, self._runtime, self._settings, self, background=background)
 
     @property
     def driver(self) -> Driver:
@@ -55,6 +72,9 @@ class Running(Opened):
     def open(self) -> None:
         """Start, and wait until the engine is ready; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
+        if self._client is not None:
+            self._client.check_open()
+            self._client.parts.append(self)
         driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
         try:
             if not driver.until(self.ready, self.engine.options.request_timeout):
@@ -68,12 +88,26 @@ class Running(Opened):
         return self._driver is not None and not self.engine.closed and not self.forked
 
     def close(self) -> None:
-        """Close the engine and its sockets; again does nothing."""
+        """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
+        with ExitStack() as closing:
+            closing.callback(self._close)
+            for part in self.parts.copy():
+                closing.callback(part.close)
+            if self.is_open:
+                self.leave()
+
+    def _close(self) -> None:
         driver, self._driver = self._driver, None
+        if self._client is not None and self in self._client.parts:
+            self._client.parts.remove(self)
         if driver is None or self.forked:
             self.engine.close()
         else:
             driver.close()
+
+
+def _at_once() -> None:
+    """Nothing is to be done."""
 
 
 def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
