@@ -227,7 +227,11 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
     def note(self) -> None:
         """Tell the engine that there are acks to collect."""
         self.noted = True
-        self.inbox(self)
+        try:
+            self.inbox(self)
+        except BaseException:  # interrupted by Ctrl-C: the next ack shall tell
+            self.noted = False
+            raise
 
     @property
     def settled(self) -> bool:
@@ -246,6 +250,14 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
             rest.unsettled = self.unsettled.intersection(rest.ids)
             self.unsettled -= rest.unsettled
         return rest
+
+    def forget(self, ids: set[bytes]) -> int:
+        """These entries are not ours any more; how many of them were unsettled."""
+        if self.unsettled is None:
+            self.unsettled = set(self.ids)
+        gone = self.unsettled & ids
+        self.unsettled -= gone
+        return len(gone)
 
     def collect(self) -> list[bytes]:
         """The engine's side: take the ids that were acknowledged since the last call, each once in the batch's life."""

@@ -78,7 +78,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Idle entries of other consumers were taken over (``XAUTOCLAIM``)."""
+    """Idle entries of other consumers were taken over (``XCLAIM``)."""
 
     stream: bytes
     entries: int
@@ -87,6 +87,17 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class Tombstones:
     """Pending entries whose data had been deleted or trimmed: they were settled, and cannot be handed over."""
+
+    stream: bytes
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Entries that were handed over here are not pending for us any more: another consumer has claimed or settled them.
+
+    Acknowledging them here does nothing from now on.
+    """
 
     stream: bytes
     ids: tuple[bytes, ...]
@@ -131,10 +142,11 @@ Event: TypeAlias = (
     | Recovered
     | Claimed
     | Tombstones
+    | LeaseLost
     | AckMissed
     | GhostKilled
     | ReadShrunk
     | EventsDropped
 )
 
-LOSS: Final = (Tombstones, AckMissed, GroupRecreated, EventsDropped)
+LOSS: Final = (Tombstones, LeaseLost, AckMissed, GroupRecreated, EventsDropped)

@@ -144,6 +144,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self._flush = False  # acknowledgements shall leave at once
         self._rode = False  # acknowledgements have left since the timer was set
         self._setbacks = 0
+        self._resting = False  # with nothing in flight, because nothing may be read
         self._reading = ScriptRunner(self, self._read)
         self._acking: ScriptRunner | None = None
         self._reading.link.open()
@@ -156,6 +157,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
+        self.pending.sweep()
         self._flush_soon()
         self.on_wakeup()
 
@@ -189,8 +191,12 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
 
     def wait_for_room(self) -> Steps[None]:
         """Nothing is in flight: wait until more may be fetched, and send acknowledgements that are due meanwhile."""
-        while self._leaving or not self._has_room(0):
-            yield from self._wait_or_flush()
+        while self._leaving or not self.has_room:
+            if self._upkeep_is_due():
+                self._upkeep.put_off_audit()
+                yield from self._upkeep.check_leases()
+            else:
+                yield from self._rest()
 
     # -- the story of the reading link --------------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
                 self._reading.link.succeeded()
             yield from self._upkeep.recover()
             while True:
-                if not reads and not self._leaving and self._upkeep.due and self._has_room(0):
+                if not reads and not self._leaving and self._upkeep.due:
                     yield from self._upkeep.run()
                 while self._may_read(reads):
                     if (acks := self._collect_acks()) is not None:
@@ -214,7 +220,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
                     yield self._next_read()
                     reads += 1
                 if not reads:
-                    yield from self._wait_or_flush()
+                    yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
                     continue
                 elif rides and answered is rides[0]:
@@ -232,6 +238,11 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         if self._leaving or in_flight > 1 or (in_flight and (not self._backlogged or self._upkeep.due)):
             return False
         return self._has_room(in_flight)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more entries may be fetched now."""
+        return self._has_room(0)
 
     def _has_room(self, in_flight: int) -> bool:
         if not self._prefetch.has_room(in_flight):
@@ -329,6 +340,17 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self._lose([acks])
             raise
 
+    def _rest(self) -> Steps[None]:
+        """Nothing is in flight, and nothing may be read: wait, at most until the next audit."""
+        self._resting = True
+        try:
+            yield from self._wait_or_flush()
+        finally:
+            self._resting = False
+
+    def _upkeep_is_due(self) -> bool:
+        return not self._leaving and self.now >= self._upkeep.audit_at
+
     def _wait_or_flush(self) -> Steps[None]:
         if self._flush:
             yield from self._send_acks()
@@ -347,11 +369,16 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     def _timer(self) -> float | None:
         if self.closed:
             return None
-        return AT_ONCE if self._starved and self.pending.noted else self._ack_due
+        if self._starved and self.pending.noted:
+            return AT_ONCE
+        audit = self._upkeep.audit_at if self._resting and not self._leaving else None
+        return min((at for at in (self._ack_due, audit) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
         if self._starved:
             self.pending.collect()
+            self._reading.wake()
+        if self._resting and self._upkeep_is_due():
             self._reading.wake()
         if self._ack_due == AT_ONCE and not self._flush:
             self._ack_due = now + self._ack_delay / 2

@@ -58,6 +58,25 @@ class Pending:
         """A batch has new acknowledgements; called in any thread."""
         self._noted.append(batch)
 
+    def sweep(self) -> None:
+        """Note again what has acknowledgements, in case that a caller was interrupted between acknowledging and noting."""
+        for batch in tuple(self._batches.values()):
+            if batch.acks and batch not in self._noted:
+                self._noted.append(batch)
+
+    def forget(self, stream: bytes, ids: set[bytes]) -> None:
+        """Entries that are not ours any more: their acknowledgement will do nothing."""
+        for key, batch in tuple(self._batches.items()):
+            if batch.key == stream:
+                self.in_flight -= batch.forget(ids)
+                if batch.settled:
+                    del self._batches[key]
+
+    def unsettled(self, stream: bytes) -> set[bytes]:
+        """The ids of a stream that were delivered to us and not acknowledged, as far as is collected."""
+        own = [batch for batch in self._batches.values() if batch.key == stream]
+        return set().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
+
     @property
     def noted(self) -> bool:
         """Whether there is something to collect."""
@@ -106,13 +125,10 @@ class Pending:
 
     def ids(self, stream: bytes) -> set[bytes]:
         """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
-        known: set[bytes] = set()
+        known = self.unsettled(stream)
         for (name, _), ids in self._unsent.items():
             if name == stream:
                 known.update(ids)
-        for batch in self._batches.values():
-            if batch.key == stream:
-                known.update(batch.ids if batch.unsettled is None else batch.unsettled)
         for ride in self._riding.values():
             for ack in ride:
                 if ack.stream == stream:

@@ -15,7 +15,7 @@ from .arguments import Name, name
 from .commands import Command, xadd
 from .engine import EngineOptions
 from .entries import StreamId
-from .errors import ConnectionLost, DeliveryUnknown
+from .errors import ConnectionLost, DeliveryUnknown, RequestTimeout, StreamcoreError
 from .requests import Request, Requests
 from .resp3 import Argument
 
@@ -55,6 +55,10 @@ class Producer(Requests):
     def send(self, fields: Fields, done: Callable[[Request], None], id: StreamId | str = "*") -> Request:  # noqa: A002
         """Append one entry; ``request.answer()`` is its id."""
         return self.submit([self.entry(fields, id)], done)
+
+    def _late(self, request: Request) -> StreamcoreError:
+        error = super()._late(request)
+        return self._lost(error) if isinstance(error, RequestTimeout) else error
 
     def _lost(self, error: Exception) -> ConnectionLost:
         return DeliveryUnknown(f"the entry was sent, but its id never came back; it may be in the stream: {error}")

@@ -4,8 +4,9 @@
   first. It is closed by the id from its HELLO, provided that the server is the same run and lists our own name under it.
 - *Create*: the group, where asked for; when it has vanished, just below the group-wide low-water mark, never at ``$``.
 - *Recover*: entries pending for us on the server that we never saw (a lost reply, an earlier run of this consumer).
-- *Claim*: entries that other consumers left idle.
-- *Audit*: every few seconds, compare the server's count of our pending entries with ours; note the low-water mark.
+- *Claim*: entries that other consumers left idle; never our own, whose idle time would begin anew.
+- *Audit*: every few seconds, compare the server's count of our pending entries with ours; note the low-water mark. What
+  we hold and the server no longer lists for us has been claimed or settled by somebody else.
 
 Everything here runs while no read is unanswered, so that what the server lists and what we know can be compared.
 """
@@ -15,16 +16,19 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
-from .events import Claimed, GhostKilled, GroupCreated, GroupRecreated, Recovered, Tombstones
+from .events import Claimed, GhostKilled, GroupCreated, GroupRecreated, LeaseLost, Recovered, Tombstones
 from .link import Link
 
 if TYPE_CHECKING:
     from .group import GroupConsumer
+
+
+ZERO: Final = StreamId(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,9 @@ class Upkeep:
         self._consumer = consumer
         self._previous: Identity | None = None
         self._low_water: dict[bytes, StreamId] = {}
-        self._recover_from: dict[bytes, str] = {}  # has the streams whose group we have seen
-        self._claim_cursor: dict[bytes, bytes] = {}
-        self._claim_at = self._audit_at = AT_ONCE
+        self._recover_from: dict[bytes, StreamId] = {}  # has the streams whose group we have seen
+        self._claim_from: dict[bytes, bytes] = {}
+        self.audit_at = self._claim_at = AT_ONCE
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
@@ -57,6 +61,7 @@ class Upkeep:
     def recover(self) -> Steps[None]:
         """Before the first read of a connection: what is pending for us and was never seen."""
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
+            yield from self.check_leases()
             for stream in self._consumer.streams:
                 yield from self._recover(stream)
 
@@ -84,9 +89,10 @@ class Upkeep:
         group = _find(consumer.group, (yield from consumer.ask(("XINFO", "GROUPS", stream))))
         if group is None:
             yield from self._create_group(stream)
-            self._recover_from[stream] = "-"
+            self._recover_from[stream] = ZERO
         elif stream not in self._recover_from:
-            self._recover_from[stream] = "-" if consumer.backlog else f"({group[b'last-delivered-id'].decode()}"
+            delivered = StreamId.parse(group[b"last-delivered-id"])
+            self._recover_from[stream] = ZERO if consumer.backlog else delivered
 
     def _create_group(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
@@ -115,18 +121,17 @@ class Upkeep:
     @property
     def due(self) -> bool:
         """Whether something should be done before the next read."""
-        return self._consumer.now >= min(self._audit_at, self._claim_at)
+        return self._consumer.now >= min(self.audit_at, self._claim_at)
 
     def run(self) -> Steps[None]:
         """Do what is due: one step of claiming per stream, one audit."""
         consumer = self._consumer
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            if consumer.now >= self._claim_at:
+            if consumer.now >= self._claim_at and consumer.has_room:
                 yield from self._claim_idle()
-            if consumer.now >= self._audit_at:
-                for stream in consumer.streams:
-                    yield from self._audit(stream)
-                self._audit_at = consumer.now + consumer.audit
+            if consumer.now >= self.audit_at:
+                self.put_off_audit()
+                yield from self._audit()
 
     def _claim_idle(self) -> Steps[None]:
         consumer = self._consumer
@@ -140,22 +145,39 @@ class Upkeep:
         self._claim_at = consumer.now + pause
 
     def _claim(self, stream: bytes, idle: int) -> Steps[bool]:
+        """One page of what has been idle for long enough; whether it was the last."""
         consumer = self._consumer
-        cursor = self._claim_cursor.get(stream, b"0-0")
-        command = ("XAUTOCLAIM", stream, consumer.group, consumer.name, idle, cursor, "COUNT", consumer.count)
-        [reply] = yield from consumer.ask(command)
-        cursor, entries, deleted = checked(reply)
-        self._claim_cursor[stream] = cursor
-        known = consumer.pending.ids(stream) if entries or deleted else frozenset[bytes]()
-        claimed = [entry for entry in entries if entry[0] not in known]
-        if claimed:
-            consumer.emit(Claimed(stream, len(claimed)))
-            consumer.deliver(stream, claimed)
-        self._bury(stream, [id_ for id_ in deleted if id_ not in known])
-        return bool(cursor == b"0-0")
+        start = self._claim_from.get(stream, b"-")
+        page = ("XPENDING", stream, consumer.group, "IDLE", idle, start, "+", consumer.count)
+        [rows] = yield from consumer.ask(page)
+        known = consumer.pending.ids(stream) if checked(rows) else frozenset[bytes]()
+        yield from self._fetch(stream, [row for row in rows if row[0] not in known], Claimed)
+        if len(rows) < consumer.count:
+            self._claim_from.pop(stream, None)
+            return True
+        self._claim_from[stream] = b"(" + rows[-1][0]
+        return False
 
-    def _audit(self, stream: bytes) -> Steps[None]:
-        """Compare, and note the low-water mark; where the group moves on between the two replies, the mark is low."""
+    def _audit(self) -> Steps[None]:
+        consumer = self._consumer
+        differing = []
+        for stream in consumer.streams:
+            consumer.pending.sweep()
+            ours = yield from self._count(stream)
+            if ours != len(consumer.pending.ids(stream)):
+                differing.append(stream)
+        if differing:
+            yield from self.check_leases()
+        for stream in differing:
+            yield from self._recover(stream)
+
+    def put_off_audit(self) -> None:
+        """The next audit is due an interval from now."""
+        self.audit_at = self._consumer.now + self._consumer.audit
+
+    def _count(self, stream: bytes) -> Steps[int]:
+        """How many entries the server lists for us. Notes the low-water mark: where the group moves on between the two
+        replies, it is low."""
         consumer = self._consumer
         groups, summary = yield from consumer.ask(("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.group))
         total, lowest, _, consumers = checked(summary)
@@ -163,29 +185,47 @@ class Upkeep:
         if group is not None:
             delivered = StreamId.parse(group[b"last-delivered-id"])
             self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered
-        ours = {name: int(count) for name, count in consumers or ()}.get(consumer.name, 0)
-        if ours != len(consumer.pending.ids(stream)):
-            yield from self._recover(stream)
+        return next((int(count) for name, count in consumers or () if name == consumer.name), 0)
 
     def _recover(self, stream: bytes) -> Steps[None]:
         """Hand over what is pending for us and was never seen; deliveries are not counted anew by this."""
         consumer = self._consumer
-        start = self._recover_from[stream]
+        start = b"(%b" % bytes(self._recover_from[stream])
         while True:
             yield from consumer.wait_for_room()
-            page = ("XPENDING", stream, consumer.group, start, "+", consumer.count, consumer.name)
-            [rows] = yield from consumer.ask(page)
-            if not checked(rows):
+            rows = yield from self._own_page(stream, start)
+            if not rows:
                 return
             known = consumer.pending.ids(stream)
-            unseen = [row for row in rows if row[0] not in known]
-            if unseen:
-                yield from self._fetch(stream, unseen)
-            start = f"({rows[-1][0].decode()}"
+            yield from self._fetch(stream, [row for row in rows if row[0] not in known], Recovered)
+            start = b"(" + rows[-1][0]
 
-    def _fetch(self, stream: bytes, rows: list[Any]) -> Steps[None]:
+    def check_leases(self) -> Steps[None]:
+        """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
+        consumer = self._consumer
+        for stream in consumer.streams:
+            gone = consumer.pending.unsettled(stream)
+            start = b"-"
+            while gone and (rows := (yield from self._own_page(stream, start))):
+                gone.difference_update(row[0] for row in rows)
+                start = b"(" + rows[-1][0]
+            gone &= consumer.pending.unsettled(stream)
+            if gone:
+                consumer.pending.forget(stream, gone)
+                consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
+
+    def _own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
+        consumer = self._consumer
+        page = ("XPENDING", stream, consumer.group, start, "+", consumer.count, consumer.name)
+        [rows] = yield from consumer.ask(page)
+        listed: list[Any] = checked(rows)
+        return listed
+
+    def _fetch(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed]) -> Steps[None]:
         """XCLAIM to ourselves, keeping each entry's delivery count; what comes without data was deleted."""
         consumer = self._consumer
+        if not rows:
+            return
         by_count: dict[int, list[bytes]] = defaultdict(list)
         for id_, _, _, deliveries in rows:
             by_count[deliveries].append(id_)
@@ -198,7 +238,7 @@ class Upkeep:
         )
         entries = sorted((e for reply in replies for e in checked(reply)), key=lambda entry: StreamId.parse(entry[0]))
         if entries:
-            consumer.emit(Recovered(stream, len(entries)))
+            consumer.emit(kind(stream, len(entries)))
             consumer.deliver(stream, entries)
         fetched = {entry[0] for entry in entries}
         missing = [row[0] for row in rows if row[0] not in fetched]

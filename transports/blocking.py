@@ -144,9 +144,13 @@ class Driver:
 
     def _run(self) -> None:
         with self._lock:
-            while not self._engine.closed:
-                self._step(None)
+            try:
+                while not self._engine.closed:
+                    self._step(None)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told to whoever waits
+                self._engine.fail(error)
             self._reconcile()
+            self._changed.notify_all()
 
     def _interrupted(self) -> None:
         """Ctrl-C has hit the engine itself: nobody knows how far it was, and what it has noted about its connections."""

@@ -7,7 +7,7 @@ Blocked reads are served in the order in which they began, also those of a clien
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -250,39 +250,25 @@ class Server:
             ids, owners = state.of(), [delivery.consumer for delivery in state.pending.values()]
             counts = [[owner, str(owners.count(owner))] for owner in sorted(set(owners))]
             return [len(ids), str(ids[0]), str(ids[-1]), counts] if ids else [0, None, None, None]
+        least, args = (int(args[1]), args[2:]) if args[0] == b"IDLE" else (0, args)
         low, high, count, *whose = args
-        bounds = _bound(low), _bound(high)
-        listed = [(id_, state.pending[id_]) for id_ in state.of(*whose) if bounds[0] <= id_ <= bounds[1]][: int(count)]
-        return [[str(id_), d.consumer, round((self.now - d.at) * 1000), d.times] for id_, d in listed]
+        listed = [(id_, state.pending[id_]) for id_ in state.of(*whose) if _bound(low) <= id_ <= _bound(high)]
+        rows = [[str(id_), d.consumer, round((self.now - d.at) * 1000), d.times] for id_, d in listed]
+        return [row for row in rows if row[2] >= least][: int(count)]
 
     def _xclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, idle: bytes, *args: bytes) -> Any:
-        ids = args[: args.index(b"RETRYCOUNT")]
-        return self._claim(name, group, consumer, int(idle), map(StreamId.parse, ids), int(args[-1]))[0]
-
-    def _xautoclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, *args: bytes) -> Any:
-        idle, start, _, count = args
-        ids = [id_ for id_ in self._group(name, group)[1].of() if id_ >= StreamId.parse(start)]
-        scanned, rest = ids[: int(count)], ids[int(count) :]
-        claimed, deleted = self._claim(name, group, consumer, int(idle), scanned, None)
-        return [str(rest[0]) if rest else "0-0", claimed, deleted]
-
-    def _claim(
-        self, name: bytes, group: bytes, consumer: bytes, idle: int, ids: Iterable[StreamId], times: int | None
-    ) -> tuple[list[Any], list[str]]:
         stream, state = self._group(name, group)
         claimed: list[Any] = []
-        deleted: list[str] = []
-        for id_ in ids:
+        for id_ in map(StreamId.parse, args[: args.index(b"RETRYCOUNT")]):
             delivery = state.pending.get(id_)
-            if delivery is None or round((self.now - delivery.at) * 1000) < idle:
+            if delivery is None or round((self.now - delivery.at) * 1000) < int(idle):
                 continue
             if id_ not in stream.entries:
                 del state.pending[id_]
-                deleted.append(str(id_))
                 continue
-            state.pending[id_] = Delivery(consumer, self.now, delivery.times + 1 if times is None else times)
+            state.pending[id_] = Delivery(consumer, self.now, int(args[-1]))
             claimed.append(stream.raw(id_))
-        return claimed, deleted
+        return claimed
 
 
 def _bound(text: bytes) -> StreamId:

@@ -279,3 +279,27 @@ class TestSplit:
         for part in (batch, rest):
             part.ack()
         assert batch.collect() + rest.collect() == [b"1-0", b"2-0"]
+
+
+def test_a_batch_forgets_what_is_not_ours_any_more() -> None:
+    batch = GroupBatch[bytes](b"s", [[b"1-0", []], [b"2-0", []], [b"3-0", []]], inbox=lambda batch: None)
+    assert batch.forget({b"2-0", b"9-0"}) == 1
+    assert batch.forget({b"2-0", b"3-0"}) == 1
+    batch.ack()
+    assert batch.collect() == [b"1-0"]
+
+
+def test_an_interrupted_note_is_made_again_by_the_next_ack() -> None:
+    noted = []
+
+    def inbox(batch: GroupBatch[bytes]) -> None:
+        noted.append(batch)
+        if len(noted) == 1:
+            raise KeyboardInterrupt
+
+    batch = GroupBatch[bytes](b"s", [[b"1-0", []], [b"2-0", []]], inbox=inbox)
+    with pytest.raises(KeyboardInterrupt):
+        batch[0].ack()
+    batch[1].ack()
+    assert len(noted) == 2
+    assert batch.collect() == [b"1-0", b"2-0"]

@@ -475,7 +475,7 @@ class TestFlushing:
         assert consumer.take() is None  # the story goes on before the timer was told
         pair.advance(0.05)
         pair.server.expect_nothing()
-        assert consumer._timer() is None
+        assert consumer._timer() == consumer._upkeep.audit_at
 
     def test_leaving_stops_reading(self) -> None:
         consumer, pair = entered()
@@ -560,7 +560,7 @@ class TestLosing:
         pair.server.expect(*PATIENT)
         pair.server.answer(0)
         assert consumer.settled
-        assert events(pair) == []
+        assert not any(isinstance(event, AckMissed) for event in events(pair))
 
     def test_they_are_repeated_also_where_no_read_takes_them_along(self) -> None:
         consumer, pair = entered(prefetch=1)

@@ -250,3 +250,43 @@ class PendingMachine(RuleBasedStateMachine):
 
 PendingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestPendingMachine = PendingMachine.TestCase
+
+
+def test_a_caller_interrupted_between_acknowledging_and_noting_is_swept_up() -> None:
+    pending = Pending()
+
+    def interrupted(batch: GroupBatch[bytes]) -> None:
+        raise KeyboardInterrupt
+
+    batch: GroupBatch[bytes] = GroupBatch(b"s", [[b"1-0", []], [b"2-0", []]], inbox=interrupted)
+    pending.add(batch)
+    with pytest.raises(KeyboardInterrupt):
+        batch[0].ack()
+    pending.collect()
+    assert not pending.settling
+    pending.sweep()
+    pending.sweep()
+    pending.collect()
+    assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0")]
+    batch.inbox = pending.note
+    batch[1].ack()
+    assert pending.settling, "the next one tells by itself"
+
+
+def test_what_is_forgotten_is_not_ours_any_more() -> None:
+    pending = Pending()
+    first, second, other = (
+        GroupBatch[bytes](key, [[id_, []] for id_ in ids], inbox=pending.note)
+        for key, ids in ((b"s", [b"1-0", b"2-0"]), (b"s", [b"3-0"]), (b"t", [b"1-0"]))
+    )
+    for batch in (first, second, other):
+        pending.add(batch)
+    first[0].ack()
+    pending.collect()
+    pending.forget(b"s", {b"1-0", b"2-0"})
+    assert pending.unsettled(b"s") == {b"3-0"}
+    assert pending.unsettled(b"t") == {b"1-0"}
+    assert pending.in_flight == 2
+    first[1].ack()
+    pending.collect()
+    assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0")], "acknowledged before it was forgotten"

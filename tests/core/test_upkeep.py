@@ -7,7 +7,6 @@ import pytest
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.errors import NoGroupError, NoPermissionError, OutOfMemoryError, WrongTypeError
 from streamcore.events import (
-    AckMissed,
     Claimed,
     Connected,
     Disconnected,
@@ -15,6 +14,7 @@ from streamcore.events import (
     GhostKilled,
     GroupCreated,
     GroupRecreated,
+    LeaseLost,
     Reconnected,
     Recovered,
     Tombstones,
@@ -454,7 +454,7 @@ class TestRecovery:
         deliver(server, "c", 1, 2, idle=10)
         consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c")
         pair = Pair(consumer)
-        for words in (["INFO", "server"], ["XINFO", "GROUPS", "s"], ["XPENDING", "s", "g", "-", "+", 100, "c"]):
+        for words in (["INFO", "server"], ["XINFO", "GROUPS", "s"], ["XPENDING", "s", "g", "(0-0", "+", 100, "c"]):
             pair.server.expect(*words)
             pair.server.answer(server.do(*words))
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
@@ -475,10 +475,36 @@ class TestRecovery:
         pair.server.answer([["1-0", "c", 0, 1]])
         pair.server.commands.clear()
         pair.server.answer(GONE)
-        pair.server.expect("XAUTOCLAIM")
+        pair.server.expect("XPENDING", "s", "g", "IDLE")
         pair.server.answer(GONE)
         pair.server.expect("XREADGROUP")
         assert consumer.take() is None
+
+
+class TestLeases:
+    def test_what_others_have_settled_does_not_fill_us_up_for_ever(self, server: Server) -> None:
+        add(server, 1, 4)
+        consumer, net = consume(server, max_in_flight=2, claim_idle=None)
+        net.serve()
+        [batch] = take_all(consumer, net)
+        assert batch.ids == [b"1-0", b"2-0"]
+        server.do("XACK", "s", "g", "1-0", "2-0")
+        net.advance(6)
+        assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
+        assert events(net)[1:] == [LeaseLost(b"s", (b"1-0", b"2-0"))]
+        batch.ack()
+        net.advance(1)
+        assert pending(server, "c") == ["3-0", "4-0"]
+
+    def test_nor_while_it_waits_for_room_to_recover(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3, 4)
+        consumer, net = consume(server, max_in_flight=2, claim_idle=None)
+        net.serve()
+        [batch] = take_all(consumer, net)
+        assert batch.ids == [b"1-0", b"2-0"]
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "2-0", "RETRYCOUNT", 1)
+        net.advance(6)
+        assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
 
 
 class TestClaiming:
@@ -496,10 +522,10 @@ class TestClaiming:
         add(server, 8, 8)
         consumer, net = consume(server, prefetch=10)
         net.serve()
-        words = [b"XAUTOCLAIM", b"XREADGROUP"]
-        order = [(command[0], b"BLOCK" in command) for command in server.seen if command[0] in words]
-        claim, poll, wait = (b"XAUTOCLAIM", False), (b"XREADGROUP", False), (b"XREADGROUP", True)
-        assert order[-8:] == [claim, poll, claim, poll, claim, poll, claim, wait]
+        marks = {b"IDLE": "claim", b"BLOCK": "wait"}
+        looks = [c for c in server.seen if c[0] == b"XREADGROUP" or b"IDLE" in c]
+        order = [next((mark for word, mark in marks.items() if word in command), "poll") for command in looks]
+        assert order[-8:] == ["claim", "poll", "claim", "poll", "claim", "poll", "claim", "wait"]
         assert sorted(ids(take_all(consumer, net))) == [f"{number}-0" for number in range(1, 9)]
 
     def test_every_stream_has_its_own_cursor(self, server: Server) -> None:
@@ -513,9 +539,9 @@ class TestClaiming:
             server.seen.clear()
             _, net = consume(server, random=lambda random=random: random, audit=0.5, block=0.1)
             net.advance(pause - 2)
-            assert len(sent(server, "XAUTOCLAIM")) == 1
+            assert sum(b"IDLE" in command for command in server.seen) == 1
             net.advance(4)
-            assert len(sent(server, "XAUTOCLAIM")) == 1
+            assert sum(b"IDLE" in command for command in server.seen) == 2
 
     def test_never_where_that_is_not_wanted(self, server: Server) -> None:
         deliver(server, "other", 1, idle=1000)
@@ -536,14 +562,31 @@ class TestClaiming:
         net.advance(1)
         assert pending(server, "c") == []
 
-    def test_what_was_taken_from_us_and_came_back_is_not_handed_over_again(self, server: Server) -> None:
+    def test_what_was_taken_from_us_and_left_idle_there_is_handed_over_again(self, server: Server) -> None:
         consumer, net = consume(server, claim_idle=10)
         add(server, 1, 1)
         net.serve()
         [batch] = take_all(consumer, net)
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
         net.advance(30)
-        assert (take_all(consumer, net), pending(server, "c")) == ([], ["1-0"])
+        [again] = take_all(consumer, net)
+        batch.ack()
+        net.advance(1)
+        assert pending(server, "c") == ["1-0"], "the lease of the first one was lost"
+        again.ack()
+        net.advance(1)
+        assert pending(server, "c") == []
+        assert events(net)[1:] == [LeaseLost(b"s", (b"1-0",)), Claimed(b"s", 1)]
+
+    def test_our_own_are_left_to_others(self, server: Server) -> None:
+        consumer, net = consume(server, claim_idle=10)
+        add(server, 1, 1)
+        net.serve()
+        [batch] = take_all(consumer, net)
+        net.advance(60)
+        [row] = server.do("XPENDING", "s", "g", "-", "+", 10)
+        assert row[2] >= 60_000, "its idle time has not begun anew"
+        assert row[3] == 1
         batch.ack()
         net.advance(1)
         assert pending(server, "c") == []
@@ -564,12 +607,12 @@ class TestClaiming:
         net.advance(30)
         batch.ack()
         net.advance(1)
-        assert [type(event) for event in events(net)] == [GroupCreated, AckMissed]
+        assert [type(event) for event in events(net)] == [GroupCreated]
 
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
-        server.forbidden = {b"XAUTOCLAIM"}
+        server.forbidden = {b"XPENDING"}
         consumer, _ = consume(server)
-        with pytest.raises(NoPermissionError, match="in reply to XAUTOCLAIM"):
+        with pytest.raises(NoPermissionError, match="in reply to XPENDING"):
             consumer.take()
 
     def test_waits_for_room(self, server: Server) -> None:

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from tests.support.raw import Raw
+from tests.support.servers import VALKEY
 from tests.transports.runtimes import ASYNC, RUNTIMES, THREADS, Runtime
 from transports.embedded import EmbeddedServer
 
 KINDS: dict[str, tuple[Runtime, ...]] = {"async": ASYNC, "threads": THREADS}
+FOR_OTHER_SERVERS = ("asyncio", "trio", "background")
 LIMIT = 30  # seconds, unless the test says otherwise
 
 
@@ -35,9 +37,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = [item for item in items if not isinstance(item, pytest.Function) or _is_worthwhile(item)]
     for item in items:
         if "runtime" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT))
+
+
+def _is_worthwhile(item: pytest.Function) -> bool:
+    """Runtimes differ in sockets and tasks, servers in their answers: another server needs one runtime of each kind."""
+    parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    runtime, kind = parameters.get("runtime"), parameters.get("server_kind", VALKEY)
+    return runtime is None or kind == VALKEY or runtime.name in FOR_OTHER_SERVERS
 
 
 @pytest.hookimpl(tryfirst=True)

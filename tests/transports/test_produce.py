@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from streamcore import ConnectionLost, DeliveryUnknown, InvalidArgument, ReplyError, RequestTimeout, StreamId
+from streamcore import ConnectionLost, DeliveryUnknown, InvalidArgument, ReplyError, StreamId
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -107,10 +107,9 @@ async def test_no_answer_within_the_request_timeout(
         await producer.send({"n": 0})
         proxy.freeze("downstream")
         began = time.monotonic()
-        with pytest.raises(ConnectionLost, match=f"{proxy.port}|never came back") as caught:
+        with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer within 0.2 s") as caught:
             await producer.send({"n": 1})
         assert caught.value.sent
-        assert isinstance(caught.value, DeliveryUnknown | RequestTimeout)
         assert time.monotonic() - began < 2
         proxy.thaw()
         await runtime.until(lambda: raw("XLEN", "s") == 2)  # it had been sent

@@ -106,41 +106,6 @@ def test_the_background_engine_survives(server: EmbeddedServer, raw: Raw) -> Non
     assert pending(raw) == 0
 
 
-def test_the_background_engine_survives_at_any_moment(server: EmbeddedServer, raw: Raw) -> None:
-    """Entries flow, and Ctrl-C comes again and again, wherever the thread happens to be within the library.
-
-    An entry that was on its way out may be lost to its caller; it stays pending, as an unhandled one does.
-    """
-    sent = 0
-    seen: list[int] = []
-    interrupts = 0
-    with (
-        transports.blocking.connect(server.url) as client,
-        client.group_consumer("s", group="g", consumer="me", count=2, ack_delay=0.001) as consumer,
-    ):
-        with storm_of_interrupts(500) as storm:
-            while storm.is_alive():
-                add(raw, [sent, sent + 1])
-                sent += 2
-                try:
-                    while (entry := consumer.get(timeout=0.001)) is not None:
-                        seen.append(int(entry["n"]))
-                        entry.ack()
-                except KeyboardInterrupt:
-                    interrupts += 1
-        add(raw, range(sent, sent + 10))
-        while (entry := consumer.get(timeout=0.3)) is not None:
-            seen.append(int(entry["n"]))
-            entry.ack()
-        assert consumer.flush()
-        left = [row[0] for row in raw("XPENDING", "s", "g", "-", "+", 10_000)]
-    assert interrupts > 50
-    assert set(range(sent, sent + 10)) <= set(seen)
-    unseen = set(range(sent + 10)) - set(seen)
-    assert unseen <= {int(raw("XRANGE", "s", id_, id_)[0][1][1]) for id_ in left}
-    assert len(left) < interrupts / 2, "most interrupts cost no entry"
-
-
 async def _storm_over_trio(server: EmbeddedServer, raw: Raw) -> None:
     """As above; what is not marked by ``disable_ki_protection`` is the test's own code."""
     sent = interrupts = 0

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class Opened:
         self._on_event = settings.on_event
         self._target = settings.target
         self._forks = _forks
-        self._busy = False
+        self._in_use = threading.Lock()
         engine.on_event = self._log
 
     @property
@@ -135,13 +136,12 @@ class Opened:
     @contextmanager
     def sole_use(self) -> Iterator[None]:
         """Raises ``ConcurrentUseError`` where another task or thread is in it already."""
-        if self._busy:
+        if not self._in_use.acquire(blocking=False):
             raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
-        self._busy = True
         try:
             yield
         finally:
-            self._busy = False
+            self._in_use.release()
 
     def check(self) -> None:
         """Raises ``ForkedError`` in a forked child."""
