@@ -128,6 +128,11 @@ class Engine:
         for link in self._links:
             link.handle_timeout(now)
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
     # -- everybody's side ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -189,7 +194,7 @@ class Engine:
         if self.error is not None:
             raise self.error.with_traceback(self._trace)  # else each raise would make its traceback longer
         if self.closed:
-            raise ClosedError(f"this {type(self).__name__} is closed; open a new one")
+            raise ClosedError(f"this {self.label} is closed; open a new one")
 
     def _check_block(self, block: float) -> None:
         """A read that blocks hides a dead link for as long: never longer than the keep-alive would."""

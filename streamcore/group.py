@@ -12,7 +12,7 @@ Every entry that the server delivered to us is in ``pending`` until its acknowle
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
 
@@ -20,9 +20,9 @@ from .arguments import Name, Seconds, name, positive, seconds, stream_names
 from .connection import Arguments
 from .engine import AT_ONCE, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch, StreamId
-from .errors import NoGroupError, ReplyError, UnblockedError
+from .errors import InvalidArgument, NoGroupError, ReplyError, UnblockedError
 from .events import AckMissed, Event
-from .pending import Pending, Ride
+from .pending import Acks, Pending
 from .prefetch import Reader, ReaderOptions
 from .upkeep import Upkeep
 
@@ -30,16 +30,6 @@ T = TypeVar("T", bytes, str)
 
 GROUP_GONE: Final = (NoGroupError, UnblockedError)
 MAX_SETBACKS: Final = 3
-
-
-class Acks(Exchange):
-    """Acknowledgements on their way."""
-
-    __slots__ = ("ride",)
-
-    def __init__(self, commands: list[Arguments], ride: Ride, timeout: float) -> None:
-        super().__init__(commands, timeout)
-        self.ride = ride
 
 
 class _OwnOptions(TypedDict, total=False):
@@ -120,6 +110,8 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         **options: Unpack[_ReaderAndEngine],
     ) -> None:
         super().__init__(decode=decode, **options)
+        if isinstance(streams, Mapping):
+            raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
         self.streams = stream_names(streams)
         self.group = name("group", group)
         self.name = name("consumer", consumer)

@@ -159,7 +159,7 @@ class Link:
     @property
     def unanswered(self) -> int:
         """Exchanges in flight."""
-        return 0 if self._connection is None else self._connection.unanswered
+        return self._connection.unanswered if self._connection is not None and self.state is _UP else 0
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
-from .connection import Arguments
+from .connection import Arguments, Exchange
 from .entries import GroupBatch
 
 MAX_ACK_IDS = 1000
@@ -26,6 +26,16 @@ class Ack(NamedTuple):
 
 
 Ride: TypeAlias = list[Ack]  # the acknowledgements in one exchange
+
+
+class Acks(Exchange):
+    """Acknowledgements on their way."""
+
+    __slots__ = ("ride",)
+
+    def __init__(self, commands: list[Arguments], ride: Ride, timeout: float) -> None:
+        super().__init__(commands, timeout)
+        self.ride = ride
 
 
 class Pending:

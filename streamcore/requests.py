@@ -102,6 +102,11 @@ class Requests(Engine):
         self._link = self._new_link(self)
         self._link.open()
 
+    @property
+    def label(self) -> str:
+        """A client, to whoever uses it."""
+        return "Client" if type(self) is Requests else type(self).__name__
+
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property

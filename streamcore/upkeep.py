@@ -176,8 +176,10 @@ class Upkeep:
         self.audit_at = self._consumer.now + self._consumer.audit
 
     def _count(self, stream: bytes) -> Steps[int]:
-        """How many entries the server lists for us. Notes the low-water mark: where the group moves on between the two
-        replies, it is low."""
+        """How many entries the server lists for us.
+
+        Notes the low-water mark; where the group moves on between the two replies, it is low.
+        """
         consumer = self._consumer
         groups, summary = yield from consumer.ask(("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.group))
         total, lowest, _, consumers = checked(summary)

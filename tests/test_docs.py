@@ -102,6 +102,7 @@ ALL_BLOCKS: Final = [block for page in PAGES for block in blocks(page)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=where)
+@pytest.mark.filterwarnings("ignore::BytesWarning")  # a page may print bytes
 def test_snippets(page: Path, server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", server.url)

@@ -111,5 +111,5 @@ def test_whatever_may_wait_is_awaited() -> None:
     plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
     for cls, method in METHODS:
         function = getattr(getattr(transports.asyncio, cls), method)
-        is_command = hasattr(function, "__wrapped__")
+        is_command = hasattr(function, "__signature__")
         assert (inspect.iscoroutinefunction(function) or is_command) is (method not in plain), f"{cls}.{method}"

@@ -258,8 +258,12 @@ class Driver:
         """Make the thread look again, from any thread; many rings are one."""
         if not self._rung:
             self._rung = True
-            with suppress(OSError):
-                self._bell.send(b"!")
+            try:
+                with suppress(OSError):
+                    self._bell.send(b"!")
+            except BaseException:  # Ctrl-C: the next one shall ring
+                self._rung = False
+                raise
 
 
 connect = make_connect(Driver)

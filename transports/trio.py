@@ -14,7 +14,6 @@ import trio
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import ConnectFailed
 from streamcore.link import Link
 from streamcore.requests import Request, Requests
 
@@ -128,7 +127,7 @@ class Driver:
         try:
             with scope:
                 await self._connect_and_read(link)
-        except (OSError, ConnectFailed) as reason:
+        except Exception as reason:  # noqa: BLE001  # whatever it is, it must not end the run of trio
             error = reason
         finally:
             wire = self._wires.pop(link, None)

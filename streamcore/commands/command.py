@@ -31,12 +31,14 @@ FORBIDDEN: Final[dict[str, str]] = {
     "DISCARD": "it would change what other tasks' commands mean",
     "WATCH": "it would change what other tasks' transactions mean",
     "SYNC": "it turns the connection into a replica's",
+    "REPLCONF": "it turns the connection into a replica's, and is not always answered",
     "PSYNC": "it turns the connection into a replica's",
 }
 _FORBIDDEN_CLIENT: Final = frozenset({"REPLY", "TRACKING", "CACHING", "CAPA"})
 _BLOCKING: Final = frozenset(
     {"BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "WAIT", "WAITAOF"}
 )
+_VALUES: Final = {"COUNT": 1, "GROUP": 2}  # how many words belong to an option of a read
 
 
 class Command(Generic[T_co]):
@@ -88,13 +90,24 @@ def raw(*args: Argument) -> Command[Any]:
     remedy = FORBIDDEN.get(word)
     if word == "CLIENT" and _FORBIDDEN_CLIENT.intersection(words[1:2]):
         remedy = "it changes the connection of all tasks"
-    if word in {"XREAD", "XREADGROUP"} and "BLOCK" in takewhile("STREAMS".__ne__, words):
+    if word in {"XREAD", "XREADGROUP"} and _has_block(words[1:]):
         remedy = "it would block all tasks' commands; use client.consumer() or client.group_consumer()"
     if word in _BLOCKING:
-        remedy = "it would block all tasks' commands; use a client of its own"
+        remedy = "it would block all tasks' commands; streamcore has no connection for it yet"
     if remedy is not None:
         raise InvalidArgument(f"{word} cannot run on a shared connection: {remedy}")
     return Command((word, *args[1:]))
+
+
+def _has_block(words: list[str]) -> bool:
+    """Whether a read has the option BLOCK: options come in any order, and a group or a stream may be called so."""
+    options = iter(words)
+    for option in takewhile("STREAMS".__ne__, options):
+        if option == "BLOCK":
+            return True
+        for _ in range(_VALUES.get(option, 0)):
+            next(options, None)
+    return False
 
 
 def _upper(arg: Argument) -> str:

@@ -253,8 +253,8 @@ class Server:
         least, args = (int(args[1]), args[2:]) if args[0] == b"IDLE" else (0, args)
         low, high, count, *whose = args
         listed = [(id_, state.pending[id_]) for id_ in state.of(*whose) if _bound(low) <= id_ <= _bound(high)]
-        rows = [[str(id_), d.consumer, round((self.now - d.at) * 1000), d.times] for id_, d in listed]
-        return [row for row in rows if row[2] >= least][: int(count)]
+        rows = [(str(id_), d.consumer, round((self.now - d.at) * 1000), d.times) for id_, d in listed]
+        return [list(row) for row in rows if row[2] >= least][: int(count)]
 
     def _xclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, idle: bytes, *args: bytes) -> Any:
         stream, state = self._group(name, group)

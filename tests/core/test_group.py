@@ -18,7 +18,17 @@ from streamcore.errors import (
     UnblockedError,
     WrongTypeError,
 )
-from streamcore.events import AckMissed, Connected, Disconnected, Event, GroupRecreated, ReadShrunk, Reconnected
+from streamcore.events import (
+    AckMissed,
+    Connected,
+    Disconnected,
+    Event,
+    GroupRecreated,
+    LeaseLost,
+    ReadShrunk,
+    Reconnected,
+    Recovered,
+)
 from streamcore.group import GroupConsumer
 from streamcore.options import Login, Options
 from tests.core.pair import Pair, Peer, Simple, commands_in, entry
@@ -261,6 +271,32 @@ class TestInFlight:
         pair.settle()
         pair.server.expect("XACK")
         pair.server.expect(*EAGER)
+
+    def test_what_others_have_settled_makes_room_at_the_next_audit(self) -> None:
+        consumer, pair = entered(max_in_flight=2)
+        pair.server.expect("XREADGROUP")
+        pair.server.answer(reply("1-0", "2-0"))
+        taken(consumer)
+        pair.advance(4.9)
+        pair.server.expect_nothing()
+        pair.advance(0.2)
+        keep_up(pair.server)  # nothing is pending
+        pair.server.expect(*EAGER)
+        assert events(pair) == [LeaseLost(b"s", (b"1-0", b"2-0"))]
+
+    def test_and_so_it_does_while_the_backlog_waits_for_room(self) -> None:
+        consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c", max_in_flight=1)
+        pair = Pair(consumer)
+        pair.server.answer("run_id:1")
+        pair.server.answer([{"name": "g", "last-delivered-id": "9-0"}])
+        pair.server.answer([["1-0", "c", 0, 1]])
+        pair.server.answer([entry("1-0")])
+        pair.server.commands.clear()
+        taken(consumer)
+        pair.advance(5)
+        keep_up(pair.server)
+        pair.server.expect("XREADGROUP")
+        assert events(pair) == [Recovered(b"s", 1), LeaseLost(b"s", (b"1-0",))]
 
     @pytest.mark.parametrize(
         ("limit", "streams", "count"), [(100, 1, 20), (10, 1, 10), (10, 2, 5), (3, 2, 1), (1, 3, 1)]

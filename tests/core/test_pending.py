@@ -30,9 +30,9 @@ class TestAcknowledging:
 
     def test_an_id_moves_from_noted_to_unsent_to_riding_to_settled(self, pending: Pending) -> None:
         batch = delivered(pending, "1-0", "2-0")
-        assert (pending.in_flight, pending.settling) == (2, False)
+        assert (pending.in_flight, pending.noted, pending.settling) == (2, False, False)
         batch[0].ack()
-        assert (pending.in_flight, pending.settling) == (2, True)
+        assert (pending.in_flight, pending.noted, pending.settling) == (2, True, True)
         pending.collect()
         assert (pending.in_flight, pending.unsent, pending.settling) == (1, 1, True)
         commands, ride = pending.take(b"g")

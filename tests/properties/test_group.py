@@ -44,7 +44,9 @@ class GroupMachine(RuleBasedStateMachine):
         self.number = 0
         self.added: set[tuple[str, str]] = set()
         self.deleted: set[tuple[str, str]] = set()
-        self.claimed: set[tuple[str, str]] = set()  # from us, by a consumer that died: they come back, to us again perhaps
+        self.claimed: set[tuple[str, str]] = (
+            set()
+        )  # from us, by a consumer that died: they come back, to us again perhaps
         self.handed: Counter[tuple[str, str]] = Counter()
         self.held: list[GroupBatch[bytes]] = []
         self.robbed = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import random
@@ -102,13 +103,6 @@ def consumer_name(given: Name | None) -> Name:
     return f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}" if given is None else given
 
 
-class ClientRequests(Requests):
-    """The request engine of a client, under the name that errors and logs shall use."""
-
-
-ClientRequests.__name__ = "Client"
-
-
 class Opened:
     """An engine in use: checks each use, hands out its events, and logs them.
 
@@ -168,12 +162,12 @@ class Opened:
         """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
         self.check_usable()
         if opened:
-            raise ConcurrentUseError(f"this {type(self.engine).__name__} is open already; open another one")
+            raise ConcurrentUseError(f"this {self.engine.label} is open already; open another one")
 
     def not_open(self) -> Exception:
         """The error of a use before entering, or after leaving."""
         self.check_usable()
-        what = type(self.engine).__name__
+        what = self.engine.label
         return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
 
     def ready(self) -> bool:
@@ -214,10 +208,17 @@ class Opened:
             level = logging.WARNING
         else:
             level = logging.DEBUG if isinstance(event, Connected) else logging.INFO
-        _logger.log(level, "%s %s", type(self.engine).__name__, event)
+        _logger.log(level, "%s %s", self.engine.label, event)
 
 
 CHUNK = 1000
+
+
+def method_signature(build: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function as that of a method."""
+    built = inspect.signature(build)
+    myself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    return built.replace(parameters=[myself, *built.parameters.values()])
 
 
 def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
@@ -225,4 +226,4 @@ def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
 
 
-__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name"]
+__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name", "method_signature"]

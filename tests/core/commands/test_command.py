@@ -78,6 +78,8 @@ class TestRaw:
             ("XREAD", "BLOCK", 0, "STREAMS", "s", "$"),
             ("xread", "COUNT", 5, "Block", 100, "STREAMS", "s", "$"),
             ("XREADGROUP", "GROUP", "g", "c", b"block", 100, "STREAMS", "s", ">"),
+            ("XREADGROUP", "BLOCK", 0, "GROUP", "g", "c", "STREAMS", "s", ">"),
+            ("XREADGROUP", "COUNT", "GROUP", "BLOCK", 0, "STREAMS", "s", ">"),
             ("BLPOP", "list", 0),
             ("wait", 1, 0),
         ],
@@ -87,9 +89,14 @@ class TestRaw:
             raw(*args)
 
     @pytest.mark.parametrize(
-        "args", [("XREAD", "COUNT", 5, "STREAMS", "block", "0"), ("XREAD", "STREAMS", "a", "BLOCK", "0", "0")]
+        "args",
+        [
+            ("XREAD", "COUNT", 5, "STREAMS", "block", "0"),
+            ("XREAD", "STREAMS", "a", "BLOCK", "0", "0"),
+            ("XREADGROUP", "GROUP", "block", "block", "NOACK", "STREAMS", "s", ">"),
+        ],
     )
-    def test_a_stream_may_be_called_block(self, args: tuple[Any, ...]) -> None:
+    def test_a_stream_or_a_group_may_be_called_block(self, args: tuple[Any, ...]) -> None:
         assert raw(*args).args == args
 
     @pytest.mark.parametrize("args", [(None,), ("SET", "k", ["v"]), ("SET", "k", 1 << 70), ("SET", True)])

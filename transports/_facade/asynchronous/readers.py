@@ -27,6 +27,7 @@ class Reader(Generic[E, B]):
         self._running = client.part(engine)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
+        self._taken: B | None = None  # from the engine, and not handed over yet
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
@@ -45,7 +46,7 @@ class Reader(Generic[E, B]):
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""
-        self._entries = iter(())
+        self._entries, self._taken = iter(()), None
 
     def __aiter__(self) -> Self:
         return self
@@ -83,9 +84,12 @@ class Reader(Generic[E, B]):
         running, engine = self._running, self._engine
         driver = running.driver
         with running.sole_use(), running.telling_events():
-            if within is not None or engine.has_batch:
-                await driver.checkpoint()  # once for each batch, others shall run
-            taken: B | None = await driver.until(engine.take, within)
+            if self._taken is None:
+                if within is not None or engine.has_batch:
+                    await driver.checkpoint()  # once for each batch, others shall run
+                self._taken = await driver.until(engine.take, within)
+            running.tell_events()  # it may raise: the batch is kept for the next call
+            taken, self._taken = self._taken, None
             return taken
 
 
@@ -122,7 +126,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         driver = self._running.driver
         self._engine.flush()
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
-        return await driver.linger(self._is_settled, wait)
+        await driver.until(self._is_settled, wait)
+        return self._has_settled()
 
     def __init__(self, engine: Any, client: Running) -> None:
         super().__init__(engine, client)
@@ -135,6 +140,13 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     async def _leave(self) -> None:
         self._engine.leave()
         await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
+
+    def _has_settled(self) -> bool:
+        """Whether everything is confirmed. Raises what ended the engine where it is not."""
+        engine: GroupEngine[T] = self._engine
+        if not engine.settled:
+            engine.check()
+        return engine.settled
 
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine

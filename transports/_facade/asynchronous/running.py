@@ -108,10 +108,9 @@ async def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
     driver = running.driver
     if not cast(Requests, running.engine).has_room:
         await driver.until(running.has_room)
-    request = await driver.request(asked)
     if running.listens:
-        running.tell_events()
-    return request
+        running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
+    return await driver.request(asked)
 
 
 async def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:

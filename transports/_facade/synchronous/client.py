@@ -15,8 +15,9 @@ from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group import GroupOptions
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
+from streamcore.requests import Requests
 
-from ..settings import ClientRequests, ConnectOptions, Settings, consumer_name
+from ..settings import ConnectOptions, Settings, consumer_name, method_signature
 from .producer import Producer
 from .readers import Consumer, GroupConsumer
 from .running import Running, Runtime, submit
@@ -33,7 +34,7 @@ def _method(build: Callable[P, Command[R]]) -> Callable[Concatenate[Client, P], 
 
     method.__doc__ = build.__doc__
     method.__name__ = build.__name__
-    method.__wrapped__ = build  # type: ignore[attr-defined]  # for help() and the parity test
+    method.__signature__ = method_signature(build)  # type: ignore[attr-defined]  # for help() and editors
     return method
 
 
@@ -42,7 +43,7 @@ class Client:
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._settings = settings
-        self._running = Running(ClientRequests(**settings.engine()), runtime, settings)
+        self._running = Running(Requests(**settings.engine()), runtime, settings)
 
     def __enter__(self) -> Self:
         self._running.open()

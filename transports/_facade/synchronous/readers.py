@@ -28,6 +28,7 @@ class Reader(Generic[E, B]):
         self._running = client.part(engine, background=background)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
+        self._taken: B | None = None  # from the engine, and not handed over yet
         forgetful.add(self)
 
     def __enter__(self) -> Self:
@@ -46,7 +47,7 @@ class Reader(Generic[E, B]):
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""
-        self._entries = iter(())
+        self._entries, self._taken = iter(()), None
 
     def __iter__(self) -> Self:
         return self
@@ -84,7 +85,10 @@ class Reader(Generic[E, B]):
         running = self._running
         driver = running.driver
         with running.sole_use(), running.telling_events():
-            taken: B | None = driver.until(self._engine.take, within)
+            if self._taken is None:
+                self._taken = driver.until(self._engine.take, within)
+            running.tell_events()  # it may raise: the batch is kept for the next call
+            taken, self._taken = self._taken, None
             return taken
 
 
@@ -121,7 +125,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         driver = self._running.driver
         driver.call(self._engine.flush)
-        return driver.until(self._is_settled, wait)
+        driver.until(self._is_settled, wait)
+        return self._has_settled()
 
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         super().__init__(engine, client, background=background)
@@ -135,6 +140,13 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         driver = self._running.driver
         driver.call(self._engine.leave)
         driver.until(self._is_settled, self._engine.options.request_timeout)
+
+    def _has_settled(self) -> bool:
+        """Whether everything is confirmed. Raises what ended the engine where it is not."""
+        engine: GroupEngine[T] = self._engine
+        if not engine.settled:
+            engine.check()
+        return engine.settled
 
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine

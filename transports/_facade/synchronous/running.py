@@ -114,10 +114,9 @@ def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
     driver = running.driver
     if not cast(Requests, running.engine).has_room:
         driver.until(running.has_room)
-    request = driver.request(asked)
     if running.listens:
-        running.tell_events()
-    return request
+        running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
+    return driver.request(asked)
 
 
 def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:
