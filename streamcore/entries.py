@@ -30,7 +30,7 @@ class StreamId(NamedTuple):
     @classmethod
     def parse(cls, text: bytes | str) -> StreamId:
         """Parse ``1526919030474-55``, or ``1526919030474`` for ``...-0``. Raises ``InvalidArgument``."""
-        digits = text.encode("ascii", "replace") if isinstance(text, str) else text
+        digits: Any = text.encode("ascii", "replace") if isinstance(text, str) else text
         if isinstance(digits, bytes):
             ms, dash, seq = digits.partition(b"-")
             if ms.isdigit() and (seq.isdigit() or not dash) and len(ms) <= _DIGITS >= len(seq):

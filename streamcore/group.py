@@ -334,7 +334,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
 
     def _rest(self) -> Steps[None]:
         """Nothing is in flight, and nothing may be read: wait, at most until the next audit."""
-        self._resting = True
+        self._resting = not self._flush
         try:
             yield from self._wait_or_flush()
         finally:

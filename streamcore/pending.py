@@ -85,7 +85,7 @@ class Pending:
     def unsettled(self, stream: bytes) -> set[bytes]:
         """The ids of a stream that were delivered to us and not acknowledged, as far as is collected."""
         own = [batch for batch in self._batches.values() if batch.key == stream]
-        return set().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
+        return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
 
     @property
     def noted(self) -> bool:

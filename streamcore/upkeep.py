@@ -160,7 +160,7 @@ class Upkeep:
 
     def _audit(self) -> Steps[None]:
         consumer = self._consumer
-        differing = []
+        differing: list[bytes] = []
         for stream in consumer.streams:
             consumer.pending.sweep()
             ours = yield from self._count(stream)

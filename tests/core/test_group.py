@@ -105,6 +105,7 @@ class TestArguments:
         [
             ({"streams": ""}, "stream is empty"),
             ({"streams": ["s", "s"]}, "stream 's' is named twice"),
+            ({"streams": {"s": "0"}}, "a group's streams are names; where a new group begins is told by start="),
             ({"group": ""}, "group is empty"),
             ({"consumer": ""}, "consumer is empty"),
             ({"consumer": None}, "consumer must be str or bytes"),
@@ -200,6 +201,17 @@ class TestReading:
             pair.settle()
         assert upkeep == [b"XINFO", b"XPENDING"] * 3
 
+    def test_and_while_the_application_takes_nothing(self) -> None:
+        _, pair = entered(prefetch=1)
+        pair.server.expect("XREADGROUP")
+        pair.server.answer(reply("1-0"))
+        for _ in range(3):
+            pair.server.expect_nothing()
+            pair.advance(5)
+            pair.server.expect("XINFO", "GROUPS", "s")
+            pair.server.expect("XPENDING", "s", "g")
+            pair.server.answer([{"name": "g", "last-delivered-id": "1-0"}], [1, "1-0", "1-0", [["c", "1"]]])
+
     def test_several_streams_in_one_read(self) -> None:
         consumer, pair = entered(streams=["s", "t"])
         pair.server.expect(*READ, "BLOCK", 5000, "STREAMS", "s", "t", ">", ">")
@@ -291,6 +303,7 @@ class TestInFlight:
         pair.server.answer([{"name": "g", "last-delivered-id": "9-0"}])
         pair.server.answer([["1-0", "c", 0, 1]])
         pair.server.answer([entry("1-0")])
+        pair.server.answer([["1-0", "c", 0, 1]])  # still ours
         pair.server.commands.clear()
         taken(consumer)
         pair.advance(5)
@@ -390,6 +403,18 @@ class TestAcknowledging:
         pair.server.answer(1)
         assert consumer.settled
         assert links(pair) == ["main"]
+
+    def test_an_audit_that_is_due_waits_for_its_confirmation(self) -> None:
+        consumer, pair = entered(max_in_flight=2, audit=1)
+        pair.server.expect("XREADGROUP")
+        pair.server.answer(reply("1-0", "2-0"))
+        taken(consumer)[0].ack()
+        pair.advance(0.05)
+        pair.server.expect("XACK", "s", "g", "1-0")
+        pair.advance(2)  # and nobody turns in circles meanwhile
+        pair.server.expect_nothing()
+        pair.server.answer(1)
+        pair.server.expect("XINFO", "GROUPS", "s")
 
     def test_a_read_that_does_not_block_is_waited_for(self) -> None:
         consumer, pair = entered(prefetch=3, max_in_flight=6)

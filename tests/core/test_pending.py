@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from streamcore.entries import GroupBatch
-from streamcore.pending import MAX_ACK_IDS, Ack, Pending, Ride
+from streamcore.pending import MAX_ACK_IDS, Ack, Acks, Pending, Ride
 
 
 def delivered(pending: Pending, *ids: str, stream: str = "s") -> GroupBatch[bytes]:
@@ -51,6 +51,14 @@ class TestAcknowledging:
         commands, ride = pending.take(b"g")
         assert commands == [("XACK", b"s", b"g", b"1-0", b"2-0", b"3-0"), ("XACK", b"t", b"g", b"9-0")]
         assert ride == [Ack(b"s", [b"1-0", b"2-0", b"3-0"], False), Ack(b"t", [b"9-0"], False)]
+
+    def test_an_exchange_carries_its_ride(self, pending: Pending) -> None:
+        delivered(pending, "1-0").ack()
+        pending.collect()
+        commands, ride = pending.take(b"g")
+        acks = Acks(commands, ride, 2.5)
+        assert (acks.ride, acks.timeout) == (ride, 2.5)
+        assert acks.data == b"*4\r\n$4\r\nXACK\r\n$1\r\ns\r\n$1\r\ng\r\n$3\r\n1-0\r\n"
 
     def test_a_long_list_is_cut(self, pending: Pending) -> None:
         delivered(pending, *(f"{n}-0" for n in range(2 * MAX_ACK_IDS + 1))).ack()

@@ -24,7 +24,6 @@ AT_ONCE: dict[str, tuple[Build, str]] = {
     "empty stream in a mapping": (lambda c: c.consumer({"": "0"}), "stream is empty"),
     "no stream": (lambda c: c.consumer([]), "no stream was given; name at least one"),
     "a stream twice": (lambda c: c.consumer(["a", b"a"]), "stream 'a' is named twice; name each stream once"),
-    "a stream twice in a mapping": (lambda c: c.consumer({"a": "0", b"a": "0"}), "'a' is named twice"),
     "a number for a stream": (lambda c: c.consumer(5), "streams must be one name or several, not 5"),  # type: ignore[call-overload]
     "a start that is no id": (lambda c: c.consumer({"s": "yesterday"}), "'yesterday'.*ids look like"),
     "a negative count": (lambda c: c.consumer("s", count=-1), "count must be at least 1, not -1"),

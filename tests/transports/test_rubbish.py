@@ -107,7 +107,7 @@ async def test_waiting_requests_learn_their_fate(runtime: Runtime) -> None:
 async def test_instead_of_a_greeting(runtime: Runtime, rubbish: str) -> None:
     with Fake({b"HELLO": RUBBISH[rubbish]}) as fake:
         with pytest.raises(ConnectionLost, match=f"127.0.0.1:{fake.port}"):
-            await runtime.connect(fake.url, request_timeout=0.2).__aenter__()
+            await runtime.connect(fake.url, request_timeout=0.5).__aenter__()
         dials = len(fake.times)
         assert 2 <= dials < 40, "it is dialled again, with back-off"
 

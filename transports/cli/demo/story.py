@@ -113,7 +113,8 @@ async def deleting(client: Client, keys: Keys, *, needed: bool) -> AsyncIterator
     finally:
         if needed:
             try:
-                await asyncio.wait_for(client.delete(keys.stream, keys.results), END_LIMIT)
+                async with asyncio.timeout(END_LIMIT):
+                    await client.delete(keys.stream, keys.results)
             except (ConnectionLost, TimeoutError):
                 left = f"{keys.stream} and {keys.results}"
                 raise DemoError(f"the server does not answer; please delete {left} yourself") from None
@@ -160,7 +161,8 @@ async def watch(client: Client, keys: Keys, progress: Progress, screen: Screen) 
     while not progress.complete:
         before = progress.processed
         with suppress(ConnectionLost, LoadingError, TimeoutError):
-            progress.processed = await asyncio.wait_for(client.hlen(keys.results), 1)
+            async with asyncio.timeout(1):  # wait_for may swallow a cancellation, before Python 3.12
+                progress.processed = await client.hlen(keys.results)
         if progress.processed != before:
             moved_at = monotonic()
         elif monotonic() - moved_at > STALL_LIMIT:
