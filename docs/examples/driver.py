@@ -35,6 +35,8 @@ class Driver:
         for key, ready in self.selector.select(wait):
             try:
                 self.move(key.data, ready)
+            except BlockingIOError:
+                pass  # not ready after all
             except OSError as error:
                 self.hang_up(key.data, error)
         self.engine.handle_timeout(time.monotonic())

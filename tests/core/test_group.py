@@ -188,6 +188,14 @@ class TestReading:
         pair.server.expect(*PATIENT)
         pair.server.expect_nothing()
 
+    def test_never_more_than_two_are_in_flight(self) -> None:
+        _, pair = entered(prefetch=10)
+        pair.server.expect(*PATIENT)
+        pair.server.answer(reply("1-0", "2-0"))
+        pair.server.expect(*EAGER)
+        pair.server.expect(*EAGER)
+        pair.server.expect_nothing()
+
     def test_the_upkeep_has_its_turn_while_there_is_always_more_to_read(self) -> None:
         consumer, pair = entered()
         upkeep: list[bytes] = []
@@ -295,6 +303,25 @@ class TestInFlight:
         keep_up(pair.server)  # nothing is pending
         pair.server.expect(*EAGER)
         assert events(pair) == [LeaseLost(b"s", (b"1-0", b"2-0"))]
+
+    def test_what_we_settle_while_the_server_is_asked_is_no_lost_lease(self) -> None:
+        consumer, pair = entered(max_in_flight=3)
+        pair.server.answer(reply("1-0"))
+        taken(consumer).ack()
+        pair.advance(0.05)
+        pair.peer("acks").answer(1)
+        pair.server.answer(reply("2-0", "3-0"))
+        batch = taken(consumer)
+        pair.advance(5)
+        pair.server.answer([{"name": "g", "last-delivered-id": "3-0"}], [1, "3-0", "3-0", [["c", "1"]]])
+        pair.server.commands.clear()
+        batch[0].ack()
+        pair.advance(0.05)
+        pair.peer("acks").answer(1)
+        pair.server.answer([["3-0", "c", 5000, 1]])
+        pair.server.answer([])
+        assert consumer.pending.ids(b"s") == {b"3-0"}
+        assert events(pair) == []
 
     def test_and_so_it_does_while_the_backlog_waits_for_room(self) -> None:
         consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c", max_in_flight=1)
@@ -513,6 +540,27 @@ class TestFlushing:
         assert not consumer.settled
         pair.peer("acks").answer(1)
         assert consumer.settled
+
+    @pytest.mark.parametrize("swept_by", ["flush", "audit"])
+    def test_an_acknowledgement_that_was_interrupted_before_it_was_noted(self, swept_by: str) -> None:
+        """Ctrl-C in ``ack`` between the two."""
+        consumer, pair = entered(max_in_flight=4)
+        pair.server.answer(reply("1-0"))
+        batch = taken(consumer)
+        batch.acks.append(b"1-0")
+        assert not consumer.pending.noted
+        pair.advance(5)
+        if swept_by == "flush":
+            consumer.flush()
+            pair.settle()
+            pair.peer("acks").expect("XACK", "s", "g", "1-0")
+        else:
+            pair.server.commands.clear()
+            pair.server.answer(None)
+            pair.server.expect("XINFO")
+            pair.server.expect("XPENDING")
+            pair.server.answer([{"name": "g", "last-delivered-id": "1-0"}], [1, "1-0", "1-0", [["c", "1"]]])
+            pair.server.expect("XACK", "s", "g", "1-0")
 
     def test_nothing_to_send_is_settled_and_leaves_nothing_behind(self) -> None:
         consumer, pair = entered()

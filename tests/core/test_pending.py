@@ -295,6 +295,7 @@ def test_what_is_forgotten_is_not_ours_any_more() -> None:
     assert pending.unsettled(b"s") == {b"3-0"}
     assert pending.unsettled(b"t") == {b"1-0"}
     assert pending.in_flight == 2
+    assert list(pending._batches.values()) == [second, other]
     first[1].ack()
     pending.collect()
     assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0")], "acknowledged before it was forgotten"

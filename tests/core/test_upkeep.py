@@ -496,6 +496,17 @@ class TestLeases:
         net.advance(1)
         assert pending(server, "c") == ["3-0", "4-0"]
 
+    def test_nor_after_a_reconnect(self, server: Server) -> None:
+        add(server, 1, 3)
+        consumer, net = consume(server, max_in_flight=2, audit=600)
+        take_all(consumer, net)
+        net.cut("main", Fate.REQUESTS_LOST)
+        server.do("XACK", "s", "g", "2-0")
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
+        net.advance(1)
+        assert LeaseLost(b"s", (b"1-0", b"2-0")) in events(net)
+        assert ids(take_all(consumer, net)) == ["3-0"]
+
     def test_nor_while_it_waits_for_room_to_recover(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3, 4)
         consumer, net = consume(server, max_in_flight=2, claim_idle=None)
@@ -616,15 +627,24 @@ class TestClaiming:
             consumer.take()
 
     def test_waits_for_room(self, server: Server) -> None:
-        deliver(server, "other", 1, 2, idle=60)
-        add(server, 3, 4)
+        deliver(server, "other", 1, 2, 3, idle=60)
+        add(server, 4, 4)
         consumer, net = consume(server, max_in_flight=2)
         [batch] = take_all(consumer, net)
         net.advance(10)
-        assert take_all(consumer, net) == []
+        assert (take_all(consumer, net), pending(server, "other")) == ([], ["3-0"])
         batch.ack()
         net.advance(1)
+        assert ids(take_all(consumer, net)) == ["3-0"]
+
+    def test_the_next_pass_begins_at_the_beginning_again(self, server: Server) -> None:
+        deliver(server, "other", 1, 2, 3, 4, idle=60)
+        for number in (1, 2):
+            server.group().pending[StreamId(number)].at = server.now - 50
+        consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
+        net.advance(31)
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
 
 
 class TestAudit:
