@@ -76,7 +76,6 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         for stream in self._unresolved.copy():
             yield from self._resolve(stream)
         self.is_ready = True
-        self._reading.link.succeeded()
         while True:
             if self._prefetch.has_room(0):
                 yield from self._read_once()
@@ -103,6 +102,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if isinstance(reply, ReplyError):
             reply.command = "XREAD"
             raise reply
+        self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         for stream, entries in received.items():
             if entries:

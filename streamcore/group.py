@@ -199,8 +199,6 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         try:
             yield from self._upkeep.enter(self._reading.link)
             self.is_ready = True
-            if not self._setbacks:
-                self._reading.link.succeeded()
             yield from self._upkeep.recover()
             while True:
                 if not reads and not self._leaving and self._upkeep.due:
@@ -260,9 +258,8 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             reply.command = "XREADGROUP"
             yield from self._mend(reply, more=more)
             return
-        if self._setbacks:
-            self._setbacks = 0
-            self._reading.link.succeeded()
+        self._setbacks = 0
+        self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         for stream, entries in received.items():
             if entries:
@@ -352,9 +349,9 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     def _ack(self) -> Script:
         """The story of the acking link."""
         assert self._acking is not None
-        self._acking.link.succeeded()
         while True:
             yield from self._wait_or_flush()
+            self._acking.link.succeeded()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

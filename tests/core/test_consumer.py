@@ -246,12 +246,18 @@ class TestLosing:
         pair.advance(0.1)
         assert [type(event) for event in pair.events()] == [Disconnected]
 
-    def test_the_back_off_grows_while_it_cannot_read(self) -> None:
-        pair = Pair(Consumer({"s": "$"}))
+    @pytest.mark.parametrize("start", ["$", "0"])
+    def test_the_back_off_grows_until_a_read_is_answered(self, start: str) -> None:
+        pair = Pair(Consumer({"s": start}))
         for attempt in range(1, 4):
             pair.server.answer(LoadingError("LOADING", "Redis is loading"))
-            assert pair.engine.links()[0].attempts == attempt
+            assert pair.server.link.attempts == attempt
             pair.advance(1.0)
+        if start == "$":
+            pair.server.answer({"last-generated-id": "0-0"})
+        assert pair.server.link.attempts == 4
+        pair.server.answer(None)
+        assert pair.server.link.attempts == 0
 
     def test_a_server_that_is_not_there_is_reported(self) -> None:
         consumer = Consumer({"s": "0"})

@@ -645,7 +645,8 @@ class TestFlushing:
         for _ in range(3):
             pair.server.expect("XACK", "s", "g", "1-0")
             pair.server.close()
-            reconnected(pair)
+            pair.advance(0.5)
+            keep_up(pair.server)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.answer(0)
         assert consumer.settled
@@ -763,6 +764,29 @@ class TestLosing:
         reconnected(pair)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.expect("XREADGROUP")
+
+    def test_the_back_off_grows_until_a_read_is_answered(self) -> None:
+        _, pair = entered()
+        for attempt in range(1, 5):
+            pair.server.answer(READONLY)
+            assert pair.server.link.attempts == attempt
+            pair.advance(1.0)
+            keep_up(pair.server)
+        pair.server.answer(None)
+        assert pair.server.link.attempts == 0
+
+    def test_that_of_the_acking_link_until_an_acknowledgement_is(self) -> None:
+        consumer, pair = entered()
+        pair.server.answer(reply("1-0"))
+        taken(consumer).ack()
+        pair.advance(0.05)
+        for attempt in range(1, 4):
+            pair.peer("acks").expect("XACK", "s", "g", "1-0")
+            pair.peer("acks").answer(READONLY)
+            assert pair.peer("acks").link.attempts == attempt
+            pair.advance(0.5)
+        pair.peer("acks").answer(1)
+        assert (pair.peer("acks").link.attempts, consumer.settled) == (0, True)
 
     def test_a_reply_over_the_limit_halves_the_count_and_a_single_entry_over_it_ends_it(self) -> None:
         consumer, pair = entered(options=Options(max_reply=1000))
