@@ -245,12 +245,16 @@ class Driver:
             wire.send()
         wanted = (selectors.EVENT_READ if wire.link.wants_data else 0) | (selectors.EVENT_WRITE if wire.full else 0)
         if wanted != wire.watched:
+            if wire.watched:
+                self._selector.unregister(wire.sock)
+            if wanted:
+                self._selector.register(wire.sock, wanted, wire)
             wire.watched = wanted
-            self._selector.modify(wire.sock, wanted or selectors.EVENT_WRITE, wire)
 
     def _drop(self, wire: Wire, error: OSError | None) -> None:
         del self._wires[wire.link]
-        self._selector.unregister(wire.sock)
+        if wire.watched:
+            self._selector.unregister(wire.sock)
         wire.sock.close()
         wire.link.connection_lost(error, monotonic())
 

@@ -168,6 +168,9 @@ class Proxy:
         while self._handlers:  # one that is still dialling the server has no link yet
             await self._cut(hard=True)
             await asyncio.sleep(0.001)
+        for transport in list(getattr(self._loop, "_transports", {}).values()):
+            transport.abort()  # in the middle of a TLS handshake there is no handler yet
+            await asyncio.sleep(0)
 
     async def _cut(self, *, hard: bool) -> None:
         for link in self._links:
