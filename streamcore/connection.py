@@ -14,7 +14,7 @@ Nothing here knows time; ``Link`` watches the deadlines. An exchange that was ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, Final, TypeAlias, cast, final
 
@@ -50,7 +50,7 @@ _READY = State.READY  # looking up a member of an Enum is slow
 class Exchange:
     """Commands that leave in one write, and their replies once they came.
 
-    Encoding happens here, so that a bad argument fails before anything is queued. ``timeout`` is the time, in seconds,
+    Encoding happens here, unless ``encoded`` has it, so that a bad argument fails before anything is queued. ``timeout`` is the time, in seconds,
     within which the server answers once it has come to these commands; a blocking read includes its BLOCK. ``offset``
     tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes`` about how large the
     replies were.
@@ -58,11 +58,13 @@ class Exchange:
 
     __slots__ = ("commands", "data", "nbytes", "offset", "replies", "size", "timeout")
 
-    def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0) -> None:
+    def __init__(
+        self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: Iterable[bytes] | None = None
+    ) -> None:
         if not commands:
             raise InvalidArgument("there is no command to send; give at least one")  # it would never be answered
         self.commands = commands
-        self.data = b"".join(map(encode, commands))
+        self.data = b"".join(map(encode, commands) if encoded is None else encoded)
         self.size = len(commands)
         self.timeout = timeout
         self.replies: list[Reply] = []

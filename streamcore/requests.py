@@ -41,7 +41,7 @@ class Request(Exchange):
     __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
-        super().__init__([command.args for command in asked], timeout)
+        super().__init__([command.args for command in asked], timeout, [command.data for command in asked])
         self.asked = asked
         self.done = done
         self.deadline = AT_ONCE  # until the engine is told the time

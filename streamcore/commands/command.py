@@ -1,65 +1,99 @@
-"""A command as a value: its arguments, what its reply means, whether it may be repeated, and on which link it may run."""
+"""A command as a value: its arguments, what its reply means, and what a client has to know before it sends it.
+
+The arguments are encoded when the command is built, so a bad one fails there and nothing is sent. ``Traits`` are shared
+by all commands that a function builds: where the keys stand, whether a repetition does harm, which link it may use, and
+how long the server may take.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from itertools import takewhile
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from ..errors import InvalidArgument
-from ..resp3 import Argument
+from ..resp3 import Argument, encode
 from ..resp3.encoder import to_bytes
+from .words import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
 
 T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is one of Command[object]
 
-# They change what a shared connection is, or never end; on the left the word, on the right what to use.
-FORBIDDEN: Final[dict[str, str]] = {
-    "AUTH": "give the user and password to connect()",
-    "HELLO": "the connection has done it already",
-    "SELECT": "give the database to connect()",
-    "RESET": "open a new client",
-    "QUIT": "close the client",
-    "MONITOR": "it never ends; use a connection of your own",
-    "SUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "PSUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "SSUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "UNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "PUNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "SUNSUBSCRIBE": "its answers are no replies; use client.pubsub()",
-    "MULTI": "it would change what other tasks' commands mean",
-    "EXEC": "it would change what other tasks' commands mean",
-    "DISCARD": "it would change what other tasks' commands mean",
-    "WATCH": "it would change what other tasks' transactions mean",
-    "SYNC": "it turns the connection into a replica's",
-    "REPLCONF": "it turns the connection into a replica's, and is not always answered",
-    "PSYNC": "it turns the connection into a replica's",
-}
-_FORBIDDEN_CLIENT: Final = frozenset({"REPLY", "TRACKING", "CACHING", "CAPA"})
-_BLOCKING: Final = frozenset(
-    {"BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "BRPOPLPUSH", "WAIT", "WAITAOF"}
-)
-_VALUES: Final = {"COUNT": 1, "GROUP": 2}  # how many words belong to an option of a read
+
+class LinkUse(Enum):
+    """Which link a command may use."""
+
+    SHARED = auto()
+    """The one that carries the commands of all tasks."""
+    DEDICATED = auto()
+    """One of its own: it blocks."""
+    FORBIDDEN = auto()
+    """None of a client's: it changes what the connection is. An engine may use it on a link that it owns."""
+
+
+class Traits(NamedTuple):
+    """What is common to all commands of a kind.
+
+    ``keys``: which of the arguments are keys. ``repeatable``: running it twice is the same as running it once, so it may be
+    sent again when its fate is unknown. ``block``: for how many seconds the server may hold back its reply. ``needs``: the
+    first version that knows it, where that is not the oldest supported one (Redis 7.0).
+    """
+
+    keys: slice = slice(1, 2)
+    repeatable: bool = False
+    use: LinkUse = LinkUse.SHARED
+    block: float = 0.0
+    needs: str = ""
+
+
+NO_KEYS: Final = slice(0, 0)
+ALL_KEYS: Final = slice(1, None)
+WRITE: Final = Traits()
+"""One key; a repetition does harm, or answers something else."""
+READ: Final = Traits(repeatable=True)
+"""One key; may be repeated (reads, and writes that set what they are told)."""
+SERVER: Final = Traits(keys=NO_KEYS)
+"""No key; a repetition does harm."""
+ASK_SERVER: Final = Traits(keys=NO_KEYS, repeatable=True)
+"""No key; may be repeated."""
 
 
 class Command(Generic[T_co]):
-    """``args`` are sent as they are; ``parse`` makes the answer from the reply.
+    """``args`` are sent as they are, encoded as ``data``; ``parse`` makes the answer from the reply."""
 
-    ``repeatable``: running it twice is the same as running it once, so it may be sent again when its fate is unknown.
-    """
-
-    __slots__ = ("args", "parse", "repeatable")
+    __slots__ = ("args", "data", "parse", "traits")
 
     def __init__(
-        self, args: tuple[Argument, ...], parse: Callable[[Any], T_co] | None = None, *, repeatable: bool = False
+        self, args: tuple[Argument, ...], parse: Callable[[Any], T_co] | None = None, traits: Traits = WRITE
     ) -> None:
         self.args = args
         self.parse = parse
-        self.repeatable = repeatable
+        self.traits = traits
+        try:
+            self.data = encode(args)
+        except InvalidArgument as error:
+            raise _located(args, error) from None
+
+    @staticmethod
+    def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
+        """See ``raw``."""
+        return raw(*args, repeatable=repeatable)
 
     @property
     def name(self) -> str:
         """The command's own words, without arguments."""
-        return str(self.args[0])
+        return _name([_word(arg) for arg in self.args[:2]])
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The keys among the arguments."""
+        sent = map(to_bytes, self.args[self.traits.keys])
+        return tuple([key if isinstance(key, bytes) else key.encode() for key in sent])
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent again when its fate is unknown."""
+        return self.traits.repeatable
 
     @overload
     def text(self: Command[bytes], encoding: str = "utf-8") -> Command[str]: ...
@@ -72,44 +106,99 @@ class Command(Generic[T_co]):
             answer = reply if self.parse is None else self.parse(reply)
             return None if answer is None else answer.decode(encoding)
 
-        return Command(self.args, parse, repeatable=self.repeatable)
+        return Command(self.args, parse, self.traits)
 
     def __repr__(self) -> str:
         return f"<Command {self.name} with {len(self.args) - 1} arguments>"
 
 
-def raw(*args: Argument) -> Command[Any]:
-    """Any command, answering what the decoder makes of its reply.
+def forbidden(command: Command[Any]) -> InvalidArgument:
+    """Why a command cannot run on a client's connection."""
+    remedy = FORBIDDEN.get(command.name, "it belongs to a connection of its own")
+    return InvalidArgument(f"{command.name} cannot run on a shared connection: {remedy}")
 
-    Raises ``InvalidArgument`` for commands that would change a shared connection, or block it.
+
+def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
+    """Any command, answering what the decoder makes of its reply; ``repeatable`` if it may be sent twice.
+
+    Where it blocks it gets a link of its own. Raises ``InvalidArgument`` for commands that would change the connection.
     """
     if not args:
         raise InvalidArgument("a command needs at least its name")
-    words = [_upper(arg) for arg in args]
+    try:
+        words = [_word(arg) for arg in args]
+    except InvalidArgument as error:
+        raise _located(args, error) from None
+    block = _block(words)
+    use = LinkUse.SHARED if block is None else LinkUse.DEDICATED
+    traits = Traits(_keys(words), repeatable, use, block or 0.0)
+    command: Command[Any] = Command((words[0], *args[1:]), None, traits)
+    if command.name in FORBIDDEN:
+        raise forbidden(command)
+    return command
+
+
+def _keys(words: list[str]) -> slice:
+    """Where the keys stand in a command that was not built by one of our functions."""
     word = words[0]
-    remedy = FORBIDDEN.get(word)
-    if word == "CLIENT" and _FORBIDDEN_CLIENT.intersection(words[1:2]):
-        remedy = "it changes the connection of all tasks"
-    if word in {"XREAD", "XREADGROUP"} and _has_block(words[1:]):
-        remedy = "it would block all tasks' commands; use client.consumer() or client.group_consumer()"
-    if word in _BLOCKING:
-        remedy = "it would block all tasks' commands; streamcore has no connection for it yet"
-    if remedy is not None:
-        raise InvalidArgument(f"{word} cannot run on a shared connection: {remedy}")
-    return Command((word, *args[1:]))
+    at = COUNTED.get(word)
+    if at is not None:
+        number = words[at] if at < len(words) else ""
+        return slice(at + 1, at + 1 + int(number)) if number.isdecimal() else NO_KEYS
+    if word in {"XREAD", "XREADGROUP"}:
+        after = len([*takewhile("STREAMS".__ne__, words)]) + 1
+        return slice(after, (after + len(words)) // 2)
+    return KEYS.get(word, slice(1, 2))
 
 
-def _has_block(words: list[str]) -> bool:
-    """Whether a read has the option BLOCK: options come in any order, and a group or a stream may be called so."""
-    options = iter(words)
-    for option in takewhile("STREAMS".__ne__, options):
-        if option == "BLOCK":
-            return True
-        for _ in range(_VALUES.get(option, 0)):
-            next(options, None)
-    return False
+def _block(words: list[str]) -> float | None:
+    """For how many seconds a command may block; None where it does not."""
+    word = words[0]
+    if word in BLOCKING:
+        at, unit = BLOCKING[word]
+    elif word in {"XREAD", "XREADGROUP"}:
+        at, unit = _block_option(words), 0.001
+        if at == 0:
+            return None
+    else:
+        return None
+    try:
+        seconds = float(words[at]) * unit
+    except (IndexError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < 1e9:  # the server takes 0 for ever
+        raise InvalidArgument(f"{word} would block for ever, or its timeout is missing; give it a timeout")
+    return seconds
 
 
-def _upper(arg: Argument) -> str:
+_VALUES: Final = {"COUNT": 1, "GROUP": 2, "CLAIM": 1}  # how many words belong to an option of a read
+
+
+def _block_option(words: list[str]) -> int:
+    """Where the value of BLOCK stands in a read, 0 where there is none: a group or a stream may be called so, too."""
+    at = 1
+    while at < len(words) and words[at] != "STREAMS":
+        if words[at] == "BLOCK":
+            return at + 1
+        at += 1 + _VALUES.get(words[at], 0)
+    return 0
+
+
+def _name(words: list[str]) -> str:
+    return " ".join(words[:2] if words[0] in CONTAINERS else words[:1])
+
+
+def _word(arg: Argument) -> str:
     sent = to_bytes(arg)
     return (sent if isinstance(sent, str) else sent.decode(errors="replace")).upper()
+
+
+def _located(args: tuple[Argument, ...], error: InvalidArgument) -> InvalidArgument:
+    """The error of an argument, with the command and the argument's place; never with its value."""
+    for at, arg in enumerate(args):
+        try:
+            encode((arg,))
+        except InvalidArgument as reason:
+            where = f"argument {at} of {_word(args[0])}" if at else "the command's name"
+            return InvalidArgument(f"{where}: {reason}")
+    return error

@@ -9,7 +9,7 @@ from ..arguments import Name, name, positive
 from ..entries import StreamId
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import Command
+from .command import READ, Command
 
 RawEntry = tuple[StreamId, dict[bytes, bytes]]
 
@@ -72,7 +72,7 @@ def _trimming(maxlen: int | None, minid: StreamId | str | None, *, approximate: 
 
 def xlen(stream: Name) -> Command[int]:
     """How many entries the stream has; 0 where it does not exist."""
-    return Command(("XLEN", name("stream", stream)), repeatable=True)
+    return Command(("XLEN", name("stream", stream)), traits=READ)
 
 
 def xdel(stream: Name, *ids: StreamId | str) -> Command[int]:
@@ -114,7 +114,7 @@ def _range(
     word: str, stream: Name, one: StreamId | str, other: StreamId | str, count: int | None
 ) -> Command[list[RawEntry]]:
     limit: tuple[Argument, ...] = () if count is None else ("COUNT", positive("count", count))
-    return Command((word, name("stream", stream), _end(one), _end(other), *limit), _entries, repeatable=True)
+    return Command((word, name("stream", stream), _end(one), _end(other), *limit), _entries, traits=READ)
 
 
 def _end(value: StreamId | str) -> str:
@@ -160,4 +160,4 @@ def _pending(reply: list[Any]) -> PendingSummary:
 
 def xpending(stream: Name, group: Name) -> Command[PendingSummary]:
     """What is delivered to the group's consumers and not acknowledged."""
-    return Command(("XPENDING", name("stream", stream), name("group", group)), _pending, repeatable=True)
+    return Command(("XPENDING", name("stream", stream), name("group", group)), _pending, traits=READ)

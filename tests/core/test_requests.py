@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.commands import Command
+from streamcore.commands.command import READ, Traits
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,
@@ -37,7 +38,9 @@ class Client(Requests):
 
     def ask(self, *words: str, repeatable: bool = False) -> Request:
         """Submit one ECHO for each word."""
-        return self.submit([Command(("ECHO", word), repeatable=repeatable) for word in words], self.ended.append)
+        return self.submit(
+            [Command(("ECHO", word), traits=Traits(repeatable=repeatable)) for word in words], self.ended.append
+        )
 
 
 def connected(**arguments: Any) -> tuple[Client, Pair]:
@@ -251,7 +254,7 @@ def test_only_what_may_be_repeated_is_repeated_and_the_order_is_kept() -> None:
 def test_a_request_of_several_commands_is_repeatable_if_all_of_them_are() -> None:
     client, pair = connected()
     once: Command[int] = Command(("INCR", "k"))
-    again: Command[bytes] = Command(("GET", "k"), repeatable=True)
+    again: Command[bytes] = Command(("GET", "k"), traits=READ)
     mixed = client.submit([again, once], client.ended.append)
     pure = client.submit([again, again], client.ended.append)
     pair.settle()
