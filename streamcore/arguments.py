@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias, TypeVar
 
 from .errors import InvalidArgument
 
-Name: TypeAlias = bytes | str
+T = TypeVar("T")
+Name: TypeAlias = bytes | str | bytearray | memoryview
 Seconds: TypeAlias = float | timedelta
+Moment: TypeAlias = datetime | float
 
 _ENDLESS: Final = 1e12  # seconds; infinity and NaN are not below it, and milliseconds of less fit an int64
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def name(what: str, value: Name) -> bytes:
@@ -24,6 +27,10 @@ def name(what: str, value: Name) -> bytes:
             value = value.encode()
         except UnicodeEncodeError as error:
             raise InvalidArgument(f"{what} {value!r} cannot be sent as UTF-8 ({error.reason}); pass bytes") from None
+    elif isinstance(value, (bytearray, memoryview)):
+        if isinstance(value, memoryview) and not value.c_contiguous:
+            raise InvalidArgument(f"{what} is a memoryview with gaps; pass bytes(...) of it")
+        value = bytes(value)
     if not isinstance(value, bytes):
         raise InvalidArgument(f"{what} must be str or bytes, not {type(value).__name__} ({value!r})")
     if not value:
@@ -35,7 +42,7 @@ def stream_names(value: Name | Iterable[Name]) -> list[bytes]:
     """One stream or several, each named once (servers answer a repeated name by a reply that decoders garble)."""
     if not isinstance(value, Iterable):
         raise InvalidArgument(f"streams must be one name or several, not {value!r}")
-    given = [value] if isinstance(value, (str, bytes)) else list(value)
+    given: list[Any] = [value] if isinstance(value, (str, bytes, bytearray, memoryview)) else list(value)
     if not given:
         raise InvalidArgument("no stream was given; name at least one")
     names = [name("stream", stream) for stream in given]
@@ -71,4 +78,52 @@ def encoding(value: str | None) -> str | None:
             " ".encode(value)
         except (LookupError, TypeError, ValueError):
             raise InvalidArgument(f"decode={value!r} is not a text encoding; try decode='utf-8'") from None
+    return value
+
+
+def integer(what: str, value: int) -> int:
+    """A whole number of either sign."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgument(f"{what} must be a whole number, not {value!r}")
+    return value
+
+
+def real(what: str, value: float) -> float:
+    """A number that is one: infinite it may be."""
+    plain: Any = value
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain:  # noqa: PLR0124  # only NaN is not
+        raise InvalidArgument(f"{what} must be a number, not {value!r}")
+    return value
+
+
+def at_most_one(**options: object) -> None:
+    """Refuse options that exclude each other; those that are None or False are not given."""
+    given = [what for what, value in options.items() if value is not None and value is not False]
+    if len(given) > 1:
+        raise InvalidArgument(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
+
+
+def milliseconds(what: str, value: Seconds, *, zero: bool = False) -> int:
+    """A duration in whole milliseconds; a short one is never rounded to 0, which servers take for "at once" or for ever."""
+    duration = seconds(what, value, zero=zero)
+    return max(round(duration * 1000), 1) if duration else 0
+
+
+def unix_milliseconds(what: str, value: Moment) -> int:
+    """A moment, a ``datetime`` with its timezone or unix seconds, in whole milliseconds."""
+    if not isinstance(value, datetime):
+        return round(seconds(what, value, zero=True) * 1000)
+    if value.tzinfo is None:
+        raise InvalidArgument(f"{what} is a datetime without a timezone; give it one, such as tzinfo=datetime.UTC")
+    since = (value - _EPOCH) // timedelta(milliseconds=1)
+    if since < 0:
+        raise InvalidArgument(f"{what} lies before 1970; servers count from there")
+    return since
+
+
+def one_of(what: str, value: T, *choices: object) -> T:
+    """One of a few words."""
+    if value not in choices:
+        listed = " or ".join(map(repr, choices))
+        raise InvalidArgument(f"{what} must be {listed}, not {value!r}")
     return value

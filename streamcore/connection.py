@@ -14,8 +14,9 @@ Nothing here knows time; ``Link`` watches the deadlines. An exchange that was ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast, final
 
 from .errors import (
@@ -27,8 +28,8 @@ from .errors import (
     RemoteProtocolError,
     ReplyError,
 )
-from .options import DEFAULT_LOGIN, Login
-from .resp3 import MORE, UNDECODABLE, Decoder, Push, Reply, encode
+from .options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
+from .resp3 import Limits, Push, Reply, encode, make_decoder
 from .version import VERSION
 
 LIB_NAME: Final = "streamcore"
@@ -45,6 +46,7 @@ class State(Enum):
 
 
 _READY = State.READY  # looking up a member of an Enum is slow
+_NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
 class Exchange:
@@ -53,10 +55,10 @@ class Exchange:
     Encoding happens here, unless ``encoded`` has it, so that a bad argument fails before anything is queued. ``timeout`` is the time, in seconds,
     within which the server answers once it has come to these commands; a blocking read includes its BLOCK. ``offset``
     tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes`` about how large the
-    replies were.
+    replies were. ``attributes`` are those of the replies, by their index; servers send none unless they are asked to.
     """
 
-    __slots__ = ("commands", "data", "nbytes", "offset", "replies", "size", "timeout")
+    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "timeout")
 
     def __init__(
         self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: Iterable[bytes] | None = None
@@ -68,6 +70,7 @@ class Exchange:
         self.size = len(commands)
         self.timeout = timeout
         self.replies: list[Reply] = []
+        self.attributes: Mapping[int, Any] = _NO_ATTRIBUTES
         self.offset = 0
         self.nbytes = 0
 
@@ -85,12 +88,13 @@ class Pushed:
 class Connection:
     """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol."""
 
-    def __init__(self, login: Login = DEFAULT_LOGIN, max_reply: int = 1 << 30) -> None:
+    def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
         self.state = State.GREETING
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self._login = login
-        self._decoder = Decoder(max_reply)
+        limits = Limits(options.max_bulk, options.max_elements, options.max_reply, options.max_depth)
+        self._decoder = make_decoder(options.decoder, limits)
         self._fifo: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
@@ -161,29 +165,30 @@ class Connection:
         if self.error is not None:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
-        gets = decoder.gets
+        replies = decoder.feed(data)
         try:
-            for _ in decoder.feed(data):
-                while (reply := gets()) is not MORE:
-                    if type(reply) is Push:
-                        completed.append(Pushed(reply))
-                        decoder.unfinished = 0
-                        continue
-                    if not fifo:
-                        raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
-                    exchange = fifo[0]
-                    exchange.replies.append(reply)
-                    if len(exchange.replies) == exchange.size:
-                        exchange.nbytes, decoder.unfinished = decoder.unfinished, 0
-                        fifo.popleft()
-                        if greeting:
-                            self._welcome(exchange)
-                        else:
-                            completed.append(exchange)
+            for index, reply in enumerate(replies):
+                if type(reply) is Push:
+                    completed.append(Pushed(reply))
+                    decoder.unfinished = 0
+                    continue
+                if not fifo:
+                    raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
+                exchange = fifo[0]
+                exchange.replies.append(reply)
+                if decoder.attributes and index in decoder.attributes:
+                    exchange.attributes = {**exchange.attributes, len(exchange.replies) - 1: decoder.attributes[index]}
+                if len(exchange.replies) == exchange.size:
+                    exchange.nbytes, decoder.unfinished = decoder.unfinished, 0
+                    fifo.popleft()
+                    if greeting:
+                        self._welcome(exchange)
+                    else:
+                        completed.append(exchange)
         except RemoteProtocolError as error:
             self.error = error
-        except UNDECODABLE as error:
-            self.error = RemoteProtocolError(f"the server sent a reply that cannot be decoded: {error!r}")
+        else:
+            self.error = decoder.error
         return completed
 
     def lost(self) -> tuple[list[Exchange], list[Exchange]]:

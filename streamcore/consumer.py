@@ -1,31 +1,62 @@
 """Follow streams without a group: XREAD from a cursor per stream, across any number of connections.
 
-Where to begin is resolved once: ``"$"`` is looked up (``XINFO STREAM``, last-generated-id) before the first read, and
-never again, so that what arrives during a reconnect is not skipped. From then on a cursor per stream says what was
-*received*; the next read leaves as soon as a reply is in, while the application works on it. ``cursor()`` says what was
-*handed over*: saved after the work it gives at least once, before the work at most once.
+Where to begin is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that what
+arrives during a reconnect is not skipped. From then on a cursor per stream says what was *received*; the next read leaves
+as soon as a reply is in, while the application works on it. ``cursor()`` says what was *handed over*: saved after the work
+it gives at least once, before the work at most once.
+
+Along with each read the last batch is proven to be without a gap (``continuity``). Streams may be added, removed and
+sought at any time; what cannot wait for a read that blocks ends it (``interrupt``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
+from collections import deque
+from enum import Enum, auto
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
-from .arguments import Name, stream_names
+from .arguments import Name, Seconds, name, one_of, seconds
+from .commands.ids import Position
 from .connection import Arguments
-from .engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps, checked
+from .continuity import ZERO
+from .engine import MAX_EVENTS, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
 from .errors import InvalidArgument, ReplyError, UnblockedError
+from .events import Event
+from .following import Change, Followed
+from .interrupt import Interrupter
+from .link import Link
+from .merge import Merge
 from .prefetch import Reader, ReaderOptions
+from .starts import Lookup, Start, Starts, start, starts
+from .watch import Watch
 
 T = TypeVar("T", bytes, str)
-Starts: TypeAlias = Name | Iterable[Name] | Mapping[str, str | StreamId] | Mapping[bytes, str | StreamId]
-
-ZERO = StreamId(0, 0)
 
 
-class ConsumerOptions(ReaderOptions, total=False):
+class Interruption(Enum):
+    """Why an iteration may have something else to tell than entries."""
+
+    IDLE = auto()
+    """A read came back empty."""
+    ENDED = auto()
+    """The same, with ``stop_on_idle``."""
+
+
+class _OwnOptions(TypedDict, total=False):
+    merge: Literal["id"] | None
+    merge_wait: Seconds
+    stop_on_idle: bool
+    on_disconnect: Literal["retry", "raise", "yield"]
+    on_rewind: Literal["raise", "restart"]
+    detect_gaps: bool
+
+
+class ConsumerOptions(ReaderOptions, _OwnOptions, total=False):
     """Keywords of ``Consumer``, explained there."""
+
+
+class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
 
 
 class _Options(ConsumerOptions, EngineOptions, total=False): ...
@@ -35,9 +66,15 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
-    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on). ``count`` (100) entries per stream and
-    read, ``block`` (5) seconds of waiting in the server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of
-    the application.
+    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on), ``"+"`` (the last entry), milliseconds or a
+    ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the server,
+    ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
+
+    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at the time
+    of the read; ``merge_wait`` (0) seconds are left for late ones. ``stop_on_idle`` ends the iteration when a read comes back
+    empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"`` or ``"yield"`` its error in the
+    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamRewound`` or to
+    ``"restart"`` from its beginning. ``detect_gaps=False`` asks nothing of the server but entries.
     """
 
     @overload
@@ -48,14 +85,43 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     def __init__(self: Consumer[str], streams: Starts, *, decode: str, **options: Unpack[_Options]) -> None: ...
     @overload
     def __init__(self: Consumer[Any], streams: Starts, *, decode: str | None, **options: Unpack[_Options]) -> None: ...
-    def __init__(self, streams: Starts, *, decode: str | None = None, **options: Unpack[_Options]) -> None:
+    def __init__(
+        self,
+        streams: Starts,
+        *,
+        decode: str | None = None,
+        merge: Literal["id"] | None = None,
+        merge_wait: Seconds = 0.0,
+        stop_on_idle: bool = False,
+        on_disconnect: Literal["retry", "raise", "yield"] = "retry",
+        on_rewind: Literal["raise", "restart"] = "raise",
+        detect_gaps: bool = True,
+        **options: Unpack[_ReaderAndEngine],
+    ) -> None:
         super().__init__(decode=decode, **options)
-        starts = _starts(streams)
-        self._unresolved = [stream for stream, start in starts.items() if start is None]
-        self._received = {stream: start or ZERO for stream, start in starts.items()}
-        self._handed_over = {stream: start for stream, start in starts.items() if start is not None}
+        self.stop_on_idle = stop_on_idle
+        self.idle = False  # the last read came back empty, and nobody has asked about it since
+        self.ended = False  # because of ``stop_on_idle``, until ``begin``
+        self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
+        self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
+        self._watches = detect_gaps
+        self._watch = Watch(self, one_of("on_rewind", on_rewind, "raise", "restart"))
+        wait = seconds("merge_wait", merge_wait, zero=True)
+        if self.polls and not stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        if wait and merge is None:
+            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
+        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._streams = {stream: self._followed(stream, place) for stream, place in starts(streams).items()}
+        self._changes: list[Change] = []
+        self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
+        self._blocked = False
         self._reading = ScriptRunner(self, self._read)
+        self._interrupter = Interrupter(self, self._reading.link)
         self._reading.link.open()
+
+    def _followed(self, stream: bytes, place: Start) -> Followed:
+        return Followed(stream, place, watched=self._watches)
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
@@ -65,37 +131,170 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the last id of the batches that were taken; pass it as ``streams`` to go on from there."""
-        return dict(self._handed_over)
+        return {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
+
+    def add_stream(self, stream: Name, place: Position | None = None) -> Change | None:
+        """Follow one more stream, from its end unless told otherwise; None where it is followed already.
+
+        Raises ``InvalidArgument`` for a place in a stream that is followed already: ``seek`` goes there.
+        """
+        self.check()
+        key = name("stream", stream)
+        if key in self._streams or any(change.followed.stream == key for change in self._changes):
+            if place is not None:
+                raise InvalidArgument("the stream is followed already; seek() goes to another place in it")
+            return None
+        return self._change(key, place)
+
+    def seek(self, stream: Name, place: Position) -> Change:
+        """Go on reading a stream from another place; what was read ahead of it is dropped."""
+        self.check()
+        key = self._known(stream)
+        change = self._change(key, place)
+        self._drop(key)
+        self._streams[key] = change.followed
+        return change
+
+    def remove_stream(self, stream: Name) -> bool:
+        """Do not follow a stream any more, and drop what was read ahead of it; False where it was not followed."""
+        self.check()
+        key = name("stream", stream)
+        if self._streams.pop(key, None) is None:
+            return False
+        self._changes = [change for change in self._changes if change.followed.stream != key]
+        self._drop(key)
+        self._reading.wake()
+        return True
+
+    def restart(self, one: Followed) -> None:
+        """The stream began anew: so do we."""
+        self._drop(one.stream)
+        one.goto(ZERO)
+
+    def emit(self, event: Event) -> None:
+        self._emit(event)
+
+    def give_up(self, change: Change) -> None:
+        """Nobody waits for a stream to be added any more: it leaves no trace."""
+        if change in self._changes:
+            self._changes.remove(change)
+
+    def begin(self) -> None:
+        """Go on after ``stop_on_idle`` has ended the iteration."""
+        if self.ended:
+            self.ended = self.idle = False
+            self._reading.wake()
+            self.on_wakeup()
+
+    def interruption(self) -> Interruption | Exception | None:
+        """What an iteration tells when nothing has arrived: each disconnection, and each idle read, once."""
+        if self._disconnects:
+            return self._disconnects.popleft()
+        idle, self.idle = self.idle, False
+        return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
+
+    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+        if was_up and link is self._reading.link and self.on_disconnect != "retry":
+            self._disconnects.append(error)
+        super()._report_down(link, error, was_up=was_up)
 
     def _hand_over(self, batch: Batch[T]) -> None:
-        self._handed_over[batch.key] = StreamId.parse(batch.raw[-1][0])
+        self._streams[batch.key].handed_over = StreamId.parse(batch.raw[-1][0])
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def _known(self, stream: Name) -> bytes:
+        key = name("stream", stream)
+        if key not in self._streams:
+            raise InvalidArgument(f"stream {key.decode(errors='replace')!r} is not followed; add_stream() adds it")
+        return key
+
+    def _change(self, stream: bytes, place: Position | None) -> Change:
+        change = Change(self._followed(stream, Lookup.END if place is None else start(place)))
+        self._changes.append(change)
+        if self._blocked:
+            self._interrupter.interrupt()
+        self._reading.wake()
+        self.on_wakeup()
+        return change
+
+    def _drop(self, stream: bytes) -> None:
+        """Forget what was read ahead of a stream."""
+        self._prefetch.drop(stream)
+        self._arrived = [batch for batch in self._arrived if batch.key != stream]
+        self._watch.forget(stream)
+        if self._merge is not None:
+            self._merge.forget(stream)
+
+    def _settle_changes(self) -> Steps[None]:
+        for change in self._changes.copy():
+            followed = change.followed
+            [info] = yield from self.ask(("XINFO", "STREAM", followed.stream))
+            if change not in self._changes:
+                continue  # given up meanwhile
+            try:
+                self._watch.look(followed, info)
+            except ReplyError as error:
+                change.error = error
+            else:
+                change.done = True
+                self._streams[followed.stream] = followed
+            self._changes.remove(change)
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
     def _read(self) -> Script:
-        for stream in self._unresolved.copy():
-            yield from self._resolve(stream)
+        self._blocked = False
+        yield from self._enter()
         self.is_ready = True
         while True:
-            if self._prefetch.has_room(0):
-                yield from self._read_once()
+            if self._changes:
+                yield from self._settle_changes()
+            elif streams := self._readable():
+                yield from self._read_once(streams)
             else:
                 yield WAIT
 
-    def _resolve(self, stream: bytes) -> Steps[None]:
-        """Look up where ``$`` is; a stream that does not exist yet is followed from its beginning."""
-        [info] = yield from self.ask(("XINFO", "STREAM", stream))
-        if not (isinstance(info, ReplyError) and info.code == "ERR"):
-            self._received[stream] = StreamId.parse(checked(info)[b"last-generated-id"])
-        self._handed_over[stream] = self._received[stream]
-        self._unresolved.remove(stream)
+    def _enter(self) -> Steps[None]:
+        """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
+        yield from self._look_at([one for one in self._streams.values() if one.continuity is None or one.watched])
 
-    def _read_once(self) -> Steps[None]:
-        head: Arguments = ("XREAD", "COUNT", self.count, *self._waiting(), "STREAMS")
-        read = (*head, *self._received, *map(bytes, self._received.values()))
+    def _look_at(self, streams: list[Followed]) -> Steps[None]:
+        """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
+        if streams:
+            infos = yield from self.ask(*(("XINFO", "STREAM", one.stream) for one in streams))
+            for one, info in zip(streams, infos, strict=True):
+                self._watch.look(one, info)
+        self._watch.suspects = []
+        self._hand_on()
+
+    def _readable(self) -> list[Followed]:
+        """The streams to read now."""
+        if self.paused or self.ended or not self._prefetch.has_room(0):
+            return []
+        names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
+        return [one for stream in names if (one := self._streams[stream]).continuity is not None]
+
+    def _read_once(self, streams: list[Followed]) -> Steps[None]:
+        cursors: dict[Followed, StreamId] = {
+            one: one.continuity.cursor for one in streams if one.continuity is not None
+        }
+        questions = {one: question for one in streams if (question := self._watch.question(one)) is not None}
+        if questions:
+            yield Exchange(list(questions.values()), self.options.request_timeout)
+        waiting: Arguments = self._waiting()
+        self._blocked = bool(waiting)
+        names: Arguments = tuple(one.stream for one in cursors)
+        read: Arguments = ("XREAD", "COUNT", self.count, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
         yield Exchange([read], self.block + self.options.request_timeout)
-        while (answered := (yield WAIT)) is None:
-            pass
+        if questions:
+            proof = yield from self._answer()
+            for (one, question), reply in zip(questions.items(), proof.replies, strict=True):
+                self._watch.hear(one, question[0], reply)
+        answered = yield from self._answer()
+        self._blocked = False
+        interrupted = self._interrupter.wanted
+        self._interrupter.done()
         [reply] = answered.replies
         if isinstance(reply, UnblockedError):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
@@ -104,24 +303,76 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise reply
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
-        for stream, entries in received.items():
+        self._absorb(cursors, received, answered.nbytes)
+        yield from self._look_at(self._watch.suspects)
+        if not (any(received.values()) or interrupted or self._changes or self._held):
+            self._idled()
+
+    def _answer(self) -> Steps[Exchange]:
+        while (answered := (yield WAIT)) is None:
+            pass
+        return answered
+
+    def _idled(self) -> None:
+        """A read came back empty."""
+        self.idle = True
+        self.ended = self.stop_on_idle
+        self._watch.look_soon(self._streams.values())
+
+    def _absorb(self, cursors: dict[Followed, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
+        """Advance the cursors, except of streams that were sought or removed while the read was under way."""
+        for one, cursor in cursors.items():
+            entries = received.get(one.stream) or []
+            continuity = one.continuity
+            if self._streams.get(one.stream) is not one or continuity is None or continuity.cursor != cursor:
+                continue
             if entries:
-                size = answered.nbytes // len(received)
-                self._received[stream] = StreamId.parse(entries[-1][0])
-                self._prefetch.add(Batch(stream, entries, encoding=self._encoding, size=size))
+                continuity.received(entries)
+            if entries or self._merge is not None:
+                size = nbytes // max(len(received), 1)
+                self._arrived.append(Batch(one.stream, entries, encoding=self._encoding, size=size))
 
+    def _hand_on(self) -> None:
+        """What has arrived is next for the application, or waits for its turn."""
+        arrived, self._arrived = self._arrived, []
+        if self._merge is None:
+            for batch in arrived:
+                self._prefetch.add(batch)
+            return
+        for batch in arrived:
+            self._merge.add(batch.key, batch.raw, full=len(batch.raw) >= self.count, now=self._clock.now)
+        self._release()
 
-def _starts(given: Starts) -> dict[bytes, StreamId | None]:
-    names = stream_names(given)
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(names)
-    starts = cast("Mapping[Any, Any]", given).values()
-    return dict(zip(names, map(_start, starts), strict=True))
+    def _release(self) -> None:
+        assert self._merge is not None
+        runs = self._merge.release(self._streams, self._clock.now)
+        for at, (stream, entries) in enumerate(runs):
+            self._prefetch.add(Batch(stream, entries, encoding=self._encoding), whole=at == len(runs) - 1)
 
+    @property
+    def _held(self) -> bool:
+        return self._merge is not None and self._merge.holds
 
-def _start(start: Any) -> StreamId | None:
-    if isinstance(start, StreamId):
-        return start
-    if not isinstance(start, str):
-        raise InvalidArgument(f"a stream starts at an id, '0' or '$', not at {start!r}")
-    return None if start == "$" else StreamId.parse(start)
+    def _waiting(self) -> Arguments:
+        if self.polls or self._changes:
+            return ()
+        if self._merge is None:
+            return super()._waiting()
+        if not self._merge.may_wait:
+            return ()
+        due = self._merge.due
+        wait = self.block if due is None else min(self.block, due - self._clock.now)
+        return ("BLOCK", max(1, int(wait * 1000)))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        if self.closed:
+            return None
+        held = None if self._merge is None else self._merge.due
+        return min((at for at in (self._interrupter.due, held) if at is not None), default=None)
+
+    def _elapse(self, now: float) -> None:
+        self._interrupter.elapse(now)
+        if self._merge is not None and (due := self._merge.due) is not None and due <= now:
+            self._release()

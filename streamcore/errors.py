@@ -4,13 +4,14 @@ Whose fault an error is tells its branch. *Yours*, found before anything is sent
 ``ConcurrentUseError``, ``ForkedError``. *The network's*: ``ConnectionLost``, which says whether the request had been
 sent, and ``RequestTimeout``. *The server's*: ``ReplyError`` and its children, one class for each error word, and
 ``RemoteProtocolError`` where the bytes are not RESP. Messages name the value and the remedy, never a password and never
-the arguments of a command. Classes also derive from the builtin that a newcomer would catch (``ValueError``,
+the arguments of a command. All of them can be pickled. Classes also derive from the builtin that a newcomer would catch (``ValueError``,
 ``ConnectionError``, ``TimeoutError``).
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, Self
 
 
 class StreamcoreError(Exception):
@@ -75,6 +76,14 @@ class RequestTimeout(ConnectionLost, TimeoutError):
         super().__init__(message, sent=True)
 
 
+class StreamRewound(StreamcoreError):
+    """A stream ends before the place up to which it was read: it began anew, or a failover has lost its end."""
+
+
+class WatchedKeyChanged(StreamcoreError):
+    """A key that the transaction watched was changed before EXEC: nothing was executed, and it may be tried again."""
+
+
 class RemoteProtocolError(StreamcoreError):
     """The server sent bytes that are not RESP, or a reply over a limit; the connection is dropped."""
 
@@ -94,6 +103,19 @@ class ReplyError(StreamcoreError):
 
     def __str__(self) -> str:
         return f"{self.code} {self.message}".strip() + (f" (in reply to {self.command})" if self.command else "")
+
+
+class CommandErrors(StreamcoreError, ExceptionGroup[StreamcoreError]):
+    """Commands of a pipeline or a transaction failed, each with a ``ReplyError`` or a ``RemoteProtocolError``.
+
+    ``except*`` takes it apart by class. ``answers`` are those of all commands, the errors in their places; a part of the
+    group has none.
+    """
+
+    answers: Sequence[Any] = ()
+
+    def derive(self, excs: Sequence[StreamcoreError], /) -> Self:  # type: ignore[override]  # a group of ours holds ours
+        return type(self)(self.message, excs)
 
 
 class AuthenticationError(ReplyError):
@@ -130,6 +152,54 @@ class LoadingError(ReplyError):
 
 class BusyError(ReplyError):
     """A script runs too long and blocks the server (``BUSY``)."""
+
+
+class NotBusyError(ReplyError):
+    """There is no script to kill: SCRIPT KILL and FUNCTION KILL (``NOTBUSY``)."""
+
+
+class UnkillableError(ReplyError):
+    """The running script has written already, or comes from the primary, and cannot be killed (``UNKILLABLE``)."""
+
+
+class NotReadyError(ReplyError):
+    """The cluster is not ready to move slots: CLUSTER MIGRATION of Redis 8.4 and newer (``NOTREADY``)."""
+
+
+class InProgressError(ReplyError):
+    """A failover is in progress: FAILOVER and, on the replica, PSYNC; a Sentinel's, too (``INPROG``)."""
+
+
+class NoMasterLinkError(ReplyError):
+    """The replica cannot pass on data, it has no link to its primary: SYNC and PSYNC (``NOMASTERLINK``)."""
+
+
+class NoQuorumError(ReplyError):
+    """Too few Sentinels can be reached to agree on a failover: SENTINEL CKQUORUM (``NOQUORUM``)."""
+
+
+class NoGoodServerError(ReplyError):
+    """A Sentinel has no server for a failover: SENTINEL FAILOVER (``NOGOODSLAVE``, Valkey's ``NOGOODPRIMARY``)."""
+
+
+class BusyKeyError(ReplyError):
+    """The key exists at the target already: RESTORE and MIGRATE (``BUSYKEY``)."""
+
+
+class TargetError(ReplyError):
+    """The server could not reach or write to another one: MIGRATE (``IOERR``)."""
+
+
+class InvalidObjectError(ReplyError):
+    """The value is not, or no longer, a HyperLogLog: PFADD, PFCOUNT and PFMERGE (``INVALIDOBJ``)."""
+
+
+class DeniedError(ReplyError):
+    """The server runs in protected mode and answers its own machine only; it closes the connection (``DENIED``)."""
+
+
+class RedirectError(ReplyError):
+    """The server is a replica and tells where its primary is: Valkey, after CLIENT CAPA redirect (``REDIRECT``)."""
 
 
 class MasterDownError(ReplyError):
@@ -191,6 +261,19 @@ REPLY_ERRORS: Final[dict[str, type[ReplyError]]] = {
     "READONLY": ReadOnlyError,
     "LOADING": LoadingError,
     "BUSY": BusyError,
+    "NOTBUSY": NotBusyError,
+    "UNKILLABLE": UnkillableError,
+    "NOTREADY": NotReadyError,
+    "INPROG": InProgressError,
+    "NOMASTERLINK": NoMasterLinkError,
+    "NOQUORUM": NoQuorumError,
+    "NOGOODSLAVE": NoGoodServerError,
+    "NOGOODPRIMARY": NoGoodServerError,
+    "BUSYKEY": BusyKeyError,
+    "IOERR": TargetError,
+    "INVALIDOBJ": InvalidObjectError,
+    "DENIED": DeniedError,
+    "REDIRECT": RedirectError,
     "MASTERDOWN": MasterDownError,
     "OOM": OutOfMemoryError,
     "MISCONF": MisconfError,
@@ -211,7 +294,17 @@ UNAVAILABLE: Final = frozenset(
 )
 
 
+_REMEDIES: Final = {"NOAUTH": "give the user and password to connect()"}
+
+# What a server quotes of an unknown command's arguments may be anything, a password too.
+_QUOTED: Final = ", with args beginning with"
+
+
 def reply_error(line: str, command: str = "") -> ReplyError:
     """Make the exception for an error reply, from its first word; servers' texts differ, their words do not."""
     code, _, message = line.partition(" ")
+    message = message.partition(_QUOTED)[0]
+    remedy = _REMEDIES.get(code)
+    if remedy:
+        message = f"{message.rstrip('. ')}; {remedy}".removeprefix("; ")
     return REPLY_ERRORS.get(code, ReplyError)(code, message, command)

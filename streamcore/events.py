@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from .entries import StreamId
+
 
 @dataclass(frozen=True, slots=True)
 class Connected:
@@ -126,6 +128,36 @@ class ReadShrunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Entries between ``after`` and ``before`` were trimmed or deleted before we could read them.
+
+    ``entries`` of them (None: unknown, perhaps none; the counters of the server do not tell).
+    """
+
+    stream: bytes
+    after: StreamId
+    before: StreamId | None
+    entries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRewound:
+    """The stream ends before our cursor: it was created anew, or a failover has lost its end. ``last`` is its last id."""
+
+    stream: bytes
+    cursor: StreamId
+    last: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class GapDetectionOff:
+    """The server does not let us look at a stream's history (``error``), so gaps in it will not be noticed."""
+
+    stream: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class EventsDropped:
     """More events came than the queue keeps while nobody took them; the oldest ``events`` are gone."""
 
@@ -146,7 +178,10 @@ Event: TypeAlias = (
     | AckMissed
     | GhostKilled
     | ReadShrunk
+    | Gap
+    | HistoryRewound
+    | GapDetectionOff
     | EventsDropped
 )
 
-LOSS: Final = (Tombstones, LeaseLost, AckMissed, GroupRecreated, EventsDropped)
+LOSS: Final = (Tombstones, LeaseLost, AckMissed, GroupRecreated, Gap, HistoryRewound, GapDetectionOff, EventsDropped)

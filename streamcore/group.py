@@ -110,6 +110,10 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         **options: Unpack[_ReaderAndEngine],
     ) -> None:
         super().__init__(decode=decode, **options)
+        if self.polls:
+            raise InvalidArgument(
+                "block=None would ask for entries all the time; give the seconds of waiting in the server"
+            )
         if isinstance(streams, Mapping):
             raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
         self.streams = stream_names(streams)

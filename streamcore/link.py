@@ -177,7 +177,7 @@ class Link:
         """A socket (with TLS, where asked for) is connected."""
         self._clock.now = now
         if self.state is State.DIALLING:
-            self._connection = Connection(self._login, self._options.max_reply)
+            self._connection = Connection(self._login, self._options)
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:

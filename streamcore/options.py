@@ -7,7 +7,9 @@ to a single interface (``count``, ``claim_idle`` ...) stands as a keyword of tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
+
+from .errors import InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,17 @@ class Login:
     client_name: str | None = None
 
 
+DecoderKind: TypeAlias = Literal["auto", "hiredis", "python"]
+DECODERS: Final[tuple[str, ...]] = get_args(DecoderKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Deadlines and limits of a link."""
+    """Deadlines and limits of a link; ``decoder`` says who reads replies, ``auto`` is hiredis where it is installed.
+
+    A reply over a limit (``max_reply`` bytes in all, ``max_bulk`` bytes in one string, ``max_elements`` in all its arrays and
+    maps together, ``max_depth`` levels) is an error, and ends the connection.
+    """
 
     request_timeout: float = 5.0
     connect_timeout: float = 5.0
@@ -55,7 +65,17 @@ class Options:
     keepalive_idle: float = 10.0
     keepalive_answer: float = 5.0
     max_reply: int = 1 << 30
+    max_bulk: int = 512 << 20
+    max_elements: int = 1 << 26
+    max_depth: int = 128
     max_outgoing: int = 64 << 20
+    decoder: DecoderKind = "auto"
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise InvalidArgument(
+                f"decoder: there is none called {self.decoder!r}; choose one of {', '.join(DECODERS)}"
+            )
 
 
 DEFAULT_ADDRESS = Address()

@@ -26,26 +26,38 @@ class Prefetch(Generic[B]):
         self._reads = reads
         self._limit = size
         self._size = 0
-        self._ready: deque[B] = deque()
+        self._whole = 0  # of those that are ready, the ones that count as reads
+        self._ready: deque[tuple[B, bool]] = deque()
 
     def __len__(self) -> int:
         return len(self._ready)
 
-    def add(self, batch: B) -> None:
+    def add(self, batch: B, *, whole: bool = True) -> None:
+        """A batch has arrived; where it is not ``whole``, it counts together with one that follows."""
+        self._ready.append((batch, whole))
         self._size += batch.size
-        self._ready.append(batch)
+        self._whole += whole
 
     def pop(self) -> B | None:
         """The next batch for the application; None where nothing has arrived."""
         if not self._ready:
             return None
-        batch = self._ready.popleft()
+        batch, whole = self._ready.popleft()
         self._size -= batch.size
+        self._whole -= whole
         return batch
+
+    def drop(self, stream: bytes) -> None:
+        """Forget what has arrived of a stream."""
+        kept = [(batch, whole) for batch, whole in self._ready if batch.key != stream]
+        self._ready.clear()
+        self._size = self._whole = 0
+        for batch, whole in kept:
+            self.add(batch, whole=whole)
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""
-        return len(self._ready) + in_flight < self._reads and self._size < self._limit
+        return self._whole + in_flight < self._reads and self._size < self._limit
 
 
 class ReaderOptions(TypedDict, total=False):
@@ -70,7 +82,7 @@ class Reader(Engine, Generic[B]):
         self,
         *,
         count: int = 100,
-        block: Seconds = 5.0,
+        block: Seconds | None = 5.0,
         prefetch: int = 2,
         prefetch_bytes: int = 64 << 20,
         decode: str | None = None,
@@ -78,8 +90,10 @@ class Reader(Engine, Generic[B]):
     ) -> None:
         super().__init__(**engine)
         self.is_ready = False
+        self.paused = False
         self.count = positive("count", count)
-        self.block = seconds("block", block)
+        self.polls = block is None  # reads never wait in the server
+        self.block = 0.0 if block is None else seconds("block", block)
         self._check_block(self.block)
         self._encoding = encoding(decode)
         self._prefetch: Prefetch[B] = Prefetch(
@@ -89,11 +103,21 @@ class Reader(Engine, Generic[B]):
     @property
     def has_batch(self) -> bool:
         """Whether ``take`` would return a batch now."""
-        return bool(self._prefetch)
+        return bool(self._prefetch) and not self.paused
+
+    def pause(self) -> None:
+        """Hand over nothing, and read nothing more, until ``resume``."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self.paused = False
+        self._reading.wake()
+        self.on_wakeup()
 
     def take(self) -> B | None:
         """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        batch = self._prefetch.pop()
+        batch = None if self.paused else self._prefetch.pop()
         if batch is None:
             self.check()
         else:

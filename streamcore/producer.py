@@ -15,7 +15,7 @@ from .arguments import Name, name
 from .commands import Command, xadd
 from .engine import EngineOptions
 from .entries import StreamId
-from .errors import ConnectionLost, DeliveryUnknown, RequestTimeout, StreamcoreError
+from .errors import ConnectionLost, DeliveryUnknown, StreamcoreError
 from .requests import Request, Requests
 from .resp3 import Argument
 
@@ -56,9 +56,10 @@ class Producer(Requests):
         """Append one entry; ``request.answer()`` is its id."""
         return self.submit([self.entry(fields, id)], done)
 
-    def _late(self, request: Request) -> StreamcoreError:
-        error = super()._late(request)
-        return self._lost(error) if isinstance(error, RequestTimeout) else error
-
-    def _lost(self, error: Exception) -> ConnectionLost:
+    def lost(self, error: Exception) -> ConnectionLost:
+        """Never a blind repetition: whether the entry is there, nobody knows."""
         return DeliveryUnknown(f"the entry was sent, but its id never came back; it may be in the stream: {error}")
+
+    def late(self, why: str) -> StreamcoreError:
+        """The same, as far as the entry is concerned."""
+        return self.lost(ConnectionLost(why))

@@ -27,7 +27,7 @@ RENAMED = {
     "__anext__": "__next__",
 }
 ONLY_BLOCKING = {"consumer": {"background"}, "group_consumer": {"background"}}
-SPOKEN = {"__aenter__", "__aexit__", "__aiter__", "__anext__"}  # the dunder methods that are part of the face
+SPOKEN = {"__aenter__", "__aexit__", "__aiter__", "__anext__", "__call__"}  # the dunder methods that are part of the face
 
 
 def classes(module: ModuleType) -> dict[str, type]:
@@ -50,7 +50,7 @@ def as_words(annotation: Any) -> str:
     """A type in words that are the same for both faces."""
     words = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     words = re.sub(r"(transports\._facade\.\w+\.\w+|collections\.abc|typing|streamcore\.\w+)\.", "", words)
-    return re.sub(r"^Awaitable\[(.*)\]$", r"\1", words)
+    return re.sub(r"\bAwaitable\[((?:[^][]|\[[^][]*\])*)\]", r"\1", words)
 
 
 def parameters(function: Callable[..., Any], without: set[str] = frozenset()) -> list[tuple[str, Any, Any, str]]:  # type: ignore[assignment]
@@ -60,7 +60,15 @@ def parameters(function: Callable[..., Any], without: set[str] = frozenset()) ->
 
 def test_all_modules_have_the_same_names() -> None:
     for module in (*ASYNC, BLOCKING):
-        assert sorted(module.__all__) == ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+        assert sorted(module.__all__) == [
+            "Client",
+            "Consumer",
+            "GroupConsumer",
+            "Producer",
+            "Script",
+            "Transaction",
+            "connect",
+        ]
         assert (module.__doc__ or "").strip()
 
 
@@ -109,6 +117,7 @@ def test_everything_public_says_what_it_does(module: ModuleType) -> None:
 
 def test_whatever_may_wait_is_awaited() -> None:
     plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
+    plain |= {"answers", "queue", "script", "sha", "transaction"}  # the last is awaited, or entered
     for cls, method in METHODS:
         function = getattr(getattr(transports.asyncio, cls), method)
         is_command = hasattr(function, "__signature__")

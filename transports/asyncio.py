@@ -16,13 +16,13 @@ from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.link import Link
 from streamcore.options import UnixAddress
-from streamcore.requests import Request, Requests
+from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
 from ._sockets import dial_error
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
 
 _BUFFER = 65536
 T = TypeVar("T")
@@ -179,10 +179,10 @@ class Driver:
         """``until`` on the way out: asyncio cancels a task once, and what it awaits after that is left alone."""
         return await self.until(done, within)
 
-    async def request(self, commands: Sequence[Command[Any]]) -> Request:
+    async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         waiter = self.loop.create_future()
-        request = cast(Requests, self._engine).submit(commands, partial(_settle, waiter))
+        request = submit(commands, partial(_settle, waiter))
         try:
             await waiter
         except BaseException:

@@ -14,19 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import AT_ONCE, Link
-from streamcore.requests import Request, Requests
+from streamcore.requests import Request, Submit
 
-from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
 from ._sockets import Wire, dial
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
 
 T = TypeVar("T")
 
@@ -99,10 +99,10 @@ class Driver:
                     self._pump(deadline)
                 late = deadline is not None and deadline <= monotonic()
 
-    def request(self, commands: Sequence[Command[Any]]) -> Request:
+    def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; interrupted, their reply reaches nobody."""
         finished = threading.Event()
-        request = self.call(lambda: cast(Requests, self._engine).submit(commands, lambda _: finished.set()))
+        request = self.call(lambda: submit(commands, lambda _: finished.set()))
         try:
             finished.wait()
         except BaseException:

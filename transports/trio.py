@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import trio
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.link import Link
-from streamcore.requests import Request, Requests
+from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, make_connect
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
 from ._sockets import Dialling, Wire
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
 
 
 T = TypeVar("T")
@@ -97,10 +97,10 @@ class Driver:
             await self.until(done, within)
         return done()
 
-    async def request(self, commands: Sequence[Command[Any]]) -> Request:
+    async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         finished = trio.Event()
-        request = self._submit(commands, lambda _: finished.set())
+        request = self._submit(submit, commands, lambda _: finished.set())
         try:
             await finished.wait()
         except BaseException:
@@ -109,8 +109,8 @@ class Driver:
         return request
 
     @trio.lowlevel.enable_ki_protection
-    def _submit(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
-        return cast(Requests, self._engine).submit(commands, done)
+    def _submit(self, submit: Submit, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
+        return submit(commands, done)
 
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""

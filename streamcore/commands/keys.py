@@ -1,107 +1,149 @@
-"""Commands on keys, strings and hashes, and on the server, as far as streaming programs need them."""
+"""Commands on keys of any type: whether they exist, how long they live, what they are called.
+
+The server's EXPIRE and its relatives come in pairs, for seconds and milliseconds; there is one function for each pair
+here. It takes seconds, or a ``datetime``, and uses the finer command. One key at least must be named where several may be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-from ..arguments import Name, Seconds, name, seconds
+from ..arguments import Moment, Name, Seconds, at_most_one, milliseconds, name, positive, unix_milliseconds
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import ALL_KEYS, ASK_SERVER, READ, SERVER, Command, Traits
+from .command import ALL_KEYS, ASK_SERVER, READ, WRITE, Command, Traits
 
-
-def ping() -> Command[bytes]:
-    """Answers ``PONG``."""
-    return Command(("PING",), traits=ASK_SERVER)
-
-
-def info(section: str = "default") -> Command[bytes]:
-    """The server's report about itself, ``field:value`` lines."""
-    return Command(("INFO", section), traits=ASK_SERVER)
-
-
-def dbsize() -> Command[int]:
-    """How many keys the database has."""
-    return Command(("DBSIZE",), traits=ASK_SERVER)
-
-
-def flushall() -> Command[bytes]:
-    """Delete everything in every database."""
-    return Command(("FLUSHALL",), traits=SERVER)
+_READ_ALL: Final = Traits(ALL_KEYS, repeatable=True)
+_WRITE_ALL: Final = Traits(ALL_KEYS)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def delete(*keys: Name) -> Command[int]:
     """Delete keys; answers how many there were (``DEL``)."""
-    return Command(("DEL", *_keys(keys)), traits=Traits(keys=ALL_KEYS))
+    return Command(("DEL", *key_names(keys)), traits=_WRITE_ALL)
+
+
+def unlink(*keys: Name) -> Command[int]:
+    """Delete keys, and free their memory in the background; answers how many there were (``UNLINK``)."""
+    return Command(("UNLINK", *key_names(keys)), traits=_WRITE_ALL)
 
 
 def exists(*keys: Name) -> Command[int]:
-    """How many of the keys exist."""
-    return Command(("EXISTS", *_keys(keys)), traits=Traits(ALL_KEYS, repeatable=True))
+    """How many of the keys exist; one that is named twice counts twice (``EXISTS``)."""
+    return Command(("EXISTS", *key_names(keys)), traits=_READ_ALL)
 
 
-def expire(key: Name, time: Seconds) -> Command[bool]:
-    """Delete the key after ``time`` seconds (``PEXPIRE``); answers whether it exists."""
-    return Command(("PEXPIRE", name("key", key), int(seconds("time", time) * 1000)), bool, traits=READ)
+def expire(
+    key: Name, time: Seconds, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+) -> Command[bool]:
+    """Delete the key after ``time`` seconds; answers whether that is set now (``PEXPIRE``).
+
+    ``nx``: only if it would live for ever, ``xx``: only if it would not, ``gt`` and ``lt``: only to let it live longer,
+    or shorter. False also where the key does not exist.
+    """
+    return _expire("PEXPIRE", key, milliseconds("time", time), nx=nx, xx=xx, gt=gt, lt=lt)
+
+
+def expireat(
+    key: Name, when: Moment, *, nx: bool = False, xx: bool = False, gt: bool = False, lt: bool = False
+) -> Command[bool]:
+    """Delete the key at a moment, a ``datetime`` or seconds since 1970; options as for ``expire`` (``PEXPIREAT``)."""
+    return _expire("PEXPIREAT", key, unix_milliseconds("when", when), nx=nx, xx=xx, gt=gt, lt=lt)
+
+
+def _expire(word: str, key: Name, when: int, **only: bool) -> Command[bool]:
+    at_most_one(**only)
+    option = [option.upper() for option, given in only.items() if given]
+    # After NX and GT the second answer would not be the first one's.
+    traits = READ if option in ([], ["XX"]) else WRITE
+    return Command((word, name("key", key), when, *option), bool, traits)
+
+
+def persist(key: Name) -> Command[bool]:
+    """Let the key live for ever; answers whether it would not have (``PERSIST``)."""
+    return Command(("PERSIST", name("key", key)), bool)
 
 
 def ttl(key: Name) -> Command[float | None]:
-    """Seconds until the key expires (``PTTL``); None where it never does, or does not exist."""
-    return Command(("PTTL", name("key", key)), lambda ms: ms / 1000 if ms >= 0 else None, traits=READ)
+    """Seconds until the key expires, ``math.inf`` where it never does; None where it does not exist (``PTTL``)."""
+    return Command(("PTTL", name("key", key)), _ttl, READ)
+
+
+def _ttl(reply: int) -> float | None:
+    if reply < 0:
+        return None if reply == -2 else float("inf")
+    return reply / 1000
+
+
+def expiretime(key: Name) -> Command[datetime | None]:
+    """When the key expires, in UTC (``PEXPIRETIME``).
+
+    None where it never does, or does not exist: ``ttl`` tells the two apart. ``datetime.max`` is any moment beyond it.
+    """
+    return Command(("PEXPIRETIME", name("key", key)), _expiretime, READ)
+
+
+def _expiretime(reply: int) -> datetime | None:
+    return None if reply < 0 else _EPOCH + timedelta(milliseconds=min(reply, _LAST))
 
 
 def type_(key: Name) -> Command[bytes]:
-    """The type of the key's value, ``none`` where there is none."""
+    """The type of the key's value, such as ``stream``; ``none`` where the key does not exist (``TYPE``)."""
     return Command(("TYPE", name("key", key)), traits=READ)
 
 
-def get(key: Name) -> Command[bytes | None]:
-    """The value of a string key."""
-    return Command(("GET", name("key", key)), traits=READ)
+def rename(key: Name, newkey: Name) -> Command[bytes]:
+    """Give a key another name; whatever had that name is deleted (``RENAME``). Missing keys are an ``ERR``."""
+    return Command(("RENAME", name("key", key), name("newkey", newkey)), traits=Traits(slice(1, 3)))
 
 
-def set_(key: Name, value: Argument) -> Command[bytes]:
-    """Set a string key (``SET``)."""
-    return Command(("SET", name("key", key), value), traits=READ)
+class ScanPage(NamedTuple):
+    """Some of the keys, and the cursor that brings the next ones; it is 0 once all have been seen."""
+
+    cursor: int
+    keys: list[bytes]
 
 
-def incr(key: Name) -> Command[int]:
-    """Add one to a number; answers the sum."""
-    return Command(("INCR", name("key", key)))
+def scan(
+    cursor: int = 0,
+    *,
+    match: Name | None = None,
+    count: int | None = None,
+    type: str | None = None,  # noqa: A002  # the server's word
+) -> Command[ScanPage]:
+    """Some of the keys of a server, from a cursor on that begins at 0 (``SCAN``).
+
+    ``match``: those whose names fit a pattern, ``type``: those of a type, such as ``stream``; ``count``: about how many are
+    looked at, not how many are answered. A key may come twice, and one that was not there all the time may be missing.
+    """
+    args: list[Argument] = ["SCAN", positive("cursor", cursor, zero=True)]
+    if match is not None:
+        args += ["MATCH", name("match", match)]
+    if count is not None:
+        args += ["COUNT", positive("count", count)]
+    if type is not None:
+        args += ["TYPE", name("type", type)]
+    return Command(tuple(args), _page, ASK_SERVER)
 
 
-def hset(key: Name, mapping: Mapping[Any, Argument]) -> Command[int]:
-    """Set fields of a hash; answers how many are new."""
-    if not mapping:
-        raise InvalidArgument("hset needs at least one field")
-    pairs = [item for pair in mapping.items() for item in pair]
-    return Command(("HSET", name("key", key), *pairs), traits=READ)
+def _page(reply: list[Any]) -> ScanPage:
+    cursor, keys = reply
+    return ScanPage(int(cursor), keys)
 
 
-def hget(key: Name, field: Name) -> Command[bytes | None]:
-    """One field of a hash."""
-    return Command(("HGET", name("key", key), name("field", field)), traits=READ)
+def memory_usage(key: Name, *, samples: int | None = None) -> Command[int | None]:
+    """How many bytes a key takes, None where it does not exist (``MEMORY USAGE``).
+
+    Of nested values ``samples`` are looked at, 5 if not given; 0: all of them.
+    """
+    option = () if samples is None else ("SAMPLES", positive("samples", samples, zero=True))
+    return Command(("MEMORY", "USAGE", name("key", key), *option), traits=Traits(slice(2, 3), repeatable=True))
 
 
-def hgetall(key: Name) -> Command[dict[bytes, bytes]]:
-    """All fields of a hash."""
-    return Command(("HGETALL", name("key", key)), traits=READ)
-
-
-def hlen(key: Name) -> Command[int]:
-    """How many fields a hash has."""
-    return Command(("HLEN", name("key", key)), traits=READ)
-
-
-def hdel(key: Name, *fields: Name) -> Command[int]:
-    """Delete fields of a hash; answers how many there were."""
-    if not fields:
-        raise InvalidArgument("hdel needs at least one field")
-    return Command(("HDEL", name("key", key), *(name("field", f) for f in fields)))
-
-
-def _keys(keys: tuple[Name, ...]) -> list[bytes]:
+def key_names(keys: tuple[Name, ...]) -> list[bytes]:
+    """Keys of a command that takes several, one at least."""
     if not keys:
         raise InvalidArgument("name at least one key")
     return [name("key", key) for key in keys]

@@ -1,6 +1,18 @@
-"""RESP3 as bytes: commands out, replies in. The only place that knows hiredis."""
+"""RESP as bytes: commands out, replies in. The only place that knows hiredis."""
 
-from .decoder import MORE, UNDECODABLE, Decoder, Push, Reply
+from .decoder import Decoder, make_decoder
 from .encoder import Argument, encode
+from .extension import Push
+from .values import Limits, Pairs, Reply, Verbatim
 
-__all__ = ["MORE", "UNDECODABLE", "Argument", "Decoder", "Push", "Reply", "encode"]
+__all__ = [
+    "Argument",
+    "Decoder",
+    "Limits",
+    "Pairs",
+    "Push",
+    "Reply",
+    "Verbatim",
+    "encode",
+    "make_decoder",
+]

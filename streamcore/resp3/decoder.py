@@ -1,58 +1,42 @@
-"""Bytes to replies, over hiredis.
+"""What a decoder is, and which one is used.
 
-``feed`` bytes as they come, cut anywhere, then call ``gets`` until it answers ``MORE``. Replies are what hiredis builds:
-bytes, int, float, bool, None, lists, dicts; an error reply is a ``ReplyError`` *value*, also inside arrays; a push is a
-``Push`` (a list). hiredis moves its whole buffer for each kilobyte that is consumed, so feeding is by slices of 64 KiB
-with a drain after each: the caller's loop is ``for _ in decoder.feed(data): while (reply := decoder.gets()) ...``. Bytes that
-are not RESP make either raise one of ``UNDECODABLE``.
+There are two, which give the same replies: ``hiredis`` (accelerated) and ``python`` (the reference, which PyPy uses). The few
+inputs where they differ, none of which a server sends, stand in one table in the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Protocol
 
-import hiredis
-
-from ..errors import RemoteProtocolError, ReplyTooLarge, reply_error
-
-Reply: TypeAlias = Any
-Push: Final = hiredis.PushNotification
-MORE: Final = object()  # never ``False``, hiredis' own default: ``#f`` is a reply
-
-# Beside our own error, hiredis raises TypeError for a map or set as the key of a map, and MemoryError for a length that it
-# cannot allocate.
-UNDECODABLE: Final = (RemoteProtocolError, TypeError, MemoryError)
-
-_SLICE: Final = 65536
+from ..errors import InvalidArgument, RemoteProtocolError
+from ..options import DECODERS, DecoderKind
+from . import extension
+from .accelerated import AcceleratedDecoder
+from .extension import Buffer
+from .reference import ReferenceDecoder
+from .values import DEFAULT_LIMITS, Limits, Reply
 
 
-class Decoder:
-    """An incremental RESP decoder; after an error it is of no further use.
+class Decoder(Protocol):
+    """Bytes to replies, incrementally; after an ``error`` nothing more comes of it.
 
-    ``unfinished`` counts the bytes that were fed since the owner last set it to 0, which it does whenever it has taken all
-    that it waited for; past ``max_reply`` of them, to within a slice, ``feed`` raises ``ReplyTooLarge``.
+    ``attributes`` are those of the replies that the last ``feed`` has returned, by their index in that list. ``unfinished``
+    counts the bytes that were fed since the owner last set it to 0.
     """
 
-    def __init__(self, max_reply: int = 1 << 30) -> None:
-        self._reader = hiredis.Reader(
-            protocolError=RemoteProtocolError,
-            replyError=reply_error,
-            notEnoughData=MORE,
-        )
-        # What hiredis really takes: any contiguous buffer.
-        self._feed = cast("Callable[[bytes | bytearray | memoryview, int, int], None]", self._reader.feed)
-        self._max_reply = max_reply
-        self.unfinished = 0
-        self.gets = self._reader.gets
+    error: RemoteProtocolError | None
+    attributes: dict[int, Any]
+    unfinished: int
 
-    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[None]:
-        """Take in ``data`` slice by slice; drain ``gets`` after each step."""
-        size = len(data)
-        for start in range(0, size, _SLICE):
-            length = min(_SLICE, size - start)
-            self._feed(data, start, length)
-            self.unfinished += length
-            yield None
-            if self.unfinished > self._max_reply:
-                raise ReplyTooLarge(f"a reply is larger than the limit of {self._max_reply} bytes")
+    def feed(self, data: Buffer) -> list[Reply]:
+        """The replies that these bytes completed, in order; never raises, and keeps no view of ``data``."""
+        ...
+
+
+def make_decoder(kind: DecoderKind = "auto", limits: Limits = DEFAULT_LIMITS) -> Decoder:
+    """A decoder; ``auto`` is hiredis where it is usable. Raises ``MissingExtra`` where it was asked for and is not."""
+    if kind not in DECODERS:
+        raise InvalidArgument(f"there is no decoder {kind!r}; choose one of {', '.join(DECODERS)}")
+    if kind == "python" or (kind == "auto" and extension.make_reader is None):
+        return ReferenceDecoder(limits)
+    return AcceleratedDecoder(limits)

@@ -1,23 +1,20 @@
 """Commands as RESP arrays of bulk strings.
 
-hiredis packs fastest, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
+hiredis packs fastest where it is installed, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
 memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are; everything else is turned
 into bytes first, or refused by name. Text is UTF-8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeAlias, cast
-
-import hiredis
+from collections.abc import Iterable
+from typing import Final, TypeAlias
 
 from ..errors import InvalidArgument
+from .extension import pack_command
 
 Argument: TypeAlias = bytes | str | int | float | bytearray | memoryview
 
-# What hiredis really takes and gives; its stub knows neither bytes in the tuple nor a result.
-_pack: Final[Callable[[tuple[Argument, ...]], bytes]] = cast("Any", hiredis).pack_command
 _SAFE: Final = frozenset({bytes, str, float})
 # Beyond 64 bits no server command takes an integer, and CPython's own conversion becomes quadratic.
 _INTEGER_LIMIT: Final = 1 << 64
@@ -34,6 +31,18 @@ def encode(arguments: Iterable[Argument]) -> bytes:
         return _pack(plain)
     except UnicodeEncodeError as error:
         raise InvalidArgument(f"text cannot be sent as UTF-8: {error.reason}; pass bytes") from None
+
+
+def pack(arguments: tuple[Argument, ...]) -> bytes:
+    """What hiredis' ``pack_command`` does."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    for value in arguments:
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
+_pack: Final = pack_command or pack
 
 
 def to_bytes(value: Argument) -> bytes | str:

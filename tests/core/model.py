@@ -42,7 +42,15 @@ class Group:
 class Stream:
     entries: dict[StreamId, list[bytes]] = field(default_factory=dict)  # in id order
     last: StreamId = ZERO
+    added: int = 0
+    deleted: StreamId = ZERO  # the highest id that XDEL has removed
     groups: dict[bytes, Group] = field(default_factory=dict)
+
+    def trim(self, length: int) -> int:
+        gone = list(self.entries)[: max(0, len(self.entries) - length)]
+        for id_ in gone:
+            del self.entries[id_]
+        return len(gone)
 
     def after(self, id_: StreamId, count: int) -> list[Any]:
         return [self.raw(other) for other in self.entries if other > id_][:count]
@@ -79,6 +87,7 @@ class Server:
     def add(self, name: str, id_: str | StreamId, **fields: str) -> None:
         stream = self._stream(name.encode())
         stream.last = id_ if isinstance(id_, StreamId) else StreamId.parse(id_)
+        stream.added += 1
         stream.entries[stream.last] = [part.encode() for pair in (fields or {"f": "v"}).items() for part in pair]
         self.wake()
 
@@ -164,6 +173,13 @@ class Server:
                 return 1
             case b"KILL", _:
                 return 0
+            case b"UNBLOCK", (number,):
+                found = self.sessions.get(int(number))
+                if found is None or found.blocked is None:
+                    return 0
+                found.blocked = None
+                found.outbox.append(None)
+                return 1
             case _:
                 return OK
 
@@ -194,7 +210,15 @@ class Server:
     def _xinfo(self, session: Session, what: bytes, name: bytes) -> Any:
         stream = self._stream(name, create=False)
         if what == b"STREAM":
-            return {"length": len(stream.entries), "last-generated-id": str(stream.last)}
+            there = list(stream.entries)
+            return {
+                "length": len(there),
+                "last-generated-id": str(stream.last),
+                "max-deleted-entry-id": str(stream.deleted),
+                "entries-added": stream.added,
+                "first-entry": stream.raw(there[0]) if there else None,
+                "last-entry": stream.raw(there[-1]) if there else None,
+            }
         return [
             {"name": group, "pending": len(state.pending), "last-delivered-id": str(state.last), "lag": None}
             for group, state in stream.groups.items()
@@ -213,7 +237,18 @@ class Server:
         return int(self.streams.pop(name, None) is not None)
 
     def _xdel(self, session: Session, name: bytes, *ids: bytes) -> Any:
-        return sum(self._stream(name).entries.pop(StreamId.parse(id_), None) is not None for id_ in ids)
+        stream = self._stream(name)
+        gone = [id_ for id_ in map(StreamId.parse, ids) if stream.entries.pop(id_, None) is not None]
+        stream.deleted = max([stream.deleted, *gone])
+        return len(gone)
+
+    def _xtrim(self, session: Session, name: bytes, _: bytes, length: bytes) -> Any:
+        return self._stream(name).trim(int(length))
+
+    def _xrange(self, session: Session, name: bytes, start: bytes, end: bytes) -> Any:
+        stream = self._stream(name, create=False) if name in self.streams else Stream()
+        low, high = StreamId.parse(start), StreamId.parse(end)
+        return [stream.raw(id_) for id_ in stream.entries if low <= id_ <= high]
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

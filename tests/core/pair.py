@@ -22,6 +22,7 @@ from streamcore.engine import Engine
 from streamcore.errors import ReplyError
 from streamcore.events import Event
 from streamcore.link import Link
+from streamcore.resp3 import Pairs, Verbatim
 
 OK = b"+OK\r\n"
 NIL = b"_\r\n"
@@ -49,15 +50,56 @@ class PushOf(list[Any]):
     __slots__ = ()
 
 
+class SetOf(list[Any]):
+    """Items that ``resp`` writes as a set (``~``)."""
+
+    __slots__ = ()
+
+
+class Blob:
+    """An error that ``resp`` writes as a blob (``!``), where its message may have line breaks."""
+
+    def __init__(self, error: ReplyError) -> None:
+        self.error = error
+
+
+class Streamed:
+    """A string, a list, a set, a push or a map that ``resp`` writes without its length (``?``)."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Attributed:
+    """A value before which ``resp`` writes attributes (``|``)."""
+
+    def __init__(self, attributes: dict[Any, Any] | Pairs, value: Any) -> None:
+        self.attributes = attributes
+        self.value = value
+
+
+def items_of(value: dict[Any, Any] | Pairs) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, dict) else value
+
+
 def resp(value: Any) -> bytes:
     """A reply as the server would send it."""
     match value:
+        case Attributed():
+            return b"|" + resp(value.attributes)[1:] + resp(value.value)
+        case Blob():
+            text = f"{value.error.code} {value.error.message}".encode()
+            return b"!%d\r\n%b\r\n" % (len(text), text)
+        case Verbatim():
+            return b"=%d\r\n%b:%b\r\n" % (len(value) + 4, value.format.encode(), value)
+        case Streamed():
+            return _streamed(value.value)
         case None:
             return NIL
         case bool():
             return b"#t\r\n" if value else b"#f\r\n"
         case int():
-            return b":%d\r\n" % value
+            return b"%b%d\r\n" % (b":" if -(1 << 63) <= value < 1 << 63 else b"(", value)
         case float():
             return b",%r\r\n" % value
         case ReplyError():
@@ -68,14 +110,24 @@ def resp(value: Any) -> bytes:
             return resp(value.encode())
         case bytes():
             return b"$%d\r\n%b\r\n" % (len(value), value)
-        case dict():
-            return b"%%%d\r\n" % len(value) + b"".join(resp(item) for pair in value.items() for item in pair)
+        case dict() | Pairs():
+            return b"%%%d\r\n" % len(value) + b"".join(resp(item) for pair in items_of(value) for item in pair)
+        case SetOf():
+            return b"~%d\r\n" % len(value) + b"".join(map(resp, value))
         case PushOf():
             return b">%d\r\n" % len(value) + b"".join(map(resp, value))
         case list() | tuple():
             return b"*%d\r\n" % len(value) + b"".join(map(resp, value))
         case _:
             raise TypeError(f"no reply is made of {value!r}")
+
+
+def _streamed(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        pieces = [value[at : at + 3] for at in range(0, len(value), 3)]
+        return b"$?\r\n" + b"".join(b";%d\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b";0\r\n\r\n"
+    header, items = resp(value).split(b"\r\n", 1)
+    return header[:1] + b"?\r\n" + items + b".\r\n"
 
 
 def entry(id_: str, **fields: str) -> list[Any]:

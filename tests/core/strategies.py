@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamcore.errors import ReplyError
-from tests.core.pair import Simple
+from streamcore.resp3 import Pairs, Push, Verbatim
+from tests.core.pair import Attributed, Blob, PushOf, SetOf, Simple, Streamed
 
 words = st.text("ABCDEFGHIJ", min_size=1, max_size=8)
 texts = st.text("abc def", max_size=12)
@@ -27,6 +28,37 @@ replies = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=8), inner, max_size=4),
     max_leaves=10,
 )
+# All of RESP3. Payloads look like headers now and then, and a server may send what no server does.
+_payloads = st.binary(max_size=20) | st.lists(
+    st.sampled_from([b"\r\n", b"\n", b"|1", b"%2", b"!3", b"=5", b"(", b">100", b"$?", b"*?", b"*9999999999", b"x"]),
+    max_size=6,
+).map(b"".join)
+_all_scalars = (
+    scalars
+    | _payloads
+    | st.integers(-(1 << 200), 1 << 200)
+    | st.builds(Verbatim, _payloads, st.sampled_from(["txt", "mkd"]))
+    | st.builds(Blob, st.builds(ReplyError, words, st.text("abc\r\n", max_size=12)))
+    | st.builds(Streamed, _payloads)
+)
+
+
+def _maps(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keys: st.SearchStrategy[Any] = st.sampled_from([b"a", b"b", 1, True, 1.0, None, [], {}]) | inner
+    return st.lists(st.tuples(keys, inner), max_size=4).map(Pairs) | st.dictionaries(
+        st.binary(max_size=8), inner, max_size=4
+    )
+
+
+def _aggregates(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    lists = st.lists(inner, max_size=4)
+    known = lists | lists.map(SetOf) | st.lists(inner, min_size=1, max_size=4).map(PushOf) | _maps(inner)
+    return known | known.map(Streamed) | st.builds(Attributed, _maps(inner), inner)
+
+
+all_replies = st.recursive(_all_scalars, _aggregates, max_leaves=12)
+"""Values for ``resp`` of every type, of which ``plain`` tells what is to be read."""
+
 cuts = st.lists(st.integers(0, 1 << 16), max_size=8)
 """Where to cut; ``pieces`` takes them modulo the length of the data."""
 
@@ -48,10 +80,22 @@ def plain(reply: Any) -> Any:
     match reply:
         case ReplyError():
             return ("error", reply.code, reply.message)
+        case Attributed() | Streamed():
+            return plain(reply.value)
+        case Blob():
+            return plain(reply.error)
+        case Verbatim():
+            return ("verbatim", reply.format, bytes(reply))
         case str():
             return reply.encode()
+        case bool() | float():
+            return (type(reply).__name__, reply)
         case dict():
-            return {plain(key): plain(value) for key, value in reply.items()}
+            return ("map", [(plain(key), plain(value)) for key, value in reply.items()])
+        case Pairs():
+            return ("map", [(plain(key), plain(value)) for key, value in reply])
+        case _ if isinstance(reply, (Push, PushOf)):
+            return ("push", [plain(item) for item in reply])
         case list() | tuple():
             return [plain(item) for item in reply]
         case _:

@@ -1,16 +1,36 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from streamcore.arguments import encoding, name, positive, seconds, stream_names
+from streamcore.arguments import (
+    at_most_one,
+    encoding,
+    integer,
+    milliseconds,
+    name,
+    positive,
+    real,
+    seconds,
+    stream_names,
+    unix_milliseconds,
+)
 from streamcore.errors import InvalidArgument
 
 
 class TestName:
-    @pytest.mark.parametrize(("given", "sent"), [("orders", b"orders"), (b"\xff\x00", b"\xff\x00"), ("é", b"\xc3\xa9")])
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ("orders", b"orders"),
+            (b"\xff\x00", b"\xff\x00"),
+            ("é", b"\xc3\xa9"),
+            (bytearray(b"a"), b"a"),
+            (memoryview(b"abc")[1:], b"bc"),
+        ],
+    )
     def test_is_text_or_bytes(self, given: str | bytes, sent: bytes) -> None:
         assert name("stream", given) == sent
 
@@ -22,7 +42,8 @@ class TestName:
             ("a\ud800", r"group 'a\\ud800' cannot be sent as UTF-8 .*; pass bytes"),
             (None, r"group must be str or bytes, not NoneType \(None\)"),
             (5, r"group must be str or bytes, not int \(5\)"),
-            (bytearray(b"g"), "group must be str or bytes, not bytearray"),
+            (bytearray(), "group is empty; give it a name"),
+            (memoryview(b"group")[::2], r"group is a memoryview with gaps; pass bytes\(...\) of it"),
         ],
     )
     def test_anything_else_is_refused_by_what_it_is_for(self, given: Any, why: str) -> None:
@@ -38,6 +59,8 @@ class TestStreamNames:
             (b"a", [b"a"]),
             (["b", b"a"], [b"b", b"a"]),
             (iter(("a", "b")), [b"a", b"b"]),
+            (bytearray(b"a"), [b"a"]),
+            (memoryview(b"a"), [b"a"]),
             ({"a": "0", "b": "$"}, [b"a", b"b"]),
         ],
     )
@@ -53,7 +76,7 @@ class TestStreamNames:
             ([b"\xff", b"\xff"], "stream '\ufffd' is named twice"),
             (None, "streams must be one name or several, not None"),
             (7, "not 7"),
-            (bytearray(b"ab"), "stream must be str or bytes, not int"),
+            ([97, 98], "stream must be str or bytes, not int"),
         ],
     )
     def test_refuses_what_names_no_stream_or_one_twice(self, given: Any, why: str) -> None:
@@ -121,3 +144,73 @@ class TestEncoding:
     def test_refuses_everything_else(self, value: Any) -> None:
         with pytest.raises(InvalidArgument, match="is not a text encoding; try decode='utf-8'"):
             encoding(value)
+
+
+class TestMilliseconds:
+    @pytest.mark.parametrize(
+        ("given", "sent"), [(1.5, 1500), (timedelta(seconds=2), 2000), (0.1 + 0.2, 300), (0.0001, 1), (1e-9, 1)]
+    )
+    def test_are_whole_and_never_rounded_to_none(self, given: Any, sent: int) -> None:
+        assert milliseconds("block", given) == sent
+
+    def test_are_none_only_where_none_were_given_and_that_is_allowed(self) -> None:
+        assert milliseconds("min_idle", 0, zero=True) == 0
+        with pytest.raises(InvalidArgument, match="block must be more than 0 seconds"):
+            milliseconds("block", 0)
+
+
+class TestUnixMilliseconds:
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            (1.001, 1001),
+            (0, 0),
+            (datetime(1970, 1, 2, tzinfo=UTC), 86_400_000),
+            (datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1))), 3_600_000),
+            (datetime(2026, 1, 1, 0, 0, 0, 1999, tzinfo=UTC), 1_767_225_600_001),
+        ],
+    )
+    def test_are_those_of_a_moment(self, given: Any, sent: int) -> None:
+        assert unix_milliseconds("time", given) == sent
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            (datetime(2026, 1, 1), "time is a datetime without a timezone; give it one"),  # noqa: DTZ001  # the mistake
+            (datetime(1969, 12, 31, tzinfo=UTC), "time lies before 1970"),
+            (-1, "time must be at least 0 seconds"),
+            ("now", "time must be a finite number of seconds"),
+        ],
+    )
+    def test_do_not_exist_for_every_value(self, given: Any, why: str) -> None:
+        with pytest.raises(InvalidArgument, match=why):
+            unix_milliseconds("time", given)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("given", [0, -5, 2**63])
+    def test_of_either_sign_are_whole(self, given: int) -> None:
+        assert integer("increment", given) == given
+
+    @pytest.mark.parametrize("given", [1.0, True, None, "1"])
+    def test_that_are_not_whole_are_refused(self, given: Any) -> None:
+        with pytest.raises(InvalidArgument, match=f"increment must be a whole number, not {given!r}"):
+            integer("increment", given)
+
+    @pytest.mark.parametrize("given", [1, -0.5, float("inf")])
+    def test_may_have_a_fraction_or_no_end(self, given: float) -> None:
+        assert real("score", given) == given
+
+    @pytest.mark.parametrize("given", [float("nan"), False, None, "1"])
+    def test_that_are_none_are_refused(self, given: Any) -> None:
+        with pytest.raises(InvalidArgument, match=f"score must be a number, not {given!r}"):
+            real("score", given)
+
+
+def test_options_that_exclude_each_other_are_named() -> None:
+    at_most_one(nx=False, xx=True, ex=None)
+    at_most_one()
+    with pytest.raises(InvalidArgument, match="give ex or exat, not both"):
+        at_most_one(ex=0, exat=5, keepttl=False)
+    with pytest.raises(InvalidArgument, match="give a or b or c, not all"):
+        at_most_one(a=1, b=2, c=True)

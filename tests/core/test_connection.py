@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from streamcore.errors import (
     ReplyTooLarge,
     reply_error,
 )
-from streamcore.options import Login
+from streamcore.options import DEFAULT_OPTIONS, DecoderKind, Login, Options
 from streamcore.version import VERSION
 from tests.core import strategies as own
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
@@ -43,9 +44,9 @@ def write_all(connection: Connection) -> bytes:
     return written
 
 
-def ready(max_reply: int = 1 << 30) -> Connection:
+def ready(options: Options = DEFAULT_OPTIONS) -> Connection:
     """A connection past its introduction."""
-    connection = Connection(max_reply=max_reply)
+    connection = Connection(options=options)
     write_all(connection)
     assert connection.receive_data(WELCOME) == []
     assert connection.state is State.READY
@@ -223,7 +224,9 @@ def test_an_error_reply_stands_in_its_place() -> None:
 def kept(completed: Iterable[Exchange | Pushed]) -> list[Any]:
     """What was completed, in a form that can be compared."""
     return [
-        ("push", plain(item.items)) if isinstance(item, Pushed) else ("exchange", item.commands, plain(item.replies))
+        ("push", plain(list(item.items)))
+        if isinstance(item, Pushed)
+        else ("exchange", item.commands, plain(item.replies))
         for item in completed
     ]
 
@@ -285,8 +288,9 @@ def test_nothing_is_taken_in_after_an_error() -> None:
     [
         (b"$6\r\nsesame\r\n", "the server sent what nobody asked for: a reply of type bytes"),
         (b"-ERR timeout\r\n", "the server sent what nobody asked for: the error ERR timeout"),
-        (b"%1\r\n*0\r\n:1\r\n", "the server sent a reply that cannot be decoded: TypeError"),
-        (b"*4294967295\r\n", "the server sent a reply that cannot be decoded: MemoryError"),
+        (b"%1\r\n*0\r\n:1\r\n", "the server sent what nobody asked for: a reply of type Pairs"),
+        (b"*4294967295\r\n", "a reply has more than the limit of 67108864 elements"),
+        (b"=3\r\nabc\r\n", "a verbatim string does not begin with its format"),
     ],
 )
 def test_a_broken_protocol_is_explained_without_showing_data(wire: bytes, text: str) -> None:
@@ -300,7 +304,7 @@ def test_a_broken_protocol_is_explained_without_showing_data(wire: bytes, text: 
 def test_arbitrary_bytes_end_in_an_error_or_in_waiting(data: bytes, cuts: list[int]) -> None:
     results = []
     for chunks in ([data], byte_by_byte(data), pieces(data, cuts)):
-        connection = ready()
+        connection = ready(Options(decoder="python"))
         for _ in range(3):
             connection.send(exchange())
         found = [item for chunk in chunks for item in connection.receive_data(chunk)]
@@ -318,7 +322,7 @@ def test_arbitrary_bytes_instead_of_a_welcome(data: bytes) -> None:
 
 
 def test_a_reply_over_the_limit_is_an_error_of_its_own() -> None:
-    connection = ready(max_reply=100_000)
+    connection = ready(Options(max_reply=100_000))
     small, large = exchange(), exchange()
     connection.send(small)
     connection.send(large)
@@ -327,8 +331,43 @@ def test_a_reply_over_the_limit_is_an_error_of_its_own() -> None:
     assert isinstance(connection.error, ReplyTooLarge)
 
 
+@pytest.mark.parametrize(
+    ("options", "wire"),
+    [
+        (Options(max_bulk=100), b"!101\r\n"),
+        (Options(max_elements=100), b"*101\r\n"),
+        (Options(max_depth=10), b"%2\r\n:1\r\n" * 20),
+    ],
+)
+@pytest.mark.parametrize("decoder", ["hiredis", "python"])
+def test_the_options_limit_strings_elements_and_levels(decoder: DecoderKind, options: Options, wire: bytes) -> None:
+    connection = ready(replace(options, decoder=decoder))
+    connection.send(exchange())
+    assert connection.receive_data(b"*1\r\n" + wire if wire.startswith(b"%") else wire) == []
+    assert "limit" in str(connection.error)
+
+
+@pytest.mark.parametrize("decoder", ["hiredis", "python"])
+def test_attributes_stand_beside_the_reply_that_they_belong_to(decoder: DecoderKind) -> None:
+    connection = ready(Options(decoder=decoder))
+    one, two = exchange(("GET", "a"), ("GET", "b"), ("GET", "c")), exchange()
+    connection.send(one)
+    connection.send(two)
+    wire = b":1\r\n|1\r\n+ttl\r\n:5\r\n:2\r\n>1\r\n+x\r\n|1\r\n+ttl\r\n:6\r\n:3\r\n+PONG\r\n"
+    for chunks in ([wire], byte_by_byte(wire)):
+        if one.replies:
+            connection, one, two = ready(Options(decoder=decoder)), exchange(*one.commands), exchange()
+            connection.send(one)
+            connection.send(two)
+        found = [item for chunk in chunks for item in connection.receive_data(chunk)]
+        assert kept(found) == [("push", [b"x"]), *kept([one, two])]
+        assert one.replies == [1, 2, 3]
+        assert one.attributes == {1: {b"ttl": 5}, 2: {b"ttl": 6}}
+        assert two.attributes == {}
+
+
 def test_pushes_and_replies_do_not_add_up_to_a_large_reply() -> None:
-    connection = ready(max_reply=100_000)
+    connection = ready(Options(max_reply=100_000))
     for _ in range(10):
         assert len(connection.receive_data(resp(PushOf(["message", "c", b"x" * 30_000])))) == 1
     for _ in range(10):

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import InvalidArgument
-from streamcore.resp3 import Argument, encode
+from streamcore.resp3 import Argument, encode, encoder
 from tests.core.pair import commands_in
+
+
+@pytest.fixture(autouse=True, params=["hiredis", "python"])
+def packer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds with and without hiredis."""
+    if request.param == "python":
+        monkeypatch.setattr(encoder, "_pack", encoder.pack)
 
 
 class Colour(IntEnum):

@@ -10,6 +10,7 @@ from streamcore.errors import (
     REPLY_ERRORS,
     UNAVAILABLE,
     AuthenticationError,
+    CommandErrors,
     ConnectFailed,
     ConnectionLost,
     DeliveryUnknown,
@@ -21,10 +22,15 @@ from streamcore.errors import (
     ReplyTooLarge,
     RequestTimeout,
     StreamcoreError,
+    WrongTypeError,
     reply_error,
 )
 
-CLASSES = [kind for kind in vars(streamcore.errors).values() if isinstance(kind, type)]
+CLASSES = [
+    kind
+    for kind in vars(streamcore.errors).values()
+    if isinstance(kind, type) and kind.__module__ == streamcore.errors.__name__
+]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -74,7 +80,74 @@ def test_a_failed_dial_tells_whether_another_can_help() -> None:
 def test_the_first_word_of_an_error_reply_decides_its_class(word: str, kind: type[ReplyError]) -> None:
     error = reply_error(f"{word} any text, it differs between servers", "XADD")
     assert type(error) is kind
-    assert (error.code, error.message, error.command) == (word, "any text, it differs between servers", "XADD")
+    assert (error.code, error.command) == (word, "XADD")
+    assert error.message.startswith("any text, it differs between servers")
+    assert (kind.__doc__ or "").count(f"``{word}``") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "NOAUTH Authentication required.",
+            "NOAUTH Authentication required; give the user and password to connect() (in reply to GET)",
+        ),
+        ("NOAUTH", "NOAUTH give the user and password to connect() (in reply to GET)"),
+    ],
+)
+def test_a_missing_login_says_where_it_belongs(line: str, text: str) -> None:
+    assert str(reply_error(line, "GET")) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ERR unknown command 'STE', with args beginning with: 'key' 'sesame' ", "unknown command 'STE'"),
+        ("ERR unknown command `STE`, with args beginning with: `sesame`, ", "unknown command `STE`"),
+        ("ERR unknown command 'PNIG', with args beginning with: ", "unknown command 'PNIG'"),
+        ("ERR unknown subcommand 'NO-TOUCH'. Try CLIENT HELP.", "unknown subcommand 'NO-TOUCH'. Try CLIENT HELP."),
+    ],
+)
+def test_arguments_that_a_server_quotes_are_left_out(line: str, message: str) -> None:
+    error = reply_error(line)
+    assert error.message == message
+    assert "sesame" not in f"{error} {error!r} {error.args}"
+
+
+class TestCommandErrors:
+    WRONG, LATE = reply_error("WRONGTYPE no list", "LPUSH"), reply_error("ERR no", "INCR")
+
+    def group(self) -> CommandErrors:
+        group = CommandErrors("2 of 3 commands failed", [self.WRONG, self.LATE])
+        group.answers = [self.WRONG, b"OK", self.LATE]
+        return group
+
+    def test_is_an_error_of_ours_and_a_group(self) -> None:
+        group = self.group()
+        assert isinstance(group, StreamcoreError)
+        assert isinstance(group, ExceptionGroup)
+        assert group.exceptions == (self.WRONG, self.LATE)
+        assert str(group) == "2 of 3 commands failed (2 sub-exceptions)"
+        assert tuple(CommandErrors("1 of 1", [self.LATE]).answers) == ()
+
+    def test_is_taken_apart_by_class(self) -> None:
+        seen: list[BaseExceptionGroup] = []
+        try:
+            raise self.group()
+        except* WrongTypeError as group:
+            seen.append(group)
+        except* ReplyError as group:
+            seen.append(group)
+        assert [(type(group), group.exceptions) for group in seen] == [
+            (CommandErrors, (self.WRONG,)),
+            (CommandErrors, (self.LATE,)),
+        ]
+
+    def test_survives_the_way_to_another_process(self) -> None:
+        twin = pickle.loads(pickle.dumps(self.group()))
+        assert type(twin) is CommandErrors
+        assert [str(error) for error in twin.exceptions] == [str(self.WRONG), str(self.LATE)]
+        assert [type(answer) for answer in twin.answers] == [WrongTypeError, bytes, ReplyError]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind is not ReplyError])
@@ -98,6 +171,23 @@ def test_an_error_names_the_command_once_it_is_known() -> None:
     error.command = "XREADGROUP"
     assert str(error) == "NOGROUP No such key (in reply to XREADGROUP)"
     assert isinstance(error, NoGroupError)
+
+
+def example(kind: type[StreamcoreError]) -> StreamcoreError:
+    if issubclass(kind, ReplyError):
+        return kind("CODE", "text", "XADD")
+    if issubclass(kind, CommandErrors):
+        return kind("text", [ReplyError("CODE", "text")])
+    return kind("text")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_errors_of_every_class_survive_the_way_to_another_process(kind: type[StreamcoreError]) -> None:
+    error = example(kind)
+    error.add_note("a note")
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is kind
+    assert (str(twin), str(vars(twin))) == (str(error), str(vars(error)))
 
 
 @pytest.mark.parametrize(

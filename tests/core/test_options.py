@@ -4,7 +4,17 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from streamcore.options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, Address, Login, Options, UnixAddress
+from streamcore.errors import InvalidArgument
+from streamcore.options import (
+    DECODERS,
+    DEFAULT_ADDRESS,
+    DEFAULT_LOGIN,
+    DEFAULT_OPTIONS,
+    Address,
+    Login,
+    Options,
+    UnixAddress,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +48,20 @@ def test_the_defaults_are_the_ones_of_the_documentation() -> None:
         "keepalive_idle": 10.0,
         "keepalive_answer": 5.0,
         "max_reply": 1 << 30,
+        "max_bulk": 512 << 20,
+        "max_elements": 1 << 26,
+        "max_depth": 128,
         "max_outgoing": 64 << 20,
+        "decoder": "auto",
     }
+
+
+def test_a_decoder_is_one_of_three() -> None:
+    assert [Options(decoder=kind).decoder for kind in ("auto", "hiredis", "python")] == list(DECODERS)
+    with pytest.raises(
+        InvalidArgument, match="decoder: there is none called 'java'; choose one of auto, hiredis, python"
+    ):
+        Options(decoder="java")  # type: ignore[arg-type]  # that is the point
 
 
 @pytest.mark.parametrize(

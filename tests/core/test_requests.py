@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.commands import Command
+from streamcore.commands import Command, get
 from streamcore.commands.command import READ, Traits
 from streamcore.errors import (
     AuthenticationError,
@@ -15,6 +15,7 @@ from streamcore.errors import (
     ConnectionLost,
     InvalidArgument,
     LoadingError,
+    RemoteProtocolError,
     ReplyError,
     RequestTimeout,
     WrongTypeError,
@@ -118,6 +119,46 @@ def test_a_refused_command_raises_alone_and_is_a_value_among_others() -> None:
     assert plain(third) == [("error", "WRONGTYPE", "no"), b"x"]
 
 
+def test_a_reply_that_makes_no_sense_is_the_servers_fault_and_costs_no_other_answer() -> None:
+    client, pair = connected()
+    length: Command[int] = Command(("STRLEN", "k"), len)
+    request = client.submit([length, Command(("GET", "k"))], client.ended.append)
+    pair.settle()
+    pair.server.answer(5, "secret")
+    misshapen, value = request.answers()
+    assert value == b"secret"
+    assert isinstance(misshapen, RemoteProtocolError)
+    assert str(misshapen) == "the reply to STRLEN cannot be understood: TypeError"
+    alone = client.submit([length], client.ended.append)
+    pair.settle()
+    pair.server.answer(5)
+    with pytest.raises(RemoteProtocolError, match="the reply to STRLEN cannot be understood"):
+        alone.answer()
+
+
+def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:
+    client, pair = connected()
+    request = client.submit([get("k").text()], client.ended.append)
+    pair.settle()
+    pair.server.answer(b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        request.answer()
+
+
+def test_a_server_that_is_too_old_for_a_command_is_said_to_be() -> None:
+    client, pair = connected()
+    new: Command[int] = Command(("XNEW", "k"), traits=Traits(needs="Redis 99"))
+    request = client.submit([new, new, new], client.ended.append)
+    pair.settle()
+    unknown, wrong, told = (reply_error(line) for line in ("ERR unknown command", "WRONGTYPE no", "ERR needs Redis 99"))
+    pair.server.answer(unknown, wrong, told)
+    assert [str(answer) for answer in request.answers()] == [
+        "ERR unknown command; XNEW in this form needs Redis 99 (in reply to XNEW)",
+        "WRONGTYPE no (in reply to XNEW)",
+        "ERR needs Redis 99 (in reply to XNEW)",
+    ]
+
+
 def test_pushes_between_replies_reach_nobody() -> None:
     client, pair = connected()
     one, two = client.ask("a"), client.ask("b")
@@ -194,7 +235,7 @@ def test_a_bad_argument_is_refused_before_anything_is_queued(arguments: tuple[An
     pair.settle()
     pair.server.expect_nothing()
     assert client.ended == []
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_room_is_counted_in_bytes_from_submitting_to_answering() -> None:
@@ -208,7 +249,7 @@ def test_room_is_counted_in_bytes_from_submitting_to_answering() -> None:
     pair.server.answer("x")
     assert [*rooms, client.has_room] == [True, True, False, True]
     pair.server.answer("x")
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_asking_for_outputs_again_changes_nothing() -> None:
@@ -319,7 +360,7 @@ def test_a_lost_connection_ends_or_keeps_each_request_by_what_had_left(
     assert echoed(pair) == expected
     pair.server.answer(*expected)
     assert sorted(map(id, client.ended)) == sorted(map(id, alive))
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_what_happens_to_the_link_is_told() -> None:
@@ -365,7 +406,7 @@ def test_answers_that_come_together_are_all_told_before_the_connection_is_droppe
     pair.server.answer("1", "2", "3", "4")
     assert client.ended == [served, first, last, later]
     assert pair.server.dials == 2
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_a_pipeline_that_was_executed_in_part_is_answered_and_never_repeated() -> None:
@@ -412,7 +453,7 @@ def test_a_refused_request_ends_with_the_refusal_while_another_is_still_in_fligh
     pair.server.answer("in flight")
     pair.advance(1.0)
     assert echoed(pair)[-1] == "waiting"
-    assert client._queued == len(waiting.data)
+    assert client._main.queued == len(waiting.data)
 
 
 def test_a_refused_request_that_is_sent_again_and_not_answered_may_have_been_executed() -> None:
@@ -455,7 +496,7 @@ def test_a_late_request_keeps_its_place_and_its_reply_reaches_nobody() -> None:
     pair.server.reply(b"slow\r\n", resp("quick"))
     assert quick.answer() == b"quick"
     assert client.ended == [slow, quick]
-    assert client._queued == 0
+    assert client._main.queued == 0
     assert slow.error is not None
 
 
@@ -470,7 +511,7 @@ def test_a_silent_server_is_a_timeout_for_those_that_are_late_and_a_lost_connect
     assert not again.finished
     pair.advance(0.5)
     assert echoed(pair) == ["again"]
-    assert client._queued == len(again.data)
+    assert client._main.queued == len(again.data)
 
 
 def test_without_a_connection_a_request_waits_as_long_as_its_timeout() -> None:
@@ -488,7 +529,7 @@ def test_without_a_connection_a_request_waits_as_long_as_its_timeout() -> None:
     pair.refusal = None
     pair.advance(10.0)
     assert echoed(pair) == []
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_a_driver_that_never_dialled_has_no_error_to_show() -> None:
@@ -541,7 +582,7 @@ def test_a_caller_may_submit_again_as_soon_as_its_request_is_late() -> None:
     assert len(retries) == 1
     pair.advance(10.0)
     assert len(retries) == 3
-    assert client._queued == len(retries[-1].data)
+    assert client._main.queued == len(retries[-1].data)
 
 
 def test_a_caller_that_has_gone_leaves_its_place_in_flight() -> None:
@@ -563,7 +604,7 @@ def test_what_nobody_waits_for_and_has_not_left_never_does(before: bool) -> None
     requests[not before].finished = True
     pair.server.reply(resp(HELLO), OK, OK)
     assert echoed(pair) == ["b" if before else "a"]
-    assert client._queued == len(requests[before].data)
+    assert client._main.queued == len(requests[before].data)
 
 
 def test_what_nobody_waits_for_does_not_pile_up_while_the_server_is_down() -> None:
@@ -573,9 +614,9 @@ def test_what_nobody_waits_for_does_not_pile_up_while_the_server_is_down() -> No
         pair.advance(0.1)
     pair.advance(10.0)
     assert client.ended == []
-    assert not client._waiting
-    assert not client._deadlines
-    assert client._queued == 0
+    assert not client._main._waiting
+    assert not client._main._deadlines
+    assert client._main.queued == 0
 
 
 def test_a_late_request_behind_one_that_nobody_waits_for() -> None:
@@ -585,7 +626,7 @@ def test_a_late_request_behind_one_that_nobody_waits_for() -> None:
     gone.finished = True
     client.handle_timeout(pair.now + 5.0)
     assert lost(late) == lost(later) == (ConnectionLost, False)
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 def test_thousands_of_requests_end_without_looking_each_one_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -603,7 +644,7 @@ def test_thousands_of_requests_end_without_looking_each_one_up(monkeypatch: pyte
     assert 500 < len(client.ended) < 1500
     pair.advance(5.0)
     assert len(client.ended) == 3000
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
@@ -631,7 +672,7 @@ def test_closing_ends_everything_that_waits_or_is_in_flight() -> None:
     pair.settle()
     assert pair.server.link.state is State.RESTING
     assert client.next_timeout() is None
-    assert client._queued == 0
+    assert client._main.queued == 0
 
 
 @pytest.mark.parametrize("arrange", [lambda pair: None, lambda pair: pair.advance(0.02)])

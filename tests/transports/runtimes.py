@@ -287,7 +287,7 @@ class AsIfAsync:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._blocking, {"aclose": "close"}.get(name, name))
-        if name == "cursor" or not callable(method):
+        if name in {"cursor", "queue"} or not callable(method):
             return method
 
         async def call(*args: Any, **keywords: Any) -> Any:
@@ -306,6 +306,20 @@ class AsIfAsync:
 
     def batches(self) -> AsIfAsync:
         return self._wrap(self._blocking.batches())
+
+    def transaction(self, *args: Any, **options: Any) -> Any:
+        if "watch" in options:
+            return self._wrap(self._blocking.transaction(*args, **options))
+        return self.__getattr__("transaction")(*args, **options)
+
+    async def transact(self, body: Callable[[Any], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+        return self._blocking.transact(lambda transaction: at_once(body(self._wrap(transaction))), **options)
+
+    def script(self, *args: Any) -> Any:
+        return self._wrap(self._blocking.script(*args))
+
+    async def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return self._blocking(*args, **keywords)
 
     def _wrap(self, blocking: Any) -> AsIfAsync:
         return AsIfAsync(blocking, background=self._background)

@@ -12,7 +12,27 @@ import transports.asyncio
 import transports.blocking
 import transports.trio
 from streamcore import Batch, Command, Entry, GroupBatch, GroupEntry, StreamId
-from streamcore.commands import PendingSummary, get, raw, xadd, xlen
+from streamcore.commands import (
+    DeliveredEntry,
+    EntryFields,
+    PendingSummary,
+    Removal,
+    StreamEntry,
+    get,
+    raw,
+    xadd,
+    xautoclaim,
+    xautoclaim_justid,
+    xclaim_justid,
+    xdelex,
+    xinfo_groups,
+    xinfo_stream_full,
+    xlen,
+    xpending_range,
+    xrange,
+    xread,
+    xreadgroup,
+)
 
 
 async def clients_of_all_runtimes() -> None:
@@ -35,7 +55,7 @@ async def commands(client: transports.asyncio.Client, blocking: transports.block
     assert_type(await client.execute(get("key").text()), str | None)
     assert_type(blocking.execute(get("key").text()), str | None)
     assert_type(await client.execute(raw("OBJECT", "FREQ", "key")), Any)
-    assert_type(await client.xrange("s", count=5), list[tuple[StreamId, dict[bytes, bytes]]])
+    assert_type(await client.xrange("s", count=5), list[StreamEntry])
     assert_type(await client.xpending("s", "g"), PendingSummary)
     assert_type(await client.ttl("key"), float | None)
     assert_type(await client.hgetall("h"), dict[bytes, bytes])
@@ -46,6 +66,55 @@ async def commands(client: transports.asyncio.Client, blocking: transports.block
     await client.hset("h", {"number": 1, "text": "a"})
     mixed = [get("key"), xlen("s")]
     assert_type(await client.pipeline(mixed), list[Any])
+
+
+async def transactions(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.transaction([xlen("s")]), list[Any])
+    assert_type(blocking.transaction([xlen("s")], raise_errors=True), list[Any])
+    async with client.transaction(watch="k") as tx:
+        assert_type(tx, transports.asyncio.Transaction)
+        assert_type(await tx.get("k"), bytes | None)
+        tx.queue(xlen("s"), get("k"))
+        assert_type(tx.answers, list[Any])
+        assert_type(await tx.commit(), list[Any])
+    with blocking.transaction(watch=["k", b"l"]) as sync_tx:
+        assert_type(sync_tx, transports.blocking.Transaction)
+        assert_type(sync_tx.xlen("s"), int)
+
+    async def body(tx: transports.asyncio.Transaction) -> str:
+        return f"{await tx.get('k')!r}"
+
+    assert_type(await client.transact(body, watch=["k"]), str)
+    assert_type(blocking.transact(lambda tx: tx.xlen("s"), watch="s"), int)
+
+
+async def scripts(client: transports.trio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(client.script("return 1", int), transports.trio.Script[int])
+    assert_type(await client.script("return 1", int)(keys=["k"], args=[1]), int)
+    assert_type(blocking.script("return 1", str)(), str)
+    assert_type(blocking.script("return 1").sha, str)
+
+
+def streams_and_groups(client: transports.blocking.Client) -> None:
+    position = {"a": "$", "b": "5-1"}
+    assert_type(client.execute(xread(position)), dict[bytes, list[StreamEntry]])
+    assert_type(xread({"a": "$", "b": StreamId(5), b"c": 1767225600000}), Command[dict[bytes, list[StreamEntry]]])
+    [(id_, fields)] = client.execute(xrange("s", count=1))
+    assert_type(id_, StreamId)
+    assert_type(fields[b"total"], bytes)
+    assert_type(fields.pairs(), list[tuple[bytes, bytes]])
+    for delivered in client.execute(xreadgroup("g", "c", {b"s": ">"}))[b"s"]:
+        assert_type(delivered.fields, EntryFields | None)
+        assert_type(delivered.idle, float | None)
+    claimed = client.execute(xautoclaim("s", "g", "c", min_idle=60))
+    assert_type(claimed.claimed, list[DeliveredEntry])
+    assert_type(claimed.cursor, StreamId)
+    assert_type(client.execute(xautoclaim_justid("s", "g", "c", min_idle=60)).claimed, list[StreamId])
+    assert_type(client.execute(xclaim_justid("s", "g", "c", "1-1", min_idle=60)), list[StreamId])
+    assert_type(client.execute(xpending_range("s", "g", count=5))[0].idle, float)
+    assert_type(client.execute(xdelex("s", "1-1", refs="acked")), list[Removal])
+    assert_type(client.execute(xinfo_groups("s"))[0].lag, int | None)
+    assert_type(client.execute(xinfo_stream_full("s")).groups[0].consumers[0].active_time, float | None)
 
 
 async def consumers_of_bytes(client: transports.asyncio.Client) -> None:

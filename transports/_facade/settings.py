@@ -8,25 +8,35 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, seconds
+from streamcore.consumer import Consumer as ConsumerEngine
+from streamcore.consumer import Interruption
 from streamcore.engine import Engine, EngineOptions
-from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ConnectionLost, ForkedError
+from streamcore.errors import (
+    ClosedError,
+    CommandErrors,
+    ConcurrentUseError,
+    ConnectFailed,
+    ConnectionLost,
+    ForkedError,
+    InvalidArgument,
+    StreamcoreError,
+)
 from streamcore.events import LOSS, Connected, Event
-from streamcore.options import Options
+from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.requests import Requests
+from streamcore.resp3 import make_decoder
 
 from ..address import TLS, Target, explain, parse
 
 if TYPE_CHECKING:
     import ssl
-
-    from streamcore.consumer import Consumer as ConsumerEngine
 
 _logger = logging.getLogger("streamcore")
 _forks = 0
@@ -86,7 +96,7 @@ class Settings:
         timeouts: dict[str, Any] = {
             what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
         }
-        return cls(parse(url, **keywords), Options(**timeouts), on_event)
+        return cls(parse(url, **keywords), Options(decoder=chosen_decoder(), **timeouts), on_event)
 
     def engine(self) -> EngineOptions:
         """The keywords that every engine takes."""
@@ -96,6 +106,19 @@ class Settings:
             "login": self.target.login,
             "options": self.options,
         }
+
+
+def chosen_decoder() -> DecoderKind:
+    """Who reads replies: what ``STREAMCORE_DECODER`` says, else hiredis where it is usable.
+
+    Raises ``InvalidArgument`` for another word, and ``MissingExtra`` where hiredis is asked for and there is none.
+    """
+    kind = os.environ.get("STREAMCORE_DECODER", "auto")
+    if kind not in DECODERS:
+        raise InvalidArgument(f"STREAMCORE_DECODER is {kind!r}; choose one of {', '.join(DECODERS)}")
+    chosen = cast("DecoderKind", kind)
+    make_decoder(chosen)
+    return chosen
 
 
 def consumer_name(given: Name | None) -> Name:
@@ -211,6 +234,47 @@ class Opened:
         _logger.log(level, "%s %s", self.engine.label, event)
 
 
+NOTHING: Final = object()
+"""For a value that was not given: None is one."""
+
+
+class Told:
+    """What an iteration tells instead of a batch."""
+
+    def __init__(self, value: Any, *, stops: bool = False, raises: bool = False) -> None:
+        self.value = value
+        self.stops = stops
+        self.raises = raises
+
+
+def told(engine: ConsumerEngine[Any], idle_value: Any) -> Told | None:
+    """What there is to tell when no batch has come; an idle read only where a value was given for it."""
+    match engine.interruption():
+        case Interruption.ENDED:
+            return Told(None, stops=True)
+        case Interruption.IDLE if idle_value is not NOTHING:
+            return Told(idle_value)
+        case Exception() as error:
+            return Told(error, raises=engine.on_disconnect == "raise")
+        case _:
+            return None
+
+
+def key_names(keys: Name | Iterable[Name]) -> list[Name]:
+    """One key or several, as a list."""
+    one: tuple[type[Any], ...] = (str, bytes, bytearray, memoryview)
+    return [keys] if isinstance(keys, one) else list(cast("Iterable[Name]", keys))
+
+
+def raised_together(answers: list[Any], *, wanted: bool) -> list[Any]:
+    """The answers; where that is ``wanted``, the errors among them are raised, as a group."""
+    if wanted and (errors := [answer for answer in answers if isinstance(answer, StreamcoreError)]):
+        group = CommandErrors(f"{len(errors)} of {len(answers)} commands failed", errors)
+        group.answers = answers
+        raise group
+    return answers
+
+
 CHUNK = 1000
 
 
@@ -226,4 +290,17 @@ def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
 
 
-__all__ = ["CHUNK", "ConnectOptions", "Opened", "Settings", "chunks", "consumer_name", "method_signature"]
+__all__ = [
+    "CHUNK",
+    "NOTHING",
+    "ConnectOptions",
+    "Opened",
+    "Settings",
+    "Told",
+    "chunks",
+    "consumer_name",
+    "key_names",
+    "method_signature",
+    "raised_together",
+    "told",
+]

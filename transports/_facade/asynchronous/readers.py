@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from streamcore.arguments import Seconds, seconds
+from streamcore.arguments import Name, Seconds, name, seconds
+from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore.following import Change
 from streamcore.group import GroupConsumer as GroupEngine
 
-from ..settings import forgetful
+from ..settings import NOTHING, Told, forgetful, told
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -27,7 +30,7 @@ class Reader(Generic[E, B]):
         self._running = client.part(engine)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
-        self._taken: B | None = None  # from the engine, and not handed over yet
+        self._taken: Any = None  # from the engine, and not handed over yet
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
@@ -54,7 +57,7 @@ class Reader(Generic[E, B]):
     async def __anext__(self) -> E:
         for entry in self._entries:
             return entry
-        return self._begin(cast(B, await self._fetch()))
+        return self._begin(await self._fetch())
 
     async def get(self, timeout: Seconds | None = None) -> E | None:  # noqa: ASYNC109  # 0 polls
         """The next entry; None when ``timeout`` seconds pass first. None waits, 0 only looks."""
@@ -78,16 +81,21 @@ class Reader(Generic[E, B]):
         if rest and self._batch is not None:
             tail: B = self._engine.split(self._batch, len(self._batch) - len(rest))
             return tail
-        return cast(B, await self._fetch())
+        batch: B = await self._fetch()
+        return batch
 
-    async def _fetch(self, within: float | None = None) -> B | None:
+    def _ask(self) -> Any:
+        return self._engine.take()
+
+    async def _fetch(self, within: float | None = None, ask: Callable[[], Any] | None = None) -> Any:
+        """What the engine has for us; None when ``within`` seconds have passed first."""
         running, engine = self._running, self._engine
         driver = running.driver
         with running.sole_use(), running.telling_events():
             if self._taken is None:
                 if within is not None or engine.has_batch:
                     await driver.checkpoint()  # once for each batch, others shall run
-                self._taken = await driver.until(engine.take, within)
+                self._taken = await driver.until(ask or self._ask, within)
             running.tell_events()  # it may raise: the batch is kept for the next call
             taken, self._taken = self._taken, None
             return taken
@@ -106,6 +114,89 @@ class Batches(Generic[E, B]):
 
 class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     """Follow streams by XREAD, each entry once: ``async for entry in consumer``."""
+
+    def __init__(self, engine: Any, client: Running, idle_value: Any = NOTHING) -> None:
+        super().__init__(engine, client)
+        self._idle_value = idle_value
+
+    def __aiter__(self) -> Self:
+        self._engine.begin()
+        return self
+
+    async def __anext__(self) -> Entry[T]:
+        for entry in self._entries:
+            return entry
+        found = await self._fetch()
+        return cast("Entry[T]", _tell(found)) if isinstance(found, Told) else self._begin(found)
+
+    async def get(self, timeout: Seconds | None = None) -> Entry[T] | None:  # noqa: ASYNC109  # 0 polls
+        """The next entry; None when ``timeout`` seconds pass first, or ``stop_on_idle`` has ended the reading.
+
+        None waits, 0 only looks.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for entry in self._entries:
+            return entry
+        found = await self._fetch(wait, self._ask_for_entries)
+        if isinstance(found, Told):
+            return None if found.stops else cast("Entry[T]", _tell(found))
+        return None if found is None else self._begin(found)
+
+    async def _next_batch(self) -> Batch[T]:
+        rest = list(self._entries)
+        if rest and self._batch is not None:
+            return cast("Batch[T]", self._engine.split(self._batch, len(self._batch) - len(rest)))
+        found = await self._fetch(None, self._ask_for_entries)
+        return cast("Batch[T]", _tell(found) if isinstance(found, Told) else found)
+
+    def _ask(self) -> Any:
+        return self._engine.take() or told(self._engine, self._idle_value)
+
+    def _ask_for_entries(self) -> Any:
+        return self._engine.take() or told(self._engine, NOTHING)
+
+    async def add_stream(self, stream: Name, start: Position | None = None) -> bool:
+        """Follow one more stream, from its end unless told otherwise; False where it is followed already.
+
+        A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
+        followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
+        """
+        change = self._engine.add_stream(stream, start)
+        if change is not None:
+            await self._settle(change)
+        return change is not None
+
+    async def seek(self, stream: Name, start: Position) -> None:
+        """Go on with a stream from another place; what was read ahead of it is dropped."""
+        change = self._engine.seek(stream, start)
+        if self._batch is not None and self._batch.key == change.followed.stream:
+            self._entries = iter(())
+        await self._settle(change)
+
+    async def _settle(self, change: Change) -> None:
+        engine: ConsumerEngine[T] = self._engine
+        try:
+            if not await self._running.driver.until(
+                partial(_is_settled, engine, change), engine.options.request_timeout
+            ):
+                raise self._running.not_reached()
+        finally:
+            self._engine.give_up(change)
+
+    def remove_stream(self, stream: Name) -> bool:
+        """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
+        removed: bool = self._engine.remove_stream(stream)
+        if removed and self._batch is not None and self._batch.key == name("stream", stream):
+            self._entries = iter(())
+        return removed
+
+    def pause(self) -> None:
+        """Hand over nothing but the rest of a batch that was begun, and read nothing more, until ``resume``."""
+        self._engine.pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._engine.resume()
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
@@ -151,3 +242,17 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine
         return engine.settled or engine.closed
+
+
+def _tell(found: Told) -> Any:
+    """Return, raise or end, as the case may be."""
+    if found.stops:
+        raise StopAsyncIteration
+    if found.raises:
+        raise found.value
+    return found.value
+
+
+def _is_settled(engine: ConsumerEngine[Any], change: Change) -> bool:
+    engine.check()
+    return change.poll()

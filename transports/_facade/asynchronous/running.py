@@ -6,13 +6,14 @@ not there yet. So a cancelled call has lost nothing but its place in the queue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.requests import Request, Requests
+from streamcore.errors import ConnectionLost
+from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
 from ..settings import Opened, Settings, chunks
@@ -32,7 +33,7 @@ class Driver(Protocol):
     async def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     async def checkpoint(self) -> None: ...
     async def linger(self, done: Callable[[], bool], within: float) -> bool: ...
-    async def request(self, commands: Sequence[Command[Any]]) -> Request: ...
+    async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request: ...
     async def aclose(self) -> None: ...
 
 
@@ -104,13 +105,29 @@ async def _at_once() -> None:
     """Nothing is to be done."""
 
 
-async def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
-    driver = running.driver
-    if not cast(Requests, running.engine).has_room:
+async def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
+    """Send commands over everybody's link, by the engine's ``submit`` or ``how``."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    if not engine.has_room:
         await driver.until(running.has_room)
     if running.listens:
         running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
-    return await driver.request(asked)
+    return await driver.request(how or engine.submit, asked)
+
+
+@asynccontextmanager
+async def leased(running: Running) -> AsyncIterator[Lease]:
+    """A link of one's own. Raises ``ConnectionLost`` where none is given back within the request timeout."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    lease = await driver.until(engine.lease, engine.options.request_timeout)
+    if lease is None:
+        raise ConnectionLost(
+            f"all {MAX_LEASES} links for blocking commands and transactions are taken; nothing was sent"
+        )
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 async def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:

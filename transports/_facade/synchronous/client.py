@@ -4,46 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from streamcore import commands
-from streamcore.arguments import Name
+from streamcore.arguments import Name, positive
 from streamcore.commands import Command
+from streamcore.commands.command import LinkUse
 from streamcore.consumer import Consumer as ConsumerEngine
-from streamcore.consumer import ConsumerOptions, Starts
+from streamcore.consumer import ConsumerOptions
+from streamcore.errors import InvalidArgument, WatchedKeyChanged
 from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group import GroupOptions
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
-from streamcore.requests import Requests
+from streamcore.requests import Request, Requests
+from streamcore.starts import Starts
 
-from ..settings import ConnectOptions, Settings, consumer_name, method_signature
+from ..settings import NOTHING, ConnectOptions, Settings, consumer_name, key_names, raised_together
+from .commands import Commands
 from .producer import Producer
 from .readers import Consumer, GroupConsumer
-from .running import Running, Runtime, submit
+from .running import Running, Runtime, leased, submit
+from .transaction import Transaction
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _method(build: Callable[P, Command[R]]) -> Callable[Concatenate[Client, P], R]:
-    """A command builder as a method of the client."""
-
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.execute(build(*args, **kwargs))
-
-    method.__doc__ = build.__doc__
-    method.__name__ = build.__name__
-    method.__signature__ = method_signature(build)  # type: ignore[attr-defined]  # for help() and editors
-    return method
-
-
-class Client:
+class Client(Commands):
     """A connection to a server: commands of any number of threads over one link, and the way to everything else."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._settings = settings
-        self._running = Running(Requests(**settings.engine()), runtime, settings)
+        self._engine = Requests(**settings.engine())
+        self._running = Running(self._engine, runtime, settings)
 
     def __enter__(self) -> Self:
         self._running.open()
@@ -58,68 +50,123 @@ class Client:
         """Close the client with everything that was opened through it."""
         self._running.close()
 
-    # -- commands -----------------------------------------------------------------------------------------------------
+    # -- asking -------------------------------------------------------------------------------------------------------
 
     def execute(self, command: Command[R]) -> R:
-        """Run one command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent."""
-        request = submit(self._running, [command])
+        """Run one command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent.
+
+        A command that blocks gets a link of its own meanwhile, and holds nobody up.
+        """
+        if command.traits.use is LinkUse.DEDICATED:
+            request = self._ask_apart([command])
+        else:
+            request = submit(self._running, [command])
         return cast(R, request.answer())
 
-    def pipeline(self, asked: Iterable[Command[Any]]) -> list[Any]:
-        """Run commands in one write; a refused one's answer is its ``ReplyError``, in its place."""
+    def pipeline(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]:
+        """Run commands in one write. A refused one's answer is its ``ReplyError``, in its place.
+
+        With ``raise_errors`` these are raised, as a ``CommandErrors`` group that has the other ``answers`` as well. Where one
+        of the commands blocks (``wait`` behind its write) all of them run on a link of their own.
+        """
         listed = list(asked)
         if not listed:
             return []
-        request = submit(self._running, listed)
-        return request.answers()
+        if any(command.traits.use is LinkUse.DEDICATED for command in listed):
+            request = self._ask_apart(listed)
+        else:
+            request = submit(self._running, listed)
+        return raised_together(request.answers(), wanted=raise_errors)
 
-    ping = _method(commands.ping)
-    info = _method(commands.info)
-    dbsize = _method(commands.dbsize)
-    flushall = _method(commands.flushall)
-    delete = _method(commands.delete)
-    exists = _method(commands.exists)
-    expire = _method(commands.expire)
-    ttl = _method(commands.ttl)
-    type = _method(commands.type_)
-    get = _method(commands.get)
-    set = _method(commands.set_)
-    incr = _method(commands.incr)
-    hset = _method(commands.hset)
-    hget = _method(commands.hget)
-    hgetall = _method(commands.hgetall)
-    hlen = _method(commands.hlen)
-    hdel = _method(commands.hdel)
-    xadd = _method(commands.xadd)
-    xlen = _method(commands.xlen)
-    xdel = _method(commands.xdel)
-    xtrim = _method(commands.xtrim)
-    xrange = _method(commands.xrange)
-    xrevrange = _method(commands.xrevrange)
-    xack = _method(commands.xack)
-    xgroup_create = _method(commands.xgroup_create)
-    xgroup_destroy = _method(commands.xgroup_destroy)
-    xpending = _method(commands.xpending)
+    def _ask_apart(self, asked: list[Command[Any]]) -> Request:
+        with leased(self._running) as lease:
+            return submit(self._running, asked, lease.submit)
+
+    @overload
+    def transaction(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]: ...
+    @overload
+    def transaction(self, *, watch: Name | Iterable[Name], raise_errors: bool = False) -> Transaction: ...
+    def transaction(
+        self,
+        asked: Iterable[Command[Any]] | None = None,
+        *,
+        watch: Name | Iterable[Name] | None = None,
+        raise_errors: bool = False,
+    ) -> list[Any] | Transaction:
+        """All of the commands, with nothing in between, or none (``MULTI``, ``EXEC``); or a block that watches keys first.
+
+        A command that fails when it is executed has its ``ReplyError`` for an answer, as in ``pipeline``; one that the
+        server refuses before raises ``ExecAbortError``. ``with transaction(watch=[...]) as tx`` reads first, and
+        executes only if the keys did not change meanwhile: see ``Transaction``, and ``transact``, which tries again.
+        """
+        if (asked is None) == (watch is None):
+            raise InvalidArgument("give transaction() either commands, or the keys to watch")
+        if watch is not None:
+            return Transaction(self._running, watch, raise_errors=raise_errors)
+        return self._transact(list(asked or ()), raise_errors=raise_errors)
+
+    def _transact(self, asked: list[Command[Any]], *, raise_errors: bool) -> list[Any]:
+        if not asked:
+            return []
+        request = submit(self._running, asked, self._engine.transact)
+        return raised_together(request.answers(), wanted=raise_errors)
+
+    def transact(self, body: Callable[[Transaction], R], *, watch: Name | Iterable[Name], attempts: int = 16) -> R:
+        """Call ``body`` with a transaction that watches keys, again while they are changed by others; what it returns.
+
+        Raises ``WatchedKeyChanged`` when that has happened ``attempts`` times.
+        """
+        watched = key_names(watch)  # once: it may be an iterator
+        left = positive("attempts", attempts)
+        while True:
+            try:
+                with self.transaction(watch=watched) as transaction:
+                    result = body(transaction)
+                return result  # noqa: RET504  # the end of the block, which executes, may raise
+            except WatchedKeyChanged:
+                left -= 1
+                if not left:
+                    raise
 
     # -- engines ------------------------------------------------------------------------------------------------------
 
     @overload
     def consumer(
-        self, streams: Starts, *, background: bool = True, decode: None = None, **options: Unpack[ConsumerOptions]
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: None = None,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[bytes]: ...
     @overload
     def consumer(
-        self, streams: Starts, *, background: bool = True, decode: str, **options: Unpack[ConsumerOptions]
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: str,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[str]: ...
     def consumer(
-        self, streams: Starts, *, background: bool = True, decode: str | None = None, **options: Unpack[ConsumerOptions]
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: str | None = None,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[Any]:
         """Follow streams by XREAD; see ``streamcore.Consumer`` for the options.
+
+        ``idle_value``, where it is given, is what the iteration returns when a read comes back empty.
 
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
         """
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
-        return Consumer(engine, self._running, background=background)
+        return Consumer(engine, self._running, background=background, idle_value=idle_value)
 
     @overload
     def group_consumer(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from streamcore.arguments import Seconds, seconds
+from streamcore.arguments import Name, Seconds, name, seconds
+from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore.following import Change
 from streamcore.group import GroupConsumer as GroupEngine
 
-from ..settings import forgetful
+from ..settings import NOTHING, Told, forgetful, told
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -28,7 +30,7 @@ class Reader(Generic[E, B]):
         self._running = client.part(engine, background=background)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
-        self._taken: B | None = None  # from the engine, and not handed over yet
+        self._taken: Any = None  # from the engine, and not handed over yet
         forgetful.add(self)
 
     def __enter__(self) -> Self:
@@ -55,7 +57,7 @@ class Reader(Generic[E, B]):
     def __next__(self) -> E:
         for entry in self._entries:
             return entry
-        return self._begin(cast(B, self._fetch()))
+        return self._begin(self._fetch())
 
     def get(self, timeout: Seconds | None = None) -> E | None:
         """The next entry; None when ``timeout`` seconds pass first. None waits, 0 only looks."""
@@ -79,14 +81,19 @@ class Reader(Generic[E, B]):
         if rest and self._batch is not None:
             tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
             return tail
-        return cast(B, self._fetch())
+        batch: B = self._fetch()
+        return batch
 
-    def _fetch(self, within: float | None = None) -> B | None:
+    def _ask(self) -> Any:
+        return self._engine.take()
+
+    def _fetch(self, within: float | None = None, ask: Callable[[], Any] | None = None) -> Any:
+        """What the engine has for us; None when ``within`` seconds have passed first."""
         running = self._running
         driver = running.driver
         with running.sole_use(), running.telling_events():
             if self._taken is None:
-                self._taken = driver.until(self._engine.take, within)
+                self._taken = driver.until(ask or self._ask, within)
             running.tell_events()  # it may raise: the batch is kept for the next call
             taken, self._taken = self._taken, None
             return taken
@@ -105,6 +112,90 @@ class Batches(Generic[E, B]):
 
 class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     """Follow streams by XREAD, each entry once: ``for entry in consumer``."""
+
+    def __init__(self, engine: Any, client: Running, *, background: bool, idle_value: Any = NOTHING) -> None:
+        super().__init__(engine, client, background=background)
+        self._idle_value = idle_value
+
+    def __iter__(self) -> Self:
+        self._running.driver.call(self._engine.begin)
+        return self
+
+    def __next__(self) -> Entry[T]:
+        for entry in self._entries:
+            return entry
+        found = self._fetch()
+        return cast("Entry[T]", _tell(found)) if isinstance(found, Told) else self._begin(found)
+
+    def get(self, timeout: Seconds | None = None) -> Entry[T] | None:
+        """The next entry; None when ``timeout`` seconds pass first, or ``stop_on_idle`` has ended the reading.
+
+        None waits, 0 only looks.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for entry in self._entries:
+            return entry
+        found = self._fetch(wait, self._ask_for_entries)
+        if isinstance(found, Told):
+            return None if found.stops else cast("Entry[T]", _tell(found))
+        return None if found is None else self._begin(found)
+
+    def _next_batch(self) -> Batch[T]:
+        rest = list(self._entries)
+        if rest and self._batch is not None:
+            return cast(
+                "Batch[T]",
+                self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest))),
+            )
+        found = self._fetch(None, self._ask_for_entries)
+        return cast("Batch[T]", _tell(found) if isinstance(found, Told) else found)
+
+    def _ask(self) -> Any:
+        return self._engine.take() or told(self._engine, self._idle_value)
+
+    def _ask_for_entries(self) -> Any:
+        return self._engine.take() or told(self._engine, NOTHING)
+
+    def add_stream(self, stream: Name, start: Position | None = None) -> bool:
+        """Follow one more stream, from its end unless told otherwise; False where it is followed already.
+
+        A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
+        followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
+        """
+        change = self._running.driver.call(partial(self._engine.add_stream, stream, start))
+        if change is not None:
+            self._settle(change)
+        return change is not None
+
+    def seek(self, stream: Name, start: Position) -> None:
+        """Go on with a stream from another place; what was read ahead of it is dropped."""
+        change = self._running.driver.call(partial(self._engine.seek, stream, start))
+        if self._batch is not None and self._batch.key == change.followed.stream:
+            self._entries = iter(())
+        self._settle(change)
+
+    def _settle(self, change: Change) -> None:
+        engine: ConsumerEngine[T] = self._engine
+        try:
+            if not self._running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
+                raise self._running.not_reached()
+        finally:
+            self._running.driver.call(partial(self._engine.give_up, change))
+
+    def remove_stream(self, stream: Name) -> bool:
+        """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
+        removed: bool = self._running.driver.call(partial(self._engine.remove_stream, stream))
+        if removed and self._batch is not None and self._batch.key == name("stream", stream):
+            self._entries = iter(())
+        return removed
+
+    def pause(self) -> None:
+        """Hand over nothing but the rest of a batch that was begun, and read nothing more, until ``resume``."""
+        self._running.driver.call(self._engine.pause)
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        self._running.driver.call(self._engine.resume)
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
@@ -151,3 +242,17 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def _is_settled(self) -> bool:
         engine: GroupEngine[T] = self._engine
         return engine.settled or engine.closed
+
+
+def _tell(found: Told) -> Any:
+    """Return, raise or end, as the case may be."""
+    if found.stops:
+        raise StopIteration
+    if found.raises:
+        raise found.value
+    return found.value
+
+
+def _is_settled(engine: ConsumerEngine[Any], change: Change) -> bool:
+    engine.check()
+    return change.poll()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.requests import Request, Requests
+from streamcore.errors import ConnectionLost
+from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
 from ..settings import Opened, Settings, chunks
@@ -26,7 +27,7 @@ class Driver(Protocol):
 
     def call(self, function: Callable[[], T]) -> T: ...
     def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
-    def request(self, commands: Sequence[Command[Any]]) -> Request: ...
+    def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request: ...
     def close(self) -> None: ...
 
 
@@ -110,13 +111,29 @@ def _at_once() -> None:
     """Nothing is to be done."""
 
 
-def submit(running: Running, asked: Sequence[Command[Any]]) -> Request:
-    driver = running.driver
-    if not cast(Requests, running.engine).has_room:
+def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
+    """Send commands over everybody's link, by the engine's ``submit`` or ``how``."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    if not engine.has_room:
         driver.until(running.has_room)
     if running.listens:
         running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
-    return driver.request(asked)
+    return driver.request(how or engine.submit, asked)
+
+
+@contextmanager
+def leased(running: Running) -> Iterator[Lease]:
+    """A link of one's own. Raises ``ConnectionLost`` where none is given back within the request timeout."""
+    driver, engine = running.driver, cast(Requests, running.engine)
+    lease = driver.until(engine.lease, engine.options.request_timeout)
+    if lease is None:
+        raise ConnectionLost(
+            f"all {MAX_LEASES} links for blocking commands and transactions are taken; nothing was sent"
+        )
+    try:
+        yield lease
+    finally:
+        driver.call(lease.release)
 
 
 def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:

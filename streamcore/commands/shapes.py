@@ -1,0 +1,36 @@
+"""The shapes of replies, whichever protocol they came in.
+
+RESP3 has maps, doubles and booleans. RESP2 writes a map as a flat list of keys and values, or as a list of pairs, a double
+as text, and a boolean as 0 or 1; the decoder gives a map with repeated keys as a list of pairs. Parsers read all of them
+through these functions, and are written once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pairs(reply: Any) -> list[tuple[Any, Any]]:
+    """The items of a map, in the server's order, repeated keys included; none for a null."""
+    if isinstance(reply, dict):
+        return list(reply.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a reply
+    if not reply:
+        return []
+    if isinstance(reply[0], (list, tuple)):
+        return [(key, value) for key, value in reply]
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def mapping(reply: Any) -> dict[Any, Any]:
+    """A map; of a repeated key, the last value."""
+    return dict(pairs(reply))
+
+
+def number(reply: Any) -> float:
+    """A double, or the text of one."""
+    return float(reply)
+
+
+def flag(reply: Any) -> bool:
+    """A boolean, or 0 or 1."""
+    return bool(int(reply))

@@ -1,0 +1,130 @@
+"""Whether a stream's history has gone on behind our cursor, or something was lost.
+
+Reading behind a cursor says nothing about what was trimmed before we came to it, nor about a stream that began anew with
+lower ids. Two things tell. While the entry at the cursor *before* a batch still exists, nothing between it and the batch
+can have been trimmed; it is asked for together with the next read. Where it is gone, the server's counters decide:
+``entries-added`` less ``length`` is how many entries were ever removed, and ``added`` is how many there were up to our
+cursor. More removed than we had read means a gap of the difference.
+
+Entries removed from the middle (XDEL) blur the count, and then it is given as None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from .connection import Arguments
+from .entries import StreamId
+from .events import Gap, HistoryRewound
+
+ZERO = StreamId(0, 0)
+Break: TypeAlias = Gap | HistoryRewound
+
+
+class History(NamedTuple):
+    """What XINFO STREAM tells of a stream; of one that does not exist, zeros."""
+
+    length: int = 0
+    added: int = 0
+    first: StreamId | None = None
+    newest: StreamId | None = None
+    last: StreamId = ZERO
+    deleted: StreamId = ZERO
+
+    @classmethod
+    def of(cls, info: dict[bytes, Any]) -> History:
+        first, newest = info[b"first-entry"], info[b"last-entry"]
+        return cls(
+            info[b"length"],
+            info[b"entries-added"],
+            None if first is None else StreamId.parse(first[0]),
+            None if newest is None else StreamId.parse(newest[0]),
+            StreamId.parse(info[b"last-generated-id"]),
+            StreamId.parse(info[b"max-deleted-entry-id"]),
+        )
+
+    @property
+    def removed(self) -> int:
+        """How many entries were trimmed or deleted, ever."""
+        return self.added - self.length
+
+
+@dataclass(slots=True)
+class Unproven:
+    """What was read since, and the cursor that it was read behind."""
+
+    behind: StreamId
+    ids: list[bytes]
+    newest: bytes  # the first id of the last batch
+
+
+class Continuity:
+    """Watches one stream. ``added`` counts the entries up to the cursor, None where nobody could tell yet."""
+
+    def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None) -> None:
+        self.cursor = cursor
+        self.added = added
+        self._stream = stream
+        self._unproven: Unproven | None = None
+
+    def received(self, entries: list[Any]) -> None:
+        """A batch has come, behind the cursor."""
+        ids = [entry[0] for entry in entries]
+        if self._unproven is not None:
+            self._unproven.ids += ids
+            self._unproven.newest = ids[0]
+        elif self.cursor != ZERO:
+            self._unproven = Unproven(self.cursor, ids, ids[0])
+        self.cursor = StreamId.parse(entries[-1][0])
+        if self.added is not None:
+            self.added += len(entries)
+
+    # -- proving it, along with the next read -------------------------------------------------------------------------
+
+    def question(self) -> Arguments | None:
+        """The command whose reply proves the last batch, if it has an entry: the one at the cursor before."""
+        if self._unproven is None:
+            return None
+        behind = str(self._unproven.behind)
+        return ("XRANGE", self._stream, behind, behind)
+
+    def is_proven(self, reply: list[Any]) -> bool:
+        """Whether the reply proves it; else ``judge`` needs the server's counters."""
+        if reply:
+            self._unproven = None
+        return bool(reply)
+
+    # -- what the counters tell ---------------------------------------------------------------------------------------
+
+    def judge(self, history: History) -> Break | None:
+        """Compare what we know with what the server says; afterwards both agree."""
+        unproven, self._unproven = self._unproven, None
+        if history.last < self.cursor or (self.added is not None and history.added < self.added):
+            return HistoryRewound(self._stream, self.cursor, history.last)
+        behind = self.cursor if unproven is None else unproven.behind
+        gap = self._gap(history, behind, unproven)
+        if history.last == self.cursor:
+            self.added = history.added
+        elif self.cursor == ZERO and history.deleted == ZERO:
+            self.added = history.removed  # whoever begins at the beginning takes what is there
+        return gap
+
+    def _gap(self, history: History, behind: StreamId, unproven: Unproven | None) -> Gap | None:
+        if behind == ZERO or (history.first is not None and history.first <= behind):
+            return None
+        before = StreamId.parse(unproven.newest) if unproven is not None else history.first
+        if self.added is None:
+            # Nothing was counted yet. Where the cursor's entry is gone, others may be.
+            lost = history.removed > 0 and history.last > behind
+            return Gap(self._stream, behind, before, None) if lost else None
+        passed = self.added
+        if unproven is not None and history.first is not None and history.first <= self.cursor:
+            passed -= sum(1 for id_ in unproven.ids if StreamId.parse(id_) >= history.first)
+        elif unproven is not None:
+            before = history.first
+        missed = history.removed - passed
+        if missed <= 0:
+            return None
+        self.added += missed
+        return Gap(self._stream, behind, before, missed if history.deleted <= behind else None)

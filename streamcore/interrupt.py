@@ -1,0 +1,63 @@
+"""End a read that blocks in the server, because something has changed that cannot wait for it.
+
+A link that blocks executes nothing that is sent behind the read. So the read is ended from outside, by ``CLIENT UNBLOCK`` with
+the id of its connection, over a link that exists from the first time on. The server may come to that command before it
+has come to the read, which then blocks all the same: it is asked again. Where the command is forbidden the
+connection is dropped instead; the read is sent again on the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .engine import WAIT, Engine, Script, ScriptRunner, call
+from .errors import ConnectionLost, ReplyError
+from .link import AT_ONCE, Link
+
+AGAIN: Final = 0.01  # seconds
+
+
+class Interrupter:
+    """Ends reads of one link."""
+
+    def __init__(self, engine: Engine, link: Link) -> None:
+        self.wanted = False
+        self._engine = engine
+        self._link = link
+        self._due: float | None = None
+        self._runner: ScriptRunner | None = None
+
+    def interrupt(self) -> None:
+        """End the read that blocks now."""
+        self.wanted = True
+        self._due = AT_ONCE
+        if self._runner is None:
+            self._runner = ScriptRunner(self._engine, self._story, "control")
+            self._runner.link.open()
+
+    def done(self) -> None:
+        """The read has returned, for whatever reason."""
+        self.wanted = False
+        self._due = None
+
+    @property
+    def due(self) -> float | None:
+        """When ``elapse`` is due."""
+        return self._due
+
+    def elapse(self, now: float) -> None:
+        """The time is ``now``."""
+        if self._due is not None and now >= self._due:
+            self._due = now + AGAIN
+            assert self._runner is not None
+            self._runner.wake()
+
+    def _story(self) -> Script:
+        assert self._runner is not None
+        while True:
+            if self.wanted and self._link.is_up:
+                [reply] = yield from call(("CLIENT", "UNBLOCK", self._link.server[b"id"]))
+                self._runner.link.succeeded()
+                if isinstance(reply, ReplyError) and self.wanted:
+                    self._link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))
+            yield WAIT

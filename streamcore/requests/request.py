@@ -1,0 +1,166 @@
+"""What one caller asks, from ``submit`` to the answers.
+
+A ``Request`` is a few commands that leave in one write, a ``Transaction`` the same between MULTI and EXEC. Its replies are
+understood when the caller asks for the answers, in the caller's own time. A command that the server refused has its
+``ReplyError`` for an answer, in its place; so has one whose reply makes no sense, a ``RemoteProtocolError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from ..commands.command import Command, LinkUse, forbidden
+from ..connection import Exchange
+from ..errors import (
+    ExecAbortError,
+    InvalidArgument,
+    LoadingError,
+    MasterDownError,
+    ReadOnlyError,
+    RemoteProtocolError,
+    ReplyError,
+    StreamcoreError,
+    WatchedKeyChanged,
+)
+from ..link import AT_ONCE
+
+# The server executes nothing now: it loads its data, or is a replica, perhaps since a moment ago.
+NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
+MAYBE_REFUSED: Final = NOT_NOW | {ExecAbortError}
+"""The types of the last reply by which a request may have been refused as a whole."""
+
+_MULTI: Final[Command[Any]] = Command(("MULTI",))
+_EXEC: Final[Command[Any]] = Command(("EXEC",))
+
+
+class Request(Exchange):
+    """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
+
+    A caller that no longer waits sets ``finished``: ``done`` is not called then, and what has not left yet never does.
+    """
+
+    __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
+
+    def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
+        super().__init__([command.args for command in asked], timeout, [command.data for command in asked])
+        self.asked = asked
+        self.done = done
+        self.deadline = AT_ONCE  # until the engine is told the time
+        self.repeatable = all(command.traits.repeatable for command in asked)
+        self.finished = False
+        self.sent = False  # over a connection that was lost, before this one
+        self.refusal: ReplyError | None = None  # the last word of a server, which cannot serve now
+        self.error: StreamcoreError | None = None
+
+    def answers(self) -> list[Any]:
+        """What the replies mean; a refused command's answer is its ``ReplyError``. Raises what ended the request."""
+        if self.error is not None:
+            raise self.error
+        return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
+
+    def answer(self) -> Any:
+        """The answer of a request with one command. Raises its ``ReplyError``, or what ended the request."""
+        [answer] = self.answers()
+        if isinstance(answer, StreamcoreError):
+            raise answer
+        return answer
+
+    def was_refused(self) -> bool:
+        """Whether the server has executed none of the commands, and may execute them later."""
+        return NOT_NOW.issuperset(map(type, self.replies))
+
+    def refuse(self) -> None:
+        """The request waits for a server that can serve."""
+        pairs = zip(self.asked, self.replies, strict=True)
+        self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in NOT_NOW)
+        self.replies = []
+
+    def finish(self, error: StreamcoreError | None = None) -> None:
+        """End the request, unless it has ended before."""
+        if not self.finished:
+            self.finished = True
+            self.error = error
+            self.done(self)
+
+
+class Transaction(Request):
+    """Commands between MULTI and EXEC: the server runs all of them with nothing in between, or none."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
+        for command in asked:
+            if command.traits.use is LinkUse.FORBIDDEN:
+                raise forbidden(command)
+            if command.traits.use is LinkUse.DEDICATED:
+                raise InvalidArgument(f"{command.name} cannot be a part of a transaction: it blocks")
+        super().__init__([_MULTI, *asked, _EXEC], done, timeout)
+        self.inside = asked
+        self.repeatable = all(command.traits.repeatable for command in asked)
+
+    def answers(self) -> list[Any]:
+        """The commands' answers; one that failed when it was executed has its ``ReplyError``, in its place.
+
+        Raises ``ExecAbortError`` where the server refused a command, hence all of them, and ``WatchedKeyChanged``.
+        """
+        if self.error is not None:
+            raise self.error
+        multi, *queued, outcome = self.replies
+        if isinstance(multi, ReplyError):
+            note = f"{multi.message}; it was MULTI that was refused: commands may have been executed one by one"
+            raise type(multi)(multi.code, note, "MULTI")
+        if isinstance(outcome, ReplyError):
+            raise self._aborted(outcome, queued)
+        if outcome is None:
+            raise WatchedKeyChanged("a watched key was changed by another client; nothing was executed: try again")
+        if not isinstance(outcome, list) or len(outcome) != len(self.inside):  # pyright: ignore[reportUnknownArgumentType]
+            raise RemoteProtocolError("the reply to EXEC does not have one element for each command")
+        return [_answer(command, reply) for command, reply in zip(self.inside, outcome, strict=True)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+    def was_refused(self) -> bool:
+        """EXEC was refused, because a command was: nothing was executed."""
+        multi, *queued, outcome = self.replies
+        return (
+            type(outcome) is ExecAbortError
+            and not isinstance(multi, ReplyError)
+            and any(type(reply) in NOT_NOW for reply in queued)
+        )
+
+    def _aborted(self, outcome: ReplyError, queued: list[Any]) -> ReplyError:
+        """EXEC's error, with its cause: the first command that the server would not queue."""
+        for command, reply in zip(self.inside, queued, strict=True):
+            if isinstance(reply, ReplyError):
+                cause = _explained(reply, command)
+                aborted = ExecAbortError(outcome.code, f"nothing was executed, because of: {cause}", "EXEC")
+                aborted.__cause__ = cause
+                return aborted
+        return _explained(outcome, _EXEC)
+
+
+Submit: TypeAlias = Callable[[Sequence[Command[Any]], Callable[[Request], None]], Request]
+"""How a request comes to an engine; see ``Requests.submit``."""
+
+
+def _answer(command: Command[Any], reply: Any) -> Any:
+    if isinstance(reply, ReplyError):
+        return _explained(reply, command)
+    if command.parse is None:
+        return reply
+    try:
+        return command.parse(reply)
+    except UnicodeDecodeError:
+        raise  # the caller asked for text, and it is none
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        misshapen = RemoteProtocolError(f"the reply to {command.name} cannot be understood: {type(error).__name__}")
+        misshapen.__cause__ = error
+        return misshapen
+
+
+def _explained(reply: ReplyError, command: Command[Any]) -> ReplyError:
+    """The server's error, with the name of the command, and a hint if it may be too old for it."""
+    reply.command = command.name
+    needs = command.traits.needs
+    if needs and reply.code == "ERR" and needs not in reply.message:
+        reply.message += f"; {command.name} in this form needs {needs}"
+    return reply

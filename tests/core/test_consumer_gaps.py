@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.consumer import Consumer
+from streamcore.entries import StreamId
+from streamcore.errors import NoPermissionError, StreamRewound, WrongTypeError
+from streamcore.events import Gap, GapDetectionOff, HistoryRewound
+from tests.core.pair import Pair, entry
+from tests.core.streams import info
+
+FORBIDDEN = NoPermissionError("NOPERM", "no permissions")
+
+
+def started(streams: Any, *answers: Any, **options: Any) -> tuple[Consumer[Any], Pair]:
+    """A consumer that has entered, with the server's word on each stream."""
+    consumer = Consumer[Any](streams, **options)
+    pair = Pair(consumer)
+    for _ in answers:
+        pair.server.expect("XINFO", "STREAM")
+    pair.server.answer(*answers)
+    return consumer, pair
+
+
+def happened(pair: Pair) -> list[Any]:
+    return [event for event in pair.events() if isinstance(event, (Gap, HistoryRewound, GapDetectionOff))]
+
+
+def ids(consumer: Consumer[Any]) -> list[str]:
+    return [str(one.id) for batch in iter(consumer.take, None) for one in batch]
+
+
+def test_the_last_batch_is_proven_along_with_the_next_read() -> None:
+    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    pair.server.expect("XREAD")
+    pair.server.answer({"s": [entry("4-0"), entry("5-0")]})
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
+    pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "5-0")
+    pair.server.answer([entry("3-0")], {"s": [entry("6-0")]})
+    assert ids(consumer) == ["4-0", "5-0", "6-0"]
+    assert happened(pair) == []
+
+
+def test_a_gap_is_told_before_the_next_batch() -> None:
+    consumer, pair = started({"s": "3"}, info("9-0", length=9, first="1-0"), count=2)
+    pair.server.commands.clear()
+    pair.server.answer({"s": [entry("6-0"), entry("7-0")]})
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
+    pair.server.expect("XREAD")
+    pair.server.answer([], {"s": [entry("8-0")]})
+    pair.server.expect("XINFO", "STREAM", "s")
+    assert ids(consumer) == ["6-0", "7-0"], "what is behind it waits for the server's word"
+    pair.server.answer(info("9-0", length=4, added=9, first="6-0"))
+    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), None)], "how many there were before 3 is not known"
+    assert ids(consumer) == ["8-0"]
+
+
+def test_the_count_is_exact_where_one_knows_where_one_is() -> None:
+    consumer, pair = started({"s": "$"}, info("3-0", length=3, first="1-0"), count=2)
+    pair.server.commands.clear()
+    pair.server.answer({"s": [entry("6-0"), entry("7-0")]})
+    pair.server.answer([], {"s": [entry("8-0")]})
+    pair.server.answer(info("8-0", length=3, added=8, first="6-0"))
+    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), 2)]
+    assert ids(consumer) == ["6-0", "7-0", "8-0"]
+
+
+def test_what_has_arrived_is_handed_over_even_if_the_connection_breaks_before_the_servers_word() -> None:
+    consumer, pair = started({"s": "$"}, info("3-0", length=3, first="1-0"))
+    pair.server.commands.clear()
+    pair.server.answer({"s": [entry("6-0")]})
+    pair.server.answer([], {"s": [entry("8-0")]})
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.answer(info("8-0", length=2, added=8, first="6-0"))
+    [gap] = happened(pair)
+    assert gap.entries == 3
+    assert ids(consumer) == ["6-0", "8-0"]
+    pair.settle()
+    pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "8-0")
+
+
+def test_a_reconnect_finds_what_was_trimmed_meanwhile() -> None:
+    _, pair = started({"s": "$"}, info("3-0", length=3, first="1-0"))
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.answer(info("9-0", length=2, added=9, first="8-0"))
+    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), 4)]
+    pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "3-0")
+
+
+@pytest.mark.parametrize("word", [info("2-0", length=2, first="1-0"), WrongTypeError("ERR", "no such key")])
+def test_a_history_that_is_another_one_is_raised(word: Any) -> None:
+    consumer, pair = started({"s": "3"}, word)
+    [rewound] = happened(pair)
+    assert isinstance(rewound, HistoryRewound)
+    with pytest.raises(StreamRewound, match="stream 's' ends at [02]-0, before 3-0, up to where it was read"):
+        consumer.take()
+
+
+def test_or_read_from_its_beginning() -> None:
+    consumer, pair = started({"s": "$"}, info("5-0", length=5, first="1-0"), on_rewind="restart")
+    pair.server.commands.clear()
+    pair.server.answer({"s": [entry("6-0")]})
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.answer(info("2-0", length=2, first="1-0"))
+    assert happened(pair) == [HistoryRewound(b"s", StreamId(6), StreamId(2))]
+    pair.server.expect("XINFO")
+    pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "0-0")
+    assert consumer.take() is None, "what was read ahead belongs to the other history"
+    pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
+    assert ids(consumer) == ["1-0", "2-0"]
+    assert happened(pair) == []
+
+
+def test_an_idle_read_is_the_time_to_look_for_a_rewind() -> None:
+    consumer, pair = started({"s": "$"}, info("5-0", length=5, first="1-0"))
+    pair.server.expect("XREAD")
+    pair.server.answer(None)
+    pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.expect("XREAD")
+    pair.server.answer(info("1-0", length=1, first="1-0"))
+    with pytest.raises(StreamRewound):
+        consumer.take()
+
+
+def test_idle_reads_of_many_streams_look_at_a_few_of_them_each_time() -> None:
+    names = [f"s{n}" for n in range(6)]
+    _, pair = started(names, *[info() for _ in names])
+    pair.server.expect("XREAD")
+    seen: list[bytes] = []
+    for _ in range(3):
+        pair.server.answer(None)
+        looks = [pair.server.expect("XINFO", "STREAM")[2] for _ in range(2)]
+        pair.server.expect("XREAD")
+        pair.server.answer(*(info() for _ in looks))
+        seen += looks
+    assert sorted(seen) == [name.encode() for name in names]
+
+
+# -- where the server does not let us look -----------------------------------------------------------------------------
+
+
+def test_without_a_permission_it_is_said_once_and_entries_are_read_all_the_same() -> None:
+    consumer, pair = started({"s": "3"}, FORBIDDEN)
+    pair.server.expect("XREAD")
+    pair.server.answer({"s": [entry("4-0")]})
+    pair.server.expect("XREAD")
+    pair.server.expect_nothing()
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.expect("XREAD")
+    [off] = happened(pair)
+    assert (off.stream, str(off.error)) == (b"s", "NOPERM no permissions (in reply to XINFO)")
+    assert ids(consumer) == ["4-0"]
+
+
+def test_the_end_cannot_be_found_without_it() -> None:
+    consumer, _ = started("s", FORBIDDEN)
+    with pytest.raises(NoPermissionError):
+        consumer.take()
+
+
+def test_a_proof_may_be_forbidden_by_itself() -> None:
+    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    pair.server.answer(FORBIDDEN, {"s": [entry("5-0")]})
+    assert [str(event.error) for event in happened(pair)] == ["NOPERM no permissions (in reply to XRANGE)"]
+    assert ids(consumer) == ["4-0", "5-0"]
+    pair.settle()
+    assert [command[0] for command in pair.server.commands] == [b"XREAD", b"XRANGE", b"XREAD", b"XREAD"]
+
+
+def test_a_proof_that_fails_for_another_reason_is_left_to_the_read() -> None:
+    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    wrong = WrongTypeError("WRONGTYPE", "no stream")
+    pair.server.answer(wrong, wrong)
+    assert ids_before_error(consumer) == ["4-0"]
+
+
+def ids_before_error(consumer: Consumer[Any]) -> list[str]:
+    found: list[str] = []
+    with pytest.raises(WrongTypeError):
+        while (batch := consumer.take()) is not None:
+            found += [str(one.id) for one in batch]
+    return found

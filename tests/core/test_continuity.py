@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.continuity import ZERO, Continuity, History
+from streamcore.entries import StreamId
+from streamcore.events import Gap, HistoryRewound
+from tests.core.streams import info
+
+S = b"s"
+
+
+def at(ms: int) -> StreamId:
+    return StreamId(ms)
+
+
+def entries(*ids: int) -> list[Any]:
+    return [[b"%d-0" % ms, [b"f", b"v"]] for ms in ids]
+
+
+def history(first: int | None, last: int, *, added: int, length: int, deleted: int = 0) -> History:
+    """A stream whose entries have the ids 1, 2, 3 and so on, in the order in which they were added."""
+    return History(
+        length, added, None if first is None else at(first), at(last) if length else None, at(last), at(deleted)
+    )
+
+
+def reading(cursor: int, added: int | None, *batch: int) -> Continuity:
+    """Somebody who has read up to ``cursor``, and then a batch."""
+    continuity = Continuity(S, at(cursor), added)
+    if batch:
+        continuity.received(entries(*batch))
+    return continuity
+
+
+def test_a_history_is_what_the_server_says() -> None:
+    said = {key.encode(): value for key, value in info("9-2", length=3, added=8, first="5-0", deleted="4-0").items()}
+    said[b"first-entry"], said[b"last-entry"] = [b"5-0", []], [b"9-2", []]
+    assert History.of(said) == History(3, 8, at(5), StreamId(9, 2), StreamId(9, 2), at(4))
+    assert History.of(said).removed == 5
+    empty = {**said, b"first-entry": None, b"last-entry": None}
+    assert (History.of(empty).first, History.of(empty).newest) == (None, None)
+
+
+# -- proving a batch ---------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_proven_by_the_entry_that_it_was_read_behind() -> None:
+    continuity = reading(3, 3, 4, 5)
+    assert continuity.question() == ("XRANGE", S, "3-0", "3-0")
+    assert continuity.is_proven(entries(3))
+    assert continuity.question() is None
+    continuity.received(entries(6))
+    assert continuity.question() == ("XRANGE", S, "5-0", "5-0")
+    assert not continuity.is_proven([])
+    assert (continuity.cursor, continuity.added) == (at(6), 6)
+
+
+def test_whoever_begins_at_the_beginning_has_nothing_to_prove() -> None:
+    assert reading(0, 0, 1, 2).question() is None
+
+
+def test_batches_that_come_before_the_proof_are_proven_together() -> None:
+    continuity = reading(3, 3, 4)
+    continuity.received(entries(8))
+    assert continuity.question() == ("XRANGE", S, "3-0", "3-0")
+    assert continuity.judge(history(8, 9, added=9, length=2)) == Gap(S, at(3), at(8), 3)
+
+
+# -- judging by the counters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("continuity", "said", "gap"),
+    [
+        (reading(5, 5), history(1, 9, added=9, length=9), None),
+        (reading(5, 5), history(6, 9, added=9, length=4), None),
+        (reading(5, 5), history(8, 9, added=9, length=2), Gap(S, at(5), at(8), 2)),
+        (reading(5, 5), history(None, 9, added=9, length=0), Gap(S, at(5), None, 4)),
+        (reading(5, 5), history(None, 5, added=5, length=0), None),
+        (reading(5, 5), history(8, 9, added=9, length=1, deleted=9), Gap(S, at(5), at(8), None)),
+        (reading(5, None), history(8, 9, added=9, length=2), Gap(S, at(5), at(8), None)),
+        (reading(5, None), history(6, 9, added=4, length=4), None),
+        (reading(5, None), history(None, 9, added=9, length=0), Gap(S, at(5), None, None)),
+        (reading(5, None), history(None, 5, added=5, length=0), None),
+        (reading(0, None), history(8, 9, added=9, length=2), None),
+        # behind 3 came 4 and 5
+        (reading(3, 3, 4, 5), history(4, 9, added=9, length=6), None),
+        (reading(3, 3, 4, 5), history(5, 9, added=9, length=5), None),
+        (reading(3, 3, 4, 5), history(6, 9, added=9, length=4), None),
+        (reading(3, 3, 4, 5), history(8, 9, added=9, length=2), Gap(S, at(3), at(8), 2)),
+        (reading(3, 3, 4, 5), history(None, 9, added=9, length=0), Gap(S, at(3), None, 4)),
+        (reading(3, 3, 4, 5), history(2, 9, added=9, length=8), None),
+        # behind 3 came 6 and 7: 4 and 5 were trimmed before
+        (reading(3, 3, 6, 7), history(6, 9, added=9, length=4), Gap(S, at(3), at(6), 2)),
+        (reading(3, 3, 6, 7), history(7, 9, added=9, length=3), Gap(S, at(3), at(6), 2)),
+        (reading(3, 3, 6, 7), history(9, 9, added=9, length=1), Gap(S, at(3), at(9), 3)),
+        (reading(3, None, 6, 7), history(6, 9, added=9, length=4), Gap(S, at(3), at(6), None)),
+    ],
+)
+def test_more_removed_than_read_is_a_gap(continuity: Continuity, said: History, gap: Gap | None) -> None:
+    assert continuity.judge(said) == gap
+    assert (
+        continuity.judge(said) in {None, gap}
+        if gap is not None and gap.entries is None
+        else continuity.judge(said) is None
+    )
+
+
+def test_at_the_end_one_knows_how_many_there_were() -> None:
+    continuity = reading(5, None)
+    assert continuity.judge(history(1, 5, added=20, length=5)) is None
+    assert continuity.added == 20
+
+
+def test_at_the_beginning_one_takes_what_is_there() -> None:
+    continuity = reading(0, None)
+    assert continuity.judge(history(8, 9, added=9, length=2)) is None
+    assert continuity.added == 7
+    assert Continuity(S, ZERO).judge(history(8, 9, added=9, length=2, deleted=8)) is None
+
+
+@pytest.mark.parametrize(
+    ("continuity", "said"),
+    [
+        (reading(5, 5), history(1, 4, added=9, length=4)),
+        (reading(5, 5), History()),
+        (reading(5, 5), history(6, 9, added=4, length=4)),
+        (reading(5, None), history(None, 0, added=0, length=0)),
+    ],
+)
+def test_a_history_that_ends_before_the_cursor_or_has_less_than_was_read_is_another_one(
+    continuity: Continuity, said: History
+) -> None:
+    assert continuity.judge(said) == HistoryRewound(S, at(5), said.last)
