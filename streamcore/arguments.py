@@ -123,7 +123,7 @@ def unix_milliseconds(what: str, value: Moment) -> int:
 
 def one_of(what: str, value: T, *choices: object) -> T:
     """One of a few words."""
-    if value not in choices:
+    if not any(type(value) is type(choice) and value == choice for choice in choices):  # bytes never equal text
         listed = " or ".join(map(repr, choices))
         raise InvalidArgument(f"{what} must be {listed}, not {value!r}")
     return value

@@ -166,6 +166,7 @@ class Connection:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         replies = decoder.feed(data)
+        attributes = decoder.attributes
         try:
             for index, reply in enumerate(replies):
                 if type(reply) is Push:
@@ -176,8 +177,8 @@ class Connection:
                     raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
                 exchange = fifo[0]
                 exchange.replies.append(reply)
-                if decoder.attributes and index in decoder.attributes:
-                    exchange.attributes = {**exchange.attributes, len(exchange.replies) - 1: decoder.attributes[index]}
+                if attributes and index in attributes:
+                    exchange.attributes = {**exchange.attributes, len(exchange.replies) - 1: attributes[index]}
                 if len(exchange.replies) == exchange.size:
                     exchange.nbytes, decoder.unfinished = decoder.unfinished, 0
                     fifo.popleft()

@@ -47,7 +47,7 @@ def xgroup_create(
 def xgroup_setid(stream: Name, group: Name, start: Position, *, entries_read: int | None = None) -> Command[bytes]:
     """Have a group go on behind ``start`` (``XGROUP SETID``), an id or ``"$"``; what is pending stays so."""
     args = (*_at("SETID", stream, group, start), *_entries_read(entries_read))
-    return Command(args, traits=_GROUP if "$" in args[4:5] else _SET_GROUP)
+    return Command(args, traits=_GROUP if args[4] == "$" else _SET_GROUP)
 
 
 def xgroup_destroy(stream: Name, group: Name) -> Command[bool]:

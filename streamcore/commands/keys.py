@@ -40,8 +40,8 @@ def expire(
 ) -> Command[bool]:
     """Delete the key after ``time`` seconds; answers whether that is set now (``PEXPIRE``).
 
-    ``nx``: only if it would live for ever, ``xx``: only if it would not, ``gt`` and ``lt``: only to let it live longer,
-    or shorter. False also where the key does not exist.
+    ``nx``: only if it would live for ever, ``xx``: only if it would not; ``gt`` and ``lt``: only to let it live longer, or
+    shorter, where for ever is the longest. False also where the key does not exist.
     """
     return _expire("PEXPIRE", key, milliseconds("time", time), nx=nx, xx=xx, gt=gt, lt=lt)
 
@@ -54,11 +54,10 @@ def expireat(
 
 
 def _expire(word: str, key: Name, when: int, **only: bool) -> Command[bool]:
-    at_most_one(**only)
-    option = [option.upper() for option, given in only.items() if given]
-    # After NX and GT the second answer would not be the first one's.
-    traits = READ if option in ([], ["XX"]) else WRITE
-    return Command((word, name("key", key), when, *option), bool, traits)
+    conditions = condition_words(**only)
+    # After NX, GT and LT the second answer would not be the first one's.
+    traits = READ if conditions in ([], ["XX"]) else WRITE
+    return Command((word, name("key", key), when, *conditions), bool, traits)
 
 
 def persist(key: Name) -> Command[bool]:
@@ -147,3 +146,11 @@ def key_names(keys: tuple[Name, ...]) -> list[bytes]:
     if not keys:
         raise InvalidArgument("name at least one key")
     return [name("key", key) for key in keys]
+
+
+def condition_words(*, nx: bool, xx: bool, gt: bool, lt: bool) -> list[str]:
+    """Conditions of a change as they are sent; XX goes with GT or LT, NX with neither."""
+    at_most_one(nx=nx, xx=xx)
+    at_most_one(nx=nx, gt=gt, lt=lt)
+    given = {"NX": nx, "XX": xx, "GT": gt, "LT": lt}
+    return [word for word, wanted in given.items() if wanted]

@@ -14,6 +14,7 @@ from ..arguments import Name, at_most_one, integer, name, positive, real
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import READ, Command
+from .keys import condition_words
 from .shapes import number, pairs
 
 Scored: TypeAlias = list[tuple[bytes, float]]
@@ -37,7 +38,12 @@ def zadd(
     """
     if not scores:
         raise InvalidArgument("zadd needs at least one member")
-    args = ["ZADD", name("key", key), *_only(nx=nx, xx=xx, gt=gt, lt=lt), *(["CH"] if ch else [])]
+    args: list[Argument] = [
+        "ZADD",
+        name("key", key),
+        *condition_words(nx=nx, xx=xx, gt=gt, lt=lt),
+        *(["CH"] if ch else []),
+    ]
     for member, score in scores.items():
         args += (real("a score", score), member)
     return Command(tuple(args))
@@ -54,16 +60,8 @@ def zadd_incr(
     lt: bool = False,
 ) -> Command[float | None]:
     """Add to a member's score, 0 where there is none; answers the sum, None where an option forbade it (``ZADD INCR``)."""
-    only = _only(nx=nx, xx=xx, gt=gt, lt=lt)
+    only = condition_words(nx=nx, xx=xx, gt=gt, lt=lt)
     return Command(("ZADD", name("key", key), *only, "INCR", real("increment", increment), member), _score)
-
-
-def _only(**options: bool) -> list[Argument]:
-    if options["nx"] or not options["xx"]:
-        at_most_one(**options)
-    else:
-        at_most_one(gt=options["gt"], lt=options["lt"])
-    return [option.upper() for option, given in options.items() if given]
 
 
 def zrem(key: Name, *members: Argument) -> Command[int]:

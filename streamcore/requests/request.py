@@ -30,6 +30,9 @@ NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
 MAYBE_REFUSED: Final = NOT_NOW | {ExecAbortError}
 """The types of the last reply by which a request may have been refused as a whole."""
 
+TOO_OLD: Final = ("unknown", "syntax error", "invalid stream id", "wrong number of arg")
+"""How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
+
 _MULTI: Final[Command[Any]] = Command(("MULTI",))
 _EXEC: Final[Command[Any]] = Command(("EXEC",))
 
@@ -161,6 +164,6 @@ def _explained(reply: ReplyError, command: Command[Any]) -> ReplyError:
     """The server's error, with the name of the command, and a hint if it may be too old for it."""
     reply.command = command.name
     needs = command.traits.needs
-    if needs and reply.code == "ERR" and needs not in reply.message:
+    if needs and reply.code == "ERR" and reply.message.lower().startswith(TOO_OLD) and needs not in reply.message:
         reply.message += f"; {command.name} in this form needs {needs}"
     return reply

@@ -11,6 +11,7 @@ from streamcore.arguments import (
     integer,
     milliseconds,
     name,
+    one_of,
     positive,
     real,
     seconds,
@@ -214,3 +215,10 @@ def test_options_that_exclude_each_other_are_named() -> None:
         at_most_one(ex=0, exat=5, keepttl=False)
     with pytest.raises(InvalidArgument, match="give a or b or c, not all"):
         at_most_one(a=1, b=2, c=True)
+
+
+def test_one_of_a_few_words() -> None:
+    assert one_of("merge", "id", None, "id") == "id"
+    assert one_of("merge", None, None, "id") is None
+    with pytest.raises(InvalidArgument, match=r"^merge must be None or 'id', not b'id'$"):
+        one_of("merge", b"id", None, "id")

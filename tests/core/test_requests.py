@@ -148,14 +148,15 @@ def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:
 def test_a_server_that_is_too_old_for_a_command_is_said_to_be() -> None:
     client, pair = connected()
     new: Command[int] = Command(("XNEW", "k"), traits=Traits(needs="Redis 99"))
-    request = client.submit([new, new, new], client.ended.append)
+    request = client.submit([new, new, new, new], client.ended.append)
     pair.settle()
-    unknown, wrong, told = (reply_error(line) for line in ("ERR unknown command", "WRONGTYPE no", "ERR needs Redis 99"))
-    pair.server.answer(unknown, wrong, told)
+    lines = ("ERR unknown command", "WRONGTYPE no", "ERR syntax error: needs Redis 99", "ERR no such key")
+    pair.server.answer(*map(reply_error, lines))
     assert [str(answer) for answer in request.answers()] == [
         "ERR unknown command; XNEW in this form needs Redis 99 (in reply to XNEW)",
         "WRONGTYPE no (in reply to XNEW)",
-        "ERR needs Redis 99 (in reply to XNEW)",
+        "ERR syntax error: needs Redis 99 (in reply to XNEW)",
+        "ERR no such key (in reply to XNEW)",
     ]
 
 

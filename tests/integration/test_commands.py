@@ -101,7 +101,11 @@ class TestKeys:
         assert ask(expire("k", 200, xx=True))
         assert ask(expire("k", 300, gt=True))
         assert not ask(expire("k", 400, lt=True))
-        assert ask(expire("k", 100, gt=False, lt=True))
+        assert ask(expire("k", 100, xx=True, lt=True))
+        assert ask(expire("k", 200, xx=True, gt=True))
+        ask(persist("k"))
+        assert not ask(expire("k", 100, xx=True, lt=True))
+        assert ask(expire("k", 100, lt=True))
 
     def test_live_until_a_moment(self, ask: Ask) -> None:
         ask(set_("k", "v"))

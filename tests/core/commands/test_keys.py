@@ -27,6 +27,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
         (commands.expire("a", 1, nx=True), ("PEXPIRE", b"a", 1000, "NX"), False),
         (commands.expire("a", 1, gt=True), ("PEXPIRE", b"a", 1000, "GT"), False),
         (commands.expire("a", 1, lt=True), ("PEXPIRE", b"a", 1000, "LT"), False),
+        (commands.expire("a", 1, xx=True, lt=True), ("PEXPIRE", b"a", 1000, "XX", "LT"), False),
         (commands.expireat("a", NOON), ("PEXPIREAT", b"a", 1_777_636_800_000), True),
         (commands.expireat("a", 1_777_636_800.25, xx=True), ("PEXPIREAT", b"a", 1_777_636_800_250, "XX"), True),
         (
@@ -97,7 +98,8 @@ def test_a_moment_beyond_the_calendar_is_the_last_one_in_it() -> None:
         (lambda: commands.expire("a", 0), "time must be more than 0 seconds"),
         (lambda: commands.expire("a", float("nan")), "time must be a finite number"),
         (lambda: commands.expire("a", 1, nx=True, gt=True), "give nx or gt, not both"),
-        (lambda: commands.expire("a", 1, gt=True, lt=True, xx=True), "give xx or gt or lt, not all"),
+        (lambda: commands.expire("a", 1, nx=True, xx=True), "give nx or xx, not both"),
+        (lambda: commands.expire("a", 1, gt=True, lt=True, xx=True), "give gt or lt, not both"),
         (lambda: commands.expireat("a", datetime(2026, 5, 1)), "when is a datetime without a timezone"),  # noqa: DTZ001
         (lambda: commands.expireat("a", True), "when must be a finite number of seconds"),
         (lambda: commands.rename("a", ""), "newkey is empty"),
