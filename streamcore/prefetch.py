@@ -64,7 +64,7 @@ class ReaderOptions(TypedDict, total=False):
     """Keywords of every engine that reads streams."""
 
     count: int
-    block: Seconds
+    block: Seconds | None
     prefetch: int
     prefetch_bytes: int
 

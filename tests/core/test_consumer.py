@@ -131,7 +131,7 @@ class TestReading:
         assert [batch.stream for batch in iter(consumer.take, None)] == [b"t"]
 
     def test_entries_are_decoded_as_asked(self) -> None:
-        consumer = unwatched({"s": "0"}, decode="utf-8")
+        consumer = Consumer({"s": "0"}, decode="utf-8", detect_gaps=False)
         Pair(consumer).server.answer({"s": [entry("1-0", name="größe")]})
         batch = consumer.take()
         assert batch is not None
@@ -162,7 +162,7 @@ class TestReading:
         Pair(unwatched(consumer.cursor())).server.expect(*READ, "s", "t", "4-2", "0-0")
 
     def test_the_rest_of_a_batch(self) -> None:
-        consumer = unwatched({"s": "0"}, decode="utf-8")
+        consumer = Consumer({"s": "0"}, decode="utf-8", detect_gaps=False)
         Pair(consumer).server.answer({"s": [entry("1-0"), entry("2-0"), entry("3-0")]})
         batch = consumer.take()
         assert batch is not None

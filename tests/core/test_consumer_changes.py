@@ -110,6 +110,27 @@ class TestAdding:
         pair.advance(1.0)
         control.expect_nothing()
 
+    def test_another_read_is_ended_over_the_same_link(self) -> None:
+        consumer, pair = reading()
+        for number, stream in enumerate(("t", "u")):
+            consumer.add_stream(stream, "0")
+            pair.settle()
+            pair.peer("control").expect("CLIENT", "UNBLOCK", 7)
+            pair.server.answer(None)
+            pair.peer("control").answer(1)
+            pair.server.answer(NO_KEY)
+            assert len(consumer.cursor()) == 2 + number
+        assert len(consumer.links()) == 2
+
+    def test_a_timer_that_comes_too_early_asks_nothing(self) -> None:
+        consumer, pair = reading()
+        consumer.add_stream("t")
+        pair.settle()
+        pair.peer("control").expect("CLIENT", "UNBLOCK", 7)
+        consumer.handle_timeout(pair.now)
+        pair.settle()
+        pair.peer("control").expect_nothing()
+
     def test_where_that_is_forbidden_the_connection_is_dropped_instead(self) -> None:
         consumer, pair = reading()
         change = consumer.add_stream("t", "0")
@@ -150,6 +171,16 @@ class TestAdding:
         assert ids(consumer) == ["1-0"]
         assert read(pair) == ([b"s"], [b"1-0"])
         assert consumer.add_stream("t") is not None, "one may try again"
+
+    def test_what_the_server_says_of_it_matters_only_where_one_has_to_know(self) -> None:
+        consumer, pair = reading(prefetch=1)
+        pair.server.answer({"s": [entry("1-0")]})
+        change = consumer.add_stream("t", "5")
+        assert change is not None
+        pair.settle()
+        pair.server.answer(NoPermissionError("NOPERM", "no"))
+        assert change.poll()
+        assert consumer.cursor()[b"t"] == StreamId(5)
 
     def test_one_that_nobody_waits_for_any_more_leaves_none_either(self) -> None:
         consumer, pair = reading(prefetch=1)

@@ -98,7 +98,7 @@ def test_a_history_that_is_another_one_is_raised(word: Any) -> None:
     consumer, pair = started({"s": "3"}, word)
     [rewound] = happened(pair)
     assert isinstance(rewound, HistoryRewound)
-    with pytest.raises(StreamRewound, match="stream 's' ends at [02]-0, before 3-0, up to where it was read"):
+    with pytest.raises(StreamRewound, match=r"stream 's' ends at [02]-0, before 3-0, up to where it was read"):
         consumer.take()
 
 
@@ -187,6 +187,17 @@ def test_a_proof_that_fails_for_another_reason_is_left_to_the_read() -> None:
 def ids_before_error(consumer: Consumer[Any]) -> list[str]:
     found: list[str] = []
     with pytest.raises(WrongTypeError):
-        while (batch := consumer.take()) is not None:
-            found += [str(one.id) for one in batch]
+        found.extend(str(one.id) for batch in iter(consumer.take, None) for one in batch)
     return found
+
+
+def test_what_is_said_of_a_stream_that_is_not_watched_any_more_is_no_news() -> None:
+    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"), count=1, prefetch=3)
+    pair.server.answer({"s": [entry("4-0")]})
+    pair.server.answer([], {"s": [entry("5-0")]})
+    pair.server.answer(FORBIDDEN)
+    assert [type(event) for event in happened(pair)] == [GapDetectionOff]
+    assert ids(consumer) == ["4-0", "5-0"]
+    pair.server.close()
+    pair.advance(1.0)
+    assert happened(pair) == []

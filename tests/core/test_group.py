@@ -112,6 +112,7 @@ class TestArguments:
             ({"start": "now"}, "'now' is not a stream id"),
             ({"start": None}, "None is not a stream id"),
             ({"count": 0}, "count must be at least 1"),
+            ({"block": None}, "block=None would ask for entries all the time"),
             ({"block": 60}, "block=60 is longer than the keep-alive"),
             ({"max_in_flight": 0}, "max_in_flight must be at least 1"),
             ({"claim_idle": 0}, "claim_idle must be more than 0 seconds"),

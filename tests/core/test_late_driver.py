@@ -11,7 +11,7 @@ BLOCK, ANSWER = 5.0, 5.0  # the defaults: a blocking read may be silent for as l
 
 
 def reading() -> Pair:
-    pair = Pair(Consumer({"s": "0"}))
+    pair = Pair(Consumer({"s": "0"}, detect_gaps=False))
     pair.server.expect("XREAD")
     pair.events()
     return pair

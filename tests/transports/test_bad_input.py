@@ -66,7 +66,7 @@ IN_USE: dict[str, tuple[Callable[[Client], Awaitable[object]], str]] = {
     "no fields": (lambda c: c.xadd("s", {}), "an entry needs at least one field"),
     "an id that is none": (lambda c: c.xadd("s", {"n": 1}, id="5-x"), "'5-x' is not a stream id"),
     "no ids": (lambda c: c.xack("s", "g"), "xack needs at least one id"),
-    "a value of no type": (lambda c: c.set("key", None), "None|NoneType"),  # type: ignore[arg-type]
+    "a value of no type": (lambda c: c.set("key", None), "None|NoneType"),  # type: ignore[call-overload]
     "a dict for a value": (lambda c: c.xadd("s", {"n": {}}), "dict"),
     "no time": (lambda c: c.expire("key", NAN), "time must be a finite number"),
     "a negative count": (lambda c: c.xrange("s", count=-1), "count must be at least 1, not -1"),

@@ -174,7 +174,8 @@ async def test_what_cannot_be_in_a_transaction(runtime: Runtime, server: Embedde
 @pytest.mark.every_server
 async def test_what_blocks_holds_up_nobody(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with runtime.connect(server.url) as client, runtime.tasks() as tasks:
-        popping = [tasks.start(client.execute, command("BLPOP", "list", 30)) for _ in range(3)]
+        blpop = command("BLPOP", "list", 30)
+        popping: list[Any] = [tasks.start(client.execute, blpop) for _ in range(3)]
         await runtime.until(lambda: len(clients(raw, "blpop")) == 3)
         began = time.monotonic()
         assert await client.ping() == b"PONG"

@@ -262,8 +262,8 @@ def told(engine: ConsumerEngine[Any], idle_value: Any) -> Told | None:
 
 def key_names(keys: Name | Iterable[Name]) -> list[Name]:
     """One key or several, as a list."""
-    one: tuple[type[Any], ...] = (str, bytes, bytearray, memoryview)
-    return [keys] if isinstance(keys, one) else list(cast("Iterable[Name]", keys))
+    given: Any = keys
+    return [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
 
 
 def raised_together(answers: list[Any], *, wanted: bool) -> list[Any]:
