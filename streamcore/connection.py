@@ -166,21 +166,24 @@ class Connection:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         replies = decoder.feed(data)
-        attributes = decoder.attributes
+        attributes, unfinished = decoder.attributes, decoder.unfinished
+        at = 0
         try:
-            for index, reply in enumerate(replies):
+            for reply in replies:
+                at += 1
                 if type(reply) is Push:
                     completed.append(Pushed(reply))
-                    decoder.unfinished = 0
+                    unfinished = 0
                     continue
                 if not fifo:
                     raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
                 exchange = fifo[0]
-                exchange.replies.append(reply)
-                if attributes and index in attributes:
-                    exchange.attributes = {**exchange.attributes, len(exchange.replies) - 1: attributes[index]}
-                if len(exchange.replies) == exchange.size:
-                    exchange.nbytes, decoder.unfinished = decoder.unfinished, 0
+                answers = exchange.replies
+                answers.append(reply)
+                if attributes and at - 1 in attributes:
+                    exchange.attributes = {**exchange.attributes, len(answers) - 1: attributes[at - 1]}
+                if len(answers) == exchange.size:
+                    exchange.nbytes, unfinished = unfinished, 0
                     fifo.popleft()
                     if greeting:
                         self._welcome(exchange)
@@ -190,6 +193,7 @@ class Connection:
             self.error = error
         else:
             self.error = decoder.error
+        decoder.unfinished = unfinished
         return completed
 
     def lost(self) -> tuple[list[Exchange], list[Exchange]]:

@@ -12,18 +12,20 @@ Every entry that the server delivered to us is in ``pending`` until its acknowle
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
-from .arguments import Name, Seconds, name, positive, seconds, stream_names
+from .arguments import Name
 from .connection import Arguments
 from .engine import AT_ONCE, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
-from .entries import GroupBatch, StreamId
+from .entries import GroupBatch
 from .errors import InvalidArgument, NoGroupError, ReplyError, UnblockedError
 from .events import AckMissed, Event
+from .membership import MemberOptions, Membership
 from .pending import Acks, Pending
 from .prefetch import Reader, ReaderOptions
+from .renewal import Renewal
 from .upkeep import Upkeep
 
 T = TypeVar("T", bytes, str)
@@ -32,21 +34,8 @@ GROUP_GONE: Final = (NoGroupError, UnblockedError)
 MAX_SETBACKS: Final = 3
 
 
-class _OwnOptions(TypedDict, total=False):
-    create: bool
-    start: str | StreamId
-    backlog: bool
-    max_in_flight: int
-    claim_idle: Seconds | None
-    ack_delay: Seconds
-    audit: Seconds
-
-
-class GroupOptions(ReaderOptions, _OwnOptions, total=False):
+class GroupOptions(ReaderOptions, MemberOptions, total=False):
     """Keywords of ``GroupConsumer``, explained there."""
-
-
-class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
 
 
 class _Options(GroupOptions, EngineOptions, total=False): ...
@@ -60,7 +49,9 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never); acknowledgements leave
     within ``ack_delay`` (0.05) seconds; own pending entries are audited every ``audit`` (5) seconds. ``start`` is where a
     new group begins: ``"0"``, ``"$"`` or an id. With ``create=False`` a missing group raises ``NoGroupError``. With
-    ``backlog=False`` what an earlier run of this consumer left pending stays so, until it counts as idle.
+    ``backlog=False`` what an earlier run of this consumer left pending stays so, until it counts as idle. What is in the
+    application's hands is kept from counting as idle, unless ``renew=False``. On leaving, what was read ahead and never
+    handed over is given back for others to claim at once, unless ``release=False``.
     """
 
     @overload
@@ -100,38 +91,23 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         group: Name,
         consumer: Name,
         decode: str | None = None,
-        create: bool = True,
-        start: str | StreamId = "0",
-        backlog: bool = True,
-        max_in_flight: int = 10_000,
-        claim_idle: Seconds | None = 60.0,
-        ack_delay: Seconds = 0.05,
-        audit: Seconds = 5.0,
-        **options: Unpack[_ReaderAndEngine],
+        **options: Unpack[_Options],
     ) -> None:
-        super().__init__(decode=decode, **options)
+        given: dict[str, Any] = dict(options)
+        own = {key: given.pop(key) for key in MemberOptions.__annotations__ if key in given}
+        super().__init__(decode=decode, **given)
         if self.polls:
             raise InvalidArgument(
                 "block=None would ask for entries all the time; give the seconds of waiting in the server"
             )
-        if isinstance(streams, Mapping):
-            raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
-        self.streams = stream_names(streams)
-        self.group = name("group", group)
-        self.name = name("consumer", consumer)
-        self.create = create
-        self.start = "$" if start == "$" else str(start if isinstance(start, StreamId) else StreamId.parse(start))
-        self.backlog = backlog
-        self.claim_idle = None if claim_idle is None else seconds("claim_idle", claim_idle)
-        self.audit = seconds("audit", audit)
+        self.member = Membership.of(streams, group, consumer, **own)
         self.pending = Pending()
-        self._max_in_flight = positive("max_in_flight", max_in_flight)
-        self.count = min(self.count, max(1, self._max_in_flight // len(self.streams)))
-        self._ack_delay = seconds("ack_delay", ack_delay, zero=True)
+        self.count = min(self.count, max(1, self.member.max_in_flight // len(self.member.streams)))
         nonce = f"{self._login.client_name or 'streamcore'}:{int(self._random() * (1 << 64)):016x}"
         self._login = replace(self._login, client_name=nonce)
         self.nonce = nonce.encode()
         self._upkeep = Upkeep(self)
+        self._renewal = Renewal(self)
         self._backlogged = False  # the last reply was full
         self._blocked = False  # the read in flight may wait in the server
         self._starved = False  # no read may leave before something is acknowledged
@@ -188,7 +164,9 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     def wait_for_room(self) -> Steps[None]:
         """Nothing is in flight: wait until more may be fetched, and send acknowledgements that are due meanwhile."""
         while self._leaving or not self.has_room:
-            if self._upkeep_is_due():
+            if self._renewal.due:
+                yield from self._renewal.run()
+            elif self._upkeep_is_due():
                 self._upkeep.put_off_audit()
                 yield from self._upkeep.check_leases()
             else:
@@ -207,6 +185,8 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             while True:
                 if not reads and not self._leaving and self._upkeep.due:
                     yield from self._upkeep.run()
+                if not reads and self._renewal.due:
+                    yield from self._renewal.run()
                 while self._may_read(reads):
                     if (acks := self._collect_acks()) is not None:
                         rides.append(acks)
@@ -241,7 +221,10 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     def _has_room(self, in_flight: int) -> bool:
         if not self._prefetch.has_room(in_flight):
             return False
-        pending, limit = self.pending, self._max_in_flight - (in_flight + 1) * self.count * len(self.streams)
+        pending, limit = (
+            self.pending,
+            self.member.max_in_flight - (in_flight + 1) * self.count * len(self.member.streams),
+        )
         if pending.in_flight > limit:
             pending.collect()
         fits = pending.in_flight <= limit or not (pending.in_flight or in_flight)
@@ -251,8 +234,17 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     def _next_read(self) -> Exchange:
         self._blocked = not self._backlogged and not self._upkeep.due
         block: Arguments = self._waiting() if self._blocked else ()
-        head: Arguments = ("XREADGROUP", "GROUP", self.group, self.name, "COUNT", self.count, *block, "STREAMS")
-        read = (*head, *self.streams, *(">" for _ in self.streams))
+        head: Arguments = (
+            "XREADGROUP",
+            "GROUP",
+            self.member.group,
+            self.member.name,
+            "COUNT",
+            self.count,
+            *block,
+            "STREAMS",
+        )
+        read = (*head, *self.member.streams, *(">" for _ in self.member.streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _absorb(self, read: Exchange, *, more: bool) -> Steps[None]:
@@ -279,7 +271,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks += 1
         if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
             raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
-        for stream in self.streams:
+        for stream in self.member.streams:
             yield from self._upkeep.ensure_group(stream)
 
     # -- acknowledgements ---------------------------------------------------------------------------------------------
@@ -302,7 +294,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self.pending.collect()
         if not self.pending.unsent:
             return None
-        commands, ride = self.pending.take(self.group)
+        commands, ride = self.pending.take(self.member.group)
         return Acks(commands, ride, self.options.request_timeout)
 
     def _confirm(self, acks: Acks) -> None:
@@ -354,7 +346,10 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         """The story of the acking link."""
         assert self._acking is not None
         while True:
-            yield from self._wait_or_flush()
+            if self._renewal.due and self._blocked:
+                yield from self._renewal.run()
+            else:
+                yield from self._wait_or_flush()
             self._acking.link.succeeded()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -365,16 +360,20 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         if self._starved and self.pending.noted:
             return AT_ONCE
         audit = self._upkeep.audit_at if self._resting and not self._leaving else None
-        return min((at for at in (self._ack_due, audit) if at is not None), default=None)
+        renewal = self._renewal.timer if self._resting or self._blocked else None
+        return min((at for at in (self._ack_due, audit, renewal) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
         if self._starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and self._upkeep_is_due():
+        if self._resting and (self._upkeep_is_due() or self._renewal.due):
             self._reading.wake()
+        if self._blocked and (at := self._renewal.timer) is not None and now >= at:
+            self._renewal.remind()
+            self._wake_acking()
         if self._ack_due == AT_ONCE and not self._flush:
-            self._ack_due = now + self._ack_delay / 2
+            self._ack_due = now + self.member.ack_delay / 2
         if self._ack_due is None or now < self._ack_due:
             return
         self._ack_due = None
@@ -383,7 +382,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self._flush = False
         elif self._rode and not self._flush:
             self._rode = False  # they ride with the reads; those of now have half of the delay left to do so, too
-            self._ack_due = now + self._ack_delay / 2
+            self._ack_due = now + self.member.ack_delay / 2
         else:
             self._flush = True
             self._reading.wake()

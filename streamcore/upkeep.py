@@ -55,14 +55,14 @@ class Upkeep:
     def enter(self, link: Link) -> Steps[None]:
         """Before anything else on a connection."""
         yield from self._lay_ghost(link)
-        for stream in self._consumer.streams:
+        for stream in self._consumer.member.streams:
             yield from self.ensure_group(stream)
 
     def recover(self) -> Steps[None]:
         """Before the first read of a connection: what is pending for us and was never seen."""
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
             yield from self.check_leases()
-            for stream in self._consumer.streams:
+            for stream in self._consumer.member.streams:
                 yield from self._recover(stream)
 
     def _lay_ghost(self, link: Link) -> Steps[None]:
@@ -86,26 +86,26 @@ class Upkeep:
     def ensure_group(self, stream: bytes) -> Steps[None]:
         """Make sure that the group exists, by creating it where that is allowed."""
         consumer = self._consumer
-        group = _find(consumer.group, (yield from consumer.ask(("XINFO", "GROUPS", stream))))
+        group = _find(consumer.member.group, (yield from consumer.ask(("XINFO", "GROUPS", stream))))
         if group is None:
             yield from self._create_group(stream)
             self._recover_from[stream] = ZERO
         elif stream not in self._recover_from:
             delivered = StreamId.parse(group[b"last-delivered-id"])
-            self._recover_from[stream] = ZERO if consumer.backlog else delivered
+            self._recover_from[stream] = ZERO if consumer.member.backlog else delivered
 
     def _create_group(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        if not consumer.create:
-            group, key = consumer.group.decode(errors="replace"), stream.decode(errors="replace")
+        if not consumer.member.create:
+            group, key = consumer.member.group.decode(errors="replace"), stream.decode(errors="replace")
             raise NoGroupError("NOGROUP", f"stream {key!r} has no group {group!r}; create it, or pass create=True")
         known = stream in self._recover_from
-        start = (yield from self._restart_point(stream)) if known else consumer.start
-        [reply] = yield from consumer.ask(("XGROUP", "CREATE", stream, consumer.group, start, "MKSTREAM"))
+        start = (yield from self._restart_point(stream)) if known else consumer.member.start
+        [reply] = yield from consumer.ask(("XGROUP", "CREATE", stream, consumer.member.group, start, "MKSTREAM"))
         if not isinstance(reply, BusyGroupError):  # it is when another consumer was faster
             checked(reply)
             kind = GroupRecreated if known else GroupCreated
-            consumer.emit(kind(stream, consumer.group, start))
+            consumer.emit(kind(stream, consumer.member.group, start))
 
     def _restart_point(self, stream: bytes) -> Steps[str]:
         """Below everything that may be unprocessed; ``0`` for a stream that is not the one we knew."""
@@ -136,11 +136,11 @@ class Upkeep:
     def _claim_idle(self) -> Steps[None]:
         consumer = self._consumer
         pause = float("inf")
-        if consumer.claim_idle is not None:
+        if consumer.member.claim_idle is not None:
             # Spread over the second quarter of the interval, so that consumers which started together drift apart.
-            pause = consumer.claim_idle * (0.25 + 0.25 * consumer.random())
-            for stream in consumer.streams:
-                finished = yield from self._claim(stream, max(1, int(consumer.claim_idle * 1000)))
+            pause = consumer.member.claim_idle * (0.25 + 0.25 * consumer.random())
+            for stream in consumer.member.streams:
+                finished = yield from self._claim(stream, max(1, int(consumer.member.claim_idle * 1000)))
                 pause = pause if finished else 0.0
         self._claim_at = consumer.now + pause
 
@@ -148,7 +148,7 @@ class Upkeep:
         """One page of what has been idle for long enough; whether it was the last."""
         consumer = self._consumer
         start = self._claim_from.get(stream, b"-")
-        page = ("XPENDING", stream, consumer.group, "IDLE", idle, start, "+", consumer.count)
+        page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.count)
         [rows] = yield from consumer.ask(page)
         known = consumer.pending.ids(stream) if checked(rows) else frozenset[bytes]()
         yield from self._fetch(stream, [row for row in rows if row[0] not in known], Claimed)
@@ -161,7 +161,7 @@ class Upkeep:
     def _audit(self) -> Steps[None]:
         consumer = self._consumer
         differing: list[bytes] = []
-        for stream in consumer.streams:
+        for stream in consumer.member.streams:
             consumer.pending.sweep()
             ours = yield from self._count(stream)
             if ours != len(consumer.pending.ids(stream)):
@@ -173,7 +173,7 @@ class Upkeep:
 
     def put_off_audit(self) -> None:
         """The next audit is due an interval from now."""
-        self.audit_at = self._consumer.now + self._consumer.audit
+        self.audit_at = self._consumer.now + self._consumer.member.audit
 
     def _count(self, stream: bytes) -> Steps[int]:
         """How many entries the server lists for us.
@@ -181,13 +181,15 @@ class Upkeep:
         Notes the low-water mark; where the group moves on between the two replies, it is low.
         """
         consumer = self._consumer
-        groups, summary = yield from consumer.ask(("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.group))
+        groups, summary = yield from consumer.ask(
+            ("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.member.group)
+        )
         total, lowest, _, consumers = checked(summary)
-        group = _find(consumer.group, [groups])
+        group = _find(consumer.member.group, [groups])
         if group is not None:
             delivered = StreamId.parse(group[b"last-delivered-id"])
             self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered
-        return next((int(count) for name, count in consumers or () if name == consumer.name), 0)
+        return next((int(count) for name, count in consumers or () if name == consumer.member.name), 0)
 
     def _recover(self, stream: bytes) -> Steps[None]:
         """Hand over what is pending for us and was never seen; deliveries are not counted anew by this."""
@@ -205,7 +207,7 @@ class Upkeep:
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
         consumer = self._consumer
-        for stream in consumer.streams:
+        for stream in consumer.member.streams:
             gone = consumer.pending.unsettled(stream)
             start = b"-"
             while gone and (rows := (yield from self._own_page(stream, start))):
@@ -218,7 +220,7 @@ class Upkeep:
 
     def _own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
         consumer = self._consumer
-        page = ("XPENDING", stream, consumer.group, start, "+", consumer.count, consumer.name)
+        page = ("XPENDING", stream, consumer.member.group, start, "+", consumer.count, consumer.member.name)
         [rows] = yield from consumer.ask(page)
         listed: list[Any] = checked(rows)
         return listed
@@ -234,7 +236,7 @@ class Upkeep:
         idle = min(row[2] for row in rows)  # a consumer that claimed one meanwhile has reset its idle time: leave it
         replies = yield from consumer.ask(
             *(
-                ("XCLAIM", stream, consumer.group, consumer.name, idle, *ids, "RETRYCOUNT", deliveries)
+                ("XCLAIM", stream, consumer.member.group, consumer.member.name, idle, *ids, "RETRYCOUNT", deliveries)
                 for deliveries, ids in by_count.items()
             )
         )
@@ -245,7 +247,7 @@ class Upkeep:
         fetched = {entry[0] for entry in entries}
         missing = [row[0] for row in rows if row[0] not in fetched]
         if missing:
-            listed = yield from consumer.ask(*(("XPENDING", stream, consumer.group, i, i, 1) for i in missing))
+            listed = yield from consumer.ask(*(("XPENDING", stream, consumer.member.group, i, i, 1) for i in missing))
             self._bury(stream, [id_ for id_, rows in zip(missing, listed, strict=True) if not checked(rows)])
 
     def _bury(self, stream: bytes, ids: list[bytes]) -> None:

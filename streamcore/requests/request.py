@@ -30,7 +30,7 @@ NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
 MAYBE_REFUSED: Final = NOT_NOW | {ExecAbortError}
 """The types of the last reply by which a request may have been refused as a whole."""
 
-TOO_OLD: Final = ("unknown", "syntax error", "invalid stream id", "wrong number of arg")
+TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
 """How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
 
 _MULTI: Final[Command[Any]] = Command(("MULTI",))

@@ -294,15 +294,17 @@ class Server:
     def _xclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, idle: bytes, *args: bytes) -> Any:
         stream, state = self._group(name, group)
         claimed: list[Any] = []
-        for id_ in map(StreamId.parse, args[: args.index(b"RETRYCOUNT")]):
+        at = args.index(b"JUSTID") if b"JUSTID" in args else args.index(b"RETRYCOUNT")
+        for id_ in map(StreamId.parse, args[:at]):
             delivery = state.pending.get(id_)
             if delivery is None or round((self.now - delivery.at) * 1000) < int(idle):
                 continue
             if id_ not in stream.entries:
                 del state.pending[id_]
                 continue
-            state.pending[id_] = Delivery(consumer, self.now, int(args[-1]))
-            claimed.append(stream.raw(id_))
+            times = delivery.times if args[at] == b"JUSTID" else int(args[at + 1])
+            state.pending[id_] = Delivery(consumer, self.now, times)
+            claimed.append(str(id_) if args[at] == b"JUSTID" else stream.raw(id_))
         return claimed
 
 

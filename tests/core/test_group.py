@@ -128,7 +128,7 @@ class TestArguments:
 
     @pytest.mark.parametrize(("start", "sent"), [("0", "0-0"), ("5-1", "5-1"), (StreamId(5, 1), "5-1"), ("$", "$")])
     def test_a_group_starts_anywhere(self, start: str | StreamId, sent: str) -> None:
-        assert GroupConsumer("s", group="g", consumer="c", start=start).start == sent
+        assert GroupConsumer("s", group="g", consumer="c", start=start).member.start == sent
 
     def test_the_connections_have_a_name_of_their_own(self) -> None:
         options: EngineOptions = {"random": lambda: 0.5, "login": Login(client_name="shop")}
@@ -479,7 +479,7 @@ class TestAcknowledging:
         pair.peer("acks").expect("XACK", "s", "g", "3-0")
 
     def test_the_timer_rests_when_everything_rode(self) -> None:
-        consumer, pair = entered(prefetch=1)
+        consumer, pair = entered(prefetch=1, renew=False)
         pair.server.answer(reply("1-0", "2-0"))
         batch = taken(consumer)
         pair.settle()
@@ -564,7 +564,7 @@ class TestFlushing:
             pair.server.expect("XACK", "s", "g", "1-0")
 
     def test_nothing_to_send_is_settled_and_leaves_nothing_behind(self) -> None:
-        consumer, pair = entered()
+        consumer, pair = entered(renew=False)
         pair.server.answer(reply("1-0"))
         batch = taken(consumer)
         consumer.flush()

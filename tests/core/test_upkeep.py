@@ -35,7 +35,7 @@ def server() -> Server:
 
 def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer of ``s`` that has entered; its first read blocks."""
-    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 2, **options}
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 2, "renew": False, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     return consumer, Net(server, consumer)
 

@@ -1,0 +1,45 @@
+"""What a server can, told by its answer to HELLO: never by the texts of its errors, which differ and change.
+
+``Feature`` is a row for each product: the first version that has it. A product that is not in the row does not have it, and
+neither has one that does not tell its version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+Version: TypeAlias = tuple[int, ...]
+
+
+class Feature(Enum):
+    """The first version of each product that has it."""
+
+    IDMP = (("redis", (8, 6)),)
+    """XADD that appends once however often it is sent."""
+    WAITAOF = (("redis", (7, 2)), ("valkey", (7, 2)))
+    """Waiting for the disk."""
+
+    def of(self, server: Mapping[bytes, Any]) -> bool:
+        """Whether the server that has answered HELLO so has it."""
+        product = server.get(b"server")
+        return any(name.encode() == product and version_of(server) >= first for name, first in self.value)
+
+    def __str__(self) -> str:
+        since = " or ".join(f"{name.title()} {'.'.join(map(str, first))}" for name, first in self.value)
+        return f"{self.name} ({since} is the first that has it)"
+
+
+def version_of(server: Mapping[bytes, Any]) -> Version:
+    """The numbers of the version; of ``8.6-rc1`` the ones before what is no number."""
+    told = server.get(b"version")
+    parts = told.split(b".") if isinstance(told, bytes) else []
+    return tuple(map(int, takewhile(bytes.isdigit, (part.partition(b"-")[0] for part in parts))))
+
+
+def name_of(server: Mapping[bytes, Any]) -> str:
+    """Such as ``redis 7.0.15``."""
+    words = (server.get(b"server"), server.get(b"version"))
+    return " ".join(word.decode(errors="replace") for word in words if isinstance(word, bytes)) or "this server"

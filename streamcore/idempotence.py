@@ -1,0 +1,126 @@
+"""Appending once however often it is sent: the server remembers the id that it gave to a message of a producer.
+
+Redis 8.6 does so in XADD itself (IDMP). Elsewhere a script does it, in one step with its XADD, in a hash beside the stream, in
+the same slot. Both forget: the hash keeps the last ``WINDOW`` messages of a producer, for ``WINDOW_SECONDS`` after its last
+one; IDMP what XCFGSET says, 100 messages for 100 seconds unless it was changed. So never more messages of a producer are in
+doubt at once than are remembered. A message stays with the way by which it was sent first: the other one has not seen it.
+A repetition is a write of its own (PEXPIRE), or WAIT behind it would speak of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, Final
+
+from .arguments import Name, name
+from .commands import Command, Script, raw
+from .errors import InvalidArgument
+from .features import Feature, name_of
+
+WINDOW: Final = 1000
+WINDOW_SECONDS: Final = 100.0
+NATIVE_WINDOW: Final = 100
+"""What Redis 8.6 remembers unless it was told otherwise."""
+
+MAX_ARGUMENTS: Final = 7900
+"""Lua's ``unpack`` takes no more than about 8,000."""
+
+# 'n' counts the messages, 's<number>' holds the field of one of the last ones, 'm<message>' its id.
+APPEND_ONCE: Final = Script[bytes](
+    """
+    local message = 'm' .. ARGV[1]
+    local id = redis.call('HGET', KEYS[2], message)
+    if not id then
+        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
+        local place = 's' .. redis.call('HINCRBY', KEYS[2], 'n', 1) % ARGV[2]
+        local oldest = redis.call('HGET', KEYS[2], place)
+        if oldest then redis.call('HDEL', KEYS[2], oldest) end
+        redis.call('HSET', KEYS[2], place, message, message, id)
+    end
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+    return id
+    """,
+    None,
+)
+
+
+class Memory:
+    """How the present server remembers what one producer has sent. ``window``: how many messages, for ``seconds``."""
+
+    def __init__(self, stream: bytes, producer_id: Name | None, random: Callable[[], float]) -> None:
+        self.producer_id = _lot(random) if producer_id is None else name("producer_id", producer_id)
+        self.native = False
+        self.window = WINDOW
+        self.seconds = WINDOW_SECONDS
+        self._stream = stream
+        self._key = beside(stream, b"sent:" + self.producer_id)
+        # Of this run only: what a former one has numbered shall not be taken for what this one sends.
+        self._run = _lot(random)
+        self._numbers = count(1)
+        self._has_script = False
+
+    def meet(self, server: Mapping[bytes, Any]) -> list[Command[Any]]:
+        """There is a new connection; what to ask the server before anything is sent, for ``learn``."""
+        self.native = Feature.IDMP.of(server)
+        self._has_script = False
+        self.window, self.seconds = (NATIVE_WINDOW if self.native else WINDOW), WINDOW_SECONDS
+        if not self.native:
+            return []
+        return [raw("CONFIG", "GET", "stream-idmp-*"), raw("XINFO", "STREAM", self._stream)]
+
+    def learn(self, replies: list[Any]) -> None:
+        """Take in the window from what was answered: the stream's own wins. What was refused tells nothing."""
+        told = {word.removeprefix(b"stream-"): value for reply in replies if isinstance(reply, dict) for word, value in _pairs(reply)}
+        self.window = int(told.get(b"idmp-maxsize", self.window))
+        self.seconds = float(told.get(b"idmp-duration", self.seconds))
+
+    def message_id(self, given: Name | None) -> bytes:
+        """A message's name: the given one, or a new one."""
+        return b"%b-%d" % (self._run, next(self._numbers)) if given is None else name("message_id", given)
+
+    def wire(self, command: Command[Any], message_id: bytes, *, native: bool) -> Command[Any]:
+        """An XADD with its message id, in the form in which it is sent."""
+        if native:
+            return Command((*command.args[:2], "IDMP", self.producer_id, message_id, *command.args[2:]))
+        call = APPEND_ONCE.evalsha if self._has_script else APPEND_ONCE.eval
+        self._has_script = True
+        args = (message_id, WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])
+        return call([self._stream, self._key], args)
+
+    def forget_script(self) -> None:
+        """The server does not have the script any more."""
+        self._has_script = False
+
+
+def check_entry(command: Command[Any]) -> None:
+    """Refuse what cannot be appended once."""
+    if "*" not in command.args[2:9]:
+        raise InvalidArgument("an idempotent producer needs id='*': a repetition answers the id that was chosen at first")
+    if len(command.args) > MAX_ARGUMENTS:
+        raise InvalidArgument(f"an idempotent producer's entry has at most {MAX_ARGUMENTS // 2} fields; send fewer")
+
+
+def beside(stream: bytes, what: bytes) -> bytes:
+    """The name of a key in the stream's own slot: its hash tag is kept, or the whole name becomes one.
+
+    A name with ``}`` and no hash tag cannot become one; on a cluster such a stream meets ``CrossSlotError``.
+    """
+    _, opened, rest = stream.partition(b"{")
+    tag, closed, _ = rest.partition(b"}")
+    if (opened and closed and tag) or b"}" in stream:
+        return stream + b":" + what
+    return b"{%b}:%b" % (stream, what)
+
+
+def unsupported(server: Mapping[bytes, Any], feature: Feature) -> InvalidArgument:
+    """The error of an option that the server cannot fulfil."""
+    return InvalidArgument(f"the producer's durability needs {feature}, and this is {name_of(server)}")
+
+
+def _lot(random: Callable[[], float]) -> bytes:
+    return b"%012x" % int(random() * (1 << 48))
+
+
+def _pairs(reply: dict[bytes, Any]) -> list[tuple[bytes, Any]]:
+    return [(word, value) for word, value in reply.items() if b"idmp-" in word]
