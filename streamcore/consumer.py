@@ -22,7 +22,6 @@ from .continuity import ZERO
 from .engine import MAX_EVENTS, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
 from .errors import InvalidArgument, ReplyError, UnblockedError
-from .events import Event
 from .following import Change, Followed
 from .interrupt import Interrupter
 from .link import Link
@@ -170,9 +169,6 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """The stream began anew: so do we."""
         self._drop(one.stream)
         one.goto(ZERO)
-
-    def emit(self, event: Event) -> None:
-        self._emit(event)
 
     def give_up(self, change: Change) -> None:
         """Nobody waits for a stream to be added any more: it leaves no trace."""

@@ -21,11 +21,12 @@ from .connection import Arguments
 from .engine import AT_ONCE, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import InvalidArgument, NoGroupError, ReplyError, UnblockedError
-from .events import AckMissed, Event
+from .events import AckMissed
 from .membership import MemberOptions, Membership
 from .pending import Acks, Pending
 from .prefetch import Reader, ReaderOptions
 from .renewal import Renewal
+from .returns import Returns
 from .upkeep import Upkeep
 
 T = TypeVar("T", bytes, str)
@@ -108,6 +109,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self.nonce = nonce.encode()
         self._upkeep = Upkeep(self)
         self._renewal = Renewal(self)
+        self._returns = Returns(self)
         self._backlogged = False  # the last reply was full
         self._blocked = False  # the read in flight may wait in the server
         self._starved = False  # no read may leave before something is acknowledged
@@ -116,6 +118,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
         self._flush = False  # acknowledgements shall leave at once
         self._rode = False  # acknowledgements have left since the timer was set
         self._setbacks = 0
+        self._on_their_way = 0  # reads whose replies will come at once
         self._resting = False  # with nothing in flight, because nothing may be read
         self._reading = ScriptRunner(self, self._read)
         self._acking: ScriptRunner | None = None
@@ -135,35 +138,37 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
 
     @property
     def settled(self) -> bool:
-        """Whether the server has confirmed every acknowledgement so far."""
-        return not self.pending.settling
+        """Whether the server has confirmed every acknowledgement so far, and, on leaving, what we give back."""
+        return not (self.pending.settling or self._returns or (self._leaving and self._on_their_way))
 
-    def leave(self) -> None:
-        """Read no more, and flush; close when ``settled``."""
+    def leave(self, begun: GroupBatch[T] | None = None, at: int = 0) -> None:
+        """Read no more, give back what nobody has seen, and flush; close when ``settled``.
+
+        Of the batch ``begun`` the application has seen the first ``at`` entries.
+        """
         self._leaving = True
+        if self.member.release:
+            if begun is not None and at < len(begun):
+                self._returns.add(self.split(begun, at))
+            while (batch := self._prefetch.pop()) is not None:
+                self._returns.add(batch)
         self.flush()
 
     # -- what the upkeep uses -----------------------------------------------------------------------------------------
-
-    @property
-    def now(self) -> float:
-        return self._clock.now
-
-    def random(self) -> float:
-        return self._random()
-
-    def emit(self, event: Event) -> None:
-        self._emit(event)
 
     def deliver(self, stream: bytes, entries: list[Any], size: int = 0) -> None:
         """Entries are ours now; keep them for the application."""
         batch = GroupBatch[T](stream, entries, inbox=self._note, encoding=self._encoding, size=size)
         self.pending.add(batch)
-        self._prefetch.add(batch)
+        if self._leaving and self.member.release:
+            self._returns.add(batch)
+            self._flush_soon()
+        else:
+            self._prefetch.add(batch)
 
     def wait_for_room(self) -> Steps[None]:
         """Nothing is in flight: wait until more may be fetched, and send acknowledgements that are due meanwhile."""
-        while self._leaving or not self.has_room:
+        while self._leaving or not self.has_room():
             if self._renewal.due:
                 yield from self._renewal.run()
             elif self._upkeep_is_due():
@@ -175,9 +180,10 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
     # -- the story of the reading link --------------------------------------------------------------------------------
 
     def _read(self) -> Script:
-        reads = 0
+        reads = self._on_their_way = 0
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self._blocked = False
+        self._flush |= bool(self._returns)
         try:
             yield from self._upkeep.enter(self._reading.link)
             self.is_ready = True
@@ -193,6 +199,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
                         yield acks
                     yield self._next_read()
                     reads += 1
+                    self._on_their_way = 0 if self._blocked else reads
                 if not reads:
                     yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
@@ -202,23 +209,19 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
                     rides.popleft()
                 else:
                     reads -= 1
-                    self._blocked = False
+                    self._blocked, self._on_their_way = False, reads
                     yield from self._absorb(answered, more=reads > 0)
         finally:
-            self._blocked = False
+            self._blocked, self._on_their_way = False, 0
             self._lose(rides)
 
     def _may_read(self, in_flight: int) -> bool:
         if self._leaving or in_flight > 1 or (in_flight and (not self._backlogged or self._upkeep.due)):
             return False
-        return self._has_room(in_flight)
+        return self.has_room(in_flight)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether more entries may be fetched now."""
-        return self._has_room(0)
-
-    def _has_room(self, in_flight: int) -> bool:
+    def has_room(self, in_flight: int = 0) -> bool:
+        """Whether more entries may be fetched while so many reads are unanswered."""
         if not self._prefetch.has_room(in_flight):
             return False
         pending, limit = (
@@ -286,8 +289,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self.on_wakeup()
 
     def _flush_soon(self) -> None:
-        self._flush = True
-        self._ack_due = AT_ONCE
+        self._flush, self._ack_due = True, AT_ONCE
 
     def _collect_acks(self) -> Acks | None:
         self._rode, self._flush = True, False
@@ -313,17 +315,17 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             self._flush_soon()
 
     def _send_acks(self) -> Steps[None]:
-        acks = self._collect_acks()
-        if acks is None:
-            return
-        try:
-            yield acks
-            while (yield WAIT) is None:
-                pass
-            self._confirm(acks)
-        except BaseException:
-            self._lose([acks])
-            raise
+        if (acks := self._collect_acks()) is not None:
+            try:
+                yield acks
+                while (yield WAIT) is None:
+                    pass
+                self._confirm(acks)
+            except BaseException:
+                self._lose([acks])
+                raise
+        if self._returns:
+            yield from self._returns.run()
 
     def _rest(self) -> Steps[None]:
         """Nothing is in flight, and nothing may be read: wait, at most until the next audit."""
@@ -378,7 +380,7 @@ class GroupConsumer(Reader[GroupBatch[T]], Generic[T]):
             return
         self._ack_due = None
         self.pending.collect()
-        if not self.pending.unsent:
+        if not (self.pending.unsent or self._returns):
             self._flush = False
         elif self._rode and not self._flush:
             self._rode = False  # they ride with the reads; those of now have half of the delay left to do so, too

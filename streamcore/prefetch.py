@@ -13,7 +13,7 @@ from .connection import Arguments
 from .engine import Engine, EngineOptions, Replies, ScriptRunner, Steps, call
 from .entries import BaseBatch
 from .errors import ReplyError, ReplyTooLarge
-from .events import ReadShrunk
+from .events import Event, ReadShrunk
 from .link import Link
 
 B = TypeVar("B", bound=BaseBatch[Any, Any])
@@ -124,6 +124,19 @@ class Reader(Engine, Generic[B]):
             self._hand_over(batch)
         self._reading.wake()
         return batch
+
+    @property
+    def now(self) -> float:
+        """The time that the driver told last."""
+        return self._clock.now
+
+    def random(self) -> float:
+        """A number between 0 and 1, from where the driver has it."""
+        return self._random()
+
+    def emit(self, event: Event) -> None:
+        """For the parts of an engine."""
+        self._emit(event)
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Part of a script: one exchange, and its replies; a refusal names its command."""

@@ -127,7 +127,7 @@ class Upkeep:
         """Do what is due: one step of claiming per stream, one audit."""
         consumer = self._consumer
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            if consumer.now >= self._claim_at and consumer.has_room:
+            if consumer.now >= self._claim_at and consumer.has_room():
                 yield from self._claim_idle()
             if consumer.now >= self.audit_at:
                 self.put_off_audit()

@@ -294,7 +294,8 @@ class Server:
     def _xclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, idle: bytes, *args: bytes) -> Any:
         stream, state = self._group(name, group)
         claimed: list[Any] = []
-        at = args.index(b"JUSTID") if b"JUSTID" in args else args.index(b"RETRYCOUNT")
+        at = next(at for at, word in enumerate(args) if word in {b"IDLE", b"JUSTID", b"RETRYCOUNT"})
+        since = self.now - int(args[at + 1]) / 1000 if args[at] == b"IDLE" else self.now
         for id_ in map(StreamId.parse, args[:at]):
             delivery = state.pending.get(id_)
             if delivery is None or round((self.now - delivery.at) * 1000) < int(idle):
@@ -302,9 +303,9 @@ class Server:
             if id_ not in stream.entries:
                 del state.pending[id_]
                 continue
-            times = delivery.times if args[at] == b"JUSTID" else int(args[at + 1])
-            state.pending[id_] = Delivery(consumer, self.now, times)
-            claimed.append(str(id_) if args[at] == b"JUSTID" else stream.raw(id_))
+            times = int(args[at + 1]) if args[at] == b"RETRYCOUNT" else delivery.times
+            state.pending[id_] = Delivery(consumer, since, times)
+            claimed.append(str(id_) if b"JUSTID" in args else stream.raw(id_))
         return claimed
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, seconds
+from streamcore.commands import Command
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import Interruption
 from streamcore.engine import Engine, EngineOptions
@@ -275,7 +276,8 @@ def raised_together(answers: list[Any], *, wanted: bool) -> list[Any]:
     return answers
 
 
-CHUNK = 1000
+CHUNK: Final = 1000
+CHUNK_BYTES: Final = 1 << 20
 
 
 def method_signature(build: Callable[..., Any]) -> inspect.Signature:
@@ -285,9 +287,18 @@ def method_signature(build: Callable[..., Any]) -> inspect.Signature:
     return built.replace(parameters=[myself, *built.parameters.values()])
 
 
-def chunks(items: Sequence[Any]) -> list[Sequence[Any]]:
-    """Pieces of a size that leaves well in one write."""
-    return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
+def chunks(commands: Sequence[Command[Any]]) -> Iterator[list[Command[Any]]]:
+    """Pieces of a size that leaves well in one write: bounded by number, and by bytes."""
+    piece: list[Command[Any]] = []
+    nbytes = 0
+    for command in commands:
+        piece.append(command)
+        nbytes += len(command.data)
+        if nbytes >= CHUNK_BYTES or len(piece) >= CHUNK:
+            yield piece
+            piece, nbytes = [], 0
+    if piece:
+        yield piece
 
 
 __all__ = [

@@ -223,13 +223,21 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def __init__(self, engine: Any, client: Running) -> None:
         super().__init__(engine, client)
         self._running.leave = self._leave
+        self._begun: tuple[GroupBatch[T] | None, int] = (None, 0)
 
     async def aclose(self) -> None:
-        """Send what is acknowledged, wait for the server's word (at most the request timeout), close."""
+        """Send what is acknowledged, give back what nobody has seen, and close.
+
+        Waits for the server's word on that, at most the request timeout.
+        """
+        if self._taken is not None:
+            self._begun = (self._taken, 0)
+        elif self._batch is not None:
+            self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
         await super().aclose()
 
     async def _leave(self) -> None:
-        self._engine.leave()
+        self._engine.leave(*self._begun)
         await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
 
     def _has_settled(self) -> bool:

@@ -222,14 +222,22 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         super().__init__(engine, client, background=background)
         self._running.leave = self._leave
+        self._begun: tuple[GroupBatch[T] | None, int] = (None, 0)
 
     def close(self) -> None:
-        """Send what is acknowledged, wait for the server's word (at most the request timeout), close."""
+        """Send what is acknowledged, give back what nobody has seen, and close.
+
+        Waits for the server's word on that, at most the request timeout.
+        """
+        if self._taken is not None:
+            self._begun = (self._taken, 0)
+        elif self._batch is not None:
+            self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
         super().close()
 
     def _leave(self) -> None:
         driver = self._running.driver
-        driver.call(self._engine.leave)
+        driver.call(partial(self._engine.leave, *self._begun))
         driver.until(self._is_settled, self._engine.options.request_timeout)
 
     def _has_settled(self) -> bool:

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore import returns
+from streamcore.entries import StreamId
+from streamcore.group import GroupConsumer
+from tests.core.model import Server
+from tests.core.net import Fate, Net
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def consume(server: Server, entries: int = 0, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
+    """A consumer that has entered, and has read what is there as far as its prefetch goes."""
+    for number in range(1, entries + 1):
+        server.add("s", f"{number}-0")
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 4, **options}
+    consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
+    return consumer, Net(server, consumer)
+
+
+def idle(server: Server) -> dict[int, float]:
+    """For how many seconds each pending entry has been idle."""
+    return {id_.ms: round(server.now - delivery.at, 1) for id_, delivery in server.group().pending.items()}
+
+
+def test_what_nobody_has_seen_counts_as_idle_at_once(server: Server) -> None:
+    consumer, net = consume(server, 8)
+    assert consumer.take() is not None
+    net.serve()
+    consumer.leave()
+    net.serve()
+    assert idle(server) == {**dict.fromkeys(range(1, 5), 0.0), **dict.fromkeys(range(5, 9), 60.0)}
+    assert {delivery.times for delivery in server.group().pending.values()} == {1}
+    assert consumer.settled
+
+
+def test_what_is_left_of_a_batch_too(server: Server) -> None:
+    consumer, net = consume(server, 4, claim_idle=10.0)
+    batch = consumer.take()
+    assert batch is not None
+    batch[0].ack()
+    consumer.leave(batch, 2)
+    net.serve()
+    net.advance(0.1)
+    assert {number: age > 9 for number, age in idle(server).items()} == {2: False, 3: True, 4: True}
+    assert consumer.settled
+
+
+def test_a_batch_that_was_seen_whole_is_kept(server: Server) -> None:
+    consumer, net = consume(server, 4)
+    consumer.leave(consumer.take(), 4)
+    net.serve()
+    assert set(idle(server).values()) == {0.0}
+
+
+def test_another_member_takes_over_what_was_given_back(server: Server) -> None:
+    consumer, net = consume(server, 4)
+    consumer.leave()
+    net.serve()
+    consumer.close()
+    other, net = consume(server, consumer="other")
+    net.advance(31.0)
+    batch = other.take()
+    assert batch is not None
+    assert [entry.id for entry in batch] == [StreamId(number) for number in range(1, 5)]
+
+
+def test_unless_it_is_not_wanted(server: Server) -> None:
+    consumer, net = consume(server, 4, release=False)
+    consumer.leave()
+    net.serve()
+    assert set(idle(server).values()) == {0.0}
+
+
+def test_over_the_acking_link_while_a_read_blocks(server: Server) -> None:
+    consumer, net = consume(server, 3)
+    assert consumer.has_batch
+    consumer.leave()
+    net.serve()
+    assert set(idle(server).values()) == {60.0}
+    assert [link.name for link in consumer.links()] == ["main", "acks"]
+
+
+def test_a_lost_connection_is_no_excuse(server: Server) -> None:
+    consumer, net = consume(server, 8)
+    net.cut("main", Fate.REQUESTS_LOST)
+    consumer.leave()
+    assert not consumer.settled
+    net.advance(2.0)
+    assert consumer.settled
+    assert min(idle(server).values()) > 50
+
+
+def test_many_are_given_back_by_several_commands(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returns, "MAX_IDS", 3)
+    consumer, net = consume(server, 8, claim_idle=None)
+    consumer.leave()
+    net.serve()
+    assert set(idle(server).values()) == {60.0}
+    assert [len(command) for command in server.seen if b"IDLE" in command and command[0] == b"XCLAIM"] == [11, 11, 10]
+
+
+def test_what_the_server_refuses_stays_pending(server: Server) -> None:
+    consumer, net = consume(server, 4)
+    server.forbidden.add(b"XCLAIM")
+    consumer.leave()
+    net.serve()
+    assert consumer.settled
+    assert set(idle(server).values()) == {0.0}
