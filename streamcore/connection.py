@@ -14,7 +14,7 @@ Nothing here knows time; ``Link`` watches the deadlines. An exchange that was ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast, final
@@ -52,21 +52,19 @@ _NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 class Exchange:
     """Commands that leave in one write, and their replies once they came.
 
-    Encoding happens here, unless ``encoded`` has it, so that a bad argument fails before anything is queued. ``timeout`` is the time, in seconds,
-    within which the server answers once it has come to these commands; a blocking read includes its BLOCK. ``offset``
-    tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes`` about how large the
-    replies were. ``attributes`` are those of the replies, by their index; servers send none unless they are asked to.
+    Encoding happens here, unless ``encoded`` is it, so that a bad argument fails before anything is queued. ``timeout`` is
+    the time, in seconds, within which the server answers once it has come to these commands; a blocking read includes
+    its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes``
+    about how large the replies were. ``attributes`` are those of the replies, by index; servers send none unasked.
     """
 
     __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "timeout")
 
-    def __init__(
-        self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: Iterable[bytes] | None = None
-    ) -> None:
+    def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
         if not commands:
             raise InvalidArgument("there is no command to send; give at least one")  # it would never be answered
         self.commands = commands
-        self.data = b"".join(map(encode, commands) if encoded is None else encoded)
+        self.data = b"".join(map(encode, commands)) if encoded is None else encoded
         self.size = len(commands)
         self.timeout = timeout
         self.replies: list[Reply] = []

@@ -46,11 +46,17 @@ class Request(Exchange):
     __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
-        super().__init__([command.args for command in asked], timeout, [command.data for command in asked])
+        if len(asked) == 1:  # as most have
+            [command] = asked
+            super().__init__((command.args,), timeout, command.data)
+            self.repeatable = command.traits.repeatable
+        else:
+            encoded = b"".join([command.data for command in asked])
+            super().__init__([command.args for command in asked], timeout, encoded)
+            self.repeatable = all(command.traits.repeatable for command in asked)
         self.asked = asked
         self.done = done
         self.deadline = AT_ONCE  # until the engine is told the time
-        self.repeatable = all(command.traits.repeatable for command in asked)
         self.finished = False
         self.sent = False  # over a connection that was lost, before this one
         self.refusal: ReplyError | None = None  # the last word of a server, which cannot serve now
@@ -64,7 +70,9 @@ class Request(Exchange):
 
     def answer(self) -> Any:
         """The answer of a request with one command. Raises its ``ReplyError``, or what ended the request."""
-        [answer] = self.answers()
+        if self.error is not None:
+            raise self.error
+        answer = _answer(self.asked[0], self.replies[0])
         if isinstance(answer, StreamcoreError):
             raise answer
         return answer
