@@ -6,6 +6,7 @@ here to embed the protocol in a loop of your own (``docs/drivers.md``).
 
 from .commands import Command
 from .consumer import Consumer
+from .durability import Disk, NotDurable, Replicas
 from .engine import Engine
 from .entries import Batch, Entry, GroupBatch, GroupEntry, StreamId
 from .errors import (
@@ -64,7 +65,7 @@ from .events import Event
 from .group import GroupConsumer
 from .link import Link
 from .options import Address, Login, Options, UnixAddress
-from .producer import Producer
+from .producer import Producer, Sent
 from .requests import Request, Requests
 from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for
 
@@ -87,6 +88,7 @@ __all__ = [
     "CrossSlotError",
     "DeliveryUnknown",
     "DeniedError",
+    "Disk",
     "Engine",
     "Entry",
     "Event",
@@ -115,6 +117,7 @@ __all__ = [
     "NoReplicasError",
     "NoScriptError",
     "NotBusyError",
+    "NotDurable",
     "NotReadyError",
     "Options",
     "OutOfMemoryError",
@@ -122,11 +125,13 @@ __all__ = [
     "ReadOnlyError",
     "RedirectError",
     "RemoteProtocolError",
+    "Replicas",
     "ReplyError",
     "ReplyTooLarge",
     "Request",
     "RequestTimeout",
     "Requests",
+    "Sent",
     "StreamId",
     "StreamRewound",
     "StreamcoreError",

@@ -7,6 +7,7 @@ all the same, and is never sent again for that: ``NotDurable`` tells its id.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from .arguments import Seconds, positive, seconds
 from .commands import Command, wait, waitaof
 from .entries import StreamId
 from .errors import InvalidArgument, RemoteProtocolError, ReplyError, StreamcoreError
-from .features import Feature
+from .features import Feature, name_of
 
 
 class NotDurable(StreamcoreError):
@@ -89,6 +90,12 @@ class Disk:
 Durability: TypeAlias = Replicas | Disk
 
 
+def check_server(durability: Durability, server: Mapping[bytes, Any]) -> None:
+    """Raises ``InvalidArgument`` where the server that has answered HELLO so cannot do it."""
+    if durability.feature is not None and not durability.feature.of(server):
+        raise InvalidArgument(f"the producer's durability needs {durability.feature}, and this is {name_of(server)}")
+
+
 def shortfall(durability: Durability, id_: StreamId, reply: Any) -> StreamcoreError | None:
     """What is wrong with an entry after the server has answered the wait; None: nothing."""
     if isinstance(reply, ReplyError):
@@ -102,7 +109,9 @@ def shortfall(durability: Durability, id_: StreamId, reply: Any) -> StreamcoreEr
         return RemoteProtocolError(f"the reply to {durability.command().name} cannot be understood")
     if enough:
         return None
-    return NotDurable(f"the entry is in the stream, confirmed by {replicas} replicas; wanted {durability}", id_, replicas)
+    return NotDurable(
+        f"the entry is in the stream, confirmed by {replicas} replicas; wanted {durability}", id_, replicas
+    )
 
 
 def unconfirmed(id_: StreamId, why: object) -> NotDurable:

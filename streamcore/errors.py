@@ -101,6 +101,9 @@ class ReplyError(StreamcoreError):
         self.message = message
         self.command = command
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.code!r}, {self.message!r}, {self.command!r})"
+
     def __str__(self) -> str:
         return f"{self.code} {self.message}".strip() + (f" (in reply to {self.command})" if self.command else "")
 

@@ -164,6 +164,14 @@ class EventsDropped:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """An entry that was sent without waiting for its id was not appended, is in doubt, or not durable: see ``error``."""
+
+    stream: bytes
+    error: Exception
+
+
 Event: TypeAlias = (
     Connected
     | Reconnected
@@ -182,6 +190,17 @@ Event: TypeAlias = (
     | HistoryRewound
     | GapDetectionOff
     | EventsDropped
+    | SendFailed
 )
 
-LOSS: Final = (Tombstones, LeaseLost, AckMissed, GroupRecreated, Gap, HistoryRewound, GapDetectionOff, EventsDropped)
+LOSS: Final = (
+    Tombstones,
+    LeaseLost,
+    AckMissed,
+    GroupRecreated,
+    Gap,
+    HistoryRewound,
+    GapDetectionOff,
+    EventsDropped,
+    SendFailed,
+)

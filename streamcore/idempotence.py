@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .arguments import Name, name
 from .commands import Command, Script, raw
 from .errors import InvalidArgument
-from .features import Feature, name_of
+from .features import Feature
 
 WINDOW: Final = 1000
 WINDOW_SECONDS: Final = 100.0
@@ -71,9 +71,11 @@ class Memory:
 
     def learn(self, replies: list[Any]) -> None:
         """Take in the window from what was answered: the stream's own wins. What was refused tells nothing."""
-        told = {word.removeprefix(b"stream-"): value for reply in replies if isinstance(reply, dict) for word, value in _pairs(reply)}
-        self.window = int(told.get(b"idmp-maxsize", self.window))
-        self.seconds = float(told.get(b"idmp-duration", self.seconds))
+        for reply in replies:
+            if isinstance(reply, dict):
+                told = {word.removeprefix(b"stream-"): value for word, value in cast("dict[bytes, Any]", reply).items()}
+                self.window = int(told.get(b"idmp-maxsize", self.window))
+                self.seconds = float(told.get(b"idmp-duration", self.seconds))
 
     def message_id(self, given: Name | None) -> bytes:
         """A message's name: the given one, or a new one."""
@@ -93,10 +95,10 @@ class Memory:
         self._has_script = False
 
 
-def check_entry(command: Command[Any]) -> None:
+def check_entry(command: Command[Any], id_: object) -> None:
     """Refuse what cannot be appended once."""
-    if "*" not in command.args[2:9]:
-        raise InvalidArgument("an idempotent producer needs id='*': a repetition answers the id that was chosen at first")
+    if not isinstance(id_, str) or id_ != "*":
+        raise InvalidArgument("an idempotent producer needs id='*': a repetition answers the id that was chosen first")
     if len(command.args) > MAX_ARGUMENTS:
         raise InvalidArgument(f"an idempotent producer's entry has at most {MAX_ARGUMENTS // 2} fields; send fewer")
 
@@ -113,14 +115,5 @@ def beside(stream: bytes, what: bytes) -> bytes:
     return b"{%b}:%b" % (stream, what)
 
 
-def unsupported(server: Mapping[bytes, Any], feature: Feature) -> InvalidArgument:
-    """The error of an option that the server cannot fulfil."""
-    return InvalidArgument(f"the producer's durability needs {feature}, and this is {name_of(server)}")
-
-
 def _lot(random: Callable[[], float]) -> bytes:
     return b"%012x" % int(random() * (1 << 48))
-
-
-def _pairs(reply: dict[bytes, Any]) -> list[tuple[bytes, Any]]:
-    return [(word, value) for word, value in reply.items() if b"idmp-" in word]

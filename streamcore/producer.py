@@ -2,25 +2,36 @@
 
 A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands. What
 was queued while the socket was busy leaves in one write. XADD must not be repeated blindly: when its reply is lost the
-answer is ``DeliveryUnknown``; what never left is sent on the next connection. An entry with an explicit id may be
-repeated by the application, because the server refuses an id that it already has.
+answer is ``DeliveryUnknown``; what never left is sent on the next connection. With ``idempotent`` it may be, and is. An entry
+with an explicit id may be repeated by the application, because the server refuses an id that it already has.
+
+Entries pass through an ``Outbox`` only where they are held back, waited for, or sent again; the others are requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, TypedDict, Unpack
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypedDict, Unpack
 
-from .arguments import Name, name
+from .arguments import Name, Seconds, name
 from .commands import Command, xadd
-from .engine import EngineOptions
+from .durability import Durability
+from .engine import EngineOptions, no_jitter
 from .entries import StreamId
-from .errors import ConnectionLost, DeliveryUnknown, StreamcoreError
+from .errors import CommandErrors, ConnectionLost, DeliveryUnknown, InvalidArgument, StreamcoreError
+from .events import SendFailed
+from .idempotence import Memory, check_entry
+from .outbox import Gathering, Outbox
 from .requests import Request, Requests
+from .requests.line import Line, because
 from .resp3 import Argument
 
 # Not Mapping[Any, Argument]: mypy takes {"n": 1, "name": "x"} for a dict of objects.
 Fields: TypeAlias = Mapping[Any, Any] | Iterable[tuple[Argument, Argument]]
+
+MAX_UNANSWERED: Final = 10_000
+"""Entries of ``send_nowait`` that may be unanswered, or failed and not looked at."""
 
 
 class ProducerOptions(TypedDict, total=False):
@@ -29,10 +40,53 @@ class ProducerOptions(TypedDict, total=False):
     maxlen: int | None
     minid: StreamId | str | None
     approximate: bool
+    limit: int | None
+    linger: Seconds
+    batch_count: int
+    batch_bytes: int
+    durability: Durability | None
+    idempotent: bool
+    producer_id: Name | None
+
+
+class Sent:
+    """An entry of ``send_nowait``. ``finished`` once it was answered, or given up."""
+
+    __slots__ = ("_id", "error", "finished", "seen")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.seen = False  # its error was raised, to somebody
+        self.error: StreamcoreError | None = None
+        self._id: StreamId | None = None
+
+    @property
+    def id(self) -> StreamId:
+        """Its id. Raises why it has none; then ``flush`` does not raise that again."""
+        if self.error is not None:
+            self.seen = True
+            raise self.error.with_traceback(None)
+        if self._id is None:
+            raise InvalidArgument("the entry is not answered yet; wait for it, or flush the producer")
+        return self._id
+
+    def end(self, request: Request) -> None:
+        """Take the answer in."""
+        self.finished = True
+        try:
+            self._id = request.answer()
+        except StreamcoreError as error:
+            self.error = error
 
 
 class Producer(Requests):
-    """Append to one stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``)."""
+    """Append to one stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``; ``limit`` bounds the work).
+
+    ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
+    ``durability`` is what an id shall mean: None, the primary has the entry; ``Replicas``; ``Disk``. ``idempotent``: entries
+    are sent again until they are known, and at most one copy of each exists; a program that sends again after a restart
+    gives the same ``producer_id`` and message ids.
+    """
 
     def __init__(
         self,
@@ -41,20 +95,161 @@ class Producer(Requests):
         maxlen: int | None = None,
         minid: StreamId | str | None = None,
         approximate: bool = True,
+        limit: int | None = None,
+        linger: Seconds = 0.0,
+        batch_count: int = 1000,
+        batch_bytes: int = 1 << 20,
+        durability: Durability | None = None,
+        idempotent: bool = False,
+        producer_id: Name | None = None,
         **engine: Unpack[EngineOptions],
     ) -> None:
         super().__init__(**engine)
         self.stream = name("stream", stream)
-        self._trim: ProducerOptions = {"maxlen": maxlen, "minid": minid, "approximate": approximate}
+        self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
+        self._memory = self._remembering(producer_id) if idempotent or producer_id is not None else None
         self.entry({"check": ""})  # a bad option fails here, not at the first send
+        gathering = Gathering(linger, batch_count, batch_bytes)
+        self._outbox: Outbox | None = None
+        if durability is not None or self._memory is not None or gathering.holds_back:
+            timeout = self.options.request_timeout
+            self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
+        self._unanswered: deque[Sent] = deque()  # of ``send_nowait``, in order
+        self._failed: deque[Sent] = deque(maxlen=MAX_UNANSWERED)
+
+    def _remembering(self, producer_id: Name | None) -> Memory:
+        if self._random is no_jitter:
+            raise InvalidArgument("an idempotent producer needs random=random.random, for names that nobody else has")
+        return Memory(self.stream, producer_id, self._random)
+
+    # -- the user's side ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether entries are requests like all others: ``submit`` is all that it takes to send them."""
+        return self._outbox is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached, has let us in, and can do what is asked of it."""
+        return super().is_ready if self._outbox is None else self._outbox.is_ready
+
+    @property
+    def has_room(self) -> bool:
+        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
+        waiting = 0 if self._outbox is None else self._outbox.queued
+        return self._main.queued + waiting < self.options.max_outgoing
+
+    @property
+    def has_room_nowait(self) -> bool:
+        """The same for ``send_nowait``, whose entries are counted as well."""
+        return self.has_room and (len(self._unanswered) < MAX_UNANSWERED or self._forget_answered())
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which any entry ends, whatever happens."""
+        return self.options.request_timeout if self._outbox is None else self._outbox.timeout
 
     def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
         """The command that appends one entry."""
-        return xadd(self.stream, fields, id=id, **self._trim)
+        command = xadd(
+            self.stream,
+            fields,
+            id=id,
+            maxlen=self._maxlen,
+            minid=self._minid,
+            approximate=self._approximate,
+            limit=self._limit,
+        )
+        if self._memory is not None:
+            check_entry(command, id)
+        return command
 
-    def send(self, fields: Fields, done: Callable[[Request], None], id: StreamId | str = "*") -> Request:  # noqa: A002
-        """Append one entry; ``request.answer()`` is its id."""
-        return self.submit([self.entry(fields, id)], done)
+    def send(
+        self,
+        fields: Fields,
+        done: Callable[[Request], None],
+        id: StreamId | str = "*",  # noqa: A002
+        message_id: Name | None = None,
+    ) -> Request:
+        """Append one entry; ``request.answer()`` is its id. ``message_id``: with the same one it is appended once."""
+        return self.append([self.entry(fields, id)], done, message_id)
+
+    def append(
+        self, commands: Sequence[Command[Any]], done: Callable[[Request], None], message_id: Name | None = None
+    ) -> Request:
+        """Append the one entry that ``commands`` has; as ``submit`` where the producer is direct."""
+        memory = self._memory
+        if memory is None and message_id is not None:
+            raise InvalidArgument("message_id needs idempotent=True")
+        if self._outbox is None:
+            return self.submit(commands, done)
+        self.check()
+        message = b"" if memory is None else memory.message_id(message_id)
+        [command] = commands
+        request = self._outbox.put(command, done, message)
+        self.on_wakeup()
+        return request
+
+    def append_all(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> list[Request]:
+        """Append several entries, in their order."""
+        return [self.append([command], done) for command in commands]
+
+    def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> Sent:
+        """Append an entry that nobody waits for; if that fails, the event ``SendFailed``, and ``failures``, tell."""
+        sent = Sent()
+
+        def ended(request: Request) -> None:
+            sent.end(request)
+            if sent.error is not None:
+                self._failed.append(sent)
+                self._emit(SendFailed(self.stream, sent.error))
+
+        self.append([command], ended, message_id)
+        self._unanswered.append(sent)
+        return sent
+
+    def hurry(self) -> None:
+        """Hold back nothing of what is here now."""
+        if self._outbox is not None:
+            self._outbox.hurry()
+            self.on_wakeup()
+
+    def unanswered(self) -> deque[Sent]:
+        """What ``send_nowait`` was given and is not answered, in order."""
+        self._forget_answered()
+        return self._unanswered.copy()
+
+    def raise_failures(self) -> None:
+        """Raises a ``CommandErrors`` of what has failed since the last time, and was not looked at."""
+        failed, self._failed = self._failed, deque[Sent](maxlen=MAX_UNANSWERED)
+        errors = [sent.error for sent in failed if sent.error is not None and not sent.seen]
+        if errors:
+            raise CommandErrors(f"{len(errors)} entries were not appended, or are in doubt", errors)
+
+    def _forget_answered(self) -> bool:
+        """Drop what is answered; whether there is room again."""
+        unanswered = self._unanswered
+        while unanswered and unanswered[0].finished:
+            unanswered.popleft()
+        return len(unanswered) < MAX_UNANSWERED
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        if self._outbox is not None:
+            self._outbox.finish_all(f"before the producer was closed{because(error)}")
+
+    # -- what the lines ask -------------------------------------------------------------------------------------------
+
+    def line_up(self, line: Line, *, again: bool) -> None:
+        super().line_up(line, again=again)
+        if self._outbox is not None and line is self._main:
+            self._outbox.link_up(line.link.server)
+
+    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
+        super().line_down(line, error, was_up=was_up)
+        if self._outbox is not None and line is self._main:
+            self._outbox.link_down()
 
     def lost(self, error: Exception) -> ConnectionLost:
         """Never a blind repetition: whether the entry is there, nobody knows."""
@@ -63,3 +258,27 @@ class Producer(Requests):
     def late(self, why: str) -> StreamcoreError:
         """The same, as far as the entry is concerned."""
         return self.lost(ConnectionLost(why))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        due = super()._timer()
+        at = None if self._outbox is None else self._outbox.timer()
+        return due if at is None or (due is not None and due < at) else at
+
+    def _elapse(self, now: float) -> None:
+        if self._outbox is not None:
+            self._outbox.elapse(now)
+        super()._elapse(now)
+
+
+def settling(entries: Iterable[Sent | Request]) -> Callable[[], bool]:
+    """Ask whether all of them have ended; each is looked at until it has, and then no more."""
+    left = deque(entries)
+
+    def settled() -> bool:
+        while left and left[0].finished:
+            left.popleft()
+        return not left
+
+    return settled

@@ -29,6 +29,8 @@ from typing import Any, Final
 import pytest
 import trio
 
+from streamcore import commands
+from transports._facade.synchronous.commands import Commands
 from transports.embedded import EmbeddedServer
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -183,6 +185,26 @@ def test_links(page: Path) -> None:
         elif target.suffix == ".py" and label.startswith("`") and not defines(target, label.strip("`")):
             broken.append(f"{path}: there is no {label}")
     assert broken == []
+
+
+def test_the_guide_names_every_command_that_a_client_has() -> None:
+    """Its table has a row for each family; a method is called as its function, without the final underscore."""
+    guide = (DOCS / "guides" / "commands.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[[\w ]+\]\(\.\./reference\.md#[\w-]+\) \| (.+) \|$", guide, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    builders = {
+        name for name, value in vars(commands).items() if name in commands.__all__ and inspect.isfunction(value)
+    }
+    assert sorted(named) == sorted(name for name in builders if hasattr(Commands, name.removesuffix("_")))
+
+
+def test_the_reference_has_all_that_the_commands_module_exports() -> None:
+    """By lists of members, family by family, of which each name stands in one."""
+    reference = (DOCS / "reference.md").read_text("utf-8")
+    listed = re.findall(r"^::: streamcore\.commands\.\w+\n(?: .*\n)*?      members: \[(.+)\]$", reference, re.MULTILINE)
+    shown = [name for members in listed for name in members.split(", ")]
+    alone = re.findall(r"^::: streamcore\.commands\.(Command|raw)$", reference, re.MULTILINE)
+    assert sorted([*shown, *alone]) == sorted(commands.__all__)
 
 
 def test_make_targets() -> None:

@@ -128,7 +128,15 @@ def test_everything_public_says_what_it_does(module: ModuleType) -> None:
 
 def test_whatever_may_wait_is_awaited() -> None:
     plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
-    plain |= {"pause", "queue", "remove_stream", "resume", "script", "transaction"}  # the last is awaited, or entered
+    plain |= {
+        "streams",
+        "pause",
+        "queue",
+        "remove_stream",
+        "resume",
+        "script",
+        "transaction",
+    }  # the last is awaited, or entered
     for cls, method in METHODS:
         function = getattr(getattr(transports.asyncio, cls), method)
         is_command = hasattr(function, "__signature__")

@@ -1,7 +1,7 @@
 """The words of a transaction. A client has ``transaction()``, which uses them where they cannot do harm.
 
 MULTI, EXEC and DISCARD change what the commands in between mean, so no client takes them one by one. WATCH and UNWATCH
-belong to a connection as well: they need a link that is nobody else's.
+belong to a connection as well: only a lease, which is nobody else's, takes them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def discard() -> Command[bytes]:
 
 def watch(*keys: Name) -> Command[bytes]:
     """The next EXEC of this connection executes nothing if one of the keys is changed before (``WATCH``)."""
-    return Command(("WATCH", *key_names(keys)), traits=Traits(ALL_KEYS, use=LinkUse.DEDICATED))
+    return Command(("WATCH", *key_names(keys)), traits=Traits(ALL_KEYS, repeatable=True, use=LinkUse.FORBIDDEN))
 
 
 def unwatch() -> Command[bytes]:
     """Forget what was watched (``UNWATCH``)."""
-    return Command(("UNWATCH",), traits=Traits(NO_KEYS, use=LinkUse.DEDICATED))
+    return Command(("UNWATCH",), traits=_FORBIDDEN)

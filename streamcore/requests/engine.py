@@ -23,6 +23,7 @@ MAX_LEASES: Final = 16
 IDLE: Final = 10.0
 """Seconds for which a link is kept that nobody leases."""
 
+_WATCHES: Final = frozenset({"WATCH", "UNWATCH"})
 _UNWATCH: Final[Command[Any]] = Command(("UNWATCH",))
 
 Done: TypeAlias = Callable[[Request], None]
@@ -189,9 +190,9 @@ class Lease:
         engine.on_wakeup()
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Requests.submit``; the time that commands may block is added to the request timeout."""
+        """As ``Requests.submit``, and WATCH; the time that commands may block is added to the request timeout."""
         for command in commands:
-            if command.traits.use is LinkUse.FORBIDDEN:
+            if command.traits.use is LinkUse.FORBIDDEN and command.args[0] not in _WATCHES:
                 raise forbidden(command)
         block = sum([command.traits.block for command in commands])
         request = self._submit(Request(commands, done, self._engine.options.request_timeout + block))

@@ -603,10 +603,10 @@ class TestFlushing:
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
         pair.server.expect_nothing()
         pair.server.answer(2)
-        assert not consumer.settled
+        settled = [consumer.settled]
         pair.server.expect("XCLAIM", "s", "g", "c", 0, "3-0", "4-0", "IDLE", 60_000, "JUSTID")
         pair.server.answer([])
-        assert consumer.settled
+        assert [*settled, consumer.settled] == [False, True]
         pair.advance(9)
         pair.server.expect_nothing()
 

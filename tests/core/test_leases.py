@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from streamcore import commands
 from streamcore.commands import Command, get
 from streamcore.commands.command import LinkUse, Traits
 from streamcore.errors import (
@@ -21,7 +22,7 @@ from streamcore.link import State
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests
 from tests.core.pair import OK, Pair, Peer
 
-watch: Command[Any] = Command(("WATCH", "k"), traits=Traits(use=LinkUse.DEDICATED))
+watch: Command[Any] = commands.watch("k")
 blpop: Command[Any] = Command(("BLPOP", "l", 30), traits=Traits(use=LinkUse.DEDICATED, block=30.0))
 hello: Command[Any] = Command(("HELLO", 3), traits=Traits(use=LinkUse.FORBIDDEN))
 incr: Command[int] = Command(("INCR", "n"))

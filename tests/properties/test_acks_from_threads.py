@@ -135,16 +135,16 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
         first = consumer.take()
         assert first is not None
         first[0].ack()
-        pair.advance(consumer._ack_delay / 2)
+        pair.advance(consumer.member.ack_delay / 2)
 
         def elapse() -> None:
-            consumer.handle_timeout(pair.now + consumer._ack_delay / 2)
+            consumer.handle_timeout(pair.now + consumer.member.ack_delay / 2)
 
         reached = preempted(
             elapse, at, first[1].ack, GroupConsumer._elapse, GroupConsumer._collect_acks, Pending.collect
         )
         due = consumer.next_timeout()
-        assert not reached or consumer._flush or (due is not None and due <= pair.now + consumer._ack_delay)
+        assert not reached or consumer._flush or (due is not None and due <= pair.now + consumer.member.ack_delay)
         return reached
 
     everywhere(attempt)

@@ -298,11 +298,17 @@ class AsIfAsync:
     def consumer(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.consumer(*args, background=self._background, **options))
 
+    def streams(self, *args: Any, **named: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.streams(*args, **named))
+
     def group_consumer(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.group_consumer(*args, background=self._background, **options))
 
     def producer(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.producer(*args, **options))
+
+    async def send_nowait(self, *args: Any, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.send_nowait(*args, **options))
 
     def batches(self) -> AsIfAsync:
         return self._wrap(self._blocking.batches())

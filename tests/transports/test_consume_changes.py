@@ -217,6 +217,20 @@ async def test_the_entries_of_three_streams_in_one_order(runtime: Runtime, serve
         assert await take(consumer, 300) == list(range(1, 301))
 
 
+async def test_streams_as_keywords(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    for n in range(1, 7):
+        raw("XADD", ("timeout", "block", "s")[n % 3], f"{n}-0", "n", n)
+    async with runtime.connect(server.url) as client:
+        async with client.streams({b"s": 3}, timeout=0, block=None) as consumer:
+            raw("XADD", "block", "9-0", "n", 9)
+            assert await take(consumer, 4) == [3, 5, 6, 9]
+        async with client.streams(["s"], block="3") as other:
+            raw("XADD", "s", "10-0", "n", 10)
+            assert await take(other, 3) == [4, 9, 10]
+        with pytest.raises(InvalidArgument, match="no stream was given"):
+            client.streams()
+
+
 async def test_latecomers_are_waited_for(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with (
         runtime.connect(server.url) as client,

@@ -17,7 +17,7 @@ from streamcore import (
     WatchedKeyChanged,
     WrongTypeError,
 )
-from streamcore.commands import get, incr, rpush, set_, wait, xadd, xlen
+from streamcore.commands import get, incr, rpush, set_, unwatch, wait, watch, xadd, xlen
 from streamcore.commands import raw as command
 from streamcore.requests import MAX_LEASES
 from tests.support.proxy import Proxy
@@ -166,6 +166,11 @@ async def test_what_cannot_be_in_a_transaction(runtime: Runtime, server: Embedde
                 await client.transaction(**arguments)  # type: ignore[call-overload]
         with pytest.raises(InvalidArgument):
             client.transaction(watch=[])
+        for lonely in (watch("k"), unwatch()):
+            with pytest.raises(InvalidArgument, match="WATCH cannot run on a shared connection"):
+                await client.execute(lonely)
+            with pytest.raises(InvalidArgument, match="WATCH cannot run on a shared connection"):
+                await client.transaction([lonely])
 
 
 # -- what blocks -------------------------------------------------------------------------------------------------------

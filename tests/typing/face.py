@@ -5,21 +5,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 import transports.anyio
 import transports.asyncio
 import transports.blocking
 import transports.trio
-from streamcore import Batch, Command, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore import Batch, Command, CommandErrors, Entry, Event, GroupBatch, GroupEntry, StreamcoreError, StreamId
 from streamcore.commands import (
+    Claimed,
+    ClientInfo,
+    ConsumerInfo,
     DeliveredEntry,
     EntryFields,
+    GroupInfo,
+    Library,
+    NodeInfo,
+    PendingEntry,
     PendingSummary,
+    Persisted,
+    Popped,
+    PrimaryRole,
     Removal,
+    ReplicaRole,
+    ScanPage,
+    Script,
+    SentinelRole,
+    Shard,
     StreamEntry,
+    StreamFullInfo,
+    StreamInfo,
     get,
+    lpop,
     raw,
+    rpop,
+    set_,
     xadd,
     xautoclaim,
     xautoclaim_justid,
@@ -32,7 +54,10 @@ from streamcore.commands import (
     xrange,
     xread,
     xreadgroup,
+    zrange,
+    zrangebyscore,
 )
+from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 
 
 async def clients_of_all_runtimes() -> None:
@@ -115,6 +140,205 @@ def streams_and_groups(client: transports.blocking.Client) -> None:
     assert_type(client.execute(xdelex("s", "1-1", refs="acked")), list[Removal])
     assert_type(client.execute(xinfo_groups("s"))[0].lag, int | None)
     assert_type(client.execute(xinfo_stream_full("s")).groups[0].consumers[0].active_time, float | None)
+
+
+# -- commands: one of each family, and every overload, in both kinds of client ------------------------------------------
+
+
+async def strings(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(set_("k", 1), Command[bytes])
+    assert_type(set_("k", b"v", ex=1.5, keepttl=False), Command[bytes])
+    assert_type(set_("k", "v", nx=True), Command[bool])
+    assert_type(set_("k", "v", xx=True, exat=datetime.now(UTC)), Command[bool])
+    assert_type(set_("k", "v", get=True), Command[bytes | None])
+    assert_type(set_("k", "v", nx=True, get=True), Command[bytes | None])
+    assert_type(await client.set("k", "v"), bytes)
+    assert_type(await client.set("k", "v", nx=True), bool)
+    assert_type(blocking.set("k", "v", xx=True, ex=1), bool)
+    assert_type(blocking.set("k", "v", get=True), bytes | None)
+    assert_type(blocking.execute(set_("k", "v", get=True).text()), str | None)
+    assert_type(await client.execute(set_("k", "v").text("ascii")), str)
+    assert_type(await client.mget("k", b"l"), list[bytes | None])
+    assert_type(blocking.mset({"k": 1, "l": "v"}), bytes)
+    assert_type(blocking.incrby("k", 5), int)
+    assert_type(await client.incrbyfloat("k", 0.5), float)
+    assert_type(await client.getex("k", ex=timedelta(minutes=1)), bytes | None)
+
+
+async def keys(client: transports.trio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.delete("k", b"l"), int)
+    assert_type(blocking.expire("k", timedelta(seconds=1), nx=True), bool)
+    assert_type(await client.expireat("k", datetime.now(UTC)), bool)
+    assert_type(blocking.expiretime("k"), datetime | None)
+    assert_type(await client.type("k"), bytes)
+    page = await client.scan(match="a*", type="stream")
+    assert_type(page, ScanPage)
+    assert_type(page.cursor, int)
+    assert_type(blocking.scan().keys, list[bytes])
+    assert_type(blocking.memory_usage("k"), int | None)
+
+
+async def lists(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(lpop("k"), Command[bytes | None])
+    assert_type(lpop("k", count=2), Command[list[bytes] | None])
+    assert_type(rpop("k"), Command[bytes | None])
+    assert_type(rpop("k", count=2), Command[list[bytes] | None])
+    assert_type(await client.lpop("k"), bytes | None)
+    assert_type(await client.lpop("k", count=2), list[bytes] | None)
+    assert_type(blocking.rpop("k"), bytes | None)
+    assert_type(blocking.rpop("k", count=2), list[bytes] | None)
+    assert_type(await client.lrange("k"), list[bytes])
+    assert_type(await client.blpop("k", "l", timeout=1), Popped | None)
+    if popped := blocking.brpop("k", timeout=1):
+        assert_type(popped.value, bytes)
+
+
+async def sorted_sets(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(zrange("k", 0, -1), Command[list[bytes]])
+    assert_type(zrange("k", 0, -1, withscores=True), Command[list[tuple[bytes, float]]])
+    assert_type(zrange("k", "(1", "+inf", byscore=True, limit=(0, 5)), Command[list[bytes]])
+    assert_type(zrangebyscore("k", 0, 1.5), Command[list[bytes]])
+    assert_type(zrangebyscore("k", "-inf", "(3", withscores=True), Command[list[tuple[bytes, float]]])
+    assert_type(await client.zrange("k", 0, 1), list[bytes])
+    assert_type(await client.zrange("k", 0, 1, rev=True, withscores=True), list[tuple[bytes, float]])
+    assert_type(blocking.zrangebyscore("k", 0, 1), list[bytes])
+    assert_type(blocking.zrangebyscore("k", 0, 1, withscores=True), list[tuple[bytes, float]])
+    assert_type(await client.zadd("k", {"a": 1, b"b": 2.5}, gt=True), int)
+    assert_type(blocking.zadd_incr("k", "a", 1), float | None)
+    assert_type(await client.zscore("k", "a"), float | None)
+    assert_type(blocking.zpopmin("k"), list[tuple[bytes, float]])
+
+
+async def sets_and_hashes(client: transports.anyio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.sadd("k", "a", 1, b"b"), int)
+    assert_type(blocking.smembers("k"), set[bytes])
+    assert_type(await client.sismember("k", "a"), bool)
+    assert_type(await client.hget("k", 1), bytes | None)
+    assert_type(blocking.hmget("k", "a", "b"), list[bytes | None])
+    assert_type(blocking.hgetall("k"), dict[bytes, bytes])
+    assert_type(await client.hexists("k", "a"), bool)
+
+
+async def appending_and_trimming(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.xadd("s", {"a": 1}, nomkstream=True), StreamId | None)
+    assert_type(blocking.xadd("s", [("a", 1), ("a", b"2")], id="5-*", minid=datetime.now(UTC)), StreamId | None)
+    assert_type(blocking.xadd("s", {"a": 1}, idmp=("producer", b"1")), StreamId | None)
+    assert_type(await client.xtrim("s", maxlen=5, refs="acked"), int)
+    assert_type(await client.xdelex("s", "1-1", StreamId(5), b"6-0"), list[Removal])
+    assert_type(blocking.xackdel("s", "g", "1-1", refs="delete"), list[Removal])
+    assert_type(blocking.xrevrange("s", "+", datetime.now(UTC)), list[StreamEntry])
+    assert_type(await client.xread({"s": "$"}, block=1), dict[bytes, list[StreamEntry]])
+    assert_type(await client.xcfgset("s", idmp_maxsize=5), bytes)
+
+
+async def groups(client: transports.trio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.xgroup_create("s", "g", start="$"), bytes)
+    assert_type(blocking.xgroup_destroy("s", "g"), bool)
+    assert_type(await client.xgroup_createconsumer("s", "g", "c"), bool)
+    assert_type(blocking.xgroup_delconsumer("s", "g", "c"), int)
+    read = await client.xreadgroup("g", "c", {"s": ">"}, block=1, claim=60)
+    assert_type(read, dict[bytes, list[DeliveredEntry]])
+    assert_type(blocking.xreadgroup("g", "c", {"s": "0"})[b"s"][0].fields, EntryFields | None)
+    assert_type(await client.xclaim("s", "g", "c", "1-1", min_idle=1), list[DeliveredEntry])
+    assert_type(await client.xclaim_justid("s", "g", "c", "1-1", min_idle=1), list[StreamId])
+    assert_type(await client.xautoclaim("s", "g", "c", min_idle=1), Claimed[DeliveredEntry])
+    assert_type(blocking.xautoclaim_justid("s", "g", "c", min_idle=1), Claimed[StreamId])
+    assert_type(blocking.xpending_range("s", "g", count=1), list[PendingEntry])
+    assert_type(blocking.xack("s", "g", "1-1"), int)
+    assert_type(await client.xnack("s", "g", "1-1", mode="fail"), int)
+
+
+async def what_streams_are(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.xinfo_stream("s"), StreamInfo)
+    assert_type((await client.xinfo_stream("s")).first_entry, StreamEntry | None)
+    assert_type(blocking.xinfo_stream_full("s"), StreamFullInfo)
+    assert_type(blocking.xinfo_stream_full("s").groups[0].pending[0].consumer, bytes)
+    assert_type(await client.xinfo_groups("s"), list[GroupInfo])
+    assert_type(blocking.xinfo_consumers("s", "g"), list[ConsumerInfo])
+    assert_type(blocking.xinfo_consumers("s", "g")[0].inactive, float | None)
+
+
+async def scripting(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(client.script("return 1"), transports.asyncio.Script[Any])
+    assert_type(await client.script("return 1")(), Any)
+    assert_type(blocking.script(b"return 1", int), transports.blocking.Script[int])
+    assert_type(blocking.script("return 1", int)(["k"], [1, "a"]), int)
+    assert_type(Script("return 1", float), Script[float])
+    assert_type(Script("return 1", float).evalsha(["k"]), Command[float])
+    assert_type(Script("return 1"), Script[Any])
+    assert_type(Script("return 1", readonly=True).eval(), Command[Any])
+    assert_type(await client.eval("return 1", ["k"], [1]), Any)
+    assert_type(await client.script_load("return 1"), str)
+    assert_type(blocking.script_exists("sha"), list[bool])
+    assert_type(blocking.function_list(withcode=True), list[Library])
+    assert_type(await client.fcall("f", ["k"]), Any)
+
+
+async def the_server(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.ping(), bytes)
+    assert_type(blocking.info("server", "memory"), dict[str, str])
+    assert_type(await client.time(), datetime)
+    assert_type(blocking.config_get("max*"), dict[str, str])
+    assert_type(await client.wait(1, timeout=0.5), int)
+    assert_type(blocking.waitaof(1, 0, timeout=0.5), Persisted)
+    match await client.role():
+        case PrimaryRole() as primary:
+            assert_type(primary.replicas[0].port, int)
+        case ReplicaRole() as replica:
+            assert_type(replica.state, str)
+        case sentinel:
+            assert_type(sentinel, SentinelRole)
+    assert_type(blocking.command_getkeys(xlen("s")), list[bytes])
+    assert_type(await client.client_info(), ClientInfo)
+    assert_type(blocking.client_list(type="normal"), list[ClientInfo])
+    assert_type(blocking.client_kill(id=[1, 2]), int)
+    assert_type(await client.client_unblock(5), bool)
+    assert_type(await client.publish("news", b"hello"), int)
+    assert_type(blocking.pubsub_numsub("news"), dict[bytes, int])
+    assert_type(await client.cluster_shards(), list[Shard])
+    assert_type(blocking.cluster_nodes(), list[NodeInfo])
+
+
+async def errors_of_many(client: transports.asyncio.Client) -> None:
+    try:
+        await client.pipeline([xlen("s")], raise_errors=True)
+    except CommandErrors as group:
+        assert_type(group.answers, Sequence[Any])
+        assert_type(group.exceptions, tuple[StreamcoreError | ExceptionGroup[StreamcoreError], ...])
+
+
+# -- consumers ----------------------------------------------------------------------------------------------------------
+
+
+async def changing_consumers(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    starts = {"a": "0", "b": StreamId(5), "c": 1767225600000, "d": datetime.now(UTC), "e": "+"}
+    async with client.consumer(
+        starts, merge="id", merge_wait=0.2, stop_on_idle=True, block=None, idle_value=None, on_disconnect="yield"
+    ) as consumer:
+        assert_type(consumer, transports.asyncio.Consumer[bytes])
+        assert_type(await consumer.add_stream("f"), bool)
+        assert_type(await consumer.add_stream(b"g", datetime.now(UTC)), bool)
+        assert_type(consumer.remove_stream("f"), bool)
+        await consumer.seek("a", "$")
+        consumer.pause()
+        consumer.resume()
+    with blocking.consumer("s", decode="utf-8", on_rewind="restart", detect_gaps=False) as text:
+        assert_type(text, transports.blocking.Consumer[str])
+        assert_type(text.add_stream("t", 0), bool)
+        assert_type(text.cursor(), dict[bytes, StreamId])
+
+
+def events(event: Event) -> None:
+    match event:
+        case Gap():
+            assert_type(event.entries, int | None)
+            assert_type(event.before, StreamId | None)
+        case HistoryRewound():
+            assert_type(event.last, StreamId)
+        case GapDetectionOff():
+            assert_type(event.error, Exception)
+        case _:
+            pass
 
 
 async def consumers_of_bytes(client: transports.asyncio.Client) -> None:

@@ -8,14 +8,15 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
-from streamcore.arguments import Name, Seconds, seconds
+from streamcore.arguments import Name, Seconds, seconds, stream_names
 from streamcore.commands import Command
+from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import Interruption
 from streamcore.engine import Engine, EngineOptions
@@ -33,6 +34,7 @@ from streamcore.events import LOSS, Connected, Event
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.requests import Requests
 from streamcore.resp3 import make_decoder
+from streamcore.starts import Starts
 
 from ..address import TLS, Target, explain, parse
 
@@ -267,6 +269,14 @@ def key_names(keys: Name | Iterable[Name]) -> list[Name]:
     return [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
 
 
+def together(streams: Starts | None, named: Mapping[str, Position | None]) -> Starts:
+    """Streams as a mapping, or as names, and more of them by keywords; None stands for their end."""
+    listed: Any = (
+        {} if streams is None else streams if isinstance(streams, Mapping) else dict.fromkeys(stream_names(streams))
+    )
+    return {name: "$" if place is None else place for name, place in {**listed, **named}.items()}
+
+
 def raised_together(answers: list[Any], *, wanted: bool) -> list[Any]:
     """The answers; where that is ``wanted``, the errors among them are raised, as a group."""
     if wanted and (errors := [answer for answer in answers if isinstance(answer, StreamcoreError)]):
@@ -313,5 +323,6 @@ __all__ = [
     "key_names",
     "method_signature",
     "raised_together",
+    "together",
     "told",
 ]

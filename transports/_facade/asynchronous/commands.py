@@ -37,15 +37,18 @@ class Commands:
         raise NotImplementedError
 
     @overload
-    def script(self, source: str | bytes) -> Script[Any]: ...
+    def script(self, source: str | bytes, *, readonly: bool = False) -> Script[Any]: ...
     @overload
-    def script(self, source: str | bytes, parse: Callable[[Any], R]) -> Script[R]: ...
-    def script(self, source: str | bytes, parse: Callable[[Any], Any] | None = None) -> Script[Any]:
+    def script(self, source: str | bytes, parse: Callable[[Any], R], *, readonly: bool = False) -> Script[R]: ...
+    def script(
+        self, source: str | bytes, parse: Callable[[Any], Any] | None = None, *, readonly: bool = False
+    ) -> Script[Any]:
         """Make a function of a Lua script, to be called with ``keys`` and ``args``: by its hash where the server has it.
 
-        ``parse`` makes the answer from the reply; without it, the answer is what the decoder makes of the reply.
+        ``parse`` makes the answer from the reply; without it, the answer is what the decoder makes of the reply. A
+        ``readonly`` script may be repeated when its reply is lost, and the server keeps it from writing.
         """
-        return Script(self, commands.Script(source, parse))
+        return Script(self, commands.Script(source, parse, readonly=readonly))
 
     # -- streams ---------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 from streamcore.arguments import Name, positive
 from streamcore.commands import Command
 from streamcore.commands.command import LinkUse
+from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
@@ -19,7 +20,7 @@ from streamcore.producer import ProducerOptions
 from streamcore.requests import Request, Requests
 from streamcore.starts import Starts
 
-from ..settings import NOTHING, ConnectOptions, Settings, consumer_name, key_names, raised_together
+from ..settings import NOTHING, ConnectOptions, Settings, consumer_name, key_names, raised_together, together
 from .commands import Commands
 from .producer import Producer
 from .readers import Consumer, GroupConsumer
@@ -167,6 +168,13 @@ class Client(Commands):
         """
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
         return Consumer(engine, self._running, background=background, idle_value=idle_value)
+
+    def streams(self, streams: Starts | None = None, /, **named: Position | None) -> Consumer[bytes]:
+        """Follow streams, named as keywords or in a mapping, in the order of their entries' ids, one at a time.
+
+        A start of None is the end. There is no keyword that is not a stream; ``consumer(..., merge="id")`` has options.
+        """
+        return self.consumer(together(streams, named), merge="id")
 
     @overload
     def group_consumer(

@@ -1,0 +1,203 @@
+"""Entries over a network that breaks anywhere: what was answered is there once, what is in doubt at most once."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from streamcore.durability import NotDurable, Replicas
+from streamcore.entries import StreamId
+from streamcore.errors import ConnectionLost, LoadingError, NoScriptError, ReadOnlyError, ReplyError
+from streamcore.producer import Producer
+from streamcore.requests import Request
+from tests.core.model import NO_KEY, Server, Session
+from tests.core.net import Fate, Net
+
+WINDOW = 4  # of the IDMP server, so that it matters
+
+
+class Store(Server):
+    """A server that takes entries, remembers messages for as long as it must, and has a replica now and then."""
+
+    def __init__(self, *, native: bool) -> None:
+        super().__init__()
+        self.native = native
+        self.replicas = 1
+        self.script: bytes | None = None
+        self.remembered: dict[bytes, str] = {}
+        self.recent: deque[bytes] = deque()
+
+    def numbers(self) -> list[int]:
+        return [int(fields[-1]) for fields in self._stream(b"s").entries.values()]
+
+    def _hello(self, session: Session, *args: bytes) -> Any:
+        product = {"server": "redis", "version": "8.6.0"} if self.native else {}
+        return {**super()._hello(session, *args), **product}
+
+    def _config(self, session: Session, *args: bytes) -> Any:
+        return {"stream-idmp-maxsize": str(WINDOW), "stream-idmp-duration": "100"}
+
+    def _xinfo(self, session: Session, what: bytes, name: bytes) -> Any:
+        return NO_KEY
+
+    def _append(self, *fields: bytes) -> str:
+        stream = self._stream(b"s")
+        stream.last = StreamId(stream.last.ms + 1)
+        stream.entries[stream.last] = list(fields)
+        return str(stream.last)
+
+    def _once(self, message: bytes, window: int, *fields: bytes) -> str:
+        if message not in self.remembered:
+            self.remembered[message] = self._append(*fields)
+            self.recent.append(message)
+            if len(self.recent) > window:
+                del self.remembered[self.recent.popleft()]
+        return self.remembered[message]
+
+    def _xadd(self, session: Session, name: bytes, *args: bytes) -> Any:
+        if args[0] == b"IDMP":
+            return self._once(args[2], WINDOW, *args[4:])
+        return self._append(*args[1:])
+
+    def _eval(self, session: Session, script: bytes, *args: bytes) -> Any:
+        self.script = script
+        return self._run(*args)
+
+    def _evalsha(self, session: Session, sha: bytes, *args: bytes) -> Any:
+        if self.script is None:
+            raise NoScriptError("NOSCRIPT", "No matching script.")
+        return self._run(*args)
+
+    def _run(self, keys: bytes, stream: bytes, key: bytes, message: bytes, window: bytes, *args: bytes) -> Any:
+        return self._once(message, int(window), *args[2:])
+
+    def _wait(self, session: Session, *args: bytes) -> Any:
+        return self.replicas
+
+
+class Machine(RuleBasedStateMachine):
+    """Entries that are numbered, and what became of each."""
+
+    native = False
+    options: dict[str, Any] = {}  # noqa: RUF012  # of a class that is never changed
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = Store(native=self.native)
+        draws = iter(range(1, 1_000_000))
+        self.producer = Producer("s", random=lambda: next(draws) % 1000 / 1000, **self.options)
+        self.net = Net(self.server, self.producer)
+        self.sent: list[Request] = []
+        self.cancelled: set[int] = set()
+
+    @rule(entries=st.integers(1, 12))
+    def send(self, entries: int) -> None:
+        for _ in range(entries):
+            self.sent.append(self.producer.send({"n": len(self.sent)}, lambda request: None))
+
+    @rule(entries=st.integers(1, 12))
+    def send_and_be_served(self, entries: int) -> None:
+        self.send(entries)
+        self.net.serve()
+
+    @rule(fate=st.sampled_from(Fate), after=st.integers(0, 6))
+    def cut(self, fate: Fate, after: int) -> None:
+        self.net.cut("main", fate, after=after)
+
+    @rule(budget=st.sampled_from([0, 30, 100, 300, None]))
+    def clog(self, budget: int | None) -> None:
+        self.net.pair.budget = budget
+
+    @rule(seconds=st.sampled_from([0.02, 0.5, 6.0]))
+    def wait(self, seconds: float) -> None:
+        self.net.advance(seconds)
+
+    @rule(error=st.sampled_from([None, LoadingError("LOADING", "wait"), ReadOnlyError("READONLY", "no")]))
+    def become_unavailable(self, error: ReplyError | None) -> None:
+        self.server.unavailable = error
+
+    @rule(replicas=st.integers(0, 1))
+    def have_replicas(self, replicas: int) -> None:
+        self.server.replicas = replicas
+
+    @rule()
+    def forget_scripts(self) -> None:
+        self.server.script = None
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        number = data.draw(st.integers(0, len(self.sent) - 1))
+        if not self.sent[number].finished:
+            self.sent[number].finished = True
+            self.cancelled.add(number)
+
+    def teardown(self) -> None:
+        self.server.unavailable, self.net.pair.budget = None, None
+        self.producer.hurry()
+        for _ in range(6):
+            self.net.advance(4.0)
+        copies = Counter(self.server.numbers())
+        entries = self.server._stream(b"s").entries
+        for number, request in enumerate(self.sent):
+            assert copies[number] <= 1
+            assert request.finished
+            if number not in self.cancelled:
+                there = self.judge(request)
+                if isinstance(there, StreamId):
+                    assert int(entries[there][-1]) == number
+                    assert copies[number] == 1
+                elif not there:
+                    assert not copies[number]
+        assert self.producer._main.queued == 0
+        assert self.producer._outbox is None or self.producer._outbox.queued == 0
+
+    def judge(self, request: Request) -> StreamId | bool:
+        """The id under which it must be there; else whether it may be."""
+        try:
+            answer = request.answer()
+        except NotDurable as error:
+            return error.id
+        except ConnectionLost as error:
+            return error.sent
+        except ReplyError:
+            return False
+        assert isinstance(answer, StreamId)
+        return answer
+
+
+class Lingering(Machine):
+    options = {"linger": 0.1, "batch_count": 5}  # noqa: RUF012
+
+
+class Durable(Machine):
+    options = {"durability": Replicas(1, timeout=1)}  # noqa: RUF012
+
+
+class ByScript(Machine):
+    options = {"idempotent": True}  # noqa: RUF012
+
+
+class ByServer(Machine):
+    native = True
+    options = {"idempotent": True}  # noqa: RUF012
+
+
+class ByScriptAndDurable(Machine):
+    options = {"producer_id": "p", "durability": Replicas(1, timeout=1), "linger": 0.01}  # noqa: RUF012
+
+
+MANY = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+TestPlain = Machine.TestCase
+TestLingering = Lingering.TestCase
+TestDurable = Durable.TestCase
+TestByScript = ByScript.TestCase
+TestByServer = ByServer.TestCase
+TestByScriptAndDurable = ByScriptAndDurable.TestCase
+for case in (TestPlain, TestLingering, TestDurable, TestByScript, TestByServer, TestByScriptAndDurable):
+    case.settings = MANY
