@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from .errors import InvalidArgument
 
+_MOST: Final = (1 << 64) - 1
 T = TypeVar("T")
 Name: TypeAlias = bytes | str | bytearray | memoryview
 Seconds: TypeAlias = float | timedelta
@@ -56,6 +57,8 @@ def positive(what: str, value: int, *, zero: bool = False) -> int:
     """A count of at least one."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{what} must be a whole number, not {value!r}")
+    if value > _MOST:
+        raise InvalidArgument(f"{what} must be at most {_MOST}, as servers count")
     if value < (not zero):
         raise InvalidArgument(f"{what} must be at least {0 if zero else 1}, not {value}")
     return value

@@ -128,9 +128,15 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """The rest of a batch behind its first ``at`` entries, as a batch of its own."""
         return Batch(batch.key, batch.raw[at:], encoding=batch.encoding)
 
-    def cursor(self) -> dict[bytes, StreamId]:
-        """Per stream the last id of the batches that were taken; pass it as ``streams`` to go on from there."""
-        return {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
+    def cursor(self, kept: Batch[T] | None = None) -> dict[bytes, StreamId]:
+        """Per stream the last id of the batches that were taken; pass it as ``streams`` to go on from there.
+
+        The last one taken does not count if it was ``kept`` back, and never handed over.
+        """
+        cursor = {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
+        if kept is not None and kept.key in cursor:
+            cursor[kept.key] = self._streams[kept.key].before
+        return cursor
 
     def add_stream(self, stream: Name, place: Position | None = None) -> Change | None:
         """Follow one more stream, from its end unless told otherwise; None where it is followed already.
@@ -150,8 +156,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self.check()
         key = self._known(stream)
         change = self._change(key, place)
+        self._changes = [one for one in self._changes if one is change or one.followed.stream != key]
         self._drop(key)
-        self._streams[key] = change.followed
+        self._streams[key].sought = True
         return change
 
     def remove_stream(self, stream: Name) -> bool:
@@ -162,6 +169,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return False
         self._changes = [change for change in self._changes if change.followed.stream != key]
         self._drop(key)
+        if self._merge is not None:
+            self._release()  # what waited for this stream waits no more
         self._reading.wake()
         return True
 
@@ -171,9 +180,17 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         one.goto(ZERO)
 
     def give_up(self, change: Change) -> None:
-        """Nobody waits for a stream to be added any more: it leaves no trace."""
+        """Nobody waits for a change any more: it leaves no trace, and a stream that was sought goes on where it was."""
         if change in self._changes:
-            self._changes.remove(change)
+            self._end_change(change)
+
+    def _end_change(self, change: Change) -> None:
+        self._changes.remove(change)
+        old = self._streams.get(change.followed.stream)
+        if old is not None and old.sought:
+            old.sought = False
+            old.goto(old.handed_over)  # what was read ahead is dropped already
+            self._reading.wake()
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
@@ -186,16 +203,21 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """What an iteration tells when nothing has arrived: each disconnection, and each idle read, once."""
         if self._disconnects:
             return self._disconnects.popleft()
+        if self.paused:
+            return None
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if was_up and link is self._reading.link and self.on_disconnect != "retry":
             self._disconnects.append(error)
+        if link is self._reading.link:
+            self._interrupter.done()  # with the connection, the read has ended too
         super()._report_down(link, error, was_up=was_up)
 
     def _hand_over(self, batch: Batch[T]) -> None:
-        self._streams[batch.key].handed_over = StreamId.parse(batch.raw[-1][0])
+        one = self._streams[batch.key]
+        one.before, one.handed_over = one.handed_over, StreamId.parse(batch.raw[-1][0])
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -235,7 +257,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             else:
                 change.done = True
                 self._streams[followed.stream] = followed
-            self._changes.remove(change)
+            self._end_change(change)
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
@@ -269,7 +291,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if self.paused or self.ended or not self._prefetch.has_room(0):
             return []
         names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
-        return [one for stream in names if (one := self._streams[stream]).continuity is not None]
+        return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
 
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
         cursors: dict[Followed, StreamId] = {
@@ -302,28 +324,28 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._absorb(cursors, received, answered.nbytes)
         yield from self._look_at(self._watch.suspects)
         if not (any(received.values()) or interrupted or self._changes or self._held):
-            self._idled()
+            self.idle, self.ended = True, self.stop_on_idle
+            self._watch.look_soon(self._streams.values())
 
     def _answer(self) -> Steps[Exchange]:
         while (answered := (yield WAIT)) is None:
             pass
         return answered
 
-    def _idled(self) -> None:
-        """A read came back empty."""
-        self.idle = True
-        self.ended = self.stop_on_idle
-        self._watch.look_soon(self._streams.values())
-
     def _absorb(self, cursors: dict[Followed, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
         """Advance the cursors, except of streams that were sought or removed while the read was under way."""
         for one, cursor in cursors.items():
             entries = received.get(one.stream) or []
             continuity = one.continuity
-            if self._streams.get(one.stream) is not one or continuity is None or continuity.cursor != cursor:
+            if (
+                self._streams.get(one.stream) is not one
+                or one.sought
+                or continuity is None
+                or continuity.cursor != cursor
+            ):
                 continue
             if entries:
-                continuity.received(entries)
+                continuity.received(entries, watched=one.watched)
             if entries or self._merge is not None:
                 size = nbytes // max(len(received), 1)
                 self._arrived.append(Batch(one.stream, entries, encoding=self._encoding, size=size))
@@ -335,15 +357,18 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             for batch in arrived:
                 self._prefetch.add(batch)
             return
+        self._merge.begin()
         for batch in arrived:
-            self._merge.add(batch.key, batch.raw, full=len(batch.raw) >= self.count, now=self._clock.now)
+            full = len(batch.raw) >= self.count
+            self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
         self._release()
 
     def _release(self) -> None:
         assert self._merge is not None
         runs = self._merge.release(self._streams, self._clock.now)
-        for at, (stream, entries) in enumerate(runs):
-            self._prefetch.add(Batch(stream, entries, encoding=self._encoding), whole=at == len(runs) - 1)
+        for at, (stream, entries, size) in enumerate(runs):
+            batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
+            self._prefetch.add(batch, whole=at == len(runs) - 1)
 
     @property
     def _held(self) -> bool:

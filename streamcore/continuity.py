@@ -66,16 +66,18 @@ class Continuity:
         self.cursor = cursor
         self.added = added
         self._stream = stream
+        self._told: StreamId | None = None  # behind this a gap of unknown size was told
         self._unproven: Unproven | None = None
 
-    def received(self, entries: list[Any]) -> None:
-        """A batch has come, behind the cursor."""
-        ids = [entry[0] for entry in entries]
-        if self._unproven is not None:
-            self._unproven.ids += ids
-            self._unproven.newest = ids[0]
+    def received(self, entries: list[Any], *, watched: bool = True) -> None:
+        """A batch has come, behind the cursor; unless it is ``watched`` nobody will prove it."""
+        if not watched:
+            self._unproven = None
+        elif self._unproven is not None:
+            self._unproven.ids += [entry[0] for entry in entries]
+            self._unproven.newest = entries[0][0]
         elif self.cursor != ZERO:
-            self._unproven = Unproven(self.cursor, ids, ids[0])
+            self._unproven = Unproven(self.cursor, [entry[0] for entry in entries], entries[0][0])
         self.cursor = StreamId.parse(entries[-1][0])
         if self.added is not None:
             self.added += len(entries)
@@ -100,8 +102,10 @@ class Continuity:
     def judge(self, history: History) -> Break | None:
         """Compare what we know with what the server says; afterwards both agree."""
         unproven, self._unproven = self._unproven, None
-        if history.last < self.cursor or (self.added is not None and history.added < self.added):
+        if history.last < self.cursor:
             return HistoryRewound(self._stream, self.cursor, history.last)
+        if self.added is not None and history.added < self.added:
+            return self._restarted(history)
         behind = self.cursor if unproven is None else unproven.behind
         gap = self._gap(history, behind, unproven)
         if history.last == self.cursor:
@@ -110,14 +114,22 @@ class Continuity:
             self.added = history.removed  # whoever begins at the beginning takes what is there
         return gap
 
+    def _restarted(self, history: History) -> Gap:
+        """Another stream under the same name, or a counter that was set: its ids go on above ours, so do we."""
+        self.added = history.added if history.last == self.cursor else None
+        self._told = self.cursor
+        before = history.first if history.first is not None and history.first > self.cursor else None
+        return Gap(self._stream, self.cursor, before, None)
+
     def _gap(self, history: History, behind: StreamId, unproven: Unproven | None) -> Gap | None:
         if behind == ZERO or (history.first is not None and history.first <= behind):
             return None
         before = StreamId.parse(unproven.newest) if unproven is not None else history.first
         if self.added is None:
             # Nothing was counted yet. Where the cursor's entry is gone, others may be.
+            told, self._told = self._told, behind
             lost = history.removed > 0 and history.last > behind
-            return Gap(self._stream, behind, before, None) if lost else None
+            return Gap(self._stream, behind, before, None) if lost and behind != told else None
         passed = self.added
         if unproven is not None and history.first is not None and history.first <= self.cursor:
             passed -= sum(1 for id_ in unproven.ids if StreamId.parse(id_) >= history.first)

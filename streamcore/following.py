@@ -15,22 +15,27 @@ from .starts import Lookup, Start
 
 
 class Followed:
-    """One stream. ``watched``: gaps in it are looked for."""
+    """One stream. ``watched``: gaps in it are looked for; ``sought``: it is not read until it is elsewhere.
 
-    __slots__ = ("continuity", "handed_over", "start", "stream", "watched")
+    ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one.
+    """
+
+    __slots__ = ("before", "continuity", "handed_over", "sought", "start", "stream", "watched")
 
     def __init__(self, stream: bytes, start: Start, *, watched: bool) -> None:
         self.stream = stream
         self.start = start
         self.watched = watched
+        self.sought = False
         self.continuity: Continuity | None = None  # until the start is resolved
-        self.handed_over = ZERO
+        self.handed_over = self.before = ZERO
         if isinstance(start, StreamId):
             self.goto(start)
 
     def goto(self, cursor: StreamId, added: int | None = None) -> Continuity:
         """Read behind an id, up to which so many entries had been ``added`` to the stream, if that is known."""
-        self.continuity, self.handed_over = Continuity(self.stream, cursor, added), cursor
+        self.continuity = Continuity(self.stream, cursor, added)
+        self.handed_over = self.before = cursor
         return self.continuity
 
     def resolve(self, history: History) -> Continuity:
@@ -50,7 +55,10 @@ class Followed:
 
 
 class Change:
-    """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be."""
+    """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be.
+
+    Until then a sought stream stays what it was, and is not read.
+    """
 
     def __init__(self, followed: Followed) -> None:
         self.followed = followed

@@ -74,8 +74,8 @@ class Memory:
         for reply in replies:
             if isinstance(reply, dict):
                 told = {word.removeprefix(b"stream-"): value for word, value in cast("dict[bytes, Any]", reply).items()}
-                self.window = int(told.get(b"idmp-maxsize", self.window))
-                self.seconds = float(told.get(b"idmp-duration", self.seconds))
+                self.window = _whole(told.get(b"idmp-maxsize")) or self.window
+                self.seconds = _whole(told.get(b"idmp-duration")) or self.seconds
 
     def message_id(self, given: Name | None) -> bytes:
         """A message's name: the given one, or a new one."""
@@ -117,3 +117,8 @@ def beside(stream: bytes, what: bytes) -> bytes:
 
 def _lot(random: Callable[[], float]) -> bytes:
     return b"%012x" % int(random() * (1 << 48))
+
+
+def _whole(told: object) -> int:
+    """A number of a configuration, or of XINFO; 0 for anything else."""
+    return int(told) if isinstance(told, int) or (isinstance(told, bytes) and told.isdigit()) else 0

@@ -1,9 +1,9 @@
 """The entries of several streams in one order, that of their ids.
 
 A reply has at most COUNT entries of each stream, so it may end early in one stream and late in another. A stream whose
-reply was full may have more, and lower ids than others have shown already: nothing above the lowest such end is let go.
-What is let go is therefore in order with everything that the server had at the time of the read. A stream that holds
-entries here is not read again before they are let go, which bounds what is held.
+reply was full may have more, and lower ids than others have shown already; so may one that was not read because it still
+holds entries here, which bounds what is held. Nothing above the lowest such end is let go. What is let go is therefore in
+order with everything that the server had at the time of the read.
 
 An entry that is added later may still have a lower id than one that was handed over: ids are made by the producers'
 servers and clocks. ``wait`` seconds are given to such latecomers, unless every stream shows that it has none.
@@ -20,7 +20,8 @@ from typing import Any, Final, TypeAlias
 from .entries import StreamId
 
 ZERO: Final = StreamId(0, 0)
-Run: TypeAlias = tuple[bytes, list[Any]]  # entries of one stream that follow each other
+Row: TypeAlias = tuple[StreamId, bytes, Any, int]
+Run: TypeAlias = tuple[bytes, list[Any], int]  # entries of one stream that follow each other, and about their bytes
 
 
 class Merge:
@@ -28,14 +29,21 @@ class Merge:
 
     def __init__(self, wait: float = 0.0) -> None:
         self._wait = wait
-        self._held: dict[bytes, list[tuple[StreamId, bytes, Any]]] = {}
+        self._held: dict[bytes, list[Row]] = {}
+        self._read: set[bytes] = set()  # the streams of the last read
         self._ends: dict[bytes, StreamId] = {}  # of streams that may have more: behind this id
         self._due: dict[bytes, float] = {}  # when what is held of a stream has waited for long enough
 
-    def add(self, stream: bytes, entries: list[Any], *, full: bool, now: float) -> None:
-        """What a read has brought of one stream: all that there was, unless ``full``."""
+    def begin(self) -> None:
+        """Another read has come back."""
+        self._read.clear()
+
+    def add(self, stream: bytes, entries: list[Any], *, size: int = 0, full: bool, now: float) -> None:
+        """What it has brought of one stream: all that there was, unless ``full``."""
+        self._read.add(stream)
         if entries:
-            rows = [(StreamId.parse(entry[0]), stream, entry) for entry in entries]
+            each = size // len(entries)
+            rows: list[Row] = [(StreamId.parse(entry[0]), stream, entry, each) for entry in entries]
             self._held.setdefault(stream, []).extend(rows)
             self._due[stream] = now + self._wait
         if full:
@@ -54,8 +62,8 @@ class Merge:
 
     @property
     def may_wait(self) -> bool:
-        """Whether the next read may wait in the server: no stream is known to have more."""
-        return not self._ends
+        """Whether the next read may wait in the server: nothing is known, or held up, that is to be read first."""
+        return not (self._ends or (self._held and not self._wait))
 
     @property
     def due(self) -> float | None:
@@ -69,12 +77,14 @@ class Merge:
 
     def release(self, streams: Iterable[bytes], now: float) -> list[Run]:
         """What is next, in order, as runs of one stream each."""
-        horizon = min(self._ends.values(), default=None)
-        if self._wait:
+        unread = [rows[-1][0] for stream, rows in self._held.items() if stream not in self._read]
+        horizon = min([*self._ends.values(), *unread], default=None)
+        if self._wait and not self._ends:  # a backlog is no latecomers' business
             latest = self._latest(streams, now)
             horizon = latest if horizon is None else min(horizon, latest)
         free = merge(*(self._cut(stream, horizon) for stream in list(self._held)))
-        return [(stream, [row[2] for row in rows]) for stream, rows in groupby(free, key=itemgetter(1))]
+        runs = [(stream, list(rows)) for stream, rows in groupby(free, key=itemgetter(1))]
+        return [(stream, [row[2] for row in rows], sum(row[3] for row in rows)) for stream, rows in runs]
 
     def _latest(self, streams: Iterable[bytes], now: float) -> StreamId:
         """Up to where nobody need be waited for any more."""
@@ -82,7 +92,7 @@ class Merge:
         shown = [self._held[stream][-1][0] if stream in self._held else ZERO for stream in streams]
         return max(min(shown, default=ZERO), max(waited, default=ZERO))  # what a stream shows is below all that it adds
 
-    def _cut(self, stream: bytes, horizon: StreamId | None) -> list[tuple[StreamId, bytes, Any]]:
+    def _cut(self, stream: bytes, horizon: StreamId | None) -> list[Row]:
         """Take out what a stream holds up to an id; None means all."""
         rows = self._held[stream]
         at = len(rows) if horizon is None else sum(1 for row in rows if row[0] <= horizon)

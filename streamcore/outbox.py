@@ -264,12 +264,12 @@ class Outbox:
     def _ended(self, entry: Outgoing, why: str) -> StreamcoreError:
         """How an entry ends that was not answered, or not altogether."""
         link = self._line.link
-        if entry.refusal is not None:
-            return entry.refusal
         if entry.id is not None:
             return unconfirmed(entry.id, f"no answer {why}")
         if entry.sent or entry.flying:
-            return self._keeper.late(f"{link.address} did not answer {why}")
+            return self._keeper.late(f"{link.address} did not answer {why}{because(entry.refusal)}")
+        if entry.refusal is not None:
+            return entry.refusal
         return ConnectionLost(f"the entry was not sent: no connection to {link.address} {why}{because(link.error)}")
 
     # -- batches ------------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ class Outbox:
             return True
         self._refusals = 0
         entry.replies = [reply]
-        entry.id = _id_in(reply)
+        entry.id = _id_in(reply) or entry.id
         if batch.error is None or entry.id is None or self._memory is None or self._durability is None:
             return False
         entry.sent = True  # known, but not whether it is safe: the wait behind a repetition tells
@@ -354,6 +354,10 @@ class Outbox:
         """What is wrong with an entry that has ended; None where its reply tells everything."""
         if not entry.replies:
             return batch.error
+        [reply] = entry.replies
+        if isinstance(reply, ReplyError) and entry.sent:
+            # It is the repetition that was refused.
+            return self._keeper.lost(reply) if entry.id is None else unconfirmed(entry.id, reply)
         if self._durability is None or entry.id is None:
             return None
         if confirmation is _MISSING:

@@ -263,7 +263,9 @@ class Producer(Requests):
 
     def _timer(self) -> float | None:
         due = super()._timer()
-        at = None if self._outbox is None else self._outbox.timer()
+        if self._outbox is None:
+            return due
+        at = self._outbox.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from .connection import Arguments
 from .continuity import History
 from .engine import checked
-from .errors import NoPermissionError, ReplyError, StreamRewound
+from .errors import UNAVAILABLE, NoPermissionError, ReplyError, StreamRewound, WrongTypeError
 from .events import Event, GapDetectionOff, HistoryRewound
 from .following import Followed
 
@@ -56,12 +56,13 @@ class Watch:
 
     def hear(self, one: Followed, word: str, reply: Any) -> None:
         """The answer to that."""
-        if isinstance(reply, NoPermissionError):
-            reply.command = word
-            self._unwatch(one, reply)
-        elif word == "XINFO":
+        if word == "XINFO":
             self.look(one, reply)
-        elif not (isinstance(reply, ReplyError) or one.is_proven(reply)):
+        elif isinstance(reply, ReplyError):
+            if not (reply.code in UNAVAILABLE or isinstance(reply, WrongTypeError)):  # those the read meets as well
+                reply.command = word
+                self._unwatch(one, reply)
+        elif not one.is_proven(reply):
             self.suspects.append(one)
 
     def look(self, one: Followed, info: Any) -> None:

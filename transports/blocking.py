@@ -66,6 +66,7 @@ class Driver:
         due = engine.next_timeout()
         if due == AT_ONCE and self._background:  # a pump looks at its sockets before it tells the time
             engine.handle_timeout(monotonic())
+            self._changed.notify_all()
             due = engine.next_timeout()
         sooner = due is not None and (self._asleep_until is None or due < self._asleep_until)
         if sooner or any(link.wants_connection != (link in self._wires) for link in engine.links()):
@@ -129,7 +130,13 @@ class Driver:
     # -- the thread that owns the sockets -----------------------------------------------------------------------------
 
     def _pump(self, deadline: float | None) -> None:
-        """Run the engine in the calling thread until something happens to it, or the deadline has passed."""
+        """Run the engine in the calling thread until something happens to it, or the deadline has passed.
+
+        One thread at a time: what it meets in the sockets no other would see. The others wait for it.
+        """
+        if self._pumping:
+            self._changed.wait(None if deadline is None else deadline - monotonic())
+            return
         self._pumping += 1
         try:
             while not (self._step(deadline) or self._engine.closed):
@@ -157,6 +164,8 @@ class Driver:
         if self._background:
             for link in self._engine.links():
                 link.drop(ConnectionLost("interrupted in the middle of a call"))
+                if link not in self._wires:  # nobody has come to dialling, and nobody would tell that it is lost
+                    link.connection_lost(None, monotonic())
             self._ring()
         else:
             self._engine.close()

@@ -262,6 +262,27 @@ async def _producer_many(job: Job) -> None:
         job.finish(seen)
 
 
+async def _producer_nowait(job: Job) -> None:
+    pool = job.fields()
+    async with connect_asyncio(job) as client:
+        job.start()
+        async with client.producer(job.stream) as producer:
+            sent = [await producer.send_nowait(pool[number % POOL]) for number in range(job.n)]
+            await producer.flush()
+        job.finish(len([entry.id for entry in sent]))
+
+
+async def _producer_many_once(job: Job) -> None:
+    pool, size, seen = job.fields(), job.options["size"], 0
+    chunks = [pool[first : first + size] for first in range(0, POOL, size)] * (job.n // POOL)
+    async with connect_asyncio(job) as client:
+        job.start()
+        async with client.producer(job.stream, idempotent=True) as producer:
+            for chunk in chunks:
+                seen += len(await producer.send_many(chunk))
+        job.finish(seen)
+
+
 def xadd_tasks_asyncio(job: Job) -> None:
     run(job, _xadd_tasks)
 
@@ -278,6 +299,24 @@ def producer_tasks_asyncio(job: Job) -> None:
 
 def producer_many_asyncio(job: Job) -> None:
     run(job, _producer_many)
+
+
+def producer_nowait_asyncio(job: Job) -> None:
+    run(job, _producer_nowait)
+
+
+def producer_many_once_asyncio(job: Job) -> None:
+    run(job, _producer_many_once)
+
+
+def producer_nowait_blocking(job: Job) -> None:
+    pool = job.fields()
+    with connect_blocking(job) as client:
+        job.start()
+        with client.producer(job.stream, linger=job.options["linger"]) as producer:
+            sent = [producer.send_nowait(pool[number % POOL]) for number in range(job.n)]
+            producer.flush()
+        job.finish(len([entry.id for entry in sent]))
 
 
 def producer_many_blocking(job: Job) -> None:

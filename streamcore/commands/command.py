@@ -59,20 +59,23 @@ ASK_SERVER: Final = Traits(keys=NO_KEYS, repeatable=True)
 
 
 class Command(Generic[T_co]):
-    """``args`` are sent as they are, encoded as ``data``; ``parse`` makes the answer from the reply."""
+    """``args`` are sent as they are, encoded as ``data``; ``parse`` makes the answer from the reply.
+
+    Without ``traits`` they are found out from the command's words, as for ``raw``; it counts as not repeatable.
+    """
 
     __slots__ = ("args", "data", "parse", "traits")
 
     def __init__(
-        self, args: tuple[Argument, ...], parse: Callable[[Any], T_co] | None = None, traits: Traits = WRITE
+        self, args: tuple[Argument, ...], parse: Callable[[Any], T_co] | None = None, traits: Traits | None = None
     ) -> None:
         self.args = args
         self.parse = parse
-        self.traits = traits
         try:
             self.data = encode(args)
         except InvalidArgument as error:
             raise _located(args, error) from None
+        self.traits = _traits([_word(arg) for arg in args]) if traits is None else traits
 
     @staticmethod
     def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
@@ -129,13 +132,19 @@ def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
         words = [_word(arg) for arg in args]
     except InvalidArgument as error:
         raise _located(args, error) from None
-    block = _block(words)
-    use = LinkUse.SHARED if block is None else LinkUse.DEDICATED
-    traits = Traits(_keys(words), repeatable, use, block or 0.0)
-    command: Command[Any] = Command((words[0], *args[1:]), None, traits)
-    if command.name in FORBIDDEN:
+    command: Command[Any] = Command((words[0], *args[1:]), None, _traits(words, repeatable=repeatable))
+    if command.traits.use is LinkUse.FORBIDDEN:
         raise forbidden(command)
     return command
+
+
+def _traits(words: list[str], *, repeatable: bool = False) -> Traits:
+    """What the words of a command tell about it."""
+    if _name(words) in FORBIDDEN:
+        return Traits(_keys(words), repeatable, LinkUse.FORBIDDEN)
+    block = _block(words)
+    use = LinkUse.SHARED if block is None else LinkUse.DEDICATED
+    return Traits(_keys(words), repeatable, use, block or 0.0)
 
 
 def _keys(words: list[str]) -> slice:

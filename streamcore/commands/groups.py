@@ -14,7 +14,7 @@ from ..arguments import Moment, Name, Seconds, milliseconds, name, positive, uni
 from ..entries import StreamId
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import Command, Traits
+from .command import WRITE, Command, Traits
 from .ids import Id, Position, exact, exact_ids, position, range_end
 from .shapes import flag
 from .stream_entries import DeliveredEntry, delivered, delivered_by_stream, idle_seconds
@@ -106,7 +106,7 @@ def xreadgroup(
 
 def xack(stream: Name, group: Name, *ids: Id) -> Command[int]:
     """Acknowledge entries (``XACK``); answers how many were pending. A group that does not exist has none."""
-    return Command(("XACK", name("stream", stream), name("group", group), *exact_ids("xack", ids)))
+    return Command(("XACK", name("stream", stream), name("group", group), *exact_ids("xack", ids)), traits=WRITE)
 
 
 def xackdel(stream: Name, group: Name, *ids: Id, refs: Refs | None = None) -> Command[list[Removal]]:
@@ -218,7 +218,7 @@ def xclaim(
     Entries that are deleted are not pending afterwards, and not in the answer. Raises ``NoGroupError``.
     """
     args = _claimed(stream, group, consumer, ids, min_idle, idle, time, retrycount, lastid, force=force)
-    return Command(args, delivered)
+    return Command(args, delivered, traits=WRITE)
 
 
 def xclaim_justid(
@@ -235,7 +235,7 @@ def xclaim_justid(
 ) -> Command[list[StreamId]]:
     """As ``xclaim``, but answers ids alone, and does not count as a delivery (``XCLAIM`` with ``JUSTID``)."""
     args = _claimed(stream, group, consumer, ids, min_idle, idle, time, retrycount, lastid, force=force)
-    return Command((*args, "JUSTID"), _ids)
+    return Command((*args, "JUSTID"), _ids, traits=WRITE)
 
 
 def _claimed(
@@ -285,14 +285,14 @@ def xautoclaim(
 
     At most ``count`` entries (100), and ten times as many are looked at. Raises ``NoGroupError``.
     """
-    return Command(_scan(stream, group, consumer, min_idle, start, count), _parser(delivered))
+    return Command(_scan(stream, group, consumer, min_idle, start, count), _parser(delivered), traits=WRITE)
 
 
 def xautoclaim_justid(
     stream: Name, group: Name, consumer: Name, *, min_idle: Seconds, start: Position = "0", count: int | None = None
 ) -> Command[Claimed[StreamId]]:
     """As ``xautoclaim``, but answers ids alone, and does not count as a delivery (``XAUTOCLAIM`` with ``JUSTID``)."""
-    return Command((*_scan(stream, group, consumer, min_idle, start, count), "JUSTID"), _parser(_ids))
+    return Command((*_scan(stream, group, consumer, min_idle, start, count), "JUSTID"), _parser(_ids), traits=WRITE)
 
 
 def _scan(

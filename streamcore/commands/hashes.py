@@ -8,7 +8,7 @@ from typing import Any
 from ..arguments import Name, integer, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import READ, Command
+from .command import READ, WRITE, Command
 from .shapes import mapping as to_mapping
 
 
@@ -17,7 +17,7 @@ def hset(key: Name, mapping: Mapping[Any, Argument]) -> Command[int]:
     if not mapping:
         raise InvalidArgument("hset needs at least one field")
     pairs = [item for pair in mapping.items() for item in pair]
-    return Command(("HSET", name("key", key), *pairs))
+    return Command(("HSET", name("key", key), *pairs), traits=WRITE)
 
 
 def hget(key: Name, field: Argument) -> Command[bytes | None]:
@@ -37,7 +37,7 @@ def hgetall(key: Name) -> Command[dict[bytes, bytes]]:
 
 def hdel(key: Name, *fields: Argument) -> Command[int]:
     """Delete fields of a hash; answers how many there were (``HDEL``)."""
-    return Command(("HDEL", name("key", key), *_some("hdel", fields)))
+    return Command(("HDEL", name("key", key), *_some("hdel", fields)), traits=WRITE)
 
 
 def hlen(key: Name) -> Command[int]:
@@ -52,7 +52,7 @@ def hexists(key: Name, field: Argument) -> Command[bool]:
 
 def hincrby(key: Name, field: Argument, increment: int) -> Command[int]:
     """Add to a number in a hash, 0 where there is none; answers the sum (``HINCRBY``)."""
-    return Command(("HINCRBY", name("key", key), field, integer("increment", increment)))
+    return Command(("HINCRBY", name("key", key), field, integer("increment", increment)), traits=WRITE)
 
 
 def hkeys(key: Name) -> Command[list[bytes]]:

@@ -62,7 +62,7 @@ def _expire(word: str, key: Name, when: int, **only: bool) -> Command[bool]:
 
 def persist(key: Name) -> Command[bool]:
     """Let the key live for ever; answers whether it would not have (``PERSIST``)."""
-    return Command(("PERSIST", name("key", key)), bool)
+    return Command(("PERSIST", name("key", key)), bool, traits=WRITE)
 
 
 def ttl(key: Name) -> Command[float | None]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, overload
 from ..arguments import Name, Seconds, integer, name, positive, seconds
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import READ, Command, LinkUse, Traits
+from .command import READ, WRITE, Command, LinkUse, Traits
 from .keys import key_names
 
 
@@ -27,7 +27,7 @@ def rpush(key: Name, *values: Argument) -> Command[int]:
 def _push(word: str, key: Name, values: tuple[Argument, ...]) -> Command[int]:
     if not values:
         raise InvalidArgument(f"{word.lower()} needs at least one value")
-    return Command((word, name("key", key), *values))
+    return Command((word, name("key", key), *values), traits=WRITE)
 
 
 @overload
@@ -49,7 +49,7 @@ def rpop(key: Name, *, count: int | None = None) -> Command[Any]:
 
 
 def _pop(word: str, key: Name, count: int | None) -> Command[Any]:
-    return Command((word, name("key", key), *(() if count is None else (positive("count", count),))))
+    return Command((word, name("key", key), *(() if count is None else (positive("count", count),))), traits=WRITE)
 
 
 def lrange(key: Name, start: int = 0, stop: int = -1) -> Command[list[bytes]]:
@@ -64,7 +64,7 @@ def llen(key: Name) -> Command[int]:
 
 def ltrim(key: Name, start: int, stop: int) -> Command[bytes]:
     """Delete the values that are not from ``start`` to ``stop`` (``LTRIM``)."""
-    return Command(("LTRIM", name("key", key), integer("start", start), integer("stop", stop)))
+    return Command(("LTRIM", name("key", key), integer("start", start), integer("stop", stop)), traits=WRITE)
 
 
 class Popped(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..arguments import Name, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import ALL_KEYS, ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
+from .command import ALL_KEYS, ASK_SERVER, NO_KEYS, SERVER, WRITE, Command, LinkUse, Traits
 from .shapes import mapping
 
 _PUSHES: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
@@ -26,7 +26,7 @@ def publish(channel: Name, message: Argument) -> Command[int]:
 
 def spublish(shardchannel: Name, message: Argument) -> Command[int]:
     """Send a message to a shard channel; answers how many got it at this node (``SPUBLISH``)."""
-    return Command(("SPUBLISH", name("shardchannel", shardchannel), message))
+    return Command(("SPUBLISH", name("shardchannel", shardchannel), message), traits=WRITE)
 
 
 def subscribe(*channels: Name) -> Command[None]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from ..arguments import Name, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import READ, Command
+from .command import READ, WRITE, Command
 
 
 def sadd(key: Name, *members: Argument) -> Command[int]:
     """Add members to a set; answers how many are new (``SADD``)."""
-    return Command(("SADD", name("key", key), *_some("sadd", members)))
+    return Command(("SADD", name("key", key), *_some("sadd", members)), traits=WRITE)
 
 
 def srem(key: Name, *members: Argument) -> Command[int]:
     """Remove members of a set; answers how many there were (``SREM``)."""
-    return Command(("SREM", name("key", key), *_some("srem", members)))
+    return Command(("SREM", name("key", key), *_some("srem", members)), traits=WRITE)
 
 
 def smembers(key: Name) -> Command[set[bytes]]:

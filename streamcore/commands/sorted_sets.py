@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, overload
 from ..arguments import Name, at_most_one, integer, name, positive, real
 from ..errors import InvalidArgument
 from ..resp3 import Argument
-from .command import READ, Command
+from .command import READ, WRITE, Command
 from .keys import condition_words
 from .shapes import number, pairs
 
@@ -46,7 +46,7 @@ def zadd(
     ]
     for member, score in scores.items():
         args += (real("a score", score), member)
-    return Command(tuple(args))
+    return Command(tuple(args), traits=WRITE)
 
 
 def zadd_incr(
@@ -61,14 +61,16 @@ def zadd_incr(
 ) -> Command[float | None]:
     """Add to a member's score, 0 where there is none; answers the sum, None where an option forbade it (``ZADD INCR``)."""
     only = condition_words(nx=nx, xx=xx, gt=gt, lt=lt)
-    return Command(("ZADD", name("key", key), *only, "INCR", real("increment", increment), member), _score)
+    return Command(
+        ("ZADD", name("key", key), *only, "INCR", real("increment", increment), member), _score, traits=WRITE
+    )
 
 
 def zrem(key: Name, *members: Argument) -> Command[int]:
     """Remove members; answers how many there were (``ZREM``)."""
     if not members:
         raise InvalidArgument("zrem needs at least one member")
-    return Command(("ZREM", name("key", key), *members))
+    return Command(("ZREM", name("key", key), *members), traits=WRITE)
 
 
 def zscore(key: Name, member: Argument) -> Command[float | None]:
@@ -190,12 +192,12 @@ def _scored(reply: Any) -> Scored:
 
 def zremrangebyscore(key: Name, min: RangeEnd, max: RangeEnd) -> Command[int]:  # noqa: A002  # the server's words
     """Remove the members with scores from ``min`` to ``max``; answers how many (``ZREMRANGEBYSCORE``)."""
-    return Command(("ZREMRANGEBYSCORE", name("key", key), _by_score("min", min), _by_score("max", max)))
+    return Command(("ZREMRANGEBYSCORE", name("key", key), _by_score("min", min), _by_score("max", max)), traits=WRITE)
 
 
 def zpopmin(key: Name, count: int = 1) -> Command[Scored]:
     """Take up to ``count`` members with the lowest scores (``ZPOPMIN``)."""
-    return Command(("ZPOPMIN", name("key", key), positive("count", count)), _scored)
+    return Command(("ZPOPMIN", name("key", key), positive("count", count)), _scored, traits=WRITE)
 
 
 def _by_rank(what: str, value: RangeEnd) -> Argument:

@@ -187,7 +187,7 @@ def xlen(stream: Name) -> Command[int]:
 
 def xdel(stream: Name, *ids: Id) -> Command[int]:
     """Delete entries (``XDEL``); answers how many there were. They stay pending where they are: see ``xdelex``."""
-    return Command(("XDEL", name("stream", stream), *exact_ids("xdel", ids)))
+    return Command(("XDEL", name("stream", stream), *exact_ids("xdel", ids)), traits=WRITE)
 
 
 def xdelex(stream: Name, *ids: Id, refs: Refs | None = None) -> Command[list[Removal]]:
@@ -226,7 +226,7 @@ def xtrim(
     if not trimming:
         raise InvalidArgument("xtrim needs maxlen or minid")
     if refs is None:
-        return Command(("XTRIM", name("stream", stream), *trimming))
+        return Command(("XTRIM", name("stream", stream), *trimming), traits=WRITE)
     return Command(("XTRIM", name("stream", stream), *trimming, chosen("refs", refs, _REFS)), traits=_WITH_REFS)
 
 

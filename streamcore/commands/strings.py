@@ -19,7 +19,7 @@ def get(key: Name) -> Command[bytes | None]:
 
 def getdel(key: Name) -> Command[bytes | None]:
     """The value of a string key, which is deleted (``GETDEL``)."""
-    return Command(("GETDEL", name("key", key)))
+    return Command(("GETDEL", name("key", key)), traits=WRITE)
 
 
 def getex(
@@ -136,24 +136,24 @@ def mset(mapping: Mapping[Any, Argument]) -> Command[bytes]:
 
 def incr(key: Name) -> Command[int]:
     """Add one to a number, 0 where there is none; answers the sum (``INCR``)."""
-    return Command(("INCR", name("key", key)))
+    return Command(("INCR", name("key", key)), traits=WRITE)
 
 
 def incrby(key: Name, increment: int) -> Command[int]:
     """Add to a number, 0 where there is none; answers the sum (``INCRBY``)."""
-    return Command(("INCRBY", name("key", key), integer("increment", increment)))
+    return Command(("INCRBY", name("key", key), integer("increment", increment)), traits=WRITE)
 
 
 def incrbyfloat(key: Name, increment: float) -> Command[float]:
     """Add to a number with a fraction, 0 where there is none; answers the sum (``INCRBYFLOAT``)."""
-    return Command(("INCRBYFLOAT", name("key", key), real("increment", increment)), float)
+    return Command(("INCRBYFLOAT", name("key", key), real("increment", increment)), float, traits=WRITE)
 
 
 def decr(key: Name) -> Command[int]:
     """Take one from a number, 0 where there is none; answers the difference (``DECR``)."""
-    return Command(("DECR", name("key", key)))
+    return Command(("DECR", name("key", key)), traits=WRITE)
 
 
 def decrby(key: Name, decrement: int) -> Command[int]:
     """Take from a number, 0 where there is none; answers the difference (``DECRBY``)."""
-    return Command(("DECRBY", name("key", key), integer("decrement", decrement)))
+    return Command(("DECRBY", name("key", key), integer("decrement", decrement)), traits=WRITE)

@@ -45,6 +45,8 @@ FORBIDDEN: Final[dict[str, str]] = {
     "CLIENT NO-EVICT": f"{_STATE}, and be forgotten with it",
     "CLIENT NO-TOUCH": f"{_STATE}, and be forgotten with it",
     "CLIENT IMPORT-SOURCE": f"{_STATE}, and be forgotten with it",
+    "SCRIPT DEBUG": "from then on the connection answers to the debugger only",
+    "CLUSTER SYNCSLOTS": _REPLICA,
     "SYNC": _REPLICA,
     "PSYNC": _REPLICA,
     "REPLCONF": f"{_REPLICA}, and is not always answered",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, Unpack
 
 from ..commands import Command
-from ..commands.command import LinkUse, forbidden
+from ..commands.command import WRITE, LinkUse, forbidden
 from ..connection import Exchange, is_permanent
 from ..engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
@@ -24,7 +24,7 @@ IDLE: Final = 10.0
 """Seconds for which a link is kept that nobody leases."""
 
 _WATCHES: Final = frozenset({"WATCH", "UNWATCH"})
-_UNWATCH: Final[Command[Any]] = Command(("UNWATCH",))
+_UNWATCH: Final[Command[Any]] = Command(("UNWATCH",), traits=WRITE)
 
 Done: TypeAlias = Callable[[Request], None]
 
@@ -192,11 +192,11 @@ class Lease:
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
         """As ``Requests.submit``, and WATCH; the time that commands may block is added to the request timeout."""
         for command in commands:
-            if command.traits.use is LinkUse.FORBIDDEN and command.args[0] not in _WATCHES:
+            if command.traits.use is LinkUse.FORBIDDEN and command.name not in _WATCHES:
                 raise forbidden(command)
         block = sum([command.traits.block for command in commands])
         request = self._submit(Request(commands, done, self._engine.options.request_timeout + block))
-        self._watching |= any(command.args[0] == "WATCH" for command in commands)
+        self._watching |= any(command.name == "WATCH" for command in commands)
         return request
 
     def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request:

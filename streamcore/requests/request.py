@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from ..commands.command import Command, LinkUse, forbidden
+from ..commands.command import WRITE, Command, LinkUse, forbidden
 from ..connection import Exchange
 from ..errors import (
     ExecAbortError,
@@ -33,8 +33,8 @@ MAYBE_REFUSED: Final = NOT_NOW | {ExecAbortError}
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
 """How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
 
-_MULTI: Final[Command[Any]] = Command(("MULTI",))
-_EXEC: Final[Command[Any]] = Command(("EXEC",))
+_MULTI: Final[Command[Any]] = Command(("MULTI",), traits=WRITE)
+_EXEC: Final[Command[Any]] = Command(("EXEC",), traits=WRITE)
 
 
 class Request(Exchange):
@@ -73,7 +73,7 @@ class Request(Exchange):
         if self.error is not None:
             raise self.error
         answer = _answer(self.asked[0], self.replies[0])
-        if isinstance(answer, StreamcoreError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -160,9 +160,9 @@ def _answer(command: Command[Any], reply: Any) -> Any:
         return reply
     try:
         return command.parse(reply)
-    except UnicodeDecodeError:
-        raise  # the caller asked for text, and it is none
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except UnicodeDecodeError as error:
+        return error  # the caller asked for text, and it is none
+    except Exception as error:  # noqa: BLE001  # whatever it is, it costs no other command its answer
         misshapen = RemoteProtocolError(f"the reply to {command.name} cannot be understood: {type(error).__name__}")
         misshapen.__cause__ = error
         return misshapen

@@ -248,11 +248,41 @@ class TestSeeking:
         consumer, pair = reading(prefetch=1)
         pair.server.answer({"s": [entry("1-0")]})
         change = consumer.seek("s", "$")
-        assert consumer.cursor() == {}
+        assert consumer.cursor() == {b"s": StreamId(0)}
         pair.settle()
         pair.server.answer(info("9-0", length=9, first="1-0"))
         assert change.poll()
         assert read(pair) == ([b"s"], [b"9-0"])
+
+    @pytest.mark.parametrize("how", ["refused", "given up"])
+    def test_where_that_cannot_be_it_goes_on_where_it_was(self, how: str) -> None:
+        consumer, pair = reading(prefetch=1)
+        pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
+        change = consumer.seek("s", "$")
+        pair.settle()
+        if how == "given up":
+            consumer.give_up(change)
+        pair.server.answer(WrongTypeError("WRONGTYPE", "no stream"))
+        pair.server.commands.clear()
+        if how == "refused":
+            with pytest.raises(WrongTypeError):
+                change.poll()
+        consumer.take()
+        pair.settle()
+        pair.server.close()
+        pair.advance(1.0)
+        assert read(pair) == ([b"s"], [b"0-0"])
+
+    def test_the_last_of_several_wins(self) -> None:
+        consumer, pair = reading(prefetch=1)
+        pair.server.answer({"s": [entry("1-0")]})
+        consumer.seek("s", "$")
+        consumer.seek("s", "50")
+        pair.settle()
+        pair.server.answer(info("60-0"))
+        pair.server.answer(info("60-0"))
+        pair.settle()
+        assert consumer.cursor() == {b"s": StreamId(50)}
 
     def test_what_is_not_followed_cannot_be_sought(self) -> None:
         consumer, _ = reading()
@@ -294,6 +324,18 @@ class TestRemoving:
         assert consumer.cursor() == {}
 
 
+class TestTheCursor:
+    def test_the_last_batch_does_not_count_if_it_was_kept_back(self) -> None:
+        consumer, pair = reading(prefetch=5)
+        pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
+        pair.server.answer({"s": [entry("3-0"), entry("4-0")]})
+        consumer.take()
+        kept = consumer.take()
+        assert (consumer.cursor(), consumer.cursor(kept)) == ({b"s": StreamId(4)}, {b"s": StreamId(2)})
+        consumer.remove_stream("s")
+        assert consumer.cursor(kept) == {}
+
+
 class TestPausing:
     def test_nothing_is_handed_over_and_nothing_more_is_read(self) -> None:
         consumer, pair = reading(prefetch=5)
@@ -306,6 +348,14 @@ class TestPausing:
         consumer.resume()
         assert ids(consumer) == ["1-0", "2-0"]
         assert read(pair) == ([b"s"], [b"2-0"])
+
+    def test_a_pause_is_no_end(self) -> None:
+        consumer, pair = reading(stop_on_idle=True)
+        consumer.pause()
+        pair.server.answer(None)
+        assert consumer.interruption() is None
+        consumer.resume()
+        assert consumer.interruption() is Interruption.ENDED
 
     def test_an_error_is_raised_all_the_same(self) -> None:
         consumer, _ = reading()

@@ -127,11 +127,41 @@ def test_at_the_beginning_one_takes_what_is_there() -> None:
     [
         (reading(5, 5), history(1, 4, added=9, length=4)),
         (reading(5, 5), History()),
-        (reading(5, 5), history(6, 9, added=4, length=4)),
         (reading(5, None), history(None, 0, added=0, length=0)),
     ],
 )
-def test_a_history_that_ends_before_the_cursor_or_has_less_than_was_read_is_another_one(
-    continuity: Continuity, said: History
-) -> None:
+def test_a_history_that_ends_before_the_cursor_is_another_one(continuity: Continuity, said: History) -> None:
     assert continuity.judge(said) == HistoryRewound(S, at(5), said.last)
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "added"),
+    [
+        (history(6, 9, added=4, length=4), at(6), None),
+        (history(1, 9, added=4, length=4), None, None),
+        (history(None, 9, added=4, length=0), None, None),
+        (history(1, 5, added=2, length=2), None, 2),
+    ],
+)
+def test_one_that_has_fewer_entries_than_were_read_goes_on_above_them(
+    said: History, before: StreamId | None, added: int | None
+) -> None:
+    continuity = reading(5, 5)
+    assert continuity.judge(said) == Gap(S, at(5), before, None)
+    assert continuity.added == added
+    assert continuity.judge(said) is None, "once is enough"
+
+
+def test_a_gap_of_unknown_size_is_told_once() -> None:
+    continuity = reading(5, None)
+    said = history(8, 9, added=9, length=2)
+    assert continuity.judge(said) == Gap(S, at(5), at(8), None)
+    continuity.received(entries(8))
+    assert continuity.judge(said) is None
+
+
+def test_what_nobody_watches_leaves_nothing_to_prove() -> None:
+    continuity = reading(3, 3, 4)
+    continuity.received(entries(5), watched=False)
+    assert continuity.question() is None
+    assert continuity.cursor == at(5)

@@ -16,7 +16,7 @@ def entries(*ids: int) -> list[Any]:
 
 
 def released(merge: Merge, streams: tuple[bytes, ...] = (A, B), now: float = 0.0) -> list[tuple[bytes, list[int]]]:
-    return [(stream, [StreamId.parse(entry[0]).ms for entry in run]) for stream, run in merge.release(streams, now)]
+    return [(stream, [StreamId.parse(entry[0]).ms for entry in run]) for stream, run, _ in merge.release(streams, now)]
 
 
 def test_all_that_there_is_comes_in_order_as_runs_of_one_stream() -> None:
@@ -53,8 +53,8 @@ def test_a_stream_is_forgotten_with_what_it_holds_up() -> None:
     merge.add(A, entries(1), full=True, now=0.0)
     merge.add(B, entries(5), full=False, now=0.0)
     merge.forget(A)
-    assert merge.may_wait
     assert released(merge, (B,)) == [(B, [5])]
+    assert merge.may_wait
 
 
 def test_latecomers_have_some_time() -> None:

@@ -167,11 +167,20 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         return change is not None
 
     async def seek(self, stream: Name, start: Position) -> None:
-        """Go on with a stream from another place; what was read ahead of it is dropped."""
+        """Go on with a stream from another place; what was read ahead of it is dropped.
+
+        Raises the server's error where that place cannot be found; reading goes on where it was then.
+        """
         change = self._engine.seek(stream, start)
-        if self._batch is not None and self._batch.key == change.followed.stream:
-            self._entries = iter(())
         await self._settle(change)
+        self._drop(change.followed.stream)
+
+    def _drop(self, stream: bytes) -> None:
+        """Forget what was taken from the engine of a stream, and not handed over."""
+        if self._batch is not None and self._batch.key == stream:
+            self._entries = iter(())
+        if isinstance(self._taken, Batch) and self._taken.key == stream:
+            self._taken = None
 
     async def _settle(self, change: Change) -> None:
         engine: ConsumerEngine[T] = self._engine
@@ -186,8 +195,8 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     def remove_stream(self, stream: Name) -> bool:
         """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
         removed: bool = self._engine.remove_stream(stream)
-        if removed and self._batch is not None and self._batch.key == name("stream", stream):
-            self._entries = iter(())
+        if removed:
+            self._drop(name("stream", stream))
         return removed
 
     def pause(self) -> None:
@@ -201,7 +210,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
         engine: ConsumerEngine[T] = self._engine
-        cursor = engine.cursor()
+        cursor = engine.cursor(self._taken if isinstance(self._taken, Batch) else None)
         rest = list(self._entries)
         if rest and self._batch is not None:
             self._entries = iter(rest)

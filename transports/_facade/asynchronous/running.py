@@ -119,15 +119,23 @@ async def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | 
 async def leased(running: Running) -> AsyncIterator[Lease]:
     """A link of one's own. Raises ``ConnectionLost`` where none is given back within the request timeout."""
     driver, engine = running.driver, cast(Requests, running.engine)
-    lease = await driver.until(engine.lease, engine.options.request_timeout)
-    if lease is None:
-        raise ConnectionLost(
-            f"all {MAX_LEASES} links for blocking commands and transactions are taken; nothing was sent"
-        )
+    held: list[Lease] = []
+
+    def take() -> bool:
+        lease = engine.lease()
+        if lease is not None:
+            held.append(lease)  # here, so that an interrupted caller has it to give back
+        return bool(held)
+
     try:
-        yield lease
+        if not await driver.until(take, engine.options.request_timeout):
+            raise ConnectionLost(
+                f"all {MAX_LEASES} links for blocking commands and transactions are taken; nothing was sent"
+            )
+        yield held[0]
     finally:
-        lease.release()
+        for lease in () if running.forked else held:  # a forked child has no business with its parent's links
+            lease.release()
 
 
 async def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:

@@ -68,12 +68,14 @@ class Transaction(Commands):
         """Execute what is queued now, and end the transaction; the answers. The end of the block does the same."""
         lease = self._used()
         queued, self._queued = self._queued, []
-        if queued:
-            request = await self._running.driver.request(lease.transact, queued)
-            self.answers = raised_together(request.answers(), wanted=self._raise_errors)
-        else:
-            await self.execute(unwatch())
-        await self._leave()
+        try:
+            if queued:
+                request = await self._running.driver.request(lease.transact, queued)
+                self.answers = raised_together(request.answers(), wanted=self._raise_errors)
+            else:
+                await self.execute(unwatch())
+        finally:
+            await self._leave()  # also where it failed: nothing is watched any more
         return self.answers
 
     def _used(self) -> Lease:

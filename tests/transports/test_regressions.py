@@ -104,7 +104,7 @@ def test_whoever_waits_for_a_link_is_woken_by_its_release(
 
 def test_an_interrupted_call_gives_its_link_back(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     flush = Driver.flush
-    with connect(server.url) as client:
+    with connect(server.url, request_timeout=15) as client:  # interrupted dials count for the back-off
 
         def interrupted(driver: Driver) -> None:
             if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""Attacks on the consumer: each test here proved a defect when it was written."""
+"""What an adversary found in the consumer, so that it stays found."""
 
 from __future__ import annotations
 
