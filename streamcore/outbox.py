@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from .arguments import Seconds, positive, seconds
 from .commands import Command
-from .durability import Durability, check_server, shortfall, unconfirmed
+from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
 from .entries import StreamId
 from .errors import ConnectionLost, InvalidArgument, NoScriptError, ReplyError, StreamcoreError
 from .idempotence import Memory
@@ -114,6 +114,8 @@ class Outbox:
         self._linger = seconds("linger", gathering.linger, zero=True)
         self._durability = durability
         self._memory = memory
+        if durability is not None and not isinstance(durability, (Replicas, Disk)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise InvalidArgument(f"durability must be None, Replicas(...) or Disk(...), not {durability!r}")
         block = 0.0 if durability is None else durability.command().traits.block
         self._batch_timeout = request_timeout + block
         self.timeout = self._batch_timeout + block  # the wait of the batch before may be in front of it

@@ -77,6 +77,7 @@ def test_all_modules_have_the_same_names() -> None:
             "GroupConsumer",
             "Producer",
             "Script",
+            "Sent",
             "Transaction",
             "connect",
         ]

@@ -10,10 +10,20 @@ import anyio
 from streamcore.engine import Engine
 
 from . import asyncio
-from ._facade.asynchronous import Client, Consumer, Driver, GroupConsumer, Producer, Script, Transaction, make_connect
+from ._facade.asynchronous import (
+    Client,
+    Consumer,
+    Driver,
+    GroupConsumer,
+    Producer,
+    Script,
+    Sent,
+    Transaction,
+    make_connect,
+)
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
 
 
 class _AsyncioDriver(asyncio.Driver):

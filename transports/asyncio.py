@@ -18,11 +18,11 @@ from streamcore.link import Link
 from streamcore.options import UnixAddress
 from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
 from ._sockets import dial_error
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
 
 _BUFFER = 65536
 T = TypeVar("T")

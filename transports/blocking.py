@@ -22,11 +22,11 @@ from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import AT_ONCE, Link
 from streamcore.requests import Request, Submit
 
-from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
+from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
 from ._sockets import Wire, dial
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
 
 T = TypeVar("T")
 

@@ -17,11 +17,11 @@ from streamcore.engine import Engine
 from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Transaction, make_connect
+from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
 from ._sockets import Dialling, Wire
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Transaction", "connect"]
+__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
 
 
 T = TypeVar("T")

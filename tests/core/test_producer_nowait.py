@@ -129,6 +129,7 @@ def test_lost_and_never_sent() -> None:
         ({"batch_count": 0}, "batch_count"),
         ({"batch_bytes": 0}, "batch_bytes"),
         ({"limit": 5}, "limit needs maxlen or minid"),
+        ({"durability": "none"}, r"durability must be None, Replicas\(...\) or Disk\(...\), not 'none'"),
     ],
 )
 def test_a_bad_option_fails_at_once(options: dict[str, Any], what: str) -> None:

@@ -1,4 +1,4 @@
-"""Attacks on commands and requests: each test here proved a defect when it was written."""
+"""What an adversary found in commands and requests, so that it stays found."""
 
 from __future__ import annotations
 

@@ -110,6 +110,7 @@ async def test_a_server_that_forgets_its_scripts(runtime: Runtime, server: Embed
     assert numbers(raw) == list(range(300))
 
 
+@pytest.mark.every_server
 async def test_a_server_that_is_killed_and_comes_back(runtime: Runtime, fresh_server: EmbeddedServer) -> None:
     server = fresh_server
     async with (
@@ -187,9 +188,12 @@ async def test_what_cannot_be_idempotent(runtime: Runtime, server: EmbeddedServe
 async def test_a_stream_that_remembers_less(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, server_kind: ServerKind, proxy: Proxy
 ) -> None:
-    if server_kind.name != REDIS8:
-        pytest.skip("only Redis 8.6 can be told how much to remember")
     raw("XADD", "s", "*", "n", "0")
+    if server_kind.name != REDIS8:  # it alone can be told how much to remember
+        async with runtime.connect(server.url) as client:
+            with pytest.raises(ReplyError, match=r"needs Redis 8\.6"):
+                await client.xcfgset("s", idmp_duration=60)
+        return
     raw("XCFGSET", "s", "IDMP-DURATION", 60, "IDMP-MAXSIZE", 5)
     async with runtime.connect(proxy.url) as client:
         async with client.producer("s", idempotent=True) as producer:
@@ -202,11 +206,10 @@ async def test_a_stream_that_remembers_less(
                 pass
 
 
+@pytest.mark.runtimes("async")
 async def test_a_cancelled_entry_that_waits_never_leaves(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy
 ) -> None:
-    if runtime.name in {"background", "pumped"}:
-        pytest.skip("threads cannot be cancelled")
     async with (
         runtime.connect(proxy.url) as client,
         client.producer("s", idempotent=True) as producer,
@@ -233,3 +236,22 @@ async def test_errors_of_a_group_are_those_of_its_entries(runtime: Runtime, serv
         with pytest.raises(CommandErrors) as caught:
             await producer.flush()
         assert len(caught.value.exceptions) == 3
+
+
+@pytest.mark.every_server
+async def test_a_primary_that_becomes_a_replica_and_returns(runtime: Runtime, fresh_server: EmbeddedServer) -> None:
+    server = fresh_server
+    with Raw(server.address) as raw:
+        async with (
+            runtime.connect(server.url, request_timeout=20) as client,
+            client.producer("s", idempotent=True) as producer,
+            runtime.tasks() as tasks,
+        ):
+            await producer.send({"n": 0})
+            raw("REPLICAOF", "127.0.0.1", 1)
+            sending = tasks.start(producer.send_many, [{"n": n} for n in range(1, 200)])
+            await runtime.sleep(0.2)
+            assert not sending.finished
+            raw("REPLICAOF", "NO", "ONE")
+            assert len(await sending.result()) == 199
+        assert numbers(raw) == list(range(200))

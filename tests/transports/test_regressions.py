@@ -1,4 +1,4 @@
-"""Attacks on the facade for threads, on a real server: each test here proved a defect when it was written."""
+"""What an adversary found in the face for threads, on a real server, so that it stays found."""
 
 from __future__ import annotations
 

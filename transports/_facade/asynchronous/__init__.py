@@ -2,9 +2,9 @@
 
 from .client import Client, make_connect
 from .commands import Script
-from .producer import Producer
+from .producer import Producer, Sent
 from .readers import Consumer, GroupConsumer
 from .running import Driver
 from .transaction import Transaction
 
-__all__ = ["Client", "Consumer", "Driver", "GroupConsumer", "Producer", "Script", "Transaction", "make_connect"]
+__all__ = ["Client", "Consumer", "Driver", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "make_connect"]
