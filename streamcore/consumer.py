@@ -322,7 +322,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         self._absorb(cursors, received, answered.nbytes)
-        yield from self._look_at(self._watch.suspects)
+        if suspects := self._watch.suspects:
+            yield from self._look_at(suspects)
+        else:
+            self._hand_on()
         if not (any(received.values()) or interrupted or self._changes or self._held):
             self.idle, self.ended = True, self.stop_on_idle
             self._watch.look_soon(self._streams.values())
@@ -337,12 +340,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         for one, cursor in cursors.items():
             entries = received.get(one.stream) or []
             continuity = one.continuity
-            if (
-                self._streams.get(one.stream) is not one
-                or one.sought
-                or continuity is None
-                or continuity.cursor != cursor
-            ):
+            is_other = one.sought or self._streams.get(one.stream) is not one
+            if is_other or continuity is None or continuity.cursor != cursor:
                 continue
             if entries:
                 continuity.received(entries, watched=one.watched)
@@ -388,10 +387,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        if self.closed:
-            return None
-        held = None if self._merge is None else self._merge.due
-        return min((at for at in (self._interrupter.due, held) if at is not None), default=None)
+        if self._merge is None or self.closed:  # as it mostly is
+            return None if self.closed else self._interrupter.due
+        return min((at for at in (self._interrupter.due, self._merge.due) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
         self._interrupter.elapse(now)
