@@ -21,13 +21,13 @@ from .connection import Arguments
 from .continuity import ZERO
 from .engine import MAX_EVENTS, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
-from .errors import InvalidArgument, ReplyError, UnblockedError
+from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError
 from .following import Change, Followed
 from .interrupt import Interrupter
 from .link import Link
 from .merge import Merge
 from .prefetch import Reader, ReaderOptions
-from .starts import Lookup, Start, Starts, start, starts
+from .starts import Lookup, Starts, start, starts
 from .watch import Watch
 
 T = TypeVar("T", bytes, str)
@@ -111,16 +111,14 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if wait and merge is None:
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
-        self._streams = {stream: self._followed(stream, place) for stream, place in starts(streams).items()}
+        followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
+        self._streams = {one.stream: one for one in followed}
         self._changes: list[Change] = []
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
         self._reading = ScriptRunner(self, self._read)
         self._interrupter = Interrupter(self, self._reading.link)
         self._reading.link.open()
-
-    def _followed(self, stream: bytes, place: Start) -> Followed:
-        return Followed(stream, place, watched=self._watches)
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
@@ -129,10 +127,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return Batch(batch.key, batch.raw[at:], encoding=batch.encoding)
 
     def cursor(self, kept: Batch[T] | None = None) -> dict[bytes, StreamId]:
-        """Per stream the last id of the batches that were taken; pass it as ``streams`` to go on from there.
-
-        The last one taken does not count if it was ``kept`` back, and never handed over.
-        """
+        """Per stream the last id of the batches that were taken, except the last one if it was ``kept`` back."""
         cursor = {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
         if kept is not None and kept.key in cursor:
             cursor[kept.key] = self._streams[kept.key].before
@@ -155,8 +150,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """Go on reading a stream from another place; what was read ahead of it is dropped."""
         self.check()
         key = self._known(stream)
+        self._overtake(key)
         change = self._change(key, place)
-        self._changes = [one for one in self._changes if one is change or one.followed.stream != key]
         self._drop(key)
         self._streams[key].sought = True
         return change
@@ -167,7 +162,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         key = name("stream", stream)
         if self._streams.pop(key, None) is None:
             return False
-        self._changes = [change for change in self._changes if change.followed.stream != key]
+        self._overtake(key)
         self._drop(key)
         if self._merge is not None:
             self._release()  # what waited for this stream waits no more
@@ -209,10 +204,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if was_up and link is self._reading.link and self.on_disconnect != "retry":
-            self._disconnects.append(error)
         if link is self._reading.link:
             self._interrupter.done()  # with the connection, the read has ended too
+            if was_up and self.on_disconnect != "retry":
+                self._disconnects.append(error)
         super()._report_down(link, error, was_up=was_up)
 
     def _hand_over(self, batch: Batch[T]) -> None:
@@ -228,7 +223,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return key
 
     def _change(self, stream: bytes, place: Position | None) -> Change:
-        change = Change(self._followed(stream, Lookup.END if place is None else start(place)))
+        begin = Lookup.END if place is None else start(place)
+        change = Change(Followed(stream, begin, watched=self._watches))
         self._changes.append(change)
         if self._blocked:
             self._interrupter.interrupt()
@@ -244,6 +240,12 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if self._merge is not None:
             self._merge.forget(stream)
 
+    def _overtake(self, stream: bytes) -> None:
+        """What was to become of a stream does not matter any more; nobody need wait for it."""
+        for change in [one for one in self._changes if one.followed.stream == stream]:
+            change.done = True
+            self._changes.remove(change)
+
     def _settle_changes(self) -> Steps[None]:
         for change in self._changes.copy():
             followed = change.followed
@@ -252,7 +254,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 continue  # given up meanwhile
             try:
                 self._watch.look(followed, info)
-            except ReplyError as error:
+            except (ReplyError, StreamRewound) as error:
                 change.error = error
             else:
                 change.done = True

@@ -84,7 +84,8 @@ class Memory:
     def wire(self, command: Command[Any], message_id: bytes, *, native: bool) -> Command[Any]:
         """An XADD with its message id, in the form in which it is sent."""
         if native:
-            return Command((*command.args[:2], "IDMP", self.producer_id, message_id, *command.args[2:]))
+            args = (*command.args[:2], "IDMP", self.producer_id, message_id, *command.args[2:])
+            return Command(args, traits=command.traits)
         call = APPEND_ONCE.evalsha if self._has_script else APPEND_ONCE.eval
         self._has_script = True
         args = (message_id, WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])
@@ -95,12 +96,16 @@ class Memory:
         self._has_script = False
 
 
-def check_entry(command: Command[Any], id_: object) -> None:
-    """Refuse what cannot be appended once."""
+def appended_once(command: Command[Any], id_: object) -> Command[Any]:
+    """An XADD that may be sent again: what its caller changes meanwhile changes nothing. Refuses what cannot be one."""
     if not isinstance(id_, str) or id_ != "*":
         raise InvalidArgument("an idempotent producer needs id='*': a repetition answers the id that was chosen first")
     if len(command.args) > MAX_ARGUMENTS:
         raise InvalidArgument(f"an idempotent producer's entry has at most {MAX_ARGUMENTS // 2} fields; send fewer")
+    if any(isinstance(arg, (bytearray, memoryview)) for arg in command.args):
+        args = tuple(bytes(arg) if isinstance(arg, (bytearray, memoryview)) else arg for arg in command.args)
+        return Command(args, command.parse, command.traits)
+    return command
 
 
 def beside(stream: bytes, what: bytes) -> bytes:

@@ -21,15 +21,13 @@ class Interrupter:
     """Ends reads of one link."""
 
     def __init__(self, engine: Engine, link: Link) -> None:
-        self.wanted = False
         self._engine = engine
         self._link = link
-        self._due: float | None = None
+        self._due: float | None = None  # while there is a read to be ended
         self._runner: ScriptRunner | None = None
 
     def interrupt(self) -> None:
         """End the read that blocks now."""
-        self.wanted = True
         self._due = AT_ONCE
         if self._runner is None:
             self._runner = ScriptRunner(self._engine, self._story, "control")
@@ -37,8 +35,12 @@ class Interrupter:
 
     def done(self) -> None:
         """The read has returned, for whatever reason."""
-        self.wanted = False
         self._due = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a read is to be ended, and has not returned."""
+        return self._due is not None
 
     @property
     def due(self) -> float | None:

@@ -21,7 +21,7 @@ from .engine import EngineOptions, no_jitter
 from .entries import StreamId
 from .errors import CommandErrors, ConnectionLost, DeliveryUnknown, InvalidArgument, StreamcoreError
 from .events import SendFailed
-from .idempotence import Memory, check_entry
+from .idempotence import Memory, appended_once
 from .outbox import Gathering, Outbox
 from .requests import Request, Requests
 from .requests.line import Line, because
@@ -161,9 +161,7 @@ class Producer(Requests):
             approximate=self._approximate,
             limit=self._limit,
         )
-        if self._memory is not None:
-            check_entry(command, id)
-        return command
+        return command if self._memory is None else appended_once(command, id)
 
     def send(
         self,

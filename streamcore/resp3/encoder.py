@@ -50,8 +50,12 @@ def to_bytes(value: Argument) -> bytes | str:
     match value:
         case str():
             return str.__str__(value)
-        case bytes() | bytearray() | memoryview():
+        case bytes() | bytearray():
             return memoryview(value).tobytes()
+        case memoryview():
+            if value.c_contiguous:
+                return value.tobytes()
+            raise InvalidArgument("a memoryview with gaps cannot be sent; pass bytes(...) of it")
         case float():
             return float.__repr__(value)
         case bool():

@@ -15,6 +15,7 @@ from streamcore.errors import (
     ConnectionLost,
     InvalidArgument,
     NoPermissionError,
+    StreamRewound,
     WrongTypeError,
     reply_error,
 )
@@ -182,6 +183,23 @@ class TestAdding:
         assert change.poll()
         assert consumer.cursor()[b"t"] == StreamId(5)
 
+    @pytest.mark.parametrize("how", ["add", "seek"])
+    def test_a_place_behind_the_streams_end_is_the_changes_error_and_not_the_consumers(self, how: str) -> None:
+        consumer = Consumer[Any]({"s": "0"}, prefetch=1)
+        pair = Pair(consumer)
+        pair.server.answer(info("9-0", length=9, first="1-0"))
+        pair.server.answer({"s": [entry("1-0")]})
+        change = consumer.add_stream("t", "99") if how == "add" else consumer.seek("s", "99")
+        assert change is not None
+        pair.settle()
+        pair.server.answer(info("9-0", length=9, first="1-0"))
+        with pytest.raises(StreamRewound, match="ends at 9-0, before 99-0"):
+            change.poll()
+        assert consumer.error is None
+        assert list(consumer.cursor()) == [b"s"]
+        consumer.take()
+        assert read(pair)[0] == [b"s"]
+
     def test_one_that_nobody_waits_for_any_more_leaves_none_either(self) -> None:
         consumer, pair = reading(prefetch=1)
         pair.server.answer({"s": [entry("1-0")]})
@@ -276,8 +294,9 @@ class TestSeeking:
     def test_the_last_of_several_wins(self) -> None:
         consumer, pair = reading(prefetch=1)
         pair.server.answer({"s": [entry("1-0")]})
-        consumer.seek("s", "$")
+        overtaken = consumer.seek("s", "$")
         consumer.seek("s", "50")
+        assert overtaken.poll(), "its caller waits no more"
         pair.settle()
         pair.server.answer(info("60-0"))
         pair.server.answer(info("60-0"))
@@ -317,8 +336,9 @@ class TestRemoving:
     def test_one_that_is_being_sought(self) -> None:
         consumer, pair = reading(prefetch=1)
         pair.server.answer({"s": [entry("1-0")]})
-        consumer.seek("s", "$")
+        change = consumer.seek("s", "$")
         consumer.remove_stream("s")
+        assert change.poll()
         pair.settle()
         pair.server.answer(info("3-0"))
         assert consumer.cursor() == {}

@@ -99,6 +99,18 @@ def test_a_lost_entry_is_sent_again_as_the_same_message_until_it_is_known() -> N
     assert producer._outbox.queued == 0
 
 
+def test_what_its_caller_does_to_a_buffer_afterwards_changes_no_repetition() -> None:
+    pair = Pair(producer := sender())
+    buffer = bytearray(b"before")
+    producer.put(n=buffer, v=memoryview(buffer))
+    pair.settle()
+    buffer[:] = b"after!"
+    assert pair.server.expect("EVAL")[-3:] == [b"before", b"v", b"before"]
+    pair.server.close(LOST)
+    pair.advance(0.3)
+    assert pair.server.expect("EVAL")[-3:] == [b"before", b"v", b"before"]
+
+
 def test_what_was_answered_before_the_loss_is_not_repeated_and_the_order_is_kept() -> None:
     pair = Pair(producer := sender())
     producer.put(n=0)
