@@ -2,7 +2,7 @@
 # the demo and the tests bring their own Valkey. (`make lint` runs pyright, which needs node, and fetches one if none is there.)
 #
 #   PYTHON=python3.13   which interpreter makes .venv
-#   ARGS="-k claim"     extra arguments for test-core, test-world, demo and bench
+#   ARGS="-k claim"     extra arguments for test-core, test-world, soak, demo and bench
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,7 +16,7 @@ STAMP  := $(VENV)/.installed
 LOCK_VENV := .venv-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-world lint format bench lock clean
+.PHONY: help setup demo test test-core test-world soak lint format bench lock clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -45,6 +45,9 @@ test-core: $(STAMP) ## the tests of the core, which must cover 100 % of its bran
 
 test-world: $(STAMP) ## all other tests: properties, simulation, transports, real servers
 	$(PYTEST) --ignore=tests/core $(ARGS)
+
+soak: $(STAMP) ## ten minutes of workers, kills, trims and destroyed groups, and the account of it (ARGS="--minutes 2 --seed 7")
+	$(PY) -bb -m tests.soak $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, pyright and the architecture's contracts, all of them whatever fails
 	@status=0; export PYRIGHT_PYTHON_IGNORE_WARNINGS=1; \

@@ -84,6 +84,16 @@ TABLE = Table(
         Contestant("glide: ack batch with next read", "glide:group_ack_pipeline"),
         Contestant(ASYNCIO, "ours:group_asyncio", "ours", needs=NEEDS_ASYNCIO),
         Contestant("ours, asyncio: ack each, fields read", "ours:group_asyncio_fields", "ours", needs=NEEDS_ASYNCIO),
+        Contestant(
+            "ours, asyncio: ack each, fenced", "ours:group_asyncio", "ours", {"fenced": True}, needs=NEEDS_ASYNCIO
+        ),
+        Contestant(
+            "ours, asyncio: ack each, gaps always looked for",
+            "ours:group_asyncio",
+            "ours",
+            {"detect_gaps": "always"},
+            needs=NEEDS_ASYNCIO,
+        ),
         Contestant("ours, asyncio: batches()", "ours:group_asyncio_batches", "ours", needs=NEEDS_ASYNCIO),
         Contestant("ours, uvloop: ack each", "ours:group_asyncio", "ours", {"loop": "uvloop"}, needs=NEEDS_ASYNCIO),
         Contestant(

@@ -35,6 +35,7 @@ from .errors import (
     MisconfError,
     MissingExtra,
     MovedError,
+    NameTaken,
     NoGoodServerError,
     NoGroupError,
     NoMasterLinkError,
@@ -66,6 +67,7 @@ from .group import GroupConsumer
 from .link import Link
 from .options import Address, Login, Options, UnixAddress
 from .producer import Producer, Sent
+from .pubsub import KeyEvent, Message, PubSub
 from .requests import Request, Requests
 from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for
 
@@ -101,13 +103,16 @@ __all__ = [
     "InvalidArgument",
     "InvalidObjectError",
     "InvalidURL",
+    "KeyEvent",
     "Link",
     "LoadingError",
     "Login",
     "MasterDownError",
+    "Message",
     "MisconfError",
     "MissingExtra",
     "MovedError",
+    "NameTaken",
     "NoGoodServerError",
     "NoGroupError",
     "NoMasterLinkError",
@@ -122,6 +127,7 @@ __all__ = [
     "Options",
     "OutOfMemoryError",
     "Producer",
+    "PubSub",
     "ReadOnlyError",
     "RedirectError",
     "RemoteProtocolError",

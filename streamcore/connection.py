@@ -2,8 +2,9 @@
 
 A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds everything else back until the server
 has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an ``Exchange`` is a
-few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO. Error messages
-quote no reply but errors: a reply is the application's data, and an echo of HELLO would show the password.
+few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO, but for those that
+confirm a subscription. Error messages quote no reply but errors: a reply is the application's data, and an echo of HELLO
+would show the password.
 
     GREETING --all agreed--> READY --lost()--> CLOSED
         |--refused: ReplyError or ConnectFailed raised by receive_data
@@ -46,6 +47,7 @@ class State(Enum):
 
 
 _READY = State.READY  # looking up a member of an Enum is slow
+_PUSHES: Final = frozenset({Push})
 _NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
@@ -73,14 +75,35 @@ class Exchange:
         self.nbytes = 0
 
 
+class Subscribing(Exchange):
+    """One command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all of them.
+
+    The server's word is the same when it takes a shard channel away; such a push stands for an answer if one is due.
+    """
+
+    __slots__ = ("_kind", "_names")
+
+    def __init__(self, word: str, names: Sequence[bytes], timeout: float = 5.0) -> None:
+        super().__init__([(word, *names)], timeout)
+        self.size = len(names)
+        self._kind = word.lower().encode()
+        self._names = names
+
+    def is_confirmed_by(self, push: list[Any]) -> bool:
+        """Whether a push is the next answer."""
+        if len(push) != 3 or type(push[0]) is not bytes or type(push[1]) is not bytes:
+            return False
+        return push[0] == self._kind and push[1] == self._names[len(self.replies)]
+
+
 @final
 class Pushed:
-    """An out-of-band message of the server, ``[kind, ...]``."""
+    """Out-of-band messages of the server that came one after another, each ``[kind, ...]``."""
 
-    __slots__ = ("items",)
+    __slots__ = ("pushes",)
 
-    def __init__(self, items: list[Any]) -> None:
-        self.items = items
+    def __init__(self, pushes: list[list[Any]]) -> None:
+        self.pushes = pushes
 
 
 class Connection:
@@ -164,18 +187,32 @@ class Connection:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         replies = decoder.feed(data)
+        if not fifo and replies and _PUSHES.issuperset(map(type, replies)):  # a subscriber's life: nothing to match
+            decoder.unfinished, self.error = 0, decoder.error
+            completed.append(Pushed(replies))
+            return completed
         attributes, unfinished = decoder.attributes, decoder.unfinished
+        run: list[list[Any]] | None = None  # of pushes
         at = 0
         try:
             for reply in replies:
                 at += 1
+                exchange = fifo[0] if fifo else None
                 if type(reply) is Push:
-                    completed.append(Pushed(reply))
                     unfinished = 0
-                    continue
-                if not fifo:
+                    if not isinstance(exchange, Subscribing) or not exchange.is_confirmed_by(reply):
+                        if run is None:
+                            run = []
+                            completed.append(Pushed(run))
+                        run.append(reply)
+                        continue
+                elif isinstance(exchange, Subscribing):
+                    if not isinstance(reply, ReplyError):
+                        raise RemoteProtocolError(f"a subscription was answered by {_brief(reply)}")
+                    exchange.size = len(exchange.replies) + 1
+                if exchange is None:
                     raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
-                exchange = fifo[0]
+                run = None
                 answers = exchange.replies
                 answers.append(reply)
                 if attributes and at - 1 in attributes:

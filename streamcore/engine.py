@@ -22,7 +22,14 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
 from .connection import Arguments, Exchange, is_permanent
-from .errors import UNAVAILABLE, ClosedError, InvalidArgument, ReplyError
+from .errors import (
+    UNAVAILABLE,
+    ClosedError,
+    InvalidArgument,
+    RemoteProtocolError,
+    ReplyError,
+    StreamcoreError,
+)
 from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
 from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
@@ -64,6 +71,33 @@ def no_jitter() -> float:
     return 1.0
 
 
+class _Queue:
+    """Events that nobody took yet, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, Event]] = deque()
+        self._dropped = 0
+
+    def add(self, event: Event, place: int) -> None:
+        if len(self._kept) >= MAX_EVENTS:
+            self._kept.popleft()
+            self._dropped += 1
+        self._kept.append((place, event))
+
+    def is_due(self, reached: int | None) -> bool:
+        """Whether ``take`` has something for whoever has come to the place ``reached``; None: to the end."""
+        return bool(self._dropped or (self._kept and (reached is None or self._kept[0][0] <= reached)))
+
+    def take(self, reached: int | None = None) -> Event | None:
+        """The oldest event that is due; where older ones had to go, their number first."""
+        if not self.is_due(reached):
+            return None
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            return EventsDropped(dropped)
+        return self._kept.popleft()[1]
+
+
 def _nothing() -> None:
     """Nobody listens."""
 
@@ -103,8 +137,8 @@ class Engine:
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
-        self._events: deque[Event] = deque()
-        self._dropped_events = 0
+        self._events = _Queue()
+        self._placed_events = _Queue()
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 
@@ -145,10 +179,19 @@ class Engine:
 
     def next_event(self) -> Event | None:
         """The oldest event that nobody took yet."""
-        if self._dropped_events:
-            dropped, self._dropped_events = self._dropped_events, 0
-            return EventsDropped(dropped)
-        return self._events.popleft() if self._events else None
+        return self._events.take()
+
+    def next_event_in_place(self) -> Event | None:
+        """The same for those who want events in order with the data: None until all batches before it were taken.
+
+        Each event is told once here, and once by ``next_event``.
+        """
+        return self._placed_events.take(self._reached())
+
+    @property
+    def has_event_in_place(self) -> bool:
+        """Whether ``next_event_in_place`` has something now."""
+        return self._placed_events.is_due(self._reached())
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
@@ -172,11 +215,17 @@ class Engine:
     def _elapse(self, now: float) -> None:
         """The time is ``now``."""
 
+    def _place(self) -> int:
+        """How many batches have come so far."""
+        return 0
+
+    def _reached(self) -> int:
+        """How many of them the application has taken, or will never get."""
+        return 0
+
     def _emit(self, event: Event) -> None:
-        if len(self._events) >= MAX_EVENTS:
-            self._events.popleft()
-            self._dropped_events += 1
-        self._events.append(event)
+        self._events.add(event, 0)
+        self._placed_events.add(event, self._place())
         self.on_event(event)
 
     def _end(self, error: Exception | None) -> None:
@@ -257,7 +306,7 @@ class ScriptRunner:
         if self._waiting:
             self._resume(exchange)
 
-    def link_pushed(self, link: Link, items: list[Any]) -> None:
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         """Scripts subscribe to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
@@ -296,8 +345,14 @@ class ScriptRunner:
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
             self.link.drop(error)
-        else:
+        elif isinstance(error, StreamcoreError):
             self._engine.fail(error)
+        else:  # scripts take a reply for what its command answers
+            senseless = RemoteProtocolError(
+                f"{self.link.address} sent a reply that makes no sense, or this is a bug of ours: {error!r}"
+            )
+            senseless.__cause__ = error
+            self._engine.fail(senseless)
 
 
 __all__ = [

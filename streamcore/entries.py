@@ -4,9 +4,9 @@ A ``Batch`` is the part of one read reply that belongs to one stream: a view ove
 ``Entry`` is a view of one of its elements, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
 asked for. ``GroupBatch`` and ``GroupEntry`` belong to a consumer group and can be acknowledged.
 
-Acknowledging may happen in any thread and costs an append: ids collect in the batch, the batch notes itself once in its
-``inbox``, and the engine, in its own time, drains both. The order of the steps makes a lost wake-up impossible: append,
-then note; un-note, then drain.
+Acknowledging, or refusing, may happen in any thread and costs an append: ids collect in the batch, the batch notes itself
+once in its ``inbox``, and the engine, in its own time, drains both. The order of the steps makes a lost wake-up
+impossible: append, then note; un-note, then drain.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, overload
 
+from .arguments import Seconds, seconds
 from .errors import InvalidArgument
 
 T = TypeVar("T", bytes, str)
@@ -120,6 +121,14 @@ class Entry(Generic[T]):
         return f"{type(self).__name__}(stream={stream!r}, id={self.raw_id.decode()}, fields={fields!r})"
 
 
+class Refusal(NamedTuple):
+    """An entry that could not be processed: to be delivered again after ``delay`` seconds, or never (None)."""
+
+    id: bytes
+    delay: float | None
+    reason: bytes
+
+
 class GroupEntry(Entry[T]):
     """An entry delivered to a consumer group: pending until it is acknowledged."""
 
@@ -132,6 +141,27 @@ class GroupEntry(Entry[T]):
         batch.acks.append(self._raw[0])
         if not batch.noted:
             batch.note()
+
+    def nack(self, delay: Seconds = 0.0, reason: str = "refused") -> None:
+        """Give it back: any member of the group may have it again, at once or after ``delay`` seconds. From any thread.
+
+        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. The first word counts:
+        after ``ack`` this does nothing. Raises ``InvalidArgument`` for a negative delay.
+        """
+        self._batch.refuse([self._raw[0]], seconds("delay", delay, zero=True), reason)
+
+    def dead_letter(self, reason: str = "rejected") -> None:
+        """Move it to the dead-letter stream, with the ``reason``, and settle it. From any thread."""
+        self._batch.refuse([self._raw[0]], None, reason)
+
+    def settled(self) -> bool:
+        """Whether the server has confirmed what became of it; ``consumer.flush()`` waits for that of all entries."""
+        return self._batch.is_settled(self._raw[0])
+
+    @property
+    def deliveries(self) -> int:
+        """How often it has been handed over, this time included: 1 is the first attempt."""
+        return self._batch.deliveries
 
 
 class BaseBatch(Sequence[E], Generic[T, E]):
@@ -189,6 +219,10 @@ class BaseBatch(Sequence[E], Generic[T, E]):
         return f"{type(self).__name__}(stream={stream!r}, {len(self)} entries{span})"
 
 
+def _never(_: GroupBatch[Any], __: bytes) -> bool:
+    return False
+
+
 class Batch(BaseBatch[T, Entry[T]]):
     """A batch of a consumer without a group."""
 
@@ -197,11 +231,12 @@ class Batch(BaseBatch[T, Entry[T]]):
 
 
 class GroupBatch(BaseBatch[T, GroupEntry[T]]):
-    """A batch delivered to a consumer group."""
+    """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
 
-    __slots__ = ("acks", "inbox", "noted", "unsettled")
+    __slots__ = ("acks", "awaited", "deliveries", "inbox", "noted", "refusals", "unsettled")
     view = GroupEntry
     inbox: Callable[[GroupBatch[T]], None]
+    awaited: Callable[[GroupBatch[T], bytes], bool]
 
     def __init__(
         self,
@@ -209,12 +244,17 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         raw: list[Any],
         *,
         inbox: Callable[[GroupBatch[T]], None],
+        awaited: Callable[[GroupBatch[T], bytes], bool] = _never,
         encoding: str | None = None,
         size: int = 0,
+        deliveries: int = 1,
     ) -> None:
         super().__init__(key, raw, encoding=encoding, size=size)
         self.inbox = inbox
+        self.awaited = awaited  # whether the server's word on an id is still to come
+        self.deliveries = deliveries
         self.acks: list[bytes] = []
+        self.refusals: list[Refusal] = []
         self.noted = False
         self.unsettled: set[bytes] | None = None  # None: none of the entries is settled yet
 
@@ -224,8 +264,28 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         if not self.noted:
             self.note()
 
+    def nack(self, delay: Seconds = 0.0, reason: str = "refused") -> None:
+        """Give every entry of the batch back that was not acknowledged; see ``GroupEntry.nack``."""
+        self.refuse(self.ids, seconds("delay", delay, zero=True), reason)
+
+    def dead_letter(self, reason: str = "rejected") -> None:
+        """Move every entry of the batch that was not acknowledged to the dead-letter stream."""
+        self.refuse(self.ids, None, reason)
+
+    def refuse(self, ids: list[bytes], delay: float | None, reason: str) -> None:
+        """What ``nack`` and ``dead_letter`` have in common."""
+        said = reason.encode(errors="backslashreplace")
+        self.refusals.extend(Refusal(id_, delay, said) for id_ in ids)
+        if not self.noted:
+            self.note()
+
+    def is_settled(self, id_: bytes) -> bool:
+        """Whether the server has confirmed what became of an entry."""
+        unsettled = self.unsettled
+        return unsettled is not None and id_ not in unsettled and not self.awaited(self, id_)
+
     def note(self) -> None:
-        """Tell the engine that there are acks to collect."""
+        """Tell the engine that there is something to collect."""
         self.noted = True
         try:
             self.inbox(self)
@@ -244,7 +304,15 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         Entries of the rest that were handed over before must not be acknowledged any more; those of the return can.
         """
         size = self.size * (len(self.raw) - at) // len(self.raw)
-        rest = GroupBatch[T](self.key, self.raw[at:], inbox=self.inbox, encoding=self.encoding, size=size)
+        rest = GroupBatch[T](
+            self.key,
+            self.raw[at:],
+            inbox=self.inbox,
+            awaited=self.awaited,
+            encoding=self.encoding,
+            size=size,
+            deliveries=self.deliveries,
+        )
         self.raw, self.size = self.raw[:at], self.size - size
         if self.unsettled is not None:
             rest.unsettled = self.unsettled.intersection(rest.ids)
@@ -258,6 +326,19 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         gone = self.unsettled & ids
         self.unsettled -= gone
         return len(gone)
+
+    def collect_refusals(self) -> list[Refusal]:
+        """The engine's side, after ``collect``: take what was refused since the last call, and not acknowledged."""
+        refusals = self.refusals.copy()
+        del self.refusals[: len(refusals)]
+        if self.unsettled is None:
+            self.unsettled = set(self.ids)
+        fresh: list[Refusal] = []
+        for refusal in refusals:
+            if refusal.id in self.unsettled:
+                self.unsettled.discard(refusal.id)
+                fresh.append(refusal)
+        return fresh
 
     def collect(self) -> list[bytes]:
         """The engine's side: take the ids that were acknowledged since the last call, each once in the batch's life."""

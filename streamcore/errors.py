@@ -80,6 +80,10 @@ class StreamRewound(StreamcoreError):
     """A stream ends before the place up to which it was read: it began anew, or a failover has lost its end."""
 
 
+class NameTaken(StreamcoreError):
+    """Another process has taken over our name in a consumer group, and goes on with what was pending for it."""
+
+
 class WatchedKeyChanged(StreamcoreError):
     """A key that the transaction watched was changed before EXEC: nothing was executed, and it may be tried again."""
 

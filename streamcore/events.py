@@ -114,6 +114,57 @@ class AckMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """The server has confirmed the acknowledgement of entries; told where ``report_settled`` asks for it."""
+
+    stream: bytes
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettered:
+    """An entry was moved to the dead-letter stream ``letters``, as ``letter``, after so many ``deliveries``."""
+
+    stream: bytes
+    id: bytes
+    letters: bytes
+    letter: bytes
+    deliveries: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PossibleLoss:
+    """A group is read without acknowledgements, and up to ``entries`` of what the server has delivered are lost."""
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerReplaced:
+    """Another process has taken over our name in the group; it goes on with our entries, and we stop."""
+
+    stream: bytes
+    consumer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NameUnguarded:
+    """The server does not let us guard our name in the group (``error``): a twin of ours will not be noticed."""
+
+    stream: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerRemoved:
+    """A member that had nothing pending, and has not been heard of for long, was removed (``XGROUP DELCONSUMER``)."""
+
+    stream: bytes
+    consumer: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class GhostKilled:
     """Our previous connection was still open on the server, and was closed there (``CLIENT KILL ID``)."""
 
@@ -172,6 +223,43 @@ class SendFailed:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionGap:
+    """Messages may have been lost: a subscription that was in force was not for a while, because of ``error``.
+
+    Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None: all
+    of the link's, which was lost.
+    """
+
+    link: str
+    names: tuple[bytes, ...] | None
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The application was too slow, and so many messages were dropped, here, by the policy ``when_full``."""
+
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFailed:
+    """The server refuses to subscribe us (``error``) to some channels, or whatever ``kind`` says; it is asked again."""
+
+    kind: str
+    names: tuple[bytes, ...]
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed:
+    """A handler has raised ``error``, on a message from this channel; the others go on."""
+
+    channel: bytes | str
+    error: Exception
+
+
 Event: TypeAlias = (
     Connected
     | Reconnected
@@ -184,6 +272,12 @@ Event: TypeAlias = (
     | Tombstones
     | LeaseLost
     | AckMissed
+    | Settled
+    | DeadLettered
+    | PossibleLoss
+    | ConsumerReplaced
+    | NameUnguarded
+    | ConsumerRemoved
     | GhostKilled
     | ReadShrunk
     | Gap
@@ -191,16 +285,28 @@ Event: TypeAlias = (
     | GapDetectionOff
     | EventsDropped
     | SendFailed
+    | SubscriptionGap
+    | Dropped
+    | SubscriptionFailed
+    | HandlerFailed
 )
 
 LOSS: Final = (
     Tombstones,
     LeaseLost,
     AckMissed,
+    DeadLettered,
+    PossibleLoss,
+    ConsumerReplaced,
+    NameUnguarded,
     GroupRecreated,
     Gap,
     HistoryRewound,
     GapDetectionOff,
     EventsDropped,
     SendFailed,
+    SubscriptionGap,
+    Dropped,
+    SubscriptionFailed,
+    HandlerFailed,
 )

@@ -19,6 +19,8 @@ class Feature(Enum):
 
     IDMP = (("redis", (8, 6)),)
     """XADD that appends once however often it is sent."""
+    GROUP_PLACE = (("redis", (8, 0)), ("valkey", (9, 1)))
+    """A group's ``entries-read`` is its place in the stream, also behind entries that were trimmed, and after a failover."""
     WAITAOF = (("redis", (7, 2)), ("valkey", (7, 2)))
     """Waiting for the disk."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final, cast
 
-from .arguments import Name, name
+from .arguments import Name, beside, name
 from .commands import Command, Script, raw
 from .errors import InvalidArgument
 from .features import Feature
@@ -106,18 +106,6 @@ def appended_once(command: Command[Any], id_: object) -> Command[Any]:
         args = tuple(bytes(arg) if isinstance(arg, (bytearray, memoryview)) else arg for arg in command.args)
         return Command(args, command.parse, command.traits)
     return command
-
-
-def beside(stream: bytes, what: bytes) -> bytes:
-    """The name of a key in the stream's own slot: its hash tag is kept, or the whole name becomes one.
-
-    A name with ``}`` and no hash tag cannot become one; on a cluster such a stream meets ``CrossSlotError``.
-    """
-    _, opened, rest = stream.partition(b"{")
-    tag, closed, _ = rest.partition(b"}")
-    if (opened and closed and tag) or b"}" in stream:
-        return stream + b":" + what
-    return b"{%b}:%b" % (stream, what)
 
 
 def _lot(random: Callable[[], float]) -> bytes:

@@ -64,7 +64,7 @@ class Owner(Protocol):
 
     def link_up(self, link: Link) -> None: ...
     def link_answered(self, link: Link, exchange: Exchange) -> None: ...
-    def link_pushed(self, link: Link, items: list[Any]) -> None: ...
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None: ...
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
 
 
@@ -199,7 +199,7 @@ class Link:
             self._owner.link_up(self)
         for item in completed:
             if type(item) is Pushed:
-                self._owner.link_pushed(self, item.items)
+                self._owner.link_pushed(self, item.pushes)
             elif type(item) is not Ping:
                 self._owner.link_answered(self, item)
         if connection.error is not None:

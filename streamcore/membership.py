@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from .arguments import Name, Seconds, name, positive, seconds, stream_names
+from .arguments import Name, Seconds, beside, name, one_of, positive, seconds, stream_names
 from .entries import StreamId
 from .errors import InvalidArgument
 
@@ -14,15 +14,26 @@ from .errors import InvalidArgument
 class MemberOptions(TypedDict, total=False):
     """Keywords of a member of a group, explained at ``GroupConsumer``."""
 
+    ack: Literal["manual", "auto", "none"]
     create: bool
     start: str | StreamId
+    on_group_lost: Literal["recreate", "raise"]
     backlog: bool
+    history_only: bool
     max_in_flight: int
     claim_idle: Seconds | None
     renew: bool
     release: bool
+    fenced: bool
+    exclusive: bool
+    max_deliveries: int | None
+    dead_letters: Name | None
+    remove_idle: Seconds | None
+    remove_on_leaving: bool
     ack_delay: Seconds
+    report_settled: bool
     audit: Seconds
+    detect_gaps: Literal["audit", "always"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +43,26 @@ class Membership:
     streams: list[bytes]
     group: bytes
     name: bytes
+    ack: Literal["manual", "auto", "none"]
     create: bool
     start: str
+    on_group_lost: Literal["recreate", "raise"]
     backlog: bool
+    history_only: bool
     max_in_flight: int
     claim_idle: float | None
     renew: bool
     release: bool
+    fenced: bool
+    exclusive: bool
+    max_deliveries: int | None
+    dead_letters: bytes | None
+    remove_idle: float | None
+    remove_on_leaving: bool
     ack_delay: float
+    report_settled: bool
     audit: float
+    detect_gaps: Literal["audit", "always"] | None
 
     @classmethod
     def of(
@@ -49,30 +71,74 @@ class Membership:
         group: Name,
         consumer: Name,
         *,
+        ack: Literal["manual", "auto", "none"] = "manual",
         create: bool = True,
         start: str | StreamId = "0",
+        on_group_lost: Literal["recreate", "raise"] = "recreate",
         backlog: bool = True,
+        history_only: bool = False,
         max_in_flight: int = 10_000,
         claim_idle: Seconds | None = 60.0,
         renew: bool = True,
         release: bool = True,
+        fenced: bool = False,
+        exclusive: bool = True,
+        max_deliveries: int | None = None,
+        dead_letters: Name | None = None,
+        remove_idle: Seconds | None = 3600.0,
+        remove_on_leaving: bool = False,
         ack_delay: Seconds = 0.05,
+        report_settled: bool = False,
         audit: Seconds = 5.0,
+        detect_gaps: Literal["audit", "always"] | None = "audit",
     ) -> Membership:
         """Raises ``InvalidArgument``."""
         if isinstance(streams, Mapping):
             raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
+        named = stream_names(streams)
+        if dead_letters is not None and name("dead_letters", dead_letters) in named:
+            raise InvalidArgument("dead_letters is one of the streams that are consumed; name another one")
+        if ack == "none" and (history_only or max_deliveries is not None or fenced):
+            raise InvalidArgument(
+                "ack='none' leaves nothing pending: no history_only, max_deliveries or fenced with it"
+            )
+        if history_only and not backlog:
+            raise InvalidArgument("history_only hands over the backlog alone; leave backlog=True")
         return cls(
-            streams=stream_names(streams),
+            streams=named,
             group=name("group", group),
             name=name("consumer", consumer),
+            ack=one_of("ack", ack, "manual", "auto", "none"),
             create=create,
             start="$" if start == "$" else str(start if isinstance(start, StreamId) else StreamId.parse(start)),
+            on_group_lost=one_of("on_group_lost", on_group_lost, "recreate", "raise"),
             backlog=backlog,
+            history_only=history_only,
             max_in_flight=positive("max_in_flight", max_in_flight),
             claim_idle=None if claim_idle is None else seconds("claim_idle", claim_idle),
             renew=renew,
             release=release,
+            fenced=fenced,
+            exclusive=exclusive,
+            max_deliveries=None if max_deliveries is None else positive("max_deliveries", max_deliveries),
+            dead_letters=None if dead_letters is None else name("dead_letters", dead_letters),
+            remove_idle=None if remove_idle is None else seconds("remove_idle", remove_idle),
+            remove_on_leaving=remove_on_leaving,
             ack_delay=seconds("ack_delay", ack_delay, zero=True),
+            report_settled=report_settled,
             audit=seconds("audit", audit),
+            detect_gaps=one_of("detect_gaps", detect_gaps, "audit", "always", None),
         )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the server keeps what it delivers as pending, until it is settled."""
+        return self.ack != "none"
+
+    def is_last(self, deliveries: int) -> bool:
+        """Whether an entry that was handed over so often, and not processed, is not to be handed over again."""
+        return self.max_deliveries is not None and deliveries >= self.max_deliveries
+
+    def letters(self, stream: bytes) -> bytes:
+        """The dead-letter stream; in the slot of the stream itself, unless it was named."""
+        return beside(stream, b"dead") if self.dead_letters is None else self.dead_letters

@@ -1,35 +1,28 @@
 """The pending-entries list as this consumer knows it, and the acknowledgements on their way.
 
-Entries are kept by batch, as they came; a batch is expanded to single ids only when a part of it is acknowledged. An
-acknowledged id moves through three places: *noted* in its batch (any thread), *unsent* here, *riding* in an exchange.
-A confirmed ride is forgotten, a lost one becomes unsent again: XACK may be repeated.
+Entries are kept by batch, as they came; a batch is expanded to single ids only when a part of it is acknowledged. What
+becomes of an id moves through three places: *noted* in its batch (any thread), *unsent* here, *riding* in an exchange.
+A confirmed ride is forgotten, a lost one becomes unsent again: every settlement may be repeated.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from .connection import Arguments, Exchange
-from .entries import GroupBatch
+from .entries import GroupBatch, Refusal
+from .membership import Membership
+from .settlements import Ack, Burial, Nack, Settlement
 
-MAX_ACK_IDS = 1000
+MAX_IDS = 1000  # of one command
 
-
-class Ack(NamedTuple):
-    """One XACK. ``repeated``: its first reply was lost, so that the server may have settled the ids already."""
-
-    stream: bytes
-    ids: list[bytes]
-    repeated: bool
-
-
-Ride: TypeAlias = list[Ack]  # the acknowledgements in one exchange
+Ride: TypeAlias = list[Settlement]  # what one exchange tells
 
 
 class Acks(Exchange):
-    """Acknowledgements on their way."""
+    """Settlements on their way."""
 
     __slots__ = ("ride",)
 
@@ -41,13 +34,16 @@ class Acks(Exchange):
 class Pending:
     """Everything delivered to us and not yet settled on the server."""
 
-    def __init__(self) -> None:
-        self.in_flight = 0  # entries handed over, or waiting to be, and not acknowledged
-        self.unsent = 0  # acknowledged ids that are not on their way yet
+    def __init__(self, member: Membership) -> None:
+        self.in_flight = 0  # entries handed over, or waiting to be, and not settled
+        self._member = member
         self._batches: dict[int, GroupBatch[Any]] = {}
         self._noted: deque[GroupBatch[Any]] = deque()
-        self._unsent: dict[tuple[bytes, bool], list[bytes]] = {}  # by stream, and whether repeated
+        self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
+        self._refused: list[Settlement] = []  # unsent
         self._riding: dict[int, Ride] = {}
+
+    # -- the application's side ---------------------------------------------------------------------------------------
 
     def add(self, batch: GroupBatch[Any]) -> None:
         """A batch was delivered to us."""
@@ -65,14 +61,22 @@ class Pending:
         return rest
 
     def note(self, batch: GroupBatch[Any]) -> None:
-        """A batch has new acknowledgements; called in any thread."""
+        """A batch has something new to collect; called in any thread."""
         self._noted.append(batch)
 
     def sweep(self) -> None:
-        """Note again what has acknowledgements, in case that a caller was interrupted between acknowledging and noting."""
+        """Note again what has something, in case that a caller was interrupted between acknowledging and noting."""
         for batch in tuple(self._batches.values()):
-            if batch.acks and batch not in self._noted:
+            if (batch.acks or batch.refusals) and batch not in self._noted:
                 self._noted.append(batch)
+
+    def awaits(self, batch: GroupBatch[Any], id_: bytes) -> bool:
+        """Whether what became of an id is still on its way; may be asked in any thread."""
+        if batch in self._noted or id_ in self._acked.get((batch.key, False), ()):
+            return True
+        return any(one.stream == batch.key and id_ in one.ids for one in self._all_unconfirmed())
+
+    # -- what the consumer knows --------------------------------------------------------------------------------------
 
     def forget(self, stream: bytes, ids: set[bytes]) -> None:
         """Entries that are not ours any more: their acknowledgement will do nothing."""
@@ -83,9 +87,18 @@ class Pending:
                     del self._batches[key]
 
     def unsettled(self, stream: bytes) -> set[bytes]:
-        """The ids of a stream that were delivered to us and not acknowledged, as far as is collected."""
+        """The ids of a stream that were delivered to us and not settled, as far as is collected."""
         own = [batch for batch in self._batches.values() if batch.key == stream]
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
+
+    def ids(self, stream: bytes) -> set[bytes]:
+        """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
+        told = (one.ids for one in self._all_unconfirmed() if one.stream == stream)
+        return self.unsettled(stream).union(*told)
+
+    def _all_unconfirmed(self) -> list[Settlement]:
+        acked = [Ack(stream, ids) for (stream, _), ids in tuple(self._acked.items())]
+        return [*acked, *self._refused, *(one for ride in tuple(self._riding.values()) for one in ride)]
 
     @property
     def noted(self) -> bool:
@@ -93,33 +106,66 @@ class Pending:
         return bool(self._noted)
 
     @property
+    def unsent(self) -> bool:
+        """Whether something is collected, and not on its way yet."""
+        return bool(self._acked or self._refused)
+
+    @property
     def settling(self) -> bool:
-        """Whether acknowledgements are on their way, in any of the three places."""
-        return bool(self._noted or self._unsent or self._riding)
+        """Whether something is in any of the three places."""
+        return bool(self._noted or self._acked or self._refused or self._riding)
+
+    # -- on its way ---------------------------------------------------------------------------------------------------
 
     def collect(self) -> None:
-        """Move what was acknowledged from the batches to the unsent ids."""
+        """Move what was settled from the batches to what is unsent."""
         noted = self._noted
         while noted:
             batch = noted[0]  # and gone only when its ids have arrived: ``settling`` may be asked in any thread
             ids = batch.collect()
             if ids:
-                self._unsent.setdefault((batch.key, False), []).extend(ids)
-                self.unsent += len(ids)
+                self._acked.setdefault((batch.key, False), []).extend(ids)
                 self.in_flight -= len(ids)
+            if batch.refusals:
+                self._refuse(batch, batch.collect_refusals())
             if batch.settled:
                 self._batches.pop(id(batch), None)
             noted.popleft()
 
-    def take(self, group: bytes) -> tuple[list[Arguments], Ride]:
-        """The commands that send all unsent acknowledgements, and the ride to confirm or lose."""
+    def _refuse(self, batch: GroupBatch[Any], refusals: list[Refusal]) -> None:
+        self.in_flight -= len(refusals)
+        last = self._member.is_last(batch.deliveries)
+        again: dict[float, list[bytes]] = {}
+        for id_, delay, reason in refusals:
+            if delay is None or last:
+                self.bury(batch.key, id_, batch.deliveries, reason)
+            else:
+                again.setdefault(delay, []).append(id_)
+        for delay, ids in again.items():
+            self._refused += [Nack(batch.key, ids[at : at + MAX_IDS], delay) for at in range(0, len(ids), MAX_IDS)]
+
+    def bury(self, stream: bytes, id_: bytes, deliveries: int, reason: bytes) -> None:
+        """An entry shall become a dead letter."""
+        self._refused.append(Burial(stream, [id_], self._member.letters(stream), deliveries, reason))
+
+    def acknowledge(self, stream: bytes, ids: list[bytes]) -> None:
+        """Settle entries that nobody has in hand."""
+        self._acked.setdefault((stream, True), []).extend(ids)
+
+    def take(self) -> tuple[list[Arguments], Ride]:
+        """The commands that tell everything unsent, and the ride to confirm or lose."""
         ride: Ride = []
-        for (stream, repeated), ids in self._unsent.items():
-            ride += [Ack(stream, ids[at : at + MAX_ACK_IDS], repeated) for at in range(0, len(ids), MAX_ACK_IDS)]
+        member = self._member
+        for (stream, repeated), ids in self._acked.items():
+            ride += [
+                Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)
+                for at in range(0, len(ids), MAX_IDS)
+            ]
+        ride += self._refused
         if ride:
             self._riding[id(ride)] = ride
-        self._unsent, self.unsent = {}, 0
-        return [("XACK", ack.stream, group, *ack.ids) for ack in ride], ride
+        self._acked, self._refused = {}, []
+        return [one.command(member) for one in ride], ride
 
     def confirm(self, ride: Ride) -> None:
         """The server has answered a ride."""
@@ -128,19 +174,9 @@ class Pending:
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
-            for ack in ride:
-                self._unsent.setdefault((ack.stream, True), []).extend(ack.ids)
-                self.unsent += len(ack.ids)
+            for one in ride:
+                if isinstance(one, Ack):
+                    self._acked.setdefault((one.stream, True), []).extend(one.ids)
+                else:
+                    self._refused.append(one.again())
             self.confirm(ride)
-
-    def ids(self, stream: bytes) -> set[bytes]:
-        """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
-        known = self.unsettled(stream)
-        for (name, _), ids in self._unsent.items():
-            if name == stream:
-                known.update(ids)
-        for ride in self._riding.values():
-            for ack in ride:
-                if ack.stream == stream:
-                    known.update(ack.ids)
-        return known

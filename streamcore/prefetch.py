@@ -23,37 +23,50 @@ class Prefetch(Generic[B]):
     """Batches in the order of their arrival: no further read while there are ``reads`` of them, or ``size`` bytes."""
 
     def __init__(self, reads: int, size: int) -> None:
+        self.added = 0  # batches so far
         self._reads = reads
         self._limit = size
         self._size = 0
         self._whole = 0  # of those that are ready, the ones that count as reads
-        self._ready: deque[tuple[B, bool]] = deque()
+        self._ready: deque[tuple[B, bool, int]] = deque()  # the number is that of the batches up to this one
 
     def __len__(self) -> int:
         return len(self._ready)
 
+    @property
+    def reached(self) -> int:
+        """How many of the batches ``added`` are followed only by those that are still here."""
+        return self._ready[0][2] - 1 if self._ready else self.added
+
     def add(self, batch: B, *, whole: bool = True) -> None:
         """A batch has arrived; where it is not ``whole``, it counts together with one that follows."""
-        self._ready.append((batch, whole))
+        self.added += 1
+        self._ready.append((batch, whole, self.added))
         self._size += batch.size
         self._whole += whole
+
+    def put_back(self, batch: B) -> None:
+        """A batch that was taken is the next one again; the last one that is put back comes first."""
+        self._ready.appendleft((batch, True, self.reached))
+        self._size += batch.size
+        self._whole += 1
 
     def pop(self) -> B | None:
         """The next batch for the application; None where nothing has arrived."""
         if not self._ready:
             return None
-        batch, whole = self._ready.popleft()
+        batch, whole, _ = self._ready.popleft()
         self._size -= batch.size
         self._whole -= whole
         return batch
 
-    def drop(self, stream: bytes) -> None:
-        """Forget what has arrived of a stream."""
-        kept = [(batch, whole) for batch, whole in self._ready if batch.key != stream]
-        self._ready.clear()
-        self._size = self._whole = 0
-        for batch, whole in kept:
-            self.add(batch, whole=whole)
+    def drop(self, stream: bytes) -> list[B]:
+        """Take out what has arrived of a stream."""
+        dropped = [batch for batch, *_ in self._ready if batch.key == stream]
+        self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
+        self._size = sum(batch.size for batch, _, _ in self._ready)
+        self._whole = sum(whole for _, whole, _ in self._ready)
+        return dropped
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""
@@ -125,6 +138,10 @@ class Reader(Engine, Generic[B]):
         self._reading.wake()
         return batch
 
+    def put_back(self, batch: B) -> None:
+        """Take a batch again that nobody has looked at, before all others."""
+        self._prefetch.put_back(batch)
+
     @property
     def now(self) -> float:
         """The time that the driver told last."""
@@ -146,8 +163,18 @@ class Reader(Engine, Generic[B]):
                 reply.command = command[0]
         return replies
 
+    def _place(self) -> int:
+        return self._prefetch.added
+
+    def _reached(self) -> int:
+        return self._prefetch.reached
+
     def _hand_over(self, batch: B) -> None:
         """The application gets a batch."""
+
+    def _goes_on_without(self, error: ReplyTooLarge) -> bool:
+        """Whether there is a way around an entry that is too large by itself."""
+        return False
 
     def _waiting(self) -> Arguments:
         """How long the server waits for entries; BLOCK 0 would be for ever."""
@@ -155,9 +182,10 @@ class Reader(Engine, Generic[B]):
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if isinstance(error, ReplyTooLarge) and link is self._reading.link:
-            if self.count == 1:
+            if self.count > 1:
+                self.count //= 2
+                self._emit(ReadShrunk(self.count))
+            elif not self._goes_on_without(error):
                 self.fail(error)
                 return
-            self.count //= 2
-            self._emit(ReadShrunk(self.count))
         super()._report_down(link, error, was_up=was_up)

@@ -15,7 +15,7 @@ from .engine import AT_ONCE, Steps, checked
 from .errors import NoGroupError
 
 if TYPE_CHECKING:
-    from .group import GroupConsumer
+    from .group_reading import GroupReading
 
 PAGE: Final = 1000
 PATIENCE: Final = 1.0
@@ -25,7 +25,7 @@ PATIENCE: Final = 1.0
 class Renewal:
     """The renewal of one consumer's entries."""
 
-    def __init__(self, consumer: GroupConsumer[Any]) -> None:
+    def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         idle = consumer.member.claim_idle
         self._interval = idle / 3 if idle is not None and consumer.member.renew else None
@@ -35,7 +35,7 @@ class Renewal:
     @property
     def timer(self) -> float | None:
         """When something is to be renewed, if nothing is acknowledged before."""
-        if self._interval is None or not self._consumer.pending.in_flight:
+        if self._interval is None or not (self._consumer.pending.in_flight or self._consumer.redelivery):
             return None
         if self._at == AT_ONCE:  # the first entry has just come
             self._at = self._consumer.now + self._interval
@@ -56,7 +56,7 @@ class Renewal:
         assert self._interval is not None
         self._at = self._consumer.now + self._interval
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            for stream in self._consumer.member.streams:
+            for stream in self._consumer.member.streams.copy():
                 yield from self._renew(stream, max(1, int(self._interval * 1000)))
 
     def _renew(self, stream: bytes, idle: int) -> Steps[None]:
@@ -65,7 +65,7 @@ class Renewal:
         while more:
             page = ("XPENDING", stream, member.group, "IDLE", idle, start, "+", PAGE, member.name)
             [rows] = yield from consumer.ask(page)
-            held = consumer.pending.unsettled(stream)
+            held = consumer.held(stream)
             ours = [row[0] for row in checked(rows) if row[0] in held]
             if ours:
                 [renewed] = yield from consumer.ask(

@@ -1,7 +1,7 @@
-"""Entries that were read ahead and never handed over, given back by whoever leaves.
+"""What whoever leaves gives back: entries that were read ahead and never handed over, and the name.
 
-They are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
-that they have been (``XCLAIM ... IDLE``), without counting a delivery: the next pass of any member takes them over.
+Entries are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
+that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them over.
 """
 
 from __future__ import annotations
@@ -11,41 +11,51 @@ from typing import TYPE_CHECKING, Any, Final
 from .connection import Arguments
 from .engine import Steps
 from .entries import GroupBatch
+from .settlements import NACKED, NO_CLAIMS
 
 if TYPE_CHECKING:
-    from .group import GroupConsumer
+    from .group_reading import GroupReading
 
 MAX_IDS: Final = 1000
-NO_CLAIMS: Final = 60.0
-"""Seconds of idleness to tell where we claim nothing ourselves, and so do not know for what others wait."""
 
 
 class Returns:
     """What one consumer gives back; true while there is something that the server does not know yet."""
 
-    def __init__(self, consumer: GroupConsumer[Any]) -> None:
+    def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
-        self._ids: dict[bytes, list[bytes]] = {}
+        self._ids: dict[tuple[bytes, int], list[bytes]] = {}  # by stream, and how often they were handed over
+        self._parting: list[Arguments] = []
 
     def __bool__(self) -> bool:
-        return bool(self._ids)
+        return bool(self._ids or self._parting)
 
     def add(self, batch: GroupBatch[Any]) -> None:
         """Nobody has seen these entries."""
-        self._ids.setdefault(batch.key, []).extend(batch.ids)
+        self._ids.setdefault((batch.key, batch.deliveries - 1), []).extend(batch.ids)
         self._consumer.pending.forget(batch.key, set(batch.ids))
+
+    def add_waiting(self, stream: bytes, id_: bytes, deliveries: int) -> None:
+        """Nobody has seen this one again."""
+        self._ids.setdefault((stream, deliveries), []).append(id_)
+
+    def part(self, commands: list[Arguments]) -> None:
+        """Say this as well."""
+        self._parting = commands
 
     def run(self) -> Steps[None]:
         """Tell the server. What it refuses stays pending, and will be idle in time."""
-        ids = self._ids
-        yield from self._consumer.ask(*self._commands(ids))
-        self._ids = {}
+        ids, parting = self._ids, self._parting
+        yield from self._consumer.ask(*self._commands(ids), *parting)
+        self._ids, self._parting = {}, []
 
-    def _commands(self, ids_of: dict[bytes, list[bytes]]) -> list[Arguments]:
+    def _commands(self, ids_of: dict[tuple[bytes, int], list[bytes]]) -> list[Arguments]:
         member = self._consumer.member
         idle = int((member.claim_idle or NO_CLAIMS) * 1000)
+        owner = NACKED if member.remove_on_leaving else member.name
         return [
-            ("XCLAIM", stream, member.group, member.name, 0, *ids[at : at + MAX_IDS], "IDLE", idle, "JUSTID")
-            for stream, ids in ids_of.items()
+            ("XCLAIM", stream, member.group, owner, 0, *ids[at : at + MAX_IDS], *how)
+            for (stream, deliveries), ids in ids_of.items()
+            for how in [("IDLE", idle, "RETRYCOUNT", deliveries, "JUSTID")]
             for at in range(0, len(ids), MAX_IDS)
         ]

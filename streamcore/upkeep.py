@@ -1,10 +1,9 @@
 """The part of a group consumer's script that runs between reads: nothing pending may be forgotten.
 
+- *Name*: a lease on it; whoever held it before is closed, or was told and has stopped.
 - *Ghost*: after a half-open drop the server still holds our previous connection, blocked in XREADGROUP, and serves it
   first. It is closed by the id from its HELLO, provided that the server is the same run and lists our own name under it.
 - *Create*: the group, where asked for; when it has vanished, just below the group-wide low-water mark, never at ``$``.
-- *Recover*: entries pending for us on the server that we never saw (a lost reply, an earlier run of this consumer).
-- *Claim*: entries that other consumers left idle; never our own, whose idle time would begin anew.
 - *Audit*: every few seconds, compare the server's count of our pending entries with ours; note the low-water mark. What
   we hold and the server no longer lists for us has been claimed or settled by somebody else.
 
@@ -13,69 +12,84 @@ Everything here runs while no read is unanswered, so that what the server lists 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .claims import REMOVE
+from .connection import Arguments
 from .engine import AT_ONCE, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
-from .events import Claimed, GhostKilled, GroupCreated, GroupRecreated, LeaseLost, Recovered, Tombstones
+from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
 from .link import Link
+from .name_lease import Identity, NameLease
 
 if TYPE_CHECKING:
-    from .group import GroupConsumer
+    from .group_reading import GroupReading
 
 
 ZERO: Final = StreamId(0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What proves that a connection on the server is one of ours."""
-
-    client_id: int
-    run_id: bytes
-
-
 class Upkeep:
     """The upkeep of one group consumer; its state survives reconnects."""
 
-    def __init__(self, consumer: GroupConsumer[Any]) -> None:
+    def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
-        self._previous: Identity | None = None
+        self.lease = NameLease(consumer)
+        self._present: Identity | None = None
         self._low_water: dict[bytes, StreamId] = {}
-        self._recover_from: dict[bytes, StreamId] = {}  # has the streams whose group we have seen
-        self._claim_from: dict[bytes, bytes] = {}
-        self.audit_at = self._claim_at = AT_ONCE
+        self._known: set[bytes] = set()  # the streams whose group we have seen
+        self.audit_at = AT_ONCE
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
     def enter(self, link: Link) -> Steps[None]:
         """Before anything else on a connection."""
-        yield from self._lay_ghost(link)
-        for stream in self._consumer.member.streams:
-            yield from self.ensure_group(stream)
+        self._consumer.gaps.connected(link.server)
+        [info] = yield from self._consumer.ask(("INFO", "server"))
+        # Where INFO is forbidden, the audit covers what a ghost might take.
+        run_id = b"" if isinstance(info, ReplyError) else _run_id(info)
+        former, self._present = self._present, Identity(link.server[b"id"], run_id, self._consumer.nonce)
+        yield from self._lay_ghost(former)
+        for stream in self._consumer.member.streams.copy():
+            yield from self.enter_stream(stream)
+
+    def enter_stream(self, stream: bytes) -> Steps[None]:
+        """Be the one of our name in a stream's group, which exists."""
+        assert self._present is not None
+        former = yield from self.lease.take(stream, self._present)
+        yield from self._lay_ghost(former)
+        yield from self.ensure_group(stream)
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not ours any more."""
+        self._known.discard(stream)
+        self._low_water.pop(stream, None)
+        self._consumer.gaps.forget(stream)
+        self.lease.forget(stream)
 
     def recover(self) -> Steps[None]:
-        """Before the first read of a connection: what is pending for us and was never seen."""
+        """Before the first read of a connection: what is pending for us and unknown."""
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
             yield from self.check_leases()
-            for stream in self._consumer.member.streams:
-                yield from self._recover(stream)
+            for stream in self._consumer.member.streams.copy():
+                yield from self._consumer.claims.recover(stream)
 
-    def _lay_ghost(self, link: Link) -> Steps[None]:
-        ask = self._consumer.ask
-        [info] = yield from ask(("INFO", "server"))
-        if isinstance(info, ReplyError):
-            return  # forbidden by ACL: the audit covers what a ghost might take
-        present = Identity(link.server[b"id"], _run_id(info))
-        ghost, self._previous = self._previous, present
-        if ghost is None or ghost.run_id != present.run_id:
+    def parting(self) -> list[Arguments]:
+        """What to tell the server on leaving: the name is free, and the consumer gone, if nothing is pending for it."""
+        commands = self.lease.let_go()
+        member = self._consumer.member
+        if member.remove_on_leaving:
+            commands += [("EVAL", REMOVE, 1, stream, member.group, member.name, 0) for stream in member.streams]
+        return commands
+
+    def _lay_ghost(self, ghost: Identity | None) -> Steps[None]:
+        ask, present = self._consumer.ask, self._present
+        if ghost is None or present is None or not ghost.run_id or ghost.run_id != present.run_id:
             return
         [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
-        if not isinstance(listed, bytes) or b" name=%b " % self._consumer.nonce not in listed:
+        if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
             return
         [killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))
         if killed == 1:
@@ -89,23 +103,26 @@ class Upkeep:
         group = _find(consumer.member.group, (yield from consumer.ask(("XINFO", "GROUPS", stream))))
         if group is None:
             yield from self._create_group(stream)
-            self._recover_from[stream] = ZERO
-        elif stream not in self._recover_from:
+            consumer.claims.begin(stream, ZERO)
+        elif stream not in self._known:
             delivered = StreamId.parse(group[b"last-delivered-id"])
-            self._recover_from[stream] = ZERO if consumer.member.backlog else delivered
+            consumer.claims.begin(stream, ZERO if consumer.member.backlog else delivered)
+        self._known.add(stream)
 
     def _create_group(self, stream: bytes) -> Steps[None]:
-        consumer = self._consumer
-        if not consumer.member.create:
-            group, key = consumer.member.group.decode(errors="replace"), stream.decode(errors="replace")
-            raise NoGroupError("NOGROUP", f"stream {key!r} has no group {group!r}; create it, or pass create=True")
-        known = stream in self._recover_from
-        start = (yield from self._restart_point(stream)) if known else consumer.member.start
-        [reply] = yield from consumer.ask(("XGROUP", "CREATE", stream, consumer.member.group, start, "MKSTREAM"))
+        consumer, member = self._consumer, self._consumer.member
+        is_lost = stream in self._known
+        if not member.create or (is_lost and member.on_group_lost == "raise"):
+            group, key = member.group.decode(errors="replace"), stream.decode(errors="replace")
+            what = "has lost its group" if is_lost else "has no group"
+            remedy = "pass on_group_lost='recreate'" if member.create else "pass create=True"
+            raise NoGroupError("NOGROUP", f"stream {key!r} {what} {group!r}; create it, or {remedy}")
+        start = (yield from self._restart_point(stream)) if is_lost else member.start
+        [reply] = yield from consumer.ask(("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM"))
         if not isinstance(reply, BusyGroupError):  # it is when another consumer was faster
             checked(reply)
-            kind = GroupRecreated if known else GroupCreated
-            consumer.emit(kind(stream, consumer.member.group, start))
+            kind = GroupRecreated if is_lost else GroupCreated
+            consumer.emit(kind(stream, member.group, start))
 
     def _restart_point(self, stream: bytes) -> Steps[str]:
         """Below everything that may be unprocessed; ``0`` for a stream that is not the one we knew."""
@@ -118,58 +135,23 @@ class Upkeep:
 
     # -- between reads ------------------------------------------------------------------------------------------------
 
-    @property
-    def due(self) -> bool:
-        """Whether something should be done before the next read."""
-        return self._consumer.now >= min(self.audit_at, self._claim_at)
-
-    def run(self) -> Steps[None]:
-        """Do what is due: one step of claiming per stream, one audit."""
+    def audit(self) -> Steps[None]:
+        """Compare what the server lists with what we know."""
         consumer = self._consumer
+        self.put_off_audit()
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            if consumer.now >= self._claim_at and consumer.has_room():
-                yield from self._claim_idle()
-            if consumer.now >= self.audit_at:
-                self.put_off_audit()
-                yield from self._audit()
-
-    def _claim_idle(self) -> Steps[None]:
-        consumer = self._consumer
-        pause = float("inf")
-        if consumer.member.claim_idle is not None:
-            # Spread over the second quarter of the interval, so that consumers which started together drift apart.
-            pause = consumer.member.claim_idle * (0.25 + 0.25 * consumer.random())
-            for stream in consumer.member.streams:
-                finished = yield from self._claim(stream, max(1, int(consumer.member.claim_idle * 1000)))
-                pause = pause if finished else 0.0
-        self._claim_at = consumer.now + pause
-
-    def _claim(self, stream: bytes, idle: int) -> Steps[bool]:
-        """One page of what has been idle for long enough; whether it was the last."""
-        consumer = self._consumer
-        start = self._claim_from.get(stream, b"-")
-        page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.count)
-        [rows] = yield from consumer.ask(page)
-        known = consumer.pending.ids(stream) if checked(rows) else frozenset[bytes]()
-        yield from self._fetch(stream, [row for row in rows if row[0] not in known], Claimed)
-        if len(rows) < consumer.count:
-            self._claim_from.pop(stream, None)
-            return True
-        self._claim_from[stream] = b"(" + rows[-1][0]
-        return False
-
-    def _audit(self) -> Steps[None]:
-        consumer = self._consumer
-        differing: list[bytes] = []
-        for stream in consumer.member.streams:
-            consumer.pending.sweep()
-            ours = yield from self._count(stream)
-            if ours != len(consumer.pending.ids(stream)):
-                differing.append(stream)
-        if differing:
-            yield from self.check_leases()
-        for stream in differing:
-            yield from self._recover(stream)
+            differing: list[bytes] = []
+            for stream in consumer.member.streams.copy():
+                assert self._present is not None
+                yield from self.lease.check(stream, self._present)
+                consumer.pending.sweep()
+                ours = yield from self._count(stream)
+                if consumer.member.keeps and ours != len(consumer.known(stream)):
+                    differing.append(stream)
+            if differing:
+                yield from self.check_leases()
+            for stream in () if consumer.stops else differing:
+                yield from consumer.claims.recover(stream)
 
     def put_off_audit(self) -> None:
         """The next audit is due an interval from now."""
@@ -181,78 +163,31 @@ class Upkeep:
         Notes the low-water mark; where the group moves on between the two replies, it is low.
         """
         consumer = self._consumer
-        groups, summary = yield from consumer.ask(
-            ("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.member.group)
+        *histories, groups, summary = yield from consumer.ask(
+            *consumer.gaps.questions(stream), ("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.member.group)
         )
         total, lowest, _, consumers = checked(summary)
         group = _find(consumer.member.group, [groups])
+        consumer.gaps.hear(stream, histories, group)
         if group is not None:
             delivered = StreamId.parse(group[b"last-delivered-id"])
             self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered
         return next((int(count) for name, count in consumers or () if name == consumer.member.name), 0)
 
-    def _recover(self, stream: bytes) -> Steps[None]:
-        """Hand over what is pending for us and was never seen; deliveries are not counted anew by this."""
-        consumer = self._consumer
-        start = b"(%b" % bytes(self._recover_from[stream])
-        while True:
-            yield from consumer.wait_for_room()
-            rows = yield from self._own_page(stream, start)
-            if not rows:
-                return
-            known = consumer.pending.ids(stream)
-            yield from self._fetch(stream, [row for row in rows if row[0] not in known], Recovered)
-            start = b"(" + rows[-1][0]
-
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
         consumer = self._consumer
-        for stream in consumer.member.streams:
-            gone = consumer.pending.unsettled(stream)
+        for stream in consumer.member.streams.copy():
+            gone = consumer.held(stream)
             start = b"-"
-            while gone and (rows := (yield from self._own_page(stream, start))):
+            while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
                 gone.difference_update(row[0] for row in rows)
                 start = b"(" + rows[-1][0]
+            consumer.redelivery.forget(stream, gone)
             gone &= consumer.pending.unsettled(stream)
             if gone:
                 consumer.pending.forget(stream, gone)
                 consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
-
-    def _own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
-        consumer = self._consumer
-        page = ("XPENDING", stream, consumer.member.group, start, "+", consumer.count, consumer.member.name)
-        [rows] = yield from consumer.ask(page)
-        listed: list[Any] = checked(rows)
-        return listed
-
-    def _fetch(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed]) -> Steps[None]:
-        """XCLAIM to ourselves, keeping each entry's delivery count; what comes without data was deleted."""
-        consumer = self._consumer
-        if not rows:
-            return
-        by_count: dict[int, list[bytes]] = defaultdict(list)
-        for id_, _, _, deliveries in rows:
-            by_count[deliveries].append(id_)
-        idle = min(row[2] for row in rows)  # a consumer that claimed one meanwhile has reset its idle time: leave it
-        replies = yield from consumer.ask(
-            *(
-                ("XCLAIM", stream, consumer.member.group, consumer.member.name, idle, *ids, "RETRYCOUNT", deliveries)
-                for deliveries, ids in by_count.items()
-            )
-        )
-        entries = sorted((e for reply in replies for e in checked(reply)), key=lambda entry: StreamId.parse(entry[0]))
-        if entries:
-            consumer.emit(kind(stream, len(entries)))
-            consumer.deliver(stream, entries)
-        fetched = {entry[0] for entry in entries}
-        missing = [row[0] for row in rows if row[0] not in fetched]
-        if missing:
-            listed = yield from consumer.ask(*(("XPENDING", stream, consumer.member.group, i, i, 1) for i in missing))
-            self._bury(stream, [id_ for id_, rows in zip(missing, listed, strict=True) if not checked(rows)])
-
-    def _bury(self, stream: bytes, ids: list[bytes]) -> None:
-        if ids:
-            self._consumer.emit(Tombstones(stream, tuple(ids)))
 
 
 def _run_id(info: bytes) -> bytes:

@@ -26,7 +26,9 @@ RENAMED = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
 }
-ONLY_BLOCKING = {"consumer": {"background"}, "group_consumer": {"background"}}
+ONLY_BLOCKING = {
+    name: {"background"} for name in ("consumer", "group_consumer", "pubsub", "sharded_pubsub", "key_events")
+}
 SPOKEN = {
     "__aenter__",
     "__aexit__",
@@ -61,6 +63,7 @@ def as_words(annotation: Any) -> str:
     """A type in words that are the same for both faces."""
     words = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     words = re.sub(r"(transports\._facade\.\w+\.\w+|collections\.abc|typing|streamcore\.\w+)\.", "", words)
+    words = re.sub(r"\bAsyncIterator\b", "Iterator", words)
     return re.sub(r"\bAwaitable\[((?:[^][]|\[[^][]*\])*)\]", r"\1", words)
 
 
@@ -75,9 +78,12 @@ def test_all_modules_have_the_same_names() -> None:
             "Client",
             "Consumer",
             "GroupConsumer",
+            "KeyEvents",
             "Producer",
+            "PubSub",
             "Script",
             "Sent",
+            "ShardedPubSub",
             "Transaction",
             "connect",
         ]
@@ -130,6 +136,11 @@ def test_everything_public_says_what_it_does(module: ModuleType) -> None:
 def test_whatever_may_wait_is_awaited() -> None:
     plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
     plain |= {
+        "drain",
+        "with_events",
+        "key_events",
+        "pubsub",
+        "sharded_pubsub",
         "streams",
         "pause",
         "queue",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 
@@ -15,15 +16,30 @@ from ._facade.asynchronous import (
     Consumer,
     Driver,
     GroupConsumer,
+    KeyEvents,
     Producer,
+    PubSub,
     Script,
     Sent,
+    ShardedPubSub,
     Transaction,
     make_connect,
 )
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
+__all__ = [
+    "Client",
+    "Consumer",
+    "GroupConsumer",
+    "KeyEvents",
+    "Producer",
+    "PubSub",
+    "Script",
+    "Sent",
+    "ShardedPubSub",
+    "Transaction",
+    "connect",
+]
 
 
 class _AsyncioDriver(asyncio.Driver):
@@ -33,6 +49,11 @@ class _AsyncioDriver(asyncio.Driver):
         with anyio.CancelScope(shield=True):
             await super().linger(done, within)
         return done()
+
+    async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(count):
+                group.start_soon(work)
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):

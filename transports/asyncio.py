@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar, cast
@@ -18,11 +18,35 @@ from streamcore.link import Link
 from streamcore.options import UnixAddress
 from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
+from ._facade.asynchronous import (
+    Client,
+    Consumer,
+    GroupConsumer,
+    KeyEvents,
+    Producer,
+    PubSub,
+    Script,
+    Sent,
+    ShardedPubSub,
+    Transaction,
+    make_connect,
+)
 from ._sockets import dial_error
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
+__all__ = [
+    "Client",
+    "Consumer",
+    "GroupConsumer",
+    "KeyEvents",
+    "Producer",
+    "PubSub",
+    "Script",
+    "Sent",
+    "ShardedPubSub",
+    "Transaction",
+    "connect",
+]
 
 _BUFFER = 65536
 T = TypeVar("T")
@@ -124,6 +148,7 @@ class Driver:
         self._woken = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self._tasks: set[asyncio.Task[None]] = set()
         engine.on_wakeup = self._wake
         self.flush()
 
@@ -190,14 +215,38 @@ class Driver:
             raise
         return request
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in the loop, and wake whoever waits; from any thread, and in signal handlers."""
+        self.loop.call_soon_threadsafe(self._do, function)
+
+    async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+        """Run so many tasks of one kind; they are cancelled with the caller."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(work())
+
+    def is_stray(self, error: BaseException) -> bool:
+        """Whether this is the cancellation of something that the present task has awaited, not of the task."""
+        task = asyncio.current_task()
+        return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something beside the user's tasks, until closing cancels it."""
+        task = self.loop.create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""
         self._engine.on_wakeup = _nothing  # an entry may be acknowledged when this loop has gone
-        dials = [wire.dial for wire in self._wires.values()]
+        ending: list[asyncio.Task[None]] = [wire.dial for wire in self._wires.values()]
+        for task in self._tasks - {asyncio.current_task()}:  # a handler may close what it belongs to
+            task.cancel()
+            ending.append(task)
         self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*dials, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         await asyncio.sleep(0)  # the loop closes aborted sockets in its next round
 
     # -- what happens -------------------------------------------------------------------------------------------------
@@ -206,6 +255,10 @@ class Driver:
         """The engine was told something: do what it wants, wake who waits."""
         self.flush()
         self._wake_waiters()
+
+    def _do(self, function: Callable[[], object]) -> None:
+        function()
+        self.happened()
 
     def forget(self, link: Link) -> None:
         del self._wires[link]

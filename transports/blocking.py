@@ -22,11 +22,35 @@ from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import AT_ONCE, Link
 from streamcore.requests import Request, Submit
 
-from ._facade.synchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
+from ._facade.synchronous import (
+    Client,
+    Consumer,
+    GroupConsumer,
+    KeyEvents,
+    Producer,
+    PubSub,
+    Script,
+    Sent,
+    ShardedPubSub,
+    Transaction,
+    make_connect,
+)
 from ._sockets import Wire, dial
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
+__all__ = [
+    "Client",
+    "Consumer",
+    "GroupConsumer",
+    "KeyEvents",
+    "Producer",
+    "PubSub",
+    "Script",
+    "Sent",
+    "ShardedPubSub",
+    "Transaction",
+    "connect",
+]
 
 T = TypeVar("T")
 
@@ -50,6 +74,8 @@ class Driver:
         self._pumping = 0  # threads in _pump
         self._asleep_until: float | None = None
         self._rung = False
+        self._calls: deque[Callable[[], object]] = deque()
+        self._workers: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name=f"streamcore {type(engine).__name__}", daemon=True)
         engine.on_wakeup = self._ring
         if background:
@@ -76,6 +102,7 @@ class Driver:
         """Call a function of the engine, and do what that makes ready."""
         with self._lock:
             try:
+                self._do_calls()
                 result = function()
                 self.flush()
             except Exception:
@@ -111,6 +138,16 @@ class Driver:
             raise
         return request
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in its turn, and wake whoever waits; from any thread, and in signal handlers."""
+        self._calls.append(function)
+        self._ring()
+
+    def spawn(self, work: Callable[[], None]) -> None:
+        """Do something in a thread beside the user's, which ends when the engine is closed."""
+        self._workers.append(threading.Thread(target=work, name=f"{self._thread.name} handlers", daemon=True))
+        self._workers[-1].start()
+
     def close(self) -> None:
         """Close the engine and its sockets, whoever waits for it."""
         with self._lock:
@@ -123,6 +160,9 @@ class Driver:
                 self._reconcile()
         if self._background:
             self._thread.join()
+        for worker in self._workers:
+            if worker is not threading.current_thread():  # a handler may close what it belongs to
+                worker.join(self._engine.options.request_timeout)
         self._selector.close()
         self._bell.close()
         self._ear.close()
@@ -188,6 +228,7 @@ class Driver:
                 with suppress(BlockingIOError):
                     self._ear.recv(4096)
                 self._rung = False  # in this order: who rings in between is heard by the next round
+                happened |= self._do_calls()
             else:
                 happened = True
                 self._move(key.data, events)
@@ -266,6 +307,16 @@ class Driver:
             self._selector.unregister(wire.sock)
         wire.sock.close()
         wire.link.connection_lost(error, monotonic())
+
+    def _do_calls(self) -> bool:
+        """Do what ``soon`` was given; whether there was something."""
+        calls = self._calls
+        found = bool(calls)
+        while calls:
+            calls.popleft()()
+        if found:
+            self._changed.notify_all()
+        return found
 
     def _ring(self) -> None:
         """Make the thread look again, from any thread; many rings are one."""

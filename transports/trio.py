@@ -6,8 +6,9 @@ not wrapped in an exception group. Every input is followed by ``flush``, which a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import trio
@@ -17,11 +18,35 @@ from streamcore.engine import Engine
 from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
-from ._facade.asynchronous import Client, Consumer, GroupConsumer, Producer, Script, Sent, Transaction, make_connect
+from ._facade.asynchronous import (
+    Client,
+    Consumer,
+    GroupConsumer,
+    KeyEvents,
+    Producer,
+    PubSub,
+    Script,
+    Sent,
+    ShardedPubSub,
+    Transaction,
+    make_connect,
+)
 from ._sockets import Dialling, Wire
 from .address import Target
 
-__all__ = ["Client", "Consumer", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "connect"]
+__all__ = [
+    "Client",
+    "Consumer",
+    "GroupConsumer",
+    "KeyEvents",
+    "Producer",
+    "PubSub",
+    "Script",
+    "Sent",
+    "ShardedPubSub",
+    "Transaction",
+    "connect",
+]
 
 
 T = TypeVar("T")
@@ -40,6 +65,7 @@ class Driver:
         self._scopes: dict[Link, trio.CancelScope] = {}  # one for each running link task
         self._wires: dict[Link, Wire] = {}
         self._woken = False
+        self._working: dict[trio.CancelScope, trio.lowlevel.Task] = {}
         engine.on_wakeup = self._wake
         trio.lowlevel.spawn_system_task(self._keep_time)
         self.flush()
@@ -112,12 +138,44 @@ class Driver:
     def _submit(self, submit: Submit, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         return submit(commands, done)
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in the run, and wake whoever waits; from any thread, and in signal handlers."""
+        self._token.run_sync_soon(self._do, function)
+
+    async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
+        """Run so many tasks of one kind; they are cancelled with the caller."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(work)
+
+    def is_stray(self, error: BaseException) -> bool:
+        """In trio a task is cancelled by its own scopes only."""
+        return False
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something beside the user's tasks, until closing cancels it."""
+        scope = trio.CancelScope()
+        context = copy_context()
+        self._working[scope] = trio.lowlevel.spawn_system_task(self._work, work, scope, context=context)
+
+    async def _work(self, work: Callable[[], Coroutine[Any, Any, None]], scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await work()
+        finally:
+            del self._working[scope]
+            self._wake_waiters()
+
     async def aclose(self) -> None:
         """Close the sockets; the engine is closed already."""
         self._engine.on_wakeup = _nothing  # an entry may be acknowledged when this run has gone
+        me = trio.lowlevel.current_task()  # a handler may close what it belongs to
+        working = [scope for scope, task in self._working.items() if task is not me]
+        for scope in working:
+            scope.cancel()
         self.flush()
         with trio.CancelScope(shield=True):
-            await self.until(lambda: not self._scopes)
+            await self.until(lambda: not self._scopes and self._working.keys().isdisjoint(working))
 
     # -- the links' tasks ---------------------------------------------------------------------------------------------
 
@@ -171,6 +229,10 @@ class Driver:
             self._happened()
 
     # -- what happens -------------------------------------------------------------------------------------------------
+
+    def _do(self, function: Callable[[], object]) -> None:
+        function()
+        self._happened()
 
     def _happened(self) -> None:
         self.flush()

@@ -36,6 +36,7 @@ def connect_blocking(job: Job) -> Any:
 
 
 def group_consumer(client: Any, job: Job, **options: Any) -> Any:
+    options |= {name: value for name, value in job.options.items() if name in ("fenced", "detect_gaps")}
     return client.group_consumer(job.stream, group=job.group, consumer=job.consumer, count=job.count, **options)
 
 

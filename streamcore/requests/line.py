@@ -82,7 +82,7 @@ class Line:
         if link.attempts:
             link.succeeded()
 
-    def link_pushed(self, link: Link, items: list[Any]) -> None:
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         """Nothing was subscribed to."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:

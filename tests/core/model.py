@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamcore.claims import REMOVE
 from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, ReplyError, WrongTypeError
+from streamcore.name_lease import HOLD, LET_GO
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
 from tests.core.pair import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")
@@ -33,6 +36,7 @@ class Delivery:
 class Group:
     last: StreamId
     pending: dict[StreamId, Delivery] = field(default_factory=dict)
+    seen: dict[bytes, float] = field(default_factory=dict)  # the consumers, and when each was heard of
 
     def of(self, consumer: bytes | None = None) -> list[StreamId]:
         return [id_ for id_ in sorted(self.pending) if consumer in {None, self.pending[id_].consumer}]
@@ -42,7 +46,7 @@ class Group:
 class Stream:
     entries: dict[StreamId, list[bytes]] = field(default_factory=dict)  # in id order
     last: StreamId = ZERO
-    added: int = 0
+    history: list[StreamId] = field(default_factory=list)  # the ids of all that was ever added
     deleted: StreamId = ZERO  # the highest id that XDEL has removed
     groups: dict[bytes, Group] = field(default_factory=dict)
 
@@ -76,10 +80,13 @@ class Server:
         self.now = 1000.0
         self.run_id = "one"
         self.streams: dict[bytes, Stream | None] = {}  # None: a key of another type
+        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
+        self.schedules: dict[bytes, dict[bytes, float]] = {}  # sorted sets
         self.sessions: dict[int, Session] = {}
         self.forbidden: set[bytes] = set()
         self.unavailable: ReplyError | None = None
         self.seen: deque[list[bytes]] = deque(maxlen=1000)
+        self.before: Callable[[list[bytes]], object] = len  # called with each command of a session, before it is run
         self._numbers = iter(range(100, 1_000_000))
 
     # -- what others do to it -----------------------------------------------------------------------------------------
@@ -87,7 +94,7 @@ class Server:
     def add(self, name: str, id_: str | StreamId, **fields: str) -> None:
         stream = self._stream(name.encode())
         stream.last = id_ if isinstance(id_, StreamId) else StreamId.parse(id_)
-        stream.added += 1
+        stream.history.append(stream.last)
         stream.entries[stream.last] = [part.encode() for pair in (fields or {"f": "v"}).items() for part in pair]
         self.wake()
 
@@ -125,6 +132,8 @@ class Server:
         return True
 
     def run(self, session: Session, command: list[bytes]) -> None:
+        if session.number:
+            self.before(command)
         self.seen.append(command)
         reply = self._reply(session, command)
         if reply is BLOCKED:
@@ -207,20 +216,32 @@ class Server:
             raise NoGroupError("NOGROUP", f"No such key '{name!r}' or consumer group '{group!r}'")
         return stream, stream.groups[group]
 
-    def _xinfo(self, session: Session, what: bytes, name: bytes) -> Any:
+    def _xinfo(self, session: Session, what: bytes, name: bytes, *group: bytes) -> Any:
         stream = self._stream(name, create=False)
+        if what == b"CONSUMERS":
+            state = self._group(name, group[0])[1]
+            return [
+                {"name": one, "pending": len(state.of(one)), "idle": round((self.now - at) * 1000)}
+                for one, at in state.seen.items()
+            ]
         if what == b"STREAM":
             there = list(stream.entries)
             return {
                 "length": len(there),
                 "last-generated-id": str(stream.last),
                 "max-deleted-entry-id": str(stream.deleted),
-                "entries-added": stream.added,
+                "entries-added": len(stream.history),
                 "first-entry": stream.raw(there[0]) if there else None,
                 "last-entry": stream.raw(there[-1]) if there else None,
             }
         return [
-            {"name": group, "pending": len(state.pending), "last-delivered-id": str(state.last), "lag": None}
+            {
+                "name": group,
+                "pending": len(state.pending),
+                "last-delivered-id": str(state.last),
+                "entries-read": sum(id_ <= state.last for id_ in stream.history),
+                "lag": None,
+            }
             for group, state in stream.groups.items()
         ]
 
@@ -237,7 +258,7 @@ class Server:
         return int(self.streams.pop(name, None) is not None)
 
     def _xdel(self, session: Session, name: bytes, *ids: bytes) -> Any:
-        stream = self._stream(name)
+        stream = self._stream(name, create=False) if name in self.streams else Stream()
         gone = [id_ for id_ in map(StreamId.parse, ids) if stream.entries.pop(id_, None) is not None]
         stream.deleted = max([stream.deleted, *gone])
         return len(gone)
@@ -261,14 +282,30 @@ class Server:
         return found or (BLOCKED if b"BLOCK" in args else None)
 
     def _xreadgroup(self, session: Session, _: bytes, group: bytes, consumer: bytes, *args: bytes) -> Any:
-        names, _starts, count = _reading(args)
-        found = {}
-        for name, (stream, state) in [(name, self._group(name, group)) for name in names]:
-            if entries := stream.after(state.last, count):
+        names, starts, count = _reading(args)
+        found: dict[bytes, Any] = {}
+        for name, start, (stream, state) in [
+            (n, at, self._group(n, group)) for n, at in zip(names, starts, strict=True)
+        ]:
+            if session.blocked is None:
+                state.seen[consumer] = self.now
+            if start != b">":
+                behind = [id_ for id_ in state.of(consumer) if id_ > StreamId.parse(start)][:count]
+                found[name] = [self._once_more(stream, state, id_) for id_ in behind]
+            elif entries := stream.after(state.last, count):
                 found[name] = entries
                 state.last = StreamId.parse(entries[-1][0])
-                state.pending |= {StreamId.parse(id_): Delivery(consumer, self.now, 1) for id_, _ in entries}
+                state.seen[consumer] = self.now  # while it waited it may have been removed
+                if b"NOACK" not in args:
+                    state.pending |= {StreamId.parse(id_): Delivery(consumer, self.now, 1) for id_, _ in entries}
         return found or (BLOCKED if b"BLOCK" in args else None)
+
+    def _once_more(self, stream: Stream, state: Group, id_: StreamId) -> list[Any]:
+        if id_ not in stream.entries:
+            return [str(id_), None]
+        delivery = state.pending[id_]
+        delivery.at, delivery.times = self.now, delivery.times + 1
+        return stream.raw(id_)
 
     # -- pending entries ----------------------------------------------------------------------------------------------
 
@@ -293,20 +330,103 @@ class Server:
 
     def _xclaim(self, session: Session, name: bytes, group: bytes, consumer: bytes, idle: bytes, *args: bytes) -> Any:
         stream, state = self._group(name, group)
+        state.seen[consumer] = self.now
+        at = next((at for at, word in enumerate(args) if word in {b"IDLE", b"JUSTID", b"RETRYCOUNT"}), len(args))
+        how = dict(zip(args[at:-1], args[at + 1 :], strict=True))
+        since = self.now - int(how.get(b"IDLE", 0)) / 1000
         claimed: list[Any] = []
-        at = next(at for at, word in enumerate(args) if word in {b"IDLE", b"JUSTID", b"RETRYCOUNT"})
-        since = self.now - int(args[at + 1]) / 1000 if args[at] == b"IDLE" else self.now
         for id_ in map(StreamId.parse, args[:at]):
             delivery = state.pending.get(id_)
+            if delivery is not None and id_ not in stream.entries:
+                del state.pending[id_]  # however idle it is
+                continue
             if delivery is None or round((self.now - delivery.at) * 1000) < int(idle):
                 continue
-            if id_ not in stream.entries:
-                del state.pending[id_]
-                continue
-            times = int(args[at + 1]) if args[at] == b"RETRYCOUNT" else delivery.times
+            times = int(how.get(b"RETRYCOUNT", delivery.times + (b"JUSTID" not in args)))
             state.pending[id_] = Delivery(consumer, since, times)
             claimed.append(str(id_) if b"JUSTID" in args else stream.raw(id_))
         return claimed
+
+    # -- other keys, and the scripts that engines send ----------------------------------------------------------------
+
+    def _time(self, session: Session) -> Any:
+        return [str(int(self.now)), str(int(self.now % 1 * 1e6))]
+
+    def _zmscore(self, session: Session, key: bytes, *members: bytes) -> Any:
+        return [self.schedules.get(key, {}).get(member) for member in members]
+
+    def _zrem(self, session: Session, key: bytes, *members: bytes) -> Any:
+        return sum(self.schedules.get(key, {}).pop(member, None) is not None for member in members)
+
+    def _eval(self, session: Session, script: bytes, count: bytes, *args: bytes) -> Any:
+        scripts: dict[bytes, Callable[..., Any]] = {
+            ACK_OWNED.encode(): self._ack_owned,
+            GIVE_BACK.encode(): self._give_back,
+            BURY.encode(): self._bury,
+            REMOVE.encode(): self._remove,
+            HOLD.encode(): self._hold,
+            LET_GO.encode(): self._let_go,
+        }
+        return scripts[script](args[: int(count)], *args[int(count) :])
+
+    def _owned(self, stream: bytes, group: bytes, owner: bytes, ids: Sequence[bytes]) -> list[bytes]:
+        try:
+            pending = self._group(stream, group)[1].pending
+        except NoGroupError:
+            return []
+        return [id_ for id_ in ids if (one := pending.get(StreamId.parse(id_))) is not None and one.consumer == owner]
+
+    def _ack_owned(self, keys: Sequence[bytes], group: bytes, owner: bytes, *ids: bytes) -> Any:
+        owned = self._owned(keys[0], group, owner, ids)
+        self.do("XACK", keys[0], group, *owned)
+        return [id_ for id_ in ids if id_ not in owned]
+
+    def _give_back(
+        self, keys: Sequence[bytes], group: bytes, owner: bytes, to: bytes, idle: bytes, wait: bytes, *ids: bytes
+    ) -> Any:
+        owned = self._owned(keys[0], group, owner, ids)
+        if owned:
+            self.do("XCLAIM", keys[0], group, to, 0, *owned, "IDLE", idle, "JUSTID")
+        if int(wait):
+            self.schedules.setdefault(keys[1], {}).update(dict.fromkeys(owned, self.now * 1000 + int(wait)))
+        return len(owned)
+
+    def _bury(self, keys: Sequence[bytes], group: bytes, owner: bytes, id_: bytes, *about: bytes) -> Any:
+        if not self._owned(keys[0], group, owner, [id_]):
+            return None
+        fields = self._stream(keys[0]).entries.get(StreamId.parse(id_))
+        letters = self._stream(keys[1]) if fields is not None else None
+        self.do("XACK", keys[0], group, id_)
+        if letters is None:
+            return ""
+        letters.last = StreamId(letters.last.ms + 1)
+        letters.history.append(letters.last)
+        letters.entries[letters.last] = [*(fields or []), *about]
+        return str(letters.last)
+
+    def _remove(self, keys: Sequence[bytes], group: bytes, name: bytes, idle: bytes) -> Any:
+        self._stream(keys[0], create=False)
+        state = self._group(keys[0], group)[1]
+        if name not in state.seen or state.of(name) or (self.now - state.seen[name]) * 1000 < int(idle):
+            return 0
+        del state.seen[name]
+        return 1
+
+    def _hold(
+        self, keys: Sequence[bytes], nonce: bytes, take_over: bytes, client: bytes, run: bytes, expiry: bytes
+    ) -> Any:
+        held = self.hashes.get(keys[0], {})
+        former = [held.get(field) for field in (b"holder", b"client", b"run")]
+        if former[0] not in {None, nonce} and take_over == b"0":
+            return [0]
+        self.hashes[keys[0]] = {b"holder": nonce, b"client": client, b"run": run}
+        return [1, *former]
+
+    def _let_go(self, keys: Sequence[bytes], nonce: bytes) -> Any:
+        if self.hashes.get(keys[0], {}).get(b"holder") != nonce:
+            return 0
+        del self.hashes[keys[0]]
+        return 1
 
 
 def _bound(text: bytes) -> StreamId:

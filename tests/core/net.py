@@ -65,6 +65,13 @@ class Net:
         elif peer in self._sessions and peer.connected:
             self._break(peer, fate)
 
+    def kill(self) -> None:
+        """The process is killed: its connections end in the server, and nothing more is heard of it."""
+        for session in self._sessions.values():
+            self.server.close(session)
+        self._sessions.clear()
+        self.pair.dials = False
+
     def _break(self, peer: Peer, fate: Fate) -> None:
         self._receive(peer)
         session = self._sessions.pop(peer)

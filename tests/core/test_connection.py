@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection import Connection, Exchange, Pushed, State, greeting, is_permanent
+from streamcore.connection import Connection, Exchange, Pushed, State, Subscribing, greeting, is_permanent
 from streamcore.errors import (
     AuthenticationError,
     ConnectFailed,
@@ -221,14 +221,52 @@ def test_an_error_reply_stands_in_its_place() -> None:
     assert [plain(reply) for reply in two.replies] == [("error", "ERR", "c")]
 
 
+def test_a_subscription_is_answered_by_pushes_one_for_each_name() -> None:
+    connection = ready()
+    one, other = Subscribing("SUBSCRIBE", [b"a", b"b"]), exchange(("PING",))
+    connection.send(one)
+    connection.send(other)
+    write_all(connection)
+    confirmed = b">3\r\n$9\r\nsubscribe\r\n$1\r\n%b\r\n:1\r\n"
+    message = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+    first, run, *_ = completed = connection.receive_data(
+        message + confirmed % b"a" + message * 2 + confirmed % b"b" + message + b"+PONG\r\n" + message
+    )
+    assert isinstance(first, Pushed)
+    assert [type(item) for item in completed] == [Pushed, Pushed, Subscribing, Pushed, Exchange, Pushed]
+    assert isinstance(run, Pushed)
+    assert len(run.pushes) == 2
+    assert [reply[1] for reply in one.replies] == [b"a", b"b"]
+
+
+def test_or_by_one_error_for_all_of_them() -> None:
+    connection = ready()
+    one, other = Subscribing("SSUBSCRIBE", [b"a", b"b"]), Subscribing("SSUBSCRIBE", [b"c"])
+    connection.send(one)
+    connection.send(other)
+    write_all(connection)
+    assert connection.receive_data(b"-MOVED 1 h:1\r\n>3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n") == [one, other]
+    assert plain(one.replies) == [("error", "MOVED", "1 h:1")]
+
+
+def test_or_by_nonsense() -> None:
+    connection = ready()
+    connection.send(Subscribing("SUBSCRIBE", [b"a"]))
+    write_all(connection)
+    assert connection.receive_data(b"+OK\r\n") == []
+    assert isinstance(connection.error, RemoteProtocolError)
+    assert "a subscription was answered by a reply of type bytes" in str(connection.error)
+
+
 def kept(completed: Iterable[Exchange | Pushed]) -> list[Any]:
     """What was completed, in a form that can be compared."""
-    return [
-        ("push", plain(list(item.items)))
-        if isinstance(item, Pushed)
-        else ("exchange", item.commands, plain(item.replies))
-        for item in completed
-    ]
+    listed: list[Any] = []
+    for item in completed:
+        if isinstance(item, Pushed):
+            listed += [("push", plain(list(push))) for push in item.pushes]
+        else:
+            listed.append(("exchange", item.commands, plain(item.replies)))
+    return listed
 
 
 @given(st.data())

@@ -17,6 +17,7 @@ from streamcore.errors import (
     ConnectionLost,
     InvalidArgument,
     NoPermissionError,
+    RemoteProtocolError,
     ReplyError,
     reply_error,
 )
@@ -166,6 +167,28 @@ def test_events_that_nobody_takes_are_bounded_and_the_loss_is_told_in_its_place(
     assert story.next_event() is None
     story.tell(GhostKilled(-1))
     assert story.next_event() == GhostKilled(-1)
+
+
+def test_without_data_events_are_in_their_place_at_once_and_are_told_once_there_too() -> None:
+    story = Story(silent)
+    happened: list[Event] = [GhostKilled(1), GhostKilled(2)]
+    for event in happened:
+        story.tell(event)
+    due = [story.has_event_in_place]
+    assert [story.next_event_in_place(), story.next_event()] == [GhostKilled(1), GhostKilled(1)]
+    assert [story.next_event_in_place(), story.next_event_in_place()] == [GhostKilled(2), None]
+    assert [*due, story.has_event_in_place] == [True, False]
+    assert [story.next_event(), story.next_event()] == [GhostKilled(2), None]
+
+
+def test_events_that_nobody_wants_in_their_place_are_bounded_too() -> None:
+    story = Story(silent)
+    for n in range(MAX_EVENTS + 7):
+        story.tell(GhostKilled(n))
+        story.next_event()
+    assert story.next_event_in_place() == EventsDropped(7)
+    assert story.next_event_in_place() == GhostKilled(7)
+    assert story.next_event() is None
 
 
 def test_a_closed_engine_says_so_and_wakes_whoever_waits() -> None:
@@ -453,9 +476,21 @@ def test_a_server_that_cannot_serve_is_left_and_dialled_again_after_the_back_off
     assert not story.closed
 
 
-@pytest.mark.parametrize(
-    "error", [reply_error("NOPERM no"), reply_error("ERR bad"), ConnectionLost("x"), KeyError("a bug")]
-)
+@pytest.mark.parametrize("error", [KeyError("a bug"), TypeError("a reply of another shape")])
+def test_a_script_that_stumbles_over_a_reply_says_so(error: Exception) -> None:
+    def script(story: Story) -> Script:
+        yield from call(("GET", "k"))
+        raise error
+
+    pair = Pair(story := Story(script))
+    pair.server.answer("v")
+    with pytest.raises(RemoteProtocolError, match="makes no sense, or this is a bug of ours") as raised:
+        story.check()
+    assert raised.value.__cause__ is error
+    assert not pair.server.link.wants_connection
+
+
+@pytest.mark.parametrize("error", [reply_error("NOPERM no"), reply_error("ERR bad"), ConnectionLost("x")])
 def test_any_other_error_of_a_script_ends_the_engine_and_surfaces_there(error: Exception) -> None:
     def script(story: Story) -> Script:
         try:
@@ -514,8 +549,9 @@ def test_an_error_while_a_script_is_closed_ends_the_engine_and_not_the_driver(
 ) -> None:
     pair = Pair(story := Story(script))
     pair.server.close()
-    with pytest.raises(kind):
+    with pytest.raises(RemoteProtocolError) as raised:
         story.check()
+    assert isinstance(raised.value.__cause__, kind)
     pair.settle()
     assert pair.server.link.state is State.RESTING
 

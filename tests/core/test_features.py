@@ -35,3 +35,16 @@ def test_names_for_messages() -> None:
     assert str(Feature.WAITAOF) == "WAITAOF (Redis 7.2 or Valkey 7.2 is the first that has it)"
     assert name_of({b"server": b"redis", b"version": b"7.0.15"}) == "redis 7.0.15"
     assert name_of({}) == "this server"
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "known"),
+    [
+        (b"redis", b"7.0.15", False),
+        (b"redis", b"8.6.3", True),
+        (b"valkey", b"8.0.1", False),
+        (b"valkey", b"9.1.2", True),
+    ],
+)
+def test_whether_the_server_knows_how_far_a_group_is(product: bytes, version: bytes, known: bool) -> None:
+    assert Feature.GROUP_PLACE.of({b"server": product, b"version": version}) is known

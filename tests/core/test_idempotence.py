@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.arguments import beside
 from streamcore.commands import key_slot
 from streamcore.connection import greeting
 from streamcore.durability import NotDurable, Replicas
@@ -22,7 +23,7 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
-from streamcore.idempotence import APPEND_ONCE, WINDOW, beside
+from streamcore.idempotence import APPEND_ONCE, WINDOW
 from streamcore.options import DEFAULT_LOGIN, Options
 from streamcore.producer import Producer
 from streamcore.resp3 import encode

@@ -49,8 +49,8 @@ class Diary:
         self.pages.append(("answered", exchange))
         self.on_answered(link)
 
-    def link_pushed(self, link: Link, items: list[Any]) -> None:
-        self.pages.append(("pushed", items))
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
+        self.pages += [("pushed", items) for items in pushes]
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         self.pages.append(("down", error, sent, unsent))

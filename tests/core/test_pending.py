@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from streamcore.entries import GroupBatch
-from streamcore.pending import MAX_ACK_IDS, Ack, Acks, Pending, Ride
+from streamcore.membership import Membership
+from streamcore.pending import MAX_IDS, Acks, Pending, Ride
+from streamcore.settlements import Ack
+
+MEMBER = Membership.of(["s", "t"], "g", "c")
 
 
 def delivered(pending: Pending, *ids: str, stream: str = "s") -> GroupBatch[bytes]:
@@ -19,13 +23,13 @@ def delivered(pending: Pending, *ids: str, stream: str = "s") -> GroupBatch[byte
 
 @pytest.fixture
 def pending() -> Pending:
-    return Pending()
+    return Pending(MEMBER)
 
 
 class TestAcknowledging:
     def test_nothing_is_pending_at_first(self, pending: Pending) -> None:
-        assert (pending.in_flight, pending.unsent, pending.settling) == (0, 0, False)
-        assert pending.take(b"g") == ([], [])
+        assert (pending.in_flight, pending.unsent, pending.settling) == (0, False, False)
+        assert pending.take() == ([], [])
         assert pending.ids(b"s") == set()
 
     def test_an_id_moves_from_noted_to_unsent_to_riding_to_settled(self, pending: Pending) -> None:
@@ -34,10 +38,10 @@ class TestAcknowledging:
         batch[0].ack()
         assert (pending.in_flight, pending.noted, pending.settling) == (2, True, True)
         pending.collect()
-        assert (pending.in_flight, pending.unsent, pending.settling) == (1, 1, True)
-        commands, ride = pending.take(b"g")
+        assert (pending.in_flight, pending.unsent, pending.settling) == (1, True, True)
+        commands, ride = pending.take()
         assert commands == [("XACK", b"s", b"g", b"1-0")]
-        assert (pending.unsent, pending.settling) == (0, True)
+        assert (pending.unsent, pending.settling) == (False, True)
         assert pending.ids(b"s") == {b"1-0", b"2-0"}
         pending.confirm(ride)
         assert pending.settling is False
@@ -48,23 +52,23 @@ class TestAcknowledging:
             delivered(pending, *ids).ack()
         delivered(pending, "9-0", stream="t").ack()
         pending.collect()
-        commands, ride = pending.take(b"g")
+        commands, ride = pending.take()
         assert commands == [("XACK", b"s", b"g", b"1-0", b"2-0", b"3-0"), ("XACK", b"t", b"g", b"9-0")]
-        assert ride == [Ack(b"s", [b"1-0", b"2-0", b"3-0"], False), Ack(b"t", [b"9-0"], False)]
+        assert ride == [Ack(b"s", [b"1-0", b"2-0", b"3-0"]), Ack(b"t", [b"9-0"])]
 
     def test_an_exchange_carries_its_ride(self, pending: Pending) -> None:
         delivered(pending, "1-0").ack()
         pending.collect()
-        commands, ride = pending.take(b"g")
+        commands, ride = pending.take()
         acks = Acks(commands, ride, 2.5)
         assert (acks.ride, acks.timeout) == (ride, 2.5)
         assert acks.data == b"*4\r\n$4\r\nXACK\r\n$1\r\ns\r\n$1\r\ng\r\n$3\r\n1-0\r\n"
 
     def test_a_long_list_is_cut(self, pending: Pending) -> None:
-        delivered(pending, *(f"{n}-0" for n in range(2 * MAX_ACK_IDS + 1))).ack()
+        delivered(pending, *(f"{n}-0" for n in range(2 * MAX_IDS + 1))).ack()
         pending.collect()
-        commands, _ = pending.take(b"g")
-        assert [len(command) - 3 for command in commands] == [MAX_ACK_IDS, MAX_ACK_IDS, 1]
+        commands, _ = pending.take()
+        assert [len(command) - 3 for command in commands] == [MAX_IDS, MAX_IDS, 1]
 
     def test_an_entry_acknowledged_twice_is_counted_once(self, pending: Pending) -> None:
         batch = delivered(pending, "1-0", "2-0")
@@ -72,17 +76,18 @@ class TestAcknowledging:
         pending.collect()
         batch[0].ack()
         pending.collect()
-        assert (pending.in_flight, pending.unsent) == (1, 1)
+        assert pending.in_flight == 1
+        assert pending.take()[1] == [Ack(b"s", [b"1-0"])]
 
     def test_nothing_new_is_not_sent(self, pending: Pending) -> None:
         batch = delivered(pending, "1-0")
         batch.ack()
         pending.collect()
-        pending.confirm(pending.take(b"g")[1])
+        pending.confirm(pending.take()[1])
         batch.ack()
         assert pending.settling
         pending.collect()
-        assert pending.take(b"g") == ([], [])
+        assert pending.take() == ([], [])
         assert not pending.settling
 
 
@@ -90,29 +95,29 @@ class TestLosing:
     def test_a_lost_ride_is_sent_again_as_a_repetition(self, pending: Pending) -> None:
         delivered(pending, "1-0").ack()
         pending.collect()
-        _, lost = pending.take(b"g")
+        _, lost = pending.take()
         delivered(pending, "2-0").ack()
         pending.collect()
         pending.lose([lost])
-        assert (pending.unsent, pending.ids(b"s")) == (2, {b"1-0", b"2-0"})
-        _, ride = pending.take(b"g")
-        assert ride == [Ack(b"s", [b"2-0"], False), Ack(b"s", [b"1-0"], True)]
+        assert (pending.unsent, pending.ids(b"s")) == (True, {b"1-0", b"2-0"})
+        _, ride = pending.take()
+        assert ride == [Ack(b"s", [b"2-0"]), Ack(b"s", [b"1-0"], repeated=True)]
 
     def test_lost_again_it_is_still_one_repetition(self, pending: Pending) -> None:
         for stream in ("s", "t"):
             delivered(pending, "1-0", stream=stream).ack()
         pending.collect()
         for _ in range(3):
-            _, ride = pending.take(b"g")
+            _, ride = pending.take()
             pending.lose([ride])
-        assert pending.take(b"g")[1] == [Ack(b"s", [b"1-0"], True), Ack(b"t", [b"1-0"], True)]
+        assert pending.take()[1] == [Ack(b"s", [b"1-0"], repeated=True), Ack(b"t", [b"1-0"], repeated=True)]
 
     def test_other_rides_go_on(self, pending: Pending) -> None:
         rides: list[Ride] = []
         for id_ in ("1-0", "2-0"):
             delivered(pending, id_).ack()
             pending.collect()
-            rides.append(pending.take(b"g")[1])
+            rides.append(pending.take()[1])
         pending.lose(rides[:1])
         pending.confirm(rides[1])
         assert pending.ids(b"s") == {b"1-0"}
@@ -127,7 +132,7 @@ class TestIds:
         delivered(pending, "5-0").ack()
         delivered(pending, "9-0", stream="t").ack()
         pending.collect()
-        pending.take(b"g")
+        pending.take()
         partly[0].ack()
         delivered(pending, "8-0", stream="t").ack()
         delivered(pending, "7-0", stream="t")
@@ -145,7 +150,7 @@ class TestSplitting:
         rest.ack()
         pending.collect()
         assert (pending.in_flight, pending.ids(b"s")) == (1, {b"1-0", b"2-0", b"3-0"})
-        pending.confirm(pending.take(b"g")[1])
+        pending.confirm(pending.take()[1])
         assert pending.ids(b"s") == {b"1-0"}
         batch.ack()
         pending.collect()
@@ -156,10 +161,10 @@ class TestSplitting:
         for entry in batch[:2]:
             entry.ack()
         rest = pending.split(batch, 1)
-        assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0", b"2-0")]
+        assert pending.take()[0] == [("XACK", b"s", b"g", b"1-0", b"2-0")]
         rest.ack()
         pending.collect()
-        assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"3-0")]
+        assert pending.take()[0] == [("XACK", b"s", b"g", b"3-0")]
         assert pending.in_flight == 0
 
     @pytest.mark.parametrize("at", [0, 2])
@@ -169,7 +174,7 @@ class TestSplitting:
         for part in (batch, rest):
             part.ack()
         pending.collect()
-        pending.confirm(pending.take(b"g")[1])
+        pending.confirm(pending.take()[1])
         assert (pending.in_flight, pending.ids(b"s"), pending._batches) == (0, set(), {})
 
 
@@ -178,7 +183,7 @@ class PendingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pending = Pending()
+        self.pending = Pending(MEMBER)
         self.number = 0
         self.known: dict[bytes, set[bytes]] = {b"s": set(), b"t": set()}  # delivered, and not confirmed
         self.unacked: set[bytes] = set()
@@ -220,7 +225,7 @@ class PendingMachine(RuleBasedStateMachine):
     @rule(target=rides)
     def send(self) -> Any:
         self.pending.collect()
-        commands, ride = self.pending.take(b"g")
+        commands, ride = self.pending.take()
         assert [command[:3] for command in commands] == [("XACK", ack.stream, b"g") for ack in ride]
         for ack in ride:
             assert len(set(ack.ids)) == len(ack.ids)
@@ -250,10 +255,10 @@ class PendingMachine(RuleBasedStateMachine):
             batch.ack()
         self.pending.lose(list(self.pending._riding.values()))
         self.pending.collect()
-        _, ride = self.pending.take(b"g")
+        _, ride = self.pending.take()
         self.pending.confirm(ride)
         assert not self.pending.settling
-        assert (self.pending.in_flight, self.pending.unsent, self.pending._batches) == (0, 0, {})
+        assert (self.pending.in_flight, self.pending.unsent, self.pending._batches) == (0, False, {})
 
 
 PendingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
@@ -261,7 +266,7 @@ TestPendingMachine = PendingMachine.TestCase
 
 
 def test_a_caller_interrupted_between_acknowledging_and_noting_is_swept_up() -> None:
-    pending = Pending()
+    pending = Pending(MEMBER)
 
     def interrupted(batch: GroupBatch[bytes]) -> None:
         raise KeyboardInterrupt
@@ -275,14 +280,14 @@ def test_a_caller_interrupted_between_acknowledging_and_noting_is_swept_up() -> 
     pending.sweep()
     pending.sweep()
     pending.collect()
-    assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0")]
+    assert pending.take()[0] == [("XACK", b"s", b"g", b"1-0")]
     batch.inbox = pending.note
     batch[1].ack()
     assert pending.settling, "the next one tells by itself"
 
 
 def test_what_is_forgotten_is_not_ours_any_more() -> None:
-    pending = Pending()
+    pending = Pending(MEMBER)
     first, second, other = (
         GroupBatch[bytes](key, [[id_, []] for id_ in ids], inbox=pending.note)
         for key, ids in ((b"s", [b"1-0", b"2-0"]), (b"s", [b"3-0"]), (b"t", [b"1-0"]))
@@ -298,4 +303,4 @@ def test_what_is_forgotten_is_not_ours_any_more() -> None:
     assert list(pending._batches.values()) == [second, other]
     first[1].ack()
     pending.collect()
-    assert pending.take(b"g")[0] == [("XACK", b"s", b"g", b"1-0")], "acknowledged before it was forgotten"
+    assert pending.take()[0] == [("XACK", b"s", b"g", b"1-0")], "acknowledged before it was forgotten"

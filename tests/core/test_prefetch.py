@@ -7,7 +7,7 @@ import pytest
 from streamcore.engine import Script, ScriptRunner
 from streamcore.entries import Batch
 from streamcore.errors import ClosedError, InvalidArgument, ReplyError, ReplyTooLarge
-from streamcore.events import Connected, Disconnected, Event, ReadShrunk
+from streamcore.events import Connected, Disconnected, Event, GhostKilled, ReadShrunk
 from streamcore.options import Options
 from streamcore.prefetch import Prefetch, Reader
 from tests.core.pair import Pair
@@ -45,6 +45,45 @@ class TestPrefetch:
         assert not prefetch.has_room(0)
         prefetch.pop()
         assert prefetch.has_room(0)
+
+
+    def test_a_dropped_stream_frees_its_room(self) -> None:
+        prefetch: Prefetch[Batch[bytes]] = Prefetch(2, 100)
+        for name in ("a", "b"):
+            prefetch.add(batch(name, size=50))
+        assert [one.key for one in prefetch.drop(b"a")] == [b"a"]
+        assert prefetch.has_room(0)
+        assert [one.key for one in (prefetch.pop(), prefetch.pop()) if one is not None] == [b"b"]
+
+    def test_what_is_put_back_is_next_and_takes_room_again(self) -> None:
+        prefetch: Prefetch[Batch[bytes]] = Prefetch(2, 100)
+        batches = [batch(), batch(), batch()]
+        for each in batches:
+            prefetch.add(each)
+        assert [prefetch.pop(), prefetch.pop()] == batches[:2]
+        assert prefetch.has_room(0)
+        for each in reversed(batches[:2]):
+            prefetch.put_back(each)
+        assert not prefetch.has_room(0)
+        assert [prefetch.pop(), prefetch.pop(), prefetch.pop(), prefetch.pop()] == [*batches, None]
+
+    def test_how_far_the_application_has_come(self) -> None:
+        """What lies between batches belongs behind those that were taken or dropped, and before those that are here."""
+        prefetch: Prefetch[Batch[bytes]] = Prefetch(9, 100)
+        assert prefetch.reached == 0
+        for name in "abcb":
+            prefetch.add(batch(name))
+        reached = [prefetch.reached]
+        prefetch.pop()
+        reached.append(prefetch.reached)
+        prefetch.drop(b"b")  # the second and the fourth
+        reached.append(prefetch.reached)
+        third = prefetch.pop()
+        reached.append(prefetch.reached)
+        assert third is not None
+        prefetch.put_back(third)
+        reached.append(prefetch.reached)
+        assert reached == [0, 1, 2, 4, 3]
 
 
 class Sums(Reader[Batch[bytes]]):
@@ -106,6 +145,34 @@ class TestReader:
         assert seen == [True, False]
         with pytest.raises(ClosedError, match="this Sums is closed"):
             reader.take()
+
+    def test_an_event_has_its_place_between_the_batches(self) -> None:
+        reader = Sums()
+        batches = [batch(), batch(), batch()]
+        told: list[object] = []
+        for number, each in enumerate(batches):
+            reader.emit(GhostKilled(number))
+            reader.arrive(each)
+        while reader.has_batch:
+            while reader.has_event_in_place:
+                told.append(reader.next_event_in_place())
+            told.append(reader.take())
+        expected = [thing for number, each in enumerate(batches) for thing in (GhostKilled(number), each)]
+        assert told == expected
+        assert reader.next_event_in_place() is None
+
+    def test_an_event_waits_for_batches_that_were_put_back(self) -> None:
+        reader = Sums()
+        reader.arrive(first := batch())
+        reader.emit(GhostKilled(1))
+        due = [reader.has_event_in_place]
+        assert reader.take() is first
+        due.append(reader.has_event_in_place)
+        reader.put_back(first)
+        due.append(reader.has_event_in_place)
+        assert due == [False, True, False]
+        assert reader.take() is first
+        assert reader.next_event_in_place() == GhostKilled(1)
 
     def test_taking_wakes_the_story(self) -> None:
         reader = Sums(("PING",))

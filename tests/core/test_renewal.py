@@ -8,6 +8,7 @@ from streamcore import renewal
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost
 from streamcore.group import GroupConsumer
+from tests.core.members import deliver, delivery, taken, times
 from tests.core.model import Delivery, Server
 from tests.core.net import Fate, Net
 
@@ -69,12 +70,19 @@ def test_while_the_rest_of_a_backlog_waits_for_room(server: Server) -> None:
     server.do("XGROUP", "CREATE", "s", "g", "0")
     server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 3, "STREAMS", "s", ">")
     consumer, net = consume(server, max_in_flight=1)
-    net.advance(0.1)
-    held = consumer.take()
-    assert held is not None
+    assert taken(consumer, net).ids == [b"1-0"]
     for _ in range(100):
+        assert consumer.take() is None
         net.advance(1.0)
-        assert server.now - server.group().pending[held[0].id].at < 2 * IDLE / 3
+        assert server.now - delivery(server, 1).at < 2 * IDLE / 3
+
+
+def test_what_waits_to_be_handed_over_again_is_kept_too(server: Server) -> None:
+    deliver(server, "c", 1, 2, 3)
+    consumer, net = consume(server)
+    assert taken(consumer, net).ids == [b"1-0"]
+    assert wait(net, 100) < 2 * IDLE / 3
+    assert times(server) == {1: 2, 2: 1, 3: 1}
 
 
 def test_it_goes_on_over_any_number_of_connections(server: Server) -> None:

@@ -15,8 +15,13 @@ import pytest
 
 from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.group import GroupConsumer
+from streamcore.membership import Membership
 from streamcore.pending import Pending
+from streamcore.settlements import Burial
+from streamcore.settling import Settling
 from tests.core.pair import Pair
+
+MEMBER = Membership.of("s", "g", "c")
 
 
 def preempted(
@@ -65,15 +70,22 @@ def batch(inbox: Callable[[GroupBatch[Any]], None], number: int = 0, size: int =
     return GroupBatch(b"s", raw, inbox=inbox)
 
 
+def told(pending: Pending) -> set[bytes]:
+    """The ids that leave with the next write, each once."""
+    ids = [id_ for one in pending.take()[1] for id_ in one.ids]
+    assert len(ids) == len(set(ids))
+    return set(ids)
+
+
 def test_an_ack_in_the_middle_of_a_collection_is_not_lost() -> None:
     def attempt(at: int) -> bool:
-        pending = Pending()
+        pending = Pending(MEMBER)
         pending.add(first := batch(pending.note))
         first[0].ack()
         reached = preempted(pending.collect, at, first[1].ack, Pending.collect, GroupBatch.collect)
         if reached:
             pending.collect()  # because it was noted
-            assert (pending.in_flight, pending.unsent) == (0, 2)
+            assert (pending.in_flight, told(pending)) == (0, {b"0-0", b"0-1"})
         return reached
 
     everywhere(attempt)
@@ -81,12 +93,62 @@ def test_an_ack_in_the_middle_of_a_collection_is_not_lost() -> None:
 
 def test_a_collection_in_the_middle_of_an_ack_does_not_lose_it() -> None:
     def attempt(at: int) -> bool:
-        pending = Pending()
+        pending = Pending(MEMBER)
         pending.add(first := batch(pending.note))
         first[0].ack()
         reached = preempted(first[1].ack, at, pending.collect, GroupEntry.ack, GroupBatch.note, Pending.note)
         pending.collect()
-        assert (pending.in_flight, pending.unsent) == (0, 2)
+        assert (pending.in_flight, told(pending)) == (0, {b"0-0", b"0-1"})
+        return reached
+
+    everywhere(attempt)
+
+
+def test_a_nack_in_the_middle_of_a_collection_is_not_lost() -> None:
+    def attempt(at: int) -> bool:
+        pending = Pending(MEMBER)
+        pending.add(first := batch(pending.note))
+        first[0].ack()
+        reached = preempted(
+            pending.collect,
+            at,
+            first[1].nack,
+            Pending.collect,
+            Pending._refuse,
+            GroupBatch.collect,
+            GroupBatch.collect_refusals,
+        )
+        if reached:
+            pending.collect()  # because it was noted
+            assert (pending.in_flight, told(pending)) == (0, {b"0-0", b"0-1"})
+        return reached
+
+    everywhere(attempt)
+
+
+def test_a_collection_in_the_middle_of_a_nack_does_not_lose_it() -> None:
+    def attempt(at: int) -> bool:
+        pending = Pending(MEMBER)
+        pending.add(first := batch(pending.note))
+        first[0].ack()
+        reached = preempted(first[1].nack, at, pending.collect, GroupBatch.refuse, GroupBatch.note, Pending.note)
+        pending.collect()
+        assert (pending.in_flight, told(pending)) == (0, {b"0-0", b"0-1"})
+        return reached
+
+    everywhere(attempt)
+
+
+def test_an_entry_acknowledged_and_refused_at_once_is_settled_in_one_way() -> None:
+    def attempt(at: int) -> bool:
+        pending = Pending(MEMBER)
+        pending.add(first := batch(pending.note, size=1))
+        first[0].dead_letter()
+        reached = preempted(
+            pending.collect, at, first[0].ack, Pending.collect, GroupBatch.collect, GroupBatch.collect_refusals
+        )
+        pending.collect()
+        assert (pending.in_flight, told(pending)) == (0, {b"0-0"})
         return reached
 
     everywhere(attempt)
@@ -94,11 +156,11 @@ def test_a_collection_in_the_middle_of_an_ack_does_not_lose_it() -> None:
 
 def test_two_threads_acknowledging_a_batch_at_once() -> None:
     def attempt(at: int) -> bool:
-        pending = Pending()
+        pending = Pending(MEMBER)
         pending.add(first := batch(pending.note))
         reached = preempted(first[0].ack, at, first.ack, GroupEntry.ack, GroupBatch.note, Pending.note)
         pending.collect()
-        assert pending.unsent == (2 if reached else 1)
+        assert told(pending) == ({b"0-0", b"0-1"} if reached else {b"0-0"})
         return reached
 
     everywhere(attempt)
@@ -108,20 +170,46 @@ def test_what_is_settling_is_never_invisible() -> None:
     """``settled`` may be asked in any thread: it must not be True while an id changes places."""
 
     def attempt(at: int) -> bool:
-        pending = Pending()
+        pending = Pending(MEMBER)
         pending.add(first := batch(pending.note))
         first.ack()
         seen: list[bool] = []
 
         def settle() -> None:
             pending.collect()
-            _, ride = pending.take(b"g")
+            _, ride = pending.take()
             pending.lose([ride])
 
         reached = preempted(
             settle, at, lambda: seen.append(pending.settling), settle, Pending.collect, Pending.take, Pending.lose
         )
         assert all(seen)
+        return reached
+
+    everywhere(attempt)
+
+
+@pytest.mark.parametrize("how", ["ack", "nack"])
+def test_an_entry_is_never_settled_before_its_confirmation(how: str) -> None:
+    def attempt(at: int) -> bool:
+        pending = Pending(MEMBER)
+        first = batch(pending.note)
+        first.awaited = pending.awaits
+        pending.add(first)
+        getattr(first, how)()
+        seen: list[bool] = []
+
+        def settle() -> None:
+            pending.collect()
+            _, ride = pending.take()
+            pending.lose([ride])
+
+        parts = (Pending.collect, Pending._refuse, Pending.take, Pending.lose, GroupBatch.collect)
+        reached = preempted(settle, at, lambda: seen.append(first[0].settled()), settle, *parts)
+        assert not any(seen)
+        _, ride = pending.take()
+        pending.confirm(ride)
+        assert first[0].settled()
         return reached
 
     everywhere(attempt)
@@ -141,10 +229,14 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
             consumer.handle_timeout(pair.now + consumer.member.ack_delay / 2)
 
         reached = preempted(
-            elapse, at, first[1].ack, GroupConsumer._elapse, GroupConsumer._collect_acks, Pending.collect
+            elapse, at, first[1].ack, GroupConsumer._elapse, Settling.elapse, Settling.collect, Pending.collect
         )
         due = consumer.next_timeout()
-        assert not reached or consumer._flush or (due is not None and due <= pair.now + consumer.member.ack_delay)
+        assert (
+            not reached
+            or consumer.settling.at_once
+            or (due is not None and due <= pair.now + consumer.member.ack_delay)
+        )
         return reached
 
     everywhere(attempt)
@@ -155,7 +247,7 @@ BATCHES = 5000
 
 
 def test_many_threads() -> None:
-    pending = Pending()
+    pending = Pending(MEMBER)
     batches = [batch(pending.note, number, THREADS) for number in range(BATCHES)]
     for each in batches:
         pending.add(each)
@@ -164,7 +256,10 @@ def test_many_threads() -> None:
     def work(thread: int) -> None:
         start.wait()
         for number, each in enumerate(batches):
-            each[thread].ack()
+            if thread:
+                each[thread].ack()
+            else:
+                each[thread].dead_letter()
             if number % 100 == 0:
                 batches[number // 2].ack()  # again, perhaps long after it was sent
 
@@ -173,16 +268,19 @@ def test_many_threads() -> None:
         thread.start()
     start.wait()
     sent: Counter[bytes] = Counter()
+    buried = 0
     finished = False
     while not finished:
         finished = not any(thread.is_alive() for thread in threads)
         pending.collect()
-        commands, ride = pending.take(b"g")
-        for _, _, _, *ids in commands:
-            sent.update(ids)
+        _, ride = pending.take()
+        for one in ride:
+            sent.update(one.ids)
+            buried += isinstance(one, Burial)
         pending.confirm(ride)
     assert (pending.in_flight, pending.settling) == (0, False)
     assert sent == Counter(id_ for each in batches for id_ in each.ids)
+    assert 0 < buried <= BATCHES
 
 
 @pytest.fixture(autouse=True)

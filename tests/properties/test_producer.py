@@ -41,7 +41,7 @@ class Store(Server):
     def _config(self, session: Session, *args: bytes) -> Any:
         return {"stream-idmp-maxsize": str(WINDOW), "stream-idmp-duration": "100"}
 
-    def _xinfo(self, session: Session, what: bytes, name: bytes) -> Any:
+    def _xinfo(self, session: Session, what: bytes, name: bytes, *group: bytes) -> Any:
         return NO_KEY
 
     def _append(self, *fields: bytes) -> str:

@@ -9,9 +9,10 @@ to its end without ever being suspended. A *task* is a thread then, and what can
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
@@ -278,6 +279,13 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the scenario awaits what threads cannot wait for")
 
 
+def _plain(given: Any) -> Any:
+    """The same, with coroutine functions made into functions: handlers, also in mappings."""
+    if isinstance(given, Mapping):
+        return {key: _plain(value) for key, value in given.items()}
+    return (lambda argument: at_once(given(argument))) if inspect.iscoroutinefunction(given) else given
+
+
 class AsIfAsync:
     """A blocking client, consumer or producer with the async face."""
 
@@ -287,7 +295,7 @@ class AsIfAsync:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._blocking, {"aclose": "close"}.get(name, name))
-        if name in {"cursor", "queue"} or not callable(method):
+        if name in {"cursor", "drain", "queue"} or not callable(method):
             return method
 
         async def call(*args: Any, **keywords: Any) -> Any:
@@ -307,11 +315,26 @@ class AsIfAsync:
     def producer(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.producer(*args, **options))
 
+    def pubsub(self, *args: Any, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.pubsub(*args, background=self._background, **_plain(options)))
+
+    def sharded_pubsub(self, *args: Any, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.sharded_pubsub(*args, background=self._background, **_plain(options)))
+
+    def key_events(self, *args: Any, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.key_events(*args, background=self._background, **options))
+
+    async def subscribe(self, *names: Any, **handlers: Any) -> None:
+        self._blocking.subscribe(*map(_plain, names), **_plain(handlers))
+
     async def send_nowait(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.send_nowait(*args, **options))
 
     def batches(self) -> AsIfAsync:
         return self._wrap(self._blocking.batches())
+
+    def with_events(self) -> AsIfAsync:
+        return self._wrap(self._blocking.with_events())
 
     def transaction(self, *args: Any, **options: Any) -> Any:
         if "watch" in options:
@@ -337,13 +360,14 @@ class AsIfAsync:
     async def __aexit__(self, *error: object) -> None:
         self._blocking.__exit__(*error)
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsIfAsync:
+        return self._wrap(iter(self._blocking))
 
     async def __anext__(self) -> Any:
-        for item in self._blocking:
-            return item
-        raise StopAsyncIteration
+        try:
+            return next(self._blocking)
+        except StopIteration:
+            raise StopAsyncIteration from None
 
 
 def _anyio(backend: str) -> Callable[..., None]:

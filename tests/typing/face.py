@@ -376,6 +376,8 @@ async def consumers_of_text(client: transports.asyncio.Client) -> None:
             batch.ack()
         assert_type(await group.get(0.5), GroupEntry[str] | None)
         assert_type(await group.flush(), bool)
+    assert_type(client.group_consumer({"a": "g", "b": "h"}), transports.asyncio.GroupConsumer[bytes])
+    assert_type(client.group_consumer({b"a": "g"}, decode="utf-8"), transports.asyncio.GroupConsumer[str])
 
 
 def consumers_for_threads(client: transports.blocking.Client) -> None:

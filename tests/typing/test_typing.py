@@ -22,6 +22,7 @@ MISTAKES = {
     "client.consumer('s', blok=1)": "call-overload",
     "client.consumer('s', background=False)": "call-overload",
     "client.group_consumer('s')": "call-overload",
+    "client.group_consumer(['s', 't'])": "call-overload",
     "client.producer('s', maxlenn=5)": "call-arg",
     "asyncio.connect(request_timout=5)": "call-arg",
     "asyncio.connect(5)": "arg-type",

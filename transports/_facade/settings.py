@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
@@ -37,6 +38,7 @@ from streamcore.resp3 import make_decoder
 from streamcore.starts import Starts
 
 from ..address import TLS, Target, explain, parse
+from .logs import PERIOD, Limiter
 
 if TYPE_CHECKING:
     import ssl
@@ -124,13 +126,16 @@ def chosen_decoder() -> DecoderKind:
     return chosen
 
 
-def consumer_name(given: Name | None) -> Name:
-    """The given name, or one that no other consumer has."""
-    return f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}" if given is None else given
+def member(name: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of a member of a group. A name of our own making is nobody else's, and nobody comes back under it."""
+    if name is not None:
+        return {**options, "consumer": name}
+    unique = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
+    return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
 
 class Opened:
-    """An engine in use: checks each use, hands out its events, and logs them.
+    """An engine in use: checks each use, hands out its events, and logs them, as often as a ``Limiter`` lets it.
 
     Losses are warnings unless the application listens by ``on_event``.
     """
@@ -141,6 +146,7 @@ class Opened:
         self._target = settings.target
         self._forks = _forks
         self._in_use = threading.Lock()
+        self._limiter = Limiter(monotonic)
         engine.on_event = self._log
 
     @property
@@ -234,7 +240,17 @@ class Opened:
             level = logging.WARNING
         else:
             level = logging.DEBUG if isinstance(event, Connected) else logging.INFO
-        _logger.log(level, "%s %s", self.engine.label, event)
+        self.log(type(event).__name__, level, event)
+
+    def log(self, kind: str, level: int, what: object, error: Exception | None = None) -> None:
+        """Write a line, unless there were many of its kind just now."""
+        self._log_left_out()
+        if _logger.isEnabledFor(level) and self._limiter.admit(kind, level):
+            _logger.log(level, "%s %s", self.engine.label, what, exc_info=error)
+
+    def _log_left_out(self, *, at_the_end: bool = False) -> None:
+        for kind, lines, level in self._limiter.over(at_the_end=at_the_end):
+            _logger.log(level, "%s %d more %s in %g s", self.engine.label, lines, kind, PERIOD)
 
 
 NOTHING: Final = object()
@@ -248,6 +264,10 @@ class Told:
         self.value = value
         self.stops = stops
         self.raises = raises
+
+
+WITH_EVENT: Final = object()
+"""What an iteration with events is told instead of a batch: an event is next."""
 
 
 def told(engine: ConsumerEngine[Any], idle_value: Any) -> Told | None:
@@ -314,13 +334,14 @@ def chunks(commands: Sequence[Command[Any]]) -> Iterator[list[Command[Any]]]:
 __all__ = [
     "CHUNK",
     "NOTHING",
+    "WITH_EVENT",
     "ConnectOptions",
     "Opened",
     "Settings",
     "Told",
     "chunks",
-    "consumer_name",
     "key_names",
+    "member",
     "method_signature",
     "raised_together",
     "together",

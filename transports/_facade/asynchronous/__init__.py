@@ -2,9 +2,24 @@
 
 from .client import Client, make_connect
 from .commands import Script
+from .groups import GroupConsumer
 from .producer import Producer, Sent
-from .readers import Consumer, GroupConsumer
+from .pubsub import KeyEvents, PubSub, ShardedPubSub
+from .readers import Consumer
 from .running import Driver
 from .transaction import Transaction
 
-__all__ = ["Client", "Consumer", "Driver", "GroupConsumer", "Producer", "Script", "Sent", "Transaction", "make_connect"]
+__all__ = [
+    "Client",
+    "Consumer",
+    "Driver",
+    "GroupConsumer",
+    "KeyEvents",
+    "Producer",
+    "PubSub",
+    "Script",
+    "Sent",
+    "ShardedPubSub",
+    "Transaction",
+    "make_connect",
+]

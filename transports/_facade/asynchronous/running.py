@@ -6,7 +6,7 @@ not there yet. So a cancelled call has lost nothing but its place in the queue.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -26,7 +26,10 @@ class Driver(Protocol):
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
     returns the last answer when ``within`` seconds have passed. ``linger`` is ``until`` on the way out: a cancelled task
-    may wait there, too.
+    may wait there, too. ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; it may be
+    called from any thread and from signal handlers. ``together`` runs so many tasks of one kind, and ends when all have
+    ended; they are cancelled with it. ``is_stray`` tells a cancellation of what the task awaits from one of itself.
+    ``spawn`` runs something beside the user's tasks, and closing cancels it.
     """
 
     def flush(self) -> None: ...
@@ -34,7 +37,11 @@ class Driver(Protocol):
     async def checkpoint(self) -> None: ...
     async def linger(self, done: Callable[[], bool], within: float) -> bool: ...
     async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request: ...
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
     async def aclose(self) -> None: ...
+    def soon(self, function: Callable[[], object]) -> None: ...
+    async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None: ...
+    def is_stray(self, error: BaseException) -> bool: ...
 
 
 Runtime: TypeAlias = Callable[[Engine, Target], Driver]
@@ -79,6 +86,12 @@ class Running(Opened):
             await self.close()
             raise
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in its turn, from anywhere; before entering and after leaving, never."""
+        driver = self._driver
+        if driver is not None and not self.forked:
+            driver.soon(function)
+
     @property
     def is_open(self) -> bool:
         return self._driver is not None and not self.engine.closed and not self.forked
@@ -91,10 +104,12 @@ class Running(Opened):
                 closing.push_async_callback(part.close)
             if self.is_open:
                 await self.leave()
+                self.tell_events()  # leaving may lose something, too
 
     async def _close(self) -> None:
         driver, self._driver = self._driver, None
         self.engine.close()
+        self._log_left_out(at_the_end=True)
         if self._client is not None and self in self._client.parts:
             self._client.parts.remove(self)
         if driver is not None and not self.forked:

@@ -13,24 +13,25 @@ from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
-from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group import GroupOptions
+from streamcore.group_union import Groups, group_engine
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
 from streamcore.requests import Request, Requests
 from streamcore.starts import Starts
 
-from ..settings import NOTHING, ConnectOptions, Settings, consumer_name, key_names, raised_together, together
-from .commands import Commands
+from ..settings import NOTHING, ConnectOptions, Settings, key_names, member, raised_together, together
+from .groups import GroupConsumer
 from .producer import Producer
-from .readers import Consumer, GroupConsumer
+from .readers import Consumer
 from .running import Running, Runtime, leased, submit
+from .subscribers import Subscribers
 from .transaction import Transaction
 
 R = TypeVar("R")
 
 
-class Client(Commands):
+class Client(Subscribers):
     """A connection to a server: commands of any number of threads over one link, and the way to everything else."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
@@ -198,11 +199,33 @@ class Client(Commands):
         decode: str,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[str]: ...
+    @overload
     def group_consumer(
         self,
-        streams: Name | Iterable[Name],
+        streams: Groups,
         *,
-        group: Name,
+        group: None = None,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[bytes]: ...
+    @overload
+    def group_consumer(
+        self,
+        streams: Groups,
+        *,
+        group: None = None,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[str]: ...
+    def group_consumer(
+        self,
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
         consumer: Name | None = None,
         background: bool = True,
         decode: str | None = None,
@@ -210,17 +233,12 @@ class Client(Commands):
     ) -> GroupConsumer[Any]:
         """Consume streams through a group; see ``streamcore.GroupConsumer`` for the options.
 
+        A mapping gives each stream a group of its own; then there is no ``group=``, and the options hold for every group.
+
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls,
         no acknowledgement by time either; an exception such as KeyboardInterrupt during such a call closes the consumer.
         """
-        engine = GroupEngine[Any](
-            streams,
-            group=group,
-            consumer=consumer_name(consumer),
-            decode=decode,
-            **options,
-            **self._settings.engine(),
-        )
+        engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
         return GroupConsumer(engine, self._running, background=background)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:

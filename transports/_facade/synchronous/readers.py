@@ -1,4 +1,4 @@
-"""Consumers for threads: entries one by one, or batch by batch. ``entry.ack()`` works in any thread."""
+"""Consumers for threads: entries one by one, batch by batch, or with the events in their places."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any, Generic, Self, TypeVar, cast
 from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
-from streamcore.entries import BaseBatch, Batch, Entry, GroupBatch, GroupEntry, StreamId
+from streamcore.entries import BaseBatch, Batch, Entry, StreamId
+from streamcore.events import Event
 from streamcore.following import Change
-from streamcore.group import GroupConsumer as GroupEngine
 
-from ..settings import NOTHING, Told, forgetful, told
+from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
 from .running import Running
 
 T = TypeVar("T", bytes, str)
 E = TypeVar("E", bound=Entry[Any])
 B = TypeVar("B", bound=BaseBatch[Any, Any])
+Item = TypeVar("Item")
 
 
 class Reader(Generic[E, B]):
@@ -27,6 +28,7 @@ class Reader(Generic[E, B]):
 
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         self._engine = engine
+        self._client = client
         self._running = client.part(engine, background=background)
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
@@ -51,29 +53,47 @@ class Reader(Generic[E, B]):
         """What is left of a batch is handed over no more: after closing, and in a forked child."""
         self._entries, self._taken = iter(()), None
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> Iterator[E]:
+        self._go_on()
         return self
 
     def __next__(self) -> E:
         for entry in self._entries:
             return entry
-        return self._begin(self._fetch())
+        return self._begin(self._fetch(self._ask))
 
     def get(self, timeout: Seconds | None = None) -> E | None:
-        """The next entry; None when ``timeout`` seconds pass first. None waits, 0 only looks."""
+        """The next entry; None when ``timeout`` seconds pass first, or the reading has ended: nothing will come any more.
+
+        A timeout of None waits, 0 only looks.
+        """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
         for entry in self._entries:
             return entry
-        batch = self._fetch(wait)
-        return None if batch is None else self._begin(batch)
+        found = self._fetch(self._ask_for_entries, wait)
+        ended = found is None or (isinstance(found, Told) and found.stops)
+        return None if ended else self._begin(found)
 
-    def batches(self) -> Batches[E, B]:
+    def batches(self) -> Iterator[B]:
         """Iterate over batches, the fast lane; what is left of a batch begun by entries comes first."""
-        return Batches(self)
+        return self._iteration(_Batches(self))
 
-    def _begin(self, batch: B) -> E:
-        self._batch = batch
-        self._entries = cast("Iterator[E]", iter(batch))
+    def with_events(self) -> Iterator[E | Event]:
+        """Iterate over entries, and over the events between them, each in its place.
+
+        An event comes when everything was handed over that had arrived before it happened; where ``merge`` holds entries
+        back, before these. Each comes once, in this way; ``on_event`` hears of it, too.
+        """
+        return self._iteration(_WithEvents(self))
+
+    def _iteration(self, items: Iterator[Item]) -> Iterator[Item]:
+        return items
+
+    def _begin(self, found: B | Told) -> E:
+        if isinstance(found, Told):
+            return cast("E", _tell(found))
+        self._batch = found
+        self._entries = cast("Iterator[E]", iter(found))
         return next(self._entries)
 
     def _next_batch(self) -> B:
@@ -81,25 +101,45 @@ class Reader(Generic[E, B]):
         if rest and self._batch is not None:
             tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
             return tail
-        batch: B = self._fetch()
-        return batch
+        found = self._fetch(self._ask_for_entries)
+        return cast("B", _tell(found) if isinstance(found, Told) else found)
+
+    def _next_with_events(self) -> E | Event:
+        for entry in self._entries:
+            return entry
+        while (found := self._fetch(self._ask_with_events)) is None:
+            event: Event | None = self._running.driver.call(self._engine.next_event_in_place)
+            if event is not None:
+                return event
+        return self._begin(found)
+
+    def _go_on(self) -> None:
+        """A new iteration begins."""
 
     def _ask(self) -> Any:
-        return self._engine.take()
+        return self._ask_for_entries()
 
-    def _fetch(self, within: float | None = None, ask: Callable[[], Any] | None = None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first."""
+    def _ask_for_entries(self) -> Any:
+        raise NotImplementedError
+
+    def _ask_with_events(self) -> Any:
+        return WITH_EVENT if self._engine.has_event_in_place else self._ask()
+
+    def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
+        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told."""
         running = self._running
         driver = running.driver
         with running.sole_use(), running.telling_events():
-            if self._taken is None:
-                self._taken = driver.until(ask or self._ask, within)
+            if self._taken is None or self._taken is WITH_EVENT:
+                self._taken = driver.until(ask, within)
+                if self._taken is WITH_EVENT:
+                    self._taken = None
             running.tell_events()  # it may raise: the batch is kept for the next call
             taken, self._taken = self._taken, None
             return taken
 
 
-class Batches(Generic[E, B]):
+class _Batches(Generic[E, B]):
     def __init__(self, reader: Reader[E, B]) -> None:
         self._reader = reader
 
@@ -110,6 +150,18 @@ class Batches(Generic[E, B]):
         return self._reader._next_batch()  # noqa: SLF001  # its other half
 
 
+class _WithEvents(Generic[E, B]):
+    def __init__(self, reader: Reader[E, B]) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Self:
+        self._reader._go_on()  # noqa: SLF001  # its other half
+        return self
+
+    def __next__(self) -> E | Event:
+        return self._reader._next_with_events()  # noqa: SLF001  # its other half
+
+
 class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     """Follow streams by XREAD, each entry once: ``for entry in consumer``."""
 
@@ -117,38 +169,8 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         super().__init__(engine, client, background=background)
         self._idle_value = idle_value
 
-    def __iter__(self) -> Self:
+    def _go_on(self) -> None:
         self._running.driver.call(self._engine.begin)
-        return self
-
-    def __next__(self) -> Entry[T]:
-        for entry in self._entries:
-            return entry
-        found = self._fetch()
-        return cast("Entry[T]", _tell(found)) if isinstance(found, Told) else self._begin(found)
-
-    def get(self, timeout: Seconds | None = None) -> Entry[T] | None:
-        """The next entry; None when ``timeout`` seconds pass first, or ``stop_on_idle`` has ended the reading.
-
-        None waits, 0 only looks.
-        """
-        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
-        for entry in self._entries:
-            return entry
-        found = self._fetch(wait, self._ask_for_entries)
-        if isinstance(found, Told):
-            return None if found.stops else cast("Entry[T]", _tell(found))
-        return None if found is None else self._begin(found)
-
-    def _next_batch(self) -> Batch[T]:
-        rest = list(self._entries)
-        if rest and self._batch is not None:
-            return cast(
-                "Batch[T]",
-                self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest))),
-            )
-        found = self._fetch(None, self._ask_for_entries)
-        return cast("Batch[T]", _tell(found) if isinstance(found, Told) else found)
 
     def _ask(self) -> Any:
         return self._engine.take() or told(self._engine, self._idle_value)
@@ -215,50 +237,6 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
             self._entries = iter(rest)
             cursor[self._batch.key] = self._batch[-len(rest) - 1].id
         return cursor
-
-
-class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
-    """Consume streams through a group, at least once: ``for entry in consumer: ...; entry.ack()``."""
-
-    def flush(self, timeout: Seconds | None = None) -> bool:
-        """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
-        wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
-        driver = self._running.driver
-        driver.call(self._engine.flush)
-        driver.until(self._is_settled, wait)
-        return self._has_settled()
-
-    def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
-        super().__init__(engine, client, background=background)
-        self._running.leave = self._leave
-        self._begun: tuple[GroupBatch[T] | None, int] = (None, 0)
-
-    def close(self) -> None:
-        """Send what is acknowledged, give back what nobody has seen, and close.
-
-        Waits for the server's word on that, at most the request timeout.
-        """
-        if self._taken is not None:
-            self._begun = (self._taken, 0)
-        elif self._batch is not None:
-            self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
-        super().close()
-
-    def _leave(self) -> None:
-        driver = self._running.driver
-        driver.call(partial(self._engine.leave, *self._begun))
-        driver.until(self._is_settled, self._engine.options.request_timeout)
-
-    def _has_settled(self) -> bool:
-        """Whether everything is confirmed. Raises what ended the engine where it is not."""
-        engine: GroupEngine[T] = self._engine
-        if not engine.settled:
-            engine.check()
-        return engine.settled
-
-    def _is_settled(self) -> bool:
-        engine: GroupEngine[T] = self._engine
-        return engine.settled or engine.closed
 
 
 def _tell(found: Told) -> Any:

@@ -23,12 +23,16 @@ class Driver(Protocol):
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
     returns the last answer when ``within`` seconds have passed. ``call`` and ``until`` call their functions under a lock.
+    ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; signal handlers may use it, too.
+    ``spawn`` runs something in a thread that ends when the engine is closed.
     """
 
     def call(self, function: Callable[[], T]) -> T: ...
     def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request: ...
+    def spawn(self, work: Callable[[], None]) -> None: ...
     def close(self) -> None: ...
+    def soon(self, function: Callable[[], object]) -> None: ...
 
 
 class Runtime(Protocol):
@@ -84,6 +88,12 @@ class Running(Opened):
             self.close()
             raise
 
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in its turn, from anywhere; before entering and after leaving, never."""
+        driver = self._driver
+        if driver is not None and not self.forked:
+            driver.soon(function)
+
     @property
     def is_open(self) -> bool:
         return self._driver is not None and not self.engine.closed and not self.forked
@@ -96,6 +106,7 @@ class Running(Opened):
                 closing.callback(part.close)
             if self.is_open:
                 self.leave()
+                self.tell_events()  # leaving may lose something, too
 
     def _close(self) -> None:
         driver, self._driver = self._driver, None
@@ -105,6 +116,7 @@ class Running(Opened):
             self.engine.close()
         else:
             driver.close()
+        self._log_left_out(at_the_end=True)
 
 
 def _at_once() -> None:

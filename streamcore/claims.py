@@ -1,0 +1,234 @@
+"""Entries that were delivered to us, or to others, and are to be handed over here.
+
+- *Recover*: what is pending for our name on the server, and unknown to us: a lost reply, an earlier run of this program.
+- *Claim*: what other consumers left idle, and what was given back; never our own, whose idle time would begin anew. The
+  cursor goes on page by page, and each member looks at a time of its own.
+- *Remove*: consumers that have nothing pending, and have not been heard of for long.
+
+What nobody can have seen is fetched by the page (``XCLAIM``), at its first delivery. The rest is claimed without being
+counted, and waits in ``redelivery``; or, where it was handed over too often already, becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
+
+from .engine import AT_ONCE, Steps, checked
+from .entries import StreamId
+from .errors import NoGroupError, ReplyError
+from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
+from .settlements import NACKED, NO_CLAIMS, schedule
+
+if TYPE_CHECKING:
+    from .group_reading import GroupReading
+
+TOO_OFTEN: Final = b"delivered too often"
+MARGIN: Final = 0.005
+"""Seconds after which what was given back for a while is looked for: the server counts whole milliseconds."""
+
+REMOVE: Final = """
+for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    if one[2] == ARGV[2] and one[4] == 0 and one[6] >= tonumber(ARGV[3]) then
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+        return 1
+    end
+end
+return 0
+"""
+
+
+class Claims:
+    """What one consumer takes over; its state survives reconnects."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        self._recover_from: dict[bytes, StreamId] = {}
+        self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
+        self._claiming: dict[bytes, set[bytes]] = {}  # others had these before
+        self._claim_from: dict[bytes, bytes] = {}
+        self._regular = AT_ONCE if consumer.member.keeps else float("inf")
+        self._expected: list[float] = []  # when what we have given back may be claimed
+        self._removes = consumer.member.remove_idle is not None
+
+    @property
+    def at(self) -> float:
+        """When something may be claimed."""
+        return min(self._regular, self._expected[0]) if self._expected else self._regular
+
+    @property
+    def expected_at(self) -> float | None:
+        """When something that we have given back may be claimed."""
+        return self._expected[0] if self._expected else None
+
+    def expect(self, delay: float) -> None:
+        """Something was given back, and may be claimed after so many seconds."""
+        heappush(self._expected, self._consumer.now + delay + MARGIN)
+
+    def begin(self, stream: bytes, delivered: StreamId) -> None:
+        """Recover what is pending for us in a stream from the beginning, or behind what was ``delivered`` before."""
+        self._recover_from[stream] = delivered
+
+    def end(self, stream: bytes) -> None:
+        """The stream is not ours any more."""
+        self._recover_from.pop(stream, None)
+        self._met.discard(stream)
+
+    # -- our own ------------------------------------------------------------------------------------------------------
+
+    def recover(self, stream: bytes) -> Steps[None]:
+        """Everything that is pending for us and unknown here."""
+        consumer = self._consumer
+        is_first = consumer.member.backlog and stream not in self._met
+        begin = self._recover_from.get(stream)
+        start = None if begin is None else b"(%b" % bytes(begin)
+        while start is not None:
+            yield from consumer.wait_for_room()
+            if stream not in consumer.member.streams:
+                return
+            rows = yield from self.own_page(stream, start)
+            if not rows:
+                break
+            known = consumer.known(stream)
+            claiming = self._claiming.get(stream, set[bytes]())
+            unseen: list[Any] = []
+            tried: list[Any] = []
+            for row in rows:
+                if row[0] not in known:
+                    was_tried = row[3] > 1 or (row[3] == 1 and (is_first or row[0] in claiming))
+                    (tried if was_tried else unseen).append(row)
+            yield from self._fetch(stream, unseen, Recovered)
+            self._queue(stream, {row[0]: row[3] for row in tried}, Recovered)
+            start = b"(" + rows[-1][0]
+        self._met.add(stream)
+        self._claiming.pop(stream, None)
+
+    def own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
+        """What the server lists as pending for us, from an id on."""
+        consumer = self._consumer
+        page = ("XPENDING", stream, consumer.member.group, start, "+", consumer.count, consumer.member.name)
+        [rows] = yield from consumer.ask(page)
+        listed: list[Any] = checked(rows)
+        return listed
+
+    # -- others' ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Steps[None]:
+        """One page per stream of what may be claimed."""
+        consumer = self._consumer
+        member, now = consumer.member, consumer.now
+        while self._expected and self._expected[0] <= now:
+            heappop(self._expected)
+        patience = member.claim_idle or NO_CLAIMS
+        # Spread over the second quarter of the interval, so that consumers which started together drift apart.
+        pause = patience * (0.25 + 0.25 * consumer.random())
+        with suppress(NoGroupError):  # the next read meets it as well, and mends it
+            for stream in member.streams.copy():
+                finished = yield from self._claim(stream, max(1, int(patience * 1000)))
+                pause = pause if finished else 0.0
+                yield from self._remove_idle(stream)
+        self._regular = now + pause
+
+    def _claim(self, stream: bytes, idle: int) -> Steps[bool]:
+        """One page of what has been idle for long enough; whether it was the last."""
+        consumer = self._consumer
+        whose = () if consumer.member.claim_idle is not None else (NACKED,)
+        start = self._claim_from.get(stream, b"-")
+        page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.count, *whose)
+        [rows] = yield from consumer.ask(page)
+        known = consumer.known(stream) if checked(rows) else frozenset[bytes]()
+        waiting = yield from self._waiting(stream, [row[0] for row in rows if row[1] == NACKED])
+        free = [row for row in rows if row[0] not in known and row[0] not in waiting]
+        yield from self._fetch(stream, [row for row in free if not row[3]], Claimed)
+        yield from self._take_over(stream, [row for row in free if row[3]])
+        if len(rows) < consumer.count:
+            self._claim_from.pop(stream, None)
+            return True
+        self._claim_from[stream] = b"(" + rows[-1][0]
+        return False
+
+    def _waiting(self, stream: bytes, ids: list[bytes]) -> Steps[set[bytes]]:
+        """Those that were given back for longer than has passed."""
+        if not ids:
+            return set()
+        key = schedule(stream, self._consumer.member.group)
+        time, scores = yield from self._consumer.ask(("TIME",), ("ZMSCORE", key, *ids))
+        if isinstance(time, ReplyError) or isinstance(scores, ReplyError):
+            return set()
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
+        listed = {id_: float(due) for id_, due in zip(ids, scores, strict=True) if due is not None}
+        if over := [id_ for id_, due in listed.items() if due <= now]:
+            yield from self._consumer.ask(("ZREM", key, *over))
+        return {id_ for id_, due in listed.items() if due > now}
+
+    def _take_over(self, stream: bytes, rows: list[Any]) -> Steps[None]:
+        if not rows:
+            return
+        consumer, ids = self._consumer, [row[0] for row in rows]
+        self._claiming.setdefault(stream, set()).update(ids)
+        # Another member that claimed one meanwhile has reset its idle time: leave it.
+        claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, min(row[2] for row in rows), *ids)
+        [taken] = yield from consumer.ask((*claim, "JUSTID"))
+        ours = set(checked(taken))
+        self._queue(stream, {row[0]: row[3] for row in rows if row[0] in ours}, Claimed)
+        self._claiming.pop(stream, None)
+        yield from self._look_for([id_ for id_ in ids if id_ not in ours], stream)
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def _queue(self, stream: bytes, deliveries: dict[bytes, int], kind: type[Recovered | Claimed]) -> None:
+        """To be handed over again, one at a time; or, where that was done too often, not any more."""
+        consumer = self._consumer
+        if not deliveries:
+            return
+        # After one delivery nobody knows whether the application has seen it: it gets another chance in any case.
+        over = {id_: times for id_, times in deliveries.items() if times > 1 and consumer.member.is_last(times)}
+        for id_, times in over.items():
+            consumer.pending.bury(stream, id_, times, TOO_OFTEN)
+            consumer.settling.flush_soon()
+        again = [(id_, times) for id_, times in deliveries.items() if id_ not in over]
+        if again:
+            consumer.deliver_again(stream, again)
+            consumer.emit(kind(stream, len(again)))
+
+    def _fetch(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed]) -> Steps[None]:
+        """XCLAIM to ourselves what was never seen; this is its first delivery."""
+        consumer = self._consumer
+        if not rows:
+            return
+        idle = min(row[2] for row in rows)
+        claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, idle, *(row[0] for row in rows))
+        consumer.fetching = (stream, rows[0][0], 0) if len(rows) == 1 else None
+        [entries] = yield from consumer.ask((*claim, "RETRYCOUNT", 1))
+        consumer.fetching = None
+        if checked(entries):
+            consumer.emit(kind(stream, len(entries)))
+            consumer.deliver(stream, entries)
+        fetched = {entry[0] for entry in entries}
+        yield from self._look_for([row[0] for row in rows if row[0] not in fetched], stream)
+
+    def _look_for(self, missing: list[bytes], stream: bytes) -> Steps[None]:
+        """What did not come has another owner by now, or was deleted: then the server has settled it."""
+        if not missing:
+            return
+        consumer = self._consumer
+        listed = yield from consumer.ask(*(("XPENDING", stream, consumer.member.group, i, i, 1) for i in missing))
+        gone = tuple(id_ for id_, rows in zip(missing, listed, strict=True) if not checked(rows))
+        if gone:
+            consumer.emit(Tombstones(stream, gone))
+
+    def _remove_idle(self, stream: bytes) -> Steps[None]:
+        consumer, member = self._consumer, self._consumer.member
+        if not self._removes or member.remove_idle is None:
+            return
+        [listed] = yield from consumer.ask(("XINFO", "CONSUMERS", stream, member.group))
+        idle = int(member.remove_idle * 1000)
+        for one in () if isinstance(listed, ReplyError) else listed:
+            if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
+                [removed] = yield from consumer.ask(("EVAL", REMOVE, 1, stream, member.group, one[b"name"], idle))
+                if isinstance(removed, ReplyError):
+                    self._removes = False
+                    return
+                if removed:
+                    consumer.emit(ConsumerRemoved(stream, one[b"name"]))

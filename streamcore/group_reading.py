@@ -1,0 +1,356 @@
+"""The work of a member of a consumer group on its links, across any number of connections.
+
+The *reading* link runs the story of ``_read``: upkeep, then reads for as long as the prefetch has room. While replies come
+back full, two reads are in flight, so that the server works on the next one while we parse this one; a read that may
+block is alone, since it would hold up what is sent behind it. What has to be done between reads, is: ``joining``,
+``upkeep``, ``claims``, ``renewal``, ``redelivery``. ``settling`` sends acknowledgements, in front of the reads.
+
+Every entry that the server delivered to us is in ``pending``, or waits in ``redelivery``, until its end is confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
+
+from .claims import Claims
+from .connection import Arguments
+from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
+from .entries import GroupBatch
+from .errors import InvalidArgument, NoGroupError, ReplyError, ReplyTooLarge, UnblockedError
+from .events import PossibleLoss
+from .group_gaps import GroupGaps, Look
+from .interrupt import Interrupter
+from .joining import Joinings
+from .link import Link
+from .membership import Membership
+from .pending import Acks, Pending
+from .prefetch import Reader
+from .redelivery import Redelivery
+from .renewal import Renewal
+from .returns import Returns
+from .settling import Settling
+from .upkeep import Upkeep
+
+T = TypeVar("T", bytes, str)
+
+GROUP_GONE: Final = (NoGroupError, UnblockedError)
+MAX_SETBACKS: Final = 3
+
+
+class GroupReading(Reader[GroupBatch[T]], Generic[T]):
+    """What ``GroupConsumer`` does on its own."""
+
+    member: Membership
+    _most: int
+
+    def __init__(self, member: Membership, **options: Any) -> None:
+        if not member.keeps:
+            options.setdefault("prefetch", 1)
+        super().__init__(**options)
+        if self.polls:
+            raise InvalidArgument(
+                "block=None would ask for entries all the time; give the seconds of waiting in the server"
+            )
+        self.member = member
+        self._most = self.count
+        self.limit_count()
+        nonce = f"{self._login.client_name or 'streamcore'}:{int(self._random() * (1 << 64)):016x}"
+        self._login = replace(self._login, client_name=nonce)
+        self.nonce = nonce.encode()
+        self.pending = Pending(member)
+        self.redelivery = Redelivery(self)
+        self.claims = Claims(self)
+        self.upkeep = Upkeep(self)
+        self.gaps = GroupGaps(member, self.emit)
+        self.settling = Settling(self)
+        self.returns = Returns(self)
+        self._renewal = Renewal(self)
+        self._joining = Joinings(self)
+        self.blocked = False  # the read in flight may wait in the server
+        self.starved = False  # no read may leave before something is acknowledged
+        self.fetching: tuple[bytes, bytes, int] | None = None  # the one entry that is asked for, and its deliveries
+        self._reads = 0  # in flight
+        self._backlogged = False  # the last reply was full
+        self._resting = False  # nothing is in flight, because nothing may be read
+        self.stops = member.history_only  # nothing more is taken on, but for what an earlier run has left
+        self._draining = False  # what is here is handed over, and nothing more read
+        self._leaving = False
+        self._is_through = False  # with what an earlier run has left, and that is all
+        self._may_claim = True  # claims and reads take turns
+        self._setbacks = 0
+        self._reading = ScriptRunner(self, self._read)
+        self._interrupter = Interrupter(self, self._reading.link)
+        self._reading.link.open()
+
+    # -- what its parts use -------------------------------------------------------------------------------------------
+
+    def deliver(self, stream: bytes, entries: list[Any], size: int = 0, deliveries: int = 1) -> None:
+        """Entries are ours now; keep them for the application."""
+        batch = GroupBatch[T](
+            stream,
+            entries,
+            inbox=self.settling.note,
+            awaited=self.pending.awaits,
+            encoding=self._encoding,
+            size=size,
+            deliveries=deliveries,
+        )
+        if not self.member.keeps:
+            batch.inbox = _nothing_to_settle
+        else:
+            self.pending.add(batch)
+        if self.member.keeps and ((self._leaving and self.member.release) or stream not in self.member.streams):
+            self.returns.add(batch)
+            self.settling.flush_soon()
+        else:
+            self._prefetch.add(batch)
+
+    def deliver_again(self, stream: bytes, deliveries: list[tuple[bytes, int]]) -> None:
+        """Entries that were handed over before are ours now."""
+        if self._leaving or self._draining or stream not in self.member.streams:
+            for id_, times in deliveries:
+                self.returns.add_waiting(stream, id_, times)
+            self.settling.flush_soon()
+        else:
+            self.redelivery.add(stream, deliveries)
+
+    def held(self, stream: bytes) -> set[bytes]:
+        """The ids of a stream that are handed over, or wait to be."""
+        return self.pending.unsettled(stream) | self.redelivery.ids(stream)
+
+    def known(self, stream: bytes) -> set[bytes]:
+        """The ids of a stream that should be pending for us on the server."""
+        return self.pending.ids(stream) | self.redelivery.ids(stream)
+
+    def limit_count(self) -> None:
+        """Never more in one read than may be in flight."""
+        streams = max(1, len(self.member.streams))
+        self.count = min(self._most, max(1, self.member.max_in_flight // streams))
+        self.most_at_once = self.count * streams
+
+    def wake(self) -> None:
+        """Something has changed for the reading link."""
+        self._reading.wake()
+
+    def expect(self, delay: float) -> None:
+        """Something was given back, and may be claimed after so many seconds."""
+        self.claims.expect(delay)
+
+    def renew_if_blocked(self) -> Steps[None]:
+        """By the acking link: the reading link cannot do it."""
+        if self._renewal.due and self.blocked:
+            yield from self._renewal.run()
+
+    def give_back(self) -> Steps[None]:
+        """Tell the server what nobody has seen."""
+        if self.returns:
+            yield from self.returns.run()
+
+    def wait_for_room(self) -> Steps[None]:
+        """Nothing is in flight: wait until more may be fetched, and do what is due meanwhile."""
+        while self._leaving or self._draining or not self.has_room():
+            if self.upkeep_is_due():
+                self.upkeep.put_off_audit()
+                yield from self.upkeep.check_leases()
+            else:
+                yield from self._rest()
+
+    def has_room(self, in_flight: int = 0) -> bool:
+        """Whether more entries may be fetched while so many reads are unanswered."""
+        self.starved = False
+        if self.redelivery or not self._prefetch.has_room(in_flight):
+            return False
+        pending, limit = self.pending, self.member.max_in_flight - (in_flight + 1) * self.most_at_once
+        if pending.in_flight > limit:
+            pending.collect()
+        fits = pending.in_flight <= limit or not (pending.in_flight or in_flight)
+        self.starved = not (fits or in_flight)
+        return fits
+
+    def upkeep_is_due(self) -> bool:
+        """Whether there is something to look after."""
+        return not self._leaving and self.now >= self.upkeep.audit_at
+
+    # -- the story of the reading link --------------------------------------------------------------------------------
+
+    def _read(self) -> Script:
+        self._reads, self.fetching = 0, None
+        rides: deque[Acks] = deque()  # in flight, each in front of a read
+        self._backlogged = self.blocked = False
+        self.settling.at_once |= bool(self.returns)
+        try:
+            yield from self.upkeep.enter(self._reading.link)
+            self.is_ready = True
+            yield from self._recover()
+            while True:
+                if not self._reads:
+                    yield from self._look_after()
+                while self._may_read():
+                    if (acks := self.settling.collect()) is not None:
+                        rides.append(acks)
+                        yield acks
+                    if (look := self.gaps.look(self.options.request_timeout)) is not None:
+                        yield look
+                    yield self._next_read()
+                    self._reads += 1
+                    self._may_claim = True
+                if not self._reads:
+                    yield from self._rest()
+                elif (answered := (yield WAIT)) is None:
+                    continue
+                elif rides and answered is rides[0]:
+                    self.settling.confirm(rides[0])
+                    rides.popleft()
+                elif isinstance(answered, Look):
+                    self.gaps.saw(answered)
+                else:
+                    self._reads -= 1
+                    self.blocked = False
+                    self._interrupter.done()
+                    yield from self._absorb(answered)
+        finally:
+            if self._reads and not (self.member.keeps or self.closed):
+                self._emit(PossibleLoss(self._reads * self.most_at_once))
+            self.blocked, self._reads = False, 0
+            self.settling.lose(rides)
+
+    def _recover(self) -> Steps[None]:
+        """Before the first read of a connection: what is pending for us and was never seen."""
+        if self.member.keeps:
+            yield from self.upkeep.recover()
+        self._is_through = self.member.history_only
+
+    def _look_after(self) -> Steps[None]:
+        """Nothing is in flight: do what is due."""
+        if self._joining:
+            yield from self._joining.run()
+        if self._may_claim and not self.stops and self.now >= self.claims.at and self.has_room():
+            self._may_claim = False
+            yield from self.claims.run()
+        if self.upkeep_is_due():
+            yield from self.upkeep.audit()
+        if self._renewal.due:
+            yield from self._renewal.run()
+
+    def _is_due(self) -> bool:
+        now = self._clock.now
+        return now >= self.upkeep.audit_at or now >= self.claims.at
+
+    def _may_read(self) -> bool:
+        in_flight = self._reads
+        if self.stops or in_flight > 1 or (in_flight and (not self._backlogged or self._is_due() or self._joining)):
+            return False
+        return bool(self.member.streams) and self.has_room(in_flight)
+
+    def _next_read(self) -> Exchange:
+        self.blocked = not (self._backlogged or self._is_due())
+        member: Membership = self.member
+        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
+        block: Arguments = self._waiting() if self.blocked else ()
+        acks: Arguments = () if member.keeps else ("NOACK",)
+        read = (*head, *block, *acks, "STREAMS", *member.streams, *(">" for _ in member.streams))
+        return Exchange([read], self.block + self.options.request_timeout)
+
+    def _absorb(self, read: Exchange) -> Steps[None]:
+        [reply] = read.replies
+        self._backlogged = False
+        if isinstance(reply, ReplyError):
+            reply.command = "XREADGROUP"
+            yield from self._mend(reply)
+            return
+        self._setbacks = 0
+        self._reading.link.succeeded()
+        received: dict[bytes, list[Any]] = reply or {}
+        for stream, entries in received.items():
+            if entries:
+                self.deliver(stream, entries, read.nbytes // len(received))
+                self._backlogged |= len(entries) >= self.count
+
+    def _mend(self, error: ReplyError) -> Steps[None]:
+        """A read was refused: create the group again, once the other read is back as well."""
+        if not isinstance(error, GROUP_GONE):
+            raise error
+        if self._reads:
+            return
+        self._setbacks += 1
+        if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
+            raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
+        for stream in self.member.streams.copy():
+            yield from self.upkeep.ensure_group(stream)
+
+    def _rest(self) -> Steps[None]:
+        """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
+        if self.redelivery.due:
+            yield from self.redelivery.run()
+        elif self._renewal.due:
+            yield from self._renewal.run()
+        else:
+            self._resting = not self.settling.at_once
+            try:
+                yield from self.settling.send()
+            finally:
+                self._resting = False
+
+    # -- interruptions ---------------------------------------------------------------------------------------------------
+
+    def _end_read(self) -> None:
+        """Something has changed that does not wait for a read."""
+        if self.blocked:
+            self._interrupter.interrupt()
+        self._reading.wake()
+        self.on_wakeup()
+
+    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+        if link is self._reading.link:
+            self._interrupter.done()  # with the connection, the read has ended too
+        super()._report_down(link, error, was_up=was_up)
+        if isinstance(error, ReplyTooLarge):
+            self._most = min(self._most, self.count)
+            self.limit_count()
+
+    def _goes_on_without(self, error: ReplyTooLarge) -> bool:
+        """An entry that is too large is pending for us all the same: the next connection finds out which it is."""
+        if not self.member.keeps:
+            return False
+        if self.fetching is None:
+            return True
+        if self.member.max_deliveries is None:
+            return False
+        self.pending.bury(*self.fetching, b"larger than max_reply")
+        self.redelivery.forget(self.fetching[0], {self.fetching[1]})
+        self.fetching = None
+        return True
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        if self.closed:
+            return None
+        audit = self.upkeep.audit_at if self._resting and not self._leaving else None
+        renewal = self._renewal.timer if self._resting or self.blocked else None
+        interruption = self._interrupter.due
+        if interruption is None and self.blocked:
+            interruption = self.claims.expected_at
+        due = (self.settling.timer, interruption, audit, renewal)
+        return min((at for at in due if at is not None), default=None)
+
+    def _elapse(self, now: float) -> None:
+        if self.starved:
+            self.pending.collect()
+            self._reading.wake()
+        if self._resting and (self.upkeep_is_due() or self._renewal.due):
+            self._reading.wake()
+        if self.blocked:
+            if (at := self._renewal.timer) is not None and now >= at:
+                self._renewal.remind()
+                self.settling.wake_runner()
+            if (at := self.claims.expected_at) is not None and now >= at and not self._interrupter.wanted:
+                self._interrupter.interrupt()
+        self._interrupter.elapse(now)
+        self.settling.elapse(now)
+
+
+def _nothing_to_settle(batch: GroupBatch[Any]) -> None:
+    """The server does not keep what it delivers as pending."""

@@ -1,0 +1,98 @@
+"""Our name in the group, held by a small lease beside each stream, so that two processes never share it in silence.
+
+Whoever comes last takes the name over, for it may be the same program, started again. The lease says by which connection it
+is held: the connection of the one before is closed on the server, if it is still there and provably that one. So a ghost of
+our own former process takes no entry in secret, and a living twin has to connect again: it finds that the name is
+not its own any more, and stops. Every audit looks as well. A lease that has expired, or was flushed away, is taken again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from .arguments import beside
+from .connection import Arguments
+from .engine import Steps, checked
+from .errors import NameTaken, NoPermissionError
+from .events import ConsumerReplaced, NameUnguarded
+
+if TYPE_CHECKING:
+    from .group_reading import GroupReading
+
+SECONDS: Final = 600.0
+"""A lease lasts so long without an audit."""
+
+# KEYS: the lease. ARGV: our nonce, whether to take it over, connection id, run id, milliseconds.
+HOLD: Final = """
+local held = redis.call('HMGET', KEYS[1], 'holder', 'client', 'run')
+if held[1] and held[1] ~= ARGV[1] and ARGV[2] == '0' then return {0} end
+if held[1] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'client', ARGV[3], 'run', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return {1, held[1], held[2], held[3]}
+"""
+
+LET_GO: Final = """
+if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class Identity(NamedTuple):
+    """What proves that a connection on the server is the one that is meant: ids begin anew with each run of a server."""
+
+    client_id: int
+    run_id: bytes
+    nonce: bytes
+
+
+class NameLease:
+    """The leases of one consumer, one beside each of its streams."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        self._held: set[bytes] = set()
+        self.wanted = consumer.member.exclusive and consumer.member.keeps
+
+    def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
+        """Hold the name beside a stream, on a new connection; by which connection somebody else has held it."""
+        if not self.wanted:
+            return None
+        former = yield from self._hold(stream, present, take_over=stream not in self._held)
+        return former
+
+    def check(self, stream: bytes, present: Identity) -> Steps[None]:
+        """Whether it is still ours. Raises ``NameTaken``."""
+        if self.wanted:
+            yield from self._hold(stream, present, take_over=False)
+
+    def let_go(self) -> list[Arguments]:
+        """What gives the name free on leaving."""
+        return [("EVAL", LET_GO, 1, self._key(stream), self._consumer.nonce) for stream in sorted(self._held)]
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not ours any more."""
+        self._held.discard(stream)
+
+    def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[Identity | None]:
+        consumer = self._consumer
+        who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
+        [reply] = yield from consumer.ask(("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000)))
+        if isinstance(reply, NoPermissionError):
+            self.wanted = False
+            consumer.emit(NameUnguarded(stream, reply))
+            return None
+        is_ours, *former = checked(reply)
+        if not is_ours:
+            consumer.emit(ConsumerReplaced(stream, consumer.member.name))
+            raise NameTaken(
+                f"another process has taken over the name {consumer.member.name.decode(errors='replace')!r} in its group;"
+                " give each member a name of its own"
+            )
+        self._held.add(stream)
+        holder, client, run = former
+        return None if holder in {None, consumer.nonce} else Identity(int(client), run, holder)
+
+    def _key(self, stream: bytes) -> bytes:
+        member = self._consumer.member
+        return beside(stream, b"name:" + member.group + b":" + member.name)

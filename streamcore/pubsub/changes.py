@@ -1,0 +1,84 @@
+"""What the application asks of its subscriptions, and what it can see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
+
+from ..errors import UNAVAILABLE, ReplyError
+from .subscriber import Subscription, named
+
+T = TypeVar("T", bytes, str)
+
+
+class Change:
+    """A call that subscribes or un-subscribes; ``poll`` tells when the server has done it, and raises why it does not.
+
+    ``added`` are the subscriptions that nobody had desired before, and which a call that fails takes back.
+    """
+
+    def __init__(self, subscriptions: Sequence[Subscription], added: Iterable[Subscription], *, wanted: bool) -> None:
+        self.subscriptions = frozenset(subscriptions)
+        self.added = dict.fromkeys(added)  # in their order
+        self.done = False
+        self._left = list(subscriptions)
+        self._wanted = wanted
+
+    def poll(self) -> bool:
+        """Whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
+        self._left = left = [one for one in self._left if one.wanted is self._wanted is not one.confirmed]
+        refused = [one for one in left if one.refusal is not None and one.refusal.code not in UNAVAILABLE]
+        if left and len(refused) == len(left):
+            if self._wanted:
+                raise named(refused)
+            left.clear()  # nothing that comes of it is handed over
+        self.done = not left
+        return self.done
+
+    @property
+    def refusal(self) -> ReplyError | None:
+        """Why it was not done so far, if the server has said anything."""
+        refused = [one for one in self._left if one.refusal is not None]
+        return named(refused) if refused else None
+
+
+class Standing(NamedTuple, Generic[T]):
+    """Names that are desired, those of them that the server has confirmed, and those that it refuses, with the reason."""
+
+    desired: frozenset[T]
+    confirmed: frozenset[T]
+    failed: Mapping[T, ReplyError]
+
+
+class Subscriptions(NamedTuple, Generic[T]):
+    """What is subscribed to at this moment, kind by kind, or (``desired``, ``confirmed``, ``failed``) all kinds together."""
+
+    channels: Standing[T]
+    patterns: Standing[T]
+    shard_channels: Standing[T]
+
+    @property
+    def desired(self) -> frozenset[T]:
+        """All names that are desired."""
+        return self.channels.desired | self.patterns.desired | self.shard_channels.desired
+
+    @property
+    def confirmed(self) -> frozenset[T]:
+        """All names that the server has confirmed, over the present connection."""
+        return self.channels.confirmed | self.patterns.confirmed | self.shard_channels.confirmed
+
+    @property
+    def failed(self) -> Mapping[T, ReplyError]:
+        """All names that the server refuses, with its reason."""
+        return {**self.channels.failed, **self.patterns.failed, **self.shard_channels.failed}
+
+
+def standing(subscriptions: Iterable[Subscription], text: Callable[[bytes], T]) -> Standing[T]:
+    """How subscriptions of one kind stand; ``text`` makes a name what the application knows it by."""
+    wanted = [one for one in subscriptions if one.wanted]
+    return Standing(
+        frozenset(text(one.name) for one in wanted),
+        frozenset(text(one.name) for one in wanted if one.confirmed),
+        MappingProxyType({text(one.name): named([one]) for one in wanted if one.refusal is not None}),
+    )

@@ -1,0 +1,399 @@
+"""Receive what others publish: channels, patterns and shard channels, over one link that is renewed for ever.
+
+At most once, in order, and never silent: whatever may have cost a message is an event, told before the next one. A lost link
+is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriber``. Messages of
+subscriptions with a handler wait in an inbox of their own.
+
+With ``when_full="block"`` a full inbox stops the reading of the socket, until the server has had enough and closes the
+connection: a gap. While the server's word on a subscription is due, the socket is read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar, Unpack, cast, overload
+
+from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
+from ..connection import Exchange
+from ..engine import Engine, EngineOptions
+from ..errors import ConnectionLost, InvalidArgument, RemoteProtocolError, ReplyError
+from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
+from ..link import Link
+from ..options import DEFAULT_OPTIONS
+from .asking import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
+from .changes import Change, Subscriptions, standing
+from .inbox import Aside, Failed, Inbox, Mark, WhenFull
+from .message import KIND_OF, MESSAGE_KINDS, TAKEN_AWAY, WORDS, Kind, Message, MessageKind, message_of, messages_of
+from .subscriber import Subscriber, Subscription, Telling, named
+from .tracking import Tracking
+
+T = TypeVar("T", bytes, str)
+
+_NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+
+class _Options(PubSubOptions, EngineOptions, total=False):
+    shard_channels: Name | Iterable[Name]
+    shard_channel_handlers: Handlers[Any]
+
+
+_data: Final = attrgetter("data")
+
+
+def _size(messages: Sequence[Message[Any]]) -> int:
+    return sum(map(len, map(_data, messages)))
+
+
+def _size_of_calls(calls: Sequence[Call]) -> int:
+    return sum(len(call.argument.data) for call in calls)
+
+
+class PubSub(Engine, Generic[T]):
+    """Subscribe, and get messages.
+
+    ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with what is called with
+    their messages. ``ignore_subscribe_messages=False`` hands over the server's word on subscriptions, too. A call waits for
+    that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout`` (0.1) seconds, with ``lazy`` not at all. A
+    dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for
+    the application; ``when_full`` says what then: ``"block"``, ``"drop_oldest"``, ``"drop_newest"``.
+
+    ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``, broadcasting);
+    ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is refused: the link is dialled
+    for ever, and its back-off begins anew after each success.
+    """
+
+    @overload
+    def __init__(
+        self: PubSub[bytes],
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[bytes] = _NONE,
+        pattern_handlers: Handlers[bytes] = _NONE,
+        decode: None = None,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PubSub[str],
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[str] = _NONE,
+        pattern_handlers: Handlers[str] = _NONE,
+        decode: str,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PubSub[Any],
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[Any] = _NONE,
+        pattern_handlers: Handlers[Any] = _NONE,
+        decode: str | None,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    def __init__(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        shard_channels: Name | Iterable[Name] = (),
+        channel_handlers: Handlers[Any] = _NONE,
+        pattern_handlers: Handlers[Any] = _NONE,
+        shard_channel_handlers: Handlers[Any] = _NONE,
+        decode: str | None = None,
+        ignore_subscribe_messages: bool = True,
+        retry_policy: None = None,
+        subscription_timeout: Seconds = 1.0,
+        unsubscription_timeout: Seconds = 0.1,
+        max_idle_seconds: Seconds = 15.0,
+        queue_size: int = 10_000,
+        queue_bytes: int = 64 << 20,
+        when_full: WhenFull = "block",
+        lazy: bool = False,
+        track: Name | Iterable[Name] | None = None,
+        on_invalidate: Invalidated | None = None,
+        **engine: Unpack[EngineOptions],
+    ) -> None:
+        idle = seconds("max_idle_seconds", max_idle_seconds)
+        options = engine.get("options", DEFAULT_OPTIONS)
+        engine["options"] = replace(options, keepalive_idle=idle * 2 / 3, keepalive_answer=idle / 3)
+        super().__init__(**engine)
+        if retry_policy is not None:
+            raise InvalidArgument(
+                "retry_policy cannot be chosen: the link is dialled for ever, and the back-off, up to "
+                f"{options.backoff_max:g} seconds, begins anew after each success; leave it out"
+            )
+        self.lazy = lazy
+        self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
+        self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
+        self._ignores = ignore_subscribe_messages
+        self._encoding = encoding(decode)
+        self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
+        limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
+        self._inbox: Inbox[Message[T]] = Inbox(limit, nbytes, when_full, _size)
+        self._calls: Inbox[Call] = Inbox(limit, nbytes, when_full, _size_of_calls)
+        self._tracking = Tracking(track, on_invalidate, limit)
+        self._changes: list[Change] = []
+        self._up_before = self._was_up = False
+        self._subscriber = Subscriber(self, options.request_timeout)
+        self.first = [
+            self.subscribe(kind, with_handlers(kind, names(kind.what, listed), handlers))
+            for kind, listed, handlers in (
+                (Kind.CHANNEL, channels, channel_handlers),
+                (Kind.PATTERN, patterns, pattern_handlers),
+                (Kind.SHARD, shard_channels, shard_channel_handlers),
+            )
+        ]
+        self._subscriber.link.open()
+
+    # -- the user's side ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached, or need not be."""
+        tracks = self._tracking.in_force or self._tracking.command is None
+        return self.lazy or (self._subscriber.link.is_up and tracks)
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether somebody has to call what ``take_calls`` gives."""
+        return self._tracking.command is not None or any(one.handler for one in self._subscriber.special)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is subscribed to any more, and nothing waits to be handed over."""
+        return not self._subscriber.wanted and not len(self._inbox)
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether ``take`` would give something now."""
+        return len(self._inbox) > 0
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped because the application was too slow."""
+        return self._inbox.dropped + self._calls.dropped
+
+    @property
+    def subscriptions(self) -> Subscriptions[T]:
+        """What is desired, confirmed and refused at this moment."""
+        table = self._subscriber.table
+        channels, patterns, shards = (standing(table[kind].values(), self._name) for kind in Kind)
+        return Subscriptions(channels, patterns, shards)
+
+    def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> Change:
+        """Desire these names, with their handlers; a handler that they had is replaced."""
+        self.check()
+        table = self._subscriber.table[kind]
+        known = {name for name in wanted if name in table and table[name].wanted}
+        wants = [self._subscriber.want(kind, name, handler) for name, handler in wanted.items()]
+        return self._changed(Change(wants, (one for one in wants if one.name not in known), wanted=True))
+
+    def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> Change:
+        """Desire these names no more; without names, none of the kind."""
+        self.check()
+        found = self._subscriber.find(kind, unwanted)
+        for one in found:
+            self._subscriber.unwant(one)
+        return self._changed(Change(found, (), wanted=False))
+
+    def give_up(self, change: Change) -> None:
+        """Nobody waits for a change any more: one that is not done is taken back, unless somebody else waits for the same."""
+        self._changes.remove(change)
+        if change.done or self.closed:
+            return
+        for one in change.added:
+            other = next((other for other in self._changes if one in other.subscriptions), None)
+            if other is not None:
+                other.added[one] = None
+            else:
+                self._subscriber.unwant(one)
+        self._settle()
+
+    def keep(self, change: Change) -> None:
+        """Nobody waits for a change, and it holds all the same."""
+        self._changes.remove(change)
+
+    def take(self) -> list[Message[T]]:
+        """The next messages, none where none has arrived. Raises what ended the engine, behind what had arrived before."""
+        messages = self._inbox.take(self._emit)
+        if not messages:
+            self.check()
+        self._balance()
+        return messages
+
+    def take_calls(self) -> list[Call]:
+        """The next calls of handlers. Raises as ``take`` does."""
+        calls = self.take_waiting_calls()
+        if not calls:
+            self.check()
+        return calls
+
+    def take_waiting_calls(self) -> list[Call]:
+        """The same, without a word about the end."""
+        invalidated = self._tracking.take()
+        if invalidated is not None:
+            return [Call(*invalidated)]
+        calls = self._calls.take(self._emit)
+        self._balance()
+        return calls
+
+    def handler_failed(self, call: Call, error: Exception) -> None:
+        """A handler has raised."""
+        self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
+
+    def _changed(self, change: Change) -> Change:
+        self._changes.append(change)
+        self._settle()
+        return change
+
+    def _settle(self) -> None:
+        self._subscriber.sync()
+        self._balance()
+        self.on_wakeup()
+
+    def _balance(self) -> None:
+        """Read from the socket, or do not."""
+        subscriber = self._subscriber
+        if self._blocks and (self._inbox.is_full or self._calls.is_full) and not subscriber.awaits_answers:
+            subscriber.link.pause()
+        else:
+            subscriber.link.resume()
+
+    def _name(self, name: bytes) -> T:
+        return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
+
+    # -- what the subscriber tells ------------------------------------------------------------------------------------
+
+    def new_subscriber_link(self, subscriber: Subscriber) -> Link:
+        return self._new_link(subscriber)
+
+    def subscriber_up(self, subscriber: Subscriber) -> None:
+        again, self._was_up, self._up_before = self._up_before, True, True
+        self._report_up(subscriber.link, again=again)
+        if self._tracking.command is not None and subscriber.link.is_up:
+            subscriber.link.send(Exchange([self._tracking.command], self.options.request_timeout))
+
+    def subscriber_down(self, subscriber: Subscriber, error: Exception) -> None:
+        self._tracking.ends()
+        was_up, self._was_up = self._was_up, False
+        self._report_down(subscriber.link, error, was_up=was_up)
+
+    def subscriber_answered(self, exchange: Exchange) -> None:
+        reply = exchange.replies[0]
+        if isinstance(reply, ReplyError):
+            reply.command = "CLIENT TRACKING"
+            self.fail(reply)
+        else:
+            self._tracking.begins()
+
+    def subscriber_told(self, subscriber: Subscriber, telling: Telling) -> None:
+        if not self._ignores:
+            for push in telling.replies:
+                if not isinstance(push, ReplyError):
+                    self._add_word(push)
+        self._balance()
+
+    def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
+        mark = Mark(SubscriptionGap(subscriber.link.name, None if names is None else tuple(names), error))
+        for inbox in () if self.closed else (self._inbox, self._calls):
+            inbox.add_odd(mark)
+
+    def subscriber_refused(self, subscriber: Subscriber, refused: Sequence[Subscription]) -> None:
+        """Whoever waits for a change is told by the call."""
+        reasons: dict[tuple[Kind, str], list[Subscription]] = {}
+        for one in refused:
+            if one.refusal is not None and not any(one in change.subscriptions for change in self._changes):
+                reasons.setdefault((one.kind, one.refusal.code), []).append(one)
+        for (kind, _), alike in reasons.items():
+            self._emit(SubscriptionFailed(kind.what, tuple(one.name for one in alike), named(alike)))
+
+    def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
+        try:
+            self._sort(subscriber, pushes)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            subscriber.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
+        self._balance()
+
+    def backoff(self, attempts: int) -> float:
+        """When to try again what has failed so many times."""
+        ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
+        return self._clock.now + ceiling * self._random()
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def _sort(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
+        """Messages go to the inbox; those of a subscription with a handler to its own, those of none to nobody."""
+        if not subscriber.special:
+            try:
+                self._inbox.add(messages_of(pushes, self._encoding))
+            except (KeyError, ValueError):
+                pass  # something among them is no message of a channel, or no text
+            else:
+                return
+        messages: list[Message[T]] = []
+        for push in pushes:
+            kind = MESSAGE_KINDS.get(push[0])
+            if kind is None:
+                self._inbox.add(messages)
+                messages.clear()
+                self._hear(subscriber, push)
+                continue
+            pattern: Any = None
+            if kind == "pmessage":
+                _, pattern, channel, data = push
+            else:
+                _, channel, data = push
+            one = subscriber.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
+            if one is not None and one in subscriber.special:
+                self._call(one, kind, channel, pattern, data)
+                continue
+            try:
+                messages.append(message_of(self._encoding, kind, channel, pattern, data))
+            except UnicodeDecodeError as error:
+                self._inbox.add(messages)
+                messages.clear()
+                self._inbox.add_odd(Failed(error))
+        self._inbox.add(messages)
+
+    def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
+        """A message of a subscription with a handler, or of one that is not wanted any more."""
+        if not one.wanted:
+            return
+        try:
+            message = message_of(self._encoding, kind, channel, pattern, data)
+        except UnicodeDecodeError as error:
+            self._emit(HandlerFailed(channel, error))
+        else:
+            self._calls.add((Call(one.handler, message),))
+
+    def _hear(self, subscriber: Subscriber, push: list[Any]) -> None:
+        """Something else than a message."""
+        kind = TAKEN_AWAY.get(push[0])
+        if kind is not None:
+            error = ConnectionLost(f"{subscriber.link.address} has ended the subscription to a {kind.what}")
+            if subscriber.revoked(kind, push[1], error) and not self._ignores:
+                self._add_word(push)
+        elif push[0] == b"invalidate":
+            self._tracking.told(push[1])
+
+    def _add_word(self, push: list[Any]) -> None:
+        """The server's word on a subscription, for those who want to see it."""
+        word, name, count = push
+        self._inbox.add_odd(Aside(Message(WORDS[word], self._name(name), None, count)))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        return None if self.closed else self._subscriber.retry_at
+
+    def _elapse(self, now: float) -> None:
+        self._subscriber.elapse(now)
+        self._balance()

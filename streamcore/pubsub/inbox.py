@@ -1,0 +1,210 @@
+"""Messages that wait for the application: bounded, and in order with what is to be told between them.
+
+When an inbox is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count them.
+Gaps that meet become one, so that what is no message is bounded, too. A gap stands in the inbox of the iteration and in that
+of the handlers, and is told by whoever comes to it first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from ..events import Dropped, Event, SubscriptionGap
+
+T = TypeVar("T")
+
+WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
+CHUNK: Final = 250
+"""How many messages are handed over at once, and are no longer under the bounds then."""
+
+
+class Odd:
+    """Something else than a message."""
+
+    __slots__ = ()
+
+    def tell(self, emit: Callable[[Event], None]) -> None: ...
+
+
+class Mark(Odd):
+    """A gap, told once: by whichever of the inboxes that hold it comes to it first."""
+
+    __slots__ = ("_absorbed", "event", "held", "told")
+
+    def __init__(self, event: SubscriptionGap) -> None:
+        self.event = event
+        self.held = 0
+        self.told = False
+        self._absorbed: list[Mark] = []
+
+    def absorb(self, earlier: Mark) -> None:
+        """Stand for an earlier one, which has met this one in an inbox."""
+        earlier.held -= 1
+        if earlier.told or earlier in self._absorbed:
+            return
+        one, other = earlier.event.names, self.event.names
+        names = None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
+        self.event = SubscriptionGap(self.event.link, names, self.event.error)
+        absorbed = (*self._absorbed, *earlier._absorbed, earlier)
+        self._absorbed = [mark for mark in absorbed if mark.held and not mark.told]
+
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        self.held -= 1
+        if not self.told:
+            for mark in (self, *self._absorbed):
+                mark.told = True
+            emit(self.event)
+
+
+class Drops(Odd):
+    """So many messages were dropped here."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        emit(Dropped(self.count))
+
+
+class Aside(Odd):
+    """The server's word on a subscription; the number of them is bounded by that of the subscriptions."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+
+class Failed(Odd):
+    """A message that cannot be handed over; the error is raised in its place."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        raise self.error
+
+
+class Inbox(Generic[T]):
+    """At most ``limit`` items and about ``nbytes`` bytes; ``measure`` tells how many bytes messages have together."""
+
+    def __init__(self, limit: int, nbytes: int, when_full: WhenFull, measure: Callable[[Sequence[T]], int]) -> None:
+        self.dropped = 0
+        self._limit = limit
+        self._chunk = min(limit, CHUNK)
+        self._most = nbytes
+        self._when_full = when_full
+        self._measure = measure
+        self._items: deque[T | Odd] = deque()
+        self._odd = 0
+        self._nbytes = 0
+        self._head: Mark | None = None  # what stood among messages that were dropped
+        self._untold = 0  # how many of these were dropped
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._items) >= self._limit or self._nbytes >= self._most
+
+    def add(self, messages: Sequence[T]) -> None:
+        """Messages have arrived."""
+        if self._when_full == "drop_newest":
+            room = 0 if self.is_full else self._limit - len(self._items)
+            if room < len(messages):
+                self._items.extend(messages[:room])
+                self._nbytes += self._measure(messages[:room])
+                self._drop_behind(len(messages) - room)
+                return
+        self._items.extend(messages)
+        self._nbytes += self._measure(messages)
+        if self._when_full == "drop_oldest":
+            while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
+                self._drop_first()
+
+    def add_odd(self, odd: Odd) -> None:
+        """Something else has arrived."""
+        if isinstance(odd, Mark):
+            odd.held += 1
+            if not self._items and self._head is not None:
+                odd.absorb(self._head)
+                self._head = odd
+                return
+            if self._items and isinstance(last := self._items[-1], Mark):
+                odd.absorb(last)
+                self._items[-1] = odd
+                return
+        self._items.append(odd)
+        self._odd += 1
+
+    def take(self, emit: Callable[[Event], None]) -> list[T]:
+        """The next messages, as many as go together; what stands before the first one is told, or raised."""
+        items = self._items
+        if self._untold or self._head is not None:
+            self._tell_dropped(emit)
+        if self._odd:
+            return self._take_carefully(emit)
+        pop: Callable[[], Any] = items.popleft
+        taken: list[T] = [pop() for _ in range(min(len(items), self._chunk))]
+        self._nbytes -= self._measure(taken)
+        return taken
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _take_carefully(self, emit: Callable[[Event], None]) -> list[T]:
+        items, taken = self._items, list[T]()
+        while items and len(taken) < self._chunk:
+            item = items[0]
+            if not isinstance(item, Odd):
+                taken.append(item)
+                self._nbytes -= self._measure((item,))
+            elif isinstance(item, Aside):
+                taken.append(item.item)
+                self._odd -= 1
+            elif taken:
+                break
+            else:
+                items.popleft()
+                self._odd -= 1
+                item.tell(emit)
+                continue
+            items.popleft()
+        return taken
+
+    def _tell_dropped(self, emit: Callable[[Event], None]) -> None:
+        untold, self._untold = self._untold, 0
+        head, self._head = self._head, None
+        if untold:
+            emit(Dropped(untold))
+        if head is not None:
+            head.tell(emit)
+
+    def _drop_behind(self, count: int) -> None:
+        self.dropped += count
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Drops):
+            last.count += count
+        else:
+            self._items.append(Drops(count))
+            self._odd += 1
+
+    def _drop_first(self) -> None:
+        item = self._items.popleft()
+        if not isinstance(item, Odd):
+            self._nbytes -= self._measure((item,))
+        else:
+            self._odd -= 1
+            if isinstance(item, Mark):
+                if self._head is not None:
+                    item.absorb(self._head)
+                self._head = item
+                return
+        self._untold += 1
+        self.dropped += 1

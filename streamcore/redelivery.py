@@ -1,0 +1,115 @@
+"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more: one at a time.
+
+The server's counter of deliveries says how often an entry was tried. It must rise before the application has the entry,
+which may kill the process, and must not rise for the entries behind it. So nothing is read ahead: only when the
+application asks for more, the first one is read from our own pending entries (``XREADGROUP`` with the id before it), which
+counts, hands over the data, and finds out whether the entry is still ours, in one step. Where the answer is lost with its
+connection, the counter is set back on the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .engine import Steps, checked
+from .entries import StreamId
+from .errors import NoGroupError
+from .events import Tombstones
+
+if TYPE_CHECKING:
+    from .group_reading import GroupReading
+
+
+class Waiting(NamedTuple):
+    """An entry, and how often it was handed over so far."""
+
+    stream: bytes
+    id: bytes
+    deliveries: int
+
+
+class Redelivery:
+    """The queue of one consumer; true while there is something in it."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        self._queue: deque[Waiting] = deque()
+        self._wanted = False
+        self._in_doubt: Waiting | None = None  # asked for, and not answered
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def due(self) -> bool:
+        """Whether the application waits for the first one."""
+        return self._wanted and bool(self._queue)
+
+    def want(self) -> None:
+        """The application has nothing else to do."""
+        self._wanted = True
+
+    def add(self, stream: bytes, deliveries: Iterable[tuple[bytes, int]]) -> None:
+        """Entries that are pending for us: ids, and how often they were handed over."""
+        self._queue.extend(Waiting(stream, id_, times) for id_, times in deliveries)
+
+    def ids(self, stream: bytes) -> set[bytes]:
+        """What waits of a stream."""
+        return {one.id for one in self._queue if one.stream == stream}
+
+    def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
+        """These, or all of a stream, are not ours any more."""
+        gone = self.ids(stream) if ids is None else ids
+        self._queue = deque(one for one in self._queue if one.stream != stream or one.id not in gone)
+
+    def clear(self, stream: bytes | None = None) -> list[Waiting]:
+        """Hand over nothing more, of one stream or at all; what was waiting."""
+        left = [one for one in self._queue if stream in {None, one.stream}]
+        self._queue = deque(one for one in self._queue if one not in left)
+        return left
+
+    def run(self) -> Steps[None]:
+        """Hand over the first one; only when it is ``due``, and with nothing in flight."""
+        consumer, first = self._consumer, self._queue[0]
+        try:
+            if self._in_doubt == first:
+                yield from self._set_back(first)
+            self._in_doubt = first
+            consumer.fetching = first
+            entry = yield from self._read(first)
+            self._in_doubt = consumer.fetching = None
+        except NoGroupError:  # the next read meets it as well, and mends it
+            self.forget(first.stream)
+            return
+        if not self._queue or self._queue[0] is not first:
+            return  # we are leaving, and have given it back
+        self._wanted = False
+        self._queue.popleft()
+        if entry is None:
+            return
+        if entry[1] is None:  # its data is gone, and the server keeps it as pending
+            consumer.emit(Tombstones(first.stream, (first.id,)))
+            consumer.pending.acknowledge(first.stream, [first.id])
+            consumer.settling.flush_soon()
+        else:
+            consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1)
+
+    def _read(self, first: Waiting) -> Steps[list[Any] | None]:
+        """The entry, counted as handed over; None if it is not ours any more."""
+        consumer = self._consumer
+        head = ("XREADGROUP", "GROUP", consumer.member.group, consumer.member.name, "COUNT", 1, "STREAMS")
+        [reply] = yield from consumer.ask((*head, first.stream, bytes(StreamId.parse(first.id).before())))
+        found: list[Any] = checked(reply)[first.stream]
+        return found[0] if found and found[0][0] == first.id else None
+
+    def _set_back(self, first: Waiting) -> Steps[None]:
+        consumer, (stream, id_, deliveries) = self._consumer, first
+        member = consumer.member
+        [rows] = yield from consumer.ask(("XPENDING", stream, member.group, id_, id_, 1))
+        for _, owner, idle, times in checked(rows):
+            if owner == member.name and times > deliveries:
+                # No other member's, whose claim would have made it less idle.
+                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", deliveries, "JUSTID")
+                yield from consumer.ask(claim)

@@ -1,0 +1,141 @@
+"""When settlements leave, over which link, and what their answers tell.
+
+They ride in front of the next read. When none leaves in time, the reading link sends them by themselves; where a read
+blocks it, they go over the *acking* link, which exists only from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
+from .entries import GroupBatch
+from .errors import ReplyError
+from .pending import Acks
+from .settlements import Nack
+
+if TYPE_CHECKING:
+    from .group_reading import GroupReading
+
+
+class Settling:
+    """The settlements of one consumer on their way."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        self.due: float | None = None  # when they shall have left
+        self.at_once = False  # they shall leave now
+        self._rode = False  # some have left since the timer was set
+        self._runner: ScriptRunner | None = None  # of the acking link
+
+    # -- the application's side ---------------------------------------------------------------------------------------
+
+    def note(self, batch: GroupBatch[Any]) -> None:
+        """A batch has its first settlement since the last collection; called in any thread."""
+        consumer = self._consumer
+        consumer.pending.note(batch)
+        if self.due is None:
+            self.due = AT_ONCE
+            consumer.on_wakeup()
+        elif consumer.starved:
+            consumer.on_wakeup()
+
+    def flush_soon(self) -> None:
+        """Send what there is when the engine is asked for its timer."""
+        self.at_once, self.due = True, AT_ONCE
+
+    @property
+    def timer(self) -> float | None:
+        """When ``elapse`` is due."""
+        if self._consumer.starved and self._consumer.pending.noted:
+            return AT_ONCE
+        return self.due
+
+    # -- parts of the links' stories ----------------------------------------------------------------------------------
+
+    def collect(self) -> Acks | None:
+        """What leaves with the next write."""
+        self._rode, self.at_once = True, False
+        if self._consumer.returns:  # they do not ride
+            self.due = AT_ONCE
+        pending = self._consumer.pending
+        pending.collect()
+        if not pending.unsent:
+            return None
+        commands, ride = pending.take()
+        return Acks(commands, ride, self._consumer.options.request_timeout)
+
+    def confirm(self, acks: Acks) -> None:
+        """The server has answered. Raises where it refuses."""
+        consumer = self._consumer
+        for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
+            if isinstance(answer, ReplyError):
+                answer.command = command[0]
+                raise answer
+            for event in one.heed(answer):
+                consumer.emit(event)
+            if isinstance(one, Nack):
+                consumer.expect(one.delay)
+        consumer.pending.confirm(acks.ride)
+
+    def lose(self, rides: Iterable[Acks]) -> None:
+        """The replies of these will never come: send them again as soon as there is a connection."""
+        pending = self._consumer.pending
+        pending.lose(acks.ride for acks in rides)
+        if pending.unsent:
+            self.flush_soon()
+
+    def send(self) -> Steps[None]:
+        """Send what there is, and wait for the answer; or, where nothing shall leave, until something changes."""
+        if not self.at_once:
+            yield WAIT
+            return
+        if (acks := self.collect()) is not None:
+            try:
+                yield acks
+                while (yield WAIT) is None:
+                    pass
+                self.confirm(acks)
+            except BaseException:
+                self.lose([acks])
+                raise
+        yield from self._consumer.give_back()
+
+    def _story(self) -> Script:
+        """The story of the acking link."""
+        assert self._runner is not None
+        while True:
+            yield from self._consumer.renew_if_blocked()
+            yield from self.send()
+            self._runner.link.succeeded()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def elapse(self, now: float) -> None:
+        """The time is ``now``."""
+        consumer = self._consumer
+        if self.due == AT_ONCE and not self.at_once:
+            self.due = now + consumer.member.ack_delay / 2
+        if self.due is None or now < self.due:
+            return
+        self.due = None
+        consumer.pending.collect()
+        if not (consumer.pending.unsent or consumer.returns):
+            self.at_once = False
+        elif self._rode and not self.at_once:
+            self._rode = False  # they ride with the reads; those of now have half of the delay left to do so, too
+            self.due = now + consumer.member.ack_delay / 2
+        else:
+            self.at_once = True
+            consumer.wake()
+            self.wake_runner()
+
+    def wake_runner(self) -> None:
+        """Send over the acking link what the reading link, being blocked, cannot send."""
+        consumer = self._consumer
+        if self._runner is None and consumer.blocked:
+            self._runner = ScriptRunner(consumer, self._story, "acks")
+            self._runner.link.open()
+        if self._runner is not None:
+            self._runner.wake()

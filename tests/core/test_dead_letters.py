@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.claims import TOO_OFTEN
+from streamcore.errors import InvalidArgument, NoPermissionError
+from streamcore.events import DeadLettered, Recovered, Tombstones
+from streamcore.group import GroupConsumer
+from tests.core.members import (
+    add,
+    consume,
+    deliver,
+    delivery,
+    events,
+    holding,
+    ids,
+    pending,
+    take_all,
+    taken,
+    times,
+)
+from tests.core.model import Server
+from tests.core.net import Fate, Net
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def letters(server: Server, name: bytes = b"{s}:dead") -> list[dict[bytes, bytes]]:
+    """What the dead-letter stream holds."""
+    stream = server.streams.get(name)
+    found = [] if stream is None else stream.entries.values()
+    return [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in found]
+
+
+def buried(net: Net) -> list[tuple[bytes, int, str]]:
+    """The entries that became dead letters, how often they were handed over, and why."""
+    return [(one.id, one.deliveries, one.reason) for one in events(net) if isinstance(one, DeadLettered)]
+
+
+def crash_loop(server: Server, times: int, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
+    """Workers that die of the first entry that they are handed, and then one that has entered."""
+    for _ in range(times):
+        consumer, net = consume(server, count=10, **options)
+        taken(consumer, net)
+        net.kill()
+    return consume(server, count=10, **options)
+
+
+class TestByCrashLoops:
+    def test_after_so_many_attempts_it_is_the_last(self, server: Server) -> None:
+        add(server, 1, 3)
+        consumer, net = crash_loop(server, 3, max_deliveries=3)
+        assert ids(take_all(consumer, net)) == ["2-0", "3-0"]
+        assert buried(net) == [(b"1-0", 3, TOO_OFTEN.decode())]
+        assert [letter[b"dead:attempts"] for letter in letters(server)] == [b"3"]
+
+    def test_and_one_attempt_less_is_not(self, server: Server) -> None:
+        add(server, 1, 3)
+        consumer, net = crash_loop(server, 2, max_deliveries=3)
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert buried(net) == []
+
+    def test_after_one_delivery_nobody_knows_whether_it_was_seen_so_it_has_another_chance(self, server: Server) -> None:
+        add(server, 1, 2)
+        consumer, net = crash_loop(server, 1, max_deliveries=1)
+        assert [(batch.ids, batch.deliveries) for batch in take_all(consumer, net)] == [([b"1-0"], 2), ([b"2-0"], 2)]
+        net.kill()
+        consumer, net = consume(server, max_deliveries=1)
+        assert take_all(consumer, net) == []
+        assert [id_ for id_, *_ in buried(net)] == [b"1-0", b"2-0"]
+
+    def test_also_where_it_is_claimed_from_another_member(self, server: Server) -> None:
+        deliver(server, "other", 1, 2, idle=100)
+        delivery(server, 1).times = 4
+        consumer, net = consume(server, max_deliveries=4)
+        assert ids(take_all(consumer, net)) == ["2-0"]
+        assert buried(net) == [(b"1-0", 4, TOO_OFTEN.decode())]
+
+    def test_without_a_limit_it_comes_again_and_again(self, server: Server) -> None:
+        add(server, 1, 1)
+        consumer, net = crash_loop(server, 20)
+        assert taken(consumer, net).deliveries == 21
+
+    @pytest.mark.parametrize("fate", Fate)
+    def test_reconnects_condemn_nothing(self, server: Server, fate: Fate) -> None:
+        consumer, net, batch = holding(server, 3, max_deliveries=2)
+        for _ in range(10):
+            net.cut("main", fate)
+            net.advance(6)
+        assert (take_all(consumer, net), buried(net), times(server)) == ([], [], {1: 1, 2: 1, 3: 1})
+        batch.ack()
+        net.advance(0.1)
+        assert pending(server, "c") == []
+
+    def test_a_burial_that_is_forbidden_is_the_end(self, server: Server) -> None:
+        add(server, 1, 1)
+        server.forbidden = {b"EVAL"}
+        consumer, net = crash_loop(server, 2, max_deliveries=2)
+        net.advance(0.1)
+        with pytest.raises(NoPermissionError, match="in reply to EVAL"):
+            consumer.take()
+        assert pending(server, "c") == ["1-0"]
+
+
+class TestByTheApplication:
+    def test_refused_on_its_last_attempt_it_is_not_tried_again(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1, max_deliveries=3)
+        for attempt in (1, 2, 3):
+            assert batch.deliveries == attempt
+            batch[0].nack(reason=f"failed in attempt {attempt}")
+            net.advance(1)
+            if attempt < 3:
+                batch = taken(consumer, net)
+        assert take_all(consumer, net) == []
+        assert buried(net) == [(b"1-0", 3, "failed in attempt 3")]
+        assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
+
+    def test_where_it_has_only_one(self, server: Server) -> None:
+        _, net, batch = holding(server, 2, max_deliveries=1)
+        batch.nack(30, "no")
+        net.advance(0.1)
+        assert buried(net) == [(b"1-0", 1, "no"), (b"2-0", 1, "no")]
+
+    def test_at_once_whatever_the_limit(self, server: Server) -> None:
+        _, net, batch = holding(server, 2)
+        batch[1].dead_letter("not even JSON: größer\ud800")
+        net.advance(0.1)
+        assert buried(net) == [(b"2-0", 1, "not even JSON: größer\\ud800")]
+        assert pending(server, "c") == ["1-0"]
+        assert letters(server)[0][b"f"] == b"v"
+
+    def test_a_whole_batch(self, server: Server) -> None:
+        _, net, batch = holding(server, 3, dead_letters="morgue")
+        batch[0].ack()
+        batch.dead_letter()
+        net.advance(0.1)
+        assert [letter[b"dead:id"] for letter in letters(server, b"morgue")] == [b"2-0", b"3-0"]
+        assert {reason for _, _, reason in buried(net)} == {"rejected"}
+        assert pending(server, "c") == []
+
+    def test_what_was_deleted_meanwhile_is_a_tombstone(self, server: Server) -> None:
+        _, net, batch = holding(server, 1)
+        server.do("XDEL", "s", "1-0")
+        batch.dead_letter()
+        net.advance(0.1)
+        assert Tombstones(b"s", (b"1-0",)) in events(net)
+        assert (letters(server), pending(server, "c")) == ([], [])
+
+
+class TestArguments:
+    @pytest.mark.parametrize("max_deliveries", [0, -1, 1.5])
+    def test_the_limit_is_a_number_of_attempts(self, max_deliveries: Any) -> None:
+        with pytest.raises(InvalidArgument, match="max_deliveries"):
+            GroupConsumer("s", group="g", consumer="c", max_deliveries=max_deliveries)
+
+    def test_letters_must_not_be_read_as_entries(self) -> None:
+        with pytest.raises(InvalidArgument, match="dead_letters is one of the streams"):
+            GroupConsumer(["s", "t"], group="g", consumer="c", dead_letters="t")
+
+
+def test_what_is_condemned_is_not_told_as_recovered(server: Server) -> None:
+    deliver(server, "c", 1, 2)
+    delivery(server, 1).times = 9
+    _, net = consume(server, max_deliveries=9)
+    assert [event for event in events(net) if isinstance(event, Recovered)] == [Recovered(b"s", 1)]

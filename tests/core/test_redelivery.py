@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
+from streamcore.group import GroupConsumer
+from tests.core.members import (
+    add,
+    consume,
+    deliver,
+    delivery,
+    events,
+    ids,
+    pending,
+    sent,
+    take,
+    take_all,
+    taken,
+    times,
+)
+from tests.core.model import Server
+from tests.core.net import Fate, Net
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def asked(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
+    """A consumer with three entries of an earlier run, that the application has just asked for the first of them."""
+    deliver(server, "c", 1, 2, 3)
+    consumer, net = consume(server, **options)
+    assert consumer.take() is None
+    net.pair.settle()
+    return consumer, net
+
+
+class TestCounting:
+    def test_a_crash_loop_counts_for_the_culprit_alone(self, server: Server) -> None:
+        """100 are read ahead, and the first one kills the worker five times."""
+        add(server, 1, 100)
+        for attempt in range(1, 6):
+            consumer, net = consume(server, count=100, max_deliveries=5)
+            batch = taken(consumer, net)
+            assert (batch[0].raw_id, batch.deliveries) == (b"1-0", attempt)
+            net.kill()
+        assert times(server) == {1: 5, **dict.fromkeys(range(2, 101), 1)}
+        consumer, net = consume(server, count=100, max_deliveries=5)
+        batches = take_all(consumer, net)
+        assert ids(batches) == [f"{number}-0" for number in range(2, 101)]
+        assert {batch.deliveries for batch in batches} == {2}
+        [letter] = [event for event in events(net) if isinstance(event, DeadLettered)]
+        assert (letter.id, letter.deliveries) == (b"1-0", 5)
+
+    def test_the_counter_has_risen_before_the_application_has_the_entry(self, server: Server) -> None:
+        consumer, net = asked(server)
+        assert times(server) == {1: 1, 2: 1, 3: 1}
+        net.serve()
+        assert times(server) == {1: 2, 2: 1, 3: 1}
+        assert (taken(consumer, net).deliveries, times(server)) == (2, {1: 2, 2: 1, 3: 1})
+
+    def test_nothing_is_read_ahead(self, server: Server) -> None:
+        deliver(server, "c", 1, 2)
+        add(server, 3, 3)
+        consumer, net = consume(server)
+        net.advance(30)
+        assert times(server) == {1: 1, 2: 1}
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert events(net) == [Recovered(b"s", 2)]
+
+    def test_a_consumer_that_pauses_asks_for_nothing(self, server: Server) -> None:
+        deliver(server, "c", 1)
+        consumer, net = consume(server)
+        consumer.pause()
+        assert take(consumer, net) is None
+        net.advance(10)
+        assert times(server) == {1: 1}
+        consumer.resume()
+        assert ids(take_all(consumer, net)) == ["1-0"]
+
+    @pytest.mark.parametrize("fate", Fate)
+    def test_a_reconnect_is_no_attempt(self, server: Server, fate: Fate) -> None:
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server)
+        for _ in range(5):
+            net.cut("main", fate)
+            net.advance(6)
+        assert (len(consumer.redelivery), times(server)) == (2, {1: 1, 2: 1, 3: 1})
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert times(server) == {1: 2, 2: 2, 3: 2}
+
+    @pytest.mark.parametrize("fate", Fate)
+    def test_nor_is_a_reply_that_was_lost(self, server: Server, fate: Fate) -> None:
+        consumer, net = asked(server)
+        net.cut("main", fate)
+        net.advance(0.1)
+        assert consumer.has_batch, "the application still waits"
+        assert taken(consumer, net).deliveries == 2
+        assert times(server) == {1: 2, 2: 1, 3: 1}
+
+    @pytest.mark.parametrize("after", range(1, 16))
+    def test_whichever_reply_on_the_next_connection_is_lost_too(self, server: Server, after: int) -> None:
+        consumer, net = asked(server)
+        net.cut("main", Fate.REPLIES_LOST)
+        net.cut("main", Fate.REPLIES_LOST, after=after)
+        net.advance(1)
+        batches = take_all(consumer, net)
+        net.advance(1)
+        assert ids(batches + take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert times(server) == {1: 2, 2: 2, 3: 2}
+
+
+class TestNoLongerOurs:
+    def test_what_others_claim_meanwhile_is_not_handed_over(self, server: Server) -> None:
+        consumer, net = asked(server)
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["2-0", "3-0"]
+        assert (pending(server, "other"), delivery(server, 1).times) == (["1-0"], 1)
+
+    def test_nor_is_the_last_one(self, server: Server) -> None:
+        deliver(server, "c", 1)
+        consumer, net = consume(server)
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
+        assert take(consumer, net) is None
+        add(server, 2, 2)
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["2-0"]
+
+    def test_an_audit_finds_it_out_as_well(self, server: Server) -> None:
+        deliver(server, "c", 1, 2)
+        consumer, net = consume(server, count=4)
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
+        server.seen.clear()
+        net.advance(6)
+        assert len(consumer.redelivery) == 1
+        assert sent(server, "XREADGROUP") == []
+
+    @pytest.mark.parametrize("fate", [Fate.REQUESTS_LOST, Fate.REPLIES_LOST])
+    def test_the_counter_of_another_member_is_left_alone_when_our_reply_was_lost(
+        self, server: Server, fate: Fate
+    ) -> None:
+        consumer, net = asked(server)
+        net.cut("main", fate)
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 7)
+        at = delivery(server, 1).at
+        net.advance(0.1)
+        assert ids(take_all(consumer, net)) == ["2-0", "3-0"]
+        assert (delivery(server, 1).times, delivery(server, 1).at) == (7, at)
+
+    def test_deleted_ones_are_tombstones(self, server: Server) -> None:
+        consumer, net = asked(server)
+        server.do("XDEL", "s", "1-0", "2-0")
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["3-0"]
+        told = [event for event in events(net) if isinstance(event, Tombstones)]
+        assert told == [Tombstones(b"s", (b"1-0",)), Tombstones(b"s", (b"2-0",))]
+        assert pending(server, "c") == ["3-0"]
+        assert consumer.settled
+
+    def test_a_group_that_vanishes_delivers_them_anew(self, server: Server) -> None:
+        consumer, net = asked(server)
+        server.do("XGROUP", "DESTROY", "s", "g")
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert events(net)[-1] == GroupRecreated(b"s", b"g", "0")
+
+
+class TestLeaving:
+    def test_gives_back_what_waits_as_it_was(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        delivery(server, 2).times = 7
+        consumer, net = consume(server)
+        consumer.leave()
+        net.serve()
+        assert consumer.settled
+        assert times(server) == {1: 1, 2: 7, 3: 1}
+        consumer.close()
+        other, net = consume(server, consumer="other")
+        batches = take_all(other, net)
+        assert [(batch.ids, batch.deliveries) for batch in batches[:2]] == [([b"1-0"], 2), ([b"2-0"], 8)]
+
+    def test_one_that_is_on_its_way_is_no_attempt(self, server: Server) -> None:
+        consumer, net = asked(server)
+        consumer.leave()
+        net.serve()
+        assert (times(server), consumer.settled) == ({1: 1, 2: 1, 3: 1}, True)
+
+    def test_without_release_it_stays_where_it_is(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, idle=10)
+        consumer, net = consume(server, release=False)
+        consumer.leave()
+        net.serve()
+        assert consumer.settled
+        assert [round(server.now - delivery(server, number).at) for number in (1, 2)] == [10, 10]

@@ -1,0 +1,60 @@
+"""What subscribers of all runtimes ask of their engine, always by way of the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
+from streamcore.pubsub import Change, Message, PubSub, notifies
+
+NO_HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType({})
+_MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
+
+
+def all_done(engine: PubSub[Any], changes: Sequence[Change]) -> bool:
+    """Whether the server has confirmed all of them. Raises its refusal, and what ended the engine."""
+    engine.check()
+    return all(change.poll() for change in changes)
+
+
+def unconfirmed(engine: PubSub[Any], changes: Sequence[Change]) -> StreamcoreError:
+    """Why a subscription was not confirmed in time."""
+    for change in changes:
+        if change.refusal is not None:
+            return change.refusal
+    why = next((f": {link.error}" for link in engine.links() if link.error is not None), "")
+    return RequestTimeout(f"no subscription was confirmed within {engine.subscription_timeout:g} s{why}")
+
+
+def is_message(message: Message[Any]) -> bool:
+    """Whether it is one, and not the server's word on a subscription."""
+    return message.kind in _MESSAGES
+
+
+def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
+    """The next messages; ``bare``, without the server's word on subscriptions."""
+    while found := engine.take():
+        messages = [*filter(is_message, found)] if bare else found
+        if messages:
+            return messages
+    return found
+
+
+def search(engine: PubSub[Any], predicate: Callable[[Message[Any]], object]) -> list[Message[Any]]:
+    """The messages from the first one on for which the predicate is true; those before it are gone."""
+    while found := engine.take():
+        for at, message in enumerate(found):
+            if predicate(message):
+                return found[at:]
+    return found
+
+
+def check_notifies(setting: str | None) -> None:
+    """Raises where the server publishes nothing about keys; None: it does not tell."""
+    if setting is not None and not notifies(setting):
+        raise InvalidArgument(
+            f"the server publishes nothing about keys: its notify-keyspace-events is {setting!r}; "
+            "it needs K and the classes of events, such as 'KA' for all: CONFIG SET notify-keyspace-events KA"
+        )

@@ -1,0 +1,125 @@
+"""The threads of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other.
+
+Where two locks are held, the driver's comes first, then the pool's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import copy_context
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
+
+from streamcore.entries import GroupEntry
+
+from ..handling import Line, Pool, acknowledge
+from .running import Running
+
+E = TypeVar("E", bound=GroupEntry[Any])
+
+
+def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+    """Handle entries until the pool stops; raises the error that has stopped it."""
+    workers = _Workers(pool, running, handler)
+    threads = [
+        Thread(target=copy_context().run, args=(workers.work,), name=f"streamcore handler {n}", daemon=True)
+        for n in range(pool.concurrency)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:  # Ctrl-C: those that run may end, unless it comes again
+        workers.halt()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
+    finally:
+        workers.give_back()
+    if pool.error is not None:
+        raise pool.error
+
+
+class _Workers(Generic[E]):
+    """What the threads share."""
+
+    def __init__(self, pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+        self._pool = pool
+        self._running = running
+        self._driver = running.driver
+        self._handler = handler
+        self._lock = Lock()
+        self._telling = Lock()
+
+    def work(self) -> None:
+        """Handle one entry after the other."""
+        try:
+            while self._has_work():
+                while (job := self._begin()) is not None:
+                    self._handle(*job)
+        except BaseException as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
+            self._fail(error)
+
+    def halt(self) -> None:
+        """Begin nothing more."""
+        self._pool.halt()
+        self._driver.soon(_look_again)
+
+    def give_back(self) -> None:
+        """Return to the engine what no handler has begun."""
+        self._pool.halt()
+        if self._running.is_open:
+            self._driver.call(self._give_back)
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._pool.give_back()
+
+    def _look(self) -> bool:
+        with self._lock:
+            return self._pool.look()
+
+    def _begin(self) -> tuple[Line[E], E] | None:
+        with self._lock:
+            return self._pool.begin()
+
+    def _has_work(self) -> bool:
+        pool = self._pool
+        with self._lock:
+            pool.waiting += 1
+        try:
+            self._driver.until(self._look)
+        finally:
+            with self._lock:
+                pool.waiting -= 1
+        with self._telling:
+            self._running.tell_events()
+        with self._lock:
+            return pool.has_work
+
+    def _handle(self, line: Line[E], entry: E) -> None:
+        try:
+            self._handler(entry)
+        except Exception as error:  # noqa: BLE001  # on_error decides
+            verdict = self._pool.settle(entry, error)
+            if verdict != "raise":
+                what = f"handler failed on {entry.raw_id.decode()}, {verdict or 'left to on_error'}:"
+                self._running.log("failures of the handler", logging.WARNING, what, error)
+        else:
+            acknowledge(entry)
+        with self._lock:
+            look_again = self._pool.finish(line)
+        if look_again:
+            self._driver.soon(_look_again)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._pool.fail(error)
+        self._driver.soon(_look_again)
+
+
+def _look_again() -> None:
+    """Whoever waits is woken by that something was called."""

@@ -1,0 +1,338 @@
+"""Subscribers for threads: messages one by one, and handlers, which run one after another in a thread beside the user's.
+
+With ``background=False`` there is no such thread: handlers run in the one that waits for messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from streamcore.arguments import Name, Seconds, seconds
+from streamcore.events import Event
+from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
+from streamcore.pubsub import PubSub as PubSubEngine
+
+from ..settings import WITH_EVENT, forgetful
+from ..subscribing import all_done, check_notifies, is_message, search, take, unconfirmed
+from .running import Running
+
+T = TypeVar("T", bytes, str)
+
+
+class Subscriber(Generic[T]):
+    """What all kinds of subscribers have. Its messages belong to one thread at a time."""
+
+    def __init__(self, engine: PubSubEngine[Any], client: Running, *, background: bool) -> None:
+        self._engine = engine
+        self._running = client.part(engine, background=background)
+        self._background = background
+        self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
+        self._handling = False
+        forgetful.add(self)
+
+    def __enter__(self) -> Self:
+        self._running.open()
+        try:
+            self._start_handling()
+            self._settle(*self._engine.first)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close; messages that were not handed over are gone."""
+        self._forget()
+        self._running.close()
+
+    def _forget(self) -> None:
+        self._messages = iter(())
+
+    # -- what it is subscribed to -------------------------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> Subscriptions[T]:
+        """What is desired, what the server has confirmed, and what it refuses, with its reason."""
+        engine = self._engine
+        return (
+            self._running.driver.call(lambda: engine.subscriptions) if self._running.is_open else engine.subscriptions
+        )
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped because the application was too slow; see ``when_full``."""
+        return self._engine.dropped
+
+    def _subscribe(
+        self, kind: Kind, given: Iterable[Name | Mapping[Any, Handler[T]]], named: Mapping[str, Handler[T]]
+    ) -> None:
+        self._running.check_open()
+        wanted = with_handlers(kind, given, named)
+        change = self._running.driver.call(lambda: self._engine.subscribe(kind, wanted))
+        self._start_handling()
+        self._settle(change)
+
+    def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
+        self._running.check_open()
+        engine, driver = self._engine, self._running.driver
+        unwanted = with_handlers(kind, given, {})
+        change = driver.call(lambda: engine.unsubscribe(kind, unwanted))
+        try:
+            if not engine.lazy:
+                driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
+        finally:
+            driver.call(partial(engine.keep, change))
+
+    def _settle(self, *changes: Change) -> None:
+        engine, driver = self._engine, self._running.driver
+        end = engine.keep if engine.lazy else engine.give_up
+        try:
+            if not engine.lazy and not driver.until(partial(all_done, engine, changes), engine.subscription_timeout):
+                raise unconfirmed(engine, changes)
+        finally:
+            for change in changes:
+                driver.call(partial(end, change))
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Message[T]:
+        for message in self._messages:
+            return message
+        found = self._fetch(self._ask)
+        if found is True:
+            raise StopIteration
+        return self._begin(found)
+
+    def get_message(
+        self,
+        ignore_subscribe_messages: bool = False,
+        timeout: Seconds | None = None,
+    ) -> Message[T] | None:
+        """The next message; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks.
+
+        ``ignore_subscribe_messages`` passes over the server's word on subscriptions, if this subscriber gets it at all.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for message in self._messages:
+            if not ignore_subscribe_messages or is_message(message):
+                return message
+        found = self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
+        return self._begin(found) if found else None
+
+    def wait_for_message(
+        self,
+        predicate: Callable[[Message[T]], object],
+        timeout: Seconds | None = None,
+    ) -> Message[T] | None:
+        """The next message for which ``predicate`` is true, None when ``timeout`` seconds pass first.
+
+        Messages before it are passed over: nobody gets them.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for message in self._messages:
+            if predicate(message):
+                return message
+        ask = partial(search, self._engine, predicate)
+        found = self._fetch(ask, wait)
+        return self._begin(found) if found else None
+
+    def with_events(self) -> Iterator[Message[T] | Event]:
+        """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
+
+        Each event comes once, in this way; ``on_event`` hears of it, too.
+        """
+        return _WithEvents(self)
+
+    def _next_with_events(self) -> Message[T] | Event:
+        engine = self._engine
+        while True:
+            event: Event | None = self._running.driver.call(engine.next_event_in_place)
+            if event is not None:
+                return event
+            for message in self._messages:
+                return message
+            found = self._fetch(self._ask_with_events)
+            if found is True:
+                raise StopIteration
+            if found is not WITH_EVENT:
+                self._messages = iter(found)
+
+    def _begin(self, found: list[Message[T]]) -> Message[T]:
+        self._messages = messages = iter(found)
+        return next(messages)
+
+    def _ask(self) -> Any:
+        return self._engine.take() or self._engine.is_over
+
+    def _ask_with_events(self) -> Any:
+        engine = self._engine
+        found = [] if engine.has_event_in_place else engine.take()
+        return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
+
+    def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
+        """What the engine has for us; what is false when ``within`` seconds have passed first."""
+        running = self._running
+        with running.sole_use(), running.telling_events():
+            found = running.driver.until(ask, within) if self._background else self._pump(ask, within)
+            try:
+                running.tell_events()
+            except BaseException:
+                self._messages = iter(found if type(found) is list else ())  # for the next call
+                raise
+            return found
+
+    # -- handlers -----------------------------------------------------------------------------------------------------
+
+    def _start_handling(self) -> None:
+        if not self._handling and self._background and self._running.driver.call(lambda: self._engine.has_handlers):
+            self._handling = True
+            self._running.driver.spawn(self._handle)
+
+    def _pump(self, ask: Callable[[], Any], within: float | None) -> Any:
+        """What ``ask`` finds; handlers are called meanwhile."""
+        running, engine = self._running, self._engine
+        deadline = None if within is None else monotonic() + within
+        calls: list[Call] = []
+
+        def look() -> Any:
+            calls.extend(engine.take_waiting_calls())
+            return calls or ask()
+
+        while True:
+            found = running.driver.until(look, None if deadline is None else max(deadline - monotonic(), 0.0))
+            if found is not calls or not calls:
+                return found
+            running.tell_events()
+            while calls:
+                self._call(calls.pop(0))
+
+    def _handle(self) -> None:
+        """Call handlers, until the engine ends."""
+        running, engine = self._running, self._engine
+        driver = running.driver
+        while True:
+            try:
+                calls = driver.until(engine.take_calls)
+            except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
+                return
+            try:
+                running.tell_events()
+                for call in calls:
+                    self._call(call)
+                    running.tell_events()
+            except Exception as error:  # noqa: BLE001  # of ``on_event``
+                driver.call(partial(engine.fail, error))
+
+    def _call(self, call: Call) -> None:
+        try:
+            call.handler(call.argument)
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything
+            self._running.driver.call(partial(self._engine.handler_failed, call, error))
+
+
+class PubSub(Subscriber[T], Generic[T]):
+    """Messages of channels and patterns, of shard channels of one node, too: ``for message in pubsub``.
+
+    The iteration ends when nothing is subscribed to any more, behind what had arrived. Handlers are called
+    one after another, in a thread beside yours; they may subscribe. One that raises is told as ``HandlerFailed``.
+    """
+
+    def subscribe(self, *channels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to channels; keywords, or a mapping, name those with a handler, which is called instead of handing over.
+
+        Returns when the server has confirmed. Raises its refusal, such as ``NoPermissionError``, or ``RequestTimeout``; nothing
+        of the call remains then. If ``lazy`` was asked for it returns at once.
+        """
+        self._subscribe(Kind.CHANNEL, channels, handlers)
+
+    def psubscribe(self, *patterns: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to all channels whose names fit a pattern (``h?llo``, ``h*llo``, ``h[ae]llo``), as ``subscribe``."""
+        self._subscribe(Kind.PATTERN, patterns, handlers)
+
+    def ssubscribe(self, *shardchannels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to shard channels, as ``subscribe``."""
+        self._subscribe(Kind.SHARD, shardchannels, handlers)
+
+    def unsubscribe(self, *channels: Name) -> None:
+        """End subscriptions to channels; without names, to all. What has arrived already is handed over."""
+        self._unsubscribe(Kind.CHANNEL, channels)
+
+    def punsubscribe(self, *patterns: Name) -> None:
+        """End subscriptions to patterns; without names, to all."""
+        self._unsubscribe(Kind.PATTERN, patterns)
+
+    def sunsubscribe(self, *shardchannels: Name) -> None:
+        """End subscriptions to shard channels; without names, to all."""
+        self._unsubscribe(Kind.SHARD, shardchannels)
+
+
+class ShardedPubSub(Subscriber[T], Generic[T]):
+    """Messages of shard channels; see ``PubSub``."""
+
+    def subscribe(self, *shardchannels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to shard channels (``SSUBSCRIBE``); see ``PubSub.subscribe``."""
+        self._subscribe(Kind.SHARD, shardchannels, handlers)
+
+    def unsubscribe(self, *shardchannels: Name) -> None:
+        """End subscriptions; without names, all of them. What has arrived already is handed over."""
+        self._unsubscribe(Kind.SHARD, shardchannels)
+
+
+class KeyEvents(Generic[T]):
+    """What happens to keys: ``for event in events``; ``event.key``, ``event.event``, ``event.database``."""
+
+    _pubsub: PubSub[T]
+
+    def __init__(self, pubsub: PubSub[T], setting: Callable[[], str | None]) -> None:
+        self._pubsub = pubsub
+        self._setting = setting
+
+    def __enter__(self) -> Self:
+        check_notifies(self._setting())
+        self._pubsub.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close; see ``PubSub.close``."""
+        self._pubsub.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> KeyEvent[T]:
+        return KeyEvent.of(next(self._pubsub))
+
+    def get(self, timeout: Seconds | None = None) -> KeyEvent[T] | None:
+        """The next event; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks."""
+        message = self._pubsub.get_message(timeout=timeout)
+        return None if message is None else KeyEvent.of(message)
+
+
+class _WithEvents(Generic[T]):
+    _subscriber: Subscriber[T]
+
+    def __init__(self, subscriber: Subscriber[T]) -> None:
+        self._subscriber = subscriber
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Message[T] | Event:
+        return self._subscriber._next_with_events()  # noqa: SLF001  # its other half

@@ -1,0 +1,157 @@
+"""A client's way to its subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Unpack, overload
+
+from streamcore.arguments import Name
+from streamcore.errors import ReplyError
+from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
+from streamcore.pubsub import PubSub as PubSubEngine
+
+from ..settings import Settings
+from ..subscribing import NO_HANDLERS
+from .commands import Commands
+from .pubsub import KeyEvents, PubSub, ShardedPubSub
+from .running import Running
+
+
+class Subscribers(Commands):
+    """A part of ``Client``."""
+
+    _settings: Settings
+    _running: Running
+
+    @overload
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[bytes] = NO_HANDLERS,
+        pattern_handlers: Handlers[bytes] = NO_HANDLERS,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[bytes]: ...
+    @overload
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[str] = NO_HANDLERS,
+        pattern_handlers: Handlers[str] = NO_HANDLERS,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[str]: ...
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[Any] = NO_HANDLERS,
+        pattern_handlers: Handlers[Any] = NO_HANDLERS,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[Any]:
+        """Receive the messages of channels and patterns; see ``streamcore.PubSub`` for the options.
+
+        ``background=False`` runs the engine, and handlers, in the thread that waits for messages: nothing happens between calls.
+        """
+        engine = PubSubEngine[Any](
+            channels,
+            patterns,
+            channel_handlers=channel_handlers,
+            pattern_handlers=pattern_handlers,
+            decode=decode,
+            **options,
+            **self._settings.engine(),
+        )
+        return PubSub(engine, self._running, background=background)
+
+    @overload
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[bytes] = NO_HANDLERS,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[bytes]: ...
+    @overload
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[str] = NO_HANDLERS,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[str]: ...
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[Any] = NO_HANDLERS,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[Any]:
+        """Receive the messages of shard channels (``SSUBSCRIBE``), published by ``spublish``; with the options of ``pubsub``."""
+        engine = PubSubEngine[Any](
+            shard_channels=channels,
+            shard_channel_handlers=channel_handlers,
+            decode=decode,
+            **options,
+            **self._settings.engine(),
+        )
+        return ShardedPubSub(engine, self._running, background=background)
+
+    @overload
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[bytes]: ...
+    @overload
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[str]: ...
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[Any]:
+        """Hear what happens to keys whose names fit one of the patterns; in this client's database, unless told otherwise.
+
+        Entering raises ``InvalidArgument`` where the server is not set to tell (``notify-keyspace-events``).
+        """
+        number = self._settings.target.login.database if database is None else database
+        patterns = keyspace_patterns(keys, number)
+        engine = PubSubEngine[Any](patterns=patterns, decode=decode, **options, **self._settings.engine())
+        return KeyEvents(PubSub(engine, self._running, background=background), self._notifications)
+
+    def _notifications(self) -> str | None:
+        """What the server publishes about keys; None where it does not tell."""
+        setting = "notify-keyspace-events"
+        try:
+            found = self.config_get(setting)
+        except ReplyError:
+            return None
+        return found.get(setting)
