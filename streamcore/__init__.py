@@ -64,8 +64,9 @@ from .errors import (
 )
 from .events import Event
 from .group import GroupConsumer
+from .group_union import GroupUnion
 from .link import Link
-from .options import Address, Login, Options, UnixAddress
+from .options import Address, Login, MemoryAddress, Options, UnixAddress
 from .producer import Producer, Sent
 from .pubsub import KeyEvent, Message, PubSub
 from .requests import Request, Requests
@@ -99,6 +100,7 @@ __all__ = [
     "GroupBatch",
     "GroupConsumer",
     "GroupEntry",
+    "GroupUnion",
     "InProgressError",
     "InvalidArgument",
     "InvalidObjectError",
@@ -108,6 +110,7 @@ __all__ = [
     "LoadingError",
     "Login",
     "MasterDownError",
+    "MemoryAddress",
     "Message",
     "MisconfError",
     "MissingExtra",

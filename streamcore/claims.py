@@ -19,7 +19,8 @@ from .engine import AT_ONCE, Steps, checked
 from .entries import StreamId
 from .errors import NoGroupError, ReplyError
 from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
-from .settlements import NACKED, NO_CLAIMS, schedule
+from .membership import NACKED
+from .settlements import NO_CLAIMS, schedule
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -81,9 +82,8 @@ class Claims:
         """Everything that is pending for us and unknown here."""
         consumer = self._consumer
         is_first = consumer.member.backlog and stream not in self._met
-        begin = self._recover_from.get(stream)
-        start = None if begin is None else b"(%b" % bytes(begin)
-        while start is not None:
+        start = b"(%b" % bytes(self._recover_from.get(stream, StreamId(0)))
+        while True:
             yield from consumer.wait_for_room()
             if stream not in consumer.member.streams:
                 return

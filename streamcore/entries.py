@@ -145,8 +145,8 @@ class GroupEntry(Entry[T]):
     def nack(self, delay: Seconds = 0.0, reason: str = "refused") -> None:
         """Give it back: any member of the group may have it again, at once or after ``delay`` seconds. From any thread.
 
-        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. The first word counts:
-        after ``ack`` this does nothing. Raises ``InvalidArgument`` for a negative delay.
+        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. An acknowledgement wins,
+        if it comes before this has left. Raises ``InvalidArgument`` for a negative delay.
         """
         self._batch.refuse([self._raw[0]], seconds("delay", delay, zero=True), reason)
 
@@ -331,8 +331,7 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         """The engine's side, after ``collect``: take what was refused since the last call, and not acknowledged."""
         refusals = self.refusals.copy()
         del self.refusals[: len(refusals)]
-        if self.unsettled is None:
-            self.unsettled = set(self.ids)
+        assert self.unsettled is not None, "collect comes first"
         fresh: list[Refusal] = []
         for refusal in refusals:
             if refusal.id in self.unsettled:

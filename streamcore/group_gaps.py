@@ -6,8 +6,8 @@ to that id) is lost, and the count is exact. While something is left there, only
 and the server knows the highest id that XDEL took.
 
 The stream must be asked before the group: members who read in between make a loss look smaller, and never a delivery look
-like a loss. A gap that grows is told again, by what it has grown. What was delivered before a group was set back, or created
-again at a lower id, is no loss.
+like a loss. A gap that grows is told again, by what it has grown. What we have seen delivered is no loss, though the group be
+set back, or created again at a lower id.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .engine import Steps
-from .errors import ReplyError
+from .errors import UNAVAILABLE, ReplyError
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -59,6 +59,8 @@ class Joinings:
             try:
                 yield from consumer.upkeep.enter_stream(joining.stream)
             except ReplyError as error:
+                if error.code in UNAVAILABLE:  # it joins over the next connection
+                    raise
                 joining.error = error
                 consumer.upkeep.forget(joining.stream)
             else:

@@ -76,6 +76,7 @@ class Link:
     """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
+    ``read_size`` is how many bytes the driver should read at once.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Link:
         self.name = name
         self.state = State.RESTING
         self.attempts = 0
+        self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self._owner = owner

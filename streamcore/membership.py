@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 from .arguments import Name, Seconds, beside, name, one_of, positive, seconds, stream_names
 from .entries import StreamId
 from .errors import InvalidArgument
+
+NACKED: Final = b"streamcore:nacked"
+"""The consumer that owns what was given back, until somebody claims it."""
 
 
 class MemberOptions(TypedDict, total=False):
@@ -98,6 +101,8 @@ class Membership:
         named = stream_names(streams)
         if dead_letters is not None and name("dead_letters", dead_letters) in named:
             raise InvalidArgument("dead_letters is one of the streams that are consumed; name another one")
+        if name("consumer", consumer) == NACKED:
+            raise InvalidArgument(f"consumer {NACKED.decode()!r} owns what members give back; choose another name")
         if ack == "none" and (history_only or max_deliveries is not None or fenced):
             raise InvalidArgument(
                 "ack='none' leaves nothing pending: no history_only, max_deliveries or fenced with it"

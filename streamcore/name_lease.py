@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from .arguments import beside
 from .connection import Arguments
 from .engine import Steps, checked
-from .errors import NameTaken, NoPermissionError
+from .errors import NameTaken, NoPermissionError, OutOfMemoryError
 from .events import ConsumerReplaced, NameUnguarded
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class NameLease:
         consumer = self._consumer
         who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
         [reply] = yield from consumer.ask(("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000)))
+        if isinstance(reply, OutOfMemoryError):
+            return None  # a full server can be read all the same, and has to be; the next audit asks again
         if isinstance(reply, NoPermissionError):
             self.wanted = False
             consumer.emit(NameUnguarded(stream, reply))
@@ -95,4 +97,5 @@ class NameLease:
 
     def _key(self, stream: bytes) -> bytes:
         member = self._consumer.member
-        return beside(stream, b"name:" + member.group + b":" + member.name)
+        group = member.group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
+        return beside(stream, b"name:" + group + b":" + member.name)

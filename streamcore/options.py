@@ -33,7 +33,17 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-AnyAddress: TypeAlias = Address | UnixAddress
+@dataclass(frozen=True, slots=True)
+class MemoryAddress:
+    """A server in the same process, for tests."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"memory://{self.name}"
+
+
+AnyAddress: TypeAlias = Address | UnixAddress | MemoryAddress
 
 
 @dataclass(frozen=True, slots=True)

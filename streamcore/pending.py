@@ -175,8 +175,12 @@ class Pending:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
             for one in ride:
-                if isinstance(one, Ack):
-                    self._acked.setdefault((one.stream, True), []).extend(one.ids)
-                else:
-                    self._refused.append(one.again())
+                self.put_off(one)
             self.confirm(ride)
+
+    def put_off(self, one: Settlement) -> None:
+        """Tell it once more, later."""
+        if isinstance(one, Ack):
+            self._acked.setdefault((one.stream, True), []).extend(one.ids)
+        else:
+            self._refused.append(one.again())

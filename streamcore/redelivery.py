@@ -75,7 +75,7 @@ class Redelivery:
         consumer, first = self._consumer, self._queue[0]
         try:
             if self._in_doubt == first:
-                yield from self._set_back(first)
+                yield from self._set_back(*first)
             self._in_doubt = first
             consumer.fetching = first
             entry = yield from self._read(first)
@@ -102,14 +102,18 @@ class Redelivery:
         head = ("XREADGROUP", "GROUP", consumer.member.group, consumer.member.name, "COUNT", 1, "STREAMS")
         [reply] = yield from consumer.ask((*head, first.stream, bytes(StreamId.parse(first.id).before())))
         found: list[Any] = checked(reply)[first.stream]
-        return found[0] if found and found[0][0] == first.id else None
+        if not found or found[0][0] == first.id:
+            return found[0] if found else None
+        if found[0][1] is not None:  # the next one of ours was counted in its stead
+            yield from self._set_back(first.stream, found[0][0])
+        return None
 
-    def _set_back(self, first: Waiting) -> Steps[None]:
-        consumer, (stream, id_, deliveries) = self._consumer, first
-        member = consumer.member
+    def _set_back(self, stream: bytes, id_: bytes, known: int = 0) -> Steps[None]:
+        """Take back one delivery that was counted, if there were more than we know of."""
+        consumer, member = self._consumer, self._consumer.member
         [rows] = yield from consumer.ask(("XPENDING", stream, member.group, id_, id_, 1))
         for _, owner, idle, times in checked(rows):
-            if owner == member.name and times > deliveries:
+            if owner == member.name and times > known:
                 # No other member's, whose claim would have made it less idle.
-                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", deliveries, "JUSTID")
+                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", times - 1, "JUSTID")
                 yield from consumer.ask(claim)

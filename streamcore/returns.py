@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from .connection import Arguments
 from .engine import Steps
 from .entries import GroupBatch
-from .settlements import NACKED, NO_CLAIMS
+from .membership import NACKED
+from .settlements import NO_CLAIMS
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -31,9 +32,11 @@ class Returns:
         return bool(self._ids or self._parting)
 
     def add(self, batch: GroupBatch[Any]) -> None:
-        """Nobody has seen these entries."""
-        self._ids.setdefault((batch.key, batch.deliveries - 1), []).extend(batch.ids)
-        self._consumer.pending.forget(batch.key, set(batch.ids))
+        """Nobody has seen these entries; those that others have claimed meanwhile are theirs."""
+        ours = [id_ for id_ in batch.ids if batch.unsettled is None or id_ in batch.unsettled]
+        if ours:
+            self._ids.setdefault((batch.key, batch.deliveries - 1), []).extend(ours)
+            self._consumer.pending.forget(batch.key, set(ours))
 
     def add_waiting(self, stream: bytes, id_: bytes, deliveries: int) -> None:
         """Nobody has seen this one again."""

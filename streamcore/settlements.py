@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from .arguments import beside
 from .connection import Arguments
 from .events import AckMissed, DeadLettered, Event, LeaseLost, Settled, Tombstones
-from .membership import Membership
+from .membership import NACKED, Membership
 
-NACKED: Final = b"streamcore:nacked"
 NO_CLAIMS: Final = 60.0
 """Seconds of idleness to tell where we claim nothing ourselves, and so do not know for what others wait."""
 

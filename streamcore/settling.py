@@ -7,16 +7,19 @@ blocks it, they go over the *acking* link, which exists only from then on.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
-from .errors import ReplyError
+from .errors import OutOfMemoryError, ReplyError
 from .pending import Acks
 from .settlements import Nack
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
+
+PATIENCE: Final = 1.0
+"""Seconds until a full server is asked again."""
 
 
 class Settling:
@@ -70,6 +73,10 @@ class Settling:
         """The server has answered. Raises where it refuses."""
         consumer = self._consumer
         for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
+            if isinstance(answer, OutOfMemoryError):  # of a dead letter; whatever needs no memory goes on
+                consumer.pending.put_off(one)
+                self.due = consumer.now + PATIENCE
+                continue
             if isinstance(answer, ReplyError):
                 answer.command = command[0]
                 raise answer

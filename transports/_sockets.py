@@ -10,11 +10,10 @@ import socket
 
 from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import Link
-from streamcore.options import UnixAddress
+from streamcore.options import MemoryAddress, UnixAddress
 
 from .address import Target, explain, is_permanent
 
-_BUFFER = 65536
 # What a socket says that has nothing to read, or no room to write; the names are those of ssl, which need not be loaded.
 _NOT_NOW = ("BlockingIOError", "InterruptedError", "SSLWantReadError", "SSLWantWriteError")
 
@@ -33,6 +32,10 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout)
             sock.connect(address.path)
+        elif isinstance(address, MemoryAddress):
+            from . import memory
+
+            sock = memory.dial(address.name)
         else:
             sock = socket.create_connection((address.host, address.port), timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -84,7 +87,7 @@ class Wire:
         self.sock = sock
         self.full = False
         self.watched = 1
-        self._buffer = memoryview(bytearray(_BUFFER))
+        self._buffer = memoryview(bytearray(link.read_size))
         self._pending = getattr(sock, "pending", int)  # TLS may hold decrypted bytes that no selector sees
 
     def send(self) -> None:

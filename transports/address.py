@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from streamcore.errors import ConnectFailed, InvalidArgument, InvalidURL
-from streamcore.options import Address, AnyAddress, Login, UnixAddress
+from streamcore.options import Address, AnyAddress, Login, MemoryAddress, UnixAddress
 
 if TYPE_CHECKING:
     import ssl
@@ -107,7 +107,7 @@ class Target:
     @property
     def server_hostname(self) -> str | None:
         """The name that the server's certificate must have; None without TLS."""
-        if self.tls is None or isinstance(self.address, UnixAddress):
+        if self.tls is None or not isinstance(self.address, Address):
             return None
         return self.tls.server_hostname or self.address.host.partition("%")[0]  # without the zone of an IPv6 address
 
@@ -162,7 +162,7 @@ def parse(
 
 
 _EXAMPLE: Final = "redis://localhost:6379"
-_SCHEMES: Final = {"redis": False, "rediss": True, "valkey": False, "valkeys": True, "unix": False}  # is it TLS?
+_SCHEMES: Final = {"redis": False, "rediss": True, "valkey": False, "valkeys": True, "unix": False, "memory": False}
 _NUMBER: Final = "[0-9]{1,9}"
 _HOST: Final = r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?"
 _FILE: Final = ("the path of a PEM file", "[^\0]+", str)
@@ -231,7 +231,7 @@ def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
         if not path or "\0" in address.path:
             raise InvalidURL("names no socket: write unix:///path/to/socket")
     else:
-        address = _tcp(host)
+        address = MemoryAddress(_decode(host, "name")) if scheme == "memory" else _tcp(host)
         number = _decode(path, "path")
         if path and not re.fullmatch(_NUMBER, number):
             raise InvalidURL("has a path that is no database number: write it like /3, 0 or more, or leave it out")
@@ -303,8 +303,9 @@ def _security(address: AnyAddress, found: dict[str, Any], given: TLS | ssl.SSLCo
         raise InvalidURL(f"has the TLS parameter {next(iter(settings))}, but not the scheme of TLS: {remedy}")
     if wanted is False:
         return None
-    if isinstance(address, UnixAddress):
-        raise InvalidArgument("a unix socket has no TLS; leave tls= out")
+    if not isinstance(address, Address):
+        what = "a unix socket" if isinstance(address, UnixAddress) else "a server in memory"
+        raise InvalidArgument(f"{what} has no TLS; leave tls= out")
     if wanted is True and "key_file" in settings and "cert_file" not in settings:
         raise InvalidURL("has the parameter key_file without cert_file: give the certificate of the key as well")
     if wanted is True:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.link import Link
-from streamcore.options import UnixAddress
+from streamcore.options import MemoryAddress, UnixAddress
 from streamcore.requests import Request, Submit
 
 from ._facade.asynchronous import (
@@ -48,7 +48,6 @@ __all__ = [
     "connect",
 ]
 
-_BUFFER = 65536
 T = TypeVar("T")
 
 
@@ -58,7 +57,7 @@ class Wire(asyncio.BufferedProtocol):
     def __init__(self, driver: Driver, link: Link) -> None:
         self._driver = driver
         self._link = link
-        self._buffer = memoryview(bytearray(_BUFFER))
+        self._buffer = memoryview(bytearray(link.read_size))
         self._transport: asyncio.Transport | None = None
         self._full = False
         self._reading = True
@@ -71,6 +70,10 @@ class Wire(asyncio.BufferedProtocol):
             context = None if target.tls is None else target.tls.context()
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: self, address.path)
+            elif isinstance(address, MemoryAddress):
+                from . import memory
+
+                await loop.create_connection(lambda: self, sock=memory.dial(address.name))
             else:
                 name = target.server_hostname if context else None
                 await loop.create_connection(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from ..arguments import Name, Seconds, name
@@ -26,6 +26,11 @@ class Call(NamedTuple):
 
     handler: Callable[[Any], object]
     argument: Any
+
+
+def size_of_calls(calls: Sequence[Call]) -> int:
+    """How large the data of their messages is."""
+    return sum(len(call.argument.data) for call in calls)
 
 
 class PubSubOptions(TypedDict, total=False):

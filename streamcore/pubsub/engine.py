@@ -12,25 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
 from ..connection import Exchange
 from ..engine import Engine, EngineOptions
-from ..errors import ConnectionLost, InvalidArgument, RemoteProtocolError, ReplyError
+from ..errors import InvalidArgument, RemoteProtocolError, ReplyError
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..link import Link
 from ..options import DEFAULT_OPTIONS
 from .asking import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
 from .changes import Change, Subscriptions, standing
-from .inbox import Aside, Failed, Inbox, Mark, WhenFull
-from .message import KIND_OF, MESSAGE_KINDS, TAKEN_AWAY, WORDS, Kind, Message, MessageKind, message_of, messages_of
+from .inbox import Inbox, Mark, WhenFull
+from .message import Kind, Message
+from .sorter import Sorter
 from .subscriber import Subscriber, Subscription, Telling, named
 from .tracking import Tracking
 
 T = TypeVar("T", bytes, str)
+
+READ_SIZE: Final = 16 << 10
+"""Bytes. Of small messages there are many in a read; what is made of more of them would not stay in the processor's cache."""
 
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -38,17 +41,6 @@ _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 class _Options(PubSubOptions, EngineOptions, total=False):
     shard_channels: Name | Iterable[Name]
     shard_channel_handlers: Handlers[Any]
-
-
-_data: Final = attrgetter("data")
-
-
-def _size(messages: Sequence[Message[Any]]) -> int:
-    return sum(map(len, map(_data, messages)))
-
-
-def _size_of_calls(calls: Sequence[Call]) -> int:
-    return sum(len(call.argument.data) for call in calls)
 
 
 class PubSub(Engine, Generic[T]):
@@ -133,13 +125,20 @@ class PubSub(Engine, Generic[T]):
         self.lazy = lazy
         self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
         self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
-        self._ignores = ignore_subscribe_messages
-        self._encoding = encoding(decode)
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
         limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
-        self._inbox: Inbox[Message[T]] = Inbox(limit, nbytes, when_full, _size)
-        self._calls: Inbox[Call] = Inbox(limit, nbytes, when_full, _size_of_calls)
         self._tracking = Tracking(track, on_invalidate, limit)
+        self._sorter: Sorter[T] = Sorter(
+            limit,
+            nbytes,
+            when_full,
+            encoding=encoding(decode),
+            ignores=ignore_subscribe_messages,
+            tracking=self._tracking,
+            emit=self._emit,
+        )
+        self._inbox: Inbox[Message[T]] = self._sorter.inbox
+        self._calls = self._sorter.calls
         self._changes: list[Change] = []
         self._up_before = self._was_up = False
         self._subscriber = Subscriber(self, options.request_timeout)
@@ -169,7 +168,7 @@ class PubSub(Engine, Generic[T]):
     @property
     def is_over(self) -> bool:
         """Whether nothing is subscribed to any more, and nothing waits to be handed over."""
-        return not self._subscriber.wanted and not len(self._inbox)
+        return not len(self._inbox) and self._subscriber.is_idle
 
     @property
     def has_messages(self) -> bool:
@@ -185,7 +184,7 @@ class PubSub(Engine, Generic[T]):
     def subscriptions(self) -> Subscriptions[T]:
         """What is desired, confirmed and refused at this moment."""
         table = self._subscriber.table
-        channels, patterns, shards = (standing(table[kind].values(), self._name) for kind in Kind)
+        channels, patterns, shards = (standing(table[kind].values(), self._sorter.name) for kind in Kind)
         return Subscriptions(channels, patterns, shards)
 
     def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> Change:
@@ -262,18 +261,17 @@ class PubSub(Engine, Generic[T]):
     def _balance(self) -> None:
         """Read from the socket, or do not."""
         subscriber = self._subscriber
-        if self._blocks and (self._inbox.is_full or self._calls.is_full) and not subscriber.awaits_answers:
+        if self._blocks and self._sorter.is_full and not subscriber.awaits_answers:
             subscriber.link.pause()
         else:
             subscriber.link.resume()
 
-    def _name(self, name: bytes) -> T:
-        return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
-
     # -- what the subscriber tells ------------------------------------------------------------------------------------
 
     def new_subscriber_link(self, subscriber: Subscriber) -> Link:
-        return self._new_link(subscriber)
+        link = self._new_link(subscriber)
+        link.read_size = READ_SIZE
+        return link
 
     def subscriber_up(self, subscriber: Subscriber) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
@@ -295,16 +293,15 @@ class PubSub(Engine, Generic[T]):
             self._tracking.begins()
 
     def subscriber_told(self, subscriber: Subscriber, telling: Telling) -> None:
-        if not self._ignores:
-            for push in telling.replies:
-                if not isinstance(push, ReplyError):
-                    self._add_word(push)
+        for push in telling.replies:
+            if not isinstance(push, ReplyError):
+                self._sorter.add_word(push)
         self._balance()
 
     def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
-        mark = Mark(SubscriptionGap(subscriber.link.name, None if names is None else tuple(names), error))
-        for inbox in () if self.closed else (self._inbox, self._calls):
-            inbox.add_odd(mark)
+        if not self.closed:
+            lost = None if names is None else tuple(names)
+            self._sorter.mark(Mark(SubscriptionGap(subscriber.link.name, lost, error)))
 
     def subscriber_refused(self, subscriber: Subscriber, refused: Sequence[Subscription]) -> None:
         """Whoever waits for a change is told by the call."""
@@ -317,7 +314,7 @@ class PubSub(Engine, Generic[T]):
 
     def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
         try:
-            self._sort(subscriber, pushes)
+            self._sorter.sort(subscriber, pushes)
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             subscriber.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
         self._balance()
@@ -326,68 +323,6 @@ class PubSub(Engine, Generic[T]):
         """When to try again what has failed so many times."""
         ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
         return self._clock.now + ceiling * self._random()
-
-    # -- messages -----------------------------------------------------------------------------------------------------
-
-    def _sort(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
-        """Messages go to the inbox; those of a subscription with a handler to its own, those of none to nobody."""
-        if not subscriber.special:
-            try:
-                self._inbox.add(messages_of(pushes, self._encoding))
-            except (KeyError, ValueError):
-                pass  # something among them is no message of a channel, or no text
-            else:
-                return
-        messages: list[Message[T]] = []
-        for push in pushes:
-            kind = MESSAGE_KINDS.get(push[0])
-            if kind is None:
-                self._inbox.add(messages)
-                messages.clear()
-                self._hear(subscriber, push)
-                continue
-            pattern: Any = None
-            if kind == "pmessage":
-                _, pattern, channel, data = push
-            else:
-                _, channel, data = push
-            one = subscriber.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
-            if one is not None and one in subscriber.special:
-                self._call(one, kind, channel, pattern, data)
-                continue
-            try:
-                messages.append(message_of(self._encoding, kind, channel, pattern, data))
-            except UnicodeDecodeError as error:
-                self._inbox.add(messages)
-                messages.clear()
-                self._inbox.add_odd(Failed(error))
-        self._inbox.add(messages)
-
-    def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
-        """A message of a subscription with a handler, or of one that is not wanted any more."""
-        if not one.wanted:
-            return
-        try:
-            message = message_of(self._encoding, kind, channel, pattern, data)
-        except UnicodeDecodeError as error:
-            self._emit(HandlerFailed(channel, error))
-        else:
-            self._calls.add((Call(one.handler, message),))
-
-    def _hear(self, subscriber: Subscriber, push: list[Any]) -> None:
-        """Something else than a message."""
-        kind = TAKEN_AWAY.get(push[0])
-        if kind is not None:
-            error = ConnectionLost(f"{subscriber.link.address} has ended the subscription to a {kind.what}")
-            if subscriber.revoked(kind, push[1], error) and not self._ignores:
-                self._add_word(push)
-        elif push[0] == b"invalidate":
-            self._tracking.told(push[1])
-
-    def _add_word(self, push: list[Any]) -> None:
-        """The server's word on a subscription, for those who want to see it."""
-        word, name, count = push
-        self._inbox.add_odd(Aside(Message(WORDS[word], self._name(name), None, count)))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

@@ -119,12 +119,10 @@ class Inbox(Generic[T]):
         if self._when_full == "drop_newest":
             room = 0 if self.is_full else self._limit - len(self._items)
             if room < len(messages):
-                self._items.extend(messages[:room])
-                self._nbytes += self._measure(messages[:room])
+                self._append(messages[:room])
                 self._drop_behind(len(messages) - room)
                 return
-        self._items.extend(messages)
-        self._nbytes += self._measure(messages)
+        self._append(messages)
         if self._when_full == "drop_oldest":
             while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
                 self._drop_first()
@@ -157,6 +155,11 @@ class Inbox(Generic[T]):
         return taken
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _append(self, messages: Sequence[T]) -> None:
+        nbytes = self._measure(messages)  # first: what cannot be measured is refused
+        self._items.extend(messages)
+        self._nbytes += nbytes
 
     def _take_carefully(self, emit: Callable[[Event], None]) -> list[T]:
         items, taken = self._items, list[T]()

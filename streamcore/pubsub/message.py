@@ -5,8 +5,9 @@ A message is a tuple: making one is most of what a subscriber's processor time g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import Any, Final, Generic, Literal, NamedTuple, SupportsIndex, TypeAlias, TypeVar, cast
 
 T = TypeVar("T", bound=bytes | str)
@@ -82,14 +83,31 @@ KIND_OF: Final[dict[MessageKind, Kind]] = {"message": Kind.CHANNEL, "pmessage": 
 TAKEN_AWAY: Final = {b"unsubscribe": Kind.CHANNEL, b"punsubscribe": Kind.PATTERN, b"sunsubscribe": Kind.SHARD}
 
 
+_data: Final = attrgetter("data")
+
+
+def size(messages: Sequence[Message[Any]]) -> int:
+    """How large the data of messages is."""
+    return sum(map(len, map(_data, messages)))
+
+
 _new: Final = cast(Any, tuple).__new__
 _FOR_CHANNELS: Final = {word: kind for word, kind in MESSAGE_KINDS.items() if kind != "pmessage"}
+_FOR_PATTERNS: Final = {word: kind for word, kind in MESSAGE_KINDS.items() if kind == "pmessage"}
 
 
 def messages_of(pushes: list[list[Any]], encoding: str | None) -> list[Message[Any]]:
-    """Pushes that are messages of channels, made into such. Raises ``KeyError`` or ``ValueError`` where one is not."""
+    """Pushes that are messages, all of channels or all of patterns. Raises ``KeyError`` or ``ValueError`` where one is not."""
     kinds = _FOR_CHANNELS
     # Without the namedtuple's own constructor, which takes half as long again.
+    if len(pushes[0]) == 4:
+        by = _FOR_PATTERNS
+        if encoding is None:
+            return [_new(Message, (by[word], channel, pattern, data)) for word, pattern, channel, data in pushes]
+        return [
+            _new(Message, (by[word], channel.decode(encoding), pattern.decode(encoding), data.decode(encoding)))
+            for word, pattern, channel, data in pushes
+        ]
     if encoding is None:
         return [_new(Message, (kinds[word], channel, None, data)) for word, channel, data in pushes]
     return [

@@ -67,12 +67,11 @@ class Keeper(Protocol):
 
 
 class Subscriber:
-    """One link, and its subscriptions by kind and name. ``special`` are those with a handler, and those not wanted any more."""
+    """One link, and its subscriptions by kind and name. ``special``: those whose messages are not for the inbox."""
 
     def __init__(self, keeper: Keeper, timeout: float) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
         self.special: set[Subscription] = set()
-        self.wanted = 0
         self.retry_at: float | None = None
         self._keeper = keeper
         self._timeout = timeout
@@ -95,7 +94,6 @@ class Subscriber:
         if not one.wanted:
             one.wanted = True
             one.refusal = None
-            self.wanted += 1
             self._stale[one] = None
         elif one.refusal is not None:  # ask again: it may be granted by now
             one.refusal = None
@@ -110,10 +108,8 @@ class Subscriber:
         if one.wanted:
             one.wanted = False
             one.refusal = None
-            self.wanted -= 1
             self._refused.pop(one, None)
             self._stale[one] = None
-            self.special.add(one)
             self._forget_if_over(one)
 
     def find(self, kind: Kind, names: Iterable[bytes]) -> list[Subscription]:
@@ -134,6 +130,11 @@ class Subscriber:
         for group in groups.values():
             for at in range(0, len(group), NAMES):
                 self._tell(group[at : at + NAMES])
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is to be expected: those of names that the server has not let go of yet still count."""
+        return not any(one.wanted or one.refusal is None for names in self.table.values() for one in names.values())
 
     @property
     def awaits_answers(self) -> bool:
@@ -237,7 +238,8 @@ class Subscriber:
             one.told, one.telling = not telling.wanted, None
         if not telling.wanted:
             for one in current:
-                one.refusal = error  # what comes of it is not handed over, until the connection ends
+                one.refusal = error
+                self.special.add(one)  # what comes of it reaches nobody, until the connection ends
         elif len(telling.subscriptions) > 1 and error.code not in UNAVAILABLE:
             for one in current:
                 self._tell([one])

@@ -13,7 +13,7 @@ from typing import Any
 
 from streamcore.claims import REMOVE
 from streamcore.entries import StreamId
-from streamcore.errors import BusyGroupError, NoGroupError, ReplyError, WrongTypeError
+from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
 from streamcore.name_lease import HOLD, LET_GO
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
 from tests.core.pair import HELLO, Simple
@@ -85,6 +85,7 @@ class Server:
         self.sessions: dict[int, Session] = {}
         self.forbidden: set[bytes] = set()
         self.unavailable: ReplyError | None = None
+        self.is_full = False  # over its memory limit: what would need more is refused
         self.seen: deque[list[bytes]] = deque(maxlen=1000)
         self.before: Callable[[list[bytes]], object] = len  # called with each command of a session, before it is run
         self._numbers = iter(range(100, 1_000_000))
@@ -122,6 +123,13 @@ class Server:
         session.blocked = None
         session.inbox.clear()
         self.sessions.pop(session.number, None)
+
+    def restart(self) -> None:
+        """Another run, with the same data: all connections are gone, and their ids begin anew."""
+        for session in list(self.sessions.values()):
+            self.close(session)
+        self.run_id += "+"
+        self._numbers = iter(range(100, 1_000_000))
 
     def step(self, session: Session) -> bool:
         """Run the next command of a session; whether there was one that could be run."""
@@ -367,6 +375,8 @@ class Server:
             HOLD.encode(): self._hold,
             LET_GO.encode(): self._let_go,
         }
+        if self.is_full and script in {BURY.encode(), HOLD.encode()}:
+            raise OutOfMemoryError("OOM", "command not allowed when used memory > 'maxmemory'.")
         return scripts[script](args[: int(count)], *args[int(count) :])
 
     def _owned(self, stream: bytes, group: bytes, owner: bytes, ids: Sequence[bytes]) -> list[bytes]:

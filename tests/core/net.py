@@ -16,6 +16,9 @@ from tests.core.model import Server, Session
 from tests.core.pair import Pair, Peer
 
 
+GREETING = 3  # commands with which every connection begins
+
+
 class Fate(Enum):
     """What becomes of a connection that breaks."""
 
@@ -65,10 +68,21 @@ class Net:
         elif peer in self._sessions and peer.connected:
             self._break(peer, fate)
 
-    def kill(self) -> None:
-        """The process is killed: its connections end in the server, and nothing more is heard of it."""
+    def cut_in_flight(self, name: str, fate: Fate) -> None:
+        """Break the link called ``name`` while what it has to send now is on its way."""
+        self.pair.settle()
+        peer = self.pair.peer(name)
+        if peer.link.is_up:
+            self.cut(name, fate)
+        else:
+            self.cut(name, fate, after=GREETING)
+            self.serve()
+
+    def kill(self, *, half_open: bool = False) -> None:
+        """The process is killed and never heard of again: its connections end, unless the server does not know yet."""
         for session in self._sessions.values():
-            self.server.close(session)
+            if not half_open:
+                self.server.close(session)
         self._sessions.clear()
         self.pair.dials = False
 

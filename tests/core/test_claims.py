@@ -297,6 +297,29 @@ class TestClaiming:
         net.advance(1)
         assert [type(event) for event in events(net)] == [GroupCreated]
 
+    @pytest.mark.parametrize("times_before", [0, 1])
+    def test_what_another_member_claims_at_that_moment_is_its_own(self, server: Server, times_before: int) -> None:
+        deliver(server, "other", 1, idle=60)
+        delivery(server, 1).times = times_before
+
+        def claim(command: list[bytes]) -> None:
+            if command[0] == b"XCLAIM":
+                server.do("XCLAIM", "s", "g", "third", 60_000, "1-0", "RETRYCOUNT", 1)
+
+        server.before = claim
+        consumer, net = consume(server)
+        assert (take_all(consumer, net), pending(server, "third")) == ([], ["1-0"])
+        assert events(net) == []
+
+    @pytest.mark.parametrize("times_before", [0, 1])
+    def test_what_is_deleted_at_that_moment_is_a_tombstone(self, server: Server, times_before: int) -> None:
+        deliver(server, "other", 1, idle=60)
+        delivery(server, 1).times = times_before
+        server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
+        consumer, net = consume(server)
+        assert (take_all(consumer, net), server.group().pending) == ([], {})
+        assert events(net) == [Tombstones(b"s", (b"1-0",))]
+
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
         server.forbidden = {b"XPENDING"}
         consumer, _ = consume(server)

@@ -8,6 +8,7 @@ from streamcore.claims import TOO_OFTEN
 from streamcore.errors import InvalidArgument, NoPermissionError
 from streamcore.events import DeadLettered, Recovered, Tombstones
 from streamcore.group import GroupConsumer
+from streamcore.settlements import BURY
 from tests.core.members import (
     add,
     consume,
@@ -17,6 +18,7 @@ from tests.core.members import (
     holding,
     ids,
     pending,
+    sent,
     take_all,
     taken,
     times,
@@ -150,6 +152,34 @@ class TestByTheApplication:
         net.advance(0.1)
         assert Tombstones(b"s", (b"1-0",)) in events(net)
         assert (letters(server), pending(server, "c")) == ([], [])
+
+
+class TestOnAFullServer:
+    def test_a_letter_waits_for_room_and_everything_else_goes_on(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 3)
+        server.is_full = True
+        batch[0].dead_letter("no")
+        batch[1].ack()
+        for _ in range(10):
+            net.advance(1)
+        assert (pending(server, "c"), consumer.settled, batch[0].settled()) == (["1-0", "3-0"], False, False)
+        add(server, 6, 6)
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["6-0"]
+        server.is_full = False
+        net.advance(6)
+        assert buried(net) == [(b"1-0", 1, "no")]
+        assert (pending(server, "c"), consumer.settled) == (["3-0", "6-0"], True)
+
+    def test_it_is_not_asked_all_the_time(self, server: Server) -> None:
+        _, net, batch = holding(server, 1)
+        server.is_full = True
+        batch.dead_letter("no")
+        net.advance(1)
+        server.seen.clear()
+        for _ in range(20):
+            net.advance(1)
+        assert 2 <= sum(command[1] == BURY.encode() for command in sent(server, "EVAL")) <= 20
 
 
 class TestArguments:

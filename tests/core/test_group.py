@@ -121,6 +121,14 @@ class TestArguments:
             ({"ack_delay": -1}, "ack_delay must be at least 0 seconds"),
             ({"audit": 0}, "audit must be more than 0 seconds"),
             ({"decode": "utf-9"}, "not a text encoding"),
+            ({"consumer": "streamcore:nacked"}, "owns what members give back; choose another name"),
+            ({"ack": "maybe"}, "ack must be"),
+            ({"on_group_lost": "ignore"}, "on_group_lost must be"),
+            ({"detect_gaps": "sometimes"}, "detect_gaps must be"),
+            ({"history_only": True, "backlog": False}, "history_only hands over the backlog alone; leave backlog=True"),
+            ({"dead_letters": "s"}, "dead_letters is one of the streams that are consumed; name another one"),
+            ({"max_deliveries": 0}, "max_deliveries must be at least 1"),
+            ({"remove_idle": 0}, "remove_idle must be more than 0 seconds"),
         ],
     )
     def test_bad_ones_are_refused(self, options: dict[str, Any], why: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from streamcore.claims import REMOVE
 from streamcore.errors import InvalidArgument, NoGroupError
 from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss
 from streamcore.group import GroupConsumer
-from streamcore.settlements import NACKED
+from streamcore.membership import NACKED
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
@@ -256,7 +257,12 @@ class TestRemovingOthers:
         deliver(server, "dead")
         server.do("XREADGROUP", "GROUP", "g", "dead", "COUNT", 1, "STREAMS", "s", ">")
         server.now += 100_000
-        server.before = lambda command: server.group().seen.update({b"dead": server.now})
+
+        def come_back(command: list[bytes]) -> None:
+            if command[:2] == [b"EVAL", REMOVE.encode()]:
+                server.group().seen[b"dead"] = server.now
+
+        server.before = come_back
         _, net = consume(server)
         assert (members(server), events(net)) == ({b"dead", b"c"}, [])
 

@@ -67,6 +67,11 @@ class Stream:
         self.at, self.place = at, None
         self.had = max(self.had, at)
 
+    def forget(self, seen: int) -> None:
+        """For whoever has not seen the group beyond ``seen``, what it was given before it was set back is lost with the rest."""
+        self.had = max(self.at, seen)
+        self.lost |= set(range(self.had + 1, self.added + 1)) - set(self.there)
+
     @property
     def history(self) -> History:
         first, newest = (StreamId(self.there[0]), StreamId(self.there[-1])) if self.there else (None, None)
@@ -469,7 +474,8 @@ def test_nothing_is_told_that_was_not_lost_whoever_looks_whenever(
         do(stream, step)
     if data.draw(st.booleans()):
         stream.create(stream.added)
-    watch, told = joining(stream), 0
+    watch, told, seen = joining(stream), 0, 0
+    stream.forget(seen)
     for step in story:
         if step[0] == "connected":
             watch.connected(forgetful=forgetful)
@@ -477,9 +483,11 @@ def test_nothing_is_told_that_was_not_lost_whoever_looks_whenever(
                 stream.place = data.draw(st.integers(0, stream.place))
         elif step[0] != "look":
             do(stream, step)
+            stream.forget(seen if step[0] == "create" else stream.had)
         else:
             history = stream.history
             do(stream, data.draw(steps))  # others do not wait
+            seen = max(seen, stream.at)
             if (found := watch.judge(history, stream.group)) is not None:
                 told += found.entries or 1
                 there = {id_ for id_ in stream.lost if is_between(found, StreamId(id_))}

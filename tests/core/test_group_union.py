@@ -16,7 +16,8 @@ GROUPS: dict[str, Any] = {"orders": "billing", "clicks": "stats", "returns": "bi
 
 
 def consume(server: Server, groups: Any = GROUPS, **options: Any) -> tuple[GroupUnion[bytes], Net]:
-    consumer = GroupUnion(groups, consumer="c", **{"count": 2, "renew": False, "exclusive": False, **options})
+    arguments: dict[str, Any] = {"consumer": "c", "count": 2, "renew": False, "exclusive": False, **options}
+    consumer: GroupUnion[bytes] = GroupUnion(groups, **arguments)
     return consumer, Net(server, consumer)
 
 

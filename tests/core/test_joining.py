@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
+from streamcore.entries import StreamId
+from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
 from streamcore.events import Claimed, GroupCreated, GroupRecreated, Recovered
 from streamcore.group import GroupConsumer
 from tests.core.members import (
@@ -150,6 +151,17 @@ class TestAdding:
         assert joining.poll()
         assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
 
+    def test_while_the_server_cannot_serve(self, server: Server) -> None:
+        consumer, net = consume(server)
+        server.unavailable = LoadingError("LOADING", "the dataset is in memory soon")
+        joining = consumer.add_stream("t")
+        assert joining is not None
+        net.advance(3)
+        assert not joining.poll()
+        server.unavailable = None
+        net.advance(6)
+        assert joining.poll()
+
     def test_refuses_what_is_no_name_and_a_consumer_that_is_closed(self, server: Server) -> None:
         consumer, _ = consume(server)
         with pytest.raises(InvalidArgument, match="stream is empty"):
@@ -215,6 +227,16 @@ class TestRemoving:
         net.advance(1)
         assert (take_all(consumer, net), times(server), consumer.settled) == ([], {1: times_before}, True)
         assert consumer.member.streams == [b"t"]
+
+    def test_while_the_backlog_of_another_one_is_recovered(self, server: Server) -> None:
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 1, 1, "t")
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "t", ">")
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server, streams=["s", "t"])
+        consumer.remove_stream("t")
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
+        assert server.group("t").pending[StreamId(1)].times == 1
 
     def test_what_arrives_of_it_later_too(self, server: Server) -> None:
         """The read was in flight."""

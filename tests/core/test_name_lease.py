@@ -192,3 +192,15 @@ class TestTheLease:
         twin(server, backlog=False)
         net.advance(1)
         assert isinstance(net.pair.engine.error, NameTaken)
+
+    def test_a_full_server_is_read_all_the_same_and_the_lease_taken_later(self, server: Server) -> None:
+        server.is_full = True
+        add(server, 1, 1)
+        server.do("XGROUP", "CREATE", "s", "g", "0")
+        consumer, net = consume(server)
+        assert ids(take_all(consumer, net)) == ["1-0"]
+        assert server.hashes == {}
+        server.is_full = False
+        for _ in range(11):
+            net.advance(1)
+        assert server.hashes[LEASE][b"holder"] == consumer.nonce

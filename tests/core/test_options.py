@@ -11,7 +11,9 @@ from streamcore.options import (
     DEFAULT_LOGIN,
     DEFAULT_OPTIONS,
     Address,
+    AnyAddress,
     Login,
+    MemoryAddress,
     Options,
     UnixAddress,
 )
@@ -24,9 +26,10 @@ from streamcore.options import (
         (Address("example.org", 7000), "example.org:7000"),
         (Address("::1", 7000), "[::1]:7000"),
         (UnixAddress("/run/valkey.sock"), "unix:/run/valkey.sock"),
+        (MemoryAddress("orders"), "memory://orders"),
     ],
 )
-def test_an_address_reads_as_one_would_type_it(address: Address | UnixAddress, text: str) -> None:
+def test_an_address_reads_as_one_would_type_it(address: AnyAddress, text: str) -> None:
     assert str(address) == text
 
 

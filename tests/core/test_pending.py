@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from streamcore.entries import GroupBatch
 from streamcore.membership import Membership
 from streamcore.pending import MAX_IDS, Acks, Pending, Ride
-from streamcore.settlements import Ack
+from streamcore.settlements import Ack, Burial, Nack
 
 MEMBER = Membership.of(["s", "t"], "g", "c")
 
@@ -89,6 +89,65 @@ class TestAcknowledging:
         pending.collect()
         assert pending.take() == ([], [])
         assert not pending.settling
+
+
+class TestKnowing:
+    @pytest.mark.parametrize("how", ["ack", "nack", "dead_letter"])
+    def test_an_id_is_settled_when_its_ride_is_confirmed(self, pending: Pending, how: str) -> None:
+        batch = delivered(pending, "1-0", "2-0")
+        batch.awaited = pending.awaits
+        entry, other = batch
+        assert not entry.settled()
+        getattr(entry, how)()
+        seen = [entry.settled()]
+        pending.collect()
+        seen.append(entry.settled())
+        _, ride = pending.take()
+        seen.append(entry.settled())
+        pending.lose([ride])
+        seen.append(entry.settled())
+        pending.confirm(pending.take()[1])
+        assert (seen, entry.settled(), other.settled()) == ([False] * 4, True, False)
+
+    def test_a_batch_of_its_own_takes_its_word_for_it(self) -> None:
+        batch = GroupBatch[bytes](b"s", [[b"1-0", []]], inbox=lambda _: None)
+        batch.ack()
+        assert not batch[0].settled()
+        batch.collect()
+        assert batch[0].settled()
+
+
+class TestRefusing:
+    def test_by_delay_and_in_commands_that_are_not_too_long(self, pending: Pending) -> None:
+        batch = delivered(pending, *(f"{n}-0" for n in range(MAX_IDS + 2)))
+        batch[0].nack(5)
+        batch.nack()
+        pending.collect()
+        assert pending.in_flight == 0
+        _, ride = pending.take()
+        assert [(type(one), len(one.ids)) for one in ride] == [(Nack, 1), (Nack, MAX_IDS), (Nack, 1)]
+
+    def test_a_lost_one_is_sent_again_as_a_repetition(self, pending: Pending) -> None:
+        batch = delivered(pending, "1-0", "2-0")
+        batch[0].nack(5)
+        batch[1].dead_letter("no")
+        pending.collect()
+        _, ride = pending.take()
+        assert pending.ids(b"s") == {b"1-0", b"2-0"}
+        pending.lose([ride])
+        assert pending.take()[1] == [
+            Burial(b"s", [b"2-0"], b"{s}:dead", 1, b"no", repeated=True),
+            Nack(b"s", [b"1-0"], 5.0, repeated=True),
+        ]
+
+    def test_on_the_last_attempt_it_is_a_burial(self) -> None:
+        pending = Pending(Membership.of("s", "g", "c", max_deliveries=3))
+        for deliveries in (2, 3):
+            batch = delivered(pending, f"{deliveries}-0")
+            batch.deliveries = deliveries
+            batch.nack(0, "no")
+        pending.collect()
+        assert pending.take()[1] == [Nack(b"s", [b"2-0"], 0.0), Burial(b"s", [b"3-0"], b"{s}:dead", 3, b"no")]
 
 
 class TestLosing:

@@ -175,6 +175,7 @@ def test_un_subscribing_that_is_refused_hands_nothing_over() -> None:
     assert change.poll()
     broker.publish("a", "1")
     assert broker.data() == []
+    assert broker.engine.is_over
     broker.engine.subscribe(Kind.CHANNEL, {b"a": None})
     broker.publish("a", "2")
     assert broker.data() == [b"2"]

@@ -139,6 +139,27 @@ class TestNoLongerOurs:
         assert len(consumer.redelivery) == 1
         assert sent(server, "XREADGROUP") == []
 
+    @pytest.mark.parametrize("in_hand", [False, True])
+    def test_nothing_is_counted_in_their_stead(self, server: Server, in_hand: bool) -> None:
+        """The server would count, and hand over, the next one of ours."""
+        deliver(server, "c", *range(1, 9))
+        consumer, net = consume(server, count=10, backlog=not in_hand)
+        if in_hand:
+            consumer.redelivery.add(b"s", [(b"%d-0" % number, 1) for number in range(1, 8)])
+        for number in range(1, 8):
+            server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
+        assert ids(take_all(consumer, net)) == ([] if in_hand else ["8-0"])
+        assert delivery(server, 8).times == (1 if in_hand else 2)
+
+    def test_nor_where_that_one_is_deleted_and_not_counted(self, server: Server) -> None:
+        deliver(server, "c", 1, 2)
+        consumer, net = consume(server, count=10)
+        server.do("XCLAIM", "s", "g", "other", 0, "1-0", "JUSTID")
+        server.do("XDEL", "s", "2-0")
+        assert take_all(consumer, net) == []
+        assert server.group().of(b"c") == []
+        assert events(net)[-1] == Tombstones(b"s", (b"2-0",))
+
     @pytest.mark.parametrize("fate", [Fate.REQUESTS_LOST, Fate.REPLIES_LOST])
     def test_the_counter_of_another_member_is_left_alone_when_our_reply_was_lost(
         self, server: Server, fate: Fate

@@ -7,7 +7,7 @@ import pytest
 from streamcore import returns
 from streamcore.entries import StreamId
 from streamcore.group import GroupConsumer
-from tests.core.members import times
+from tests.core.members import deliver, pending, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 
@@ -115,3 +115,44 @@ def test_what_the_server_refuses_stays_pending(server: Server) -> None:
     net.serve()
     assert consumer.settled
     assert set(idle(server).values()) == {0.0}
+
+
+def test_what_another_member_has_claimed_meanwhile_is_left_to_it(server: Server) -> None:
+    consumer, net = consume(server, 4)
+    server.do("XCLAIM", "s", "g", "other", 0, "2-0", "RETRYCOUNT", 5)
+    net.advance(5.1)  # an audit has found out
+    consumer.leave()
+    net.serve()
+    assert pending(server, "other") == ["2-0"]
+    assert times(server) == {1: 0, 2: 5, 3: 0, 4: 0}
+    assert consumer.settled
+
+
+def test_what_was_handed_over_before_is_given_back_with_its_count(server: Server) -> None:
+    deliver(server, "c", 1, 2)
+    consumer, net = consume(server)
+    consumer.take()
+    net.serve()  # it has arrived, and nobody has seen it
+    consumer.leave()
+    net.serve()
+    assert times(server) == {1: 1, 2: 1}
+    assert set(idle(server).values()) == {60.0}
+
+
+def test_what_is_given_back_while_a_read_is_about_to_block_leaves_in_time(server: Server) -> None:
+    deliver(server, "c", 1, 2, 3)
+    server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+    consumer, net = consume(server, streams=["s", "t"], count=2)
+    consumer.remove_stream("s")
+    net.advance(0.2)
+    assert (consumer.settled, times(server)) == (True, {1: 1, 2: 1, 3: 1})
+    assert [idle(server)[number] > 59 for number in (1, 2, 3)] == [True, True, False], "the third was not fetched"
+
+
+def test_nor_is_anything_said_where_others_have_them_all(server: Server) -> None:
+    consumer, net = consume(server, 2)
+    server.do("XACK", "s", "g", "1-0", "2-0")
+    net.advance(5.1)
+    consumer.leave()
+    net.serve()
+    assert (consumer.settled, consumer.error) == (True, None)

@@ -4,7 +4,8 @@ import pytest
 
 from streamcore.errors import NoPermissionError
 from streamcore.events import AckMissed, Claimed, LeaseLost, Settled
-from streamcore.settlements import NACKED, schedule
+from streamcore.membership import NACKED
+from streamcore.settlements import schedule
 from tests.core.members import consume, delivery, events, holding, ids, pending, sent, take, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -28,7 +29,7 @@ class TestRefusing:
             assert server.now - begun < delay + 3
             net.advance(0.1)
         assert server.now - begun >= delay
-        assert (again.ids, again.deliveries) == ([b"1-0"], 2)
+        assert [(entry.raw_id, entry.deliveries) for entry in again] == [(b"1-0", 2)]
         assert Claimed(b"s", 1) in events(net)
         assert server.schedules.get(schedule(b"s", b"g"), {}) == {}
 
@@ -108,8 +109,7 @@ class TestRefusing:
         batch[0].nack(30)
         batch[1].dead_letter("broken")
         consumer.flush()
-        net.pair.settle()
-        net.cut(link, fate)
+        net.cut_in_flight(link, fate)
         net.advance(1)
         assert consumer.settled
         assert pending(server, NACKED.decode()) == ["1-0"]
@@ -161,8 +161,7 @@ class TestFenced:
         consumer, net, batch = holding(server, 2, fenced=True)
         batch.ack()
         consumer.flush()
-        net.pair.settle()
-        net.cut("acks", fate)
+        net.cut_in_flight("acks", fate)
         net.advance(1)
         assert (pending(server, "c"), consumer.settled) == ([], True)
         assert LeaseLost not in {type(event) for event in events(net)}
@@ -191,9 +190,7 @@ class TestReporting:
         getattr(entry, how)()
         assert not entry.settled()
         consumer.flush()
-        net.pair.settle()
-        assert not entry.settled()
-        net.cut("acks", Fate.REPLIES_LOST)
+        net.cut_in_flight("acks", Fate.REPLIES_LOST)
         assert not entry.settled()
         net.advance(1)
         assert (entry.settled(), other.settled()) == (True, False)

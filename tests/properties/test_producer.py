@@ -63,9 +63,9 @@ class Store(Server):
             return self._once(args[2], WINDOW, *args[4:])
         return self._append(*args[1:])
 
-    def _eval(self, session: Session, script: bytes, *args: bytes) -> Any:
+    def _eval(self, session: Session, script: bytes, count: bytes, *args: bytes) -> Any:
         self.script = script
-        return self._run(*args)
+        return self._run(count, *args)
 
     def _evalsha(self, session: Session, sha: bytes, *args: bytes) -> Any:
         if self.script is None:

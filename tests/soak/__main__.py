@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of the faults")
     parser.add_argument("--rate", type=float, default=250.0, help="entries per second")
     parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults, on average")
+    parser.add_argument("--keep", action="store_true", help="what was written down, also if nothing is wrong")
     parser.add_argument("--quiet", action="store_true", help="only the table")
     given = parser.parse_args()
     settings = Settings(
@@ -40,11 +41,11 @@ def main() -> int:
     say(f"seed {settings.seed}, {given.minutes:g} minutes")
     account, faults = soak(settings, say)
     show(console, settings, account, faults, time.monotonic() - began)
-    if account.problems:
+    if account.problems or given.keep:
         console.print(f"What was written down is in {settings.directory}", soft_wrap=True)
-        return 1
-    clear(settings)
-    return 0
+    else:
+        clear(settings)
+    return bool(account.problems)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from streamcore import StreamId
 
-from .faults import Fault, above
+from .faults import DELETED, Fault, above
 from .journal import Line
 from .settings import UNTOUCHED
 
@@ -137,7 +137,7 @@ def balance(sent: Sent, handled: Handled, faults: list[Fault], ending: Ending) -
         if count:
             account.problems.append(f"{count:,} entries are {what}")
     unread = [key for key in sent.ids if key not in there and not handled.times[key]]
-    silent = [key for key in unread if not _is_told(key, sent.confirmed_at[key], handled)]
+    silent = [key for key in unread if not _is_told(key, sent.confirmed_at[key], handled, faults)]
 
     # Nothing is invented.
     known = {*sent.ids.values(), *sent.unknown}
@@ -205,23 +205,27 @@ def allowances(handled: Handled, faults: list[Fault], there: Mapping[Key, int]) 
 
 def _recreated_at(fault: Fault, faults: list[Fault], handled: Handled) -> str:
     """The mark at which the group was created again; the beginning, where whoever did it died before telling."""
-    until = min((f.at for f in faults if f.destroyed == fault.destroyed and f.at > fault.at), default=float("inf"))
-    marks = [
+    stream = fault.destroyed
+    ends = (f.at for f in faults if f.at > fault.at and (f.destroyed or f.kind == DELETED) and f.detail == stream)
+    until = min(ends, default=float("inf"))
+    marks = (
         fault.delivered if facts["start"] == "$" else facts["start"]
         for at, name, facts in handled.events
-        if name in ("GroupRecreated", "GroupCreated") and facts["stream"] == fault.destroyed and fault.at <= at < until
-    ]
-    return min(marks, key=StreamId.parse, default="0-0")
+        if name in ("GroupRecreated", "GroupCreated") and facts["stream"] == stream and fault.at <= at < until
+    )
+    return next(marks, "0-0")
 
 
-def _is_told(key: Key, confirmed_at: float, handled: Handled) -> bool:
+def _is_told(key: Key, confirmed_at: float, handled: Handled, faults: list[Fault]) -> bool:
     """Whether an event tells that an entry was removed before anybody saw it."""
+    deleted = [fault.at for fault in faults if fault.kind == DELETED and fault.detail == key.stream]
+    gone_at = min((at for at in deleted if at > confirmed_at), default=float("inf"))
     for at, name, facts in handled.events:
         if facts.get("stream") != key.stream:
             continue
         if name == "Tombstones" and key.id in facts["ids"]:
             return True
-        if name == "GroupRecreated" and facts["start"] == "0" and at > confirmed_at:
+        if name == "GroupRecreated" and at > gone_at:
             return True  # the stream had vanished, and all that was in it
         if name == "Gap" and above(key.id, _id(facts["after"])):
             before = facts["before"]

@@ -1,4 +1,7 @@
-"""The processes of a run: each has a journal, and a file for what it complains about on standard error."""
+"""The processes of a run: each has a journal, and a file for what it complains about on standard error.
+
+They end with the pipe to their standard input, so that none of them outlives the soak, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +23,15 @@ GRACE: Final = 20.0  # seconds to end after SIGTERM
 class Child:
     """One process, from its start to its end."""
 
-    def __init__(self, settings: Settings, label: str, module: str, *words: str) -> None:
+    def __init__(self, settings: Settings, url: str, label: str, module: str, *words: str) -> None:
         self.label = label
-        self.stopped = False
+        self.stopped = self.dismissed = False
         self._complaints = settings.path / f"{label}.err"
-        self.journal = settings.path / f"{label}.journal"
-        command = [sys.executable, "-m", f"tests.soak.{module}", *words, settings.to_words()]
+        journal = str(settings.path / f"{label}.journal")
+        command = [sys.executable, "-m", f"tests.soak.{module}", *words, journal, url, settings.to_words()]
         with self._complaints.open("wb") as complaints:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stderr=complaints, start_new_session=True, env={**os.environ}
+                command, stdin=subprocess.PIPE, stderr=complaints, start_new_session=True, env={**os.environ}
             )
 
     @property
@@ -41,6 +45,8 @@ class Child:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -50,18 +56,24 @@ class Child:
         self.process.send_signal(signal.SIGCONT)
         self.stopped = False
 
-    def dump(self) -> None:
-        """Make a worker write down where it is."""
-        self.process.send_signal(signal.SIGUSR1)
+    def dismiss(self) -> None:
+        """Tell it to leave in order."""
+        self.dismissed = True
+        self.process.terminate()
 
     def leave(self) -> int:
-        """End it in order; its status, which is that of SIGKILL where it did not end."""
-        self.go_on()
-        self.process.terminate()
+        """Dismiss it, and wait; its status, which is that of SIGKILL where it did not end."""
+        self.dismiss()
         with suppress(subprocess.TimeoutExpired):
-            return self.process.wait(GRACE)
+            self.process.wait(GRACE)
         self.kill()
-        return -signal.SIGKILL
+        return self.process.returncode
+
+    def stacks(self) -> str:
+        """Where a worker is: what its threads do."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        return self.complaints
 
 
 @dataclass
@@ -76,7 +88,7 @@ class Worker:
 
     @property
     def works(self) -> bool:
-        return self.child is not None and not self.child.stopped
+        return self.child is not None and not (self.child.stopped or self.child.dismissed)
 
 
 @dataclass
@@ -92,8 +104,7 @@ class Crew:
         if new_name:
             worker.name = f"{worker.kind}-{worker.lives}"
         label = f"{worker.kind}.{worker.lives}"
-        journal = self.settings.path / f"{label}.journal"
-        worker.child = Child(self.settings, label, "worker", worker.kind, worker.name, str(journal), self.url)
+        worker.child = Child(self.settings, self.url, label, "worker", worker.kind, worker.name)
 
 
 def journals(directory: Path) -> list[Path]:

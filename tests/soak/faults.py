@@ -16,10 +16,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final, TypeAlias
 
 from streamcore import StreamId
 
-Ids = dict[str, list[str]]  # by stream
+DELETED: Final = "stream deleted"
+Ids: TypeAlias = dict[str, list[str]]  # by stream
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -42,6 +43,17 @@ def read(path: Path) -> Iterator[Line]:
     for line in path.read_text().splitlines():
         at, kind, *words = line.split("\t")
         yield Line(float(at), kind, words)
+
+
+def end_with_our_parent() -> None:
+    """When standard input ends, so do we."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _plain(value: Any) -> Any:

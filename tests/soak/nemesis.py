@@ -7,8 +7,10 @@ kill the server and to start it again is one step.
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import hiredis
@@ -16,8 +18,8 @@ import hiredis
 from tests.support.raw import Raw
 from transports.embedded import EmbeddedServer
 
-from .crew import Child, Crew, Worker
-from .faults import Fault, Ids
+from .crew import GRACE, Child, Crew, Worker
+from .faults import DELETED, Fault, Ids
 from .settings import BLOCK, GROUP, STREAMS, UNTOUCHED, Settings
 
 MANY: Final = 100_000
@@ -82,19 +84,23 @@ class Nemesis:
 
     def heal(self) -> None:
         """End every fault that lasts."""
-        while self._later or any(worker.child is None for worker in self._crew.workers):
+        while any(not worker.works for worker in self._crew.workers):
             self.tend()
             time.sleep(0.05)
 
     def _bury(self, worker: Worker, child: Child, status: int) -> None:
-        """A process has ended by itself: killed by a poisonous entry, or by a bug."""
-        if status == -9:
+        """A process has ended: it was dismissed, or killed by a poisonous entry, or by a bug."""
+        if status == -signal.SIGKILL:
             self._note("poison", worker.name, self.pending(worker.name))
+        elif child.dismissed and status in {0, -signal.SIGTERM}:  # the latter where it had hardly begun
+            self._note("worker left", worker.name, self.pending(worker.name))
         else:
             self.surprises.append(f"worker {child.label} ended with status {status}: {child.complaints or 'no word'}")
         self._vacate(worker)
 
     def _vacate(self, worker: Worker) -> None:
+        assert worker.child is not None
+        worker.child.kill()  # dead already, but for what we hold of it
         worker.child, worker.due = None, time.monotonic() + self._draw.uniform(0.0, 1.0)
 
     def _note(self, kind: str, detail: str = "", again: Ids | None = None) -> Fault:
@@ -136,11 +142,13 @@ class Nemesis:
     def dismiss_worker(self) -> None:
         if (victim := self._somebody()) is not None:
             worker, child = victim
-            status = child.leave()
-            self._note("worker left", worker.name, self.pending(worker.name))
-            if status not in (0, -15):
-                self.surprises.append(f"worker {child.label} left with {status}: {child.complaints or 'no word'}")
-            self._vacate(worker)
+            child.dismiss()
+            self._later.append((time.monotonic() + GRACE, partial(self._insist, worker, child)))
+
+    def _insist(self, worker: Worker, child: Child) -> None:
+        if child.status is None:
+            self.surprises.append(f"worker {child.label} has not left within {GRACE:g} s: {child.stacks()}")
+            child.kill()
 
     # -- connections and the server ----------------------------------------------------------------------------------
 
@@ -186,6 +194,7 @@ class Nemesis:
         deadline = time.monotonic() + PATIENCE
         with self._raw() as raw:
             while not (behind := _lag(raw, stream)) > BEHIND and time.monotonic() < deadline:
+                self.tend()
                 time.sleep(0.003)
             gone = raw("XTRIM", stream, "MAXLEN", behind // 2 if behind > BEHIND else self._draw.randrange(30))
         self._note("stream trimmed", f"{gone} of {stream}, {behind} behind")
@@ -201,9 +210,9 @@ class Nemesis:
     def delete_stream(self) -> None:
         if self._draw.random() < 0.5:
             stream = self._draw.choice(TOUCHED)
+            self._note(DELETED, stream)
             with self._raw() as raw:
                 raw("DEL", stream)
-            self._note("stream deleted", stream)
 
     def pending(self, name: str | None = None) -> Ids:
         """What is pending now, of a member or of all."""

@@ -16,7 +16,7 @@ from typing import Final
 from streamcore.errors import DeliveryUnknown, StreamcoreError
 from transports.asyncio import Producer, connect
 
-from .journal import Journal
+from .journal import Journal, end_with_our_parent
 from .settings import POISON, STREAMS, UNTOUCHED, Settings
 
 TICKS: Final = 20  # in a second
@@ -61,4 +61,5 @@ async def produce(journal: Journal, url: str, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    end_with_our_parent()
     asyncio.run(produce(Journal(sys.argv[1]), sys.argv[2], Settings.from_words(sys.argv[3])))

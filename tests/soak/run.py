@@ -30,8 +30,7 @@ def soak(settings: Settings, say: Callable[[str], None] = lambda text: None) -> 
         nemesis = Nemesis(settings, server, crew)
         children: list[Child] = []
         try:
-            journal = settings.path / "producer.journal"
-            producer = Child(settings, "producer", "producer", str(journal), server.url)
+            producer = Child(settings, server.url, "producer", "producer")
             children.append(producer)
             nemesis.tend()
             torment(nemesis, settings, producer, say)
@@ -48,7 +47,7 @@ def soak(settings: Settings, say: Callable[[str], None] = lambda text: None) -> 
                 child.kill()
     faults.write(settings.path / "faults.json", nemesis.faults)
     account = balance(
-        Sent.of(read(journal)),
+        Sent.of(read(settings.path / "producer.journal")),
         Handled.of(map(read, journals(settings.path))),
         nemesis.faults,
         ending,
@@ -88,11 +87,8 @@ def settle(nemesis: Nemesis, server: EmbeddedServer, crew: Crew, say: Callable[[
             say("everything is settled")
             return []
         time.sleep(0.1)
-    for worker in crew.workers:
-        if worker.child is not None:
-            worker.child.dump()
-    time.sleep(0.5)
-    return [f"not settled within {DRAIN:g} s: {open_}"]
+    stacks = [worker.child.stacks() for worker in crew.workers if worker.child is not None]
+    return [f"not settled within {DRAIN:g} s: {open_}", *stacks]
 
 
 def unsettled(raw: Raw, stream: str) -> dict[str, int]:

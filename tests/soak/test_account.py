@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from .account import Account, Ending, Handled, Sent, balance
-from .faults import Fault
+from .faults import DELETED, Fault
 from .journal import Line
 
 SENT = (
@@ -141,7 +141,7 @@ def test_what_a_destroyed_group_had_delivered_above_its_new_mark_may_come_again(
 ) -> None:
     history = History()
     history.handled += [TWICE]
-    history.faults += [Fault(3.0, "group destroyed", destroyed="ledger", delivered=delivered)]
+    history.faults += [Fault(3.0, "group destroyed", "ledger", destroyed="ledger", delivered=delivered)]
     history.events += [event(3.5, "GroupRecreated", stream="ledger", start=mark)]
     assert (history.account().problems == []) is fine
 
@@ -149,7 +149,7 @@ def test_what_a_destroyed_group_had_delivered_above_its_new_mark_may_come_again(
 def test_where_nobody_tells_where_the_group_began_again_it_may_have_been_the_beginning() -> None:
     history = History()
     history.handled += [TWICE]
-    history.faults += [Fault(3.0, "group destroyed", destroyed="ledger", delivered="2-0")]
+    history.faults += [Fault(3.0, "group destroyed", "ledger", destroyed="ledger", delivered="2-0")]
     assert history.account().problems == []
 
 
@@ -163,5 +163,6 @@ def test_what_was_removed_unseen_is_counted_unless_an_event_tells_of_it() -> Non
     numbers = history.account().numbers
     assert numbers["removed before anybody saw them"] == 3
     assert numbers["... and not told by an event"] == 1
+    history.faults += [Fault(40, DELETED, "orders")]
     history.events += [event(50, "GroupRecreated", stream="orders", start="0")]
     assert history.account().numbers["... and not told by an event"] == 0

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from streamcore import GroupEntry
 
-from .journal import Journal
+from .journal import Journal, end_with_our_parent
 from .settings import POISON, STREAMS, Settings
 
 THINKING: Final = 0.004  # seconds at most, for each entry
@@ -121,11 +121,12 @@ def work_pumped(desk: Desk) -> None:
 def work_in_background(desk: Desk) -> None:
     from transports.blocking import connect
 
-    handled: queue.SimpleQueue[GroupEntry[bytes] | None] = queue.SimpleQueue()
+    handled: queue.Queue[GroupEntry[bytes] | None] = queue.Queue()
 
     def settle() -> None:
         while (entry := handled.get()) is not None:
             desk.settle(entry)
+            handled.task_done()
 
     settling = threading.Thread(target=settle)
     settling.start()
@@ -135,6 +136,7 @@ def work_in_background(desk: Desk) -> None:
                 desk.receive(entry)
                 time.sleep(desk.thinking)
                 handled.put(entry)
+                handled.join()  # what is in our hands together with a poisonous entry counts as tried, too
         finally:
             handled.put(None)
             settling.join()
@@ -145,6 +147,7 @@ def interrupt(number: int, frame: object) -> None:
 
 
 def main(kind: str, name: str, journal: str, url: str, settings: str) -> None:
+    end_with_our_parent()
     faulthandler.register(signal.SIGUSR1)
     desk = Desk(kind, name, Journal(journal), url, Settings.from_words(settings))
     if kind in ("pumped", "background"):

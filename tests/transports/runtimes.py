@@ -295,7 +295,7 @@ class AsIfAsync:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._blocking, {"aclose": "close"}.get(name, name))
-        if name in {"cursor", "drain", "queue"} or not callable(method):
+        if name in {"cursor", "drain", "queue", "remove_stream"} or not callable(method):
             return method
 
         async def call(*args: Any, **keywords: Any) -> Any:

@@ -144,7 +144,7 @@ BAD: dict[str, str] = {
     "redisss://h": "unknown scheme 'redisss': did you mean rediss",
     "VALKEYSS://h": "unknown scheme 'valkeyss': did you mean valkeys",
     "redis+unix:///s": "unknown scheme 'redis.unix': write unix",
-    "https://h": "unknown scheme 'https': use one of redis, rediss, valkey, valkeys, unix",
+    "https://h": "unknown scheme 'https': use one of redis, rediss, valkey, valkeys, unix, memory",
     # the host and the port
     "redis://": "names no host: write it like redis://localhost:6379",
     "redis:///3": "names no host",

@@ -82,7 +82,7 @@ async def test_reconnecting_counts_no_delivery(
             assert await waiting.result() == [n]
         assert [row[3] for row in raw("XPENDING", "s", "g", "-", "+", 10)] == [1] * 6
     assert sum(event.entries for event in events if isinstance(event, Recovered)) == 3
-    assert sum(isinstance(event, Reconnected) for event in events) == 3
+    assert sum(isinstance(event, Reconnected) for event in events) >= 3
 
 
 @pytest.mark.every_server

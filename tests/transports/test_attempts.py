@@ -182,13 +182,15 @@ async def test_dead_letters_that_are_no_stream_lose_nothing(runtime: Runtime, se
 
 async def test_options_that_contradict_each_other(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with runtime.connect(server.url) as client:
-        for options in (
+        contradictions: list[dict[str, Any]] = [
             {"dead_letters": "s"},
             {"max_deliveries": 0},
             {"ack": "none", "max_deliveries": 3},
             {"ack": "none", "fenced": True},
             {"history_only": True, "backlog": False},
             {"on_group_lost": "ignore"},
-        ):
+            {"consumer": "streamcore:nacked"},
+        ]
+        for options in contradictions:
             with pytest.raises(InvalidArgument):
                 client.group_consumer("s", group="g", **options)

@@ -191,7 +191,7 @@ async def test_merged_streams_have_their_events_no_later_than_in_their_place(
     runtime: Runtime, server: EmbeddedServer, raw: Raw
 ) -> None:
     for number in range(6):
-        add(raw, [number], "ab"[number % 2])
+        raw("XADD", "ab"[number % 2], f"{number + 1}-0", "n", number)
     async with (
         runtime.connect(server.url) as client,
         client.consumer({"a": "0", "b": "0"}, merge="id", block=0.1) as consumer,
@@ -214,6 +214,21 @@ async def test_stop_on_idle_ends_it_behind_the_last_event(runtime: Runtime, serv
         assert [shown(item) async for item in consumer.with_events()] == [Connected, 0, 1, 2]
         add(raw, range(3, 5))
         assert [shown(item) async for item in consumer.with_events()] == [3, 4]
+
+
+async def test_streams_of_several_groups_have_their_events_too(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    for stream in "st":
+        add(raw, range(3), stream)
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer({"s": "g", "t": "h"}, block=0.2) as consumer,
+    ):
+        items = aiter(consumer.with_events())
+        found = [shown(await anext(items)) for _ in range(10)]
+    assert sorted(item for item in found if isinstance(item, int)) == [0, 0, 1, 1, 2, 2]
+    assert [found.count(kind) for kind in (Connected, GroupCreated)] == [2, 2]
 
 
 async def test_closing_ends_it(runtime: Runtime, server: EmbeddedServer) -> None:
@@ -275,10 +290,36 @@ async def test_draining_ends_a_call_that_waits(runtime: Runtime, server: Embedde
         assert await waiting.result() is None
 
 
-async def test_draining_what_is_not_open_does_nothing(runtime: Runtime, server: EmbeddedServer) -> None:
+async def test_draining_what_is_not_open_does_nothing(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    add(raw, [0])
     async with runtime.connect(server.url) as client:
-        consumer = client.group_consumer("s", group="g")
+        consumer = client.group_consumer("s", group="g", block=0.1)
         consumer.drain()
         async with consumer:
-            pass
+            assert await take(consumer, 1) == [0]
+            assert await consumer.get(timeout=0.2) is None
+            add(raw, [1])
+            assert await take(consumer, 1) == [1]
         consumer.drain()
+
+
+async def test_a_listener_that_fails_at_the_end_does_not_spoil_leaving(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    """The end was found, and is told by the next call; there may be none."""
+    failing: list[bool] = []
+
+    def refuse(event: Event) -> None:
+        if failing:
+            raise LookupError("the listener's own")
+
+    raw("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
+    async with (
+        runtime.connect(server.url, on_event=refuse) as client,
+        client.group_consumer("s", group="g", consumer="me", history_only=True) as consumer,
+    ):
+        failing.append(True)
+        with pytest.raises(LookupError):
+            await consumer.get()
+        failing.clear()
+    assert pending(raw) == 0

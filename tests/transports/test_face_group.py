@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore import ReplyError
+from streamcore import InvalidArgument, ReplyError, WrongTypeError
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, take, take_and_ack
+from tests.transports.steps import add, drain, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
 
@@ -76,3 +76,62 @@ async def test_they_do_not_wait_for_a_read_that_blocks(runtime: Runtime, server:
         assert await consumer.get(timeout=0.05) is None
         assert await consumer.lag() == {b"s": 0}
         assert (await consumer.pending())[b"s"].entries == 0
+
+
+async def test_another_stream_joins_while_a_read_waits(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    add(raw, range(3), "t")
+    async with runtime.connect(server.url) as client, client.group_consumer("s", group="g", block=10) as consumer:
+        assert await consumer.get(timeout=0.05) is None
+        assert await consumer.add_stream("t")
+        assert not await consumer.add_stream("t")
+        assert await take_and_ack(consumer, 3) == [0, 1, 2]
+        assert await consumer.flush()
+        assert (await consumer.lag()) == {b"s": 0, b"t": 0}
+
+
+async def test_a_stream_that_cannot_join_leaves_no_trace(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    raw("SET", "t", "text")
+    async with runtime.connect(server.url) as client, client.group_consumer("s", group="g", block=0.2) as consumer:
+        with pytest.raises(WrongTypeError):
+            await consumer.add_stream("t")
+        add(raw, [0])
+        assert await take_and_ack(consumer, 1) == [0]
+        with pytest.raises(InvalidArgument, match="this consumer is in one group"):
+            await consumer.add_stream("u", group="h")
+
+
+async def test_a_stream_that_is_removed_is_handed_over_no_more(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    add(raw, range(10), "s")
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer(["s", "t"], group="g", block=0.2) as consumer,
+    ):
+        assert await take_and_ack(consumer, 3) == [0, 1, 2]
+        removed = [consumer.remove_stream("s"), consumer.remove_stream("s")]
+        assert removed == [True, False]
+        add(raw, [0], "t")
+        assert await take_and_ack(consumer, 1) == [0]
+        assert await consumer.flush()
+        async with client.group_consumer("s", group="g", consumer="other") as other:
+            assert await drain(other) == list(range(3, 10))
+
+
+async def test_a_stream_joins_one_of_several_groups(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    add(raw, range(2), "u")
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer({"s": "g", "t": "h"}, block=0.2) as consumer,
+    ):
+        with pytest.raises(InvalidArgument, match="group is missing"):
+            await consumer.add_stream("u")
+        assert await consumer.add_stream("u", group="h")
+        assert await take_and_ack(consumer, 2) == [0, 1]
+        assert await consumer.flush()
+        assert {stream: found.entries for stream, found in (await consumer.pending()).items()} == {
+            b"s": 0,
+            b"t": 0,
+            b"u": 0,
+        }
+        assert raw("XINFO", "GROUPS", "u")[0][1] == b"h"

@@ -78,8 +78,8 @@ class Work:
         self.jobs[name] = job
         return name
 
-    def finish(self, name: str) -> bool:
-        return self.pool.finish(self.jobs.pop(name)[0])
+    def finish(self, name: str) -> None:
+        self.pool.finish(self.jobs.pop(name)[0])
 
     @property
     def left(self) -> list[str]:
@@ -135,16 +135,43 @@ def test_no_more_batches_are_held_than_there_are_handlers() -> None:
     assert len(work.source.batches) == 2
 
 
-def test_those_that_wait_look_again_when_a_stream_is_free() -> None:
-    for order, expected in (("stream", [False, True]), ("free", [False, False])):
-        work = Work(batch("a", 1, 2, 3), order=order)
-        told = []
-        for waiting in (0, 1):
-            work.pool.waiting = waiting
-            name = work.begin()
-            assert name is not None
-            told.append(work.finish(name))
-        assert told == expected
+def test_those_that_wait_are_called_when_another_stream_is_free() -> None:
+    work = Work(batch("a", 1, 2), batch("b", 1, 2), order="stream", concurrency=4)
+    work.pool.waiting = 2
+    called = []
+    for step in ("begin", "begin", "finish a1", "finish b1", "begin", "begin"):
+        if step == "begin":
+            work.begin()
+            called.append(work.pool.calls_others())
+        else:
+            work.finish(step.split()[1])
+    assert called == [False, False, True, False]  # for the second begin of those two another worker might have come
+
+
+def test_those_that_wait_are_called_when_another_batch_may_be_taken() -> None:
+    work = Work(batch("a", 1, 2), batch("a", 3, 4), batch("b", 1), order="stream", concurrency=2)
+    work.pool.waiting = 1
+    assert work.begin() == "a1"
+    called = [work.pool.calls_others()]
+    assert work.begin() is None
+    work.finish("a1")
+    assert work.begin() == "a2"
+    called.append(work.pool.calls_others())
+    assert work.begin() == "b1"
+    assert called == [False, True]
+
+
+def test_nobody_is_called_for_a_stream_that_goes_on_or_where_nobody_waits() -> None:
+    work = Work(batch("a", 1, 2, 3), batch("b", 1), order="stream", concurrency=3)
+    called = []
+    for name in ("a1", "a2"):
+        assert work.begin() == name
+        called.append(work.pool.calls_others())
+        work.finish(name)
+    work.source.batches.append(batch("c", 1))
+    work.begin()
+    called.append(work.pool.calls_others())
+    assert called == [False, False, False]
 
 
 def test_nothing_to_do_is_no_end() -> None:

@@ -567,14 +567,37 @@ async def test_an_interrupted_thread_lets_the_handlers_end(runtime: Runtime, ser
     assert pending(raw) == 8
 
 
-@pytest.mark.runtimes("threads")
-async def test_a_handler_that_ends_its_thread_ends_it_all(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    add(raw, range(2))
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_handler_that_exits_ends_it_all(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, concurrency: int
+) -> None:
+    add(raw, range(3))
 
-    def work(entry: Entry) -> None:
-        raise SystemExit(3)
+    async def work(entry: Entry) -> None:
+        if number(entry) == 1:
+            raise SystemExit(3)
+        await runtime.sleep(0.02)
 
     async with runtime.connect(server.url) as client, open_group(client) as consumer:
         with pytest.raises(SystemExit):
-            await consumer.run(work)
-    assert pending(raw) == 2
+            await consumer.run(handler(runtime, work), concurrency=concurrency)
+        assert await consumer.flush()
+        assert pending(raw) == 2
+        assert await take(consumer, 1) == [2]
+
+
+async def test_streams_of_several_groups_are_handled_together(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    for stream in "st":
+        add(raw, range(50), stream)
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer({"s": "g", "t": "h"}, count=10, block=0.2) as consumer,
+    ):
+        record = Record(runtime, consumer, 100)
+        await consumer.run(record.handler, concurrency=3, order="stream")
+        assert await consumer.flush()
+    for name in (b"s", b"t"):
+        assert [n for at, n in zip(record.streams, record.seen, strict=True) if at == name] == list(range(50))
+    assert [pending(raw, "s", "g"), pending(raw, "t", "h")] == [0, 0]

@@ -44,12 +44,12 @@ async def pause(runtime: Runtime, consumer: GroupConsumer[Any]) -> None:
 @pytest.mark.every_server
 @pytest.mark.parametrize(("detect_gaps", "how"), [("audit", "MAXLEN"), ("always", "MINID")])
 async def test_what_is_trimmed_ahead_of_the_group(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw, detect_gaps: str, how: str
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, detect_gaps: Any, how: str
 ) -> None:
     seen: list[Event] = []
     async with (
         runtime.connect(server.url, on_event=seen.append) as client,
-        client.group_consumer("s", count=5, prefetch=1, **{**SOON, "detect_gaps": detect_gaps}) as consumer,
+        client.group_consumer("s", count=5, prefetch=1, **SOON, detect_gaps=detect_gaps) as consumer,
     ):
         added = ids(add(raw, range(30)))
         assert await take_and_ack(consumer, 3) == [0, 1, 2]
@@ -128,11 +128,12 @@ async def test_what_is_missing_when_a_member_comes(
 async def test_each_member_is_told_and_none_twice(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     seen: dict[str, list[Event]] = {"a": [], "b": []}
     options: dict[str, Any] = {**SOON, "count": 5, "prefetch": 1}
+    del options["consumer"]
     async with (
         runtime.connect(server.url, on_event=seen["a"].append) as one,
         runtime.connect(server.url, on_event=seen["b"].append) as two,
-        one.group_consumer("s", **{**options, "consumer": "a"}) as a,
-        two.group_consumer("s", **{**options, "consumer": "b"}) as b,
+        one.group_consumer("s", **options, consumer="a") as a,
+        two.group_consumer("s", **options, consumer="b") as b,
     ):
         assert [await a.get(timeout=PAUSE), await b.get(timeout=PAUSE)] == [
             None,

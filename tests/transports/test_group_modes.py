@@ -159,3 +159,25 @@ async def test_a_group_that_vanishes_is_made_again_as_often_as_it_does(
             raw("XGROUP", "DESTROY", "s", "g")
             await drain(consumer, quiet=0.2)
     assert sum(isinstance(event, GroupRecreated) for event in events) >= 4
+
+
+@pytest.mark.runtimes("asyncio", "trio", "background")
+async def test_a_full_server_is_read_all_the_same(runtime: Runtime, fresh_server: EmbeddedServer) -> None:
+    """Who else should make room?"""
+    raw = Raw(fresh_server.address)
+    [first, *_] = add(raw, range(10))
+    raw("XGROUP", "CREATE", "s", "g", "0")
+    raw("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
+    async with (
+        runtime.connect(fresh_server.url) as client,
+        client.group_consumer("s", group="g", consumer="me", audit=0.1, block=0.1) as consumer,
+    ):
+        (await anext(consumer)).dead_letter("while it is full")
+        assert await take_and_ack(consumer, 9) == list(range(1, 10))
+        assert await consumer.get(timeout=0.5) is None
+        assert [row[0] for row in raw("XPENDING", "s", "g", "-", "+", 10)] == [first]
+        raw("CONFIG", "SET", "maxmemory", 0)
+        assert await consumer.flush()
+    assert pending(raw) == 0
+    assert raw("XLEN", "{s}:dead") == 1
+    raw.close()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamcore import InvalidArgument, WrongTypeError
-from streamcore.events import Event, GroupRecreated
+from streamcore import GroupEntry, InvalidArgument, WrongTypeError
+from streamcore.events import Connected, Event, GroupRecreated, Recovered
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -196,3 +196,41 @@ async def test_where_a_stream_has_a_group_there_is_no_other(runtime: Runtime, se
         missing: dict[str, Any] = {}
         with pytest.raises(InvalidArgument, match="group is missing"):
             client.group_consumer(["a", "b"], **missing)
+
+
+async def test_a_handler_gets_the_entries_of_all_groups(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    for stream in GROUPS:
+        add(raw, range(100), stream)
+    seen: dict[str, list[int]] = {stream: [] for stream in GROUPS}
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer(GROUPS, decode="utf-8", count=10) as consumer,
+    ):
+
+        def work(entry: GroupEntry[str]) -> None:
+            seen[entry.stream].append(int(entry["n"]))
+            if sum(map(len, seen.values())) == 300:
+                consumer.drain()
+
+        await consumer.run(work, concurrency=3, order="stream")
+    assert seen == {stream: list(range(100)) for stream in GROUPS}
+    assert left(raw) == [0, 0, 0]
+
+
+async def test_events_come_in_their_places(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    for stream, group in GROUPS.items():
+        add(raw, [0], stream)
+        raw("XGROUP", "CREATE", stream, group, "0")
+        raw("XREADGROUP", "GROUP", group, "me", "STREAMS", stream, ">")
+    told: list[Any] = []
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer(GROUPS, consumer="me", decode="utf-8") as consumer,
+    ):
+        async for one in consumer.with_events():
+            told.append(one)
+            if len([one for one in told if isinstance(one, GroupEntry)]) == 3:
+                break
+    recovered = [one.stream for one in told if isinstance(one, Recovered)]
+    assert sorted(recovered) == sorted(stream.encode() for stream in GROUPS)
+    assert {one.link for one in told if isinstance(one, Connected)} >= {"main of billing", "main of stats"}

@@ -1,9 +1,10 @@
 """What the streams consumers that we replace get wrong, as the rows of their documents or as their users have reported it.
 
 ``A7`` and the like are rows of the table of features: A is coredis' consumers, C is pystreamredis. An issue is named by its
-repository and number. What other files of this folder show already is not shown again: changes of what is followed (A3),
-starts (A2), idleness (A5, C5), order (C2), lost connections (C6, aioredis-py 1174, redis-py 2937), a group or a stream that
-goes while a read waits (redis 6887), handlers that take longer than entries may be idle (taskiq-redis 101).
+repository and number. What other files of this folder show already is not shown again: changes of what is followed (A3,
+A9), starts (A2), idleness (A5, C5), order (C2), lost connections (C6, aioredis-py 1174, redis-py 2937), a group or a stream
+that goes while a read waits (redis 6887), handlers that take longer than entries may be idle (taskiq-redis 101), names that
+nobody uses any more (redis 8635).
 """
 
 from __future__ import annotations
@@ -194,6 +195,41 @@ async def test_pending_entries_that_were_deleted_hide_nothing_and_break_nothing(
         await runtime.until(lambda: pending(raw) == 0)
     buried = [id_ for event in seen if isinstance(event, Tombstones) for id_ in event.ids]
     assert sorted(buried) == [ids[0], *ids[3:6]], "each of them is told, once"
+
+
+@pytest.mark.every_server
+async def test_the_own_history_alone_goes_over_what_was_deleted(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    """A8: theirs reads it by any identifier but ``>``, and ends at the first entry without data."""
+    ids = add(raw, range(8))
+    raw("XGROUP", "CREATE", "s", "g", "0")
+    deliver(raw, "me", 5)
+    raw("XDEL", "s", ids[0], ids[2])
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", consumer="me", history_only=True) as consumer,
+    ):
+        numbers = []
+        async for entry in consumer:
+            numbers.append(int(entry["n"]))
+            entry.ack()
+        assert numbers == [1, 3, 4], "and it ends there, although three new entries wait for the group"
+    assert pending(raw) == 0
+
+
+async def test_without_acknowledgements_nothing_stays_pending(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    """A7: what theirs calls ``auto_acknowledge`` acknowledges nothing: it is NOACK, and here it has that name."""
+    add(raw, range(5))
+    async with runtime.connect(server.url) as client:
+        async with client.group_consumer("s", group="g", consumer="me", ack="none") as consumer:
+            assert await take(consumer, 5) == [0, 1, 2, 3, 4]
+            assert pending(raw) == 0
+        add(raw, [5])
+        async with client.group_consumer("s", group="g", consumer="me", ack="none") as consumer:
+            assert await take(consumer, 1) == [5]
 
 
 async def test_a_pending_entry_that_is_deleted_in_our_hands(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import transports.anyio
 import transports.asyncio
 import transports.blocking
 import transports.trio
-from streamcore import Batch, Command, CommandErrors, Entry, Event, GroupBatch, GroupEntry, StreamcoreError, StreamId
+from streamcore import (
+    Batch,
+    Command,
+    CommandErrors,
+    Entry,
+    Event,
+    GroupBatch,
+    GroupEntry,
+    KeyEvent,
+    Message,
+    StreamcoreError,
+    StreamId,
+)
 from streamcore.commands import (
     Claimed,
     ClientInfo,
@@ -374,10 +386,33 @@ async def consumers_of_text(client: transports.asyncio.Client) -> None:
             assert_type([entry.id for entry in batch], list[StreamId])
             assert_type(batch[0], GroupEntry[str])
             batch.ack()
+        async for item in group.with_events():
+            if isinstance(item, GroupEntry):
+                assert_type(item["total"], str)
+            else:
+                events(item)
         assert_type(await group.get(0.5), GroupEntry[str] | None)
         assert_type(await group.flush(), bool)
+        assert_type(await group.lag(), dict[bytes, int | None])
+        assert_type((await group.pending())[b"a"], PendingSummary)
+        assert_type(await group.add_stream("c"), bool)
+        assert_type(group.remove_stream("c"), bool)
+        await group.run(handle_text, concurrency=2, order="stream", on_error=decide, nack_delay=1.5, grace=0)
+        group.drain()
     assert_type(client.group_consumer({"a": "g", "b": "h"}), transports.asyncio.GroupConsumer[bytes])
     assert_type(client.group_consumer({b"a": "g"}, decode="utf-8"), transports.asyncio.GroupConsumer[str])
+
+
+async def handle_text(entry: GroupEntry[str]) -> None:
+    assert_type(entry["total"], str)
+
+
+def decide(entry: GroupEntry[str], error: Exception) -> Literal["nack", "dead_letter"] | None:
+    return "nack" if entry.deliveries < 3 else "dead_letter"
+
+
+def handle_bytes(entry: GroupEntry[bytes]) -> int:
+    return len(entry["total"])
 
 
 def consumers_for_threads(client: transports.blocking.Client) -> None:
@@ -387,9 +422,36 @@ def consumers_for_threads(client: transports.blocking.Client) -> None:
         for batch in group.batches():
             assert_type(batch, GroupBatch[bytes])
         assert_type(group.get(timeout=1), GroupEntry[bytes] | None)
+        assert_type(next(group.with_events()), GroupEntry[bytes] | Event)
+        assert_type(group.run(handle_bytes, on_error="raise"), None)
     with client.consumer({"s": StreamId(5, 1)}, decode="ascii") as consumer:
         for text in consumer:
             assert_type(text, Entry[str])
+
+
+async def hear(message: Message[str]) -> None:
+    assert_type(message.data, str)
+
+
+async def subscribers(client: transports.anyio.Client, blocking: transports.blocking.Client) -> None:
+    async with client.pubsub(["a"], patterns="p*") as pubsub:
+        async for message in pubsub:
+            assert_type(message, Message[bytes])
+            assert_type(message.pattern, bytes | None)
+        assert_type(await pubsub.get_message(timeout=1), Message[bytes] | None)
+        assert_type(pubsub.subscriptions.confirmed, frozenset[bytes])
+    async with client.pubsub(channel_handlers={"a": hear}, decode="utf-8", when_full="drop_oldest") as text:
+        await text.subscribe({b"b": hear}, c=hear)
+        assert_type(await text.wait_for_message(lambda message: message.data == "x"), Message[str] | None)
+        async for item in text.with_events():
+            assert_type(item, Message[str] | Event)
+    async with client.sharded_pubsub(["s"], decode="utf-8") as sharded, client.key_events("*") as keys:
+        assert_type(await anext(sharded), Message[str])
+        assert_type(await anext(keys), KeyEvent[bytes])
+    with blocking.pubsub(["a"], decode="utf-8", background=False) as pumped, blocking.key_events("k") as events:
+        assert_type(next(pumped), Message[str])
+        assert_type(next(pumped.with_events()), Message[str] | Event)
+        assert_type(events.get(), KeyEvent[bytes] | None)
 
 
 async def producers(client: transports.trio.Client, blocking: transports.blocking.Client) -> None:

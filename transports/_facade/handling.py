@@ -76,9 +76,9 @@ class Pool(Generic[E]):
         self.error: BaseException | None = None
         self.waiting = 0  # workers that have nothing to do
         self._by_stream = one_of("order", order, "free", "stream") == "stream"
-        if isinstance(on_error, str):
+        if not callable(on_error):
             one_of("on_error", on_error, "nack", "dead_letter", "raise")
-        self._on_error = on_error
+        self._on_error: Verdict | Callable[[E, Exception], Verdict | None] = on_error
         self._nack_delay = seconds("nack_delay", nack_delay, zero=True)
         self._grace = seconds("grace", grace, zero=True)
         self._source = source
@@ -87,7 +87,8 @@ class Pool(Generic[E]):
         self._halted = False
         self._lines: dict[bytes, Line[E]] = {}  # those that hold something, or are being worked at
         self._ready: deque[Line[E]] = deque()  # those of which an entry may be begun
-        self._batches = 0  # held, or being worked at
+        self._batches = 0  # of which an entry may still be begun
+        self._calls = False  # those that wait might find something now
 
     # -- what to do ---------------------------------------------------------------------------------------------------
 
@@ -112,21 +113,28 @@ class Pool(Generic[E]):
         """An entry to handle, if there is one that may be begun now."""
         if not self._ready or self.stops:
             return None
-        line = self._ready.popleft()
+        line = self._ready[0]
         held = len(line.batches)
         entry = line.begin()
-        self._batches -= held - len(line.batches)
-        if not self._by_stream and line.batches:
-            self._ready.appendleft(line)
+        if len(line.batches) < held:
+            self._calls |= self._batches == self.concurrency  # there is room for another batch again
+            self._batches -= 1
+        if self._by_stream or not line.batches:
+            self._ready.popleft()
+        self._calls |= self._by_stream and bool(self._ready)
         return line, entry
 
-    def finish(self, line: Line[E]) -> bool:
-        """An entry of a line is done; whether those that wait should look again."""
+    def calls_others(self) -> bool:
+        """Whether those that wait shall look again, because of what was begun; to be asked after that."""
+        calls, self._calls = self._calls, False
+        return calls and self.waiting > 0
+
+    def finish(self, line: Line[E]) -> None:
+        """An entry of a line is done; the next one of it may be begun."""
         if self._by_stream and line.batches:
             self._ready.append(line)  # behind the others
         elif self._by_stream:
             del self._lines[line.key]
-        return self.waiting > 0 and (self._by_stream or self.stops)
 
     def _add(self, batch: GroupBatch[Any]) -> None:
         key = batch.key if self._by_stream else b""
@@ -142,9 +150,7 @@ class Pool(Generic[E]):
     @property
     def stops(self) -> bool:
         """Whether nothing more may be begun."""
-        return (
-            self._halted or self.error is not None or (self._deadline is not None and self._clock() >= self._deadline)
-        )
+        return self._halted or (self._deadline is not None and self._clock() >= self._deadline)
 
     def drain(self) -> None:
         """Begin what is here for ``grace`` seconds, and then nothing more."""
@@ -169,6 +175,7 @@ class Pool(Generic[E]):
 
     def fail(self, error: BaseException) -> None:
         """Begin nothing more, and raise this in the end; of several, the first."""
+        self._halted = True
         if self.error is None:
             self.error = error
         elif self.error is not error:
@@ -178,7 +185,7 @@ class Pool(Generic[E]):
         """Do with an entry whose handler has failed as ``on_error`` says; what it says."""
         on_error = self._on_error
         try:
-            verdict = on_error if isinstance(on_error, str) else on_error(entry, error)
+            verdict: Verdict | None = on_error(entry, error) if callable(on_error) else on_error
             reason = f"{type(error).__name__}: {error}"[:MAX_REASON]
             if verdict == "nack":
                 entry.nack(delay=self._nack_delay, reason=reason)

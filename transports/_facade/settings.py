@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
-from streamcore.arguments import Name, Seconds, seconds, stream_names
+from streamcore.arguments import Name, Seconds, name, seconds, stream_names
 from streamcore.commands import Command
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
@@ -32,6 +32,9 @@ from streamcore.errors import (
     StreamcoreError,
 )
 from streamcore.events import LOSS, Connected, Event
+from streamcore.group import GroupConsumer as GroupEngine
+from streamcore.group_union import GroupUnion
+from streamcore.joining import Joining
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.requests import Requests
 from streamcore.resp3 import make_decoder
@@ -126,10 +129,10 @@ def chosen_decoder() -> DecoderKind:
     return chosen
 
 
-def member(name: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of a member of a group. A name of our own making is nobody else's, and nobody comes back under it."""
-    if name is not None:
-        return {**options, "consumer": name}
+    if consumer is not None:
+        return {**options, "consumer": consumer}
     unique = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
     return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
@@ -283,6 +286,17 @@ def told(engine: ConsumerEngine[Any], idle_value: Any) -> Told | None:
             return None
 
 
+def join(engine: GroupEngine[Any] | GroupUnion[Any], stream: Name, group: Name | None) -> Joining | None:
+    """Have a stream read through the group of a consumer, or the named one of its groups. Raises ``InvalidArgument``."""
+    if isinstance(engine, GroupUnion):
+        if group is None:
+            raise InvalidArgument("group is missing; name the one of our groups to read the stream through")
+        return engine.add_stream(stream, group)
+    if group is not None and name("group", group) != engine.member.group:
+        raise InvalidArgument("this consumer is in one group; give it a mapping of streams to groups to have several")
+    return engine.add_stream(stream)
+
+
 def key_names(keys: Name | Iterable[Name]) -> list[Name]:
     """One key or several, as a list."""
     given: Any = keys
@@ -340,6 +354,7 @@ __all__ = [
     "Settings",
     "Told",
     "chunks",
+    "join",
     "key_names",
     "member",
     "method_signature",

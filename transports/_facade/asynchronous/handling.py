@@ -24,9 +24,10 @@ async def work_through(pool: Pool[E], running: Running, handler: Callable[[E], o
         else:
             await running.driver.together(worker.work, pool.concurrency)
     except BaseExceptionGroup as errors:
-        if len(errors.exceptions) > 1:
+        [error, *others] = errors.exceptions
+        if others:
             raise
-        raise errors.exceptions[0] from None
+        raise error from None
     finally:
         pool.give_back()
     if pool.error is not None:
@@ -47,7 +48,11 @@ class _Worker(Generic[E]):
         pool = self._pool
         while await self._has_work():
             while (job := pool.begin()) is not None:
+                if pool.calls_others():
+                    self._driver.soon(_look_again)
                 await self._handle(*job)
+        if pool.waiting:
+            self._driver.soon(_look_again)
 
     async def _has_work(self) -> bool:
         pool, driver = self._pool, self._driver
@@ -79,8 +84,7 @@ class _Worker(Generic[E]):
             self._failed(entry, stray)
         else:
             acknowledge(entry)
-        if self._pool.finish(line):
-            self._driver.soon(_look_again)
+        self._pool.finish(line)
 
     def _failed(self, entry: E, error: Exception) -> None:
         verdict = self._pool.settle(entry, error)

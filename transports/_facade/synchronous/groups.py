@@ -7,13 +7,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
-from streamcore.arguments import Seconds, seconds
+from streamcore.arguments import Name, Seconds, seconds
 from streamcore.commands import Command, PendingSummary, xinfo_groups, xpending
 from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.group import GroupConsumer as GroupEngine
 
 from ..handling import Order, Pool, Verdict, acknowledge
-from ..settings import Told
+from ..settings import Told, join
 from .handling import work_through
 from .readers import Reader
 from .running import Running, submit
@@ -38,7 +38,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
         Waits for the server's word on that, at most the request timeout.
         """
-        if self._taken is not None:
+        if isinstance(self._taken, GroupBatch):
             self._begun = (self._taken, 0)
         elif self._batch is not None:
             self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
@@ -107,7 +107,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def _return_rest(self) -> None:
         """What was taken from the engine, and not handed over, is the next that it has."""
         rest = list(self._entries)
-        if self._taken is not None:
+        if isinstance(self._taken, GroupBatch):
             self._engine.put_back(self._taken)
         elif rest and self._batch is not None:
             self._engine.put_back(self._engine.split(self._batch, len(self._batch) - len(rest)))
@@ -117,8 +117,11 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def drain(self) -> None:
         """Read no more; when everything was handed over that has been read, iterations and ``run`` end.
 
-        May be called in any task, any thread, in handlers and signal handlers, and again; after leaving it does nothing.
+        May be called in any task, any thread, in handlers and signal handlers, and again; before entering, and after leaving, it
+        does nothing.
         """
+        if not self._running.is_open:
+            return
         self._drained = True
         if (pool := self._pool) is not None:
             pool.drain()
@@ -152,16 +155,36 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
+    def add_stream(self, stream: Name, group: Name | None = None) -> bool:
+        """Read one more stream, through our group, which is created there if need be; False where it is read already.
+
+        Where the streams have groups of their own, ``group`` names the one of them to use. A read that waits in the server is
+        ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
+        """
+        joining = self._running.driver.call(partial(join, self._engine, stream, group))
+        if joining is not None:
+            self._settle(joining)
+        return joining is not None
+
+    def remove_stream(self, stream: Name) -> bool:
+        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        return self._running.driver.call(partial(self._remove, stream))
+
+    def _remove(self, stream: Name) -> bool:
+        self._return_rest()
+        removed: bool = self._engine.remove_stream(stream)
+        return removed
+
     def lag(self) -> dict[bytes, int | None]:
         """Per stream how many entries no member of the group was given yet; None where the server does not know.
 
         Asked of the server (``XINFO GROUPS``). Raises the server's error.
         """
         answers = self._ask_server(lambda stream, _: xinfo_groups(stream))
-        group_of: dict[bytes, bytes] = self._engine.groups
+        groups: dict[bytes, bytes] = self._engine.groups
         return {
-            stream: next((one.lag for one in groups if one.name == group_of[stream]), None)
-            for stream, groups in answers.items()
+            stream: next((one.lag for one in found if one.name == groups[stream]), None)
+            for stream, found in answers.items()
         }
 
     def pending(self) -> dict[bytes, PendingSummary]:
@@ -172,9 +195,9 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return self._ask_server(xpending)
 
     def _ask_server(self, build: Callable[[bytes, bytes], Command[R]]) -> dict[bytes, R]:
-        group_of: dict[bytes, bytes] = self._engine.groups
-        request = submit(self._client, [build(stream, group) for stream, group in group_of.items()])
-        answers: dict[bytes, R] = dict(zip(group_of, request.answers(), strict=True))
+        groups: dict[bytes, bytes] = self._engine.groups
+        request = submit(self._client, [build(stream, group) for stream, group in groups.items()])
+        answers: dict[bytes, R] = dict(zip(groups, request.answers(), strict=True))
         for answer in answers.values():
             if isinstance(answer, Exception):
                 raise answer

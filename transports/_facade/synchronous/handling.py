@@ -60,6 +60,8 @@ class _Workers(Generic[E]):
             while self._has_work():
                 while (job := self._begin()) is not None:
                     self._handle(*job)
+            if self._pool.waiting:
+                self._driver.soon(_look_again)
         except BaseException as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
             self._fail(error)
 
@@ -84,7 +86,11 @@ class _Workers(Generic[E]):
 
     def _begin(self) -> tuple[Line[E], E] | None:
         with self._lock:
-            return self._pool.begin()
+            job = self._pool.begin()
+            calls_others = self._pool.calls_others()
+        if calls_others:
+            self._driver.soon(_look_again)
+        return job
 
     def _has_work(self) -> bool:
         pool = self._pool
@@ -111,9 +117,7 @@ class _Workers(Generic[E]):
         else:
             acknowledge(entry)
         with self._lock:
-            look_again = self._pool.finish(line)
-        if look_again:
-            self._driver.soon(_look_again)
+            self._pool.finish(line)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

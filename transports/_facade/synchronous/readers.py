@@ -10,9 +10,11 @@ from typing import Any, Generic, Self, TypeVar, cast
 from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
+from streamcore.engine import Engine
 from streamcore.entries import BaseBatch, Batch, Entry, StreamId
 from streamcore.events import Event
 from streamcore.following import Change
+from streamcore.joining import Joining
 
 from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
 from .running import Running
@@ -71,8 +73,9 @@ class Reader(Generic[E, B]):
         for entry in self._entries:
             return entry
         found = self._fetch(self._ask_for_entries, wait)
-        ended = found is None or (isinstance(found, Told) and found.stops)
-        return None if ended else self._begin(found)
+        if found is None or (isinstance(found, Told) and found.stops):
+            return None
+        return self._begin(found)
 
     def batches(self) -> Iterator[B]:
         """Iterate over batches, the fast lane; what is left of a batch begun by entries comes first."""
@@ -137,6 +140,15 @@ class Reader(Generic[E, B]):
             running.tell_events()  # it may raise: the batch is kept for the next call
             taken, self._taken = self._taken, None
             return taken
+
+    def _settle(self, change: Change | Joining) -> None:
+        """Wait for a change of the streams. Raises why it cannot be made; then it leaves no trace."""
+        engine, running = self._engine, self._running
+        try:
+            if not running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
+                raise running.not_reached()
+        finally:
+            running.driver.call(partial(engine.give_up, change))
 
 
 class _Batches(Generic[E, B]):
@@ -205,14 +217,6 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         if isinstance(self._taken, Batch) and self._taken.key == stream:
             self._taken = None
 
-    def _settle(self, change: Change) -> None:
-        engine: ConsumerEngine[T] = self._engine
-        try:
-            if not self._running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
-                raise self._running.not_reached()
-        finally:
-            self._running.driver.call(partial(self._engine.give_up, change))
-
     def remove_stream(self, stream: Name) -> bool:
         """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
         removed: bool = self._running.driver.call(partial(self._engine.remove_stream, stream))
@@ -248,6 +252,6 @@ def _tell(found: Told) -> Any:
     return found.value
 
 
-def _is_settled(engine: ConsumerEngine[Any], change: Change) -> bool:
+def _is_settled(engine: Engine, change: Change | Joining) -> bool:
     engine.check()
     return change.poll()

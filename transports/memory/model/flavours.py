@@ -1,0 +1,29 @@
+"""What differs between the servers that are modelled: measured, and only where an engine or its user could notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """One server.
+
+    * ``idmp``: XADD IDMP and IDMPAUTO, XCFGSET.
+    * ``counts``: the lag of a group is known in more cases, and ENTRIESREAD is no more than was ever added.
+    * ``modern``: what Redis 7.2 and Valkey have in common and Redis 7.0 lacks. A blocked reader's command is run again as a whole
+      when one of its keys is written (7.0 serves that key only), XREADGROUP and claims create their consumer even where they find
+      nothing, consumers have an active time, and XREAD knows ``+``.
+    """
+
+    name: bytes
+    version: bytes
+    modern: bool = True
+    idmp: bool = False
+    counts: bool = False
+
+
+VALKEY9: Final = Flavour(b"valkey", b"9.1.2")
+REDIS7: Final = Flavour(b"redis", b"7.0.15", modern=False)
+REDIS8: Final = Flavour(b"redis", b"8.6.3", idmp=True, counts=True)

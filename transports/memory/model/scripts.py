@@ -1,0 +1,179 @@
+"""EVAL, EVALSHA and SCRIPT: the scripts that streamcore sends, found by their source text, as Python functions.
+
+There is no Lua here: a script of one's own is an error that says so, unless its effect was added by ``Server.add_script``. An
+effect is called with the session, the keys and the arguments, and calls commands as a script does, by ``session.server.call``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha1
+from typing import Final, TypeAlias
+
+from streamcore.claims import REMOVE
+from streamcore.idempotence import APPEND_ONCE
+from streamcore.name_lease import HOLD, LET_GO
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
+
+from .arguments import integer
+from .resp import OK, Failure, Reply
+from .session import Session
+from .table import Command
+
+Effect: TypeAlias = Callable[[Session, list[bytes], list[bytes]], Reply]
+
+
+def _owned(s: Session, stream: bytes, group: bytes, owner: bytes, id_: bytes) -> bool:
+    try:
+        rows = s.server.call(s, b"XPENDING", stream, group, id_, id_, b"1")
+    except Failure:
+        return False
+    return bool(rows) and rows[0][1] == owner
+
+
+def _ack_owned(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    group, owner, *ids = args
+    lost = [id_ for id_ in ids if not _owned(s, keys[0], group, owner, id_)]
+    acked = [id_ for id_ in ids if id_ not in lost]
+    if acked:
+        s.server.call(s, b"XACK", keys[0], group, *acked)
+    return lost
+
+
+def _give_back(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    group, owner, successor, idle, wait, *ids = args
+    given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]
+    if not given:
+        return 0
+    s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, b"IDLE", idle, b"JUSTID")
+    delay = int(wait)
+    if delay > 0:
+        due = b"%d" % (s.server.ms + delay)
+        for id_ in given:
+            s.server.call(s, b"ZADD", keys[1], due, id_)
+        if s.server.call(s, b"PTTL", keys[1]) < 2 * delay:
+            s.server.call(s, b"PEXPIRE", keys[1], b"%d" % (2 * delay))
+    return len(given)
+
+
+def _bury(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    group, owner, id_, *about = args
+    if not _owned(s, keys[0], group, owner, id_):
+        return None
+    found = s.server.call(s, b"XRANGE", keys[0], id_, id_)
+    letter = b""
+    if found:
+        fields = found[0][1] if len(found[0][1]) <= 7000 else []
+        letter = s.server.call(s, b"XADD", keys[1], b"*", *fields, *about)
+    s.server.call(s, b"XACK", keys[0], group, id_)
+    return letter
+
+
+def _remove(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    group, name, idle = args
+    for one in s.server.call(s, b"XINFO", b"CONSUMERS", keys[0], group):
+        if one[b"name"] == name and one[b"pending"] == 0 and one[b"idle"] >= int(idle):
+            s.server.call(s, b"XGROUP", b"DELCONSUMER", keys[0], group, name)
+            return 1
+    return 0
+
+
+def _hold(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    nonce, takes_over, client, run, expiry = args
+    former = s.server.call(s, b"HMGET", keys[0], b"holder", b"client", b"run")
+    if former[0] not in {None, nonce} and takes_over == b"0":
+        return [0]
+    if former[0] != nonce:
+        s.server.call(s, b"HINCRBY", keys[0], b"epoch", b"1")
+    s.server.call(s, b"HSET", keys[0], b"holder", nonce, b"client", client, b"run", run)
+    s.server.call(s, b"PEXPIRE", keys[0], expiry)
+    return [1, *former]
+
+
+def _let_go(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    if s.server.call(s, b"HGET", keys[0], b"holder") == args[0]:
+        return s.server.call(s, b"DEL", keys[0])
+    return 0
+
+
+def _append_once(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    call, (stream, held) = s.server.call, keys
+    message = b"m" + args[0]
+    id_ = call(s, b"HGET", held, message)
+    if id_ is None:
+        id_ = call(s, b"XADD", stream, *args[3:])
+        place = b"s%d" % (call(s, b"HINCRBY", held, b"n", b"1") % int(args[1]))
+        oldest = call(s, b"HGET", held, place)
+        if oldest is not None:
+            call(s, b"HDEL", held, oldest)
+        call(s, b"HSET", held, place, message, message, id_)
+    call(s, b"PEXPIRE", held, args[2])
+    return id_
+
+
+EFFECTS: Final[dict[bytes, Effect]] = {
+    ACK_OWNED.encode(): _ack_owned,
+    GIVE_BACK.encode(): _give_back,
+    BURY.encode(): _bury,
+    REMOVE.encode(): _remove,
+    HOLD.encode(): _hold,
+    LET_GO.encode(): _let_go,
+    APPEND_ONCE.source: _append_once,
+}
+
+
+# -- the commands ------------------------------------------------------------------------------------------------------
+
+
+def _run(s: Session, source: bytes, rest: list[bytes]) -> Reply:
+    count = integer(rest[0])
+    if count < 0:
+        raise Failure("ERR Number of keys can't be negative")
+    if count > len(rest) - 1:
+        raise Failure("ERR Number of keys can't be greater than number of args")
+    effect = s.server.effects.get(source) or EFFECTS.get(source)
+    if effect is None:
+        raise Failure(
+            "ERR this server in memory runs no Lua; give the script's effect to add_script(source, effect), or test it "
+            "with a real server"
+        )
+    return effect(s, rest[1 : count + 1], rest[count + 1 :])
+
+
+def _sha(source: bytes) -> bytes:
+    return sha1(source, usedforsecurity=False).hexdigest().encode()
+
+
+def eval_(s: Session, args: list[bytes]) -> Reply:
+    s.server.scripts[_sha(args[0])] = args[0]
+    return _run(s, args[0], args[1:])
+
+
+def evalsha(s: Session, args: list[bytes]) -> Reply:
+    source = s.server.scripts.get(args[0].lower())
+    if source is None:
+        raise Failure("NOSCRIPT No matching script. Please use EVAL.")
+    return _run(s, source, args[1:])
+
+
+def script(s: Session, args: list[bytes]) -> Reply:
+    known, rest = s.server.scripts, args[1:]
+    match args[0].upper():
+        case b"LOAD" if len(rest) == 1:
+            known[_sha(rest[0])] = rest[0]
+            return _sha(rest[0])
+        case b"EXISTS" if rest:
+            return [int(one.lower() in known) for one in rest]
+        case b"FLUSH" if len(rest) <= 1:
+            known.clear()
+            return OK
+    raise Failure(f"ERR unknown subcommand '{args[0].decode(errors='replace')}'. Try SCRIPT HELP.")
+
+
+COMMANDS: Final = {
+    b"EVAL": Command(eval_, -3),
+    b"EVAL_RO": Command(eval_, -3),
+    b"EVALSHA": Command(evalsha, -3),
+    b"EVALSHA_RO": Command(evalsha, -3),
+    b"SCRIPT": Command(script, -2),
+}
