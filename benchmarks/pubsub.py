@@ -38,6 +38,7 @@ REFERENCE = "hiredis: loop"
 ASYNCIO = "ours, asyncio"
 TRIO = "ours, trio"
 BACKGROUND = "ours, blocking in background"
+PUMPED = "ours, blocking pumped"
 
 TABLE = Table(
     name="pubsub",
@@ -55,6 +56,7 @@ TABLE = Table(
         Contestant("ours, uvloop", "ours:pubsub_asyncio", "ours", {"loop": "uvloop"}, needs=NEEDS_ASYNCIO),
         Contestant(TRIO, "ours:pubsub_trio", "ours", needs=NEEDS_TRIO),
         Contestant(BACKGROUND, "ours:pubsub_blocking", "ours", needs=NEEDS_BLOCKING),
+        Contestant(PUMPED, "ours:pubsub_blocking", "ours", {"background": False}, needs=NEEDS_BLOCKING),
     ),
     peers={"redis-py": ("redis-py",), "redis-py asyncio": ("redis-py asyncio",), "coredis": ("coredis",)},
     targets=(
@@ -63,5 +65,6 @@ TABLE = Table(
         Target(ASYNCIO, ("coredis",), 10),
         Target(TRIO, (ASYNCIO,), 0.8),
         Target(BACKGROUND, (ASYNCIO,), 0.8),
+        Target(PUMPED, (ASYNCIO,), 1),
     ),
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, Steps, checked
 from .entries import StreamId
-from .errors import NoGroupError, ReplyError
+from .errors import NoGroupError, NoPermissionError, ReplyError
 from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
 from .membership import NACKED
 from .settlements import NO_CLAIMS, schedule
@@ -87,10 +87,11 @@ class Claims:
             yield from consumer.wait_for_room()
             if stream not in consumer.member.streams:
                 return
+            known = consumer.known(stream)
             rows = yield from self.own_page(stream, start)
             if not rows:
                 break
-            known = consumer.known(stream)
+            known |= consumer.known(stream)  # what is settled meanwhile, over the other link, may be listed, too
             claiming = self._claiming.get(stream, set[bytes]())
             unseen: list[Any] = []
             tried: list[Any] = []
@@ -136,8 +137,10 @@ class Claims:
         whose = () if consumer.member.claim_idle is not None else (NACKED,)
         start = self._claim_from.get(stream, b"-")
         page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.count, *whose)
+        known = consumer.known(stream)
         [rows] = yield from consumer.ask(page)
-        known = consumer.known(stream) if checked(rows) else frozenset[bytes]()
+        checked(rows)
+        known |= consumer.known(stream)
         waiting = yield from self._waiting(stream, [row[0] for row in rows if row[1] == NACKED])
         free = [row for row in rows if row[0] not in known and row[0] not in waiting]
         yield from self._fetch(stream, [row for row in free if not row[3]], Claimed)
@@ -228,7 +231,7 @@ class Claims:
             if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
                 [removed] = yield from consumer.ask(("EVAL", REMOVE, 1, stream, member.group, one[b"name"], idle))
                 if isinstance(removed, ReplyError):
-                    self._removes = False
+                    self._removes = not isinstance(removed, NoPermissionError)
                     return
                 if removed:
                     consumer.emit(ConsumerRemoved(stream, one[b"name"]))

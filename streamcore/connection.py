@@ -58,9 +58,10 @@ class Exchange:
     the time, in seconds, within which the server answers once it has come to these commands; a blocking read includes
     its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes``
     about how large the replies were. ``attributes`` are those of the replies, by index; servers send none unasked.
+    ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
     """
 
-    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "timeout")
+    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
 
     def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
         if not commands:
@@ -73,6 +74,11 @@ class Exchange:
         self.attributes: Mapping[int, Any] = _NO_ATTRIBUTES
         self.offset = 0
         self.nbytes = 0
+        self.subscribes = False
+
+    def is_confirmed_by(self, push: list[Any]) -> bool:
+        """Whether a push is the next answer."""
+        return False
 
 
 class Subscribing(Exchange):
@@ -86,11 +92,11 @@ class Subscribing(Exchange):
     def __init__(self, word: str, names: Sequence[bytes], timeout: float = 5.0) -> None:
         super().__init__([(word, *names)], timeout)
         self.size = len(names)
+        self.subscribes = True
         self._kind = word.lower().encode()
         self._names = names
 
     def is_confirmed_by(self, push: list[Any]) -> bool:
-        """Whether a push is the next answer."""
         if len(push) != 3 or type(push[0]) is not bytes or type(push[1]) is not bytes:
             return False
         return push[0] == self._kind and push[1] == self._names[len(self.replies)]
@@ -193,30 +199,30 @@ class Connection:
             return completed
         attributes, unfinished = decoder.attributes, decoder.unfinished
         run: list[list[Any]] | None = None  # of pushes
-        at = 0
+        at = -1
         try:
             for reply in replies:
                 at += 1
-                exchange = fifo[0] if fifo else None
                 if type(reply) is Push:
                     unfinished = 0
-                    if not isinstance(exchange, Subscribing) or not exchange.is_confirmed_by(reply):
+                    if not fifo or not fifo[0].is_confirmed_by(reply):
                         if run is None:
                             run = []
                             completed.append(Pushed(run))
                         run.append(reply)
                         continue
-                elif isinstance(exchange, Subscribing):
+                elif not fifo:
+                    raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
+                elif fifo[0].subscribes:
                     if not isinstance(reply, ReplyError):
                         raise RemoteProtocolError(f"a subscription was answered by {_brief(reply)}")
-                    exchange.size = len(exchange.replies) + 1
-                if exchange is None:
-                    raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
+                    fifo[0].size = len(fifo[0].replies) + 1
+                exchange = fifo[0]
                 run = None
                 answers = exchange.replies
                 answers.append(reply)
-                if attributes and at - 1 in attributes:
-                    exchange.attributes = {**exchange.attributes, len(answers) - 1: attributes[at - 1]}
+                if attributes and at in attributes:
+                    exchange.attributes = {**exchange.attributes, len(answers) - 1: attributes[at]}
                 if len(answers) == exchange.size:
                     exchange.nbytes, unfinished = unfinished, 0
                     fifo.popleft()

@@ -233,7 +233,7 @@ class Batch(BaseBatch[T, Entry[T]]):
 class GroupBatch(BaseBatch[T, GroupEntry[T]]):
     """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
 
-    __slots__ = ("acks", "awaited", "deliveries", "inbox", "noted", "refusals", "unsettled")
+    __slots__ = ("acks", "awaited", "deliveries", "inbox", "lost", "noted", "refusals", "unsettled")
     view = GroupEntry
     inbox: Callable[[GroupBatch[T]], None]
     awaited: Callable[[GroupBatch[T], bytes], bool]
@@ -257,6 +257,7 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         self.refusals: list[Refusal] = []
         self.noted = False
         self.unsettled: set[bytes] | None = None  # None: none of the entries is settled yet
+        self.lost: frozenset[bytes] = frozenset()  # neither ours any more, nor settled by us
 
     def ack(self) -> None:
         """Acknowledge every entry of the batch."""
@@ -282,7 +283,9 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
     def is_settled(self, id_: bytes) -> bool:
         """Whether the server has confirmed what became of an entry."""
         unsettled = self.unsettled
-        return unsettled is not None and id_ not in unsettled and not self.awaited(self, id_)
+        if unsettled is None or id_ in unsettled or id_ in self.lost:
+            return False
+        return not self.awaited(self, id_)
 
     def note(self) -> None:
         """Tell the engine that there is something to collect."""
@@ -317,6 +320,7 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         if self.unsettled is not None:
             rest.unsettled = self.unsettled.intersection(rest.ids)
             self.unsettled -= rest.unsettled
+            rest.lost = self.lost
         return rest
 
     def forget(self, ids: set[bytes]) -> int:
@@ -324,6 +328,7 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         if self.unsettled is None:
             self.unsettled = set(self.ids)
         gone = self.unsettled & ids
+        self.lost |= gone
         self.unsettled -= gone
         return len(gone)
 

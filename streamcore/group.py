@@ -120,7 +120,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     @property
     def settled(self) -> bool:
         """Whether the server has confirmed every acknowledgement so far, and, on leaving, what we give back."""
-        on_their_way = self._reads and not self.blocked  # their replies will come at once
+        on_their_way = self._reading.link.unanswered and not self.blocked  # their replies will come at once
         return not (self.pending.settling or self.returns or (self._leaving and on_their_way))
 
     def drain(self) -> None:

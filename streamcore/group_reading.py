@@ -124,6 +124,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """The ids of a stream that should be pending for us on the server."""
         return self.pending.ids(stream) | self.redelivery.ids(stream)
 
+    def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
+        """Entries are not ours any more: what the application has not seen of them, it does not get."""
+        self.pending.forget(stream, ids)
+        self._prefetch.withdraw(stream, ids)
+
     def limit_count(self) -> None:
         """Never more in one read than may be in flight."""
         streams = max(1, len(self.member.streams))
@@ -145,7 +150,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def give_back(self) -> Steps[None]:
         """Tell the server what nobody has seen."""
-        if self.returns:
+        if self.returns.unsent:
             yield from self.returns.run()
 
     def wait_for_room(self) -> Steps[None]:
@@ -179,7 +184,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._reads, self.fetching = 0, None
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self.blocked = False
-        self.settling.at_once |= bool(self.returns)
+        self.settling.at_once |= self.returns.unsent
         try:
             yield from self.upkeep.enter(self._reading.link)
             self.is_ready = True

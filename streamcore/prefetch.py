@@ -64,9 +64,20 @@ class Prefetch(Generic[B]):
         """Take out what has arrived of a stream."""
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
+        self._measure()
+        return dropped
+
+    def _measure(self) -> None:
         self._size = sum(batch.size for batch, _, _ in self._ready)
         self._whole = sum(whole for _, whole, _ in self._ready)
-        return dropped
+
+    def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
+        """Take single entries out of what has arrived of a stream."""
+        for batch, *_ in self._ready:
+            if batch.key == stream:
+                batch.raw = [entry for entry in batch.raw if entry[0] not in ids]
+        self._ready = deque(kept for kept in self._ready if kept[0].raw)
+        self._measure()
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""

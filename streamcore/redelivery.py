@@ -76,12 +76,17 @@ class Redelivery:
         try:
             if self._in_doubt == first:
                 yield from self._set_back(*first)
+            consumer.settling.at_once = True
+            yield from consumer.settling.send()  # what is done by now shall not count once more if this one kills us
+            if not self._queue or self._queue[0] is not first:
+                return
             self._in_doubt = first
             consumer.fetching = first
             entry = yield from self._read(first)
             self._in_doubt = consumer.fetching = None
         except NoGroupError:  # the next read meets it as well, and mends it
             self.forget(first.stream)
+            self._in_doubt = consumer.fetching = None
             return
         if not self._queue or self._queue[0] is not first:
             return  # we are leaving, and have given it back

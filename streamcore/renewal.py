@@ -39,7 +39,7 @@ class Renewal:
             return None
         if self._at == AT_ONCE:  # the first entry has just come
             self._at = self._consumer.now + self._interval
-        return max(self._at, self._reminded + PATIENCE)
+        return max(self._at, self._reminded + min(PATIENCE, self._interval))
 
     @property
     def due(self) -> bool:
@@ -65,6 +65,7 @@ class Renewal:
         while more:
             page = ("XPENDING", stream, member.group, "IDLE", idle, start, "+", PAGE, member.name)
             [rows] = yield from consumer.ask(page)
+            consumer.pending.collect()  # what was refused is about to have another owner: not to be taken back
             held = consumer.held(stream)
             ours = [row[0] for row in checked(rows) if row[0] in held]
             if ours:

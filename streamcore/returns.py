@@ -2,6 +2,7 @@
 
 Entries are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
 that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them over.
+What another member has claimed meanwhile is its own, also where we say this once more after a lost reply: a script looks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from .connection import Arguments
 from .engine import Steps
 from .entries import GroupBatch
 from .membership import NACKED
-from .settlements import NO_CLAIMS
+from .settlements import NO_CLAIMS, RELEASE
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -27,8 +28,14 @@ class Returns:
         self._consumer = consumer
         self._ids: dict[tuple[bytes, int], list[bytes]] = {}  # by stream, and how often they were handed over
         self._parting: list[Arguments] = []
+        self._telling = 0  # exchanges on their way; either link may have one
 
     def __bool__(self) -> bool:
+        return bool(self.unsent or self._telling)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there is something to tell that is not on its way."""
         return bool(self._ids or self._parting)
 
     def add(self, batch: GroupBatch[Any]) -> None:
@@ -48,17 +55,26 @@ class Returns:
 
     def run(self) -> Steps[None]:
         """Tell the server. What it refuses stays pending, and will be idle in time."""
-        ids, parting = self._ids, self._parting
-        yield from self._consumer.ask(*self._commands(ids), *parting)
-        self._ids, self._parting = {}, []
+        ids, self._ids = self._ids, {}
+        parting, self._parting = self._parting, []
+        self._telling += 1
+        try:
+            yield from self._consumer.ask(*self._commands(ids), *parting)
+        except BaseException:  # the reply will never come
+            for key, lost in ids.items():
+                self._ids.setdefault(key, []).extend(lost)
+            self._parting = self._parting or parting
+            self._consumer.settling.flush_soon()
+            raise
+        finally:
+            self._telling -= 1
 
     def _commands(self, ids_of: dict[tuple[bytes, int], list[bytes]]) -> list[Arguments]:
         member = self._consumer.member
         idle = int((member.claim_idle or NO_CLAIMS) * 1000)
         owner = NACKED if member.remove_on_leaving else member.name
         return [
-            ("XCLAIM", stream, member.group, owner, 0, *ids[at : at + MAX_IDS], *how)
+            ("EVAL", RELEASE, 1, stream, member.group, member.name, owner, idle, deliveries, *ids[at : at + MAX_IDS])
             for (stream, deliveries), ids in ids_of.items()
-            for how in [("IDLE", idle, "RETRYCOUNT", deliveries, "JUSTID")]
             for at in range(0, len(ids), MAX_IDS)
         ]

@@ -50,15 +50,33 @@ end
 if #given == 0 then return 0 end
 local claim = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, unpack(given)}
 for _, word in ipairs({'IDLE', ARGV[4], 'JUSTID'}) do table.insert(claim, word) end
-redis.call(unpack(claim))
 local delay = tonumber(ARGV[5])
-if delay > 0 then
+if delay > 0 then -- first: a full server refuses this, and then nothing shall have happened
     local now = redis.call('TIME')
     local due = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + delay)
     for _, id in ipairs(given) do redis.call('ZADD', KEYS[2], due, id) end
     if redis.call('PTTL', KEYS[2]) < 2 * delay then redis.call('PEXPIRE', KEYS[2], 2 * delay) end
 end
+redis.call(unpack(claim))
 return #given
+"""
+)
+
+# ARGV: group, owner, the next owner, milliseconds of idleness, deliveries, ids.
+RELEASE: Final = (
+    _OWNED
+    + """
+local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0
+for at = 6, #ARGV do
+    if owned(ARGV[at]) then
+        table.insert(claim, ARGV[at])
+        given = given + 1
+    end
+end
+if given == 0 then return 0 end
+for _, word in ipairs({'IDLE', ARGV[4], 'RETRYCOUNT', ARGV[5], 'JUSTID'}) do table.insert(claim, word) end
+redis.call(unpack(claim))
+return given
 """
 )
 

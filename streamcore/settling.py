@@ -60,7 +60,7 @@ class Settling:
     def collect(self) -> Acks | None:
         """What leaves with the next write."""
         self._rode, self.at_once = True, False
-        if self._consumer.returns:  # they do not ride
+        if self._consumer.returns.unsent:  # they do not ride
             self.due = AT_ONCE
         pending = self._consumer.pending
         pending.collect()
@@ -128,7 +128,7 @@ class Settling:
             return
         self.due = None
         consumer.pending.collect()
-        if not (consumer.pending.unsent or consumer.returns):
+        if not (consumer.pending.unsent or consumer.returns.unsent):
             self.at_once = False
         elif self._rode and not self.at_once:
             self._rode = False  # they ride with the reads; those of now have half of the delay left to do so, too

@@ -52,7 +52,8 @@ class Upkeep:
         run_id = b"" if isinstance(info, ReplyError) else _run_id(info)
         former, self._present = self._present, Identity(link.server[b"id"], run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)
-        for stream in self._consumer.member.streams.copy():
+        # In one order for all: of two that begin together, one holds every name in the end.
+        for stream in sorted(self._consumer.member.streams):
             yield from self.enter_stream(stream)
 
     def enter_stream(self, stream: bytes) -> Steps[None]:
@@ -186,7 +187,7 @@ class Upkeep:
             consumer.redelivery.forget(stream, gone)
             gone &= consumer.pending.unsettled(stream)
             if gone:
-                consumer.pending.forget(stream, gone)
+                consumer.withdraw(stream, gone)
                 consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
 
 

@@ -407,7 +407,8 @@ def pubsub_trio(job: Job) -> None:
 
 def pubsub_blocking(job: Job) -> None:
     seen = 0
-    with connect_blocking(job) as client, client.pubsub(channels=[job.stream]) as pubsub:
+    options = {"background": job.options["background"]} if "background" in job.options else {}
+    with connect_blocking(job) as client, client.pubsub(channels=[job.stream], **options) as pubsub:
         job.ready()
         for _message in pubsub:
             if not seen:

@@ -149,9 +149,15 @@ class Inbox(Generic[T]):
             self._tell_dropped(emit)
         if self._odd:
             return self._take_carefully(emit)
-        pop: Callable[[], Any] = items.popleft
-        taken: list[T] = [pop() for _ in range(min(len(items), self._chunk))]
-        self._nbytes -= self._measure(taken)
+        taken: list[Any]
+        if len(items) <= self._chunk:
+            taken = list(items)
+            items.clear()
+            self._nbytes = 0
+        else:
+            pop = items.popleft
+            taken = [pop() for _ in range(self._chunk)]
+            self._nbytes -= self._measure(taken)
         return taken
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from streamcore.claims import REMOVE
 from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
 from streamcore.name_lease import HOLD, LET_GO
-from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 from tests.core.pair import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")
@@ -370,6 +370,7 @@ class Server:
         scripts: dict[bytes, Callable[..., Any]] = {
             ACK_OWNED.encode(): self._ack_owned,
             GIVE_BACK.encode(): self._give_back,
+            RELEASE.encode(): self._release,
             BURY.encode(): self._bury,
             REMOVE.encode(): self._remove,
             HOLD.encode(): self._hold,
@@ -399,6 +400,15 @@ class Server:
             self.do("XCLAIM", keys[0], group, to, 0, *owned, "IDLE", idle, "JUSTID")
         if int(wait):
             self.schedules.setdefault(keys[1], {}).update(dict.fromkeys(owned, self.now * 1000 + int(wait)))
+        return len(owned)
+
+    def _release(
+        self, keys: Sequence[bytes], group: bytes, owner: bytes, to: bytes, idle: bytes, times: bytes, *ids: bytes
+    ) -> Any:
+        owned = self._owned(keys[0], group, owner, ids)
+        if owned:
+            how = ("IDLE", idle, "RETRYCOUNT", times, "JUSTID")
+            self.do("XCLAIM", keys[0], group, to, 0, *owned, *how)
         return len(owned)
 
     def _bury(self, keys: Sequence[bytes], group: bytes, owner: bytes, id_: bytes, *about: bytes) -> Any:

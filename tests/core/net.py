@@ -15,7 +15,6 @@ from streamcore.engine import Engine
 from tests.core.model import Server, Session
 from tests.core.pair import Pair, Peer
 
-
 GREETING = 3  # commands with which every connection begins
 
 

@@ -8,6 +8,7 @@ from streamcore.claims import TOO_OFTEN
 from streamcore.errors import InvalidArgument, NoPermissionError
 from streamcore.events import DeadLettered, Recovered, Tombstones
 from streamcore.group import GroupConsumer
+from streamcore.options import Options
 from streamcore.settlements import BURY
 from tests.core.members import (
     add,
@@ -152,6 +153,16 @@ class TestByTheApplication:
         net.advance(0.1)
         assert Tombstones(b"s", (b"1-0",)) in events(net)
         assert (letters(server), pending(server, "c")) == ([], [])
+
+
+def test_one_that_is_too_large_where_entries_are_read_one_by_one(server: Server) -> None:
+    server.add("s", "1-0", data="x" * 500_000)
+    server.add("s", "2-0")
+    options = Options(max_reply=200_000, backoff_initial=0.01)
+    consumer, net = consume(server, count=1, max_deliveries=3, detect_gaps=None, options=options)
+    net.advance(3)
+    assert ids(take_all(consumer, net)) == ["2-0"]
+    assert buried(net) == [(b"1-0", 0, "larger than max_reply")]
 
 
 class TestOnAFullServer:

@@ -30,6 +30,7 @@ from streamcore.events import (
 )
 from streamcore.group import GroupConsumer
 from streamcore.options import Login, Options
+from streamcore.settlements import RELEASE
 from tests.core.pair import Pair, Peer, Simple, commands_in, entry
 
 NOGROUP = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g' in XREADGROUP with GROUP option")
@@ -209,11 +210,11 @@ class TestReading:
         for number in range(20):
             pair.advance(1)
             pair.server.answer(reply(f"{number}-0", f"{number}-1"))
+            taken(consumer)
+            pair.settle()
             upkeep += [command[0] for command in pair.server.commands if command[0] != b"XREADGROUP"]
             keep_up(pair.server)
             pair.server.commands.clear()
-            taken(consumer)
-            pair.settle()
         assert upkeep == [b"XINFO", b"XPENDING"] * 3
 
     def test_and_while_the_application_takes_nothing(self) -> None:
@@ -609,8 +610,8 @@ class TestFlushing:
         pair.server.expect_nothing()
         pair.server.answer(2)
         settled = [consumer.settled]
-        pair.server.expect("XCLAIM", "s", "g", "c", 0, "3-0", "4-0", "IDLE", 60_000, "RETRYCOUNT", 0, "JUSTID")
-        pair.server.answer([])
+        pair.server.expect("EVAL", RELEASE, 1, "s", "g", "c", "c", 60_000, 0, "3-0", "4-0")
+        pair.server.answer(2)
         assert [*settled, consumer.settled] == [False, True]
         pair.advance(9)
         pair.server.expect_nothing()

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from streamcore.claims import REMOVE
-from streamcore.errors import InvalidArgument, NoGroupError
+from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
 from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss
 from streamcore.group import GroupConsumer
 from streamcore.membership import NACKED
+from streamcore.options import Options
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
@@ -39,9 +40,9 @@ class TestDraining:
     def test_ends_the_read_that_blocks(self, server: Server) -> None:
         consumer, net = consume(server)
         consumer.drain()
-        assert not consumer.ended, "its reply may have entries"
+        ended = [consumer.ended]  # its reply may have entries
         net.advance(0.01)
-        assert consumer.ended
+        assert [*ended, consumer.ended] == [False, True]
         add(server, 1, 1)
         net.advance(10)
         assert (consumer.take(), sent(server, "XREADGROUP")[1:]) == (None, [])
@@ -51,9 +52,9 @@ class TestDraining:
         add(server, 1, 1)
         consumer.drain()
         net.advance(0.01)
-        assert not consumer.ended
+        ended = [consumer.ended]
         assert ids(take_all(consumer, net)) == ["1-0"]
-        assert consumer.ended
+        assert [*ended, consumer.ended] == [False, True]
 
     def test_what_waits_to_be_handed_over_again_is_given_back(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
@@ -101,10 +102,10 @@ class TestHistoryOnly:
         deliver(server, "other", 4, idle=100)
         add(server, 5, 5)
         consumer, net = consume(server, history_only=True)
-        assert not consumer.ended
+        ended = [consumer.ended]
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
         net.advance(0.1)
-        assert consumer.ended
+        assert [*ended, consumer.ended] == [False, True]
         net.advance(30)
         assert (take(consumer, net), pending(server, "other")) == (None, ["4-0"])
 
@@ -190,6 +191,13 @@ class TestWithoutAcknowledgements:
         net.serve()
         consumer.close()
         assert PossibleLoss not in {type(event) for event in events(net)}
+
+    def test_an_entry_that_is_too_large_is_the_end(self, server: Server) -> None:
+        """Nobody could find out later which one it was."""
+        server.add("s", "1-0", data="x" * 500_000)
+        consumer, net = consume(server, ack="none", count=1, detect_gaps=None, options=Options(max_reply=200_000))
+        with pytest.raises(ReplyTooLarge):
+            take(consumer, net)
 
     def test_a_batch_can_be_split(self, server: Server) -> None:
         add(server, 1, 2)

@@ -42,6 +42,7 @@ class TestAdding:
         assert not joining.poll()
         net.advance(0.01)
         assert joining.poll()
+        assert consumer.groups == {b"s": b"g", b"t": b"g"}
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
         assert events(net)[-1] == GroupCreated(b"t", b"g", "0-0")
         assert [link.name for link in consumer.links()] == ["main", "control"]
@@ -153,14 +154,19 @@ class TestAdding:
 
     def test_while_the_server_cannot_serve(self, server: Server) -> None:
         consumer, net = consume(server)
-        server.unavailable = LoadingError("LOADING", "the dataset is in memory soon")
+
+        def load(command: list[bytes]) -> None:
+            if command[:3] == [b"XINFO", b"GROUPS", b"t"]:
+                server.unavailable = LoadingError("LOADING", "the dataset is in memory soon")
+
+        server.before = load
         joining = consumer.add_stream("t")
         assert joining is not None
         net.advance(3)
-        assert not joining.poll()
-        server.unavailable = None
+        joined = [joining.poll()]
+        server.before, server.unavailable = len, None
         net.advance(6)
-        assert joining.poll()
+        assert [*joined, joining.poll()] == [False, True]
 
     def test_refuses_what_is_no_name_and_a_consumer_that_is_closed(self, server: Server) -> None:
         consumer, _ = consume(server)

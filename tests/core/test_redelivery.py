@@ -210,6 +210,17 @@ class TestLeaving:
         net.serve()
         assert (times(server), consumer.settled) == ({1: 1, 2: 1, 3: 1}, True)
 
+    def test_while_what_was_done_before_is_told_first(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server, count=10)
+        taken(consumer, net).ack()
+        assert consumer.take() is None
+        net.pair.settle()
+        consumer.leave()
+        net.serve()
+        net.advance(0.1)
+        assert (times(server), consumer.settled) == ({2: 1, 3: 1}, True)
+
     def test_without_release_it_stays_where_it_is(self, server: Server) -> None:
         deliver(server, "c", 1, 2, idle=10)
         consumer, net = consume(server, release=False)

@@ -7,7 +7,7 @@ import pytest
 from streamcore import returns
 from streamcore.entries import StreamId
 from streamcore.group import GroupConsumer
-from tests.core.members import deliver, pending, times
+from tests.core.members import deliver, pending, taken, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 
@@ -149,10 +149,32 @@ def test_what_is_given_back_while_a_read_is_about_to_block_leaves_in_time(server
     assert [idle(server)[number] > 59 for number in (1, 2, 3)] == [True, True, False], "the third was not fetched"
 
 
-def test_nor_is_anything_said_where_others_have_them_all(server: Server) -> None:
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_nor_is_anything_said_where_others_have_them_all(server: Server, is_begun: bool) -> None:
     consumer, net = consume(server, 2)
+    batch = consumer.take() if is_begun else None
     server.do("XACK", "s", "g", "1-0", "2-0")
     net.advance(5.1)
-    consumer.leave()
+    consumer.leave(batch)
     net.serve()
     assert (consumer.settled, consumer.error) == (True, None)
+
+
+@pytest.mark.parametrize("link", ["main", "acks"])
+@pytest.mark.parametrize("fate", Fate)
+def test_it_is_said_again_where_the_reply_is_lost(server: Server, link: str, fate: Fate) -> None:
+    consumer, net = consume(server, 8, prefetch=2 if link == "main" else 9)
+    consumer.leave()
+    net.cut_in_flight(link, fate)
+    net.advance(2.0)
+    assert consumer.settled
+    assert times(server) == dict.fromkeys(range(1, 9), 0)
+
+
+def test_what_others_have_settled_meanwhile_is_not_handed_over(server: Server) -> None:
+    server.add("t", "1-0")
+    consumer, net = consume(server, 2, streams=["s", "t"])
+    server.do("XACK", "s", "g", "1-0", "2-0")
+    net.advance(5.1)
+    assert taken(consumer, net).stream == b"t"
+    assert consumer.take() is None

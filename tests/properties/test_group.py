@@ -180,7 +180,9 @@ class GroupMachine(RuleBasedStateMachine):
         """The server refuses something, or everything, or is started again; or all is well."""
         self.server.forbidden = {trouble} if isinstance(trouble, bytes) else set()
         self.server.unavailable = trouble if isinstance(trouble, ReplyError) else None
-        if trouble == "restart":  # with its data; ids begin anew, and strangers are the first to come back
+        if isinstance(
+            trouble, str
+        ):  # a restart, with its data; ids begin anew, and strangers are the first to come back
             self.server.restart()
             self.strangers = [self.server.connect() for _ in range(3)]
 
@@ -310,22 +312,28 @@ class GroupMachine(RuleBasedStateMachine):
         assert all(stranger.open for stranger in self.strangers)
 
     def _observe(self) -> None:
+        """What was told, and what became a dead letter, which is not told again where the reply was lost."""
         for one in (*self.left, self.process):
-            events = one.net.pair.events()
-            self.events += events
-            for event in events:
-                if isinstance(event, DeadLettered):
-                    self._condemn(event)
+            self.events += one.net.pair.events()
+        for name in STREAMS:
+            letters = self.server.streams.get(b"{%b}:dead" % name.encode()) or Stream()
+            for flat in letters.entries.values():
+                fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                entry = (name, fields[b"dead:id"].decode())
+                if entry not in self.condemned:
+                    self.condemned.add(entry)
+                    self._judge(entry, int(fields[b"dead:attempts"]), fields[b"dead:reason"])
+        told = {(one.stream.decode(), one.id.decode()) for one in self.events if isinstance(one, DeadLettered)}
+        assert told <= self.condemned
 
-    def _condemn(self, event: DeadLettered) -> None:
-        entry = (event.stream.decode(), event.id.decode())
-        self.condemned.add(entry)
+    def _judge(self, entry: Key, deliveries: int, reason: bytes) -> None:
         if entry not in self.said:
             tried = self.handed[entry] + self.stolen[entry]
             assert self.max_deliveries is not None
-            assert event.deliveries >= self.max_deliveries
-            assert tried + 1 + self.slack[entry] + self._counted()[entry] >= event.deliveries
-            assert tried + self.slack[entry] or event.reason != TOO_OFTEN.decode()
+            assert deliveries >= self.max_deliveries
+            unseen = self.slack[entry] + self._counted()[entry]
+            assert tried + 1 + unseen >= deliveries
+            assert tried + unseen or reason != TOO_OFTEN
 
     def _counted(self) -> Counter[Key]:
         return Counter(entry for one in (*self.left, self.process) for entry in one.counted())

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from streamcore.claims import REMOVE
+from streamcore.idempotence import APPEND_ONCE
+from streamcore.name_lease import HOLD, LET_GO
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
 from tests.simulation.twins import Words
 
 KEYS: Final = ("s", "s", "s", "t", "string")
@@ -33,6 +37,7 @@ class Sequence:
             self.xrange,
             self.xread,
             self.xsetid,
+            *[self.script] * 2,
             self.key,
             self.other,
         ]
@@ -170,6 +175,30 @@ class Sequence:
     def xsetid(self) -> Words:
         extra = self._chance("ENTRIESADDED", self.random.choice("0159"), "MAXDELETEDID", self._id(), of=0.3)
         return ("XSETID", self._key(), self._id(), *extra)
+
+    def script(self) -> Words:
+        key, group, name = self._key(), self.random.choice(GROUPS), self.random.choice(NAMES[:2])
+        ids = [self._id() for _ in range(self.random.choice((1, 2)))]
+        wait = self.random.choice(("0", "0", "300000"))
+        append = ("2", key, "held", self.random.choice("12"), "3", "300000", "*", "f", self.random.choice("vw"))
+        return self.random.choice(
+            (
+                ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
+                ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
+                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
+                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
+                ("EVAL", BURY, "2", key, "dead", group, name, ids[0], "why", "x"),
+                ("EVAL", REMOVE, "1", key, group, name, self.random.choice(("0", "50000"))),
+                ("EVAL", HOLD, "1", "lease", self.random.choice("12"), self.random.choice("01"), "7", "run", "300000"),
+                ("EVAL", LET_GO, "1", "lease", self.random.choice("12")),
+                ("EVAL", APPEND_ONCE.source.decode(), *append),
+                ("EVALSHA", self.random.choice((APPEND_ONCE.sha, "0" * 40)), *append),
+                ("XLEN", "dead"),
+                ("ZCARD", "later"),
+                ("HLEN", "held"),
+                ("HGET", "lease", "epoch"),
+            )
+        )
 
     def key(self) -> Words:
         key = self._key()

@@ -16,7 +16,7 @@ from tests.simulation.twins import Twins
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
 
-SEQUENCES = int(os.environ.get("STREAMCORE_MODEL_SEQUENCES", "150"))
+SEQUENCES = int(os.environ.get("STREAMCORE_MODEL_SEQUENCES", "300"))
 FIRST = int(os.environ.get("STREAMCORE_MODEL_SEED", "0"))
 LENGTH = 60
 

@@ -57,13 +57,14 @@ class Twins:
         for twin in self.all:
             twin.raw.close()
         self.eye("FLUSHALL")
+        self.eye("SCRIPT", "FLUSH")
         self.eye.close()
 
     def do(self, number: int, *words: str) -> None:
         """Send a command over a connection of each; whoever gets an answer by it gets the same of both."""
         twin = self.all[number]
         assert twin.waits_for is None
-        self.story.append(f"{number}: {' '.join(words)}")
+        self.story.append(f"{number}: {' '.join(word.strip()[:40] for word in words)}")
         now = self._real_time()
         sent = words
         if words[:2] == ("CLIENT", "UNBLOCK"):
@@ -72,7 +73,7 @@ class Twins:
             words = (*words[:2], str(other.session.number), *words[3:])
         twin.raw.send(*sent)
         real = self._first_reply(twin, words)
-        if words[0] in {"XADD", "EXEC"}:
+        if words[0] in {"XADD", "EXEC", "EVAL", "EVALSHA"}:
             now = max([now, *_chosen(real)])
         data = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w.encode()), w.encode()) for w in words)
         twin.session.receive(data, now)

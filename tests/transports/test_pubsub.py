@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from streamcore import ClosedError, ConcurrentUseError, InvalidArgument, KeyEvent, Message, RequestTimeout
+from streamcore import ClosedError, ConcurrentUseError, ForkedError, InvalidArgument, KeyEvent, Message, RequestTimeout
 from streamcore.commands import publish, spublish
 from streamcore.errors import NoPermissionError
 from streamcore.events import Event, HandlerFailed, SubscriptionFailed, SubscriptionGap
@@ -458,6 +460,36 @@ async def test_before_and_after(runtime: Runtime, server: EmbeddedServer) -> Non
         await pubsub.__aenter__()
     with pytest.raises(ClosedError):  # with its client
         await pubsub.get_message(timeout=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+async def test_a_forked_child_has_no_part_in_it(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    handled: list[Any] = []
+    async with (
+        runtime.connect(server.url) as client,
+        client.pubsub(["a"], channel_handlers={"h": handled.append}) as pubsub,
+    ):
+        for n in range(10):
+            raw("PUBLISH", "a", n)
+        assert await take(pubsub, 5) == [b"%d" % n for n in range(5)]
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                for use in (pubsub.get_message, pubsub.__anext__, pubsub.subscribe, pubsub.unsubscribe):
+                    with pytest.raises(ForkedError, match="belongs to the parent process"):
+                        await use()
+                await pubsub.aclose()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(pid, 0)
+        assert status == 0
+        assert await take(pubsub, 5) == [b"%d" % n for n in range(5, 10)]
+        raw("PUBLISH", "h", "1")
+        await pumped_until(pubsub, lambda: handled)
 
 
 # -- helpers -------------------------------------------------------------------------------------------------------------

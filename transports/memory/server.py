@@ -305,6 +305,11 @@ class MemoryServer:
         with suppress(OSError):
             self._bell.send(b"!")
 
+    def _abandon(self) -> None:
+        """In a forked child: there is no thread, and nobody who would release the lock."""
+        self._thread = None
+        self._lock = threading.RLock()
+
     def _now(self) -> float:
         return time.monotonic() + self._ahead
 
@@ -338,7 +343,9 @@ def dial(name: str) -> socket.socket:
 
 def _abandon_servers() -> None:
     """In a forked child: the threads are the parent's, and so are the servers."""
-    _stopped.update(_servers)
+    for name, server in _servers.items():
+        server._abandon()  # noqa: SLF001
+        _stopped.add(name)
     _servers.clear()
 
 

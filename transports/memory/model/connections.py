@@ -315,8 +315,12 @@ def config(s: Session, args: list[bytes]) -> Reply:
             patterns = [glob(pattern.lower()) for pattern in rest]
             return {name: value for name, value in settings.items() if any(one(name) for one in patterns)}
         case b"SET" if rest and len(rest) % 2 == 0:
-            given = iter(rest)
-            settings.update(zip((word.lower() for word in given), given, strict=True))
+            names = [word.lower() for word in rest[::2]]
+            for name in names:
+                if name not in settings or name == b"notify-keyspace-events":  # there are none
+                    shown = name.decode(errors="replace")
+                    raise Failure(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
+            settings.update(zip(names, rest[1::2], strict=True))
             return OK
         case b"RESETSTAT" if not rest:
             return OK

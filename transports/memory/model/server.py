@@ -47,7 +47,9 @@ class Server:
         self.flavour = flavour
         self.faults = Faults()
         self.passwords: dict[bytes, bytes] = {}  # by user
-        self.config = {b"stream-idmp-duration": b"100", b"stream-idmp-maxsize": b"100"} if flavour.idmp else {}
+        self.config = {b"maxmemory": b"0", b"timeout": b"0", b"notify-keyspace-events": b""}
+        if flavour.idmp:
+            self.config |= {b"stream-idmp-duration": b"100", b"stream-idmp-maxsize": b"100"}
         self.databases = [Keyspace(self._touched) for _ in range(DATABASES)]
         self.scripts: dict[bytes, bytes] = {}  # by SHA1
         self.effects: dict[bytes, Callable[[Session, list[bytes], list[bytes]], Reply]] = {}  # of scripts, by source
@@ -61,6 +63,7 @@ class Server:
         self._random = random
         self._commands = _table()
         self._next_number = 1
+        self._blocked: dict[Session, None] = {}  # in the order in which they have blocked
         self._waiting: dict[tuple[Keyspace, bytes], dict[Session, None]] = {}
         self._ready: dict[tuple[Keyspace, bytes], None] = {}
         self._unblocked: deque[Session] = deque()
@@ -81,7 +84,7 @@ class Server:
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due: a blocked command has waited for long enough, or a key that is waited for expires."""
-        due = [one.blocked.deadline for one in self._blocked() if one.blocked and one.blocked.deadline is not None]
+        due = [one.blocked.deadline for one in self._blocked if one.blocked and one.blocked.deadline is not None]
         due += [keys.expiries[key] / 1000 - self.skew for keys, key in self._waiting if key in keys.expiries]
         return min(due, default=None)
 
@@ -90,7 +93,7 @@ class Server:
         self._tell_time(now)
         for keys, key in list(self._waiting):
             keys.raw(key)
-        for session in self._blocked():
+        for session in list(self._blocked):
             block = session.blocked
             if block is not None and block.deadline is not None and block.deadline <= now:
                 self.unblock(session, block.empty)
@@ -197,14 +200,10 @@ class Server:
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
-    def _blocked(self) -> list[Session]:
-        """Who waits, in the order of their sessions' beginning."""
-        return list(dict.fromkeys(session for queue in self._waiting.values() for session in queue))
-
     @property
     def blocked(self) -> int:
         """How many sessions wait."""
-        return len(self._blocked())
+        return len(self._blocked)
 
     def _wait(self, session: Session, block: Block) -> None:
         session.blocked = block
@@ -212,17 +211,19 @@ class Server:
         self._queue(session, block)
 
     def _queue(self, session: Session, block: Block) -> None:
+        self._blocked[session] = None
         for key in block.keys:
             self._waiting.setdefault((session.keys, key), {})[session] = None
 
     def unwait(self, session: Session) -> None:
         """The session waits no more."""
         if session.blocked is not None:
-            for key in session.blocked.keys:
+            del self._blocked[session]
+            for key in dict.fromkeys(session.blocked.keys):
                 queue = self._waiting[session.keys, key]
-                queue.pop(session, None)  # a key may have been named twice
+                del queue[session]
                 if not queue:
-                    self._waiting.pop((session.keys, key), None)
+                    del self._waiting[session.keys, key]
             session.blocked = None
 
     def unblock(self, session: Session, reply: Reply) -> None:

@@ -8,7 +8,7 @@ from .arguments import Words, floating, glob, integer, syntax_error
 from .resp import OK, Failure, Reply, Simple, number
 from .session import Session
 from .table import Command
-from .values import KINDS, copied
+from .values import KINDS, Stream, copied
 
 _I64: Final = 1 << 63
 
@@ -262,6 +262,18 @@ def flushall(s: Session, _: list[bytes]) -> Reply:
     return OK
 
 
+def object_(s: Session, args: list[bytes]) -> Reply:
+    if args[0].upper() != b"ENCODING" or len(args) != 2:
+        raise Failure(f"ERR unknown subcommand '{args[0].decode(errors='replace')}'. Try OBJECT HELP.")
+    value = s.keys.raw(args[1])
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        is_whole = value.removeprefix(b"-").isdigit() and b"%d" % int(value) == value and len(value) < 19
+        return b"int" if is_whole else b"embstr" if len(value) <= 44 else b"raw"
+    return b"stream" if isinstance(value, Stream) else b"listpack"
+
+
 COMMANDS: Final = {
     b"SET": Command(set_, -3, "wm"),
     b"GET": Command(get, 2),
@@ -295,5 +307,6 @@ COMMANDS: Final = {
     b"SCAN": Command(scan, -2),
     b"DBSIZE": Command(dbsize, 1),
     b"FLUSHDB": Command(flushdb, -1, "w"),
+    b"OBJECT": Command(object_, -2),
     b"FLUSHALL": Command(flushall, -1, "w"),
 }
