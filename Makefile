@@ -12,6 +12,8 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check
 PYTEST := $(PY) -bb -m pytest -q
+# Most of those tests wait for a server most of the time.
+WORKERS ?= 3
 STAMP  := $(VENV)/.installed
 LOCK_VENV := .venv-lock
 
@@ -44,7 +46,7 @@ test-core: $(STAMP) ## the tests of the core, which must cover 100 % of its bran
 	$(PYTEST) tests/core --cov --cov-report=term-missing --cov-fail-under=100 $(ARGS)
 
 test-world: $(STAMP) ## all other tests: properties, simulation, transports, real servers
-	$(PYTEST) --ignore=tests/core $(ARGS)
+	$(PYTEST) --ignore=tests/core --dist load --tx "$(WORKERS)*popen//python=$(PY) -bb" $(ARGS)
 
 soak: $(STAMP) ## ten minutes of workers, kills, trims and destroyed groups, and the account of it (ARGS="--minutes 2 --seed 7")
 	$(PY) -bb -m tests.soak $(ARGS)

@@ -71,6 +71,10 @@ class Claims:
         """Recover what is pending for us in a stream from the beginning, or behind what was ``delivered`` before."""
         self._recover_from[stream] = delivered
 
+    def meet(self, stream: bytes) -> None:
+        """The stream is ours anew; what it lists may have been handed over, also where we have seen its list before."""
+        self._met.discard(stream)
+
     def end(self, stream: bytes) -> None:
         """The stream is not ours any more."""
         self._recover_from.pop(stream, None)
@@ -81,12 +85,12 @@ class Claims:
     def recover(self, stream: bytes) -> Steps[None]:
         """Everything that is pending for us and unknown here."""
         consumer = self._consumer
-        is_first = consumer.member.backlog and stream not in self._met
         start = b"(%b" % bytes(self._recover_from.get(stream, StreamId(0)))
         while True:
             yield from consumer.wait_for_room()
             if stream not in consumer.member.streams:
                 return
+            is_first = consumer.member.backlog and stream not in self._met
             known = consumer.known(stream)
             rows = yield from self.own_page(stream, start)
             if not rows:

@@ -116,7 +116,7 @@ class Connection:
     """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol."""
 
     def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
-        self.state = State.GREETING
+        self.state = State.READY  # so far: nothing holds the introduction itself back
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self._login = login
@@ -130,7 +130,8 @@ class Connection:
         # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
         self._greeting = [Exchange([command]) for command in greeting(login)]
         for exchange in self._greeting:
-            self._enqueue(exchange)
+            self.send(exchange)
+        self.state = State.GREETING
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -146,12 +147,9 @@ class Connection:
 
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange behind those already queued."""
-        if self.state is _READY:
-            self._enqueue(exchange)
-        else:
+        if self.state is not _READY:
             self._held.append(exchange)
-
-    def _enqueue(self, exchange: Exchange) -> None:
+            return
         exchange.offset = self._written
         self._written += len(exchange.data)
         self._chunks.append(exchange.data)
@@ -199,10 +197,8 @@ class Connection:
             return completed
         attributes, unfinished = decoder.attributes, decoder.unfinished
         run: list[list[Any]] | None = None  # of pushes
-        at = -1
         try:
-            for reply in replies:
-                at += 1
+            for at, reply in enumerate(replies):
                 if type(reply) is Push:
                     unfinished = 0
                     if not fifo or not fifo[0].is_confirmed_by(reply):
@@ -213,13 +209,13 @@ class Connection:
                         continue
                 elif not fifo:
                     raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
-                elif fifo[0].subscribes:
+                run = None
+                exchange = fifo[0]
+                answers = exchange.replies
+                if exchange.subscribes and type(reply) is not Push:
                     if not isinstance(reply, ReplyError):
                         raise RemoteProtocolError(f"a subscription was answered by {_brief(reply)}")
-                    fifo[0].size = len(fifo[0].replies) + 1
-                exchange = fifo[0]
-                run = None
-                answers = exchange.replies
+                    exchange.size = len(answers) + 1
                 answers.append(reply)
                 if attributes and at in attributes:
                     exchange.attributes = {**exchange.attributes, len(answers) - 1: attributes[at]}
@@ -262,7 +258,7 @@ class Connection:
             self.state = State.READY
             held, self._held = self._held, []
             for exchange in held:
-                self._enqueue(exchange)
+                self.send(exchange)
 
 
 def greeting(login: Login) -> list[Arguments]:

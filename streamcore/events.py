@@ -122,6 +122,13 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """We have left, and the server has not confirmed in time what became of ``entries``: they may come again."""
+
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLettered:
     """An entry was moved to the dead-letter stream ``letters``, as ``letter``, after so many ``deliveries``."""
 
@@ -274,6 +281,7 @@ Event: TypeAlias = (
     | AckMissed
     | Settled
     | DeadLettered
+    | Unconfirmed
     | PossibleLoss
     | ConsumerReplaced
     | NameUnguarded
@@ -296,6 +304,7 @@ LOSS: Final = (
     LeaseLost,
     AckMissed,
     DeadLettered,
+    Unconfirmed,
     PossibleLoss,
     ConsumerReplaced,
     NameUnguarded,

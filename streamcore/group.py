@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, Unpack, cast, overload
 from .arguments import Name, name
 from .engine import EngineOptions
 from .entries import GroupBatch
-from .events import PossibleLoss
+from .events import PossibleLoss, Unconfirmed
 from .group_reading import GroupReading
 from .joining import Joining
 from .membership import MemberOptions, Membership
@@ -153,6 +153,11 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         if self._reading.link.is_up:
             self.returns.part(self.upkeep.parting())
         self.flush()
+
+    def give_up_settling(self) -> None:
+        """Nobody waits for the server's word any more; say what is open."""
+        if entries := self.pending.unconfirmed:
+            self._emit(Unconfirmed(entries))
 
     def add_stream(self, stream: Name) -> Joining | None:
         """Read one more stream, through the same group; None where it is read already."""

@@ -159,6 +159,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
+            elif self._joining.waiting:
+                yield from self._joining.enter()
             else:
                 yield from self._rest()
 

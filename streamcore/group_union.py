@@ -173,6 +173,11 @@ class GroupUnion(Engine, Generic[T]):
             else:
                 part.leave()
 
+    def give_up_settling(self) -> None:
+        """Nobody waits for the servers' word any more; say what is open."""
+        for part in self._parts:
+            part.give_up_settling()
+
     def add_stream(self, stream: Name, group: Name) -> Joining | None:
         """Read one more stream, through a group that we are in; None where it is read already."""
         self.check()

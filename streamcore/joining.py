@@ -1,7 +1,8 @@
 """Streams that a group consumer begins or ceases to read while it runs.
 
 A stream joins between two reads: its group is made sure of, and what is pending for us in it is recovered, before it is read
-with the others; so that one which cannot join leaves no trace in their reads. A read that blocks meanwhile is ended.
+with the others; so that one which cannot join leaves no trace in their reads. A read that blocks meanwhile is ended. Where
+reading waits until the application has taken what is here, nobody waits for the recovery: that comes when there is room.
 """
 
 from __future__ import annotations
@@ -35,8 +36,14 @@ class Joinings:
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         self._wanted: list[Joining] = []
+        self._joined: list[bytes] = []  # of which what is pending for us is to be recovered
 
     def __bool__(self) -> bool:
+        return bool(self._wanted or self._joined)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits for a stream to join."""
         return bool(self._wanted)
 
     def add(self, stream: bytes) -> Joining | None:
@@ -53,6 +60,15 @@ class Joinings:
             self._wanted.remove(joining)
 
     def run(self) -> Steps[None]:
+        """Let them join, and recover what is theirs; with nothing in flight."""
+        yield from self.enter()
+        while self._joined:
+            for stream in self._joined:
+                self._consumer.claims.meet(stream)
+            self._joined = []
+            yield from self._consumer.upkeep.recover()
+
+    def enter(self) -> Steps[None]:
         """Let them join; with nothing in flight."""
         consumer = self._consumer
         for joining in self._wanted.copy():
@@ -68,8 +84,7 @@ class Joinings:
                     consumer.upkeep.forget(joining.stream)
                     continue
                 joining.done = True
+                self._joined.append(joining.stream)
                 consumer.member.streams.append(joining.stream)
                 consumer.limit_count()
             self.give_up(joining)
-            if joining.done:
-                yield from consumer.upkeep.recover()

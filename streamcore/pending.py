@@ -115,6 +115,12 @@ class Pending:
         """Whether something is in any of the three places."""
         return bool(self._noted or self._acked or self._refused or self._riding)
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many entries are in them."""
+        self.collect()
+        return sum(len(one.ids) for one in self._all_unconfirmed())
+
     # -- on its way ---------------------------------------------------------------------------------------------------
 
     def collect(self) -> None:

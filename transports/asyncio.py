@@ -29,6 +29,7 @@ from ._facade.asynchronous import (
     Sent,
     ShardedPubSub,
     Transaction,
+    away_from_home,
     make_connect,
 )
 from ._sockets import dial_error
@@ -156,6 +157,11 @@ class Driver:
         self.flush()
 
     # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def check_home(self) -> None:
+        """Raises ``ConcurrentUseError`` in another event loop than the one that this was opened in."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise away_from_home("event loop")
 
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""

@@ -29,6 +29,7 @@ from ._facade.asynchronous import (
     Sent,
     ShardedPubSub,
     Transaction,
+    away_from_home,
     make_connect,
 )
 from ._sockets import Dialling, Wire
@@ -71,6 +72,11 @@ class Driver:
         self.flush()
 
     # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def check_home(self) -> None:
+        """Raises ``ConcurrentUseError`` in another run of trio than the one that this was opened in."""
+        if trio.lowlevel.current_trio_token() is not self._token:
+            raise away_from_home("run of trio")
 
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""

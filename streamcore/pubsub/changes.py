@@ -22,15 +22,15 @@ class Change:
         self.subscriptions = frozenset(subscriptions)
         self.added = dict.fromkeys(added)  # in their order
         self.done = False
+        self.wanted = wanted
         self._left = list(subscriptions)
-        self._wanted = wanted
 
     def poll(self) -> bool:
         """Whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
-        self._left = left = [one for one in self._left if one.wanted is self._wanted is not one.confirmed]
+        self._left = left = [one for one in self._left if one.wanted is self.wanted and not one.is_settled]
         refused = [one for one in left if one.refusal is not None and one.refusal.code not in UNAVAILABLE]
         if left and len(refused) == len(left):
-            if self._wanted:
+            if self.wanted:
                 raise named(refused)
             left.clear()  # nothing that comes of it is handed over
         self.done = not left

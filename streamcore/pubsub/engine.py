@@ -18,13 +18,13 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
 from ..connection import Exchange
 from ..engine import Engine, EngineOptions
-from ..errors import InvalidArgument, RemoteProtocolError, ReplyError
+from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyError
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..link import Link
 from ..options import DEFAULT_OPTIONS
 from .asking import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
 from .changes import Change, Subscriptions, standing
-from .inbox import Inbox, Mark, WhenFull
+from .inbox import Inbox, WhenFull
 from .message import Kind, Message
 from .sorter import Sorter
 from .subscriber import Subscriber, Subscription, Telling, named
@@ -209,7 +209,7 @@ class PubSub(Engine, Generic[T]):
         if change.done or self.closed:
             return
         for one in change.added:
-            other = next((other for other in self._changes if one in other.subscriptions), None)
+            other = next((other for other in self._changes if other.wanted and one in other.subscriptions), None)
             if other is not None:
                 other.added[one] = None
             else:
@@ -285,12 +285,15 @@ class PubSub(Engine, Generic[T]):
         self._report_down(subscriber.link, error, was_up=was_up)
 
     def subscriber_answered(self, exchange: Exchange) -> None:
-        reply = exchange.replies[0]
-        if isinstance(reply, ReplyError):
+        reply, link = exchange.replies[0], self._subscriber.link
+        if not isinstance(reply, ReplyError):
+            link.succeeded()
+            self._tracking.begins()
+        elif reply.code in UNAVAILABLE:
+            link.drop(reply)
+        else:
             reply.command = "CLIENT TRACKING"
             self.fail(reply)
-        else:
-            self._tracking.begins()
 
     def subscriber_told(self, subscriber: Subscriber, telling: Telling) -> None:
         for push in telling.replies:
@@ -301,7 +304,7 @@ class PubSub(Engine, Generic[T]):
     def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
         if not self.closed:
             lost = None if names is None else tuple(names)
-            self._sorter.mark(Mark(SubscriptionGap(subscriber.link.name, lost, error)))
+            self._sorter.mark(SubscriptionGap(subscriber.link.name, lost, error))
 
     def subscriber_refused(self, subscriber: Subscriber, refused: Sequence[Subscription]) -> None:
         """Whoever waits for a change is told by the call."""

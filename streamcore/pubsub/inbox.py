@@ -31,22 +31,34 @@ class Odd:
 class Mark(Odd):
     """A gap, told once: by whichever of the inboxes that hold it comes to it first."""
 
-    __slots__ = ("_absorbed", "event", "held", "told")
+    __slots__ = ("_absorbed", "_error", "_link", "_names", "held", "told")
 
     def __init__(self, event: SubscriptionGap) -> None:
-        self.event = event
+        self._link, self._error = event.link, event.error
+        self._names = None if event.names is None else dict.fromkeys(event.names)
         self.held = 0
         self.told = False
         self._absorbed: list[Mark] = []
+
+    @property
+    def event(self) -> SubscriptionGap:
+        return SubscriptionGap(self._link, None if self._names is None else tuple(self._names), self._error)
+
+    def extend(self, event: SubscriptionGap) -> None:
+        """The same happens to others: a node may take away thousands of names, one by one."""
+        self._error = event.error
+        if self._names is None or event.names is None:
+            self._names = None
+        else:
+            self._names.update(dict.fromkeys(event.names))
 
     def absorb(self, earlier: Mark) -> None:
         """Stand for an earlier one, which has met this one in an inbox."""
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
             return
-        one, other = earlier.event.names, self.event.names
-        names = None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
-        self.event = SubscriptionGap(self.event.link, names, self.event.error)
+        one, other = earlier._names, self._names
+        self._names = None if one is None or other is None else one | other
         absorbed = (*self._absorbed, *earlier._absorbed, earlier)
         self._absorbed = [mark for mark in absorbed if mark.held and not mark.told]
 
@@ -71,7 +83,7 @@ class Drops(Odd):
 
 
 class Aside(Odd):
-    """The server's word on a subscription; the number of them is bounded by that of the subscriptions."""
+    """The server's word on a subscription; as many wait as messages do, at most."""
 
     __slots__ = ("item",)
 
@@ -103,6 +115,7 @@ class Inbox(Generic[T]):
         self._measure = measure
         self._items: deque[T | Odd] = deque()
         self._odd = 0
+        self._beside = 0  # of the odd ones, those that are not under the bounds: a gap alone fills no inbox
         self._nbytes = 0
         self._head: Mark | None = None  # what stood among messages that were dropped
         self._untold = 0  # how many of these were dropped
@@ -112,12 +125,12 @@ class Inbox(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        return len(self._items) >= self._limit or self._nbytes >= self._most
+        return len(self._items) - self._beside >= self._limit or self._nbytes >= self._most
 
     def add(self, messages: Sequence[T]) -> None:
         """Messages have arrived."""
         if self._when_full == "drop_newest":
-            room = 0 if self.is_full else self._limit - len(self._items)
+            room = 0 if self.is_full else self._limit + self._beside - len(self._items)
             if room < len(messages):
                 self._append(messages[:room])
                 self._drop_behind(len(messages) - room)
@@ -126,6 +139,10 @@ class Inbox(Generic[T]):
         if self._when_full == "drop_oldest":
             while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
                 self._drop_first()
+
+    def ends_with(self, mark: Mark) -> bool:
+        """Whether nothing has come behind it."""
+        return bool(self._items) and self._items[-1] is mark
 
     def add_odd(self, odd: Odd) -> None:
         """Something else has arrived."""
@@ -139,8 +156,11 @@ class Inbox(Generic[T]):
                 odd.absorb(last)
                 self._items[-1] = odd
                 return
+        elif self._has_no_room_for(odd):
+            self._drop_behind(1)
+            return
+        self._count(odd, 1)
         self._items.append(odd)
-        self._odd += 1
 
     def take(self, emit: Callable[[Event], None]) -> list[T]:
         """The next messages, as many as go together; what stands before the first one is told, or raised."""
@@ -162,6 +182,17 @@ class Inbox(Generic[T]):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _count(self, odd: Odd, more: int) -> None:
+        self._odd += more
+        if not isinstance(odd, Failed):
+            self._beside += more
+
+    def _has_no_room_for(self, odd: Odd) -> bool:
+        """Whether what comes of a message, or the server's word, is too much."""
+        if isinstance(odd, Failed):
+            return self._when_full == "drop_newest" and self.is_full
+        return self._beside > self._limit
+
     def _append(self, messages: Sequence[T]) -> None:
         nbytes = self._measure(messages)  # first: what cannot be measured is refused
         self._items.extend(messages)
@@ -176,12 +207,12 @@ class Inbox(Generic[T]):
                 self._nbytes -= self._measure((item,))
             elif isinstance(item, Aside):
                 taken.append(item.item)
-                self._odd -= 1
+                self._count(item, -1)
             elif taken:
                 break
             else:
                 items.popleft()
-                self._odd -= 1
+                self._count(item, -1)
                 item.tell(emit)
                 continue
             items.popleft()
@@ -197,19 +228,21 @@ class Inbox(Generic[T]):
 
     def _drop_behind(self, count: int) -> None:
         self.dropped += count
-        last = self._items[-1] if self._items else None
+        last = self._items[-1]
+        if isinstance(last, Mark):  # with a gap between them they are one all the same, else they would pile up
+            last = self._items[-2]
         if isinstance(last, Drops):
             last.count += count
         else:
-            self._items.append(Drops(count))
-            self._odd += 1
+            self._items.append(drops := Drops(count))
+            self._count(drops, 1)
 
     def _drop_first(self) -> None:
         item = self._items.popleft()
         if not isinstance(item, Odd):
             self._nbytes -= self._measure((item,))
         else:
-            self._odd -= 1
+            self._count(item, -1)
             if isinstance(item, Mark):
                 if self._head is not None:
                     item.absorb(self._head)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from ..errors import ConnectionLost
-from ..events import Event, HandlerFailed
+from ..events import Event, HandlerFailed, SubscriptionGap
 from .asking import Call, size_of_calls
 from .inbox import Aside, Failed, Inbox, Mark, WhenFull
 from .message import (
@@ -46,16 +46,22 @@ class Sorter(Generic[T]):
         self._ignores = ignores
         self._tracking = tracking
         self._emit = emit
+        self._last: Mark | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more should come."""
         return self.inbox.is_full or self.calls.is_full
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, gap: SubscriptionGap) -> None:
         """Something is to be told before whatever comes next."""
-        for inbox in (self.inbox, self.calls):
-            inbox.add_odd(mark)
+        mark, inboxes = self._last, (self.inbox, self.calls)
+        if mark is not None and not mark.told and all(inbox.ends_with(mark) for inbox in inboxes):
+            mark.extend(gap)
+            return
+        self._last = Mark(gap)
+        for inbox in inboxes:
+            inbox.add_odd(self._last)
 
     def name(self, name: bytes) -> T:
         """What the application knows a name by."""

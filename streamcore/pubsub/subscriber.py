@@ -39,6 +39,11 @@ class Subscription:
         self.refusal: ReplyError | None = None
         self.telling: Telling | None = None  # the last command about it that is not answered
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the server's last word is what is wanted: an earlier command's answer may say so, too, and not hold."""
+        return self.confirmed is self.wanted and self.telling is None
+
 
 class Telling(Subscribing):
     """A command about subscriptions of one kind, on its way."""
@@ -164,6 +169,8 @@ class Subscriber:
             self.sync()
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
+        if not link.is_up:  # dropped for what came before, in the same piece
+            return
         if not isinstance(exchange, Telling):
             self._keeper.subscriber_answered(exchange)
             return
@@ -180,7 +187,8 @@ class Subscriber:
             self._keeper.subscriber_refused(self, [one for one in news if one.refusal is not None])
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        self._keeper.subscriber_pushed(self, pushes)
+        if link.is_up:
+            self._keeper.subscriber_pushed(self, pushes)
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         for names in self.table.values():

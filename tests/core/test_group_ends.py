@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.claims import REMOVE
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
-from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss
+from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss, Unconfirmed
 from streamcore.group import GroupConsumer
 from streamcore.membership import NACKED
 from streamcore.options import Options
@@ -316,3 +316,24 @@ class TestRemovingOneself:
         consumer.leave()
         net.advance(0.1)
         assert [server.group(stream).seen for stream in "st"] == [{}, {}]
+
+
+class TestWithoutAnAnswer:
+    def test_what_is_open_is_counted_and_told(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 3)
+        net.pair.dials = False
+        net.cut("main", Fate.REQUESTS_LOST)
+        batch.ack()
+        consumer.leave()
+        net.advance(1)
+        consumer.give_up_settling()
+        assert Unconfirmed(3) in events(net)
+
+    def test_nothing_is_told_where_nothing_is_open(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 3)
+        batch.ack()
+        consumer.leave()
+        net.advance(0.1)
+        events(net)
+        consumer.give_up_settling()
+        assert events(net) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.entries import GroupBatch
+from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost, Recovered, Tombstones
 from streamcore.group import GroupConsumer
 from tests.core.members import (
@@ -125,10 +125,10 @@ class TestLostLeases:
         net.advance(5.1)
         entries = list(batch)
         rest = consumer.split(batch, 1)
-        for entry in [entries[0], *rest]:
-            entry.ack()
+        for one in [entries[0], *rest]:
+            one.ack()
         net.advance(0.1)
-        assert [entries[0].settled(), *(entry.settled() for entry in rest)] == [True, False, True]
+        assert [entries[0].settled(), *(one.settled() for one in rest)] == [True, False, True]
 
 
 def asking(pair: Pair, **replies: Any) -> None:
@@ -141,8 +141,9 @@ def asking(pair: Pair, **replies: Any) -> None:
 
 def blocked(**options: Any) -> tuple[GroupConsumer[bytes], Pair, GroupBatch[bytes]]:
     """The entry 1-0 is in hand, and its acknowledgement on the way over the acking link, while a read blocks."""
-    plain: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
-    consumer: GroupConsumer[bytes] = GroupConsumer(**{**plain, "remove_idle": None, **options})
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
+    arguments |= {"remove_idle": None, **options}
+    consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     pair = Pair(consumer)
     asking(pair, INFO="run_id:1", XINFO=[{"name": "g", "last-delivered-id": "0-0"}], XPENDING=[])
     pair.server.expect("XREADGROUP")
@@ -210,7 +211,7 @@ class TestLeaving:
                 settled.append(consumers[0].settled)
 
         server.before = before
-        consumers.append(GroupConsumer("s", group="g", consumer="c"))
+        consumers.append(GroupConsumer("s", group="g", consumer="c", exclusive=False))
         Net(server, consumers[0])
         assert [*settled, consumers[0].settled] == [False, True]
         assert {round(server.now - one.at) for one in server.group().pending.values()} == {60}
@@ -237,3 +238,45 @@ class TestRedelivery:
         server.before = before
         take_all(consumer, net)
         assert consumer.fetching is None
+
+
+class TestJoining:
+    def test_does_not_wait_until_a_backlog_is_handed_over(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        add(server, 4, 9)
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 1, 1, "t")
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "t", ">")
+        consumer, net = consume(server)
+        joining = consumer.add_stream("t")
+        net.serve()
+        assert joining is not None
+        assert joining.poll()
+        assert consumer.member.streams == [b"s", b"t"]
+        found = {(batch.key, str(one.id), one.deliveries) for batch in take_all(consumer, net) for one in batch}
+        assert (b"t", "1-0", 2) in found, "what is pending for us in it comes when there is room"
+        assert len(found) == 10
+
+    def test_nor_until_there_is_room_for_more(self, server: Server) -> None:
+        add(server, 1, 20)
+        consumer, net = consume(server)
+        for stream in ("t", "u", "v"):
+            joining = consumer.add_stream(stream)
+            net.serve()
+            assert joining is not None
+            assert joining.poll()
+
+    def test_anew_takes_what_was_given_back_for_what_was_handed_over(self, server: Server) -> None:
+        deliver(server, "old", 1, idle=100)
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 2, 2, "t")
+        server.do("XREADGROUP", "GROUP", "g", "old", "COUNT", 1, "STREAMS", "t", ">")
+        server.group("t").pending[StreamId(2)].at -= 100
+        consumer, net = consume(server, streams=["s", "t"])  # has claimed both
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1.0)  # the list of what is pending for us waits for room
+        consumer.remove_stream("s")
+        consumer.add_stream("s")
+        net.advance(1.0)
+        found = {str(one.id): one.deliveries for batch in take_all(consumer, net) for one in batch}
+        assert found == {"1-0": 2, "2-0": 2}

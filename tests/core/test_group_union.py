@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import Connected, GroupCreated, Recovered
+from streamcore.events import Connected, GroupCreated, Recovered, Unconfirmed
 from streamcore.group import GroupConsumer
 from streamcore.group_union import GroupUnion, by_group, group_engine
 from tests.core.model import Server
@@ -167,6 +167,22 @@ class TestTheEnd:
         assert idle == [True] * 3
         consumer.close()
         assert consumer.next_timeout() is None
+
+    def test_what_nobody_has_confirmed_is_told_for_each_group(self, server: Server) -> None:
+        consumer, net = consume(server)
+        add(server, "orders", 1, 2)
+        add(server, "clicks", 1)
+        net.serve()
+        batches = [batch for _ in GROUPS if (batch := consumer.take()) is not None]
+        net.pair.dials = False
+        for link in consumer.links():
+            net.cut(link.name, Fate.REQUESTS_LOST)
+        for batch in batches:
+            batch.ack()
+        consumer.leave()
+        consumer.give_up_settling()
+        told = [event.entries for event in net.pair.events() if isinstance(event, Unconfirmed)]
+        assert sorted(told) == [1, 2]
 
     def test_leaving_with_nothing_in_hand(self, server: Server) -> None:
         consumer, net = consume(server)

@@ -46,7 +46,6 @@ class TestPrefetch:
         prefetch.pop()
         assert prefetch.has_room(0)
 
-
     def test_a_dropped_stream_frees_its_room(self) -> None:
         prefetch: Prefetch[Batch[bytes]] = Prefetch(2, 100)
         for name in ("a", "b"):

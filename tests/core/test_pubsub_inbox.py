@@ -187,11 +187,12 @@ def test_drop_newest_when_it_is_full_of_bytes() -> None:
     assert drain(box) == ["abcd", Dropped(2)]
 
 
-def test_drop_newest_of_an_inbox_that_is_full_of_something_else() -> None:
+def test_a_gap_takes_no_messages_room() -> None:
     box = inbox(1, when_full="drop_newest")
     box.add_odd(mark := gap())
-    box.add(["a"])
-    assert drain(box) == [mark.event, Dropped(1)]
+    assert not is_full(box)
+    box.add(["a", "b"])
+    assert drain(box) == [mark.event, "a", Dropped(1)]
 
 
 def test_drop_oldest() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
-from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 from tests.simulation.twins import Words
 
 KEYS: Final = ("s", "s", "s", "t", "string")
@@ -187,6 +187,7 @@ class Sequence:
                 ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
                 ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
                 ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
+                ("EVAL", RELEASE, "1", key, group, name, "nacked", "200000", self.random.choice("05"), *ids),
                 ("EVAL", BURY, "2", key, "dead", group, name, ids[0], "why", "x"),
                 ("EVAL", REMOVE, "1", key, group, name, self.random.choice(("0", "50000"))),
                 ("EVAL", HOLD, "1", "lease", self.random.choice("12"), self.random.choice("01"), "7", "run", "300000"),
@@ -218,6 +219,62 @@ class Sequence:
             )
         )
 
+    def _rarely(self, number: str, member: str) -> tuple[Words, ...]:
+        return (
+            ("GETDEL", "string"),
+            ("SETNX", "string", number),
+            ("SETEX", "string", "300", number),
+            ("PSETEX", "string", self.random.choice(("300000", "-1")), "x"),
+            ("MSET", "string", "1", "other", number),
+            ("MGET", "string", "other", "s", "none"),
+            ("DECRBY", "string", number),
+            ("DECR", "string"),
+            ("STRLEN", "string"),
+            ("INCRBYFLOAT", "string", "1.5"),
+            ("PERSIST", "string"),
+            ("TTL", "none"),
+            ("COPY", "string", "other", *self._chance("REPLACE")),
+            ("EXPIREAT", "other", "1"),
+            ("PEXPIRE", "string", "300000", self.random.choice(("NX", "XX", "GT", "LT"))),
+            ("KEYS", "[hlsz]*"),
+            ("DBSIZE",),
+            ("OBJECT", "ENCODING", "string"),
+            ("HSETNX", "h", member, number),
+            ("HGET", "h", member),
+            ("HGETALL", "h"),
+            ("HEXISTS", "h", member),
+            ("HKEYS", "h"),
+            ("HVALS", "h"),
+            ("HINCRBYFLOAT", "h", member, "0.5"),
+            ("LTRIM", "l", "0", "2"),
+            ("LLEN", "l"),
+            ("LPOP", "l", number),
+            ("RPOP", "l"),
+            ("BRPOP", "m", "l", "0.0"),
+            ("SMEMBERS", "u"),
+            ("SISMEMBER", "u", member),
+            ("ZADD", "z", "INCR", number, member),
+            ("ZADD", "z", "LT", number, member),
+            ("ZADD", "z", "NX", "GT", number, member),
+            ("ZINCRBY", "z", number, member),
+            ("ZSCORE", "z", member),
+            ("ZRANK", "z", member),
+            ("ZCARD", "z"),
+            ("ZCOUNT", "z", "(1", "+inf"),
+            ("ZREMRANGEBYSCORE", "z", "-inf", "0"),
+            ("ZPOPMIN", "z"),
+            ("ZPOPMIN", "z", "2"),
+            ("ZRANGE", "z", "-inf", "+inf", "BYSCORE", "LIMIT", "1", "2"),
+            ("ZRANGE", "z", "+inf", "-inf", "BYSCORE", "REV"),
+            ("SCRIPT", "EXISTS", APPEND_ONCE.sha, "0" * 40),
+            ("CLIENT", "GETNAME"),
+            ("ECHO", member),
+            ("UNWATCH",),
+            ("PUBLISH", "nobody", "hears"),
+            ("NONSENSE", member),
+            ("GET",),
+        )
+
     def other(self) -> Words:
         number = self.random.choice(("1", "2.5", "-1", "x"))
         member = self.random.choice("abc")
@@ -245,6 +302,7 @@ class Sequence:
                 ("ZREM", "z", member),
                 ("SET", "string", number, *self._chance("NX"), *self._chance("EX", "300")),
                 ("GET", "string"),
+                *self._rarely(number, member),
                 ("INCRBY", "string", number),
                 ("APPEND", "string", member),
             )

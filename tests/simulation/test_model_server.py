@@ -154,3 +154,56 @@ def test_what_redis_7_does_not_know() -> None:
     assert ask(session, "CLIENT", "SETINFO", "LIB-NAME", "x").startswith(b"-ERR")
     assert ask(session, "XADD", "s", "IDMP", "p", "1", "*", "f", "v").startswith(b"-ERR")
     assert ask(session, "XCFGSET", "s", "IDMP-MAXSIZE", 10).startswith(b"-ERR unknown command")
+
+
+def test_a_reset_session_is_as_a_new_one() -> None:
+    session = started()[1]
+    for words in (("SUBSCRIBE", "news"), ("CLIENT", "SETNAME", "x"), ("SELECT", 3), ("MULTI",)):
+        ask(session, *words)
+    assert ask(session, "RESET") == b"+RESET\r\n"
+    assert (session.protocol, session.database, session.name, session.subscriptions) == (2, 0, b"", 0)
+    assert ask(session, "GET", "a") == b"$-1\r\n"
+
+
+def test_a_password_is_asked_for_and_not_told() -> None:
+    server = Server()
+    server.passwords[b"default"] = b"sesame"
+    session = server.connect(0.0)
+    assert ask(session, "PING").startswith(b"-NOAUTH")
+    assert ask(session, "HELLO", 3).startswith(b"-NOAUTH")
+    for words in (("AUTH", "open"), ("AUTH", "ann", "sesame"), ("HELLO", 3, "AUTH", "default", "open")):
+        assert ask(session, *words).startswith(b"-WRONGPASS")
+    assert ask(session, "AUTH", "sesame") == b"+OK\r\n"
+    assert b"sesame" not in ask(session, "CLIENT", "LIST") + ask(session, "INFO")
+
+
+def test_clients_are_listed_by_id_and_by_kind() -> None:
+    server, session = started()
+    other = server.connect(1000.0)
+    ask(other, "HELLO", 3, "SETNAME", "listener")
+    ask(other, "SUBSCRIBE", "news")
+    assert b"name=listener" in ask(session, "CLIENT", "LIST", "ID", other.number)
+    assert b"name=listener" in ask(session, "CLIENT", "LIST", "TYPE", "pubsub")
+    assert b"name=listener" not in ask(session, "CLIENT", "LIST", "TYPE", "normal")
+    assert ask(session, "CLIENT", "LIST", "ID", 99) == b"=4\r\ntxt:\r\n"
+    assert ask(session, "CLIENT", "KILL", other.address) == b"+OK\r\n"
+    assert other.closed
+    assert ask(session, "CLIENT", "REPLY", "OFF").startswith(b"-ERR")
+
+
+def test_faults_befall_what_scripts_call() -> None:
+    server, session = started()
+    server.faults.denied.add("XGROUP CREATE")
+    assert ask(session, "XGROUP", "CREATE", "s", "g", "0", "MKSTREAM").startswith(b"-NOPERM")
+    server.faults.fail_next("SET", "BUSY now", times=1)
+    ask(session, "MULTI")
+    assert ask(session, "SET", "a", "b") == b"-BUSY now\r\n"
+    assert ask(session, "EXEC").startswith(b"-EXECABORT")
+    for error, survivor in (
+        ("READONLY r", ("GET", "a")),
+        ("OOM o", ("DEL", "a")),
+        ("LOADING l", ("PUBLISH", "a", "b")),
+    ):
+        server.faults.unavailable = error
+        assert ask(session, "SET", "a", "b") == f"-{error}\r\n".encode()
+        assert not ask(session, *survivor).startswith(b"-")

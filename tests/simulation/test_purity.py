@@ -1,11 +1,17 @@
-"""The model is pure, as the core is: no I/O, no clock, no threads, no randomness of its own."""
+"""The model is pure, as the core is: no I/O, no clock, no threads, no randomness of its own. And it knows all scripts of the core."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 from pathlib import Path
+from types import ModuleType
 
+import streamcore
+from streamcore.commands import Script
 from tests.test_architecture import FORBIDDEN, FORBIDDEN_CALLS, ROOT, imported
+from transports.memory.model.scripts import EFFECTS
 
 MODEL = ROOT / "transports" / "memory" / "model"
 
@@ -25,3 +31,17 @@ def test_the_model_is_pure() -> None:
 def is_forbidden(name: str, path: Path) -> bool:
     top = name.partition(".")[0]
     return (top in FORBIDDEN or top == "hiredis") and not name.startswith("transports.memory.model")
+
+
+def test_every_script_of_the_core_has_an_effect() -> None:
+    names = [one.name for one in pkgutil.walk_packages(streamcore.__path__, "streamcore.")]
+    sources = {source for name in names for source in scripts_of(importlib.import_module(name))}
+    assert len(sources) >= 7
+    assert sources <= set(EFFECTS)
+
+
+def scripts_of(module: ModuleType) -> list[bytes]:
+    """Constants that are Lua; the names of mere parts begin with an underscore."""
+    public = [value for name, value in vars(module).items() if name.isupper() and not name.startswith("_")]
+    lua = [value.encode() for value in public if isinstance(value, str) and "redis.call(" in value]
+    return lua + [value.source for value in public if isinstance(value, Script)]

@@ -93,7 +93,7 @@ class Twins:
 
     def _first_reply(self, twin: Twin, words: Words) -> Any:
         """The real server's answer; ourselves where it blocks."""
-        if not {"BLOCK", "BLPOP", "BRPOP", "0.0"} & set(words):
+        if not {"BLOCK", "BLPOP", "BRPOP"} & set(words):
             return twin.raw.read()
         deadline = time.monotonic() + 5
         twin.raw.socket.setblocking(False)
@@ -132,6 +132,8 @@ class Twins:
             ]
         if words[0] == "PTTL" and isinstance(reply, int):
             return _step(reply) if reply > 1000 else reply
+        if words[0] in {"SMEMBERS", "KEYS"} and isinstance(reply, list):
+            return sorted(reply)  # servers keep them by hashes
         if words[0] == "XINFO":
             return self._info(reply, "")
         return reply

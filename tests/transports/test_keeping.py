@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamcore.events import Event, Unconfirmed
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, drain, pending, take, take_and_ack
@@ -51,3 +52,19 @@ async def test_what_was_read_ahead_is_given_back_on_leaving(runtime: Runtime, se
         async with client.group_consumer("s", group="g", consumer="second", claim_idle=4) as second:
             assert sorted(await take_and_ack(second, 26)) == list(range(4, 30))
     assert pending(raw) == 1
+
+
+@pytest.mark.runtimes("asyncio", "trio", "background", "pumped")
+async def test_leaving_a_server_that_is_gone_says_what_is_open(runtime: Runtime, fresh_server: EmbeddedServer) -> None:
+    raw = Raw(fresh_server.address)
+    add(raw, range(5))
+    events: list[Event] = []
+    async with (
+        runtime.connect(fresh_server.url, on_event=events.append, request_timeout=0.5) as client,
+        client.group_consumer("s", group="g") as consumer,
+    ):
+        batch = await anext(consumer.batches())
+        fresh_server.kill()
+        batch.ack()
+    assert Unconfirmed(5) in events
+    raw.close()

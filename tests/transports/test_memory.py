@@ -254,6 +254,32 @@ def test_a_server_that_ends_and_starts_again_has_its_data(memory: MemoryServer) 
         assert client.get("a") == b"b"
 
 
+def test_more_than_a_socket_takes_at_once(memory: MemoryServer) -> None:
+    value = bytes(range(256)) * 40_000
+    with connect(memory.url) as client:
+        client.set("large", value)
+        assert client.get("large") == value
+
+
+def test_an_error_inside_the_server_leaves_nobody_waiting(
+    memory: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+
+    def effect(session: Any, keys: list[bytes], args: list[bytes]) -> int:
+        raise ZeroDivisionError
+
+    memory.add_script("return 1", effect)
+    with connect(memory.url, request_timeout=1) as client:
+        with pytest.raises(ConnectionLost):
+            client.script("return 1")()
+        with pytest.raises(ConnectionRefusedError):
+            memory.connect()
+    memory.stop()
+    assert [one.exc_type for one in raised] == [ZeroDivisionError]
+
+
 def test_a_name_is_shared_within_the_process() -> None:
     with connect("memory://shared-by-name") as one, connect("memory://shared-by-name?db=1") as other:
         one.set("a", "b")

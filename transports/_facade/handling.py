@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from inspect import iscoroutine
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from streamcore.arguments import Seconds, one_of, positive, seconds
@@ -216,6 +217,19 @@ def acknowledge(item: object) -> None:
                 acknowledge(entry)
         else:
             item.ack()
+
+
+def check_handler(handler: object) -> None:
+    """Raises ``InvalidArgument`` for what cannot be called, such as the coroutine of a handler that was called by mistake."""
+    if not callable(handler):
+        raise InvalidArgument(f"handler must be something to call, not {handler!r}; pass the function itself")
+
+
+def refuse_coroutine(result: object) -> None:
+    """Raises ``InvalidArgument`` where a handler in a thread was a coroutine function: its work was not begun."""
+    if iscoroutine(result):
+        result.close()
+        raise InvalidArgument("the handler is a coroutine function, which threads cannot run; give a plain function")
 
 
 def _check_none(answer: object) -> None:

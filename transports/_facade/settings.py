@@ -41,6 +41,7 @@ from streamcore.resp3 import make_decoder
 from streamcore.starts import Starts
 
 from ..address import TLS, Target, explain, parse
+from .keywords import check_keywords
 from .logs import PERIOD, Limiter
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Settings:
     @classmethod
     def of(cls, url: str | None, given: ConnectOptions) -> Settings:
         """Understand the arguments of ``connect``. Raises ``InvalidURL`` or ``InvalidArgument``."""
+        check_keywords("connect", given, ConnectOptions, "url")
         keywords: dict[str, Any] = dict(given)
         on_event = keywords.pop("on_event", None)
         timeouts: dict[str, Any] = {

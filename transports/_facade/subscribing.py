@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -42,13 +42,27 @@ def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
     return found
 
 
-def search(engine: PubSub[Any], predicate: Callable[[Message[Any]], object]) -> list[Message[Any]]:
-    """The messages from the first one on for which the predicate is true; those before it are gone."""
+def search(
+    engine: PubSub[Any],
+    predicate: Callable[[Message[Any]], object],
+    keep: Callable[[Iterator[Message[Any]]], None],
+) -> list[Message[Any]]:
+    """The messages from the first one on for which the predicate is true; those before it are gone.
+
+    Where the predicate raises, ``keep`` has those that follow.
+    """
     while found := engine.take():
-        for at, message in enumerate(found):
+        messages = iter(found)
+        keep(messages)
+        for message in messages:
             if predicate(message):
-                return found[at:]
+                return [message, *messages]
     return found
+
+
+def is_left(engine: PubSub[Any]) -> bool:
+    """Whether its user has closed it: no handler is called any more. Where an error has ended it, what had arrived is handled."""
+    return engine.closed and engine.error is None
 
 
 def check_notifies(setting: str | None) -> None:

@@ -70,6 +70,7 @@ class MemoryServer:
         self._awake = threading.Event()  # not paused
         self._awake.set()
         self._refuses = False
+        self._is_over = True
         self._thread: threading.Thread | None = None
         self._selector: selectors.BaseSelector
         self._bell: socket.socket
@@ -95,6 +96,7 @@ class MemoryServer:
                 raise InvalidArgument(f"the name {self.name!r} is another server's; stop that, or take another name")
             _servers[self.name] = self
             _stopped.discard(self.name)
+        self._is_over = False
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
@@ -111,15 +113,11 @@ class MemoryServer:
                 return
             _servers.pop(self.name, None)
             _stopped.add(self.name)
+        self._is_over = True
         self._awake.set()
         self._ring()
         thread.join()
-        with self._lock:
-            for session, sock in list(self._links.items()):
-                session.lost()
-                sock.close()
-            self._links.clear()
-            self._model.begin_anew()
+        self._model.begin_anew()
         for thing in (self._selector, self._bell, self._ear):
             thing.close()
 
@@ -229,7 +227,7 @@ class MemoryServer:
     def connect(self) -> socket.socket:
         """A new connection to it: the client's end. Raises ``ConnectionRefusedError``."""
         with self._lock:
-            if self._thread is None or self._refuses:
+            if self._is_over or self._refuses:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
@@ -242,21 +240,31 @@ class MemoryServer:
     # -- the thread ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while self._thread is not None:
+        try:
+            while not self._is_over:
+                self._round()
+        finally:  # after an error of the model, too: nobody shall wait for what will not come
             with self._lock:
-                due = self._model.next_timeout()
-                timeout = None if due is None else max(0.0, due - self._now())
-            ready = self._selector.select(timeout)
-            self._awake.wait()
-            with self._lock:
-                for key, _ in ready:
-                    if key.data is None:
-                        with suppress(BlockingIOError):
-                            self._ear.recv(4096)
-                    elif key.data in self._links:
-                        self._read(key.data)
-                self._model.handle_timeout(self._now())
-                self._write()
+                self._is_over = True
+                for sock in self._links.values():
+                    sock.close()
+                self._links.clear()
+
+    def _round(self) -> None:
+        with self._lock:
+            due = self._model.next_timeout()
+            timeout = None if due is None else max(0.0, due - self._now())
+        ready = self._selector.select(timeout)
+        self._awake.wait()
+        with self._lock:
+            for key, _ in ready:
+                if key.data is None:
+                    with suppress(BlockingIOError):
+                        self._ear.recv(4096)
+                elif key.data in self._links:
+                    self._read(key.data)
+            self._model.handle_timeout(self._now())
+            self._write()
 
     def _read(self, session: Session) -> None:
         try:
@@ -307,7 +315,7 @@ class MemoryServer:
 
     def _abandon(self) -> None:
         """In a forked child: there is no thread, and nobody who would release the lock."""
-        self._thread = None
+        self._thread, self._is_over = None, True
         self._lock = threading.RLock()
 
     def _now(self) -> float:

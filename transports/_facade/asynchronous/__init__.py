@@ -6,7 +6,7 @@ from .groups import GroupConsumer
 from .producer import Producer, Sent
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .readers import Consumer
-from .running import Driver
+from .running import Driver, away_from_home
 from .transaction import Transaction
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "Sent",
     "ShardedPubSub",
     "Transaction",
+    "away_from_home",
     "make_connect",
 ]

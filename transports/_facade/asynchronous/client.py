@@ -20,6 +20,7 @@ from streamcore.producer import ProducerOptions
 from streamcore.requests import Request, Requests
 from streamcore.starts import Starts
 
+from ..keywords import check_keywords
 from ..settings import NOTHING, ConnectOptions, Settings, key_names, member, raised_together, together
 from .groups import GroupConsumer
 from .producer import Producer
@@ -154,6 +155,7 @@ class Client(Subscribers):
 
         ``idle_value``, where it is given, is what the iteration returns when a read comes back empty.
         """
+        check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value")
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
         return Consumer(engine, self._running, idle_value=idle_value)
 
@@ -217,11 +219,13 @@ class Client(Subscribers):
 
         A mapping gives each stream a group of its own; then there is no ``group=``, and the options hold for every group.
         """
+        check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode")
         engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
         return GroupConsumer(engine, self._running)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
         """Append to a stream; see ``streamcore.Producer`` for the options."""
+        check_keywords("producer", options, ProducerOptions)
         return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
 
 

@@ -11,7 +11,7 @@ from streamcore.commands import Command, PendingSummary, xinfo_groups, xpending
 from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.group import GroupConsumer as GroupEngine
 
-from ..handling import Order, Pool, Verdict, acknowledge
+from ..handling import Order, Pool, Verdict, acknowledge, check_handler
 from ..settings import Told, join
 from .handling import work_through
 from .readers import Reader
@@ -27,8 +27,6 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     def __init__(self, engine: Any, client: Running) -> None:
         super().__init__(engine, client)
-        self._running.leave = self._leave
-        self._begun: tuple[GroupBatch[T] | None, int] = (None, 0)
         self._drained = False
         self._pool: Pool[GroupEntry[T]] | None = None  # while ``run`` runs
 
@@ -37,10 +35,6 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
         Waits for the server's word on that, at most the request timeout.
         """
-        if isinstance(self._taken, GroupBatch):
-            self._begun = (self._taken, 0)
-        elif self._batch is not None:
-            self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
         await super().aclose()
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -84,6 +78,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         those that run, and returns. When it is cancelled, they are, and their entries stay pending. What no handler has begun
         comes next in the consumer, or is given back on leaving.
         """
+        check_handler(handler)
         pool: Pool[GroupEntry[T]] = Pool(
             self._engine,
             monotonic,
@@ -137,8 +132,15 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return self._has_settled()
 
     async def _leave(self) -> None:
-        self._engine.leave(*self._begun)
+        begun: tuple[GroupBatch[T] | None, int] = (None, 0)
+        if isinstance(self._taken, GroupBatch):
+            begun = (self._taken, 0)
+        elif self._batch is not None:
+            begun = (self._batch, len(self._batch) - len(list(self._entries)))
+        self._forget()
+        self._engine.leave(*begun)
         await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
+        self._engine.give_up_settling()
 
     def _has_settled(self) -> bool:
         """Whether everything is confirmed. Raises what ended the engine where it is not."""

@@ -14,7 +14,7 @@ from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Su
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_message, search, take, unconfirmed
+from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, unconfirmed
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -136,7 +136,7 @@ class Subscriber(Generic[T]):
         for message in self._messages:
             if predicate(message):
                 return message
-        ask = partial(search, self._engine, predicate)
+        ask = partial(search, self._engine, predicate, self._keep)
         found = await self._fetch(ask, wait)
         return self._begin(found) if found else None
 
@@ -160,6 +160,9 @@ class Subscriber(Generic[T]):
                 raise StopAsyncIteration
             if found is not WITH_EVENT:
                 self._messages = iter(found)
+
+    def _keep(self, messages: Iterator[Message[T]]) -> None:
+        self._messages = messages
 
     def _begin(self, found: list[Message[T]]) -> Message[T]:
         self._messages = messages = iter(found)
@@ -207,6 +210,8 @@ class Subscriber(Generic[T]):
             try:
                 running.tell_events()
                 for call in calls:
+                    if is_left(engine):
+                        return
                     await self._call(call)
                     running.tell_events()
             except Exception as error:  # noqa: BLE001  # of ``on_event``

@@ -35,6 +35,7 @@ class Reader(Generic[E, B]):
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
         self._taken: Any = None  # from the engine, and not handed over yet
+        self._running.leave = self._leave
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
@@ -48,8 +49,14 @@ class Reader(Generic[E, B]):
 
     async def aclose(self) -> None:
         """Close; entries that were fetched and never handed over are forgotten here, not on the server."""
+        try:
+            await self._running.close()
+        finally:
+            self._forget()
+
+    async def _leave(self) -> None:
+        """On closing, also where that is the client's: nothing more is handed over."""
         self._forget()
-        await self._running.close()
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""

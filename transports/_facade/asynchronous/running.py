@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import ConnectionLost
+from streamcore.errors import ConcurrentUseError, ConnectionLost
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
@@ -25,13 +25,15 @@ class Driver(Protocol):
     """What a runtime does for one engine; see the transports.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``within`` seconds have passed. ``linger`` is ``until`` on the way out: a cancelled task
+    returns the last answer when ``within`` seconds have passed. ``check_home`` raises where that cannot be: in another
+    event loop. ``linger`` is ``until`` on the way out: a cancelled task
     may wait there, too. ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; it may be
     called from any thread and from signal handlers. ``together`` runs so many tasks of one kind, and ends when all have
     ended; they are cancelled with it. ``is_stray`` tells a cancellation of what the task awaits from one of itself.
     ``spawn`` runs something beside the user's tasks, and closing cancels it.
     """
 
+    def check_home(self) -> None: ...
     def flush(self) -> None: ...
     async def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     async def checkpoint(self) -> None: ...
@@ -42,6 +44,13 @@ class Driver(Protocol):
     def soon(self, function: Callable[[], object]) -> None: ...
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None: ...
     def is_stray(self, error: BaseException) -> bool: ...
+
+
+def away_from_home(home: str) -> ConcurrentUseError:
+    """The error of a use in another event loop than the one that a client was opened in."""
+    return ConcurrentUseError(
+        f"this client was opened in another {home}, and works there only; call connect() in this one"
+    )
 
 
 Runtime: TypeAlias = Callable[[Engine, Target], Driver]
@@ -67,10 +76,12 @@ class Running(Opened):
 
     @property
     def driver(self) -> Driver:
-        if self._driver is None:
+        driver = self._driver
+        if driver is None:
             raise self.not_open()
         self.check()
-        return self._driver
+        driver.check_home()
+        return driver
 
     async def open(self) -> None:
         """Start, and wait until the engine is ready; raises why it is not."""

@@ -10,6 +10,7 @@ from streamcore.errors import ReplyError
 from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
 from streamcore.pubsub import PubSub as PubSubEngine
 
+from ..keywords import check_keywords
 from ..settings import Settings
 from ..subscribing import NO_HANDLERS
 from .commands import Commands
@@ -56,6 +57,9 @@ class Subscribers(Commands):
         **options: Unpack[PubSubOptions],
     ) -> PubSub[Any]:
         """Receive the messages of channels and patterns; see ``streamcore.PubSub`` for the options."""
+        check_keywords(
+            "pubsub", options, PubSubOptions, "channels", "patterns", "channel_handlers", "pattern_handlers", "decode"
+        )
         engine = PubSubEngine[Any](
             channels,
             patterns,
@@ -94,6 +98,7 @@ class Subscribers(Commands):
         **options: Unpack[PubSubOptions],
     ) -> ShardedPubSub[Any]:
         """Receive the messages of shard channels (``SSUBSCRIBE``), published by ``spublish``; with the options of ``pubsub``."""
+        check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode")
         engine = PubSubEngine[Any](
             shard_channels=channels,
             shard_channel_handlers=channel_handlers,
@@ -132,6 +137,7 @@ class Subscribers(Commands):
         """
         number = self._settings.target.login.database if database is None else database
         patterns = keyspace_patterns(keys, number)
+        check_keywords("key_events", options, PubSubOptions, "database", "decode")
         engine = PubSubEngine[Any](patterns=patterns, decode=decode, **options, **self._settings.engine())
         return KeyEvents(PubSub(engine, self._running), self._notifications)
 

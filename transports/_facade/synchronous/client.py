@@ -20,6 +20,7 @@ from streamcore.producer import ProducerOptions
 from streamcore.requests import Request, Requests
 from streamcore.starts import Starts
 
+from ..keywords import check_keywords
 from ..settings import NOTHING, ConnectOptions, Settings, key_names, member, raised_together, together
 from .groups import GroupConsumer
 from .producer import Producer
@@ -167,6 +168,7 @@ class Client(Subscribers):
 
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
         """
+        check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value", "background")
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
         return Consumer(engine, self._running, background=background, idle_value=idle_value)
 
@@ -238,11 +240,13 @@ class Client(Subscribers):
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls,
         no acknowledgement by time either; an exception such as KeyboardInterrupt during such a call closes the consumer.
         """
+        check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode", "background")
         engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
         return GroupConsumer(engine, self._running, background=background)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
         """Append to a stream; see ``streamcore.Producer`` for the options."""
+        check_keywords("producer", options, ProducerOptions)
         return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
 
 

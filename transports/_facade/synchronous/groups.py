@@ -12,7 +12,7 @@ from streamcore.commands import Command, PendingSummary, xinfo_groups, xpending
 from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.group import GroupConsumer as GroupEngine
 
-from ..handling import Order, Pool, Verdict, acknowledge
+from ..handling import Order, Pool, Verdict, acknowledge, check_handler
 from ..settings import Told, join
 from .handling import work_through
 from .readers import Reader
@@ -28,8 +28,6 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         super().__init__(engine, client, background=background)
-        self._running.leave = self._leave
-        self._begun: tuple[GroupBatch[T] | None, int] = (None, 0)
         self._drained = False
         self._pool: Pool[GroupEntry[T]] | None = None  # while ``run`` runs
 
@@ -38,10 +36,6 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
         Waits for the server's word on that, at most the request timeout.
         """
-        if isinstance(self._taken, GroupBatch):
-            self._begun = (self._taken, 0)
-        elif self._batch is not None:
-            self._begun = (self._batch, len(self._batch) - len(list(self._entries)))
         super().close()
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -85,6 +79,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         those that run, and returns. Interrupted by Ctrl-C it waits for them, too, and begins no more; interrupted again it leaves
         them to themselves. What no handler has begun comes next in the consumer, or is given back on leaving.
         """
+        check_handler(handler)
         pool: Pool[GroupEntry[T]] = Pool(
             self._engine,
             monotonic,
@@ -138,9 +133,16 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return self._has_settled()
 
     def _leave(self) -> None:
+        begun: tuple[GroupBatch[T] | None, int] = (None, 0)
+        if isinstance(self._taken, GroupBatch):
+            begun = (self._taken, 0)
+        elif self._batch is not None:
+            begun = (self._batch, len(self._batch) - len(list(self._entries)))
+        self._forget()
         driver = self._running.driver
-        driver.call(partial(self._engine.leave, *self._begun))
+        driver.call(partial(self._engine.leave, *begun))
         driver.until(self._is_settled, self._engine.options.request_timeout)
+        driver.call(self._engine.give_up_settling)
 
     def _has_settled(self) -> bool:
         """Whether everything is confirmed. Raises what ended the engine where it is not."""

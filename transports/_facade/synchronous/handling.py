@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from streamcore.entries import GroupEntry
 
-from ..handling import Line, Pool, acknowledge
+from ..handling import Line, Pool, acknowledge, refuse_coroutine
 from .running import Running
 
 E = TypeVar("E", bound=GroupEntry[Any])
@@ -108,13 +108,14 @@ class _Workers(Generic[E]):
 
     def _handle(self, line: Line[E], entry: E) -> None:
         try:
-            self._handler(entry)
+            result = self._handler(entry)
         except Exception as error:  # noqa: BLE001  # on_error decides
             verdict = self._pool.settle(entry, error)
             if verdict != "raise":
                 what = f"handler failed on {entry.raw_id.decode()}, {verdict or 'left to on_error'}:"
                 self._running.log("failures of the handler", logging.WARNING, what, error)
         else:
+            refuse_coroutine(result)  # it would be acknowledged unhandled
             acknowledge(entry)
         with self._lock:
             self._pool.finish(line)

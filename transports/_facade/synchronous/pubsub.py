@@ -5,6 +5,7 @@ With ``background=False`` there is no such thread: handlers run in the one that 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from time import monotonic
@@ -16,8 +17,9 @@ from streamcore.events import Event
 from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
 from streamcore.pubsub import PubSub as PubSubEngine
 
+from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_message, search, take, unconfirmed
+from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, unconfirmed
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -31,6 +33,7 @@ class Subscriber(Generic[T]):
         self._running = client.part(engine, background=background)
         self._background = background
         self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
+        self._calls: deque[Call] = deque()  # of handlers, as ``_messages``, where there is no thread for them
         self._handling = False
         forgetful.add(self)
 
@@ -56,6 +59,7 @@ class Subscriber(Generic[T]):
 
     def _forget(self) -> None:
         self._messages = iter(())
+        self._calls.clear()
 
     # -- what it is subscribed to -------------------------------------------------------------------------------------
 
@@ -144,7 +148,7 @@ class Subscriber(Generic[T]):
         for message in self._messages:
             if predicate(message):
                 return message
-        ask = partial(search, self._engine, predicate)
+        ask = partial(search, self._engine, predicate, self._keep)
         found = self._fetch(ask, wait)
         return self._begin(found) if found else None
 
@@ -168,6 +172,9 @@ class Subscriber(Generic[T]):
                 raise StopIteration
             if found is not WITH_EVENT:
                 self._messages = iter(found)
+
+    def _keep(self, messages: Iterator[Message[T]]) -> None:
+        self._messages = messages
 
     def _begin(self, found: list[Message[T]]) -> Message[T]:
         self._messages = messages = iter(found)
@@ -196,18 +203,24 @@ class Subscriber(Generic[T]):
     # -- handlers -----------------------------------------------------------------------------------------------------
 
     def _start_handling(self) -> None:
-        if not self._handling and self._background and self._running.driver.call(lambda: self._engine.has_handlers):
-            self._handling = True
+        if self._background and self._running.driver.call(self._begins_handling):
             self._running.driver.spawn(self._handle)
+
+    def _begins_handling(self) -> bool:
+        """Once, whichever thread comes first: two that call handlers would disorder messages."""
+        begins = not self._handling and self._engine.has_handlers
+        self._handling |= begins
+        return begins
 
     def _pump(self, ask: Callable[[], Any], within: float | None) -> Any:
         """What ``ask`` finds; handlers are called meanwhile."""
         running, engine = self._running, self._engine
         deadline = None if within is None else monotonic() + within
-        calls: list[Call] = []
+        calls = self._calls
 
         def look() -> Any:
-            calls.extend(engine.take_waiting_calls())
+            if not calls:
+                calls.extend(engine.take_waiting_calls())
             return calls or ask()
 
         while True:
@@ -215,8 +228,8 @@ class Subscriber(Generic[T]):
             if found is not calls or not calls:
                 return found
             running.tell_events()
-            while calls:
-                self._call(calls.pop(0))
+            while calls and not is_left(engine):
+                self._call(calls.popleft())
 
     def _handle(self) -> None:
         """Call handlers, until the engine ends."""
@@ -230,14 +243,21 @@ class Subscriber(Generic[T]):
             try:
                 running.tell_events()
                 for call in calls:
+                    if is_left(engine):
+                        return
                     self._call(call)
                     running.tell_events()
             except Exception as error:  # noqa: BLE001  # of ``on_event``
                 driver.call(partial(engine.fail, error))
+            except BaseException as error:  # noqa: BLE001  # ``sys.exit`` in a handler: silently, no handler would be called any more
+                ended = RuntimeError(f"a handler has ended its thread: {error!r}")
+                ended.__cause__ = error
+                driver.call(partial(engine.fail, ended))
+                return
 
     def _call(self, call: Call) -> None:
         try:
-            call.handler(call.argument)
+            refuse_coroutine(call.handler(call.argument))
         except Exception as error:  # noqa: BLE001  # a handler may raise anything
             self._running.driver.call(partial(self._engine.handler_failed, call, error))
 

@@ -99,10 +99,14 @@ async def play_on(url: str, server: EmbeddedServer | None, plan: Plan, screen: S
 
 @dataclass(frozen=True)
 class Keys:
-    """What the demo has on the server: the stream, and the hash of the results."""
+    """What the demo has on the server: the stream, the hash of the results, and the leases on the workers' names."""
 
     stream: str
     results: str
+
+    def all(self) -> list[str]:
+        leases = [f"{{{self.stream}}}:name:{GROUP}:{runtime}" for runtime in RUNTIMES]
+        return [self.stream, self.results, *leases]
 
 
 @asynccontextmanager
@@ -114,7 +118,7 @@ async def deleting(client: Client, keys: Keys, *, needed: bool) -> AsyncIterator
         if needed:
             try:
                 async with asyncio.timeout(END_LIMIT):
-                    await client.delete(keys.stream, keys.results)
+                    await client.delete(*keys.all())
             except (ConnectionLost, TimeoutError):
                 left = f"{keys.stream} and {keys.results}"
                 raise DemoError(f"the server does not answer; please delete {left} yourself") from None

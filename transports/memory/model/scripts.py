@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
-from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK
+from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 
 from .arguments import integer
 from .resp import OK, Failure, Reply
@@ -45,7 +45,6 @@ def _give_back(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]
     if not given:
         return 0
-    s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, b"IDLE", idle, b"JUSTID")
     delay = int(wait)
     if delay > 0:
         due = b"%d" % (s.server.ms + delay)
@@ -53,6 +52,16 @@ def _give_back(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
             s.server.call(s, b"ZADD", keys[1], due, id_)
         if s.server.call(s, b"PTTL", keys[1]) < 2 * delay:
             s.server.call(s, b"PEXPIRE", keys[1], b"%d" % (2 * delay))
+    s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, b"IDLE", idle, b"JUSTID")
+    return len(given)
+
+
+def _release(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    group, owner, successor, idle, deliveries, *ids = args
+    given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]
+    if given:
+        how = (b"IDLE", idle, b"RETRYCOUNT", deliveries, b"JUSTID")
+        s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, *how)
     return len(given)
 
 
@@ -114,6 +123,7 @@ def _append_once(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
 EFFECTS: Final[dict[bytes, Effect]] = {
     ACK_OWNED.encode(): _ack_owned,
     GIVE_BACK.encode(): _give_back,
+    RELEASE.encode(): _release,
     BURY.encode(): _bury,
     REMOVE.encode(): _remove,
     HOLD.encode(): _hold,

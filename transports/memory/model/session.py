@@ -125,6 +125,7 @@ class Session:
         for names in (self.channels, self.patterns, self.shards):
             names.clear()
         self.protocol, self.name, self.database = 2, b"", 0
+        self.user, self.is_trusted = b"default", b"default" not in self.server.passwords
         self.keys = self.server.databases[0]
 
     @property

@@ -164,7 +164,7 @@ def _expire(s: Session, args: list[bytes], unit: int, base: int) -> Reply:
     ):
         return 0
     s.keys.expiries[key] = when
-    s.keys.touch(key)
+    s.keys.touch(key, wakes=False)
     s.keys.raw(key)  # it may be over already
     return 1
 
@@ -188,7 +188,7 @@ def pexpireat(s: Session, args: list[bytes]) -> Reply:
 def persist(s: Session, args: list[bytes]) -> Reply:
     if s.keys.raw(args[0]) is None or s.keys.expiries.pop(args[0], None) is None:
         return 0
-    s.keys.touch(args[0])
+    s.keys.touch(args[0], wakes=False)
     return 1
 
 
