@@ -103,11 +103,14 @@ async def test_a_connection_that_breaks(runtime: Runtime, server: EmbeddedServer
         async with producer:
             proxy.cut_after(5000, "downstream")
             sent = [await producer.send_nowait({"n": n}) for n in range(2000)]
-            with pytest.raises(CommandErrors) as caught:
+            failed: tuple[Exception, ...] = ()
+            try:
                 await producer.flush()
-        assert {type(error) for error in caught.value.exceptions} == {DeliveryUnknown}
+            except CommandErrors as errors:  # unless the cut fell between two answers, with nothing else under way
+                failed = errors.exceptions
+        assert {type(error) for error in failed} <= {DeliveryUnknown}
     there = {StreamId.parse(id_) for id_, _ in raw("XRANGE", "s", "-", "+")}
-    unknown = len(caught.value.exceptions)
+    unknown = len(failed)
     ids = []
     for entry in sent:
         try:
