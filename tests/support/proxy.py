@@ -15,7 +15,7 @@ import struct
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -23,8 +23,11 @@ from transports.embedded import free_port
 
 T = TypeVar("T")
 Direction = Literal["upstream", "downstream"]
+End = Literal["client", "server"]
+Target = tuple[str, int] | str
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds
 PATIENCE: Final = 10  # seconds which the loop may take for one order
+TICK: Final = 0.01  # seconds between two pieces where the bandwidth is limited
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Flow:
     passing: asyncio.Event
     swallow: bool = False
     delay: float = 0.0
+    bandwidth: float | None = None  # bytes per second, of each connection
     cut_after: int | None = None  # bytes still to pass before the cut
     cut_hard: bool = False
 
@@ -42,10 +46,12 @@ class Flow:
 class Link:
     """One client's connection and the connection to the server that belongs to it."""
 
+    handler: asyncio.Task[None] | None
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
     open: bool = True
+    abandoned: bool = False
 
     def cut(self, *, hard: bool) -> None:
         self.open = False
@@ -62,14 +68,14 @@ class Link:
 class Proxy:
     """A context manager; ``target`` is a server's host and port, or the path of its unix socket."""
 
-    def __init__(self, target: tuple[str, int] | str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: Target, *, tls: ssl.SSLContext | None = None) -> None:
         self.accepted = 0  # connections since the start
         self._target = target
         self._tls = tls
         self._port = 0
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._flows: dict[Direction, Flow] = {}
         self._links: set[Link] = set()
         self._handlers: set[asyncio.Task[None]] = set()
@@ -140,6 +146,22 @@ class Proxy:
         """Hold every chunk for that long before it is passed on; 0 ends it. What comes meanwhile is the next chunk."""
         self._do(self._delay(seconds, direction))
 
+    def bandwidth(self, bytes_per_second: float | None, direction: Direction | None = None) -> None:
+        """Let each connection pass no more than that, in pieces; None ends it, for the next chunk."""
+        self._do(self._bandwidth(bytes_per_second, direction))
+
+    def abandon(self, *, told: End | None = None) -> None:
+        """Forget the open connections, as a NAT gateway does: nothing passes on them any more, not even their ends.
+
+        The end that is ``told`` gets a FIN, the other one never hears of it. New connections are as good as ever; what was
+        abandoned goes with the next ``cut()``.
+        """
+        self._do(self._abandon(told))
+
+    def retarget(self, target: Target) -> None:
+        """Lead new connections to another server; open ones stay where they are."""
+        self._target = target
+
     # -- in the loop's thread ---------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
@@ -156,21 +178,24 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
+            self._listener = socket.create_server(("127.0.0.1", self._port))
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._take_in, self._listener)
 
     async def _refuse(self) -> None:
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
     async def _stop(self) -> None:
         await self._refuse()
-        while self._handlers:  # one that is still dialling the server has no link yet
+        while self._handlers:
+            for handler in self._handlers - {link.handler for link in self._links}:
+                handler.cancel()  # shaking hands, or dialling the server
             await self._cut(hard=True)
             await asyncio.sleep(0.001)
-        for transport in list(getattr(self._loop, "_transports", {}).values()):
-            transport.abort()  # in the middle of a TLS handshake there is no handler yet
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the loop closes the last ones in its next round
 
     async def _cut(self, *, hard: bool) -> None:
         for link in self._links:
@@ -194,24 +219,51 @@ class Proxy:
         for flow in self._chosen(direction):
             flow.delay = seconds
 
+    async def _bandwidth(self, bytes_per_second: float | None, direction: Direction | None) -> None:
+        for flow in self._chosen(direction):
+            flow.bandwidth = bytes_per_second
+
+    async def _abandon(self, told: End | None) -> None:
+        for direction, old in self._flows.items():
+            self._flows[direction] = replace(old)  # of the connections to come
+            old.passing, old.swallow = asyncio.Event(), True  # never set: not even the end of a connection passes
+        for link in self._links:
+            if told is not None and not link.abandoned:
+                close(link.client if told == "client" else link.server)
+            link.abandoned = True
+
     def _chosen(self, direction: Direction | None) -> list[Flow]:
         return list(self._flows.values()) if direction is None else [self._flows[direction]]
 
-    async def _serve(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        handler = asyncio.current_task()
-        assert handler is not None
-        self._handlers.add(handler)
-        handler.add_done_callback(self._handlers.discard)
+    def _take_in(self, listener: socket.socket) -> None:
+        # Not asyncio.start_server, which forgets whoever it is just accepting when it is closed.
+        with suppress(OSError):
+            sock, _ = listener.accept()
+            handler = self._loop.create_task(self._serve(sock))
+            self._handlers.add(handler)
+            handler.add_done_callback(self._handlers.discard)
+            handler.add_done_callback(lambda _: sock.close())
+
+    async def _serve(self, sock: socket.socket) -> None:
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, sock, ssl=self._tls)
+        except OSError:
+            return
+        await self._connect(reader, asyncio.StreamWriter(transport, protocol, reader, self._loop))
+
+    async def _connect(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
             if isinstance(self._target, str):
                 server_reader, server = await asyncio.open_unix_connection(self._target)
             else:
                 server_reader, server = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             reset(client)
             return
-        link = Link(client, server)
+        link = Link(asyncio.current_task(), client, server)
         self._links.add(link)
         link.pumps = [
             asyncio.create_task(self._pump(client_reader, server, self._flows["upstream"], link)),
@@ -238,6 +290,11 @@ class Proxy:
                     return
                 if flow.cut_after is not None:
                     flow.cut_after -= len(data)
+                while data and flow.bandwidth is not None:
+                    piece = max(1, int(flow.bandwidth * TICK))
+                    writer.write(data[:piece])
+                    data = data[piece:]
+                    await asyncio.sleep(TICK)
                 writer.write(data)
                 await writer.drain()
             await flow.passing.wait()
