@@ -7,6 +7,7 @@ server's configuration, kills it or needs its data to survive takes ``fresh_serv
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -19,6 +20,8 @@ from transports.embedded import EmbeddedServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What a shell runs in its background ignores Ctrl-C, and so would everything that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "every_server: run once for each kind of server that this machine has")
 
 
