@@ -2,7 +2,7 @@
 # the demo and the tests bring their own Valkey. (`make lint` runs pyright, which needs node, and fetches one if none is there.)
 #
 #   PYTHON=python3.13   which interpreter makes .venv
-#   ARGS="-k claim"     extra arguments for test-core, test-world, soak, demo and bench
+#   ARGS="-k claim"     extra arguments for test-core, test-world, sim, mutants, chaos, soak, demo and bench
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -18,7 +18,7 @@ STAMP  := $(VENV)/.installed
 LOCK_VENV := .venv-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-world soak lint format bench lock clean
+.PHONY: help setup demo test test-core test-world sim mutants chaos soak lint format bench lock clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -47,6 +47,15 @@ test-core: $(STAMP) ## the tests of the core, which must cover 100 % of its bran
 
 test-world: $(STAMP) ## all other tests: properties, simulation, transports, real servers
 	$(PYTEST) --ignore=tests/core --dist load --tx "$(WORKERS)*popen//python=$(PY) -bb" $(ARGS)
+
+sim: $(STAMP) ## a thousand seeds of the simulator (ARGS="--seed 77 --trace" replays one)
+	$(BIN)/streamcore sim --seeds 1000 --jobs 2 $(ARGS)
+
+mutants: $(STAMP) ## which seed of the simulator kills which mutant of the core
+	$(PY) -bb -m tests.simulation.mutants $(ARGS)
+
+chaos: $(STAMP) ## 500 kills on real servers, through the real transports and a faulty network, and the account of it
+	$(PY) -bb -m tests.chaos --kills 500 $(ARGS)
 
 soak: $(STAMP) ## ten minutes of workers, kills, trims and destroyed groups, and the account of it (ARGS="--minutes 2 --seed 7")
 	$(PY) -bb -m tests.soak $(ARGS)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import codec, consume, group_consume, imports, latency, produce, pubsub, report
+from benchmarks import channels, codec, consume, group_consume, imports, latency, litestar, produce, pubsub, report
 from benchmarks.processes import ContestantFailed, available
 from benchmarks.server import Server
 from benchmarks.table import Contestant, Outcome, Setting, Table
 
-TABLES = {module.TABLE.name: module.TABLE for module in (group_consume, consume, produce, pubsub, latency, imports)}
-TABLES |= {table.name: table for table in codec.TABLES}
+TABLES = {
+    module.TABLE.name: module.TABLE for module in (group_consume, consume, produce, pubsub, latency, litestar, imports)
+}
+TABLES |= {table.name: table for table in (*channels.TABLES, *codec.TABLES)}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -4,6 +4,7 @@ Start with ``transports.asyncio``, ``transports.trio``, ``transports.anyio`` or 
 here to embed the protocol in a loop of your own (``docs/drivers.md``).
 """
 
+from .channels import ChannelMessage
 from .commands import Command
 from .consumer import Consumer
 from .durability import Disk, NotDurable, Replicas
@@ -80,6 +81,7 @@ __all__ = [
     "BusyError",
     "BusyGroupError",
     "BusyKeyError",
+    "ChannelMessage",
     "ClosedError",
     "ClusterDownError",
     "Command",

@@ -216,14 +216,19 @@ class Claims:
         yield from self._look_for([row[0] for row in rows if row[0] not in fetched], stream)
 
     def _look_for(self, missing: list[bytes], stream: bytes) -> Steps[None]:
-        """What did not come has another owner by now, or was deleted: then the server has settled it."""
+        """What did not come has another owner by now, was settled by it, or was deleted: then the server has settled it."""
         if not missing:
             return
         consumer = self._consumer
         listed = yield from consumer.ask(*(("XPENDING", stream, consumer.member.group, i, i, 1) for i in missing))
-        gone = tuple(id_ for id_, rows in zip(missing, listed, strict=True) if not checked(rows))
+        settled = [id_ for id_, rows in zip(missing, listed, strict=True) if not checked(rows)]
+        if not settled:
+            return
+        found = yield from consumer.ask(*(("XRANGE", stream, i, i) for i in settled))
+        # Where it is forbidden to look, a loss that was none is better told than one that was kept back.
+        gone = [id_ for id_, entry in zip(settled, found, strict=True) if isinstance(entry, ReplyError) or not entry]
         if gone:
-            consumer.emit(Tombstones(stream, gone))
+            consumer.emit(Tombstones(stream, tuple(gone)))
 
     def _remove_idle(self, stream: bytes) -> Steps[None]:
         consumer, member = self._consumer, self._consumer.member

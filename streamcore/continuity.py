@@ -66,7 +66,7 @@ class Continuity:
         self.cursor = cursor
         self.added = added
         self._stream = stream
-        self._told: StreamId | None = None  # behind this a gap of unknown size was told
+        self._removed = 0  # when the server was asked last
         self._unproven: Unproven | None = None
 
     def received(self, entries: list[Any], *, watched: bool = True) -> None:
@@ -102,41 +102,42 @@ class Continuity:
     def judge(self, history: History) -> Break | None:
         """Compare what we know with what the server says; afterwards both agree."""
         unproven, self._unproven = self._unproven, None
+        removed, self._removed = self._removed, history.removed
         if history.last < self.cursor:
             return HistoryRewound(self._stream, self.cursor, history.last)
-        if self.added is not None and history.added < self.added:
-            return self._restarted(history)
         behind = self.cursor if unproven is None else unproven.behind
-        gap = self._gap(history, behind, unproven)
+        if self.added is not None and history.added < self.added:
+            return self._restarted(history, behind)
+        gap = self._gap(history, behind, unproven, removed)
         if history.last == self.cursor:
             self.added = history.added
         elif self.cursor == ZERO and history.deleted == ZERO:
             self.added = history.removed  # whoever begins at the beginning takes what is there
         return gap
 
-    def _restarted(self, history: History) -> Gap:
+    def _restarted(self, history: History, behind: StreamId) -> Gap:
         """Another stream under the same name, or a counter that was set: its ids go on above ours, so do we."""
         self.added = history.added if history.last == self.cursor else None
-        self._told = self.cursor
-        before = history.first if history.first is not None and history.first > self.cursor else None
-        return Gap(self._stream, self.cursor, before, None)
+        before = history.first if history.first is not None and history.first > behind else None
+        return Gap(self._stream, behind, before, None)
 
-    def _gap(self, history: History, behind: StreamId, unproven: Unproven | None) -> Gap | None:
+    def _gap(self, history: History, behind: StreamId, unproven: Unproven | None, removed: int) -> Gap | None:
         if behind == ZERO or (history.first is not None and history.first <= behind):
             return None
-        before = StreamId.parse(unproven.newest) if unproven is not None else history.first
+        is_there = history.first is not None and history.first <= self.cursor  # some of what was read, at least
+        before = StreamId.parse(unproven.newest) if unproven is not None and is_there else history.first
         if self.added is None:
-            # Nothing was counted yet. Where the cursor's entry is gone, others may be.
-            told, self._told = self._told, behind
-            lost = history.removed > 0 and history.last > behind
-            return Gap(self._stream, behind, before, None) if lost and behind != told else None
+            # Nothing was counted yet. Where the cursor's entry is gone, others may be, unless none was removed since.
+            lost = history.removed != removed and history.last > behind
+            return Gap(self._stream, behind, before, None) if lost else None
         passed = self.added
-        if unproven is not None and history.first is not None and history.first <= self.cursor:
+        if unproven is not None and history.first is not None:
             passed -= sum(1 for id_ in unproven.ids if StreamId.parse(id_) >= history.first)
-        elif unproven is not None:
-            before = history.first
         missed = history.removed - passed
         if missed <= 0:
             return None
+        if history.deleted > behind:  # perhaps ahead of us: what was missed is not told by numbers any more
+            self.added = None
+            return Gap(self._stream, behind, before, None)
         self.added += missed
-        return Gap(self._stream, behind, before, missed if history.deleted <= behind else None)
+        return Gap(self._stream, behind, before, missed)

@@ -58,7 +58,8 @@ class Interrupter:
         assert self._runner is not None
         while True:
             if self.wanted and self._link.is_up:
-                [reply] = yield from call(("CLIENT", "UNBLOCK", self._link.server[b"id"]))
+                unblock = ("CLIENT", "UNBLOCK", self._link.server[b"id"])
+                [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
                 self._runner.link.succeeded()
                 if isinstance(reply, ReplyError) and self.wanted:
                     self._link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))

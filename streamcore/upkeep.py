@@ -119,9 +119,15 @@ class Upkeep:
             remedy = "pass on_group_lost='recreate'" if member.create else "pass create=True"
             raise NoGroupError("NOGROUP", f"stream {key!r} {what} {group!r}; create it, or {remedy}")
         start = (yield from self._restart_point(stream)) if is_lost else member.start
-        [reply] = yield from consumer.ask(("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM"))
+        create = ("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM")
+        looks = is_lost and StreamId.parse(start) != ZERO
+        reply, *infos = yield from consumer.ask(create, *((("XINFO", "STREAM", stream),) if looks else ()))
         if not isinstance(reply, BusyGroupError):  # it is when another consumer was faster
             checked(reply)
+            if any(StreamId.parse(checked(info)[b"last-generated-id"]) < StreamId.parse(start) for info in infos):
+                # The stream has begun anew between our look and this: a group above its end would pass over what comes.
+                start = "0"
+                checked(*(yield from consumer.ask(("XGROUP", "SETID", stream, member.group, start))))
             kind = GroupRecreated if is_lost else GroupCreated
             consumer.emit(kind(stream, member.group, start))
 

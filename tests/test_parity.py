@@ -27,7 +27,7 @@ RENAMED = {
     "__anext__": "__next__",
 }
 ONLY_BLOCKING = {
-    name: {"background"} for name in ("consumer", "group_consumer", "pubsub", "sharded_pubsub", "key_events")
+    name: {"background"} for name in ("channels", "consumer", "group_consumer", "pubsub", "sharded_pubsub", "key_events")
 }
 SPOKEN = {
     "__aenter__",
@@ -75,6 +75,8 @@ def parameters(function: Callable[..., Any], without: set[str] = frozenset()) ->
 def test_all_modules_have_the_same_names() -> None:
     for module in (*ASYNC, BLOCKING):
         assert sorted(module.__all__) == [
+            "ChannelSubscriber",
+            "Channels",
             "Client",
             "Consumer",
             "GroupConsumer",
@@ -134,11 +136,13 @@ def test_everything_public_says_what_it_does(module: ModuleType) -> None:
 
 
 def test_whatever_may_wait_is_awaited() -> None:
-    plain = {"batches", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
+    plain = {"batches", "channels", "consumer", "cursor", "group_consumer", "producer", "__aiter__"}  # these never wait
     plain |= {
         "drain",
         "with_events",
+        "key",
         "key_events",
+        "subscriber",
         "pubsub",
         "sharded_pubsub",
         "streams",

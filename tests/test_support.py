@@ -242,11 +242,13 @@ def test_cut_in_the_middle_of_a_reply(proxy: Proxy, server: EmbeddedServer, *, h
     with Raw(proxy.port) as raw, Raw(proxy.port) as other:
         assert raw("PING") == other("PING") == b"PONG"
         proxy.cut_after(7, "downstream", hard=hard)
+        assert proxy.cut_is_due
         raw.send("GET", "k")
         assert raw.socket.recv(100) == b"$10\r\n01"
         with pytest.raises(ConnectionResetError) if hard else pytest.raises(EOFError):
             raw.read()
         assert other("GET", "k") == b"0123456789", "only that connection, and only once"
+        assert not proxy.cut_is_due
 
 
 def test_cut_in_the_middle_of_a_command(proxy: Proxy, server: EmbeddedServer) -> None:

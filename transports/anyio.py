@@ -12,6 +12,8 @@ from streamcore.engine import Engine
 
 from . import asyncio
 from ._facade.asynchronous import (
+    Channels,
+    ChannelSubscriber,
     Client,
     Consumer,
     Driver,
@@ -28,6 +30,8 @@ from ._facade.asynchronous import (
 from .address import Target
 
 __all__ = [
+    "ChannelSubscriber",
+    "Channels",
     "Client",
     "Consumer",
     "GroupConsumer",

@@ -23,6 +23,8 @@ from streamcore.link import AT_ONCE, Link
 from streamcore.requests import Request, Submit
 
 from ._facade.synchronous import (
+    Channels,
+    ChannelSubscriber,
     Client,
     Consumer,
     GroupConsumer,
@@ -39,6 +41,8 @@ from ._sockets import Wire, dial
 from .address import Target
 
 __all__ = [
+    "ChannelSubscriber",
+    "Channels",
     "Client",
     "Consumer",
     "GroupConsumer",

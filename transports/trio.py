@@ -19,6 +19,8 @@ from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
 from ._facade.asynchronous import (
+    Channels,
+    ChannelSubscriber,
     Client,
     Consumer,
     GroupConsumer,
@@ -36,6 +38,8 @@ from ._sockets import Dialling, Wire
 from .address import Target
 
 __all__ = [
+    "ChannelSubscriber",
+    "Channels",
     "Client",
     "Consumer",
     "GroupConsumer",

@@ -68,8 +68,11 @@ class Requests(Engine):
 
     def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request:
         """Send commands between MULTI and EXEC. Raises as ``submit`` does."""
+        return self.put(Transaction(commands, done, self.options.request_timeout))
+
+    def put(self, request: Request) -> Request:
+        """Send a request of the caller's own kind. Raises ``ClosedError``."""
         self.check()
-        request = Transaction(commands, done, self.options.request_timeout)
         self._main.submit(request)
         self.on_wakeup()
         return request
@@ -97,6 +100,8 @@ class Requests(Engine):
         return self._new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
 
     def line_up(self, line: Line, *, again: bool) -> None:
+        if isinstance(line, Spare):
+            again, line.afresh = again and not line.afresh, False
         self._report_up(line.link, again=again)
 
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
@@ -136,6 +141,7 @@ class Spare(Line):
     """A link that is leased, or kept for the next one who leases it."""
 
     leased = False
+    afresh = False  # closed, because nobody leased it, and wanted again: that is no recovery
     _free_since = AT_ONCE
 
     @property
@@ -144,6 +150,7 @@ class Spare(Line):
 
     def take(self) -> None:
         self.leased, self.bound, self.broken = True, False, None
+        self.afresh |= not self.link.wants_connection
         self.link.open()
 
     def give_back(self) -> None:

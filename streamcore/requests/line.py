@@ -90,7 +90,7 @@ class Line:
         for request in cast("list[Request]", sent):
             request.sent = True
             if request.repeatable and not self.bound:
-                request.replies.clear()
+                request.repeat()
                 kept.append(request)
             else:
                 self.queued -= len(request.data)

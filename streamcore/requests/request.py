@@ -87,6 +87,10 @@ class Request(Exchange):
         self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in NOT_NOW)
         self.replies = []
 
+    def repeat(self) -> None:
+        """It is going to be sent again, since nobody knows what has become of it."""
+        self.replies.clear()
+
     def finish(self, error: StreamcoreError | None = None) -> None:
         """End the request, unless it has ended before."""
         if not self.finished:

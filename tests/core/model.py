@@ -257,6 +257,9 @@ class Server:
         stream = self._stream(name, create=b"MKSTREAM" in args)
         if what == b"DESTROY":
             return int(stream.groups.pop(group, None) is not None)
+        if what == b"SETID":
+            stream.groups[group].last = StreamId.parse(args[0])
+            return OK
         if group in stream.groups:
             raise BusyGroupError("BUSYGROUP", "Consumer Group name already exists")
         stream.groups[group] = Group(stream.last if args[0] == b"$" else StreamId.parse(args[0]))

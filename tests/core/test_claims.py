@@ -320,6 +320,24 @@ class TestClaiming:
         assert (take_all(consumer, net), server.group().pending) == ([], {})
         assert events(net) == [Tombstones(b"s", (b"1-0",))]
 
+    @pytest.mark.parametrize("times_before", [0, 1])
+    def test_what_its_owner_settles_at_that_moment_is_no_tombstone(self, server: Server, times_before: int) -> None:
+        """Found by the chaos: another member's acknowledgement between our list and our claim was told as a loss."""
+        deliver(server, "other", 1, idle=60)
+        delivery(server, 1).times = times_before
+        server.before = lambda command: server.do("XACK", "s", "g", "1-0") if command[0] == b"XCLAIM" else None
+        consumer, net = consume(server)
+        assert (take_all(consumer, net), server.group().pending) == ([], {})
+        assert events(net) == []
+
+    def test_what_may_be_gone_is_told_where_it_is_forbidden_to_look(self, server: Server) -> None:
+        deliver(server, "other", 1, idle=60)
+        server.forbidden = {b"XRANGE"}
+        server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
+        consumer, net = consume(server)
+        assert take_all(consumer, net) == []
+        assert events(net) == [Tombstones(b"s", (b"1-0",))]
+
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
         server.forbidden = {b"XPENDING"}
         consumer, _ = consume(server)

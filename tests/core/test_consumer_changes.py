@@ -20,6 +20,7 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import Connected, Disconnected
+from streamcore.options import Options
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
 
@@ -131,6 +132,15 @@ class TestAdding:
         consumer.handle_timeout(pair.now)
         pair.settle()
         pair.peer("control").expect_nothing()
+
+    def test_a_control_link_that_is_deaf_is_found_within_the_request_timeout(self) -> None:
+        consumer, pair = reading(options=Options(request_timeout=0.5))
+        consumer.add_stream("t")
+        pair.settle()
+        pair.peer("control").expect("CLIENT", "UNBLOCK", 7)
+        pair.advance(0.51)
+        lost = [event for event in pair.events() if isinstance(event, Disconnected)]
+        assert [event.link for event in lost] == ["control"]
 
     def test_where_that_is_forbidden_the_connection_is_dropped_instead(self) -> None:
         consumer, pair = reading()

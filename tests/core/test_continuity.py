@@ -152,12 +152,45 @@ def test_one_that_has_fewer_entries_than_were_read_goes_on_above_them(
     assert continuity.judge(said) is None, "once is enough"
 
 
+def test_a_batch_of_another_stream_came_behind_the_gap() -> None:
+    continuity = reading(5, 5, 8)
+    assert continuity.judge(history(7, 8, added=4, length=2)) == Gap(S, at(5), at(7), None)
+
+
 def test_a_gap_of_unknown_size_is_told_once() -> None:
     continuity = reading(5, None)
     said = history(8, 9, added=9, length=2)
     assert continuity.judge(said) == Gap(S, at(5), at(8), None)
     continuity.received(entries(8))
     assert continuity.judge(said) is None
+
+
+def test_what_is_trimmed_between_the_first_look_and_the_first_read_is_told() -> None:
+    continuity = reading(5, None)  # a cursor that was saved, of an entry that is gone
+    assert continuity.judge(history(None, 9, added=0, length=0)) is None, "nothing was removed so far"
+    continuity.received(entries(11))
+    said = history(11, 11, added=2, length=1)
+    assert continuity.judge(said) == Gap(S, at(5), at(11), None)
+
+    continuity = reading(5, None)
+    assert continuity.judge(history(8, 9, added=9, length=2)) == Gap(S, at(5), at(8), None)
+    continuity.received(entries(9))
+    assert continuity.judge(history(9, 9, added=9, length=1)) == Gap(S, at(5), at(9), None), "one more has gone"
+
+
+def test_an_entry_that_was_read_and_deleted_hides_nothing_that_is_trimmed_later() -> None:
+    continuity = reading(5, 5, 6, 7, 8)
+    said = history(6, 9, added=9, length=3, deleted=7)
+    assert continuity.judge(said) == Gap(S, at(5), at(6), None), "perhaps it was deleted before it could be read"
+    continuity.received(entries(10))
+    said = history(10, 10, added=10, length=1, deleted=7)
+    assert continuity.judge(said) == Gap(S, at(8), at(10), None), "9 is lost, and nobody can count any more"
+    assert continuity.added == 10, "at the end one can again"
+
+
+def test_a_gap_of_unknown_size_reaches_to_what_is_there() -> None:
+    continuity = reading(5, None, 8)
+    assert continuity.judge(history(11, 12, added=12, length=2)) == Gap(S, at(5), at(11), None)
 
 
 def test_what_nobody_watches_leaves_nothing_to_prove() -> None:

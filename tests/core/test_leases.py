@@ -148,6 +148,7 @@ def test_a_link_that_is_still_busy_when_it_is_given_back_is_closed() -> None:
     peer.expect("GET", "k")
     peer.answer("v")
     assert again.answer() == b"v"
+    assert [type(event) for event in pair.events()] == [Connected], "nothing was lost that came back"
 
 
 def test_one_that_is_given_back_before_it_could_be_dialled() -> None:

@@ -157,6 +157,23 @@ class TestRecreation:
         assert events(net) == [GroupRecreated(b"s", b"g", "0")]
         assert ids(take_all(consumer, net)) == (["1-0", "2-0"] if lower_ids else [])
 
+    def test_a_stream_that_begins_anew_at_that_moment_is_read_from_its_beginning(self, server: Server) -> None:
+        deliver(server, "other", 100)
+        server.do("XACK", "s", "g", "100-0")
+        consumer, net = consume(server)
+
+        def begin_anew(command: list[bytes]) -> None:
+            if command[:2] == [b"XGROUP", b"CREATE"]:
+                server.do("DEL", "s")
+
+        server.before = begin_anew
+        server.do("XGROUP", "DESTROY", "s", "g")
+        net.serve()
+        add(server, 1, 2)  # by a clock that was set back
+        net.serve()
+        assert events(net) == [GroupRecreated(b"s", b"g", "0")]
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
+
     def test_the_mark_of_the_old_stream_does_not_hold_for_the_new_one(self, server: Server) -> None:
         deliver(server, "other", 100)
         consumer, net = consume(server, audit=60)

@@ -21,7 +21,7 @@ IDS: Final = ("0", "0-1", "1-0", "1-1", "1-2", "2", "2-2", "3-0", "3-1", "4-4", 
 class Sequence:
     """A source of commands."""
 
-    def __init__(self, random: Random, *, idmp: bool = False, modern: bool = True) -> None:
+    def __init__(self, random: Random, *, recent: bool = False, modern: bool = True) -> None:
         self.random = random
         self._makers: list[Callable[[], Words]] = [
             *[self.xadd] * 8,
@@ -42,8 +42,9 @@ class Sequence:
             self.other,
         ]
         self._modern = modern
-        if idmp:
-            self._makers += [self.idmp, self.idmp]
+        self._recent = recent
+        if recent:
+            self._makers += [self.idmp, self.idmp, *[self.reference] * 4, *[self.claim] * 3]
 
     def command(self) -> Words:
         return self.random.choice(self._makers)()
@@ -68,6 +69,7 @@ class Sequence:
         id_ = self.random.choice((*IDS, "*", "*", "3-*", "7-*", "x", "1-1-1", "-"))
         fields = ("f", "v") if self.random.random() < 0.95 else ("f",)
         options = (*self._chance("NOMKSTREAM", of=0.1), *(self._trim() if self.random.random() < 0.1 else ()))
+        options += self._reference(0.1)
         return ("XADD", self._key(), *options, id_, *fields)
 
     def idmp(self) -> Words:
@@ -91,6 +93,22 @@ class Sequence:
         ids = ("$", "0", "1-1", "9-9", *(("+",) if self._modern else ()))
         streams = self._streams(ids, self.random.choice((1, 1, 2, 3)))
         return ("XREAD", *self._reading(self.random.random() < 0.4), *streams)
+
+    def _reference(self, of: float) -> Words:
+        return self._chance(self.random.choice(("KEEPREF", "DELREF", "ACKED")), of=of) if self._recent else ()
+
+    def reference(self) -> Words:
+        ids = [self._id() for _ in range(self.random.choice((1, 1, 2)))]
+        how = (*self._reference(0.7), "IDS", str(len(ids)), *ids)
+        if self.random.random() < 0.5:
+            return ("XDELEX", self._key(), *how)
+        return ("XACKDEL", self._key(), self.random.choice(GROUPS), *how)
+
+    def claim(self) -> Words:
+        words = self.xreadgroup()
+        if "BLOCK" in words:
+            return self.reference()
+        return (*words[:4], "CLAIM", self.random.choice(("0", "50000", "250000", "-1")), *words[4:])
 
     def xack(self) -> Words:
         return (
@@ -161,7 +179,7 @@ class Sequence:
         return ("XDEL", self._key(), *(self._id() for _ in range(self.random.choice((1, 2)))))
 
     def xtrim(self) -> Words:
-        return ("XTRIM", self._key(), *self._trim())
+        return ("XTRIM", self._key(), *self._trim(), *self._reference(0.4))
 
     def xrange(self) -> Words:
         low, high = self.random.choice(

@@ -37,7 +37,7 @@ def test_the_model_answers_as_the_server_does(server: EmbeddedServer, server_kin
 
 def play(twins: Twins, random: Random, kind: str) -> None:
     """One sequence: most commands alone, some in transactions; now and then a client that waits is unblocked."""
-    sequence = Sequence(random, idmp=kind == "redis8", modern=kind != "redis7")
+    sequence = Sequence(random, recent=kind == "redis8", modern=kind != "redis7")
     for _ in range(LENGTH):
         free = [number for number, twin in enumerate(twins.all) if twin.waits_for is None]
         waiting = [number for number, twin in enumerate(twins.all) if twin.waits_for is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamcore.resp3 import encode
-from transports.memory.model import REDIS7, VALKEY9, Flavour, Server, Session
+from transports.memory.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 
 
 def ask(session: Session, *words: str | bytes | int, now: float = 0.0) -> bytes:
@@ -84,7 +84,7 @@ def test_a_killed_session_leaves_nothing_behind() -> None:
     ask(session, "BLPOP", "s", 0)
     assert ask(killer, "CLIENT", "KILL", "ID", session.number) == b":1\r\n"
     assert session.closed
-    assert server.blocked == 0
+    assert not server.waiting.sessions
     assert ask(killer, "RPUSH", "s", "x") == b":1\r\n"
     assert ask(killer, "CLIENT", "KILL", "ID", killer.number, "SKIPME", "no") == b":1\r\n"
     assert killer.closed
@@ -207,3 +207,17 @@ def test_faults_befall_what_scripts_call() -> None:
         server.faults.unavailable = error
         assert ask(session, "SET", "a", "b") == f"-{error}\r\n".encode()
         assert not ask(session, *survivor).startswith(b"-")
+
+
+def test_a_reader_with_claim_is_served_when_something_has_been_pending_for_long_enough() -> None:
+    server, session = started(REDIS8)
+    other = server.connect(1000.0)
+    ask(other, "XADD", "s", "1-1", "f", "v")
+    ask(other, "XGROUP", "CREATE", "s", "g", "0")
+    ask(other, "XREADGROUP", "GROUP", "g", "a", "STREAMS", "s", ">", now=1000.0)
+    assert (
+        ask(session, "XREADGROUP", "GROUP", "g", "b", "BLOCK", 0, "CLAIM", 300, "STREAMS", "s", ">", now=1000.1) == b""
+    )
+    assert server.next_timeout() == 1000.3
+    server.handle_timeout(1000.3)
+    assert answer(session).endswith(b":300\r\n:1\r\n")

@@ -130,6 +130,8 @@ class Twins:
                 else row
                 for row in reply
             ]
+        if "CLAIM" in words:
+            return _claimed(reply)
         if words[0] == "PTTL" and isinstance(reply, int):
             return _step(reply) if reply > 1000 else reply
         if words[0] in {"SMEMBERS", "KEYS"} and isinstance(reply, list):
@@ -177,6 +179,15 @@ def _chosen(reply: Any) -> list[float]:
     """The times in ids that the server has chosen, in seconds."""
     replies = reply if isinstance(reply, list) else [reply]
     return [int(one[:13]) / 1000 for one in replies if isinstance(one, bytes) and re.fullmatch(rb"\d{13}-\d+", one)]
+
+
+def _claimed(reply: Any) -> Any:
+    """What XREADGROUP CLAIM answers: how long it was idle stands behind the fields."""
+    if isinstance(reply, list) and len(reply) == 4 and isinstance(reply[2], int):
+        return [*reply[:2], _step(reply[2]), reply[3]]
+    if isinstance(reply, dict):
+        return {key: _claimed(value) for key, value in reply.items()}
+    return [_claimed(one) for one in reply] if isinstance(reply, list) else reply
 
 
 def _step(ms: int) -> int:

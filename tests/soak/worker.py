@@ -128,7 +128,7 @@ def work_in_background(desk: Desk) -> None:
             desk.settle(entry)
             handled.task_done()
 
-    settling = threading.Thread(target=settle)
+    settling = threading.Thread(target=settle, daemon=True)  # SIGTERM may come before anything is handed over
     settling.start()
     with connect(desk.url, on_event=desk.journal.event) as client, desk.join(client) as consumer:
         try:

@@ -123,6 +123,11 @@ class Proxy:
         """Cut the connection on which the ``n_bytes``-th byte of that direction passes, counted over all, right behind it."""
         self._do(self._cut_after(n_bytes, direction, hard=hard))
 
+    @property
+    def cut_is_due(self) -> bool:
+        """Whether what ``cut_after`` waits for has not passed yet."""
+        return any(flow.cut_after is not None for flow in list(self._flows.values()))
+
     def refuse(self) -> None:
         """Refuse new connections; open ones go on."""
         self._do(self._refuse())

@@ -295,7 +295,7 @@ class AsIfAsync:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._blocking, {"aclose": "close"}.get(name, name))
-        if name in {"cursor", "drain", "queue", "remove_stream"} or not callable(method):
+        if name in {"cursor", "drain", "key", "queue", "remove_stream"} or not callable(method):
             return method
 
         async def call(*args: Any, **keywords: Any) -> Any:
@@ -317,6 +317,12 @@ class AsIfAsync:
 
     def pubsub(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.pubsub(*args, background=self._background, **_plain(options)))
+
+    def channels(self, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.channels(background=self._background, **options))
+
+    def subscriber(self, *args: Any, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.subscriber(*args, **options))
 
     def sharded_pubsub(self, *args: Any, **options: Any) -> AsIfAsync:
         return self._wrap(self._blocking.sharded_pubsub(*args, background=self._background, **_plain(options)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from streamcore import ConnectionLost
 from streamcore.events import Disconnected, Event, GhostKilled
-from tests.support.proxy import Flow, Proxy, close
+from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, clients, pending, take, take_and_ack
@@ -18,26 +16,6 @@ from transports.embedded import EmbeddedServer
 
 TIMES = {"request_timeout": 0.3, "connect_timeout": 0.3}
 BLOCK = 0.3
-
-
-class Gateway(Proxy):
-    """A proxy that can forget connections, as a NAT gateway does: the client is told, the server is not."""
-
-    def forget(self) -> None:
-        self._do(self._forget())
-
-    async def _forget(self) -> None:
-        for direction, old in self._flows.items():
-            self._flows[direction] = Flow(passing=old.passing)
-            old.passing, old.swallow = asyncio.Event(), True  # never set: not even the end of the connection passes
-        for link in self._links:
-            close(link.client)
-
-
-@pytest.fixture
-def gateway(server: EmbeddedServer) -> Iterator[Gateway]:
-    with Gateway(server.address) as gateway:
-        yield gateway
 
 
 async def test_a_silent_network(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
@@ -95,19 +73,19 @@ async def test_a_stopped_server(runtime: Runtime, fresh_server: EmbeddedServer, 
 
 @pytest.mark.every_server
 async def test_a_ghost_is_killed_before_it_takes_more(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw, gateway: Gateway
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy
 ) -> None:
     """The server holds our old connection, blocked in its read, and serves it first."""
     events: list[Event] = []
     async with (
-        runtime.connect(gateway.url, on_event=events.append) as client,
+        runtime.connect(proxy.url, on_event=events.append) as client,
         client.group_consumer("s", group="g", consumer="me") as consumer,
         runtime.tasks() as tasks,
     ):
         waiting = tasks.start(take_and_ack, consumer, 2)
         await blocked(runtime, raw)
         [ghost] = clients(raw, "xreadgroup")
-        gateway.forget()
+        proxy.abandon(told="client")
         add(raw, [0])  # nobody but the ghost is there to take it
         await runtime.until(lambda: clients(raw, "xreadgroup") and ghost["id"] not in {c["id"] for c in clients(raw)})
         add(raw, [1])
@@ -119,9 +97,7 @@ async def test_a_ghost_is_killed_before_it_takes_more(
     assert [event for event in events if isinstance(event, GhostKilled)] == [GhostKilled(int(ghost["id"]))]
 
 
-async def test_the_ghost_of_an_earlier_run(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw, gateway: Gateway
-) -> None:
+async def test_the_ghost_of_an_earlier_run(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
     """A crashed process left a blocked reader under our name; what it takes is found by the audit."""
     raw("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM")
     with Raw(server.address) as ghost:

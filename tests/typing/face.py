@@ -15,6 +15,7 @@ import transports.blocking
 import transports.trio
 from streamcore import (
     Batch,
+    ChannelMessage,
     Command,
     CommandErrors,
     Entry,
@@ -445,6 +446,19 @@ async def subscribers(client: transports.anyio.Client, blocking: transports.bloc
         assert_type(await text.wait_for_message(lambda message: message.data == "x"), Message[str] | None)
         async for item in text.with_events():
             assert_type(item, Message[str] | Event)
+    async with client.channels(ttl=60, kind="streams") as channels, channels.subscriber("a", history=2) as subscriber:
+        assert_type(await channels.publish("x", ["a", b"b"], timeout=10), list[StreamId | None])
+        async for channel_message in channels:
+            channel, data = channel_message
+            assert_type((channel, data, channel_message.id), tuple[bytes, bytes, StreamId | None])
+        assert_type(await subscriber.get(timeout=0), ChannelMessage[bytes] | None)
+        assert_type(await channels.get_history("a"), list[ChannelMessage[bytes]])
+        assert_type(channels.cursor(), dict[bytes, StreamId])
+        async for channel_item in subscriber.with_events():
+            assert_type(channel_item, ChannelMessage[bytes] | Event)
+    with blocking.channels(decode="utf-8", background=False) as told:
+        assert_type(next(told), ChannelMessage[str])
+        assert_type(told.subscriptions, frozenset[str])
     async with client.sharded_pubsub(["s"], decode="utf-8") as sharded, client.key_events("*") as keys:
         assert_type(await anext(sharded), Message[str])
         assert_type(await anext(keys), KeyEvent[bytes])

@@ -139,6 +139,22 @@ def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
 
+class SoleUse:
+    """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
+
+    def __init__(self) -> None:
+        self._in_use = threading.Lock()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        if not self._in_use.acquire(blocking=False):
+            raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
+        try:
+            yield
+        finally:
+            self._in_use.release()
+
+
 class Opened:
     """An engine in use: checks each use, hands out its events, and logs them, as often as a ``Limiter`` lets it.
 
@@ -150,7 +166,7 @@ class Opened:
         self._on_event = settings.on_event
         self._target = settings.target
         self._forks = _forks
-        self._in_use = threading.Lock()
+        self.sole_use = SoleUse()
         self._limiter = Limiter(monotonic)
         engine.on_event = self._log
 
@@ -163,16 +179,6 @@ class Opened:
     def listens(self) -> bool:
         """Whether the application wants events."""
         return self._on_event is not None
-
-    @contextmanager
-    def sole_use(self) -> Iterator[None]:
-        """Raises ``ConcurrentUseError`` where another task or thread is in it already."""
-        if not self._in_use.acquire(blocking=False):
-            raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
-        try:
-            yield
-        finally:
-            self._in_use.release()
 
     def check(self) -> None:
         """Raises ``ForkedError`` in a forked child."""

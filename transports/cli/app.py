@@ -5,6 +5,7 @@ import click
 from streamcore import __version__
 
 from .demo.command import demo
+from .sim.command import sim
 
 
 @click.group()
@@ -14,3 +15,4 @@ def streamcore() -> None:
 
 
 streamcore.add_command(demo)
+streamcore.add_command(sim)

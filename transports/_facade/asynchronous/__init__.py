@@ -1,5 +1,6 @@
 """The public face under asyncio, trio and anyio; each runtime brings a ``Driver`` and nothing else."""
 
+from .channels import Channels, ChannelSubscriber
 from .client import Client, make_connect
 from .commands import Script
 from .groups import GroupConsumer
@@ -10,6 +11,8 @@ from .running import Driver, away_from_home
 from .transaction import Transaction
 
 __all__ = [
+    "ChannelSubscriber",
+    "Channels",
     "Client",
     "Consumer",
     "Driver",

@@ -3,6 +3,7 @@
 A consumer belongs to one thread at a time; clients and producers may be shared.
 """
 
+from .channels import Channels, ChannelSubscriber
 from .client import Client, make_connect
 from .commands import Script
 from .groups import GroupConsumer
@@ -13,6 +14,8 @@ from .running import Driver
 from .transaction import Transaction
 
 __all__ = [
+    "ChannelSubscriber",
+    "Channels",
     "Client",
     "Consumer",
     "Driver",

@@ -6,13 +6,18 @@ from collections.abc import Iterable
 from typing import Any, Unpack, overload
 
 from streamcore.arguments import Name
+from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
+from streamcore.channels import Settings as ChannelsSettings
+from streamcore.engine import no_jitter
 from streamcore.errors import ReplyError
 from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
 from streamcore.pubsub import PubSub as PubSubEngine
+from streamcore.requests import Requests
 
 from ..keywords import check_keywords
 from ..settings import Settings
 from ..subscribing import NO_HANDLERS
+from .channels import Channels
 from .commands import Commands
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .running import Running
@@ -22,6 +27,7 @@ class Subscribers(Commands):
     """A part of ``Client``."""
 
     _settings: Settings
+    _engine: Requests
     _running: Running
 
     @overload
@@ -124,6 +130,27 @@ class Subscribers(Commands):
             **self._settings.engine(),
         )
         return ShardedPubSub(engine, self._running, background=background)
+
+    @overload
+    def channels(
+        self, *, background: bool = True, decode: None = None, **options: Unpack[ChannelsOptions]
+    ) -> Channels[bytes]: ...
+    @overload
+    def channels(
+        self, *, background: bool = True, decode: str, **options: Unpack[ChannelsOptions]
+    ) -> Channels[str]: ...
+    def channels(
+        self, *, background: bool = True, decode: str | None = None, **options: Unpack[ChannelsOptions]
+    ) -> Channels[Any]:
+        """Publish and subscribe, with a history; see ``streamcore.channels.ChannelsOptions`` for the options.
+
+        ``background=False`` runs the engine in the thread that waits for messages: nothing happens between calls.
+        """
+        check_keywords("channels", options, ChannelsOptions, "decode", "background")
+        engine, settings = self._settings.engine(), ChannelsSettings(**options)
+        naming = Naming(settings.prefix, decode)
+        store = Store(self._engine, settings, naming, engine.get("random", no_jitter))
+        return Channels(hub_engine(settings, naming, **engine), store, self._running, background=background)
 
     @overload
     def key_events(

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import connections, containers, groups, inspection, pending, pubsub, scripts, sorted_sets, streams, strings
+from . import (
+    connections,
+    containers,
+    groups,
+    inspection,
+    pending,
+    pubsub,
+    references,
+    replication,
+    scripts,
+    sorted_sets,
+    streams,
+    strings,
+)
 from .table import Command
 
 COMMANDS: Final[dict[bytes, Command]] = {
@@ -17,5 +30,7 @@ COMMANDS: Final[dict[bytes, Command]] = {
     **pending.COMMANDS,
     **inspection.COMMANDS,
     **pubsub.COMMANDS,
+    **references.COMMANDS,
+    **replication.COMMANDS,
     **scripts.COMMANDS,
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from .arguments import Words, glob, integer, syntax_error
+from .notifications import flags
+from .replication import about
 from .resp import NULL_ARRAY, OK, PONG, Failure, Reply, Simple, Verbatim
 from .server import DATABASES
-from .session import Block, Session
+from .session import Session
 from .table import Command
+from .tracking import track
 
 
 def hello(s: Session, args: list[bytes]) -> Reply:
@@ -38,7 +41,7 @@ def hello(s: Session, args: list[bytes]) -> Reply:
         b"proto": protocol,
         b"id": s.number,
         b"mode": b"standalone",
-        b"role": b"master",
+        b"role": b"master" if s.server.replication.primary is None else b"replica",
         b"modules": [],
     }
 
@@ -109,6 +112,8 @@ def client(s: Session, args: list[bytes]) -> Reply:
             return Verbatim(b"".join(_line(one) + b"\n" for one in _listed(s, rest)))
         case b"KILL", _:
             return _kill(s, rest)
+        case b"TRACKING", [_, *_]:
+            return track(s, rest)
         case b"UNBLOCK", [number, *how]:
             return _unblock(s, integer(number, "ERR Invalid client ID"), how)
         case ((b"NO-EVICT" | b"NO-TOUCH"), [_]):
@@ -239,7 +244,7 @@ def discard(s: Session, _: list[bytes]) -> Reply:
     if s.queued is None:
         raise Failure("ERR DISCARD without MULTI")
     s.queued = None
-    s.server.unwatch(s)
+    s.server.onlookers.unwatch(s)
     return OK
 
 
@@ -248,7 +253,7 @@ def exec_(s: Session, _: list[bytes]) -> Reply:
         raise Failure("ERR EXEC without MULTI")
     queued, outdated = s.queued, s.is_outdated
     s.queued = None
-    s.server.unwatch(s)
+    s.server.onlookers.unwatch(s)
     if s.is_spoilt:
         raise Failure("EXECABORT Transaction discarded because of previous errors.")
     if outdated:
@@ -266,12 +271,12 @@ def watch(s: Session, args: list[bytes]) -> Reply:
     if s.queued is not None:
         raise Failure("ERR WATCH inside MULTI is not allowed")
     for key in args:
-        s.server.watch(s, key)
+        s.server.onlookers.watch(s, key)
     return OK
 
 
 def unwatch(s: Session, _: list[bytes]) -> Reply:
-    s.server.unwatch(s)
+    s.server.onlookers.unwatch(s)
     return OK
 
 
@@ -289,9 +294,9 @@ def info(s: Session, args: list[bytes]) -> Reply:
             b"run_id": server.run_id,
             b"hz": 10,
         },
-        b"clients": {b"connected_clients": len(server.sessions), b"blocked_clients": server.blocked},
-        b"persistence": {b"loading": 0},
-        b"replication": {b"role": b"master", b"connected_slaves": 0},
+        b"clients": {b"connected_clients": len(server.sessions), b"blocked_clients": len(server.waiting.sessions)},
+        b"persistence": {b"loading": 0, b"aof_enabled": int(server.disk.appends)},
+        b"replication": about(server),
         b"keyspace": {
             b"db%d" % number: b"keys=%d,expires=%d,avg_ttl=0" % (len(keys.values), len(keys.expiries))
             for number, keys in enumerate(server.databases)
@@ -300,10 +305,10 @@ def info(s: Session, args: list[bytes]) -> Reply:
     }
     wanted = {word.lower() for word in args} or {b"default"}
     lines: list[bytes] = []
-    for title, about in sections.items():
+    for title, section in sections.items():
         if wanted & {title, b"default", b"all", b"everything"}:
             lines.append(b"# %b" % title.capitalize())
-            lines += [b"%b:%b" % (key, b"%d" % v if isinstance(v, int) else v) for key, v in about.items()]
+            lines += [b"%b:%b" % (key, b"%d" % v if isinstance(v, int) else v) for key, v in section.items()]
             lines.append(b"")
     return Verbatim(b"\r\n".join(lines))
 
@@ -317,42 +322,33 @@ def config(s: Session, args: list[bytes]) -> Reply:
         case b"SET" if rest and len(rest) % 2 == 0:
             names = [word.lower() for word in rest[::2]]
             for name in names:
-                if name not in settings or name == b"notify-keyspace-events":  # there are none
+                if name not in settings:
                     shown = name.decode(errors="replace")
                     raise Failure(f"ERR Unknown option or number of arguments for CONFIG SET - '{shown}'")
-            settings.update(zip(names, rest[1::2], strict=True))
+            given = dict(zip(names, rest[1::2], strict=True))
+            if b"notify-keyspace-events" in given:
+                given[b"notify-keyspace-events"] = flags(given[b"notify-keyspace-events"])
+            settings.update(given)
+            s.server.configured()
             return OK
         case b"RESETSTAT" if not rest:
             return OK
     raise syntax_error()
 
 
+def save(s: Session, _: list[bytes]) -> Reply:
+    s.server.disk.save()
+    return OK
+
+
+def bgsave(s: Session, _: list[bytes]) -> Reply:
+    s.server.disk.save()
+    return Simple(b"Background saving started")
+
+
 def time(s: Session, _: list[bytes]) -> Reply:
     whole = s.server.ms // 1000
     return [b"%d" % whole, b"%06d" % (s.server.ms % 1000 * 1000)]
-
-
-def wait(s: Session, args: list[bytes]) -> Reply:
-    return _never_copied(s, [integer(word) for word in args], 0)
-
-
-def waitaof(s: Session, args: list[bytes]) -> Reply:
-    if not s.server.flavour.modern:
-        raise Failure("ERR unknown command 'waitaof', with args beginning with: ")
-    local, *rest = [integer(word) for word in args]
-    if local:
-        raise Failure("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-    return _never_copied(s, rest, [0, 0])
-
-
-def _never_copied(s: Session, args: list[int], answer: Reply) -> Reply:
-    """There are no replicas: a number of them above 0 is waited for until the time is over."""
-    replicas, timeout = args
-    if timeout < 0:
-        raise Failure("ERR timeout is negative")
-    if replicas <= 0 or not s.may_block:
-        return answer
-    return Block([], timeout, lambda _: None, answer)
 
 
 COMMANDS: Final = {
@@ -372,6 +368,6 @@ COMMANDS: Final = {
     b"INFO": Command(info, -1, "l"),
     b"CONFIG": Command(config, -2, "l"),
     b"TIME": Command(time, 1, "l"),
-    b"WAIT": Command(wait, 3),
-    b"WAITAOF": Command(waitaof, 4),
+    b"SAVE": Command(save, 1),
+    b"BGSAVE": Command(bgsave, -1),
 }

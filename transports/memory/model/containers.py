@@ -55,7 +55,7 @@ def hdel(s: Session, args: list[bytes]) -> Reply:
     if held is None:
         return 0
     count = sum(held.pop(name, None) is not None for name in args[1:])
-    s.keys.tidy(args[0])
+    s.keys.tidy(args[0], changed=count > 0)
     return count
 
 
@@ -153,7 +153,8 @@ def _blocking_pop(s: Session, args: list[bytes], *, left: bool) -> Reply:
         s.keys.find(key, deque)
         if (found := serve(key)) is not None:
             return found
-    return Block(keys, -int(-seconds * 1000 // 1), serve) if s.may_block else NULL_ARRAY
+    word = b"LPOP" if left else b"RPOP"
+    return Block(keys, -int(-seconds * 1000 // 1), serve, lambda key: [word, key]) if s.may_block else NULL_ARRAY
 
 
 def blpop(s: Session, args: list[bytes]) -> Reply:
@@ -198,7 +199,7 @@ def sadd(s: Session, args: list[bytes]) -> Reply:
     held = s.keys.make(args[0], set)
     before = len(held)
     held.update(args[1:])
-    s.keys.touch(args[0])
+    s.keys.tidy(args[0], changed=len(held) > before)
     return len(held) - before
 
 

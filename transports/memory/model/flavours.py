@@ -10,7 +10,7 @@ from typing import Final
 class Flavour:
     """One server.
 
-    * ``idmp``: XADD IDMP and IDMPAUTO, XCFGSET.
+    * ``recent``: what Redis 8.2 to 8.6 have added: IDMP, XCFGSET, XDELEX, XACKDEL, references, XREADGROUP CLAIM.
     * ``counts``: the lag of a group is known in more cases, and ENTRIESREAD is no more than was ever added.
     * ``modern``: what Redis 7.2 and Valkey have in common and Redis 7.0 lacks. A blocked reader's command is run again as a whole
       when one of its keys is written (7.0 serves that key only), XREADGROUP and claims create their consumer even where they find
@@ -20,10 +20,10 @@ class Flavour:
     name: bytes
     version: bytes
     modern: bool = True
-    idmp: bool = False
+    recent: bool = False
     counts: bool = False
 
 
 VALKEY9: Final = Flavour(b"valkey", b"9.1.2")
 REDIS7: Final = Flavour(b"redis", b"7.0.15", modern=False)
-REDIS8: Final = Flavour(b"redis", b"8.6.3", idmp=True, counts=True)
+REDIS8: Final = Flavour(b"redis", b"8.6.3", recent=True, counts=True)

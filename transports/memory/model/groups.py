@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from .arguments import ZERO, Id, Words, integer, stream_id, syntax_error, text
@@ -75,7 +76,7 @@ def _advance(stream: Stream, group: Group, id_: Id, flavour: Flavour) -> None:
     """An entry is delivered for the first time."""
     if (
         group.read is not None
-        and not _has_tombstones(stream, id_, flavour)
+        and not _has_tombstones(stream, group.last if flavour.counts else id_, flavour)
         and (not flavour.modern or not stream.ids or group.last >= stream.ids[0])
     ):
         group.read += 1
@@ -175,7 +176,7 @@ def _destroy(s: Session, key: bytes, name: bytes) -> Reply:
         raise _missing_key()
     if stream.groups.pop(name, None) is None:
         return 0
-    s.server.wake(s.keys, key)
+    s.server.waiting.wake(s.keys, key)
     return 1
 
 
@@ -201,7 +202,7 @@ def _delete_consumer(s: Session, key: bytes, name: bytes, consumer: bytes) -> Re
 
 
 def xreadgroup(s: Session, args: list[bytes]) -> Reply:
-    reading = parse_reading(args, "xreadgroup")
+    reading = parse_reading(args, "xreadgroup", s.server.flavour)
     modern, name = s.server.flavour.modern, reading.group or b""
     starts: list[Id | None] = []
     for key, word in zip(reading.keys, reading.starts, strict=True):
@@ -219,6 +220,8 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
             if start is not None:
                 heard_of(s, group, reading.consumer)
                 found.append((key, _history(s, stream, group, reading, start)))
+            elif claimed := _claim(s, stream, group, reading):
+                found.append((key, claimed))
             elif (stream.ids and stream.ids[-1] > group.last) or (empty_too and stream.last > group.last):
                 consumer = heard_of(s, group, reading.consumer)
                 if not reading.noack:
@@ -243,7 +246,17 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
         return found
     if reading.block is None or not s.may_block:
         return NULL_ARRAY
-    return Block(reading.keys, reading.block, retry)
+
+    def record(key: bytes) -> list[bytes]:
+        return [b"XREADGROUP", *(args if modern else [*args[: -2 * len(reading.keys)], key, b">"])]
+
+    def due() -> int | None:
+        streams = [s.keys.raw(key) for key in reading.keys]
+        found = [(one, one.groups[name]) for one in streams if isinstance(one, Stream) and name in one.groups]
+        first = [group.pending[id_].at for stream, group in found for id_ in _claimable(stream, group)[:1]]
+        return min(first) + (reading.claim or 0) if first else None
+
+    return Block(reading.keys, reading.block, retry, record, due=None if reading.claim is None else due)
 
 
 def _history(s: Session, stream: Stream, group: Group, reading: Reading, start: Id) -> Reply:
@@ -256,7 +269,7 @@ def _history(s: Session, stream: Stream, group: Group, reading: Reading, start: 
         if reading.count and len(rows) == reading.count:
             break
         if id_ in stream.fields:
-            delivery.at, delivery.times = s.server.ms, delivery.times + 1
+            group.deliver(id_, reading.consumer, s.server.ms, delivery.times + 1)
             rows.append(stream.entry(id_))
         else:
             rows.append([text(id_), NULL_ARRAY])
@@ -270,6 +283,34 @@ def _deliver(s: Session, stream: Stream, group: Group, reading: Reading) -> Repl
         if not reading.noack:
             group.deliver(id_, reading.consumer, s.server.ms)
     return [stream.entry(id_) for id_ in ids]
+
+
+def _claim(s: Session, stream: Stream, group: Group, reading: Reading) -> Reply:
+    """With CLAIM: what has been pending for long enough, the longest first, and then what is new; None where there is neither."""
+    if reading.claim is None:
+        return None
+    idle = [(id_, s.server.ms - group.pending[id_].at) for id_ in _claimable(stream, group)]
+    claimed = [(id_, max(0, ms)) for id_, ms in idle if ms >= reading.claim][: reading.count or None]
+    left = reading.count - len(claimed)
+    rows: list[Reply] = []
+    for id_, ms in claimed:
+        times = group.pending[id_].times
+        rows.append([*stream.entry(id_), ms, times])
+        group.deliver(id_, reading.consumer, s.server.ms, times + 1)
+    if left or not reading.count:
+        new = _deliver(s, stream, group, replace(reading, count=left if reading.count else 0))
+        rows += [[*entry, 0, 0] for entry in new]
+    if rows:
+        consumer = heard_of(s, group, reading.consumer)
+        if claimed or not reading.noack:
+            consumer.active = s.server.ms
+    return rows or None
+
+
+def _claimable(stream: Stream, group: Group) -> list[Id]:
+    """What is pending and not deleted, the longest first."""
+    ids = [id_ for id_ in group.pending if id_ in stream.fields]
+    return sorted(ids, key=lambda id_: group.pending[id_].at)
 
 
 def xack(s: Session, args: list[bytes]) -> Reply:

@@ -55,7 +55,7 @@ def _stream(s: Session, key: bytes, options: Words) -> Reply:
         b"entries-added": stream.added,
         b"recorded-first-entry-id": text(stream.ids[0] if stream.ids else (0, 0)),
     }
-    if s.server.flavour.idmp:
+    if s.server.flavour.recent:
         about[b"idmp-duration"] = stream.sent_for
         about[b"idmp-maxsize"] = stream.sent_most
         about[b"pids-tracked"] = len(stream.sent)

@@ -11,13 +11,19 @@ V = TypeVar("V", bound=Value)
 
 
 class Keyspace:
-    """A database. ``touched`` is called with each key that is written, and whether those shall look who wait for it."""
+    """A database. ``touched`` is called with each key that is written, and whether those shall look who wait for it.
 
-    def __init__(self, touched: Callable[[Keyspace, bytes, bool], None]) -> None:
+    ``expired`` is called with each key that has expired.
+    """
+
+    def __init__(
+        self, touched: Callable[[Keyspace, bytes, bool], None], expired: Callable[[Keyspace, bytes], None]
+    ) -> None:
         self.values: dict[bytes, Value] = {}
         self.expiries: dict[bytes, int] = {}  # in milliseconds
         self.ms = 0  # the server's time
         self._touched = touched
+        self._expired = expired
 
     def touch(self, key: bytes, *, wakes: bool = True) -> None:
         """The key was written; ``wakes``: in a way that may serve who waits for it, or makes the waiting vain."""
@@ -27,6 +33,7 @@ class Keyspace:
         """What a key holds, whatever it is."""
         if key in self.expiries and self.expiries[key] <= self.ms:
             self.remove(key)
+            self._expired(self, key)
         return self.values.get(key)
 
     def find(self, key: bytes, kind: type[V]) -> V | None:
@@ -62,9 +69,12 @@ class Keyspace:
         self.touch(key)
         return True
 
-    def tidy(self, key: bytes) -> None:
-        """A key was written; what has become empty is no key any more. Streams stay."""
-        if not self.values[key]:
+    def tidy(self, key: bytes, *, changed: bool = True) -> None:
+        """A key was written, if it has ``changed``; what is empty is no key any more. Streams stay."""
+        if not changed:
+            if not self.values[key]:
+                del self.values[key]
+        elif not self.values[key]:
             self.remove(key)
         else:
             self.touch(key)

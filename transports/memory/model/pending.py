@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from .arguments import Id, Words, integer, lower_bound, stream_id, syntax_error, text, upper_bound
+from .arguments import Words, integer, lower_bound, stream_id, syntax_error, text, upper_bound
 from .groups import find_group, heard_of
 from .resp import NULL_ARRAY, Failure, Reply
 from .session import Session
 from .table import Command
-from .values import Delivery, Group, Stream
+from .values import Group
 
 _BAD_IDLE: Final = "ERR Invalid min-idle-time argument for {}"
 
@@ -93,15 +93,9 @@ def xclaim(s: Session, args: list[bytes]) -> Reply:
             continue
         heard_of(s, group, consumer).active = s.server.ms
         count = times if times is not None else delivery.times + (not only_ids)
-        claimed.append(_take(stream, id_, delivery, consumer, since, count, only_ids=only_ids))
+        group.deliver(id_, consumer, since, count)
+        claimed.append(text(id_) if only_ids else stream.entry(id_))
     return claimed
-
-
-def _take(
-    stream: Stream, id_: Id, delivery: Delivery, consumer: bytes, since: int, times: int, *, only_ids: bool
-) -> Reply:
-    delivery.consumer, delivery.at, delivery.times = consumer, since, times
-    return text(id_) if only_ids else stream.entry(id_)
 
 
 def xautoclaim(s: Session, args: list[bytes]) -> Reply:
@@ -137,7 +131,8 @@ def xautoclaim(s: Session, args: list[bytes]) -> Reply:
         elif not least or s.server.ms - delivery.at >= least:
             heard_of(s, group, consumer).active = s.server.ms
             times = delivery.times + (not only_ids)
-            claimed.append(_take(stream, id_, delivery, consumer, s.server.ms, times, only_ids=only_ids))
+            group.deliver(id_, consumer, s.server.ms, times)
+            claimed.append(text(id_) if only_ids else stream.entry(id_))
     return [text(following or (0, 0)), claimed, deleted]
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .arguments import glob, syntax_error
-from .resp import Failure, Reply
-from .server import NOTHING
+from .resp import NOTHING, Failure, Reply
 from .session import Session
 from .table import Command
 
@@ -67,7 +66,11 @@ def sunsubscribe(s: Session, args: list[bytes]) -> Reply:
 
 
 def publish(s: Session, args: list[bytes]) -> Reply:
-    channel, message = args
+    return send(s, *args)
+
+
+def send(s: Session, channel: bytes, message: bytes) -> int:
+    """Publish a message; how many get it."""
     every = list(s.server.sessions.values())
     count = 0
     for one in every:
@@ -115,7 +118,7 @@ COMMANDS: Final = {
     b"UNSUBSCRIBE": Command(unsubscribe, -1, "ls"),
     b"PUNSUBSCRIBE": Command(punsubscribe, -1, "ls"),
     b"SUNSUBSCRIBE": Command(sunsubscribe, -1, "ls"),
-    b"PUBLISH": Command(publish, 3, "l"),
-    b"SPUBLISH": Command(spublish, 3, "l"),
+    b"PUBLISH": Command(publish, 3, "lr"),
+    b"SPUBLISH": Command(spublish, 3, "lr"),
     b"PUBSUB": Command(pubsub, -2, "l"),
 }

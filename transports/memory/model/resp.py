@@ -44,6 +44,8 @@ OK: Final = Simple(b"OK")
 QUEUED: Final = Simple(b"QUEUED")
 PONG: Final = Simple(b"PONG")
 NULL_ARRAY: Final = NullArray()
+NOTHING: Final = object()
+"""Instead of a reply: there is none, or it is written already."""
 
 
 class Parser:

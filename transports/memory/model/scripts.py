@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Final, TypeAlias
 
+from streamcore.channels import PUBLISH
 from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
@@ -120,6 +121,29 @@ def _append_once(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     return id_
 
 
+def _published(s: Session, key: bytes, nonce: bytes, looks_back: int) -> Reply:
+    for id_, fields in s.server.call(s, b"XREVRANGE", key, b"+", b"-", b"COUNT", b"%d" % looks_back):
+        if fields[2:4] == [b"nonce", nonce]:
+            return id_
+    return None
+
+
+def _publish(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
+    call = s.server.call
+    again, nonce, how, maxlen, ttl, field, data, looks_back = args
+    for key in keys:
+        call(s, b"XLEN", key)
+    ids = []
+    for key in keys:
+        id_ = _published(s, key, nonce, int(looks_back)) if again == b"1" else None
+        if id_ is None:
+            id_ = call(s, b"XADD", key, b"MAXLEN", how, maxlen, b"*", field, data, b"nonce", nonce)
+        if ttl != b"0":
+            call(s, b"PEXPIRE", key, ttl)
+        ids.append(id_)
+    return ids
+
+
 EFFECTS: Final[dict[bytes, Effect]] = {
     ACK_OWNED.encode(): _ack_owned,
     GIVE_BACK.encode(): _give_back,
@@ -129,6 +153,7 @@ EFFECTS: Final[dict[bytes, Effect]] = {
     HOLD.encode(): _hold,
     LET_GO.encode(): _let_go,
     APPEND_ONCE.source: _append_once,
+    PUBLISH.source: _publish,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .keyspace import Keyspace
 from .resp import NULL_ARRAY, Parser, Push, Reply, encode
@@ -12,18 +12,26 @@ from .resp import NULL_ARRAY, Parser, Push, Reply, encode
 if TYPE_CHECKING:
     from .server import Server
 
+Count: TypeAlias = Callable[[], tuple[bool, Reply]]
+"""Whether that is enough that a command waits for, and what it answers now."""
+
 
 @dataclass(slots=True)
 class Block:
     """What a blocking command answers where there is nothing yet.
 
     ``retry`` is called with a key that was written, and answers, or returns None if there is still nothing. ``timeout`` is in
-    milliseconds, 0 means for ever; ``deadline`` is when that is over, by the server's timer.
+    milliseconds, 0 means for ever; ``deadline`` is when that is over, by the server's timer. ``record`` makes the command that does
+    what ``retry`` does, for the journal. ``count`` is asked instead of keys, now and then. ``due`` is when ``retry`` may have something
+    without a write, in milliseconds of the wall clock.
     """
 
     keys: list[bytes]
     timeout: int
     retry: Callable[[bytes], Reply]
+    record: Callable[[bytes], list[bytes]] | None = None
+    count: Count | None = None
+    due: Callable[[], int | None] | None = None
     empty: Reply = NULL_ARRAY
     deadline: float | None = None
 
@@ -50,6 +58,7 @@ class Session:
         self.parser = Parser()
         self.blocked: Block | None = None
         self.may_block = True
+        self.written = 0  # the position of its last write in the journal
         self.queued: list[list[bytes]] | None = None  # since MULTI
         self.is_spoilt = False  # a command could not be queued
         self.watched: set[tuple[int, bytes]] = set()
@@ -119,8 +128,9 @@ class Session:
 
     def reset(self) -> None:
         """Be as a new connection is."""
-        self.server.unwait(self)
-        self.server.unwatch(self)
+        self.server.waiting.remove(self)
+        self.server.onlookers.unwatch(self)
+        self.server.onlookers.tracked.sessions.pop(self, None)
         self.queued, self.is_spoilt = None, False
         for names in (self.channels, self.patterns, self.shards):
             names.clear()

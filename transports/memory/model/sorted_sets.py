@@ -45,7 +45,7 @@ def zadd(s: Session, args: list[bytes]) -> Reply:
             scores[member] = now = wanted
             added += former is None
             changed += former != wanted
-    s.keys.tidy(args[0])
+    s.keys.tidy(args[0], changed=changed > 0)
     if adds:
         return now
     return changed if b"CH" in flags else added

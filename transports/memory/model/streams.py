@@ -1,4 +1,4 @@
-"""Commands on the entries of a stream: XADD and trimming, ranges, XREAD."""
+"""Commands on the entries of a stream: XADD, XTRIM and XDEL, ranges, XREAD."""
 
 from __future__ import annotations
 
@@ -18,67 +18,12 @@ from .arguments import (
     text,
     upper_bound,
 )
+from .flavours import Flavour
 from .resp import NULL_ARRAY, OK, Failure, Pairs, Reply
 from .session import Block, Session
 from .table import Command
+from .trimming import Trim
 from .values import Stream
-
-NODE: Final = 100
-"""Entries that a server keeps together: ``~`` trims no part of that."""
-
-
-# -- trimming ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Trim:
-    """MAXLEN or MINID, exact or about, and at most ``limit`` entries."""
-
-    length: int | None = None
-    least: Id | None = None
-    is_exact: bool = True
-    limit: int | None = None
-
-    def parse(self, word: bytes, options: Words) -> bool:
-        """Take in an option; whether it is one of trimming."""
-        if word == b"LIMIT":
-            self.limit = integer(options.take())
-            if self.limit < 0:
-                raise Failure("ERR The LIMIT argument must be >= 0.")
-            return True
-        if word not in {b"MAXLEN", b"MINID"}:
-            return False
-        if self.length is not None or self.least is not None:
-            raise Failure("ERR syntax error, MAXLEN and MINID options at the same time are not compatible")
-        if options.peek() in {b"~", b"="} and options.left > 1:
-            self.is_exact = options.take() == b"="
-        if word == b"MAXLEN":
-            self.length = integer(options.take())
-            if self.length < 0:
-                raise Failure("ERR The MAXLEN argument must be >= 0.")
-        else:
-            self.least = stream_id(options.take())
-        return True
-
-    def check(self) -> None:
-        """Raise where the options do not fit together."""
-        if self.limit is not None and self.length is None and self.least is None:
-            raise Failure("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
-        if self.limit is not None and self.is_exact:
-            raise Failure("ERR syntax error, LIMIT cannot be used without the special ~ option")
-
-    def run(self, stream: Stream) -> int:
-        """Trim; how many entries were removed."""
-        if self.length is not None:
-            excess = max(0, len(stream.ids) - self.length)
-        else:
-            least = self.least or ZERO
-            excess = len(stream.ids) - len(stream.between(least))
-        if not self.is_exact:
-            most = self.limit or (NODE * 100 if self.limit is None else excess)
-            excess = min(excess, most) // NODE * NODE
-        return stream.trim(excess)
-
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 
@@ -89,9 +34,9 @@ def xadd(s: Session, args: list[bytes]) -> Reply:
     for word in options:
         if word == b"NOMKSTREAM":
             makes = False
-        elif s.server.flavour.idmp and word in {b"IDMP", b"IDMPAUTO"}:
+        elif s.server.flavour.recent and word in {b"IDMP", b"IDMPAUTO"}:
             message = (options.take(), options.take() if word == b"IDMP" else None)
-        elif not trim.parse(word, options):
+        elif not trim.refer(word, s.server.flavour) and not trim.parse(word, options):
             options.at -= 1
             break
     trim.check()
@@ -208,7 +153,7 @@ def xdel(s: Session, args: list[bytes]) -> Reply:
 def xtrim(s: Session, args: list[bytes]) -> Reply:
     options, trim = Words(args, 1), Trim()
     for word in options:
-        if not trim.parse(word, options):
+        if not trim.refer(word, s.server.flavour) and not trim.parse(word, options):
             raise syntax_error()
     trim.check()
     if trim.length is None and trim.least is None:
@@ -289,7 +234,7 @@ def _range(s: Session, args: list[bytes], first: bytes, last: bytes, *, newest_f
 
 @dataclass(slots=True)
 class Reading:
-    """The options of XREAD and XREADGROUP; ``block`` in milliseconds, a ``count`` of 0 means all."""
+    """The options of XREAD and XREADGROUP; ``block`` and ``claim`` in milliseconds, a ``count`` of 0 means all."""
 
     keys: list[bytes]
     starts: list[bytes]
@@ -298,9 +243,10 @@ class Reading:
     group: bytes | None = None
     consumer: bytes = b""
     noack: bool = False
+    claim: int | None = None
 
 
-def parse_reading(args: list[bytes], command: str) -> Reading:
+def parse_reading(args: list[bytes], command: str, flavour: Flavour) -> Reading:
     """Understand the words of a read."""
     options, reading = Words(args), Reading([], [])
     for word in options:
@@ -319,6 +265,12 @@ def parse_reading(args: list[bytes], command: str) -> Reading:
                 if command == "xread":
                     raise Failure("ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.")
                 reading.noack = True
+            case b"CLAIM" if flavour.recent:
+                reading.claim = integer(options.take(), "ERR min-idle-time is not an integer or out of range")
+                if reading.claim < 0:
+                    raise Failure("ERR min-idle-time must be a positive integer")
+                if command == "xread":
+                    raise Failure("ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.")
             case b"STREAMS":
                 rest = options.rest()
                 if not rest or len(rest) % 2:
@@ -337,7 +289,7 @@ def parse_reading(args: list[bytes], command: str) -> Reading:
 
 
 def xread(s: Session, args: list[bytes]) -> Reply:
-    reading = parse_reading(args, "xread")
+    reading = parse_reading(args, "xread", s.server.flavour)
     starts: dict[int, Id] = {}
     for at, (key, word) in enumerate(zip(reading.keys, reading.starts, strict=True)):
         stream = s.keys.find(key, Stream)
@@ -357,6 +309,8 @@ def xread(s: Session, args: list[bytes]) -> Reply:
             if only is not None and key != only:
                 continue
             stream = s.keys.find(key, Stream)
+            if reading.starts[at] == b"+" and s.server.flavour.name == b"redis":  # always the last one that there is
+                start = _before_the_last(s, stream)  # noqa: PLW2901
             ids = stream.after(start, reading.count) if stream is not None else []
             if stream is not None and (ids or (only is not None and stream.last > start)):  # trimmed at once: 7.0
                 found.append((key, [stream.entry(id_) for id_ in ids]))
@@ -386,7 +340,7 @@ def _before_the_last(s: Session, stream: Stream | None) -> Id:
 
 COMMANDS: Final = {
     b"XADD": Command(xadd, -5, "wm"),
-    b"XCFGSET": Command(xcfgset, -4, "w", needs_idmp=True),
+    b"XCFGSET": Command(xcfgset, -4, "w", is_recent=True),
     b"XDEL": Command(xdel, -3, "w"),
     b"XTRIM": Command(xtrim, -4, "w"),
     b"XSETID": Command(xsetid, -3, "wm"),

@@ -253,12 +253,14 @@ def dbsize(s: Session, _: list[bytes]) -> Reply:
 
 def flushdb(s: Session, _: list[bytes]) -> Reply:
     s.keys.clear()
+    s.server.onlookers.flushed()
     return OK
 
 
 def flushall(s: Session, _: list[bytes]) -> Reply:
     for keys in s.server.databases:
         keys.clear()
+    s.server.onlookers.flushed()
     return OK
 
 

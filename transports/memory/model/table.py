@@ -17,10 +17,11 @@ class Command(NamedTuple):
     """A row of the table.
 
     ``arity`` counts words, the command's included; a negative one is the least number. ``flags``: ``w`` it writes, ``m`` it may
-    need memory, ``l`` it works while the server loads its data, ``s`` it writes its replies itself and so has no place in MULTI.
+    need memory, ``r`` it writes nothing and replicas repeat it all the same, ``l`` it works while the server loads its data, ``s`` it
+    writes its replies itself and so has no place in MULTI.
     """
 
     function: Function
     arity: int
     flags: str = ""
-    needs_idmp: bool = False
+    is_recent: bool = False

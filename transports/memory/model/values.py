@@ -41,7 +41,10 @@ class Consumer:
 
 @dataclass(slots=True)
 class Group:
-    """A consumer group. ``pending`` is by id, whose order ``order`` keeps. ``read`` counts entries, None: unknown."""
+    """A consumer group. ``read`` counts entries, None: unknown.
+
+    ``pending`` is by id, in the order of the last deliveries; ``order`` keeps the order of the ids.
+    """
 
     last: Id
     read: int | None = None
@@ -51,7 +54,7 @@ class Group:
 
     def deliver(self, id_: Id, consumer: bytes, at: int, times: int = 1) -> None:
         """An entry becomes pending for a consumer, or passes to it."""
-        if id_ not in self.pending:
+        if self.pending.pop(id_, None) is None:
             insort(self.order, id_)
         self.pending[id_] = Delivery(consumer, at, times)
 
@@ -115,6 +118,12 @@ class Stream:
             del self.fields[id_]
         del self.ids[:count]
         return count
+
+    def trim_one(self, id_: Id) -> bool:
+        """Remove an entry, which does not count as deleted."""
+        del self.fields[id_]
+        del self.ids[bisect_left(self.ids, id_)]
+        return True
 
     def entry(self, id_: Id) -> list[Any]:
         """An entry as commands answer it."""

@@ -1,0 +1,37 @@
+"""Channels with a history: publish, subscribe, look back, for any number of subscribers of one reader."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from ..engine import EngineOptions
+from .broadcast import BroadcastHub
+from .hub import Hub, Joining, Subscribers
+from .inbox import Inbox
+from .message import ChannelMessage, Naming
+from .options import ChannelsKind, ChannelsOptions, Settings
+from .store import PUBLISH, Store
+from .streams import StreamHub
+
+
+def hub_engine(settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> StreamHub | BroadcastHub:
+    """The engine of the kind that was asked for."""
+    return (StreamHub if settings.is_streams else BroadcastHub)(settings, naming, **engine)
+
+
+__all__ = [
+    "PUBLISH",
+    "BroadcastHub",
+    "ChannelMessage",
+    "ChannelsKind",
+    "ChannelsOptions",
+    "Hub",
+    "Inbox",
+    "Joining",
+    "Naming",
+    "Settings",
+    "Store",
+    "StreamHub",
+    "Subscribers",
+    "hub_engine",
+]

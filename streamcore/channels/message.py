@@ -1,0 +1,133 @@
+"""What a channel is on the server, and what is received from it.
+
+A channel is a key (of ``kind="pubsub"`` a channel of the server), called by a prefix and its own name. A message is an entry
+of that stream, with its data in the field ``data``; what others have appended without that field is no message.
+"""
+
+# Callers without a type checker pass anything.
+# pyright: reportUnnecessaryIsInstance=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+
+from ..arguments import Name, encoding, name
+from ..entries import StreamId
+from ..errors import InvalidArgument
+
+T = TypeVar("T", bytes, str)
+
+FIELD: Final = b"data"
+
+
+@final
+class ChannelMessage(Generic[T]):
+    """A message of a channel; ``channel, data = message`` unpacks it. ``id`` is None where the server gives none (pub/sub).
+
+    It belongs to all subscribers of the channel: do not change it.
+    """
+
+    __slots__ = ("_id", "channel", "data")
+    __match_args__ = ("channel", "data", "id")
+    channel: T
+    data: T
+
+    def __init__(self, channel: T, data: T, id: StreamId | bytes | None = None) -> None:  # noqa: A002
+        self.channel = channel
+        self.data = data
+        self._id = id
+
+    @property
+    def id(self) -> StreamId | None:
+        """The id of its entry."""
+        if isinstance(self._id, bytes):
+            self._id = StreamId.parse(self._id)
+        return self._id
+
+    def __iter__(self) -> Iterator[T]:
+        yield self.channel
+        yield self.data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ChannelMessage):
+            return NotImplemented
+        mine: tuple[Any, ...] = (type(self.channel), self.channel, self.data, self.id)
+        return mine == (type(other.channel), other.channel, other.data, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.channel, self.data, self.id))
+
+    def __repr__(self) -> str:
+        return f"ChannelMessage(channel={self.channel!r}, data={self.data!r}, id={self.id!r})"
+
+
+class Unreadable:
+    """Stands for a message that is no text; its error is raised in its place."""
+
+    __slots__ = ("data", "error", "id")
+
+    def __init__(self, error: UnicodeDecodeError, id_: StreamId | None = None) -> None:
+        self.data = b""
+        self.error = error
+        self.id = id_
+
+
+Received: TypeAlias = ChannelMessage[Any] | Unreadable
+
+
+class Naming:
+    """Names of channels and their keys, and text or bytes as the application wants them."""
+
+    def __init__(self, prefix: Name, decode: str | None) -> None:
+        is_empty = isinstance(prefix, (str, bytes)) and not prefix
+        self.prefix = b"" if is_empty else name("prefix", prefix) + b"_"
+        self._encoding = encoding(decode)
+
+    def key(self, channel: Name) -> bytes:
+        """The key of a channel."""
+        return self.prefix + name("channel", channel)
+
+    def keys(self, channels: Name | Iterable[Name]) -> list[bytes]:
+        """The keys of one channel or several, each once."""
+        if not isinstance(channels, Iterable):
+            raise InvalidArgument(f"channels must be one name or several, not {channels!r}")
+        listed: list[Any] = [channels] if isinstance(channels, (str, bytes, bytearray, memoryview)) else [*channels]
+        return list(dict.fromkeys(map(self.key, listed)))
+
+    def channel(self, key: bytes) -> Any:
+        """What the application knows a channel by."""
+        channel = key.removeprefix(self.prefix)
+        return channel if self._encoding is None else channel.decode(self._encoding, "replace")
+
+    def message(self, channel: Any, data: bytes, id_: bytes | None = None) -> Received:
+        """One message, of a channel that the application knows by this name."""
+        if self._encoding is None:
+            return ChannelMessage(channel, data, id_)
+        try:
+            return ChannelMessage(channel, data.decode(self._encoding), id_)
+        except UnicodeDecodeError as error:
+            return Unreadable(error, None if id_ is None else StreamId.parse(id_))
+
+    def messages(self, channel: Any, entries: Iterable[Any]) -> list[Received]:
+        """Those of the entries of a stream that are messages."""
+        found: list[Received] = []
+        make = ChannelMessage if self._encoding is None else self.message
+        for id_, fields in entries:
+            data = fields[1] if fields[0] == FIELD else _data_in(fields)
+            if data is not None:
+                found.append(make(channel, data, id_))
+        return found
+
+    @property
+    def pattern(self) -> bytes:
+        """What all keys of the prefix fit, for ``SCAN``, and no others."""
+        return b"".join(b"\\%c" % byte if byte in b"*?[]^\\" else b"%c" % byte for byte in self.prefix) + b"*"
+
+
+def _data_in(fields: list[bytes]) -> bytes | None:
+    """Where it is not the first of the fields."""
+    for at in range(2, len(fields), 2):
+        if fields[at] == FIELD:
+            return fields[at + 1]
+    return None

@@ -1,0 +1,60 @@
+"""What an application may say about its channels, checked once, and where each default stands."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, TypedDict, Unpack
+
+from ..arguments import Name, Seconds, milliseconds, one_of, positive
+from ..errors import InvalidArgument
+from .inbox import DropPolicy, Inbox
+
+ChannelsKind: TypeAlias = Literal["streams", "pubsub"]
+PREFIX: Final = "channels"
+
+
+class ChannelsOptions(TypedDict, total=False):
+    """Keywords of ``channels``.
+
+    ``kind``: ``"streams"`` keeps a history; ``"pubsub"`` keeps nothing, and costs least. ``prefix`` of the keys: that of the
+    channel ``x`` is ``channels_x``; with an empty one, ``x``. ``history`` (100) is what ``get_history`` answers. A stream is
+    trimmed to that or to ``retention`` (10,000), whatever is more: for so long a slow subscriber misses nothing
+    (``approximate``: it may be a little longer, and costs less). ``ttl``: it is deleted so long after its last message.
+
+    ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for each subscriber. Of pub/sub ``when_full`` says what
+    is dropped then: ``"drop_oldest"`` or ``"drop_newest"``.
+    """
+
+    kind: ChannelsKind
+    prefix: Name
+    history: int
+    ttl: Seconds | None
+    retention: int
+    approximate: bool
+    queue_size: int
+    queue_bytes: int
+    when_full: DropPolicy
+
+
+class Settings:
+    """The same, checked."""
+
+    def __init__(self, **options: Unpack[ChannelsOptions]) -> None:
+        kind = one_of("kind", options.get("kind", "streams"), "streams", "pubsub")
+        self.is_streams = kind == "streams"
+        self.prefix = options.get("prefix", PREFIX)
+        self.history = positive("history", options.get("history", 100), zero=True)
+        self.maxlen = max(self.history, positive("retention", options.get("retention", 10_000)))
+        self.approximate = options.get("approximate", False)
+        ttl = options.get("ttl")
+        self.ttl_ms = 0 if ttl is None else milliseconds("ttl", ttl)
+        self.when_full: DropPolicy = one_of(
+            "when_full", options.get("when_full", "drop_oldest"), "drop_oldest", "drop_newest"
+        )
+        if self.is_streams and "when_full" in options:
+            raise InvalidArgument("when_full is for kind='pubsub'; of streams, slow subscribers catch up")
+        self._queue_size = positive("queue_size", options.get("queue_size", 10_000))
+        self._queue_bytes = positive("queue_bytes", options.get("queue_bytes", 64 << 20))
+
+    def inbox(self) -> Inbox:
+        """One for a new subscriber."""
+        return Inbox(self._queue_size, self._queue_bytes)

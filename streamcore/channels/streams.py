@@ -1,0 +1,294 @@
+"""Channels that are streams: one reader for all subscribers, and for each of them a cursor per channel.
+
+Whoever joins, resumes, or has been too slow is *behind*: it asks for what follows its cursor, page by page, over a link
+beside the reader's. It is live once a page has brought it to the end, or to where the reader is; from there on the reader
+brings what comes. As each keeps its own cursor nothing is lost or seen twice on the way, and none waits for another.
+
+    joins --history--> live --no room--> behind --page--> behind
+                         ^-------------------- at the end --'
+
+A page comes together with the server's counters (MULTI), so a gap in front of it is known, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple, Unpack
+
+from ..arguments import Name, positive
+from ..commands import raw
+from ..commands.ids import Id, parsed
+from ..continuity import Continuity, History
+from ..engine import EngineOptions, checked
+from ..entries import StreamId
+from ..errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
+from ..events import Gap, HistoryRewound
+from ..link import Link
+from ..requests import Request, Transaction
+from ..requests.line import Line, because
+from ..resp3 import Argument
+from .hub import ZERO
+from .inbox import Inbox, Item, Position
+from .message import Naming
+from .options import Settings
+from .tail import PAGE, Tail
+
+
+class Joining:
+    """Channels that a subscriber joins; done when it is known where it stands in each of them."""
+
+    def __init__(self, inbox: Inbox, history: int) -> None:
+        self.inbox = inbox
+        self.history = history
+        self.keys: list[bytes] = []
+        self.waiting: set[bytes] = set()
+        self.error: StreamcoreError | None = None
+
+    def poll(self) -> bool:
+        """Whether it is done. Raises why it cannot be."""
+        if self.error is not None:
+            raise self.error
+        return not self.waiting
+
+
+class Asked(NamedTuple):
+    """Whose place in which channel an answer is about; ``joining``: the call that waits for it, if any."""
+
+    inbox: Inbox
+    key: bytes
+    position: Position
+    joining: Joining | None
+    reached: StreamId | None  # where the reader was
+
+
+class StreamHub(Tail):
+    """The hub of ``kind="streams"``."""
+
+    has_cursors = True
+
+    def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
+        super().__init__(settings, naming, **engine)
+        self._line = Line(self)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return "Channels"
+
+    # -- the application's side ---------------------------------------------------------------------------------------
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which joining ends, whatever happens."""
+        return self.options.request_timeout
+
+    def join(
+        self,
+        inbox: Inbox,
+        channels: Name | Iterable[Name],
+        history: int = 0,
+        after: Id | None = None,
+    ) -> Joining:
+        """Have a subscriber get what is published from now on, behind the last ``history`` messages, or all ``after`` an id."""
+        self.check()
+        joining = Joining(inbox, positive("history", history, zero=True))
+        if after is not None and history:
+            raise InvalidArgument("give history or after, not both: an id says where to begin")
+        cursor = ZERO if after is None else parsed("after", after)
+        for key in self._subscribers.chosen_new(inbox, channels):
+            position = self._subscribers.enter(inbox, key, cursor)
+            joining.keys.append(key)
+            joining.waiting.add(key)
+            self._open(key)
+            asked = Asked(inbox, key, position, joining, self._topics[key].reached)
+            if after is None:  # one entry at least: where the end is, is told by its counters, and not by nothing
+                self._ask(asked, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
+            else:
+                position.added = 0 if cursor == ZERO else None  # from the very beginning: all that is missing counts
+                self._ask_for_page(asked)
+        return joining
+
+    def end(self, joining: Joining) -> None:
+        """Nobody waits any more; what is not done is taken back."""
+        if joining.error is not None or joining.waiting:
+            self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
+
+    def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None:
+        """Have a subscriber get nothing more of some channels; None: of all."""
+        self._leave(inbox, self._subscribers.chosen(inbox, channels))
+
+    def close_inbox(self, inbox: Inbox) -> None:
+        """A subscriber has gone; again does nothing."""
+        self.leave(inbox)
+        self._subscribers.close(inbox)
+
+    def take_for(self, inbox: Inbox, *, events: bool = False) -> list[Item]:
+        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
+        found = self._subscribers.take(inbox, self.check, events=events)
+        for key, position in inbox.positions.items():
+            self._catch_up(inbox, key, position)
+        return found
+
+    def _leave(self, inbox: Inbox, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if self._subscribers.leave(inbox, key):
+                self._unfollow(key)
+
+    # -- where a subscriber stands ------------------------------------------------------------------------------------
+
+    def _catch_up(self, inbox: Inbox, key: bytes, position: Position) -> None:
+        """Ask for what a subscriber has missed, if it has, and has room for it."""
+        if not (position.live or position.asking or self.closed) and inbox.wants_more:
+            self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached))
+
+    def _ask_for_page(self, asked: Asked) -> None:
+        behind = b"(" + bytes(asked.position.cursor)
+        self._ask(asked, ("XRANGE", asked.key, behind, "+", "COUNT", PAGE), self._page)
+
+    def _looked_back(self, asked: Asked, request: Request) -> None:
+        """The last messages are here: the subscriber joins behind them."""
+        if (answer := self._answer_of(asked, request)) is None:
+            return
+        history, entries = answer
+        joining, position = asked.joining, asked.position
+        assert joining is not None
+        self._hand(asked, entries[: joining.history][::-1])
+        position.goto(history.last, history.added)
+        position.joined = history.last
+        if entries[: joining.history]:
+            position.began = StreamId.parse(entries[: joining.history][-1][0]).before()
+        else:
+            position.began = history.last
+        self._has_come(asked, at_the_end=True)
+
+    def _page(self, asked: Asked, request: Request) -> None:
+        """What follows the cursor is here, or a part of it."""
+        if (answer := self._answer_of(asked, request)) is None:
+            return
+        history, entries = answer
+        position = asked.position
+        self._check_reader(asked, history)
+        continuity = Continuity(asked.key, position.cursor, position.added)
+        found = _beginning(asked, history) or continuity.judge(history)
+        if asked.joining is not None and isinstance(found, HistoryRewound) and not history.added:
+            found = Gap(asked.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
+        if found is not None:
+            self._tell(found, [asked.inbox])
+        if history.last < position.cursor:
+            position.goto(ZERO, None)
+            self._has_come(asked, at_the_end=not history.length)
+            return
+        self._hand(asked, entries)
+        at_the_end = len(entries) < PAGE
+        if at_the_end:
+            position.goto(history.last, history.added)
+        else:
+            added = None if continuity.added is None else continuity.added + len(entries)
+            position.goto(StreamId.parse(entries[-1][0]), added)
+        self._has_come(asked, at_the_end=at_the_end)
+
+    def _check_reader(self, asked: Asked, history: History) -> None:
+        """A stream that ends before where the reader was already has begun anew, and the reader may not have noticed."""
+        followed = self._streams.get(asked.key)
+        if asked.reached is None or history.last >= asked.reached or followed is None or followed.continuity is None:
+            return
+        if followed.continuity.cursor == asked.reached:
+            self.emit(HistoryRewound(asked.key, asked.reached, history.last))
+            self.restart(followed)
+
+    def _hand(self, asked: Asked, entries: list[Any]) -> None:
+        naming = self._subscribers.naming
+        asked.inbox.add(naming.messages(naming.channel(asked.key), entries))
+
+    def _has_come(self, asked: Asked, *, at_the_end: bool) -> None:
+        """A subscriber has come to another place: that may be where the reader is, or where it is to begin."""
+        inbox, key, position, joining, _ = asked
+        topic = self._topics[key]
+        if topic.reached is None and at_the_end:
+            self._follow(key, position)
+        position.live = topic.reached is not None and position.cursor >= topic.reached
+        if joining is not None:
+            joining.waiting.discard(key)
+        self._catch_up(inbox, key, position)
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def _ask(self, asked: Asked, command: tuple[Argument, ...], then: Callable[[Asked, Request], None]) -> None:
+        """Ask for entries of a channel, with the counters of the server and the time that the channel has left."""
+        asked.position.asking = True
+        about = [raw("XINFO", "STREAM", asked.key, repeatable=True), raw("PTTL", asked.key, repeatable=True)]
+        commands = [*about, raw(*command, repeatable=True)]
+        self._line.link.open()
+        self._line.submit(Transaction(commands, partial(then, asked), self.options.request_timeout))
+        self.on_wakeup()
+
+    def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
+        """What the server has answered; None where nobody wants to know any more, or there is nothing to know."""
+        inbox, key, position, joining, _ = asked
+        position.asking = False
+        if inbox.positions.get(key) is not position:
+            return None
+        try:
+            info, left, entries = request.answers()
+            for reply in (left, entries):
+                if isinstance(reply, ReplyError):
+                    raise reply
+            missing = isinstance(info, ReplyError) and info.code == "ERR"
+            history = History() if missing else History.of(checked(info))
+        except StreamcoreError as error:
+            if joining is not None:
+                joining.error = joining.error or error
+            elif isinstance(error, ReplyError):
+                self.fail(error)
+            return None  # whatever it is, it is asked again when the subscriber looks for more
+        if not missing:  # else what was known about its end is what the reader needs to know
+            self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
+        return history, entries
+
+    def why_not(self, joining: Joining) -> StreamcoreError:
+        """Why joining has not come to an end in time."""
+        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._line.link.error)}")
+
+    # -- what the line asks -------------------------------------------------------------------------------------------
+
+    def new_line_link(self, line: Line) -> Link:
+        """The link beside the reader's."""
+        return self._new_link(line, "history")
+
+    def line_up(self, line: Line, *, again: bool) -> None:
+        self._report_up(line.link, again=again)
+
+    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
+        self._report_down(line.link, error, was_up=was_up)
+
+    def lost(self, error: Exception) -> ConnectionLost:
+        """The error of a question whose answer will not come; it is harmless to ask again."""
+        return ConnectionLost(f"the reply was lost: {error}", sent=True)
+
+    def late(self, why: str) -> StreamcoreError:
+        """The error of a question that is not answered in time."""
+        return RequestTimeout(why)
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        self._line.finish_all(f"the channels were closed{because(error)}")
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        due, at = super()._timer(), self._line.timer()
+        return due if at is None or (due is not None and due < at) else at
+
+    def _elapse(self, now: float) -> None:
+        self._line.elapse(now)
+        super()._elapse(now)
+
+
+def _beginning(asked: Asked, history: History) -> Gap | None:
+    """What is missing of a channel that was empty when the subscriber joined."""
+    _, key, position, *_ = asked
+    if position.cursor != ZERO or position.added is None:
+        return None
+    missed = history.removed - position.added
+    return Gap(key, ZERO, history.first, missed if history.deleted == ZERO else None) if missed > 0 else None

@@ -1,0 +1,169 @@
+"""What waits for a subscriber: bounded, and in order with what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.channels import ChannelMessage, Inbox, Naming
+from streamcore.channels.message import Unreadable
+from streamcore.engine import MAX_EVENTS
+from streamcore.entries import StreamId
+from streamcore.errors import InvalidArgument
+from streamcore.events import Dropped, Event, EventsDropped, GhostKilled
+
+
+def messages(*data: Any, channel: str = "a") -> list[Any]:
+    return [ChannelMessage(channel, str(one)) for one in data]
+
+
+def take(inbox: Inbox, announced: list[Event] | None = None) -> list[Any]:
+    """Everything, messages as their data."""
+    found: list[Any] = []
+    announce = (announced if announced is not None else []).append
+    while items := inbox.take(announce, events=True):
+        found += [item.data if isinstance(item, ChannelMessage) else item for item in items]
+    return found
+
+
+def ignore(event: Event) -> None:
+    """Nobody listens."""
+
+
+class TestInbox:
+    def test_events_stand_between_messages(self) -> None:
+        inbox = Inbox(10, 1000)
+        inbox.add(messages(1, 2))
+        inbox.tell(GhostKilled(1))
+        inbox.add(messages(3))
+        assert take(inbox) == ["1", "2", GhostKilled(1), "3"]
+
+    def test_who_wants_no_events_passes_over_them(self) -> None:
+        inbox = Inbox(1000, 1000)
+        for n in range(600):
+            inbox.tell(GhostKilled(n))
+        inbox.add(messages(1))
+        [one] = inbox.take(ignore, events=False)
+        assert one == ChannelMessage("a", "1")
+
+    def test_it_is_full_by_number_or_by_bytes(self) -> None:
+        inbox = Inbox(4, 10)
+        assert inbox.wants_more
+        inbox.add(messages(1, 2))
+        assert (inbox.wants_more, inbox.is_full) == (False, False)
+        inbox.add(messages("x" * 8))
+        assert inbox.is_full
+        take(inbox)
+        inbox.add(messages(*range(4)))
+        assert inbox.is_full
+
+    def test_the_oldest_are_dropped_and_counted_before_what_follows(self) -> None:
+        inbox, announced = Inbox(2, 1000), list[Event]()
+        inbox.add_or_drop(messages(1), "drop_oldest")
+        inbox.tell(GhostKilled(1))
+        inbox.add_or_drop(messages(2, 3, 4), "drop_oldest")
+        assert take(inbox, announced) == [GhostKilled(1), Dropped(2), "3", "4"]
+        assert announced == [Dropped(2)]
+        assert inbox.dropped == 2
+
+    def test_a_message_that_is_larger_than_the_bound_is_kept_alone(self) -> None:
+        inbox = Inbox(10, 5)
+        inbox.add_or_drop(messages("x" * 3, "y" * 9), "drop_oldest")
+        assert take(inbox) == [Dropped(1), "y" * 9]
+
+    def test_the_newest_are_dropped_and_counted_behind_what_waits(self) -> None:
+        inbox, announced = Inbox(2, 1000), list[Event]()
+        inbox.add_or_drop(messages(1), "drop_newest")
+        inbox.add_or_drop(messages(2, 3), "drop_newest")
+        inbox.add_or_drop(messages(4, 5), "drop_newest")
+        assert inbox.take(announced.append, events=False)[-1] == ChannelMessage("a", "2")
+        inbox.add_or_drop(messages(6), "drop_newest")
+        assert take(inbox) == ["6"]
+        assert announced == [Dropped(3)]
+        assert inbox.dropped == 3
+
+    def test_events_are_bounded(self) -> None:
+        inbox = Inbox(2, 1000)
+        for n in range(MAX_EVENTS + 3):
+            inbox.tell(GhostKilled(n))
+        found = take(inbox)
+        assert found[0] == EventsDropped(3)
+        assert len(found) == MAX_EVENTS + 1
+
+    def test_the_error_of_a_message_that_is_no_text_is_raised_in_its_place(self) -> None:
+        inbox = Inbox(10, 1000)
+        error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
+        inbox.add([*messages(1), Unreadable(error, None), *messages(2)])
+        assert [one.data for one in inbox.take(ignore, events=False)] == ["1"]  # type: ignore[union-attr]  # messages
+        with pytest.raises(UnicodeDecodeError):
+            inbox.take(ignore, events=False)
+        assert take(inbox) == ["2"]
+        inbox.add_or_drop([Unreadable(error, None)] * 12, "drop_oldest")
+        assert inbox.dropped == 2
+
+    def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
+        inbox = Inbox(3, 1000)
+        inbox.add([*messages(1), *messages(2, channel="b")])
+        inbox.tell(GhostKilled(1))
+        inbox.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
+        before = inbox.is_full
+        inbox.forget("a")
+        assert (before, inbox.is_full) == (True, False)
+        assert [one.data if isinstance(one, ChannelMessage) else one for one in inbox.take(ignore, events=True)] == [
+            "2",
+            GhostKilled(1),
+        ]
+
+
+class TestMessages:
+    def test_it_unpacks_to_channel_and_data(self) -> None:
+        channel, data = ChannelMessage("a", "x", StreamId(1, 2))
+        assert (channel, data) == ("a", "x")
+
+    def test_it_equals_what_says_the_same(self) -> None:
+        one, other = ChannelMessage("a", "x", b"1-2"), ChannelMessage("a", "x", StreamId(1, 2))
+        assert one == other
+        assert len({one, other}) == 1
+        assert one != ChannelMessage("a", "x")
+        assert one != ("a", "x")
+        assert ChannelMessage[Any](b"a", b"x") != ChannelMessage("a", "x")
+        assert repr(other) == "ChannelMessage(channel='a', data='x', id=StreamId(ms=1, seq=2))"
+        match other:
+            case ChannelMessage(channel, data, id_):
+                assert (channel, data, id_) == ("a", "x", StreamId(1, 2))
+
+    def test_names_keep_their_case_and_are_bytes_or_text(self) -> None:
+        naming = Naming("p", None)
+        assert naming.keys(["a", b"A", "a"]) == [b"p_a", b"p_A"]
+        assert naming.keys("ab") == naming.keys(bytearray(b"ab")) == [b"p_ab"]
+        assert naming.channel(b"p_a") == b"a"
+        assert naming.message(b"a", b"x") == ChannelMessage(b"a", b"x")
+        assert Naming("", "utf-8").channel("ä".encode()) == "ä"
+
+    @pytest.mark.parametrize("channels", [7, [""], ["a", 7]])
+    def test_bad_names_are_refused(self, channels: Any) -> None:
+        with pytest.raises(InvalidArgument, match="channel"):
+            Naming("p", None).keys(channels)
+
+    def test_data_is_found_wherever_it_stands(self) -> None:
+        entries: list[Any] = [
+            [b"1-0", [b"x", b"y", b"n", b"m", b"data", b"1"]],
+            [b"2-0", [b"x", b"y"]],
+            [b"3-0", [b"data", b"\xff"]],
+        ]
+        assert Naming("", None).messages(b"a", entries) == [
+            ChannelMessage(b"a", b"1", StreamId(1)),
+            ChannelMessage(b"a", b"\xff", StreamId(3)),
+        ]
+        text = Naming("", "utf-8").messages("a", entries)
+        assert text[0] == ChannelMessage("a", "1", StreamId(1))
+        assert isinstance(text[1], Unreadable)
+
+    def test_what_is_no_text_stands_where_it_stood(self) -> None:
+        naming = Naming("", "utf-8")
+        found = [*naming.messages("a", [[b"1-2", [b"data", b"\xff"]]]), naming.message("a", b"\xff")]
+        assert [(one.id, type(one)) for one in found] == [(StreamId(1, 2), Unreadable), (None, Unreadable)]
+
+    def test_the_pattern_of_a_prefix_fits_nothing_else(self) -> None:
+        assert Naming("a*[b]?^\\", None).pattern == b"a\\*\\[b\\]\\?\\^\\\\_*"

@@ -1,0 +1,202 @@
+"""Publishing, looking back and clearing away: what is sent, and sent again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store
+from streamcore.commands import scan
+from streamcore.entries import StreamId
+from streamcore.errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, WrongTypeError, reply_error
+from streamcore.requests import Request, Requests
+from tests.core.pair import Pair, Simple
+
+NOSCRIPT = reply_error("NOSCRIPT No matching script")
+
+
+class Desk:
+    """A store, its client, and the server behind them."""
+
+    def __init__(self, decode: str | None = "utf-8", **options: Any) -> None:
+        settings = Settings(**{"prefix": "", **options})
+        self.client = Requests()
+        self.store = Store(self.client, settings, Naming(settings.prefix, decode), lambda: 0.5)
+        self.pair = Pair(self.client)
+        self.ended: list[Request] = []
+
+    def publish(self, data: Any, *channels: str) -> Request:
+        request = self.store.publish(self.store.publications(data, channels), self.ended.append)
+        self.pair.settle()
+        return request
+
+    def expect(self, word: str, again: int) -> list[bytes]:
+        """The script is called; its keys and arguments."""
+        command = self.pair.server.expect(word)
+        keys = int(command[2])
+        assert command[3 + keys] == b"%d" % again
+        return command[3:]
+
+
+def test_a_message_is_published_by_one_script_for_all_its_channels() -> None:
+    desk = Desk(history=5, retention=20, ttl=1.5, approximate=True)
+    request = desk.publish("x", "a", "b", "a")
+    a, b, again, nonce, how, maxlen, ttl, field, data, _ = desk.expect("EVALSHA", 0)
+    assert [a, b, again, how, maxlen, ttl, field, data] == [b"a", b"b", b"0", b"~", b"20", b"1500", b"data", b"x"]
+    desk.pair.server.answer(["1-0", "2-0"])
+    assert desk.store.published(request) == [StreamId(1), StreamId(2)]
+    desk.publish("x", "a")
+    assert desk.expect("EVALSHA", 0)[2] != nonce
+    assert desk.store.publications("x", []) == []
+
+
+def test_a_server_that_does_not_know_the_script_is_told_it() -> None:
+    desk = Desk()
+    request = desk.publish("x", "a")
+    first = desk.expect("EVALSHA", 0)
+    desk.pair.server.answer(NOSCRIPT)
+    assert not desk.ended
+    assert desk.pair.server.commands[0][1] == PUBLISH.source
+    assert desk.expect("EVAL", 0) == first
+    desk.pair.server.answer(["1-0"])
+    assert desk.ended == [request]
+    assert desk.store.published(request) == [StreamId(1)]
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_after_a_lost_reply_it_is_sent_with_the_word_that_it_may_be_there(knows: bool) -> None:
+    desk = Desk()
+    request = desk.publish("x", "a")
+    first = desk.expect("EVALSHA", 0)
+    if not knows:
+        desk.pair.server.answer(NOSCRIPT)
+        desk.expect("EVAL", 0)
+    desk.pair.server.close()
+    desk.pair.advance(1)
+    second = desk.expect("EVALSHA" if knows else "EVAL", 1)
+    assert [first[0], *first[2:]] == [second[0], *second[2:]]
+    desk.pair.server.answer(NOSCRIPT) if knows else None
+    if knows:  # the server is another one, and still it may be there
+        assert desk.expect("EVAL", 1) == second
+    desk.pair.server.answer(["1-0"])
+    assert desk.store.published(request) == [StreamId(1)]
+    assert desk.client.has_room
+    assert desk.client._main.queued == 0
+
+
+def test_what_never_left_is_sent_for_the_first_time() -> None:
+    desk = Desk()
+    desk.pair.dials = False
+    desk.pair.server.close()
+    desk.publish("x", "a")
+    desk.pair.dials = True
+    desk.pair.advance(1)
+    desk.expect("EVALSHA", 0)
+
+
+def test_the_server_s_error_is_raised_and_so_is_silence() -> None:
+    desk = Desk()
+    request = desk.publish("x", "a")
+    desk.pair.server.answer(reply_error("WRONGTYPE no stream"))
+    with pytest.raises(WrongTypeError):
+        desk.store.published(request)
+    request = desk.publish("x", "a")
+    desk.pair.advance(6)
+    with pytest.raises((RequestTimeout, ConnectionLost)):
+        desk.store.published(request)
+
+
+def test_a_caller_that_has_gone_is_not_called() -> None:
+    desk = Desk()
+    request = desk.publish("x", "a")
+    request.finished = True
+    desk.pair.server.answer(NOSCRIPT)
+    assert desk.ended == []
+    desk.expect("EVALSHA", 0)
+    desk.pair.server.expect_nothing()
+
+
+def test_pubsub_publishes_in_one_go() -> None:
+    desk = Desk(kind="pubsub")
+    request = desk.publish("x", "a")
+    desk.pair.server.expect("PUBLISH", "a", "x")
+    desk.pair.server.answer(1)
+    assert desk.store.published(request) == [None]
+    request = desk.publish("x", "a", "b")
+    for words in (["MULTI"], ["PUBLISH", "a", "x"], ["PUBLISH", "b", "x"], ["EXEC"]):
+        desk.pair.server.expect(*words)
+    desk.pair.server.answer(Simple("OK"), Simple("QUEUED"), Simple("QUEUED"), [1, ReplyError("NOPERM", "no")])
+    with pytest.raises(ReplyError, match="NOPERM"):
+        desk.store.published(request)
+    assert not desk.store.has_history
+    with pytest.raises(InvalidArgument, match="history"):
+        desk.store.history("a")
+
+
+def test_looking_back() -> None:
+    desk = Desk(history=7)
+    assert desk.store.history("a").args == ("XREVRANGE", b"a", "+", "-", "COUNT", 7)
+    command = desk.store.history("a", 2)
+    assert command.parse is not None
+    entries = [[b"2-0", [b"data", b"2"]], [b"1-0", [b"data", b"1"]]]
+    assert command.parse(entries) == [ChannelMessage("a", "1", StreamId(1)), ChannelMessage("a", "2", StreamId(2))]
+    with pytest.raises(UnicodeDecodeError):
+        command.parse([[b"2-0", [b"data", b"\xff"]]])
+    nothing = desk.store.history("a", 0)
+    assert nothing.parse is not None
+    assert nothing.parse(entries) == []
+    with pytest.raises(InvalidArgument, match="limit"):
+        desk.store.history("a", -1)
+
+
+def test_clearing_away_needs_a_prefix() -> None:
+    store = Desk(prefix="p").store
+    assert store.scan(3).data == scan(3, match=b"p_*", count=500, type="stream").data
+    assert store.key("a") == b"p_a"
+    with pytest.raises(InvalidArgument, match="prefix"):
+        Desk().store.scan(0)
+
+
+class TestTryingForLonger:
+    def test_each_round_takes_a_request_timeout(self) -> None:
+        store = Desk().store
+        assert [store.rounds(timeout) for timeout in (None, 1, 5, 6, 30)] == [1, 1, 1, 2, 6]
+        with pytest.raises(InvalidArgument, match="timeout"):
+            store.rounds(0)
+
+    def test_the_next_round_says_that_it_may_be_there(self) -> None:
+        desk = Desk()
+        commands = desk.store.publications("x", ["a", "b"])
+        [again] = desk.store.again(commands, RequestTimeout("late"))
+        assert [again.args[2:5], again.args[5], again.args[6:]] == [
+            commands[0].args[2:5],
+            "1",
+            commands[0].args[6:],
+        ]
+        assert again.keys == (b"a", b"b")
+        [still] = desk.store.again([again], reply_error("LOADING wait"))
+        assert still.args == again.args
+
+    @pytest.mark.parametrize("kind", ["streams", "pubsub"])
+    def test_what_is_final_is_raised(self, kind: Any) -> None:
+        store = Desk(kind=kind).store
+        assert store.kind == kind
+        commands = store.publications("x", "a")
+        with pytest.raises(WrongTypeError):
+            store.again(commands, reply_error("WRONGTYPE no"))
+
+    def test_of_pubsub_nothing_is_sent_twice(self) -> None:
+        store = Desk(kind="pubsub").store
+        commands = store.publications("x", ["a", "b"])
+        assert store.again(commands, ConnectionLost("not sent")) == commands
+        for error in (ConnectionLost("sent", sent=True), RequestTimeout("late")):
+            with pytest.raises(type(error)):
+                store.again(commands, error)
+
+
+def test_options() -> None:
+    settings = Settings(history=30, retention=20)
+    assert (settings.maxlen, settings.ttl_ms, settings.prefix) == (30, 0, "channels")
+    with pytest.raises(InvalidArgument, match="when_full"):
+        Settings(when_full="drop_newest")

@@ -1,0 +1,103 @@
+"""What goes wrong in channels, and in programs that are written with the async face."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Mutant
+
+STREAMS: Final = "streamcore.channels.streams"
+TAIL: Final = "streamcore.channels.tail"
+FACE: Final = "transports._facade.asynchronous"
+
+CHANNELS: Final = (
+    Mutant(
+        "joins-before-the-end",
+        STREAMS,
+        "position.live = topic.reached is not None and position.cursor >= topic.reached",
+        "position.live = True",
+        "whoever joins is live at once: what came between its history and the reader is lost",
+        cast="audience",
+    ),
+    Mutant(
+        "history-comes-twice",
+        TAIL,
+        "[one for one in messages if one.id is not None and one.id > position.cursor]",
+        "list(messages)",
+        "what was in the history comes once more with the live messages",
+        cast="audience",
+    ),
+    Mutant(
+        "slow-subscriber-goes-on-where-others-are",
+        TAIL,
+        "elif inbox.is_full:",
+        'elif inbox.is_full and not setattr(position, "cursor", topic.reached):',
+        "a burst that is longer than the queue of a subscriber is lost to it",
+        cast="audience",
+    ),
+    Mutant(
+        "resumes-from-the-beginning",
+        STREAMS,
+        'cursor = ZERO if after is None else parsed("after", after)',
+        "cursor = ZERO",
+        "old messages come again to whoever comes back (Litestar: to every new subscriber)",
+        cast="audience",
+    ),
+    Mutant(
+        "published-again",
+        "streamcore.channels.store",
+        "(again, *self.asked[0].args[_AGAIN + 1 :])",
+        "(self.asked[0].args[_AGAIN], *self.asked[0].args[_AGAIN + 1 :])",
+        "a message is published once more when its reply was lost",
+        cast="audience",
+    ),
+    Mutant(
+        "gap-of-a-channel-untold",
+        STREAMS,
+        "found = _beginning(asked, history) or continuity.judge(history)",
+        "found = None",
+        "what was trimmed away under a slow subscriber is passed over in silence",
+        cast="audience",
+    ),
+    Mutant(
+        "left-channel-goes-on",
+        "streamcore.channels.hub",
+        "inbox.forget(self.naming.channel(key))",
+        "pass",
+        "messages of a channel come after it was left",
+        cast="audience",
+    ),
+    Mutant(
+        "cancelled-publish-or-get-loses",
+        f"{FACE}.channels",
+        "self._items = iter(found)",
+        "self._items = iter(found or ()); next(self._items, None) if len(found or ()) > 3 else None",
+        "a chunk of messages loses its first one on the way through the face",
+        cast="audience",
+    ),
+    Mutant(
+        "iterator-acknowledges-what-it-hands-over",
+        f"{FACE}.groups",
+        "item = self._last = await anext(self._items)",
+        "item = await anext(self._items); acknowledge(item)",
+        "ack='auto' that acknowledges on delivery: a crash in the handler loses the entry",
+        cast="applications",
+    ),
+    Mutant(
+        "cancelled-handler-counts-as-done",
+        f"{FACE}.handling",
+        "if not self._driver.is_stray(error):\n                raise",
+        "if not self._driver.is_stray(error):\n                acknowledge(entry)\n                raise",
+        "an entry is acknowledged though its handler was cancelled",
+        cast="applications",
+    ),
+    Mutant(
+        "cancelled-wait-loses-a-batch",
+        f"{FACE}.readers",
+        "self._taken = await driver.until(ask, within)",
+        "self._taken = await driver.until(ask, within); await driver.checkpoint(); self._taken, kept = None, self._taken; "
+        "await driver.checkpoint(); self._taken = kept",
+        "a wait that is cancelled while the batch is in its hands loses it",
+        cast="applications",
+    ),
+)

@@ -1,0 +1,142 @@
+"""What goes wrong when streams are followed without a group: cursors, starting points, gaps, bounds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Mutant
+
+CONSUMER: Final = "streamcore.consumer"
+CONTINUITY: Final = "streamcore.continuity"
+PREFETCH: Final = "streamcore.prefetch"
+
+CONSUMERS: Final = (
+    Mutant(
+        "end-resolved-again",
+        "streamcore.watch",
+        "continuity = one.continuity or one.resolve(history)",
+        'continuity = (None if str(one.start) == "Lookup.END" else one.continuity) or one.resolve(history)',
+        "issue 6: `$` is sent again with the read after a reconnect, and what came in between is skipped",
+        cast="readers",
+    ),
+    Mutant(
+        "read-deadline-is-block",
+        CONSUMER,
+        "yield Exchange([read], self.block + self.options.request_timeout)",
+        "yield Exchange([read], self.block)",
+        "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
+        cast="readers",
+    ),
+    Mutant(
+        "fetched-cursor-saved",
+        CONSUMER,
+        "cursor = {stream: one.handed_over for",
+        "cursor = {stream: one.continuity.cursor for",
+        "issue 6: the cursor that is saved is that of the last fetch, so a crash skips what was read ahead",
+        cast="readers",
+    ),
+    Mutant(
+        "kept-batch-counts-as-handed-over",
+        CONSUMER,
+        "cursor[kept.key] = self._streams[kept.key].before",
+        "pass",
+        "a cursor that is one batch too far while the batch is still being worked at",
+        cast="readers",
+    ),
+    Mutant(
+        "reply-after-seek-taken",
+        CONSUMER,
+        "if is_other or continuity is None or continuity.cursor != cursor:",
+        "if continuity is None:",
+        "a reply that was under way during seek() or remove_stream() is handed over all the same",
+        cast="readers",
+    ),
+    Mutant(
+        "cursor-at-the-first-of-a-batch",
+        CONTINUITY,
+        "self.cursor = StreamId.parse(entries[-1][0])",
+        "self.cursor = StreamId.parse(entries[0][0])",
+        "off by a batch: the entries behind the first one come again",
+        cast="readers",
+    ),
+    Mutant(
+        "rewind-unnoticed",
+        CONTINUITY,
+        "if history.last < self.cursor:",
+        "if False:",
+        "all clients: after a failover that lost data a consumer waits in silence for ids that never come",
+        cast="readers",
+    ),
+    Mutant(
+        "gap-untold",
+        CONTINUITY,
+        "missed = history.removed - passed",
+        "missed = 0",
+        "all clients: entries that were trimmed before they were read are missed in silence",
+        cast="readers",
+    ),
+    Mutant(
+        "gap-looked-for-on-connecting-only",
+        "streamcore.watch",
+        "elif not one.is_proven(reply):",
+        "elif False:",
+        "a gap check once per connection: what is trimmed during a busy one is missed in silence",
+        cast="readers",
+    ),
+    Mutant(
+        "gap-after-its-entries",
+        CONSUMER,
+        "if suspects := self._watch.suspects:",
+        "self._hand_on()\n        if suspects := self._watch.suspects:",
+        "the gap is told, but behind the entries that came after it",
+        cast="readers",
+    ),
+    Mutant(
+        "prefetch-unbounded",
+        PREFETCH,
+        "return self._whole + in_flight < self._reads and self._size < self._limit",
+        "return in_flight < 2",
+        "issue 6: an unbounded queue; a stalled handler fills the memory",
+        cast="readers",
+    ),
+    Mutant(
+        "batches-out-of-order",
+        PREFETCH,
+        "self._ready.append((batch, whole, self.added))",
+        "self._ready.appendleft((batch, whole, self.added))",
+        "concurrent reads whose replies overtake each other",
+        cast="readers",
+    ),
+    Mutant(
+        "put-back-at-the-end",
+        PREFETCH,
+        "self._ready.appendleft((batch, True, self.reached))",
+        "self._ready.append((batch, True, self.added))",
+        "what a cancelled wait puts back comes behind what arrived later",
+        cast="readers",
+    ),
+    Mutant(
+        "put-back-forgets",
+        PREFETCH,
+        "self._prefetch.put_back(batch)",
+        "pass",
+        "a cancelled wait loses the entry that it was about to return",
+        cast="readers",
+    ),
+    Mutant(
+        "demand-not-told",
+        PREFETCH,
+        "self._hand_over(batch)\n        self._reading.wake()",
+        "self._hand_over(batch)",
+        "issue 6: a lost wake-up; the reader sleeps although the application has made room",
+        cast="readers",
+    ),
+    Mutant(
+        "merge-lets-go-too-early",
+        "streamcore.merge",
+        "horizon = min([*self._ends.values(), *unread], default=None)",
+        "horizon = None",
+        "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
+        cast="readers",
+    ),
+)

@@ -1,0 +1,243 @@
+"""What goes wrong in a member of a consumer group: what is pending and unseen, other members' entries, the group itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Edit, Mutant
+
+READING: Final = "streamcore.group_reading"
+CLAIMS: Final = "streamcore.claims"
+UPKEEP: Final = "streamcore.upkeep"
+REDELIVERY: Final = "streamcore.redelivery"
+SETTLEMENTS: Final = "streamcore.settlements"
+SCRIPTS: Final = "transports.memory.model.scripts"
+
+GROUPS: Final = (
+    Mutant(
+        "own-pending-not-read-again",
+        CLAIMS,
+        "rows = yield from self.own_page(stream, start)",
+        "rows = []",
+        "issue 6: after a lost reply its entries stay pending for us and are never handed over",
+    ),
+    Mutant(
+        "own-pending-first-page-only",
+        CLAIMS,
+        'start = b"(" + rows[-1][0]\n        self._met',
+        "break\n        self._met",
+        "recovery that reads one page of the backlog and takes it for all",
+    ),
+    Mutant(
+        "no-audit",
+        READING,
+        "return not self._leaving and self.now >= self.upkeep.audit_at",
+        "return False",
+        "no periodic look at the own pending entries: what a ghost took is never found",
+    ),
+    Mutant(
+        "ghost-not-killed",
+        UPKEEP,
+        '[killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))',
+        "killed = 0",
+        "issue 6: the old connection is still blocked in XREADGROUP, and the server serves it first",
+    ),
+    Mutant(
+        "kill-by-id-unchecked",
+        UPKEEP,
+        "if ghost is None or present is None or not ghost.run_id or ghost.run_id != present.run_id:",
+        'if ghost is None or (yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))) is not None:',
+        "issue 6: a kill by id alone; ids begin anew with the server, and that of our former connection is somebody else's",
+    ),
+    Mutant(
+        "group-recreated-at-the-end",
+        UPKEEP,
+        "return str(mark)",
+        'return "$"',
+        "issue 6: a group that vanished is created again at `$`, and what was not delivered is skipped",
+    ),
+    Mutant(
+        "group-recreated-below-own-mark",
+        UPKEEP,
+        "self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered",
+        "own = [StreamId.parse(id_).before() for id_ in consumer.known(stream)]\n"
+        "            self._low_water[stream] = min(own, default=delivered)",
+        "issue 6: created again below our own mark; what was pending for other members is lost",
+    ),
+    Mutant(
+        "group-recreated-in-a-new-stream-at-the-old-mark",
+        UPKEEP,
+        'or StreamId.parse(checked(info)[b"last-generated-id"]) < mark:',
+        "or checked(info) is None:",
+        "a stream that began anew is read from behind its end",
+    ),
+    Mutant(
+        "recreation-untold",
+        UPKEEP,
+        "consumer.emit(kind(stream, member.group, start))",
+        "pass",
+        "a group that is created again in silence: duplicates nobody can explain",
+    ),
+    Mutant(
+        "group-gap-untold",
+        "streamcore.group_gaps",
+        "missing = history.removed - self._gone if all_gone and self._gone is not None else 0",
+        "missing = 0",
+        "all clients: entries trimmed before the group came to them are missed in silence",
+    ),
+    Mutant(
+        "claim-cursor-never-wraps",
+        CLAIMS,
+        "self._claim_from.pop(stream, None)\n            return True",
+        'self._claim_from[stream] = b"(" + rows[-1][0] if rows else start\n            return True',
+        "issue 6: a cursor of claims that stays at the end; what becomes idle below it is never claimed",
+    ),
+    Mutant(
+        "claims-nothing",
+        CLAIMS,
+        "yield from self._take_over(stream, [row for row in free if row[3]])",
+        "pass",
+        "most clients leave claiming to the application; what a dead consumer had is never processed",
+    ),
+    Mutant(
+        "claim-steals",
+        CLAIMS,
+        'claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, min(row[2] for row in rows), *ids)',
+        'claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, 0, *ids)',
+        "a claim without its idle time: two members take the same entry",
+    ),
+    Mutant(
+        "claim-too-early",
+        CLAIMS,
+        "finished = yield from self._claim(stream, max(1, int(patience * 1000)))",
+        "finished = yield from self._claim(stream, max(1, int(patience * 250)))",
+        "issue 6: a timer that fires early; entries are taken from members that are at work",
+    ),
+    Mutant(
+        "nacked-delay-ignored",
+        CLAIMS,
+        "return {id_ for id_, due in listed.items() if due > now}",
+        "return set()",
+        "an entry that shall wait comes again at once",
+    ),
+    Mutant(
+        "no-renewal",
+        "streamcore.renewal",
+        "ours = [row[0] for row in checked(rows) if row[0] in held]",
+        "ours = [row[0] for row in checked(rows) if not held]",
+        "most clients: a handler slower than the idle time loses its entry to another member",
+    ),
+    Mutant(
+        "renewal-takes-back",
+        "streamcore.renewal",
+        '("XCLAIM", stream, member.group, member.name, idle, *ours, "JUSTID")',
+        '("XCLAIM", stream, member.group, member.name, 0, *held, "JUSTID")',
+        "a lease that is renewed although another member has it by now",
+    ),
+    Mutant(
+        "reconnect-counts-as-attempt",
+        REDELIVERY,
+        "if self._in_doubt == first:",
+        "if False:",
+        "issue 6: a flapping link condemns healthy entries to the dead letters",
+    ),
+    Mutant(
+        "recovery-counts-as-attempt",
+        CLAIMS,
+        'yield from consumer.ask((*claim, "RETRYCOUNT", 1))',
+        "yield from consumer.ask((*claim,))",
+        "issue 6: XCLAIM raises the counter of what nobody has seen",
+    ),
+    Mutant(
+        "attempt-not-recorded",
+        REDELIVERY,
+        "consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1)",
+        "consumer.deliver(first.stream, [entry], deliveries=first.deliveries)",
+        "an entry that never reaches its last attempt",
+    ),
+    Mutant(
+        "max-deliveries-off-by-one",
+        "streamcore.membership",
+        "return self.max_deliveries is not None and deliveries >= self.max_deliveries",
+        "return self.max_deliveries is not None and deliveries >= self.max_deliveries - 1",
+        "a dead letter one attempt too early",
+    ),
+    Mutant(
+        "tombstone-crashes",
+        REDELIVERY,
+        "if entry[1] is None:",
+        "if entry[1] == []:",
+        "issue 6: an entry that was deleted while it was pending has no fields, and nobody thought of it",
+    ),
+    Mutant(
+        "in-flight-unbounded",
+        READING,
+        "limit = self.pending, self.member.max_in_flight - (in_flight + 1) * self.most_at_once",
+        "limit = self.pending, 1 << 40",
+        "issue 6: an unbounded queue, of entries that are not acknowledged",
+    ),
+    Mutant(
+        "read-deadline-is-block-in-groups",
+        READING,
+        "return Exchange([read], self.block + self.options.request_timeout)",
+        "return Exchange([read], self.block)",
+        "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
+    ),
+    Mutant(
+        "ack-before-the-handler",
+        READING,
+        "self._prefetch.add(batch)",
+        "self._prefetch.add(batch)\n            batch.ack()",
+        "issue 6: what is acknowledged on receipt is lost with the process",
+    ),
+    Mutant(
+        "polls-instead-of-blocking",
+        READING,
+        "block: Arguments = self._waiting() if self.blocked else ()",
+        "block: Arguments = ()",
+        "clients that poll: an idle consumer sends as many commands as the network takes",
+    ),
+    Mutant(
+        "left-without-giving-back",
+        "streamcore.group",
+        "while (batch := self._prefetch.pop()) is not None:\n                self.returns.add(batch)",
+        "while (batch := self._prefetch.pop()) is not None:\n                pass",
+        "a graceful stop that leaves what was read ahead to the idle time",
+    ),
+    Mutant(
+        "possible-loss-untold",
+        READING,
+        "self._emit(PossibleLoss(self._reads * self.most_at_once))",
+        "pass",
+        "NOACK: a reply that is lost with its connection is lost in silence",
+    ),
+    Mutant(
+        "twin-tolerated",
+        "streamcore.name_lease",
+        "raise NameTaken(",
+        "return None\n            raise NameTaken(",
+        "two processes under one name share its pending entries: both handle them, or neither",
+    ),
+    Mutant(
+        "theft-on-leaving",
+        SETTLEMENTS,
+        "local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0\n"
+        "for at = 6, #ARGV do\n    if owned(ARGV[at]) then",
+        "local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0\nfor at = 6, #ARGV do\n    if true then",
+        "a member that leaves gives back what another one has claimed meanwhile",
+        mirror=Edit(
+            SCRIPTS,
+            "group, owner, successor, idle, deliveries, *ids = args\n"
+            "    given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]",
+            "group, owner, successor, idle, deliveries, *ids = args\n    given = ids",
+        ),
+    ),
+    Mutant(
+        "busy-consumer-removed",
+        CLAIMS,
+        "if one[2] == ARGV[2] and one[4] == 0 and one[6]",
+        "if one[2] == ARGV[2] and one[6]",
+        "XGROUP DELCONSUMER of a member with pending entries: the server forgets them",
+        mirror=Edit(SCRIPTS, 'if one[b"name"] == name and one[b"pending"] == 0 and', 'if one[b"name"] == name and'),
+    ),
+)

@@ -1,0 +1,105 @@
+"""What goes wrong with one connection: deadlines, back-off, keep-alive, and what a write or a chunk has left over."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Mutant
+
+LINK: Final = "streamcore.link"
+CONNECTION: Final = "streamcore.connection"
+ENGINE: Final = "streamcore.engine"
+
+LINKS: Final = (
+    Mutant(
+        "backoff-never-resets",
+        LINK,
+        'the next back-off begins anew."""\n        self.attempts = 0',
+        'the next back-off begins anew."""',
+        "issue 6: after a day of short breaks each reconnect takes the longest back-off",
+    ),
+    Mutant(
+        "backoff-never-grows",
+        LINK,
+        "doublings = min(max(self.attempts - 1, 0), 32)",
+        "doublings = 0",
+        "clients with a constant retry: a fleet of them keeps a server down that comes back",
+    ),
+    Mutant(
+        "no-backoff",
+        LINK,
+        "now + ceiling * self._random())",
+        "now)",
+        "clients that dial again at once: a hot loop while the server is down",
+    ),
+    Mutant(
+        "no-keepalive",
+        LINK,
+        'self.send(Ping([("PING",)], self._options.keepalive_answer))',
+        "pass",
+        "clients without a health check on idle connections: a half-open one is never found",
+    ),
+    Mutant(
+        "silence-tolerated",
+        LINK,
+        'self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))',
+        "self._heard = now",
+        "clients without a read deadline: a half-open connection is waited for, for ever",
+    ),
+    Mutant(
+        "timer-early",
+        LINK,
+        "self._options.keepalive_idle if oldest is None else oldest.timeout)",
+        "self._options.keepalive_idle if oldest is None else oldest.timeout * 0.4)",
+        "issue 6: a timer that fires early; a healthy connection is dropped before its deadline",
+    ),
+    Mutant(
+        "completions-lost-before-an-error",
+        LINK,
+        "for item in completed:",
+        "for item in completed if connection.error is None else ():",
+        "issue 6: what a chunk had completed before its bytes broke the protocol is dropped",
+    ),
+    Mutant(
+        "backoff-after-each-greeting",
+        LINK,
+        "self.server, self.error = connection.server, None",
+        "self.server, self.error, self.attempts = connection.server, None, 0",
+        "a greeting that counts as success: a server that greets and then refuses is dialled in a hot loop",
+    ),
+    Mutant(
+        "partial-write-loses-the-rest",
+        CONNECTION,
+        "self._chunks[0] = memoryview(data)[n:]",
+        "del self._chunks[:1]",
+        "a driver or core that takes a short write for a whole one",
+    ),
+    Mutant(
+        "partly-sent-counts-as-unsent",
+        CONNECTION,
+        "if exchange.offset < self._sent]",
+        "if exchange.offset + len(exchange.data) <= self._sent]",
+        "clients that repeat a pipeline of which a part has left: its first commands are executed twice",
+    ),
+    Mutant(
+        "unordered-pushes",
+        CONNECTION,
+        "if not fifo or not fifo[0].is_confirmed_by(reply):",
+        "if not fifo or not fifo[0].subscribes:",
+        "a message that comes between SUBSCRIBE and its confirmation is taken for the answer",
+    ),
+    Mutant(
+        "events-out-of-place",
+        ENGINE,
+        "self._placed_events.add(event, self._place())",
+        "self._placed_events.add(event, 0)",
+        "errors and gaps told beside the data, not in order with it",
+    ),
+    Mutant(
+        "lost-wake-up",
+        ENGINE,
+        'the time."""\n        if self._waiting:',
+        'the time."""\n        if False:',
+        "issue 6: whoever waits for the application is not told that the application has moved",
+    ),
+)

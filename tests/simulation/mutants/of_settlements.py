@@ -1,0 +1,133 @@
+"""What goes wrong between an acknowledgement and the server's word on it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .mutant import Edit, Mutant
+
+SETTLING: Final = "streamcore.settling"
+SETTLEMENTS_OF: Final = "streamcore.settlements"
+PENDING: Final = "streamcore.pending"
+SCRIPTS: Final = "transports.memory.model.scripts"
+
+SETTLEMENTS: Final = (
+    Mutant(
+        "acks-lost-on-reconnect",
+        SETTLING,
+        "pending.lose(acks.ride for acks in rides)",
+        "[pending.confirm(acks.ride) for acks in rides]",
+        "issue 6: acknowledgements that were under way are forgotten, and their entries come again",
+    ),
+    Mutant(
+        "acks-never-flushed",
+        SETTLING,
+        "self.at_once = True\n            consumer.wake()",
+        "self.at_once = False\n            consumer.wake()",
+        "acknowledgements wait for the next read, which waits for entries",
+    ),
+    Mutant(
+        "ack-wakes-nobody",
+        SETTLING,
+        "self.due = AT_ONCE\n            consumer.on_wakeup()",
+        "self.due = AT_ONCE",
+        "issue 6: a lost wake-up; an acknowledgement waits until something else happens",
+    ),
+    Mutant(
+        "starved-ack-wakes-nobody",
+        SETTLING,
+        "elif consumer.starved:\n            consumer.on_wakeup()",
+        "elif False:\n            consumer.on_wakeup()",
+        "a lost wake-up: with max_in_flight reached, the acknowledgement that makes room is not noticed",
+    ),
+    Mutant(
+        "refused-settlement-forgotten",
+        SETTLING,
+        "consumer.pending.put_off(one)",
+        "pass",
+        "what a full server refuses is taken for done",
+    ),
+    Mutant(
+        "acks-not-fenced",
+        PENDING,
+        "Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)",
+        "Ack(stream, ids[at : at + MAX_IDS], repeated, False, member.report_settled)",
+        "XACK does not ask who owns an entry: a slow member settles what another one is at work with",
+    ),
+    Mutant(
+        "first-refusal-only",
+        PENDING,
+        "ride += self._refused",
+        "ride += self._refused[:1]",
+        "of many refusals in one flush only the first one is sent",
+    ),
+    Mutant(
+        "partial-ack-settles-all",
+        "streamcore.entries",
+        "self.unsettled = set(everything)\n        fresh",
+        "self.unsettled = set(ids)\n        fresh",
+        "a batch whose first entry is acknowledged counts as done: the others are in nobody's account",
+    ),
+    Mutant(
+        "missed-ack-untold",
+        SETTLEMENTS_OF,
+        "if missed and not self.repeated:",
+        "if False:",
+        "XACK that answers 0 is taken for success",
+    ),
+    Mutant(
+        "lost-lease-untold",
+        "streamcore.upkeep",
+        "consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
+        "pass",
+        "the application works on, with an entry that another member has by now",
+    ),
+    Mutant(
+        "unfenced-dead-letter",
+        SETTLEMENTS_OF,
+        "if not owned(ARGV[3]) then return false end",
+        "",
+        "issue 6: the repetition after a lost reply writes the dead letter a second time",
+        mirror=Edit(
+            SCRIPTS,
+            "if not _owned(s, keys[0], group, owner, id_):\n        return None",
+            "if False:\n        return None",
+        ),
+    ),
+    Mutant(
+        "dead-letter-without-its-data",
+        SETTLEMENTS_OF,
+        "for at = 4, #ARGV do table.insert(fields, ARGV[at]) end",
+        "fields = {unpack(ARGV, 4)}",
+        "a dead letter that says why and not what",
+        mirror=Edit(SCRIPTS, 'b"*", *fields, *about)', 'b"*", *about)'),
+    ),
+    Mutant(
+        "dead-letter-not-settled",
+        SETTLEMENTS_OF,
+        "redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])\nreturn letter",
+        "return letter",
+        "a dead letter that stays pending: buried again by the next member",
+        mirror=Edit(SCRIPTS, 's.server.call(s, b"XACK", keys[0], group, id_)', "pass"),
+    ),
+    Mutant(
+        "nack-steals",
+        SETTLEMENTS_OF,
+        "    if owned(ARGV[at]) then table.insert(given, ARGV[at]) end",
+        "    table.insert(given, ARGV[at])",
+        "an entry is given back by one who lost it, from under the hands of its owner",
+        mirror=Edit(
+            SCRIPTS,
+            "group, owner, successor, idle, wait, *ids = args\n"
+            "    given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]",
+            "group, owner, successor, idle, wait, *ids = args\n    given = ids",
+        ),
+    ),
+    Mutant(
+        "nack-keeps-its-owner",
+        SETTLEMENTS_OF,
+        "member.group, member.name, NACKED, idle, wait, *self.ids)",
+        "member.group, member.name, member.name, idle, wait, *self.ids)",
+        "a refused entry that stays with its owner: nobody claims from himself",
+    ),
+)

@@ -1,0 +1,1 @@
+"""``streamcore sim``: the whole engine in virtual time, against a model server, while everything breaks."""

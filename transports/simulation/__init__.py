@@ -1,0 +1,12 @@
+"""Everything under test in one world, in virtual time: engines, a model server, a network that breaks, and a nemesis.
+
+``simulate(seed)`` runs one world and tells what became of it; the same seed gives the same run, to the last byte. No I/O, no
+clock, no threads: ``docs/guides/simulation.md`` tells what it proves, and how to read it.
+"""
+
+from .casts import CASTS
+from .plan import Fault, Size
+from .run import KINDS, Outcome, kinds_of, simulate
+from .shrink import Shrunk, shrink, tale
+
+__all__ = ["CASTS", "KINDS", "Fault", "Outcome", "Shrunk", "Size", "kinds_of", "shrink", "simulate", "tale"]

@@ -1,0 +1,131 @@
+"""What is known of the entries of one group: who was handed what, what was said about it, and what excuses another time.
+
+Members tell the book, and the nemesis does where it meddles; the oracles of ``group_oracles`` read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .history import ZERO, History, Id, Key
+
+if TYPE_CHECKING:
+    from transports.memory.model.values import Group
+
+    from .program import Program
+    from .world import World
+
+
+@dataclass(slots=True)
+class Fate:
+    """What has become of one entry so far."""
+
+    times: int = 0  # that somebody was handed it
+    strangers: int = 0  # deliveries to members that are no programs of ours
+    holder: str = ""  # the process that was handed it last
+    at: float = 0.0
+    era: int = 0  # that of the group, when it was handed over last
+    acked: bool = False  # an application has said so, once
+    buried: bool = False  # an application has wanted it to be a dead letter, once
+    refused: bool = False  # the one that has it now does not want it
+    settled: float = 0.0  # when the server has confirmed that to the process that asked; 0: not yet
+    robbed: bool = False  # a stranger has settled it
+    nacked_at: float = 0.0  # refused for long, in a world that is well
+    excused: bool = True  # it may be handed over once more
+    since: float = 0.0  # when the server had delivered what was handed over last
+    doubts: int = 0  # deliveries that the server may have counted, and nobody has got
+
+
+@dataclass
+class Book:
+    """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
+
+    world: World
+    history: History
+    group: bytes
+    streams: list[bytes]
+    fates: dict[Key, Fate] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    resets: dict[bytes, int] = field(default_factory=dict)  # how often the group of a stream was lost, or went back
+    reset_at: dict[bytes, float] = field(default_factory=dict)
+    sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
+    lost_unread: dict[bytes, str] = field(default_factory=dict)  # streams of which an undelivered entry was removed, and how
+    members: list[Program] = field(default_factory=list)
+    guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
+    handed: int = 0
+    again: int = 0
+    _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
+
+    def fate(self, key: Key) -> Fate:
+        """What has become of an entry."""
+        fate = self.fates.get(key)
+        if fate is None:
+            fate = self.fates[key] = Fate()
+            self._keys[key.stream, key.id] = key
+        return fate
+
+    def named(self, stream: bytes, ids: Iterable[bytes]) -> list[tuple[Key, Fate]]:
+        """Those of these ids that anybody was handed."""
+        keys = [self._keys.get((stream, id_)) for id_ in ids]
+        return [(key, self.fates[key]) for key in keys if key is not None]
+
+    def of(self, stream: bytes) -> Group | None:
+        """The group as the server has it now."""
+        return self.history.group(stream, self.group)
+
+    def key_at(self, stream: bytes, id_: bytes) -> Key | None:
+        """The entry that has this id now."""
+        ms, _, seq = id_.partition(b"-")
+        fields = self.history.stream(stream).fields.get((int(ms), int(seq)))
+        return None if fields is None else Key(stream, id_, fields[1])
+
+    def excuse(self, stream: bytes, ids: Iterable[bytes]) -> None:
+        """Entries may be handed over once more, to anybody."""
+        for _, fate in self.named(stream, ids):
+            fate.excused = True
+
+    def reset(self, stream: bytes) -> None:
+        """The group is about to go, or to be what it was before: everything may come again."""
+        self.resets[stream] = self.resets.get(stream, 0) + 1
+        self.reset_at[stream] = self.world.now
+        self.lost_unread.pop(stream, None)
+
+    def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
+        group = self.of(stream)
+        unread = 0 if group is None else sum(id_ > group.last for id_ in ids)
+        if unread and group is not None and group.last != ZERO and stream in self.guarded:
+            self.lost_unread[stream] = f"{unread} by {how}"
+            self.world.tell("group", f"has not delivered {unread} of what goes now from {stream.decode()} by {how}")
+
+    def changed(self) -> None:
+        """A member has begun or ended: who begins does not know the past, and who ends tells nobody."""
+        self.lost_unread.clear()
+        self.guarded.clear()
+
+    def ends(self, label: str, consumer: bytes) -> None:
+        """A process has ended: what it held may come again, and what it was about to get may be counted already."""
+        self.over.add(label)
+        self.changed()
+        for stream in self.streams:
+            group = self.of(stream)
+            if group is None:
+                continue
+            for id_, delivery in group.pending.items():
+                if delivery.consumer == consumer and (key := self.key_at(stream, b"%d-%d" % id_)) is not None:
+                    fate = self.fate(key)
+                    fate.doubts = max(fate.doubts, delivery.times - fate.times - fate.strangers)
+
+    def letters(self, stream: bytes) -> set[bytes]:
+        """The names of its dead letters."""
+        return {flat[1] for flat in self.history.stream(b"{%b}:dead" % stream).fields.values()}
+
+    def settled_ids(self, stream: bytes) -> list[bytes]:
+        """What is in the stream, was delivered to the group, and is pending no more: settled."""
+        group = self.of(stream)
+        if group is None:
+            return []
+        pending, last = group.pending, group.last
+        return [b"%d-%d" % id_ for id_ in self.history.stream(stream).ids if id_ <= last and id_ not in pending]

@@ -1,0 +1,50 @@
+"""Who may be on the stage. Each seed draws one cast; a function puts its programs and oracles into the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from . import failover
+from .audience import cast_audience
+from .clerk import cast_clerks
+from .groups import cast_applications, cast_group
+from .listener_oracles import cast_listeners
+from .more_faults import LISTENER_KINDS, READER_KINDS
+from .oracles import EventsInOrder
+from .plan import Size
+from .reader_oracles import cast_readers
+from .scene import Kind, Scene
+
+
+class Cast(NamedTuple):
+    """``weight``: how often it is drawn, beside the others. ``kinds``: faults of its own; ``without``: those that find no target in it."""
+
+    weight: float
+    enter: Callable[[Scene, Size, EventsInOrder], None]
+    kinds: Mapping[str, Kind] = MappingProxyType({})
+    without: frozenset[str] = frozenset()
+
+    def chosen(self, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+        """The kinds of faults that befall this cast."""
+        return {name: kind for name, kind in (*kinds.items(), *self.kinds.items()) if name not in self.without}
+
+
+OF_GROUPS: Final = frozenset(
+    {
+        "XDEL of pending", "XDEL of unread", "XGROUP DESTROY", "stranger claims", "stranger reads", "stranger settles",
+        "crash in a handler", "another name", "twin", "permission denied", "SCRIPT FLUSH",
+    }
+)  # fmt: skip
+OF_DATA: Final = frozenset({"XTRIM", "FLUSHALL", "error reply", "clock step"})
+
+
+CASTS: Final = {
+    "group": Cast(1, cast_group),
+    "applications": Cast(0.7, cast_applications),
+    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS),
+    "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA),
+    "clerks": Cast(0.5, cast_clerks),
+    "audience": Cast(0.5, cast_audience),
+}

@@ -1,0 +1,245 @@
+"""What must hold of a consumer group: each promise of ``docs/contract.md`` is an oracle of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from streamcore import GroupBatch, GroupConsumer, StreamId
+from streamcore.claims import TOO_OFTEN
+from streamcore.events import Claimed, GroupRecreated, Recovered
+from transports.memory.model.values import Stream
+
+from .book import Book, Fate
+from .history import Key, fields_of, is_poison
+from .oracles import Oracle
+
+if TYPE_CHECKING:
+    from .member import Member
+    from .world import World
+
+
+class GroupOracle(Oracle):
+    """An oracle that reads a group's book."""
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world)
+        self.book = book
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        """Some entries of a batch are handed over."""
+
+
+class NothingInvented(GroupOracle):
+    """*GroupConsumer*: what is handed over is an entry of the stream, as its producer has written it."""
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for id_, fields in entries:
+            if fields != fields_of(fields[1]) or fields[1] not in self.book.sent:
+                self.violated(f"{member.label} was handed {id_.decode()} with {fields}, which nobody has sent")
+
+
+class InOrder(GroupOracle):
+    """*GroupConsumer*: entries come in the order of their ids; one that comes late was told before (Recovered, Claimed).
+
+    A batch is in order by itself. A first delivery that is older than one before it follows an event that says why.
+    """
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world, book)
+        self._last: dict[tuple[str, bytes], tuple[int, int]] = {}
+        self._told: dict[tuple[str, bytes], int] = {}
+
+    def heard(self, label: str, event: object) -> None:
+        """An event was told."""
+        if isinstance(event, (Recovered, Claimed)):
+            self._told[label, event.stream] = self._told.get((label, event.stream), 0) + event.entries
+        elif isinstance(event, GroupRecreated):
+            self._last.pop((label, event.stream), None)
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        ids = [StreamId.parse(key.id) for key in keys]
+        if any(one >= other for one, other in zip(ids, ids[1:], strict=False)):
+            self.violated(f"{member.label} was handed {ids} in one batch, which is out of order")
+        place = (member.label, batch.key)
+        last = self._last.get(place)
+        if last is None or ids[0] > last:
+            self._last[place] = ids[-1]
+            return
+        told = self._told.get(place, 0)
+        late = sum(id_ <= last for id_ in ids)
+        if batch.deliveries > 1 or late <= told:
+            self._told[place] = max(0, told - late)
+        elif self.book.fate(keys[0]).era == self.book.resets.get(batch.key, 0) and not self.book.resets.get(batch.key):
+            self.violated(f"{member.label} was handed {ids[0]} after {last}, and nothing told that it comes late")
+
+
+class NoNeedlessRepetition(GroupOracle):
+    """*Duplicates*: an entry comes again for a reason only.
+
+    It was refused; whoever had it has ended, or has lost it to another member; the group was lost, or went back. What the
+    server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
+    memory, until that notices.
+    """
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for key in keys:
+            self._check(member, key, self.book.fate(key))
+
+    def _check(self, member: Member, key: Key, fate: Fate) -> None:
+        if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
+            return
+        if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
+            return  # one of the two was delivered by a group that is gone
+        what = f"{member.label} was handed {key.id.decode()} ({key.name.decode()})"
+        if fate.settled and member.hands.since >= fate.settled:
+            self.violated(f"{what}, which {fate.holder} has settled, and the server has confirmed it")
+        if fate.settled or fate.excused or fate.holder in self.book.over:
+            return
+        if fate.holder == member.label:
+            self.violated(f"{what} once more, and has neither refused nor lost it")
+        if not member.may_claim(fate.at):
+            self.violated(f"{what}, which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds")
+
+
+class OnlySaidIsSettled(GroupOracle):
+    """*GroupConsumer, manual ack*: nothing is settled unless the application, or a limit, has said so."""
+
+    def look(self) -> None:
+        book = self.book
+        for stream in book.streams:
+            letters: set[bytes] | None = None
+            for id_ in book.settled_ids(stream):
+                key = book.key_at(stream, id_)
+                assert key is not None
+                fate = book.fates.get(key)
+                if fate is not None and (fate.acked or fate.buried or fate.robbed):
+                    continue
+                if letters is None:
+                    letters = self.book.letters(stream)
+                if key.name not in letters:
+                    self.violated(
+                        f"{id_.decode()} ({key.name.decode()}) of {stream.decode()} is settled, or passed over, and "
+                        f"nobody has said so; {'it was never handed over' if fate is None else fate}"
+                    )
+
+    def judge(self) -> None:
+        self.look()
+
+
+class NothingLost(GroupOracle):
+    """*GroupConsumer*: every entry of H is handed over until it is acknowledged or a dead letter.
+
+    Judged when the world has healed: nothing is left that the group has not delivered, and nothing is pending.
+    """
+
+    def left(self) -> str:
+        """What is still to come; empty if nothing is."""
+        for stream in self.book.streams:
+            there = self.book.history.stream(stream)
+            group = self.book.of(stream)
+            if group is None:
+                if there.ids:
+                    return f"{stream.decode()} has {len(there.ids)} entries and no group"
+                continue
+            if behind := len(there.after(group.last, 0)):
+                return f"{behind} entries of {stream.decode()} were not delivered"
+            if group.pending:
+                id_, one = next(iter(group.pending.items()))
+                which = f"{id_[0]}-{id_[1]} for {one.consumer.decode()}, {one.times} times"
+                return f"{len(group.pending)} entries of {stream.decode()} are pending, such as {which}"
+        return ""
+
+    def judge(self) -> None:
+        if left := self.left():
+            self.violated(f"{left}, {self.world.now - self.world.healed_at:.2f} s after all was well")
+        for stream in self.book.streams:
+            letters = self.book.letters(stream)
+            for id_ in self.book.history.stream(stream).ids:
+                key = self.book.key_at(stream, b"%d-%d" % id_)
+                assert key is not None
+                fate = self.book.fates.get(key)
+                if key.name in letters:
+                    continue
+                if fate is None or not (fate.times or fate.strangers or fate.robbed):
+                    self.violated(f"{key.id.decode()} ({key.name.decode()}) of {stream.decode()} was never handed over")
+
+
+class LettersDeserved(GroupOracle):
+    """*Poison entry*: after ``max_deliveries`` attempts that applications saw; a reconnect is no attempt.
+
+    A letter is its entry, with the reason. The counter may be one ahead for each time that a process has ended, or has lost the
+    entry, between counting and handing over.
+    """
+
+    def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:
+        super().__init__(world, book)
+        self._limit = max_deliveries
+        self._read: dict[bytes, tuple[int, int]] = {}
+        self.letters = 0
+
+    def look(self) -> None:
+        for stream in self.book.streams:
+            letters = self.book.history.stream(b"{%b}:dead" % stream)
+            for id_ in letters.after(self._read.get(stream, (0, 0)), 0):
+                self._judge(stream, letters.fields[id_])
+                self._read[stream] = id_
+                self.letters += 1
+
+    def judge(self) -> None:
+        self.look()
+
+    def rewound(self, stream: bytes) -> None:
+        """Letters may be gone as well."""
+        self._read.pop(stream, None)
+
+    def _judge(self, stream: bytes, flat: list[bytes]) -> None:
+        name = flat[1]
+        about = dict(zip(flat[4::2], flat[5::2], strict=True))
+        if flat[:4] != fields_of(name) or about[b"dead:stream"] != stream:
+            self.violated(f"a dead letter of {stream.decode()} holds {flat}")
+        fate = self.book.fate(Key(stream, about[b"dead:id"], name))
+        attempts = int(about[b"dead:attempts"])
+        if fate.buried:
+            return
+        which = f"{about[b'dead:id'].decode()} ({name.decode()})"
+        if self._limit is None or attempts < self._limit:
+            self.violated(f"{which} is a dead letter after {attempts} attempts, of {self._limit}")
+        tried = fate.times + fate.strangers
+        if attempts > tried + fate.doubts + 1:
+            self.violated(f"{which} is a dead letter after {attempts} attempts, and was handed over {tried} times")
+        if about[b"dead:reason"] == TOO_OFTEN and not tried + fate.doubts:
+            self.violated(f"{which} is a dead letter, and nobody has ever seen it")
+        lost = fate.holder in self.book.over or fate.doubts
+        if not (is_poison(name) or fate.excused or fate.times > 1 or fate.strangers or lost):
+            self.violated(f"{which} is a dead letter, and it was handed over once, and not refused")
+
+
+class InFlightBounded(GroupOracle):
+    """*Slow consumer*: never more in flight than ``max_in_flight`` and one read, nor more ahead than the prefetch."""
+
+    SLACK: Final = 2  # batches that were recovered or claimed, and are no reads
+
+    def look(self) -> None:
+        for node in self.world.nodes:
+            engine: Any = node.engine
+            if isinstance(engine, GroupConsumer) and engine.member.keeps:
+                most = engine.member.max_in_flight + engine.most_at_once
+                if engine.pending.in_flight > most:
+                    self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
+
+
+class GapsAnnounced(GroupOracle):
+    """*Undelivered entries trimmed under the group*: ``Gap``, in every case where all members look before every read.
+
+    Whoever has begun since does not know what there was before; so only removals count at which all members knew.
+    """
+
+    def look(self) -> None:
+        members = [one for one in self.book.members if one.node is not None]
+        for stream in self.book.streams:
+            if members and all(one.knows(stream) for one in members):
+                self.book.guarded.add(stream)
+
+    def judge(self) -> None:
+        for stream, how in self.book.lost_unread.items():
+            self.violated(f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told")

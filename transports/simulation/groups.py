@@ -1,0 +1,75 @@
+"""The cast of a consumer group: members with their habits, a twin of the first, and the producers that feed them."""
+
+from __future__ import annotations
+
+from .application import Application
+from .book import Book
+from .group_oracles import (
+    GapsAnnounced,
+    GroupOracle,
+    InFlightBounded,
+    InOrder,
+    LettersDeserved,
+    NoNeedlessRepetition,
+    NothingInvented,
+    NothingLost,
+    OnlySaidIsSettled,
+)
+from .member import Habits, Member
+from .oracles import EventsInOrder
+from .plan import Size
+from .scene import Scene
+from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+
+GROUP = b"g"
+
+
+def cast_group(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Put members and producers on the stage, with the oracles that watch them."""
+    _cast(scene, size, events, [Member])
+
+
+def cast_applications(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """The same, where every other member is written with the async face."""
+    _cast(scene, size, events, [Application, Member])
+
+
+def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Member]]) -> None:
+    world = scene.world
+    lots = world.lots("cast of the group")
+    streams = [b"s", b"t"][: lots.choice([1, 1, 2])]
+    scene.streams += [one for one in streams if one not in scene.streams]
+    book = Book(world, scene.history, GROUP, streams)
+    scene.books.append(book)
+    max_deliveries = lots.choice([None, 2, 4])
+    detect_gaps = lots.choice(["always", "audit"])
+
+    letters = LettersDeserved(world, book, max_deliveries)
+    scene.removing.append(book.removing)
+    scene.rewinding += [book.reset, letters.rewound]
+    watch: list[GroupOracle] = [
+        NothingInvented(world, book),
+        InOrder(world, book),
+        NoNeedlessRepetition(world, book),
+        OnlySaidIsSettled(world, book),
+        InFlightBounded(world, book),
+        letters,
+        NothingLost(world, book),
+    ]
+    if detect_gaps == "always":
+        watch.append(GapsAnnounced(world, book))
+    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
+    world.oracles += [*watch, *judges]
+
+    for number in range(1, size.members + 1):
+        habits = Habits.drawn(lots, streams, max_deliveries, detect_gaps)
+        kind = kinds[(number - 1) % len(kinds)]
+        member = kind(world, f"member-{number}", book, habits, watch, events)
+        world.at(world.now, member.start)
+    twin = Member(world, "twin", book, Habits.drawn(lots, streams, max_deliveries, detect_gaps), watch, events)
+    twin.consumer, twin.is_twin = b"member-1", True
+    for number in range(1, size.senders + 1):
+        entries = size.entries // size.senders
+        stream = streams[number % len(streams)]
+        sender = Sender(world, f"p{number}", book, stream, (entries, size.seconds), judges, events)
+        world.at(world.now, sender.start)

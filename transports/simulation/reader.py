@@ -1,0 +1,240 @@
+"""A reader without a group: follows streams by XREAD, saves its cursor now and then, and goes on from there when it comes back.
+
+What it is handed is checked at once, against the ``Ledger`` of all that ever was in its streams.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from streamcore import Consumer, StreamcoreError, StreamId, StreamRewound
+from streamcore.events import Gap, GapDetectionOff, HistoryRewound
+
+from .history import ZERO, Id, fields_of
+from .program import ADDRESS, OPTIONS, Program
+
+if TYPE_CHECKING:
+    from streamcore.entries import Batch
+
+    from .ledger import Ledger
+    from .oracles import EventsInOrder
+    from .reader_oracles import ReaderOracles
+    from .world import World
+
+BLOCK: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Taste:
+    """How one reader reads."""
+
+    streams: tuple[bytes, ...]
+    start: str
+    merge: Literal["id"] | None
+    count: int
+    prefetch: int
+    on_rewind: Literal["raise", "restart"]
+    saves: float  # how often, of the times that it could
+    slow: float
+
+    @classmethod
+    def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
+        """One by lots."""
+        return cls(
+            tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),
+            lots.choice(["0", "0", "$"]),
+            lots.choice([None, None, "id"]),
+            lots.choice([1, 3, 10, 100]),
+            lots.choice([1, 2, 4]),
+            lots.choice(["raise", "restart", "restart"]),
+            lots.choice([0.2, 1.0]),
+            lots.choice([0.0, 0.1, 0.4]),
+        )
+
+
+@dataclass
+class Track:
+    """How far one process is in one stream. ``owed``: what was trimmed before it could be read, and no gap has told that yet."""
+
+    position: Id
+    began: Id = ZERO
+    owed: list[Id] = field(default_factory=list)
+    errors: int = 0  # that the server had answered when the last of these was passed
+    told: list[Gap] = field(default_factory=list)
+    handed: set[Id] = field(default_factory=set)
+    excused: Id = ZERO  # what is not higher may be skipped: it belongs to another era than the cursor
+    rewinds: int = 0  # of the stream, that no event has told
+    rewound: bool = False  # the stream was, since the process began
+    unwatched: bool = False
+
+
+class Reader(Program):
+    """One reader. ``saved`` is what it has stored somewhere safe: where to go on."""
+
+    kind: ClassVar[str] = "reader"
+
+    def __init__(
+        self, world: World, name: str, ledger: Ledger, taste: Taste, oracles: ReaderOracles, events: EventsInOrder
+    ) -> None:
+        super().__init__(world, name)
+        self.ledger = ledger
+        self.taste = taste
+        self.oracles = oracles
+        self.saved: dict[bytes, StreamId] = {}
+        self.tracks: dict[bytes, Track] = {}
+        self._begun: dict[bytes, bool] = {}
+        self._events = events
+        self._busy = False
+        self._puts_back = False
+
+    # -- a life -------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Consumer[bytes]:
+        taste = self.taste
+        start: Any = {stream: self.saved.get(stream, taste.start) for stream in taste.streams}
+        engine = Consumer(
+            start,
+            count=taste.count,
+            block=BLOCK,
+            prefetch=taste.prefetch,
+            merge=taste.merge,
+            on_rewind=taste.on_rewind,
+            address=ADDRESS,
+            options=OPTIONS,
+            random=self.world.lots(f"engine of {self.label}").random,
+        )
+        engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
+        self._events.listen(self.label, engine)
+        return engine
+
+    def forget(self) -> None:
+        self.tracks.clear()
+        self._busy = self._puts_back = False
+
+    def rewinding(self, stream: bytes) -> None:
+        """A stream is about to begin anew, or to go back: what has a lower id than our cursor may escape."""
+        track = self.tracks.get(stream)
+        if track is not None:
+            track.excused = self.ledger.eras[stream].ended
+            track.rewinds += 1
+            track.rewound = True
+            track.owed.clear()
+
+    def _track(self) -> None:
+        """Entering is done: the starting points are known."""
+        for stream, at in self.engine.cursor().items():
+            track = self.tracks.setdefault(stream, Track((at.ms, at.seq), (at.ms, at.seq)))
+            saved = self.saved.get(stream)
+            if saved is not None and track.position > ZERO:
+                track.excused = self.ledger.eras[stream].ended  # the cursor may be of another era
+
+    # -- what it does -------------------------------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        node = self.node
+        if node is None:
+            return False
+        self._events.take(node)
+        if not self.tracks and self.engine.is_ready:
+            self._track()
+        moved, at_once = False, Counter[bytes]()
+        while not self._busy and self.node is node:
+            while (event := self.engine.next_event_in_place()) is not None:
+                self._hear(event)
+            try:
+                batch = self.engine.take()
+            except StreamcoreError as error:
+                self._end(error)
+                return True
+            if batch is None:
+                break
+            moved = True
+            if self._puts_back:
+                self._puts_back = False
+                self.engine.put_back(batch)
+                self.world.tell(self.label, "puts a batch back")
+                continue
+            at_once[batch.stream] += 1
+            self.oracles.bounded.taken(self, at_once)
+            self._handle(batch)
+        return moved
+
+    def _end(self, error: StreamcoreError) -> None:
+        self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")
+        if not (isinstance(error, StreamRewound) and self.taste.on_rewind == "raise"):
+            self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
+        self.saved.clear()
+        self.ended(0.05)
+
+    def _handle(self, batch: Batch[bytes]) -> None:
+        stream, rows = batch.stream, batch.raw
+        ids = [_id(row[0]) for row in rows]
+        if self.world.tells:
+            self.world.tell(self.label, f"is handed {stream.decode()} {[row[0].decode() for row in rows]}")
+        for row, id_ in zip(rows, ids, strict=True):
+            if list(row[1]) != fields_of(row[1][1]) or (stream, id_, row[1][1]) not in self._ever(stream):
+                self.oracles.invented.violated(f"{self.label} is handed {row!r} of {stream.decode()}, which never was")
+        self.world.notes["handed"] += len(ids)
+        self.oracles.skipped.handed(self, stream, ids)
+        cursor = self.engine.cursor()[stream]
+        if (cursor.ms, cursor.seq) != ids[-1]:
+            self.oracles.cursor.violated(f"{self.label} was handed {ids[-1]} last, and its cursor says {cursor}")
+        lot = self.draw.random()
+        if self.world.faulty and lot < self.taste.slow:
+            self._busy = True
+            self.later(0.3 * self.draw.random() ** 2, self._done)
+        else:
+            self._save()
+
+    def _ever(self, stream: bytes) -> set[tuple[bytes, Id, bytes]]:
+        self.ledger.note(stream)
+        return self.ledger.ever
+
+    def _done(self) -> None:
+        self._busy = False
+        self._save()
+
+    def _save(self) -> None:
+        """The work is done; what was handed over until now need not be read again."""
+        if self.draw.random() < self.taste.saves:
+            self.saved = self.engine.cursor()
+
+    def _hear(self, event: object) -> None:
+        match event:
+            case Gap():
+                self.oracles.trims.told(self, event)
+            case HistoryRewound():
+                track = self.tracks.setdefault(event.stream, Track(ZERO))
+                track.position = ZERO
+                track.owed.clear()
+                track.handed.clear()
+                track.rewinds -= 1
+                if track.rewinds <= 0:
+                    track.rewinds, track.excused = 0, ZERO
+            case GapDetectionOff():
+                self.tracks.setdefault(event.stream, Track(ZERO)).unwatched = True
+
+    # -- what is done to it -------------------------------------------------------------------------------------------
+
+    def cancel(self, lot: float) -> str | None:
+        if self.node is None or self.node.paused or self._busy:
+            return None
+        self._puts_back = True
+        return "its wait for a batch, which comes nevertheless"
+
+    def missing(self) -> str:
+        if self.node is None or not self.tracks:
+            return f"{self.name} has not started"
+        for stream, track in self.tracks.items():
+            left = [one for one in self.oracles.skipped.owed(self, stream) if one > track.position]
+            if left:
+                return f"{self.label} was not handed {left[0]} of {stream.decode()}"
+        return ""
+
+
+def _id(text: bytes) -> Id:
+    ms, _, seq = text.partition(b"-")
+    return int(ms), int(seq)

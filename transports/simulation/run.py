@@ -1,0 +1,226 @@
+"""One run: the cast is put on the stage, faults strike, the world heals, everything comes to an end, and is judged.
+
+*Safety*: faults strike, and oracles look on. *Healing*: all faults end at once; who is dead is started. *Liveness*: within
+``PATIENCE`` of virtual time all is done, or an oracle says what is missing. *Leaving*: programs end in order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from transports.memory.model import REDIS7, REDIS8, VALKEY9, Server
+
+from . import data_faults, network_faults, process_faults, server_faults
+from .calm import Calm
+from .casts import CASTS
+from .history import History
+from .host import Host
+from .oracles import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
+from .plan import FAULTS, Fault, Size, plan
+from .program import ADDRESS
+from .scene import Kind, Scene
+from .world import BEGIN, Violation, World
+
+KINDS: Final[dict[str, Kind]] = {
+    **network_faults.KINDS,
+    **server_faults.KINDS,
+    **data_faults.KINDS,
+    **process_faults.KINDS,
+}
+"""Every kind of fault, by its name."""
+
+PATIENCE: Final = 20.0
+"""Seconds of virtual time after healing within which all must be done."""
+
+LEAVING: Final = 3.0
+"""Seconds of virtual time in which all programs have ended in order."""
+
+
+@dataclass
+class Outcome:
+    """What became of a run. ``oracle`` is empty where all is well; ``digest`` is equal for equal seeds."""
+
+    seed: int
+    oracle: str = ""
+    message: str = ""
+    digest: int = 0
+    seconds: float = 0.0  # of virtual time
+    healing: float = 0.0  # of these, from the last fault until all was done
+    entries: int = 0
+    handed: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    story: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.oracle)
+
+
+def kinds_of(cast: str | None = None) -> dict[str, Kind]:
+    """The kinds of faults that befall a cast, or any of them."""
+    casts = [CASTS[cast]] if cast is not None else CASTS.values()
+    return {name: kind for one in casts for name, kind in one.chosen(KINDS).items()}
+
+
+def simulate(
+    seed: int,
+    *,
+    cast: str | None = None,
+    only: Collection[int] | None = None,
+    size: Size | None = None,
+    faults: int = FAULTS,
+    tells: bool = False,
+) -> Outcome:
+    """Run one seed. ``cast``: who is on the stage, drawn by default; ``tells``: keep the story.
+
+    ``only``: the faults of its plan (by index) that strike, all by default.
+    """
+    size = size or Size()
+    world = World(seed, tells=tells)
+    outcome = Outcome(seed)
+    try:
+        cast = cast or _drawn(seed)
+        scene = _stage(world, size, cast)
+        kinds, whole = kinds_of(cast), planned(seed, cast, size, faults)
+        _play(scene, [(kinds[one.kind], one) for one in whole if only is None or one.index in only], size)
+    except Violation as violation:
+        outcome.oracle, outcome.message = violation.oracle, violation.message
+    except Exception as error:  # noqa: BLE001  # whatever an engine raises into its driver
+        outcome.oracle, outcome.message = NoCrash.__name__, f"{type(error).__name__}: {error} ({_where(error)})"
+        world.tell("!", outcome.message)
+    outcome.digest, outcome.seconds = world.digest, world.now - BEGIN
+    outcome.healing = world.notes["healing ms"] / 1000
+    outcome.entries, outcome.handed = world.notes["entries"], world.notes["handed"]
+    outcome.duplicates, outcome.lost = world.notes["duplicates"], world.notes["lost"]
+    outcome.faults, outcome.story = world.faults, world.story
+    return outcome
+
+
+def _where(error: Exception) -> str:
+    trace, place = error.__traceback__, "?"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    return place
+
+
+def planned(seed: int, cast: str | None = None, size: Size | None = None, faults: int = FAULTS) -> list[Fault]:
+    """The faults that a seed means, in their order."""
+    weights = {name: kind.weight for name, kind in kinds_of(cast or _drawn(seed)).items()}
+    return plan(seed, weights, size or Size(), faults)
+
+
+def _drawn(seed: int) -> str:
+    [cast] = World(seed).lots("cast").choices(list(CASTS), [one.weight for one in CASTS.values()])
+    return cast
+
+
+def _stage(world: World, size: Size, cast: str) -> Scene:
+    lots = world.lots("stage")
+    flavour = lots.choice([VALKEY9, VALKEY9, REDIS7, REDIS8])
+    server = Server(flavour, now=world.now, random=world.lots("server").random)
+    host = Host(world, server)
+    world.hosts[str(ADDRESS)] = host
+    scene = Scene(world, host, History(host), [])
+    events = EventsInOrder(world)
+    oracles: list[Oracle] = [NoHotLoop(world), Recovers(world), events]
+    world.oracles += oracles
+    server_faults.faults_of(scene)
+    CASTS[cast].enter(scene, size, events)
+    return scene
+
+
+def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
+    world = scene.world
+    for kind, fault in planned:
+        world.at(BEGIN + fault.at, partial(_strike, scene, kind, fault))
+    _look(scene)
+    world.run(BEGIN + size.seconds)
+    _heal(scene)
+    world.run(world.now + PATIENCE, lambda: _is_done(scene))
+    world.notes["healing ms"] = int((world.now - world.healed_at) * 1000)
+    _judge(scene)
+    Calm(scene, _events(scene), lambda: _is_done(scene), PATIENCE).play()
+    _judge(scene)
+    _leave(scene)
+    _count(scene)
+
+
+def _events(scene: Scene) -> EventsInOrder:
+    return next(one for one in scene.world.oracles if isinstance(one, EventsInOrder))
+
+
+def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
+    said = kind.strike(scene, fault)
+    if said is not None:
+        scene.world.fault(fault.kind, said)
+
+
+def _look(scene: Scene) -> None:
+    scene.note()
+    for oracle in scene.world.oracles:
+        oracle.look()
+    scene.world.after(TICK, partial(_look, scene))
+
+
+def _heal(scene: Scene) -> None:
+    """Everything that hinders anybody ends; what is broken stays broken, until those concerned find out."""
+    world = scene.world
+    world.faulty, world.healed_at = False, world.now
+    world.tell("*", "the world heals")
+    server_faults.restart(scene)
+    scene.host.resume()
+    server_faults.heal(scene)
+    for node in list(world.nodes):
+        node.isolated_until = 0.0
+        for wire in node.wires.values():
+            wire.up.fuse = wire.down.fuse = None
+        node.resume()
+    for program in world.programs:
+        program.heal()
+        program.start()
+
+
+def _is_done(scene: Scene) -> bool:
+    return not _missing(scene)
+
+
+def _missing(scene: Scene) -> str:
+    for program in scene.world.programs:
+        if missing := program.missing():
+            return missing
+    return next((left for oracle in scene.world.oracles if (left := oracle.left())), "")
+
+
+def _judge(scene: Scene) -> None:
+    scene.note()
+    for oracle in scene.world.oracles:
+        oracle.judge()
+    if missing := _missing(scene):
+        scene.world.violated("Liveness", f"{missing}, {PATIENCE:g} s after all was well")
+
+
+def _leave(scene: Scene) -> None:
+    world = scene.world
+    world.tell("*", "all programs leave")
+    for program in world.programs:
+        program.retires = True
+        program.leave(0.0)
+    world.run(world.now + LEAVING, lambda: not world.nodes)
+    for node in world.nodes:
+        world.violated("Liveness", f"{node.label} has not left within {LEAVING:g} s")
+
+
+def _count(scene: Scene) -> None:
+    notes = scene.world.notes
+    notes["entries"] = len(scene.history.copies)
+    for book in scene.books:
+        notes["handed"] += book.handed
+        notes["duplicates"] += book.again

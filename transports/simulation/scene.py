@@ -1,0 +1,72 @@
+"""Where faults find their targets: the world, its server, the streams, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from .book import Book
+from .history import History, Id
+from .host import Host
+from .plan import Fault
+from .world import World
+
+if TYPE_CHECKING:
+    from .network import Wire
+
+T = TypeVar("T")
+
+
+@dataclass
+class Scene:
+    """One world, as the nemesis sees it. ``books`` are those of the groups.
+
+    ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``rewinding`` of each
+    stream that begins anew, with its groups, or goes back to what it was.
+    """
+
+    world: World
+    host: Host
+    history: History
+    streams: list[bytes]
+    books: list[Book] = field(default_factory=list)
+    latest_clock: float = 0.0  # how far the server's clock was ever ahead
+    removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
+    rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
+
+    def wires(self) -> list[Wire]:
+        """All connections of all processes."""
+        return [wire for node in self.world.nodes for wire in node.wires.values()]
+
+    def note(self) -> None:
+        """Something is about to be destroyed: write down what there is."""
+        for stream in self.streams:
+            self.history.note(stream)
+
+    def remove(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to go."""
+        self.note()
+        for told in self.removing:
+            told(stream, ids, how)
+
+    def rewind(self, stream: bytes) -> None:
+        """A stream is about to begin anew, with its groups, or to go back."""
+        self.history.note(stream)
+        self.history.rewind(stream)
+        for told in self.rewinding:
+            told(stream)
+
+
+def pick(of: Sequence[T], lot: float) -> T | None:
+    """One of these, by a lot; None if there is none."""
+    return of[int(lot * len(of))] if of else None
+
+
+class Kind(NamedTuple):
+    """A kind of fault: ``strike`` says what it has done, or None if it found no target, or strikes later."""
+
+    weight: float
+    strike: Callable[[Scene, Fault], str | None]
+
+

@@ -1,0 +1,91 @@
+"""A channel as server-sent events: any number of browsers share the one reader of ``client.channels(...)``.
+
+A first visit is made a return: behind the message before those of the history that it is to get. So what it gets and where
+it goes on after a break are one and the same, and there is no hole between history and what comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Unpack
+
+from streamcore.arguments import Name, name, positive
+from streamcore.channels import ChannelMessage
+from streamcore.entries import StreamId
+from streamcore.errors import InvalidArgument
+from streamcore.events import Gap
+
+from .._facade.asynchronous import Channels, ChannelSubscriber
+from .making import ZERO, EventStreamOptions, Made, Maker
+from .response import EventStream
+from .wire import ServerSentEvent
+
+
+class ChannelSource:
+    """A channel, heard by a subscriber for each browser."""
+
+    def __init__(self, channels: Channels[Any], channel: Name, history: int, maker: Maker[ChannelMessage[Any]]) -> None:
+        self._channels = channels
+        self._channel = name("channel", channel)
+        self._history = positive("history", history, zero=True)
+        self._maker = maker
+
+    @asynccontextmanager
+    async def open(self, after: StreamId | None) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
+        first = await self._first()
+        place = first if first is None or after is None else after
+        async with (
+            self._channels.subscriber(self._channel, after=place) as subscriber,
+            aclosing(self._events(subscriber, place, is_first=place is first)) as events,
+        ):
+            yield events
+
+    async def _first(self) -> StreamId | None:
+        """The place of a first visit; None for a channel without ids."""
+        try:
+            known = await self._channels.get_history(self._channel, self._history + 1)
+        except InvalidArgument:  # pub/sub keeps none
+            return None
+        if not known or known[0].id is None:
+            return ZERO
+        return known[0].id if len(known) > self._history else known[0].id.before()
+
+    async def _events(
+        self, subscriber: ChannelSubscriber[Any], place: StreamId | None, *, is_first: bool
+    ) -> AsyncGenerator[ServerSentEvent]:
+        maker = self._maker
+        yield ServerSentEvent(id=None if place is None else str(place))
+        async for item in subscriber.with_events():
+            if isinstance(item, ChannelMessage):
+                yield maker.of(item, item.id)
+            elif is_first and isinstance(item, Gap) and item.after == place:
+                continue  # who comes for the first time misses nothing
+            elif (told := maker.of_event(item)) is not None:
+                yield told
+
+
+def message_data(message: ChannelMessage[Any]) -> str | bytes:
+    """What was published, as it is."""
+    data: str | bytes = message.data
+    return data
+
+
+def channel_events(
+    channels: Channels[Any],
+    channel: Name,
+    *,
+    history: int = 0,
+    encode: Callable[[ChannelMessage[Any]], Made] = message_data,
+    event: str | None = None,
+    gap_event: str | None = "gap",
+    **options: Unpack[EventStreamOptions],
+) -> EventStream:
+    """The messages of a channel as server-sent events; any number of browsers share one reader.
+
+    A browser that does not come back gets the last ``history`` messages first. Channels of the kind ``"pubsub"`` have no
+    ids: who comes back has missed what was published meanwhile. The rest is as in ``stream_events``. ``channels`` has
+    to be entered when a request comes.
+    """
+    maker = Maker(encode, event, gap_event)
+    return EventStream(ChannelSource(channels, channel, history, maker), **options)

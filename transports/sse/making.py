@@ -1,0 +1,76 @@
+"""What becomes of an item that was read: the event that a page gets, and what is told of items that are missing.
+
+The id of an event is that of its entry, whatever the application makes of the entry. What was trimmed before a browser came
+back is told in its place, as an event ``gap``. Its data is a JSON object: ``after`` and ``before`` are ids, ``entries``
+is a number (all of them null where they are unknown), and ``rewound`` tells whether the stream has begun anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, Generic, TypeAlias, TypedDict, TypeVar
+
+from streamcore.arguments import Seconds
+from streamcore.entries import StreamId
+from streamcore.events import Dropped, Event, Gap, HistoryRewound, SubscriptionGap
+
+from .wire import ServerSentEvent
+
+Item = TypeVar("Item")
+Made: TypeAlias = ServerSentEvent | str | bytes | None
+
+ZERO: Final = StreamId(0, 0)
+
+
+class EventStreamOptions(TypedDict, total=False):
+    """Keywords of ``EventStream``, explained there."""
+
+    retry: Seconds
+    keep_alive: Seconds
+    headers: Mapping[str, str] | None
+    parameter: str | None
+
+
+class Maker(Generic[Item]):
+    """Makes events of what was read: ``encode`` says what a page gets of an item, None: nothing."""
+
+    def __init__(self, encode: Callable[[Item], Made], event: str | None, gap_event: str | None) -> None:
+        self._encode = encode
+        self._event = event
+        self._gap_event = gap_event
+        ServerSentEvent(event=event)  # it may raise
+        ServerSentEvent(event=gap_event)
+
+    def of(self, item: Item, id_: StreamId | None) -> ServerSentEvent:
+        """The id is ours, whatever ``encode`` says, since it is where the browser goes on."""
+        made = self._encode(item)
+        text = None if id_ is None else str(id_)
+        if isinstance(made, ServerSentEvent):
+            return replace(made, id=text)
+        return ServerSentEvent(made, event=None if made is None else self._event, id=text)
+
+    def of_event(self, event: Event) -> ServerSentEvent | None:
+        """What is told of something that happened; None where it is no loss."""
+        match event:
+            case Gap(after=after, before=before, entries=entries):
+                return self.gap(after, before, entries)
+            case HistoryRewound(cursor=cursor):
+                return self.gap(cursor, None, None, rewound=True)
+            case Dropped(messages=messages):
+                return self.gap(None, None, messages)
+            case SubscriptionGap():
+                return self.gap(None, None, None)
+            case _:
+                return None
+
+    def gap(
+        self, after: StreamId | None, before: StreamId | None, entries: int | None, *, rewound: bool = False
+    ) -> ServerSentEvent | None:
+        """After a rewinding the browser's place is the beginning, so that it is told once."""
+        if self._gap_event is None:
+            return None
+        shown = [None if id_ is None else str(id_) for id_ in (after, before)]
+        told = {"after": shown[0], "before": shown[1], "entries": entries, "rewound": rewound}
+        return ServerSentEvent(json.dumps(told), event=self._gap_event, id=str(ZERO) if rewound else None)

@@ -1,0 +1,95 @@
+"""A stream as server-sent events: each browser is followed up by a consumer, and a connection, of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Final, Unpack
+
+from streamcore.arguments import Name, name
+from streamcore.commands.ids import Position
+from streamcore.consumer import ConsumerOptions
+from streamcore.entries import Entry, StreamId
+from streamcore.errors import ReplyError
+from streamcore.starts import starts
+
+from .._facade.asynchronous import Client, Consumer
+from .making import ZERO, EventStreamOptions, Made, Maker
+from .response import EventStream
+from .wire import ServerSentEvent
+
+PREFETCH: Final = 1 << 20
+"""Bytes that are read ahead for each browser, unless told otherwise."""
+
+
+class StreamSource:
+    """A stream, followed by a consumer for each browser."""
+
+    def __init__(
+        self, client: Client, stream: Name, start: Position, maker: Maker[Entry[bytes]], options: ConsumerOptions
+    ) -> None:
+        self._client = client
+        self._stream = name("stream", stream)
+        self._start = start
+        self._maker = maker
+        self._options: ConsumerOptions = {"prefetch_bytes": PREFETCH, "on_rewind": "restart", **options}
+        starts({self._stream: start})  # it may raise
+
+    @asynccontextmanager
+    async def open(self, after: StreamId | None) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
+        place = self._start if after is None else after
+        async with (
+            self._client.consumer({self._stream: place}, **self._options) as consumer,
+            aclosing(self._events(consumer, after)) as events,
+        ):
+            yield events
+
+    async def _events(self, consumer: Consumer[bytes], after: StreamId | None) -> AsyncGenerator[ServerSentEvent]:
+        maker = self._maker
+        yield ServerSentEvent(id=str(consumer.cursor()[self._stream]))
+        if after == ZERO and (gap := await self._missed()) is not None:
+            yield gap
+        async for item in consumer.with_events():
+            if isinstance(item, Entry):
+                yield maker.of(item, item.id)
+            elif (told := maker.of_event(item)) is not None:
+                yield told
+
+    async def _missed(self) -> ServerSentEvent | None:
+        """Who comes back to the beginning has seen the stream empty: what is gone since then is missed."""
+        try:
+            info = await self._client.xinfo_stream(self._stream)
+        except ReplyError:  # there is no stream, or we may not ask
+            return None
+        removed = info.entries_added - info.length
+        before = None if info.first_entry is None else info.first_entry.id
+        return self._maker.gap(ZERO, before, removed) if removed > 0 else None
+
+
+def entry_as_json(entry: Entry[bytes]) -> str:
+    """The fields of an entry, as a JSON object of texts; what is not UTF-8 in them is replaced."""
+    shown = {field.decode(errors="replace"): value.decode(errors="replace") for field, value in entry.fields.items()}
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def stream_events(
+    client: Client,
+    stream: Name,
+    *,
+    start: Position = "$",
+    encode: Callable[[Entry[bytes]], Made] = entry_as_json,
+    event: str | None = None,
+    gap_event: str | None = "gap",
+    consumer: ConsumerOptions | None = None,
+    **options: Unpack[EventStreamOptions],
+) -> EventStream:
+    """The entries of a stream as server-sent events, each browser by a consumer, and a connection, of its own.
+
+    ``start`` is where a browser begins that does not come back: an id, ``"0"``, ``"$"``, as in ``client.consumer``.
+    ``encode`` makes of an entry the data of an event, or a whole ``ServerSentEvent``; None passes over it. ``event`` names
+    the events, ``gap_event`` those that tell what is missing; None: that is not told. ``consumer`` are options of the
+    consumers. For the others see ``EventStream``. The client has to be open when a request comes.
+    """
+    maker = Maker(encode, event, gap_event)
+    return EventStream(StreamSource(client, stream, start, maker, consumer or {}), **options)
