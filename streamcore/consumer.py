@@ -181,8 +181,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _end_change(self, change: Change) -> None:
         self._changes.remove(change)
-        old = self._streams.get(change.followed.stream)
-        if old is not None and old.sought:
+        if (old := self._streams.get(change.followed.stream)) is not None and old.sought:
             old.sought = False
             old.goto(old.handed_over)  # what was read ahead is dropped already
             self._reading.wake()
@@ -210,6 +209,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 self._disconnects.append(error)
         super()._report_down(link, error, was_up=was_up)
 
+    def _take_back(self, batch: Batch[T]) -> None:
+        if (one := self._streams.get(batch.key)) is not None:
+            one.take_back(batch.raw)
+
     def _hand_over(self, batch: Batch[T]) -> None:
         one = self._streams[batch.key]
         one.before, one.handed_over = one.handed_over, StreamId.parse(batch.raw[-1][0])
@@ -223,8 +226,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return key
 
     def _change(self, stream: bytes, place: Position | None) -> Change:
-        begin = Lookup.END if place is None else start(place)
-        change = Change(Followed(stream, begin, watched=self._watches))
+        change = Change(Followed(stream, Lookup.END if place is None else start(place), watched=self._watches))
         self._changes.append(change)
         if self._blocked:
             self._interrupter.interrupt()
@@ -328,7 +330,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             yield from self._look_at(suspects)
         else:
             self._hand_on()
-        if not (any(received.values()) or interrupted or self._changes or self._held):
+        held = self._merge is not None and self._merge.holds
+        if not (any(received.values()) or interrupted or self._changes or held):
             self.idle, self.ended = True, self.stop_on_idle
             self._watch.look_soon(self._streams.values())
 
@@ -370,10 +373,6 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         for at, (stream, entries, size) in enumerate(runs):
             batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
             self._prefetch.add(batch, whole=at == len(runs) - 1)
-
-    @property
-    def _held(self) -> bool:
-        return self._merge is not None and self._merge.holds
 
     def _waiting(self) -> Arguments:
         if self.polls or self._changes:

@@ -45,6 +45,11 @@ class Followed:
         # The last one that is there need not be the last that was added.
         return self.goto(history.newest.before(), history.added - 1 if history.newest == history.last else None)
 
+    def take_back(self, entries: list[Any]) -> None:
+        """These were handed over last, and are not any more."""
+        if self.handed_over == StreamId.parse(entries[-1][0]):
+            self.handed_over = StreamId.parse(entries[0][0]).before()
+
     def question(self) -> Arguments | None:
         """What proves that the last batch came without a gap."""
         return self.continuity.question() if self.continuity is not None and self.watched else None

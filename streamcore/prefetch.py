@@ -152,6 +152,7 @@ class Reader(Engine, Generic[B]):
     def put_back(self, batch: B) -> None:
         """Take a batch again that nobody has looked at, before all others."""
         self._prefetch.put_back(batch)
+        self._take_back(batch)
 
     @property
     def now(self) -> float:
@@ -182,6 +183,9 @@ class Reader(Engine, Generic[B]):
 
     def _hand_over(self, batch: B) -> None:
         """The application gets a batch."""
+
+    def _take_back(self, batch: B) -> None:
+        """It has put back what it was handed over last."""
 
     def _goes_on_without(self, error: ReplyTooLarge) -> bool:
         """Whether there is a way around an entry that is too large by itself."""

@@ -143,6 +143,11 @@ class Wire(asyncio.BufferedProtocol):
             self._driver.happened()
 
 
+def _always() -> bool:
+    """Whatever happens is worth looking."""
+    return True
+
+
 class Driver:
     """Runs one engine on the running event loop."""
 
@@ -151,7 +156,7 @@ class Driver:
         self.target = target
         self._engine = engine
         self._wires: dict[Link, Wire] = {}
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._waiters: dict[asyncio.Future[bool], Callable[[], bool]] = {}
         self._thread = get_ident()
         self._woken = False
         self._timer: asyncio.TimerHandle | None = None
@@ -190,20 +195,20 @@ class Driver:
             self._wake_waiters()
         self._set_timer(engine.next_timeout())
 
-    async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
-        """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
+    async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = _always) -> T:
+        """Ask until the answer is true, again whenever something has happened that is ``worth`` it; ``within`` seconds at most."""
         deadline = None if within is None else self.loop.time() + within
         while not (answer := ask()):
             if deadline is not None and deadline <= self.loop.time():
                 break
             waiter = self.loop.create_future()
-            self._waiters.add(waiter)  # before the flush, which may wake it
+            self._waiters[waiter] = worth  # before the flush, which may wake it
             timer = None if deadline is None else self.loop.call_at(deadline, _settle, waiter, False)
             try:
                 self.flush()
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                self._waiters.pop(waiter, None)
                 if timer is not None:
                     timer.cancel()
         self.flush()
@@ -283,8 +288,8 @@ class Driver:
             call(self.flush)
 
     def _wake_waiters(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
+        for waiter in [waiter for waiter, worth in self._waiters.items() if worth()]:
+            del self._waiters[waiter]
             _settle(waiter, True)
 
     def _set_timer(self, due: float | None) -> None:

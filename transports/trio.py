@@ -66,6 +66,7 @@ class Driver:
         self._token = trio.lowlevel.current_trio_token()
         self._changed = trio.Event()
         self._timer = trio.Event()
+        self._choosy: dict[trio.Event, Callable[[], bool]] = {}  # who waits, and for what
         self._timer_at: float | None = None
         self._scopes: dict[Link, trio.CancelScope] = {}  # one for each running link task
         self._wires: dict[Link, Wire] = {}
@@ -105,16 +106,24 @@ class Driver:
         if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
             self._timer.set()
 
-    async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
-        """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
+    async def until(
+        self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] | None = None
+    ) -> T:
+        """Ask until the answer is true, again whenever something has happened that is ``worth`` it; ``within`` seconds at most."""
         deadline = float("inf") if within is None else trio.current_time() + within
         while True:
             changed = self._changed  # before the call, which may set it
-            answer = self._call(ask)
-            if answer or deadline <= trio.current_time():
-                return answer
-            with trio.move_on_at(deadline):
-                await changed.wait()
+            if worth is not None:
+                changed = trio.Event()
+                self._choosy[changed] = worth
+            try:
+                answer = self._call(ask)
+                if answer or deadline <= trio.current_time():
+                    return answer
+                with trio.move_on_at(deadline):
+                    await changed.wait()
+            finally:
+                self._choosy.pop(changed, None)
 
     @trio.lowlevel.enable_ki_protection
     def _call(self, function: Callable[[], T]) -> T:
@@ -251,6 +260,8 @@ class Driver:
     def _wake_waiters(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        for event in [event for event, worth in self._choosy.items() if worth()]:
+            event.set()
 
     def _wake(self) -> None:
         if not self._woken:

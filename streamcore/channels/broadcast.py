@@ -74,10 +74,11 @@ class BroadcastHub(PubSub[bytes]):
         self.check()
         if positive("history", history, zero=True) or after is not None:
             raise InvalidArgument("kind='pubsub' keeps no history; leave out history and after, or use kind='streams'")
-        keys = self._subscribers.chosen_new(inbox, channels)
-        for key in keys:
+        keys = self._subscribers.naming.keys(channels)
+        new = self._subscribers.new_to(inbox, keys)
+        for key in new:
             self._subscribers.enter(inbox, key)
-        return Joining(inbox, keys, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
+        return Joining(inbox, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
 
     def why_not(self, joining: Joining) -> StreamcoreError:
         """Why joining has not come to an end in time."""

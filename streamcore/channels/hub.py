@@ -27,6 +27,7 @@ class Hub(Protocol):
     """What the application's side of channels asks of an engine; one for each kind."""
 
     has_cursors: bool
+    closed: bool
 
     @property
     def subscribers(self) -> Subscribers: ...
@@ -92,9 +93,9 @@ class Subscribers:
         """For each channel that one is in, the id behind which lies all that it gets."""
         return {self.naming.channel(key): position.began for key, position in inbox.positions.items()}
 
-    def chosen_new(self, inbox: Inbox, channels: Name | Iterable[Name]) -> list[bytes]:
+    def new_to(self, inbox: Inbox, keys: Iterable[bytes]) -> list[bytes]:
         """Those of the channels that one is not in yet."""
-        return [key for key in self.naming.keys(channels) if key not in inbox.positions]
+        return [key for key in keys if key not in inbox.positions]
 
     def chosen(self, inbox: Inbox, channels: Name | Iterable[Name] | None) -> list[bytes]:
         """Those of the channels that one is in; None: all."""

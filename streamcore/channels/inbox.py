@@ -48,6 +48,7 @@ class Inbox:
     def __init__(self, limit: int, nbytes: int) -> None:
         self.positions: dict[bytes, Position] = {}  # by key
         self.closed = False
+        self.has_news = False  # since it was looked into: else whoever waits for it need not be woken
         self.dropped = 0
         self._limit = limit
         self._most = nbytes
@@ -73,11 +74,13 @@ class Inbox:
 
     def add(self, messages: Sequence[Received]) -> None:
         """Messages, however many."""
+        self.has_news = True
         self._items.extend(messages)
         self._count(messages)
 
     def add_or_drop(self, messages: Sequence[Received], policy: DropPolicy) -> None:
         """Messages as far as there is room, or those in whose favour older ones are dropped."""
+        self.has_news = True
         if policy == "drop_newest":
             room = 0 if self.is_full else self._limit - self._messages
             self.add(messages[:room])
@@ -96,6 +99,7 @@ class Inbox:
 
     def tell(self, event: Event) -> None:
         """Something has happened behind these messages."""
+        self.has_news = True
         if len(self._items) - self._messages + len(self._head) >= MAX_EVENTS:
             self._dropped_events += 1
         else:
@@ -110,7 +114,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Nobody wants anything any more."""
-        self.closed = True
+        self.closed = self.has_news = True
         self._items.clear()
         self._head.clear()
         self._messages = self._nbytes = self._unreadable = 0
@@ -119,6 +123,7 @@ class Inbox:
 
     def take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
         """The next messages, and the ``events`` between them. Raises the error of a message that is no text, in its place."""
+        self.has_news = False
         if self._messages == len(self._items) and not (self._unreadable or self._untold or self._dropped_events):
             pop = self._items.popleft
             messages: list[Any] = [pop() for _ in range(min(self._messages, CHUNK))]

@@ -9,8 +9,8 @@ of that stream, with its data in the field ``data``; what others have appended w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final
 
 from ..arguments import Name, encoding, name
 from ..entries import StreamId
@@ -50,10 +50,11 @@ class ChannelMessage(Generic[T]):
         yield self.data
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ChannelMessage):
-            return NotImplemented
-        mine: tuple[Any, ...] = (type(self.channel), self.channel, self.data, self.id)
-        return mine == (type(other.channel), other.channel, other.data, other.id)
+        return isinstance(other, ChannelMessage) and self._key() == cast(Any, other)._key()
+
+    def _key(self) -> tuple[object, ...]:
+        """Its type first: bytes never equal text, and shall not be compared with it."""
+        return type(self.channel), self.channel, self.data, self.id
 
     def __hash__(self) -> int:
         return hash((self.channel, self.data, self.id))
@@ -112,7 +113,7 @@ class Naming:
     def messages(self, channel: Any, entries: Iterable[Any]) -> list[Received]:
         """Those of the entries of a stream that are messages."""
         found: list[Received] = []
-        make = ChannelMessage if self._encoding is None else self.message
+        make = self.message if self._encoding is not None else cast("Callable[..., Received]", ChannelMessage)
         for id_, fields in entries:
             data = fields[1] if fields[0] == FIELD else _data_in(fields)
             if data is not None:

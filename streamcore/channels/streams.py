@@ -43,13 +43,14 @@ class Joining:
         self.history = history
         self.keys: list[bytes] = []
         self.waiting: set[bytes] = set()
+        self.others: list[Joining] = []  # calls that want some of the same, and came before this one
         self.error: StreamcoreError | None = None
 
     def poll(self) -> bool:
         """Whether it is done. Raises why it cannot be."""
         if self.error is not None:
             raise self.error
-        return not self.waiting
+        return not self.waiting and all(map(Joining.poll, self.others))
 
 
 class Asked(NamedTuple):
@@ -69,6 +70,7 @@ class StreamHub(Tail):
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(settings, naming, **engine)
+        self._joinings: list[Joining] = []  # that somebody waits for
         self._line = Line(self)
 
     @property
@@ -96,7 +98,12 @@ class StreamHub(Tail):
         if after is not None and history:
             raise InvalidArgument("give history or after, not both: an id says where to begin")
         cursor = ZERO if after is None else parsed("after", after)
-        for key in self._subscribers.chosen_new(inbox, channels):
+        keys = self._subscribers.naming.keys(channels)
+        joining.others = [
+            other for other in self._joinings if other.inbox is inbox and not other.waiting.isdisjoint(keys)
+        ]
+        self._joinings.append(joining)
+        for key in self._subscribers.new_to(inbox, keys):
             position = self._subscribers.enter(inbox, key, cursor)
             joining.keys.append(key)
             joining.waiting.add(key)
@@ -111,6 +118,7 @@ class StreamHub(Tail):
 
     def end(self, joining: Joining) -> None:
         """Nobody waits any more; what is not done is taken back."""
+        self._joinings.remove(joining)
         if joining.error is not None or joining.waiting:
             self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
 
@@ -241,6 +249,7 @@ class StreamHub(Tail):
                 joining.error = joining.error or error
             elif isinstance(error, ReplyError):
                 self.fail(error)
+            inbox.has_news = True
             return None  # whatever it is, it is asked again when the subscriber looks for more
         if not missing:  # else what was known about its end is what the reader needs to know
             self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None

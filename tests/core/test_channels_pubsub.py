@@ -81,6 +81,18 @@ def test_a_refusal_leaves_no_trace() -> None:
     assert hub.subscribers.channels(hub.subscribers.first) == frozenset()
 
 
+def test_a_second_call_waits_for_the_first_one() -> None:
+    hub, pair = broadcast()
+    first, second = hub.join(hub.subscribers.first, "a"), hub.join(hub.subscribers.first, "a")
+    assert not second.poll()
+    confirm(pair, "SUBSCRIBE", "a")
+    assert first.poll()
+    assert second.poll()
+    hub.end(second)
+    hub.end(first)
+    assert hub.subscribers.channels(hub.subscribers.first) == {"a"}
+
+
 def test_who_gives_up_is_not_in_the_channel() -> None:
     hub, pair = broadcast()
     joining = hub.join(hub.subscribers.first, ["a"])

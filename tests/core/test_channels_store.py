@@ -20,7 +20,7 @@ class Desk:
     """A store, its client, and the server behind them."""
 
     def __init__(self, decode: str | None = "utf-8", **options: Any) -> None:
-        settings = Settings(**{"prefix": "", **options})
+        settings = Settings(prefix=options.pop("prefix", ""), **options)
         self.client = Requests()
         self.store = Store(self.client, settings, Naming(settings.prefix, decode), lambda: 0.5)
         self.pair = Pair(self.client)

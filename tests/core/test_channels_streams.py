@@ -50,6 +50,24 @@ class TestJoining:
         hub.pair.settle()
         hub.pair.peer("history").expect_nothing()
 
+    def test_a_second_call_waits_for_the_first_one(self) -> None:
+        hub = Hub()
+        first, other = hub.engine.join(hub.inbox, "a"), hub.engine.join(hub.engine.subscribers.open(), "b")
+        second = hub.engine.join(hub.inbox, ["a", "c"])
+        hub.asked("XREVRANGE", "a")
+        hub.asked("XREVRANGE", "b")
+        hub.asked("XREVRANGE", "c")
+        for _ in range(2):
+            assert not second.poll()
+            hub.tell(NO_KEY, [], GONE)
+        assert first.poll()
+        assert other.poll()
+        assert not second.poll()
+        hub.tell(NO_KEY, [], GONE)
+        assert second.poll()
+        for joining in (first, second, other):
+            hub.engine.end(joining)
+
     def test_who_joins_ahead_of_the_reader_gets_nothing_twice(self) -> None:
         hub = joined()
         late = hub.engine.subscribers.open()
@@ -135,7 +153,8 @@ class TestJoining:
 
     def test_bad_arguments_are_refused_before_anything_is_asked(self) -> None:
         hub = Hub()
-        for arguments in ({"history": -1}, {"after": "x"}, {"after": "1-1", "history": 1}):
+        refused: list[dict[str, Any]] = [{"history": -1}, {"after": "x"}, {"after": "1-1", "history": 1}]
+        for arguments in refused:
             with pytest.raises(InvalidArgument):
                 hub.engine.join(hub.inbox, "a", **arguments)
         with pytest.raises(InvalidArgument, match="channels"):

@@ -52,6 +52,31 @@ def test_ids_that_will_never_be_proven_are_not_remembered(forbidden: set[bytes])
     assert unproven is None or len(unproven.ids) < 10, "it grows by every entry for ever"
 
 
+def test_a_batch_that_is_put_back_was_not_handed_over() -> None:
+    server = Server()
+    append(server, "s", 1, 2, 3, 4, 5)
+    consumer, net = following(server, {"s": "0"}, count=3)
+    net.serve()
+    first = consumer.take()
+    assert first is not None
+    consumer.put_back(first)
+    assert consumer.cursor()[b"s"] < first[0].id, "who saves it now and dies shall read the batch again"
+    taken = consumer.take()
+    assert taken is first
+    consumer.put_back(consumer.split(first, 1))
+    assert first[0].id <= consumer.cursor()[b"s"] < first[1].id
+    assert consumer.take() is not None
+    assert consumer.cursor()[b"s"] == first[2].id
+    net.serve()
+    second = consumer.take()
+    assert second is not None
+    consumer.put_back(first)
+    assert consumer.cursor()[b"s"] == second[-1].id, "that was not the last one"
+    consumer.remove_stream("s")
+    consumer.put_back(first)
+    assert consumer.cursor() == {}
+
+
 def test_what_was_held_for_a_stream_is_released_when_that_stream_is_removed() -> None:
     server = Server()
     append(server, "a", 1, 2, 3, 4)

@@ -8,9 +8,10 @@ import pytest
 
 from streamcore.consumer import Consumer
 from streamcore.errors import ConnectionLost, ReplyError, WrongTypeError
-from streamcore.events import SubscriptionGap
-from streamcore.pubsub import Kind, Message
-from streamcore.pubsub.inbox import Inbox, Mark
+from streamcore.events import Connected, Disconnected, HandlerFailed, SubscriptionGap
+from streamcore.options import Options
+from streamcore.pubsub import Kind, Message, PubSub
+from streamcore.pubsub.inbox import Aside, Inbox, Mark
 from tests.core.pair import Pair, entry
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
 
@@ -66,6 +67,64 @@ def test_a_gap_that_was_told_takes_no_more_room() -> None:
     assert box.is_full
 
 
+def test_the_servers_word_that_was_taken_takes_no_more_room() -> None:
+    box: Inbox[str] = Inbox(2, 1000, "block", size)
+    box.add_odd(Aside("subscribed"))
+    assert box.take(print) == ["subscribed"]
+    box.add(["a"])
+    assert not box.is_full
+
+
+def test_bytes_are_counted_down_by_what_is_dropped_or_taken() -> None:
+    box: Inbox[str] = Inbox(30, 4, "drop_oldest", size)
+    box.add(["ab", "cd", "ef"])
+    box.add(["gh"])
+    assert box.take(print) == ["ef", "gh"]
+    box = Inbox(1000, 250, "block", size)
+    box.add(["x"] * 260)
+    assert box.is_full
+    assert len(box.take(print)) == 250
+    assert not box.is_full
+
+
+def test_two_gaps_with_a_message_between_them_are_told_in_their_places() -> None:
+    broker = subscribed("a")
+    broker.lose()
+    broker.serve().publish("a", "1")
+    broker.lose()
+    broker.serve().publish("a", "2")
+    told: list[Any] = []
+    broker.engine.on_event = told.append
+    for data in (b"1", b"2"):
+        [message] = broker.engine.take()
+        assert message.data == data
+        [gap] = told
+        assert isinstance(gap, SubscriptionGap)
+        told.clear()
+
+
+def test_a_gap_that_meets_another_one_tells_the_last_reason() -> None:
+    broker = subscribed("a")
+    for _ in range(2):
+        broker.lose()
+        broker.serve()
+    broker.publish("a", "1")
+    broker.pair.events()
+    broker.engine.take()
+    [gap] = broker.pair.events()
+    assert isinstance(gap, SubscriptionGap)
+    assert isinstance(gap.error, ConnectionLost)
+
+
+def test_a_message_for_a_handler_that_is_no_text_names_its_channel() -> None:
+    broker = subscribed(decode="utf-8")
+    broker.engine.keep(broker.engine.subscribe(Kind.CHANNEL, {b"a": print}))
+    broker.pair.settle()
+    broker.serve().publish("a", b"\xff")
+    [failed] = [event for event in broker.pair.events() if isinstance(event, HandlerFailed)]
+    assert failed.channel == b"a"
+
+
 def test_merged_entries_are_decoded() -> None:
     consumer = Consumer({"s": "0"}, merge="id", decode="utf-8", detect_gaps=False)
     pair = Pair(consumer)
@@ -99,3 +158,11 @@ def test_the_error_of_a_read_names_its_command() -> None:
     with pytest.raises(ReplyError) as caught:
         consumer.take()
     assert caught.value.command == "XREAD"
+
+
+@pytest.mark.parametrize("options", [{}, {"on_invalidate": print}])
+def test_a_server_that_does_not_answer_a_subscriber_is_given_up_after_the_request_timeout(options: Any) -> None:
+    engine: PubSub[bytes] = PubSub(() if options else "a", options=Options(request_timeout=0.5), **options)
+    pair = Pair(engine)
+    pair.advance(0.51)
+    assert [type(event) for event in pair.events()] == [Connected, Disconnected]

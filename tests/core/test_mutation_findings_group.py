@@ -13,7 +13,7 @@ from streamcore.group_gaps import GroupHistory, Reached
 from streamcore.group_union import GroupUnion
 from streamcore.name_lease import HOLD
 from streamcore.options import Options
-from tests.core.members import consume, deliver, events, holding, ids, pending, sent, take_all, taken
+from tests.core.members import consume, deliver, delivery, events, holding, ids, pending, sent, take_all, taken
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 
@@ -36,6 +36,7 @@ class TestClaiming:
             if command[0] == b"XCLAIM":
                 server.before = len
                 server.do("XCLAIM", "s", "g", "third", 0, "1-0", "JUSTID")
+                delivery(server, 1).at -= 30  # half a minute ago, which is not idle
 
         server.before = be_faster
         consumer, net = consume(server)
@@ -99,6 +100,14 @@ class TestSettling:
         [lost] = [event for event in events(net) if isinstance(event, LeaseLost)]
         assert lost.ids == (b"9-0", b"10-0", b"11-0")
 
+    def test_a_look_for_gaps_that_is_not_answered_is_given_up_after_the_request_timeout(self) -> None:
+        consumer: GroupConsumer[bytes] = GroupConsumer(
+            "s", group="g", consumer="c", exclusive=False, detect_gaps="always", options=Options(request_timeout=0.5)
+        )
+        look = consumer.gaps.look(consumer.options.request_timeout)
+        assert look is not None
+        assert look.timeout == 0.5
+
     def test_a_silent_server_may_have_executed_what_it_was_sent(self, server: Server) -> None:
         _, net = consume(server)
         net.pair.advance(30)  # and the server does nothing
@@ -113,6 +122,14 @@ class TestGaps:
         two, four = StreamId(2), StreamId(4)
         assert watch.judge(History(2, 2, StreamId(1), two, two), Reached(two, 2)) is None
         assert watch.judge(History(1, 4, four, four, four), Reached(four, 3)) == Gap(b"s", two, four, 1)
+
+    def test_a_forgetful_server_that_has_lost_nothing(self) -> None:
+        watch = GroupHistory(b"s", forgetful=True)
+        for last in (2, 4, 6, 8):
+            end = StreamId(last)
+            assert (
+                watch.judge(History(last, last, StreamId(1), end, end), Reached(StreamId(last - 1), last - 1)) is None
+            )
 
     def test_what_is_missing_at_the_first_look_is_told_by_a_forgetful_server_too(self) -> None:
         watch = GroupHistory(b"s", forgetful=True)

@@ -18,7 +18,7 @@ class Sender(Producer):
         super().__init__("orders", **options)
         self.ended: list[Request] = []
 
-    def put(self, **fields: Any) -> Request:
+    def post(self, **fields: Any) -> Request:
         return self.send(fields, self.ended.append)
 
 
@@ -34,14 +34,14 @@ class Sender(Producer):
 )
 def test_an_entry_is_one_xadd_with_the_producers_trimming(options: dict[str, Any], words: list[bytes]) -> None:
     pair = Pair(producer := Sender(**options))
-    producer.put(id="42", total=9.5)
+    producer.post(id="42", total=9.5)
     pair.settle()
     assert pair.server.expect("XADD", "orders")[2:] == [*words, b"*", b"id", b"42", b"total", b"9.5"]
 
 
 def test_the_answer_is_the_id() -> None:
     pair = Pair(producer := Sender())
-    first = producer.put(n=1)
+    first = producer.post(n=1)
     second = producer.send([("n", 2), ("n", 3)], producer.ended.append, StreamId(7, 2))
     third = producer.send({"n": 4}, producer.ended.append, "8-*")
     pair.settle()
@@ -55,7 +55,7 @@ def test_the_answer_is_the_id() -> None:
 def test_entries_that_are_sent_together_leave_in_one_write() -> None:
     pair = Pair(producer := Sender())
     for number in range(100):
-        producer.put(n=number)
+        producer.post(n=number)
     assert bytes(pair.server.link.data_to_send()).count(b"XADD") == 100
 
 
@@ -85,7 +85,7 @@ def test_a_bad_entry_fails_before_it_is_queued(fields: Any) -> None:
 
 def test_a_refused_entry_raises_the_servers_error() -> None:
     pair = Pair(producer := Sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer(reply_error("OOM command not allowed when used memory > 'maxmemory'."))
     with pytest.raises(OutOfMemoryError, match="in reply to XADD"):
@@ -94,10 +94,10 @@ def test_a_refused_entry_raises_the_servers_error() -> None:
 
 def test_an_entry_whose_id_never_came_back_is_not_repeated_and_one_that_never_left_is_sent() -> None:
     pair = Pair(producer := Sender())
-    unknown = producer.put(n=1)
+    unknown = producer.post(n=1)
     pair.settle()
     pair.budget = 0
-    unsent = producer.put(n=2)
+    unsent = producer.post(n=2)
     pair.server.close(OSError("reset"))
     with pytest.raises(DeliveryUnknown, match=r"it may be in the stream: .* reset") as raised:
         unknown.answer()
@@ -112,7 +112,7 @@ def test_an_entry_whose_id_never_came_back_is_not_repeated_and_one_that_never_le
 
 def test_an_entry_that_never_left_is_no_unknown_delivery() -> None:
     pair = Pair(producer := Sender(), dials=False)
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.engine.close()
     with pytest.raises(ConnectionLost) as raised:
         request.answer()

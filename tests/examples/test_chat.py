@@ -45,7 +45,7 @@ class Client(Parser):
 def joined(web: Web, room: str = "lobby", last_event_id: str = "") -> Iterator[Client]:
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
     with (
-        httpx.Client(base_url=web.url, timeout=10, trust_env=False) as http,
+        httpx.Client(base_url=web.url, timeout=30, trust_env=False) as http,
         http.stream("GET", f"/rooms/{room}/events", headers=headers) as response,
     ):
         assert response.status_code == 200

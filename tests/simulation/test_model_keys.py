@@ -21,18 +21,18 @@ COMMANDS: tuple[Command, ...] = tuple(
     for line in """
 SET a 1 | SET a 1 EX 100 | SETEX a 100 x | SETNX a 2 | GET a | GETDEL a | MSET a 1 b 2 | INCR n | DECRBY n 2 | INCRBYFLOAT n 0.5 | APPEND a x
 DEL a | DEL a b none | UNLINK h | EXPIRE a 100 | EXPIRE none 100 | PERSIST a | RENAME a b | COPY a c REPLACE | HSET h f v | HDEL h f | HDEL h g
-HINCRBY h n 1 | RPUSH l x y | LPUSH l z | LPOP l | RPOP l 2 | LTRIM l 0 0 | SADD u x | SADD u x | SREM u x | SREM u none | ZADD z 1 a
-ZADD z 2 b | ZINCRBY z 1 a | ZREM z a | ZPOPMIN z | XADD s * f v | XADD s * f v | XDEL s 1-1 | XTRIM s MAXLEN 1 | XTRIM s MAXLEN 100
+HINCRBY h n 1 | RPUSH l x y | LPUSH l z | LPOP l | RPOP l 2 | LTRIM l 1 -1 | SADD u x | SADD u x | SREM u x | SREM u none | ZADD z 1 a
+ZADD z 2 b | ZINCRBY z 1 a | ZREM z a | XADD s * f v | XADD s * f v | XDEL s 1-1 | XTRIM s MAXLEN 1 | XTRIM s MAXLEN 100
 XGROUP CREATE s g 0 | XGROUP CREATE s g 0 MKSTREAM | XGROUP SETID s g 0 | XGROUP CREATECONSUMER s g c | XGROUP DELCONSUMER s g c
-XGROUP DESTROY s g | XACK s g 1-1 | XSETID s 99999999999999-0 | FLUSHALL | FLUSHDB | XLEN s | EXPIREAT b 4102444800 | MULTI | EXEC
+XGROUP DESTROY s g | XACK s g 1-1 | XSETID s 99999999999999-0 | FLUSHALL | FLUSHDB | XLEN s | EXPIREAT b 4102444800
 """.replace("\n", "|").split("|")
     if line.strip()
 )
 
 
 def told(came: list[Any]) -> list[str]:
-    """Messages, without the answer to the fence."""
-    return [repr(one) for one in came if repr(one) != "b'fence'"]
+    """Messages, without answers."""
+    return [repr(one) for one in came if isinstance(one, tuple)]
 
 
 def both(server: EmbeddedServer, kind: ServerKind) -> tuple[Server, list[tuple[Modelled, Raw]]]:
@@ -53,15 +53,10 @@ def play(pairs: list[tuple[Modelled, Raw]], seed: int) -> None:
         story.append(f"{number}: {' '.join(words)}")
         for one in pairs[number]:
             one.send(*words)
-        answers = [[one.read()] for one in pairs[number]] if number == 0 else [[], []]
         for listens in (number, 1 - number):
             ours, theirs = (told(all_that_comes(one)) for one in pairs[listens])
-            if listens == 1:
-                ours, theirs = ([one for one in said if "push" in one] for said in (ours, theirs))
-                assert ours == theirs, f"seed {seed}: {story}\n{ours}\n{theirs}"
-        del answers
+            assert ours == theirs, f"seed {seed}: {story}\n{ours}\n{theirs}"
     for _, raw in pairs:
-        raw.send("DISCARD")
         raw.close()
 
 

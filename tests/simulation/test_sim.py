@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -58,9 +58,9 @@ def test_faults_that_are_left_out_do_not_change_the_others() -> None:
 def broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that was lost is created anew at the end of its stream, as others do."""
 
-    def restart_point(self: Upkeep, stream: bytes) -> Iterator[Any]:
+    def restart_point(self: Upkeep, stream: bytes) -> Generator[Any, Any, str]:
         found = yield from self._consumer.ask(("XINFO", "STREAM", stream))
-        return found[0][b"last-generated-id"].decode()
+        return str(found[0][b"last-generated-id"], "ascii")
 
     monkeypatch.setattr(Upkeep, "_restart_point", restart_point)
 

@@ -15,7 +15,13 @@ from transports.simulation.world import World
 
 SIMULATION = ROOT / "transports" / "simulation"
 # Lots are drawn from streams that a seed begins, never from the module's own; and the face under test stands on top of it.
-ALLOWED = ("random.Random", "transports.simulation", "transports.memory.model", "transports._facade", "transports.address")
+ALLOWED = (
+    "random.Random",
+    "transports.simulation",
+    "transports.memory.model",
+    "transports._facade",
+    "transports.address",
+)
 
 
 def test_the_simulator_is_pure() -> None:
@@ -152,5 +158,3 @@ def test_the_operator_is_spared_from_faults() -> None:
     host.server.faults.unavailable = "LOADING wait"
     host.do(b"SET", b"key", b"value")
     assert host.server.databases[0].values == {b"key": b"value"}
-
-

@@ -54,6 +54,32 @@ async def test_commands_and_transactions(runtime: Runtime, memory: MemoryServer)
             await client.get("orders")
 
 
+async def test_what_happens_to_keys(runtime: Runtime, memory: MemoryServer) -> None:
+    async with runtime.connect(memory.url) as client:
+        await client.config_set({"notify-keyspace-events": "KA"})
+        async with client.key_events("user:*", decode="utf-8") as events:
+            await client.set("user:7", "Ann", ex=0.25)
+            assert [(event.key, event.event) for event in [await anext(events) for _ in range(2)]] == [
+                ("user:7", "set"),
+                ("user:7", "expire"),
+            ]
+            memory.advance(1.0)
+            assert (await anext(events)).event == "expired"
+
+
+async def test_copies_that_are_void(runtime: Runtime, memory: MemoryServer) -> None:
+    void: list[Any] = []
+    async with (
+        runtime.connect(memory.url) as client,
+        client.pubsub(channels=["c"], track="user:", on_invalidate=void.append) as pubsub,
+    ):
+        await client.set("user:7", "Ann")
+        await client.set("other", "x")
+        await client.publish("c", "now")
+        assert (await anext(pubsub)).data == b"now"
+        await runtime.until(lambda: void == [frozenset({b"user:7"})])
+
+
 async def test_following_streams(runtime: Runtime, memory: MemoryServer) -> None:
     async with runtime.connect(memory.url) as client, client.consumer({"a": "0", "b": "$"}) as consumer:
         for n in range(20):

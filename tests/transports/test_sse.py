@@ -16,6 +16,7 @@ from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime, Task
 from tests.transports.steps import clients
+from transports._facade.logs import Limiter
 from transports.embedded import EmbeddedServer
 from transports.sse import BadLastEventId, EventStream, ServerSentEvent, last_event_id, stream_events
 
@@ -65,6 +66,7 @@ async def test_entries_reach_the_page_with_their_ids(runtime: Runtime, server: E
         page.leave()
 
 
+@pytest.mark.every_server
 async def test_a_page_that_comes_back_goes_on_behind_its_last_event(
     runtime: Runtime, server: EmbeddedServer, raw: Raw
 ) -> None:
@@ -228,6 +230,7 @@ async def test_silence_is_broken_by_comments_only(runtime: Runtime, server: Embe
         page.leave()
 
 
+@pytest.mark.every_server
 async def test_what_was_trimmed_before_the_page_came_back_is_an_event(
     runtime: Runtime, server: EmbeddedServer, raw: Raw
 ) -> None:
@@ -248,6 +251,7 @@ async def test_what_was_trimmed_before_the_page_came_back_is_an_event(
         assert page.got[0].id == ids[2], "a gap moves the page's place nowhere"
 
 
+@pytest.mark.every_server
 async def test_a_stream_that_began_anew_is_told_once(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     raw("XADD", "s", "5-0", "n", "1")
     async with runtime.connect(server.url) as client, runtime.tasks() as tasks:
@@ -363,9 +367,14 @@ async def test_a_lost_connection_to_the_server_is_not_noticed_by_the_page(
 
 
 async def test_without_a_server_the_browser_is_told_to_come_back(
-    runtime: Runtime, server: EmbeddedServer, proxy: Proxy, log: pytest.LogCaptureFixture
+    runtime: Runtime,
+    server: EmbeddedServer,
+    proxy: Proxy,
+    log: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Any status but 200 would end an EventSource for good."""
+    monkeypatch.setattr("transports.sse.response._limiter", Limiter(lambda: 0.0, lines=2))
     async with runtime.connect(proxy.url, request_timeout=0.2) as client:
         events = stream_events(client, "s", retry=1)
         proxy.refuse()
@@ -373,7 +382,12 @@ async def test_without_a_server_the_browser_is_told_to_come_back(
         page = Page(runtime)
         await page.visit(events)
         assert (page.status, page.ended, page.body) == (200, True, b"retry: 1000\n\n")
-        assert "no source" in log.text
+        await Page(runtime).visit(events)
+        await Page(runtime).visit(events)
+        assert log.text.count("no source") == 2
+        monkeypatch.setattr("transports.sse.response._limiter._clock", lambda: 11.0)
+        await Page(runtime).visit(events)
+        assert "1 more times: no source" in log.text
     closed = Page(runtime)
     await closed.visit(events)
     assert (closed.status, closed.ended) == (200, True)

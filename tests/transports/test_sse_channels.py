@@ -57,6 +57,7 @@ async def test_a_page_gets_some_history_and_then_what_comes(
         page.leave()
 
 
+@pytest.mark.every_server
 async def test_pages_come_back_behind_their_last_message(runtime: Runtime, server: EmbeddedServer) -> None:
     async with hub(runtime, server) as channels, runtime.tasks() as tasks:
         events = channel_events(channels, "room", history=1)
@@ -131,6 +132,7 @@ async def test_a_page_that_stalls_holds_up_nobody_and_catches_up(runtime: Runtim
         fast.leave()
 
 
+@pytest.mark.every_server
 async def test_what_was_trimmed_meanwhile_is_told(runtime: Runtime, server: EmbeddedServer) -> None:
     async with hub(runtime, server, history=3, retention=3) as channels, runtime.tasks() as tasks:
         first = [str(id_) for number in range(3) for id_ in await channels.publish(f"{number}", "room")]
@@ -203,3 +205,38 @@ async def test_arguments_are_checked_where_they_are_given(runtime: Runtime, serv
             channel_events(channels, "room", history=-1)
     with pytest.raises(ClosedError):
         channels.subscriber("room")
+
+
+async def test_who_saw_the_channel_empty_is_told_what_was_trimmed_since(
+    runtime: Runtime, server: EmbeddedServer
+) -> None:
+    async with hub(runtime, server, history=2, retention=2) as channels, runtime.tasks() as tasks:
+        events = channel_events(channels, "room")
+        first = Page(runtime)
+        tasks.start(first.visit, events)
+        await begun(runtime, first)
+        first.leave()
+        assert first.last_event_id == "0-0"
+        for number in range(5):
+            await channels.publish(f"{number}", "room")
+        back = Page(runtime, last_event_id=first.last_event_id)
+        tasks.start(back.visit, events)
+        await shown(runtime, back, ["3", "4"])
+        assert [one.event for one in back.got] == ["gap", "message", "message"]
+        assert back.got[0].json["entries"] == 3
+        back.leave()
+
+
+async def test_a_channel_that_has_expired_meanwhile_begins_anew(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    async with hub(runtime, server, ttl=3600) as channels, runtime.tasks() as tasks:
+        [last] = await channels.publish("old", "room")
+        raw("PEXPIRE", channels.key("room"), 1)
+        await runtime.until(lambda: not raw("EXISTS", channels.key("room")))
+        back = Page(runtime, last_event_id=str(last))
+        tasks.start(back.visit, channel_events(channels, "room"))
+        await begun(runtime, back)
+        await channels.publish("new", "room")
+        await shown(runtime, back, ["new"])
+        back.leave()

@@ -115,7 +115,9 @@ class Application(Faced, Member):
         batches, entries = aiter(consumer.batches()), aiter(consumer)
         while not self.leaving:
             if self._way == "batches":
-                batch: GroupBatch[bytes] | None = await self.interruptibly(process, partial(_next, batches), fuse=self.fuse())
+                batch: GroupBatch[bytes] | None = await self.interruptibly(
+                    process, partial(_next, batches), fuse=self.fuse()
+                )
                 for entry in batch or ():
                     self._is_handed(entry)
                 for entry in batch or ():
@@ -125,9 +127,8 @@ class Application(Faced, Member):
             entry = await self.interruptibly(process, wait, fuse=self.fuse())
             if entry is not None:
                 self._is_handed(entry)
-                await self._treat(entry)
-                if self._way == "auto":
-                    self._accept(entry)
+                if await self._treat(entry) and self._way == "auto":
+                    self.book.fate(self._key(entry)).acked = True  # asking for the next one says so
 
     # -- entries ------------------------------------------------------------------------------------------------------
 
@@ -153,22 +154,19 @@ class Application(Faced, Member):
         fate.excused = fate.refused = True
         return "nack"
 
-    async def _treat(self, entry: GroupEntry[bytes]) -> None:
-        """What an application does in its own loop."""
+    async def _treat(self, entry: GroupEntry[bytes]) -> bool:
+        """What an application does in its own loop; whether it has processed the entry."""
         await self._work()
         key = self._key(entry)
         fate = self.book.fate(key)
         if self._fails(key):
             fate.excused = fate.refused = True
             entry.nack(self.draw.choice([0.0, 0.1]) if self.world.faulty else 0.0)
-        elif self._way != "auto":
+            return False
+        if self._way != "auto":
             fate.acked = True
             entry.ack()
-
-    def _accept(self, entry: GroupEntry[bytes]) -> None:
-        """Asking for the next one says that this one is done, unless it was refused."""
-        fate = self.book.fate(self._key(entry))
-        fate.acked = fate.acked or not fate.refused
+        return True
 
     async def _work(self) -> None:
         lot, habits, process = self.draw.random(), self.habits, self.process

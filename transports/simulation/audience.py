@@ -89,7 +89,9 @@ class NoHoleNoDuplicate(Oracle):
             there = self.ledger.there(stream)
             old = [one for one in era.ids if id_ <= one <= seat.before and one in there]
             if len(old) > seat.history and not seat.rewinds:
-                self.violated(f"{what}, and asked for {seat.history} messages of history, and that is the last but {len(old) - 1}")
+                self.violated(
+                    f"{what}, and asked for {seat.history} messages of history, and that is the last but {len(old) - 1}"
+                )
         else:
             if id_ <= seat.position and not seat.rewinds:
                 self.violated(f"{what} behind {seat.position[0]}-{seat.position[1]}")
@@ -102,8 +104,10 @@ class NoHoleNoDuplicate(Oracle):
             if one == id_ or (one <= seat.excused and not era.survived(one)):
                 continue
             if one in there:
-                self.violated(f"{what} after {seat.position[0]}-{seat.position[1]}, without {one[0]}-{one[1]} in between")
-            if not seat.excused and not any(_covers(gap, one) for gap in seat.gaps):
+                self.violated(
+                    f"{what} after {seat.position[0]}-{seat.position[1]}, without {one[0]}-{one[1]} in between"
+                )
+            if seat.excused == ZERO and not any(_covers(gap, one) for gap in seat.gaps):
                 self.violated(f"{what} without {one[0]}-{one[1]}, which was trimmed away, and no Gap has told it")
 
     def owed(self, stream: bytes, seat: Seat) -> Id | None:

@@ -14,7 +14,7 @@ from .history import ZERO, History, Id, Key
 if TYPE_CHECKING:
     from transports.memory.model.values import Group
 
-    from .program import Program
+    from .member import Member
     from .world import World
 
 
@@ -32,6 +32,7 @@ class Fate:
     refused: bool = False  # the one that has it now does not want it
     settled: float = 0.0  # when the server has confirmed that to the process that asked; 0: not yet
     robbed: bool = False  # a stranger has settled it
+    deliveries: int = 0  # what the one that was handed it last was told of them
     nacked_at: float = 0.0  # refused for long, in a world that is well
     excused: bool = True  # it may be handed over once more
     since: float = 0.0  # when the server had delivered what was handed over last
@@ -51,8 +52,10 @@ class Book:
     resets: dict[bytes, int] = field(default_factory=dict)  # how often the group of a stream was lost, or went back
     reset_at: dict[bytes, float] = field(default_factory=dict)
     sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
-    lost_unread: dict[bytes, str] = field(default_factory=dict)  # streams of which an undelivered entry was removed, and how
-    members: list[Program] = field(default_factory=list)
+    lost_unread: dict[bytes, str] = field(
+        default_factory=dict
+    )  # streams of which an undelivered entry was removed, and how
+    members: list[Member] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
     handed: int = 0
     again: int = 0

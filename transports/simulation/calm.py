@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Final
 from streamcore import GroupConsumer
 from streamcore.events import (
     AckMissed,
-    ConnectAttemptFailed,
-    Disconnected,
+    Gap,
     GroupCreated,
     GroupRecreated,
     LeaseLost,
 )
 
+from .calm_oracles import (
+    AttemptsCounted,
+    BeginsAnew,
+    CreatesAgain,
+    DelayKept,
+    GapTold,
+    GivesBack,
+    KillsItselfOnly,
+    LaysItsGhost,
+    OwnersAck,
+    Prompt,
+    QuietWhenHealthy,
+    TheirsStaysTheirs,
+)
 from .data_faults import STRANGER
-from .history import HELD, LATER, fields_of
+from .history import HELD, LATER, REFUSED, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
@@ -33,99 +46,13 @@ if TYPE_CHECKING:
 
     from .book import Book
     from .history import Key
-    from .network import Wire
-    from .node import Node
     from .scene import Scene
-    from .world import World
 
 SOON: Final = 0.5
 """Seconds within which an entry is handed over, and is settled, in a world that is well: some round trips, and not a whole read."""
 
 AUDITED: Final = 2.2
 """Seconds within which an audit finds what has changed: it waits for a read that blocks."""
-
-
-class QuietWhenHealthy(Oracle):
-    """*All interfaces*: where nothing breaks, no connection is given up; and an idle program is idle."""
-
-    WRITES: Final = 60  # in a second; all intervals are a tenth of the defaults
-
-    def __init__(self, world: World, events: EventsInOrder) -> None:
-        super().__init__(world)
-        self._events = events
-        self._heard: dict[str, int] = {}
-        self._writes: dict[str, int] = {}
-        self._since = 0.0
-
-    def begin(self) -> None:
-        """From now on nothing breaks."""
-        self._since = self.world.now
-        for node in self.world.nodes:
-            self._heard[node.label] = len(self._events.told(node.label))
-            self._writes[node.label] = node.writes
-
-    def end(self) -> None:
-        """Until now nothing did."""
-        seconds = self.world.now - self._since
-        for node in self.world.nodes:
-            for event in self._events.told(node.label)[self._heard.get(node.label, 0) :]:
-                if isinstance(event, (Disconnected, ConnectAttemptFailed)):
-                    self.violated(f"{node.label} has told {event}, and nothing was wrong")
-            writes = node.writes - self._writes.get(node.label, node.writes)
-            if writes > self.WRITES * max(1.0, seconds):
-                self.violated(f"{node.label}: {writes} writes within {seconds:.2f} s in which next to nothing happened")
-
-
-class Prompt(Oracle):
-    """*GroupConsumer*: an entry is handed over as soon as it is there, and acknowledgements leave within ``ack_delay``."""
-
-
-class StaysRenewed(Oracle):
-    """*Slow consumer*: leases are renewed while a handler runs; nobody else gets the entry."""
-
-
-class DelayKept(Oracle):
-    """*nack*: the entry comes again after the delay, not before, and not much later."""
-
-
-class OwnersAck(Oracle):
-    """*ack after another consumer claimed*: where it is fenced it does nothing, and ``LeaseLost`` tells; else ``AckMissed`` may."""
-
-
-class BeginsAnew(Oracle):
-    """*Back-off*: reset by success. A connection that did its work, and breaks, is dialled again at once."""
-
-    WITHIN: Final = 0.03
-
-
-class LaysItsGhost(Oracle):
-    """*Link lost*: the old connection is killed by its id, and what it was given meanwhile is handed over at once."""
-
-
-class KillsItselfOnly(Oracle):
-    """*Link lost*: the old connection is killed only if it is provably ours: ids begin anew with each run of a server."""
-
-    def killed(self, wire: Wire, victims: list[Session]) -> None:
-        """A program has ended these connections."""
-        if wire.node is None:
-            return
-        for session in victims:
-            other = wire.host.wires.get(session)
-            if other is not None and other.node is not None and not _same_name(wire.node, other.node):
-                self.violated(f"{wire.label} has killed {other.label}, which is not its own")
-
-
-class CreatesAgain(Oracle):
-    """*Failover, group*: a group that is gone is created again below what may be unprocessed, never at ``$``, and that is told."""
-
-
-def _members(book: Book) -> list[Member]:
-    return [one for one in book.members if isinstance(one, Member)]
-
-
-def _same_name(one: Node, other: Node) -> bool:
-    ours, others = one.program, other.program
-    return isinstance(ours, Member) and isinstance(others, Member) and ours.consumer == others.consumer
 
 
 class Calm:
@@ -152,8 +79,18 @@ class Calm:
         )  # the last half-open connections are found by then
         self._settle()
         books = [book for book in self.scene.books if self._is_whole(book)]
-        trials = [self._hand_over, self._hold, self._break, self._destroy, self._begin_anew]
-        drawn = [trial for trial in trials if self._lots.random() < 0.3]
+        trials = [
+            self._hand_over,
+            self._hold,
+            self._retry,
+            self._race,
+            self._leave,
+            self._break,
+            self._destroy,
+            self._trim,
+            self._begin_anew,
+        ]
+        drawn = [trial for trial in trials if self._lots.random() < 0.25]
         self._quiet.begin()
         self._run(0.5 if drawn and books else 1.5)
         self._quiet.end()
@@ -163,7 +100,7 @@ class Calm:
                 self._settle()
 
     def _is_whole(self, book: Book) -> bool:
-        return all(member.node is not None or member.is_twin for member in _members(book))
+        return all(member.node is not None or member.is_twin for member in book.members)
 
     def _run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
@@ -212,7 +149,7 @@ class Calm:
         began = self.world.now
         self._run(0.3)
         fate = book.fates.get(self._key(held))
-        holder = next((one for one in _members(book) if fate is not None and one.label == fate.holder), None)
+        holder = next((one for one in book.members if fate is not None and one.label == fate.holder), None)
         if holder is not None and self._lots.random() < 0.6:
             self._rob(book, self._key(held), holder)
         self._run(began + HOLD_SECONDS + SOON - self.world.now)
@@ -233,7 +170,7 @@ class Calm:
         early = self._lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
         if not early:
             self._run(HOLD_SECONDS - 0.35)
-        if not self._is_pending(book, key):
+        if self._owner(book, key) is None:
             return  # nobody has held it
         if early or holder.habits.fenced:
             fate.strangers += 1
@@ -247,23 +184,138 @@ class Calm:
         told = [event for event in self._told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
         if not told:
             oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")
-        if not early and holder.habits.fenced and not self._is_pending(book, key):
+        if not early and holder.habits.fenced and self._owner(book, key) is None:
             oracle.violated(f"{holder.label} has settled {key.name.decode()}, which a stranger had claimed")
 
     def _told(self, member: Member, since: int) -> list[Event]:
         return self._events.told(member.label)[since:]
 
-    def _is_pending(self, book: Book, key: Key) -> bool:
+    def _retry(self, book: Book) -> None:
+        """The replies that bring an entry are lost with their connections; it is refused once, and that is all that counts."""
+        attempts, host = AttemptsCounted(self.world), self.scene.host
+        name = self._append_unheard(book, self._lots.choice(book.streams), REFUSED)
+        key, counted = self._key(name), [0]
+
+        def before(data: bytes) -> None:
+            group = book.of(key.stream)
+            if key.id in data and group is not None and (one := group.pending.get(_id(key))) is not None:
+                counted[0] = one.times
+
+        host.before = before
+        self._run(2 * SOON)
+        self._handed(book, name, attempts, " after its reply was lost")
+        self._run(CLAIM_IDLE + 2 * SOON)
+        fate, host.cuts, host.before = book.fate(key), None, None
+        plain = any(
+            type(one) is Member and one.label == fate.holder for one in book.members
+        )  # it refuses what it shall
+        if plain and (fate.times, fate.deliveries, counted[0]) != (2, 2, 2):
+            attempts.violated(
+                f"{name.decode()} was refused once, handed over {fate.times} times, with {fate.deliveries} deliveries; "
+                f"the server has counted {counted[0]}"
+            )
+
+    def _append_unheard(self, book: Book, stream: bytes, what: bytes) -> bytes:
+        """Append an entry of which the first reply is lost, and once more the first one after it was handed over."""
+        lost: set[int] = set()
+        name = b"%b:%d" % (what, self._names + 1)
+
+        def cuts(data: bytes) -> bool:
+            if name not in data or b"radix-tree-keys" in data:
+                return False
+            times = book.fate(self._key(name)).times if name in self.scene.history.keys else 0
+            if times in lost or times > 1:
+                return False
+            lost.add(times)
+            return True
+
+        self.scene.host.cuts = cuts
+        return self._append(book, stream, what)
+
+    def _race(self, book: Book) -> None:
+        """Whenever a member claims an entry, or renews it, a stranger was faster by a moment."""
+        stream, host = self._lots.choice(book.streams), self.scene.host
+        theirs, struck = TheirsStaysTheirs(self.world), list[bytes]()
+        name = self._append(book, stream, HELD)
+        key = self._key(name)
+        if self._lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
+            book.fate(key).strangers += 1
+            book.fate(key).excused = True
+            host.do(b"XCLAIM", stream, book.group, b"gone", b"0", key.id)
+
+        def before(data: bytes) -> None:
+            if struck or b"$6\r\nXCLAIM" not in data or key.id not in data:
+                return
+            struck.append(data)
+            fate = book.fate(key)
+            fate.strangers += 1
+            fate.excused = True
+            host.do(b"XCLAIM", stream, book.group, STRANGER, b"0", key.id)
+            self.world.tell("stranger", f"claims {name.decode()}, a moment before somebody else does")
+            self.world.after(0.0, check)
+
+        def check() -> None:
+            owner = self._owner(book, key)
+            if owner != STRANGER:
+                theirs.violated(
+                    f"{name.decode()} was claimed by a stranger, and a moment later it is {owner!r} that has it"
+                )
+
+        host.before = before
+        self._run(HOLD_SECONDS)
+        host.before = None
+
+    def _leave(self, book: Book) -> None:
+        """A member leaves with entries that it has read ahead; a stranger has claimed one of them."""
+        stream = self._lots.choice(book.streams)
+        for at in range(8):
+            self._append(book, stream, HELD if at < 4 else b"calm")
+        self._run(0.2)
+        ahead = [(one, one.engine._prefetch) for one in book.members if type(one) is Member and one.node]  # noqa: SLF001
+        full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
+        if not full:
+            return
+        member, batches = self._lots.choice(full)
+        keys = [self._key(fields[1]) for batch in batches for _, fields in batch.raw]
+        stolen, *unseen = keys
+        book.fate(stolen).strangers += 1
+        self.scene.host.do(b"XCLAIM", stolen.stream, book.group, STRANGER, b"0", stolen.id)
+        label = member.label
+        if not member.leave(0.0):
+            return
+        for _ in range(50):
+            self._run(0.02)
+            if member.node is None or member.label != label:
+                break
+        else:
+            GivesBack(self.world).violated(f"{label} has not left within a second")
+        if (owner := self._owner(book, stolen)) != STRANGER:
+            TheirsStaysTheirs(self.world).violated(
+                f"{label} has left, and what a stranger had claimed before is with {owner!r}"
+            )
+        for key in unseen:
+            group = book.of(key.stream)
+            one = None if group is None else group.pending.get(_id(key))
+            if (
+                one is not None
+                and one.consumer == member.consumer
+                and self.scene.host.server.ms - one.at < CLAIM_IDLE * 1000
+            ):
+                GivesBack(self.world).violated(
+                    f"{label} has left, and {key.name.decode()}, which nobody has seen, is still with it"
+                )
+
+    def _owner(self, book: Book, key: Key) -> bytes | None:
         group = book.of(key.stream)
-        ms, _, seq = key.id.partition(b"-")
-        return group is not None and (int(ms), int(seq)) in group.pending
+        one = None if group is None else group.pending.get(_id(key))
+        return None if one is None else one.consumer
 
     # -- connections ------------------------------------------------------------------------------------------------------
 
     def _break(self, book: Book) -> None:
         """All members lose the connections that read; the server does not know, and serves what is blocked there."""
         ghosts: list[tuple[Member, Session | None]] = []
-        for member in _members(book):
+        for member in book.members:
             node = member.node
             if node is None or not isinstance(node.engine, GroupConsumer):
                 continue
@@ -311,8 +363,25 @@ class Calm:
         self.world.tell("*", f"DEL {stream.decode()}")
         self._comes_back(book, stream, heard, self._append(book, stream, b"calm", b"5-1"))
 
+    def _trim(self, book: Book) -> None:
+        """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
+        stream, host = self._lots.choice(book.streams), self.scene.host
+        self.scene.remove(stream, list(self.scene.history.stream(stream).ids), "XTRIM")
+        heard = self._marks(book)
+        host.do(b"MULTI")
+        host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+        host.do(b"XTRIM", stream, b"MAXLEN", b"0")
+        host.do(b"EXEC")
+        self.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
+        self._run(AUDITED)
+        told = [event for member in book.members for event in self._told(member, heard[member.label])]
+        if not any(isinstance(event, Gap) and event.stream == stream for event in told):
+            GapTold(self.world).violated(
+                f"an entry of {stream.decode()} was trimmed, which nobody had read, and no Gap has told"
+            )
+
     def _marks(self, book: Book) -> dict[str, int]:
-        return {member.label: len(self._events.told(member.label)) for member in _members(book)}
+        return {member.label: len(self._events.told(member.label)) for member in book.members}
 
     def _comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
         oracle = CreatesAgain(self.world)
@@ -321,10 +390,15 @@ class Calm:
             oracle.violated(f"the group of {stream.decode()} is gone, and nobody has created it again")
         told = [
             event
-            for member in _members(book)
+            for member in book.members
             for event in self._told(member, heard[member.label])
             if isinstance(event, (GroupRecreated, GroupCreated)) and event.stream == stream
         ]
         if not told:
             oracle.violated(f"the group of {stream.decode()} was created again, and nobody was told")
         self._handed(book, name, oracle, ", after its group was created again")
+
+
+def _id(key: Key) -> tuple[int, int]:
+    ms, _, seq = key.id.partition(b"-")
+    return int(ms), int(seq)

@@ -7,24 +7,30 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from . import failover
+from .asker import cast_askers
 from .audience import cast_audience
 from .clerk import cast_clerks
 from .groups import cast_applications, cast_group
 from .listener_oracles import cast_listeners
-from .more_faults import LISTENER_KINDS, READER_KINDS
+from .more_faults import ASKER_KINDS, LISTENER_KINDS, READER_KINDS
 from .oracles import EventsInOrder
-from .plan import Size
+from .plan import FAULTS, Size
 from .reader_oracles import cast_readers
 from .scene import Kind, Scene
+from .server_faults import error
 
 
 class Cast(NamedTuple):
-    """``weight``: how often it is drawn, beside the others. ``kinds``: faults of its own; ``without``: those that find no target in it."""
+    """``weight``: how often it is drawn, beside the others.
+
+    ``kinds``: faults of its own; ``without``: those that find no target in it; ``faults``: how many are planned.
+    """
 
     weight: float
     enter: Callable[[Scene, Size, EventsInOrder], None]
     kinds: Mapping[str, Kind] = MappingProxyType({})
     without: frozenset[str] = frozenset()
+    faults: int = FAULTS
 
     def chosen(self, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
         """The kinds of faults that befall this cast."""
@@ -38,13 +44,16 @@ OF_GROUPS: Final = frozenset(
     }
 )  # fmt: skip
 OF_DATA: Final = frozenset({"XTRIM", "FLUSHALL", "error reply", "clock step"})
+WITHOUT_STREAMS: Final = (OF_GROUPS | {"XTRIM"}) - {"permission denied", "SCRIPT FLUSH"}
+FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall commands of streams
 
 
 CASTS: Final = {
-    "group": Cast(1, cast_group),
-    "applications": Cast(0.7, cast_applications),
-    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS),
-    "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA),
-    "clerks": Cast(0.5, cast_clerks),
-    "audience": Cast(0.5, cast_audience),
+    "group": Cast(1, cast_group, failover.KINDS),
+    "applications": Cast(0.7, cast_applications, failover.KINDS),
+    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS, 530),
+    "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
+    "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
+    "clerks": Cast(0.5, cast_clerks, FEW_ERRORS, WITHOUT_STREAMS, 850),
+    "audience": Cast(0.5, cast_audience, FEW_ERRORS, WITHOUT_STREAMS, 630),
 }

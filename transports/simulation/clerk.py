@@ -90,7 +90,9 @@ class AllOrNothing(Oracle):
         values: dict[bytes, Any] = self._scene.host.server.databases[0].values
         counts = Counter(key.rpartition(b":")[2] for key in values if key.startswith(b"clerks:"))
         if counts[b"left"] != counts[b"right"]:
-            self.violated(f"{counts[b'left']} transactions have written their first key, and {counts[b'right']} their second")
+            self.violated(
+                f"{counts[b'left']} transactions have written their first key, and {counts[b'right']} their second"
+            )
         shared = int(bytes(values.get(SHARED, b"0")))
         if shared != counts[b"commit"]:
             self.violated(f"{counts[b'commit']} transactions have counted themselves, and the count is {shared}")

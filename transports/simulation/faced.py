@@ -19,7 +19,6 @@ from transports.address import Target
 from .program import ADDRESS, OPTIONS, Program
 from .tasks import Cancelled, Driver, Process, Task, Work
 
-
 FUSES: Final = 0.08
 """How many of the waits have one."""
 

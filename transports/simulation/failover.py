@@ -25,6 +25,7 @@ def fail_over(scene: Scene, fault: Fault) -> None:
     lag = fault.a**2 * 0.6
     replica = Server(old.flavour, now=scene.world.now, random=scene.world.lots(f"replica {fault.index}").random)
     replica.skew, replica.output_limit = old.skew, max(old.output_limit or 0, 40_000)
+    replica.on_command = old.on_command
     replica.follow(old, scene.world.now, lag=lag)
     scene.world.after(0.05 + fault.b * 0.4, partial(_promote, scene, fault, old, replica))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import GroupBatch, GroupConsumer, StreamId
 from streamcore.claims import TOO_OFTEN
 from streamcore.events import Claimed, GroupRecreated, Recovered
-from transports.memory.model.values import Stream
 
 from .book import Book, Fate
 from .history import Key, fields_of, is_poison
@@ -58,7 +59,7 @@ class InOrder(GroupOracle):
 
     def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         ids = [StreamId.parse(key.id) for key in keys]
-        if any(one >= other for one, other in zip(ids, ids[1:], strict=False)):
+        if any(one >= other for one, other in pairwise(ids)):
             self.violated(f"{member.label} was handed {ids} in one batch, which is out of order")
         place = (member.label, batch.key)
         last = self._last.get(place)
@@ -150,18 +151,22 @@ class NothingLost(GroupOracle):
         return ""
 
     def judge(self) -> None:
+        never = [key for stream in self.book.streams for key in self._never(stream)]
+        self.world.notes["lost"] += len(never)
         if left := self.left():
             self.violated(f"{left}, {self.world.now - self.world.healed_at:.2f} s after all was well")
-        for stream in self.book.streams:
-            letters = self.book.letters(stream)
-            for id_ in self.book.history.stream(stream).ids:
-                key = self.book.key_at(stream, b"%d-%d" % id_)
-                assert key is not None
-                fate = self.book.fates.get(key)
-                if key.name in letters:
-                    continue
-                if fate is None or not (fate.times or fate.strangers or fate.robbed):
-                    self.violated(f"{key.id.decode()} ({key.name.decode()}) of {stream.decode()} was never handed over")
+        for key in never:
+            self.violated(f"{key.id.decode()} ({key.name.decode()}) of {key.stream.decode()} was never handed over")
+
+    def _never(self, stream: bytes) -> Iterator[Key]:
+        """What is in the stream, and nobody was ever handed."""
+        letters = self.book.letters(stream)
+        for id_, fields in self.book.history.stream(stream).fields.items():
+            key = Key(stream, b"%d-%d" % id_, fields[1])
+            fate = self.book.fates.get(key)
+            seen = fate is not None and (fate.times or fate.strangers or fate.robbed)
+            if not seen and key.name not in letters:
+                yield key
 
 
 class LettersDeserved(GroupOracle):
@@ -242,4 +247,6 @@ class GapsAnnounced(GroupOracle):
 
     def judge(self) -> None:
         for stream, how in self.book.lost_unread.items():
-            self.violated(f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told")
+            self.violated(
+                f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
+            )

@@ -42,7 +42,7 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     book = Book(world, scene.history, GROUP, streams)
     scene.books.append(book)
     max_deliveries = lots.choice([None, 2, 4])
-    detect_gaps = lots.choice(["always", "audit"])
+    detect_gaps = lots.choice(["always", "audit", "audit"])
 
     letters = LettersDeserved(world, book, max_deliveries)
     scene.removing.append(book.removing)
@@ -61,15 +61,16 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
     world.oracles += [*watch, *judges]
 
-    for number in range(1, size.members + 1):
+    members, senders = min(size.members, lots.choice([2, 2, 3])), min(size.senders, lots.choice([1, 2]))
+    for number in range(1, members + 1):
         habits = Habits.drawn(lots, streams, max_deliveries, detect_gaps)
         kind = kinds[(number - 1) % len(kinds)]
         member = kind(world, f"member-{number}", book, habits, watch, events)
         world.at(world.now, member.start)
     twin = Member(world, "twin", book, Habits.drawn(lots, streams, max_deliveries, detect_gaps), watch, events)
     twin.consumer, twin.is_twin = b"member-1", True
-    for number in range(1, size.senders + 1):
-        entries = size.entries // size.senders
+    for number in range(1, senders + 1):
+        entries = size.entries // senders
         stream = streams[number % len(streams)]
         sender = Sender(world, f"p{number}", book, stream, (entries, size.seconds), judges, events)
         world.at(world.now, sender.start)

@@ -39,6 +39,10 @@ LATER: Final = b"calm-later"
 """Of those that are refused at the first time, for longer than entries may be idle."""
 
 
+REFUSED: Final = b"calm-refused"
+"""Of those that are refused at the first time, for no time at all."""
+
+
 def is_poison(name: bytes) -> bool:
     """Whether a handler fails on it, whenever it is tried."""
     return name.endswith((b"13", b"66"))

@@ -30,6 +30,10 @@ class Host:
         self.is_up = True
         self.paused = False
         self.wires: dict[Session, Wire] = {}
+        self.before: Callable[[bytes], None] | None = None  # called before what a program has sent is done
+        self.cuts: Callable[[bytes], bool] | None = (
+            None  # whether a connection breaks instead of bringing these replies
+        )
         self.on_kill: Callable[[Wire, list[Session]], None] = _nothing  # told of connections that a program has killed
         self._armed: float | None = None
         self._operator = server.connect(world.now)
@@ -50,6 +54,8 @@ class Host:
         if session is None:
             return
         self.world.saw(data)
+        if self.before is not None:
+            self.before(data)
         others = list(self.server.sessions.values()) if b"KILL" in data else []
         session.receive(data, self.world.now)
         if killed := [one for one in others if not one.is_open and one is not session]:
@@ -83,7 +89,12 @@ class Host:
             if wire.rubbish:
                 wire.rubbish = False
                 data += RUBBISH
-                self.world.fault("rubbish", f"{wire.label} is sent something that is no reply, behind {len(data)} bytes that are")
+                self.world.fault(
+                    "rubbish", f"{wire.label} is sent something that is no reply, behind {len(data)} bytes that are"
+                )
+            if self.cuts is not None and self.cuts(data):
+                wire.reset()
+                return
             wire.down.send(data)
         if session.closed:
             del self.wires[session]

@@ -25,6 +25,7 @@ class Era:
     gone: dict[Id, str] = field(default_factory=dict)
     former: dict[Id, bytes] = field(default_factory=dict)  # the names of what was there at the end of the era before
     ended: Id = ZERO  # the last id of all eras before
+    leaves: object = None  # what the stream was, and is until it really begins anew
 
     def between(self, low: Id, high: Id) -> list[Id]:
         """The ids behind one and up to another."""
@@ -41,17 +42,24 @@ class Ledger:
     def __init__(self, history: History, streams: list[bytes]) -> None:
         self.eras = {stream: Era() for stream in streams}
         self.ever: set[tuple[bytes, Id, bytes]] = set()
+        self.turns: dict[tuple[bytes, Id], int] = {}  # the order of all entries of all streams, as they were appended
         self._history = history
 
     def note(self, stream: bytes) -> Era:
         """Write down what was appended since the last time."""
         era, now = self.eras[stream], self._history.stream(stream)
-        for id_ in now.after(era.ids[-1] if era.ids else ZERO, 0):
+        for id_ in () if now is era.leaves else now.after(era.ids[-1] if era.ids else ZERO, 0):
             name = now.fields[id_][1]
             era.ids.append(id_)
             era.names[id_] = name
             self.ever.add((stream, id_, name))
+            self.turns[stream, id_] = len(self.turns)
         return era
+
+    def before_command(self, *_: object) -> None:
+        """A server is about to run a command: what the one before has appended is noted, so that the order is known."""
+        for stream in self.eras:
+            self.note(stream)
 
     def there(self, stream: bytes) -> dict[Id, list[bytes]]:
         """What is in a stream now."""
@@ -72,4 +80,4 @@ class Ledger:
             former = self.note(stream)
             last = max(former.ended, self._history.stream(stream).last)
             there = {id_: name for id_, name in former.names.items() if id_ not in former.gone}
-            self.eras[stream] = Era(former=there, ended=last)
+            self.eras[stream] = Era(former=there, ended=last, leaves=self._history.stream(stream))

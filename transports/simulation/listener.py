@@ -58,9 +58,9 @@ class Tower:
                 self._publish(channel, 1)
             world.after(0.5, self._send)
             return
-        burst = lots.choice([1, 1, 2, 4, 12])
+        burst = lots.choice([1, 1, 2, 4, 12, 40])
         self._publish(lots.choice(ALL), burst)
-        world.after(0.12 * lots.random() * burst**0.5, self._send)
+        world.after(0.12 * lots.random() * min(burst, 12) ** 0.5, self._send)
 
     def _publish(self, channel: Channel, messages: int) -> None:
         host = self._scene.host
@@ -119,6 +119,7 @@ class Listener(Program):
         self._events = events
         self._change: tuple[Change, list[Name]] | None = None
         self._busy = False
+        self._is_calm = False  # since the inbox was empty, all subscriptions are confirmed
 
     # -- a life -------------------------------------------------------------------------------------------------------
 
@@ -139,7 +140,6 @@ class Listener(Program):
     def _begin_to_want(self) -> None:
         if self.node is not None and not self.node.paused:
             self._subscribe([self._drawn() for _ in range(3)])
-            self.node.pump()
             self._soon()
 
     def _drawn(self) -> Name:
@@ -150,15 +150,23 @@ class Listener(Program):
         self.wanted.clear()
         self.hearings.clear()
         self._change = None
-        self._busy = False
+        self._busy = self._is_calm = False
 
     # -- changes of mind ----------------------------------------------------------------------------------------------
 
     def _soon(self) -> None:
+        """Change one's mind later, and leave it to the engine to ask for its driver."""
+        node = self.node
+
+        def act() -> None:
+            if node is self.node and node is not None and not node.paused:
+                self._change_mind()
+
         if self.world.faulty:
-            self.later(self.draw.random(), self._change_mind)
+            self.world.after(self.draw.random(), act)
 
     def _change_mind(self) -> None:
+        self._is_calm = False
         if self._change is None:
             if self.wanted and self.draw.random() < 0.4:
                 self._unsubscribe(self.draw.choice(list(self.wanted)))
@@ -214,7 +222,7 @@ class Listener(Program):
                     self._hear(message, KIND_OF[message.kind], handled=False)
                 self._rest()
                 moved = True
-            while not self._busy and self.node is node and (calls := self.engine.take_calls()):
+            while not self._busy and self.ear.handled and self.node is node and (calls := self.engine.take_calls()):
                 self._take_events()
                 for call in calls:
                     call.handler(call.argument)
@@ -222,8 +230,11 @@ class Listener(Program):
         except StreamcoreError as error:
             self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
         self._take_events()
-        self.oracles.bounded.taken(self, taken)
+        if self._is_calm:  # while the server's word is due, the socket is read however full the inbox is
+            self.oracles.bounded.taken(self, taken)
         self._note_confirmed()
+        if not self._busy:
+            self._is_calm = self._change is None and self.wanted.keys() <= self._confirmed()
         return moved
 
     def _take_events(self) -> None:
@@ -298,9 +309,7 @@ class Listener(Program):
     def cancel(self, lot: float) -> str | None:
         if self.node is None or self.node.paused or self._change is None:
             return None
-        said = self._give_up()
-        self.node.pump()
-        return said
+        return self._give_up()
 
     def missing(self) -> str:
         if self.node is None or not self.hearings:

@@ -79,7 +79,7 @@ class HandlersKept(Oracle):
 class InboxBounded(Oracle):
     """*PubSub, slow consumer*: bounded queue: ``block``, ``drop_oldest``, ``drop_newest``."""
 
-    READ = 400  # messages that may come in one piece, and are taken whole
+    READ = 25  # messages that may come in one piece, and are taken whole
 
     def taken(self, listener: Listener, messages: int) -> None:
         """So many messages lay there."""

@@ -16,7 +16,7 @@ from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyEr
 from streamcore.errors import UNAVAILABLE
 from streamcore.events import Event, Gap, LeaseLost, Settled
 
-from .history import HELD, LATER, Key, is_poison
+from .history import HELD, LATER, REFUSED, Key, is_poison
 from .program import ADDRESS, OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class Hands:
     arrivals: deque[float] = field(default_factory=deque)  # of the batches that have arrived and were not taken
     arrived: int = 0
     at: int = 0  # entries of it that were begun
-    lost: set[tuple[bytes, bytes]] = field(default_factory=set)  # streams and ids of which it was told that others have them
+    lost: set[tuple[bytes, bytes]] = field(
+        default_factory=set
+    )  # streams and ids of which it was told that others have them
     begun: dict[Key, GroupEntry[bytes]] = field(default_factory=dict)  # being handled
     resting_until: float = 0.0
     in_place: bool = False  # it takes events in their places, too
@@ -246,6 +248,7 @@ class Member(Program):
             book.again += bool(fate.times)
             fate.times += 1
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
+            fate.deliveries = batch.deliveries
             fate.settled, fate.refused, fate.since = 0.0, False, self.hands.since
             fate.excused = (stream, key.id) in self.hands.lost
         if self.world.tells:
@@ -287,10 +290,10 @@ class Member(Program):
         """The handler has done with it, or has failed."""
         draw, habits, fate = self.draw, self.habits, self.book.fate(key)
         fails = is_poison(key.name) and (habits.max_deliveries is not None or fate.times < 3)
-        if key.name.startswith(LATER) and fate.times == 1:
+        if key.name.startswith((LATER, REFUSED)) and fate.times == 1:
             fate.excused = fate.refused = True
             fate.nacked_at = self.world.now
-            entry.nack(LATER_SECONDS)
+            entry.nack(LATER_SECONDS if key.name.startswith(LATER) else 0.0)
         elif fails or draw.random() < habits.refuses:
             delay = draw.choice([0.0, 0.0, 0.1, 2 * CLAIM_IDLE]) if self.world.faulty else 0.0
             fate.excused = fate.refused = True

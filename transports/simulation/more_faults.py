@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .data_faults import trim
 from .plan import Fault
 from .scene import Kind, Scene, pick
 from .server_faults import faults_of
@@ -34,6 +35,19 @@ LISTENING: Final = (
     ("HELLO", "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
 )
 
+ASKING: Final = tuple(
+    (command, error)
+    for command in ("INCR", "INCR", "ECHO", "RPUSH")
+    for error in (
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "BUSY Redis is busy running a script.",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "MOVED 1234 127.0.0.1:6380",
+    )
+)
+
 
 def delete_entry(scene: Scene, fault: Fault) -> str | None:
     """XDEL of any entry."""
@@ -56,6 +70,11 @@ def refuse_reader(scene: Scene, fault: Fault) -> None:
 def refuse_listener(scene: Scene, fault: Fault) -> None:
     """A command of a subscriber fails, the next time that it comes."""
     faults_of(scene).arm(*LISTENING[int(fault.a * len(LISTENING))])
+
+
+def refuse_asker(scene: Scene, fault: Fault) -> None:
+    """A request fails, the next time that it comes."""
+    faults_of(scene).arm(*ASKING[int(fault.a * len(ASKING))])
 
 
 def shrink_buffer(scene: Scene, fault: Fault) -> str:
@@ -82,8 +101,12 @@ def take_shard_channel(scene: Scene, fault: Fault) -> str | None:
 
 
 READER_KINDS: Final = {
+    "XTRIM": Kind(14, trim),
     "XDEL": Kind(12, delete_entry),
     "error to a reader": Kind(24, refuse_reader),
+}
+ASKER_KINDS: Final = {
+    "error to an asker": Kind(30, refuse_asker),
 }
 LISTENER_KINDS: Final = {
     "error to a subscriber": Kind(20, refuse_listener),

@@ -31,7 +31,19 @@ _END: Final = b""
 class Pipe:
     """One direction. ``fuse``: so many bytes still pass, then the connection is reset."""
 
-    __slots__ = ("_lots", "_queue", "_wire", "clogged_until", "deaf", "fuse", "held", "last", "left_at", "to_server", "waiting")
+    __slots__ = (
+        "_lots",
+        "_queue",
+        "_wire",
+        "clogged_until",
+        "deaf",
+        "fuse",
+        "held",
+        "last",
+        "left_at",
+        "to_server",
+        "waiting",
+    )
 
     def __init__(self, wire: Wire, lots: Random, *, to_server: bool) -> None:
         self._wire = wire
@@ -86,6 +98,7 @@ class Pipe:
         if self.fuse is not None:
             if self.fuse < len(data):
                 data, self.fuse = data[: self.fuse], -1
+                self.clear()  # nothing of what came behind may be read in the rest's place
             else:
                 self.fuse -= len(data)
         if data or self.fuse is None:

@@ -22,14 +22,14 @@ def cut_replies(scene: Scene, fault: Fault) -> None:
     """So many bytes more come from the server: the rest of that reply, and all that comes behind it, does not."""
     wire = pick(scene.wires(), fault.a)
     if wire is not None:
-        wire.down.fuse = int(fault.b**3 * 1500)
+        wire.down.fuse = int(fault.b**4 * 1000)
 
 
 def cut_commands(scene: Scene, fault: Fault) -> None:
     """So many bytes more reach the server."""
     wire = pick(scene.wires(), fault.a)
     if wire is not None:
-        wire.up.fuse = int(fault.b**3 * 800)
+        wire.up.fuse = int(fault.b**4 * 600)
 
 
 def ghost(scene: Scene, fault: Fault) -> str | None:
@@ -96,6 +96,6 @@ KINDS: Final = {
     "half-open: client": Kind(3, void),
     "deaf": Kind(3, deaf),
     "partition": Kind(2, partition),
-    "stall": Kind(3, stall),
+    "stall": Kind(1, stall),
     "rubbish": Kind(3, rubbish),
 }

@@ -45,6 +45,10 @@ class Node:
         engine.on_wakeup = self._wake
         world.nodes.append(self)
 
+    def is_dead(self) -> bool:
+        """Whether the process has ended, perhaps by what was called a moment ago."""
+        return not self.alive
+
     # -- what the network tells ---------------------------------------------------------------------------------------
 
     def receive(self, wire: Wire, data: bytes) -> None:
@@ -92,16 +96,16 @@ class Node:
                 moved = True
             elif not moved and self._lots.random() < 0.02:
                 engine.handle_timeout(now)  # too early, which does no harm
-            if not self.alive or (fruitless and not moved):
+            if self.is_dead() or (fruitless and not moved):
                 break
             did = program.look()
-            if not (self.alive and (did or moved or self._again)):
+            if self.is_dead() or not (did or moved or self._again):
                 break
             fruitless = not (did or moved)
         else:
             self.world.violated("NoBusyLoop", f"{self.label} wants something more for ever, and no time passes")
         self._pumping = False
-        if self.alive:
+        if not self.is_dead():
             self._arm(due)
 
     def _move(self) -> bool:

@@ -84,7 +84,9 @@ class NoHotLoop(Oracle):
                     ("writes", node.writes - writes, self.WRITES),
                 ):
                     if done > most * seconds:
-                        self.violated(f"{node.label}: {done} {what} within {seconds:.2f} s, and {most} a second are plenty")
+                        self.violated(
+                            f"{node.label}: {done} {what} within {seconds:.2f} s, and {most} a second are plenty"
+                        )
                 self._before[node.label] = (now, node.dials, node.writes)
 
 
@@ -99,7 +101,9 @@ class Recovers(Oracle):
         for node in self.world.nodes:
             for link in node.engine.links():
                 if link.wants_connection and not link.is_up:
-                    self.violated(f"{node.label}: link {link.name} is {link.state.name}, {self.PATIENCE:g} s after all was well")
+                    self.violated(
+                        f"{node.label}: link {link.name} is {link.state.name}, {self.PATIENCE:g} s after all was well"
+                    )
 
 
 class EventsInOrder(Oracle):
@@ -170,7 +174,9 @@ class EventsInOrder(Oracle):
                 continue
             ready, place = engine._prefetch._ready, self._places[node.label][at]  # noqa: SLF001  # what is still to be taken
             if heard[at] is not event:
-                self.violated(f"{node.label}: next_event_in_place() gives {event}, and it is not the next that was told")
+                self.violated(
+                    f"{node.label}: next_event_in_place() gives {event}, and it is not the next that was told"
+                )
             if ready and ready[0][2] <= place:
                 self.violated(f"{node.label}: {event} is told before a batch that came before it")
             at += 1

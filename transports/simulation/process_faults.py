@@ -102,7 +102,7 @@ def twin(scene: Scene, fault: Fault) -> str | None:
 KINDS: Final = {
     "crash": Kind(3, crash),
     "machine crash": Kind(2, machine_crash),
-    "crash in a handler": Kind(4, crash_in_handler),
+    "crash in a handler": Kind(2, crash_in_handler),
     "another name": Kind(1, rename),
     "process paused": Kind(8, pause),
     "cancelled wait": Kind(26, cancel),

@@ -8,7 +8,6 @@ world's heap (``later``), which is forgotten with the process that has begun it.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -37,7 +36,7 @@ RECOVERY: Final = OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + OPTIONS.ba
 """Seconds within which a link is up again, once nothing hinders it."""
 
 
-class Program(ABC):
+class Program:
     """One role. ``kind`` names it in the story; ``node`` is None between two processes."""
 
     kind: ClassVar[str] = "program"
@@ -54,13 +53,13 @@ class Program(ABC):
 
     # -- to be written ------------------------------------------------------------------------------------------------
 
-    @abstractmethod
     def begin(self) -> Engine:
         """A new process: its engine. What an earlier one remembered is forgotten already."""
+        raise NotImplementedError
 
-    @abstractmethod
     def look(self) -> bool:
         """Something may have changed: do what is to be done; whether that was anything. Never wait."""
+        raise NotImplementedError
 
     def forget(self) -> None:
         """The process has ended, and its memory is gone."""
@@ -151,7 +150,7 @@ class Program(ABC):
                     self.world.after(0.02, act)
                 else:
                     action()  # what that tells the engine, it has to notice by itself: ``on_wakeup``
-                    if node.alive and self.look():
+                    if not node.is_dead() and self.look():
                         node.pump()
 
         self.world.after(seconds, act)

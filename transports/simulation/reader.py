@@ -6,7 +6,9 @@ What it is handed is checked at once, against the ``Ledger`` of all that ever wa
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -18,6 +20,7 @@ from .program import ADDRESS, OPTIONS, Program
 
 if TYPE_CHECKING:
     from streamcore.entries import Batch
+    from streamcore.following import Change
 
     from .ledger import Ledger
     from .oracles import EventsInOrder
@@ -39,6 +42,7 @@ class Taste:
     on_rewind: Literal["raise", "restart"]
     saves: float  # how often, of the times that it could
     slow: float
+    seeks: bool
 
     @classmethod
     def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
@@ -52,6 +56,7 @@ class Taste:
             lots.choice(["raise", "restart", "restart"]),
             lots.choice([0.2, 1.0]),
             lots.choice([0.0, 0.1, 0.4]),
+            lots.random() < 0.3,
         )
 
 
@@ -63,12 +68,22 @@ class Track:
     began: Id = ZERO
     owed: list[Id] = field(default_factory=list)
     errors: int = 0  # that the server had answered when the last of these was passed
-    told: list[Gap] = field(default_factory=list)
+    told: set[Id] = field(default_factory=set)  # what gaps have told
     handed: set[Id] = field(default_factory=set)
     excused: Id = ZERO  # what is not higher may be skipped: it belongs to another era than the cursor
     rewinds: int = 0  # of the stream, that no event has told
     rewound: bool = False  # the stream was, since the process began
     unwatched: bool = False
+    lenient: bool = False  # it is not known whether a rewind was that of the place before a seek, or of this one
+
+    def begin_anew(self) -> None:
+        """The engine has told that the stream begins anew, and that it reads it from its beginning."""
+        self.position = ZERO
+        self.owed.clear()
+        self.handed.clear()
+        self.rewinds -= 1
+        if self.rewinds <= 0:
+            self.rewinds, self.excused = 0, ZERO
 
 
 class Reader(Program):
@@ -85,8 +100,10 @@ class Reader(Program):
         self.oracles = oracles
         self.saved: dict[bytes, StreamId] = {}
         self.tracks: dict[bytes, Track] = {}
-        self._begun: dict[bytes, bool] = {}
+        self.highest: tuple[bytes, Id] | None = None  # the entry with the highest id so far, for what is merged
+        self._seeking: tuple[Change, bytes, Track] | None = None  # and how far it was before
         self._events = events
+        self._sought_at = 0.0
         self._busy = False
         self._puts_back = False
 
@@ -112,16 +129,19 @@ class Reader(Program):
 
     def forget(self) -> None:
         self.tracks.clear()
+        self.highest = self._seeking = None
         self._busy = self._puts_back = False
 
     def rewinding(self, stream: bytes) -> None:
         """A stream is about to begin anew, or to go back: what has a lower id than our cursor may escape."""
-        track = self.tracks.get(stream)
-        if track is not None:
-            track.excused = self.ledger.eras[stream].ended
-            track.rewinds += 1
-            track.rewound = True
-            track.owed.clear()
+        self.highest = None
+        tracks = [self.tracks.get(stream), self._seeking[2] if self._seeking and self._seeking[1] == stream else None]
+        for track in tracks:
+            if track is not None:
+                track.excused = self.ledger.eras[stream].ended
+                track.rewinds += 1
+                track.rewound = True
+                track.owed.clear()
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""
@@ -130,6 +150,56 @@ class Reader(Program):
             saved = self.saved.get(stream)
             if saved is not None and track.position > ZERO:
                 track.excused = self.ledger.eras[stream].ended  # the cursor may be of another era
+        if self.taste.seeks:
+            self._quietly(self.draw.random(), self._seek)
+
+    # -- changes of mind ----------------------------------------------------------------------------------------------
+
+    def _quietly(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something later, and leave it to the engine to ask for its driver."""
+        node = self.node
+
+        def act() -> None:
+            if node is not None and node is self.node and node.alive and not node.paused:
+                action()
+
+        self.world.after(seconds, act)
+
+    def _seek(self) -> None:
+        """Go to another place of a stream."""
+        stream = self.draw.choice(list(self.tracks))
+        ids = self.ledger.note(stream).ids
+        if self._seeking is None and ids and self.world.faulty:
+            place = self.draw.choice(ids)
+            self.world.tell(self.label, f"seeks {place[0]}-{place[1]} of {stream.decode()}")
+            change = self.engine.seek(stream, StreamId(*place))
+            self._seeking = change, stream, self.tracks[stream]
+            self.tracks[stream] = Track(place, place, rewound=True)
+            self.highest, self._sought_at = None, self.world.now
+            self._quietly(1.0, partial(self._give_up, change))
+        self._quietly(0.2 + self.draw.random(), self._seek)
+
+    def _give_up(self, change: Change) -> None:
+        if self._seeking is not None and self._seeking[0] is change:
+            self.engine.give_up(change)
+            self._go_on_as_before()
+
+    def _go_on_as_before(self) -> None:
+        assert self._seeking is not None
+        _, stream, track = self._seeking
+        self.world.tell(self.label, f"has not got to another place of {stream.decode()}")
+        self._seeking, self.highest = None, None
+        track.owed.clear()
+        self.tracks[stream] = track
+
+    def _follow_change(self) -> None:
+        if self._seeking is not None:
+            try:
+                if self._seeking[0].poll():
+                    self._seeking = None
+            except StreamcoreError as error:
+                self.world.tell(self.label, f"is told: {error}")
+                self._go_on_as_before()
 
     # -- what it does -------------------------------------------------------------------------------------------------
 
@@ -140,6 +210,7 @@ class Reader(Program):
         self._events.take(node)
         if not self.tracks and self.engine.is_ready:
             self._track()
+        self._follow_change()
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:
@@ -178,6 +249,9 @@ class Reader(Program):
             if list(row[1]) != fields_of(row[1][1]) or (stream, id_, row[1][1]) not in self._ever(stream):
                 self.oracles.invented.violated(f"{self.label} is handed {row!r} of {stream.decode()}, which never was")
         self.world.notes["handed"] += len(ids)
+        kept = self.engine.cursor(batch)[stream]
+        if not self.tracks[stream].position <= (kept.ms, kept.seq) < ids[0]:
+            self.oracles.cursor.violated(f"{self.label} works at {ids}, and a cursor that is saved now says {kept}")
         self.oracles.skipped.handed(self, stream, ids)
         cursor = self.engine.cursor()[stream]
         if (cursor.ms, cursor.seq) != ids[-1]:
@@ -207,13 +281,12 @@ class Reader(Program):
             case Gap():
                 self.oracles.trims.told(self, event)
             case HistoryRewound():
+                self.highest = None
                 track = self.tracks.setdefault(event.stream, Track(ZERO))
-                track.position = ZERO
-                track.owed.clear()
-                track.handed.clear()
-                track.rewinds -= 1
-                if track.rewinds <= 0:
-                    track.rewinds, track.excused = 0, ZERO
+                track.begin_anew()
+                track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
+                if self._seeking is not None and self._seeking[1] == event.stream:
+                    self._seeking[2].begin_anew()
             case GapDetectionOff():
                 self.tracks.setdefault(event.stream, Track(ZERO)).unwatched = True
 

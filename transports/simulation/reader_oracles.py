@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from streamcore import StreamId
 
 from .book import Book
 from .history import Id
@@ -41,13 +43,14 @@ class ReadsEachOnce(Oracle):
         era, track = self.ledger.note(stream), reader.tracks[stream]
         there = self.ledger.there(stream)
         before = track.position
+        self._merged(reader, stream, ids)
         for id_ in ids:
             if id_ <= track.position:
                 self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
             track.position = id_
         reader.oracles.trims.next_batch(reader, stream)
         for id_ in set(era.between(before, ids[-1])).difference(ids):
-            if id_ <= track.excused and not era.survived(id_):
+            if track.lenient or (id_ <= track.excused and not era.survived(id_)):
                 continue
             if id_ in there:
                 self.violated(
@@ -57,9 +60,24 @@ class ReadsEachOnce(Oracle):
                 reader.oracles.trims.skips(reader, stream, id_)
         track.handed.update(ids)
 
+    def _merged(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+        """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
+        if reader.taste.merge is None or reader.taste.seeks:  # what is sought is behind what was handed over
+            return
+        if any(track.rewound for track in reader.tracks.values()):  # a stream may begin anew while it is being read
+            return
+        turns, highest = self.ledger.turns, reader.highest
+        if highest is not None and ids[0] < highest[1] and turns[stream, ids[0]] < turns[highest]:
+            what = f"{ids[0]} of {stream.decode()} after {highest[1]} of {highest[0].decode()}"
+            self.violated(f"{reader.label} is handed {what}, which was appended later")
+        if highest is None or ids[-1] > highest[1]:
+            reader.highest = stream, ids[-1]
+
     def owed(self, reader: Reader, stream: bytes) -> list[Id]:
         """What is in the stream now and must come to the reader."""
         era, track = self.ledger.note(stream), reader.tracks[stream]
+        if track.lenient:
+            return []
         there = self.ledger.there(stream)
         return [
             id_
@@ -82,7 +100,7 @@ class TrimsAnnounced(Oracle):
     def skips(self, reader: Reader, stream: bytes, id_: Id) -> None:
         """A reader has passed an entry that was trimmed."""
         track = reader.tracks[stream]
-        if not track.unwatched and not any(_covers(gap, id_) for gap in track.told):
+        if not track.unwatched and id_ not in track.told:
             track.owed.append(id_)
             track.errors = self._errors()
 
@@ -93,7 +111,9 @@ class TrimsAnnounced(Oracle):
     def next_batch(self, reader: Reader, stream: bytes) -> None:
         """One more batch: what was passed before should have been told, unless the proof itself was answered by an error."""
         track = reader.tracks[stream]
-        if track.owed and reader.taste.merge is None and track.errors == self._errors():  # what is merged comes in pieces
+        if (
+            track.owed and reader.taste.merge is None and track.errors == self._errors()
+        ):  # what is merged comes in pieces
             self._complain(reader, stream)
 
     def _complain(self, reader: Reader, stream: bytes) -> None:
@@ -107,12 +127,12 @@ class TrimsAnnounced(Oracle):
         track = reader.tracks.get(gap.stream)
         if track is None:
             return
-        before, track.told = track.told, [*track.told, gap]
+        era, before = self.ledger.note(gap.stream), track.told
+        track.told = before.union(id_ for id_ in era.gone if _covers(gap, id_))
         track.owed = [id_ for id_ in track.owed if not _covers(gap, id_)]
         if gap.entries is not None and not track.rewound:
-            era = self.ledger.note(gap.stream)
-            gone = [id_ for id_ in era.gone if not any(_covers(one, id_) for one in before)]
-            lost = [id_ for id_ in gone if id_ not in track.handed and id_ > track.began and _is_before(gap, id_)]
+            known = before | track.handed | _arrived(reader.engine, gap.stream)
+            lost = [id_ for id_ in era.gone if id_ not in known and id_ > track.began and _is_before(gap, id_)]
             trimmed = [id_ for id_ in lost if _covers(gap, id_) and era.gone[id_] == "XTRIM"]
             if not len(trimmed) <= gap.entries <= len(lost):  # what was deleted before may be counted late
                 self.violated(f"{reader.label} hears of {gap}, and {len(trimmed)} to {len(lost)} entries were removed")
@@ -123,6 +143,12 @@ class TrimsAnnounced(Oracle):
                 if track.owed and not track.unwatched:
                     return f"{reader.label} has passed {track.owed[0]} of {stream.decode()}, which was trimmed, untold"
         return ""
+
+
+def _arrived(engine: Any, stream: bytes) -> set[Id]:
+    """What has come of a stream and is not handed over yet: that is not missed, whatever has become of it since."""
+    batches = [*engine._arrived, *(batch for batch, *_ in engine._prefetch._ready)]  # noqa: SLF001  # nobody else can know
+    return {StreamId.parse(id_) for batch in batches if batch.key == stream for id_, _ in batch.raw}
 
 
 class RewindsAnnounced(Oracle):
@@ -136,7 +162,7 @@ class RewindsAnnounced(Oracle):
     def left(self) -> str:
         for reader in self.readers:
             for stream, track in reader.tracks.items():
-                if not track.unwatched and self.ledger.last(stream) < track.position:
+                if not (track.unwatched or track.lenient) and self.ledger.last(stream) < track.position:
                     return f"{reader.label} is at {track.position} of {stream.decode()}, which ends before, and was not told"
         return ""
 
@@ -189,6 +215,7 @@ def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
         ReaderBounded(world),
     )
     world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
+    scene.host.server.on_command = ledger.before_command
     scene.removing.append(ledger.removing)
     scene.rewinding.append(ledger.rewinding)
     for number in range(1, size.members + 1):

@@ -20,7 +20,7 @@ from .casts import CASTS
 from .history import History
 from .host import Host
 from .oracles import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
-from .plan import FAULTS, Fault, Size, plan
+from .plan import Fault, Size, plan
 from .program import ADDRESS
 from .scene import Kind, Scene
 from .world import BEGIN, Violation, World
@@ -74,7 +74,7 @@ def simulate(
     cast: str | None = None,
     only: Collection[int] | None = None,
     size: Size | None = None,
-    faults: int = FAULTS,
+    faults: int | None = None,
     tells: bool = False,
 ) -> Outcome:
     """Run one seed. ``cast``: who is on the stage, drawn by default; ``tells``: keep the story.
@@ -111,10 +111,11 @@ def _where(error: Exception) -> str:
     return place
 
 
-def planned(seed: int, cast: str | None = None, size: Size | None = None, faults: int = FAULTS) -> list[Fault]:
+def planned(seed: int, cast: str | None = None, size: Size | None = None, faults: int | None = None) -> list[Fault]:
     """The faults that a seed means, in their order."""
-    weights = {name: kind.weight for name, kind in kinds_of(cast or _drawn(seed)).items()}
-    return plan(seed, weights, size or Size(), faults)
+    cast = cast or _drawn(seed)
+    weights = {name: kind.weight for name, kind in kinds_of(cast).items()}
+    return plan(seed, weights, size or Size(), CASTS[cast].faults if faults is None else faults)
 
 
 def _drawn(seed: int) -> str:

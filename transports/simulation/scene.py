@@ -68,5 +68,3 @@ class Kind(NamedTuple):
 
     weight: float
     strike: Callable[[Scene, Fault], str | None]
-
-

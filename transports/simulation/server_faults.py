@@ -40,7 +40,6 @@ ONCE: Final = (
     ("XADD", "CLUSTERDOWN The cluster is down"),
     ("XADD", "BUSY Redis is busy running a script."),
     ("XADD", "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
-    ("XINFO STREAM", "NOPERM User default has no permissions to run the 'xinfo|stream' command"),
     ("XCLAIM", "LOADING Redis is loading the dataset in memory"),
     ("XPENDING", "BUSY Redis is busy running a script."),
     ("XINFO GROUPS", "LOADING Redis is loading the dataset in memory"),
@@ -204,7 +203,7 @@ def unblock(scene: Scene, fault: Fault) -> str | None:
     return f"CLIENT UNBLOCK {how.decode()} of {wire.label}"
 
 
-def forget_scripts(scene: Scene, fault: Fault) -> str | None:
+def forget_scripts(scene: Scene, _: Fault) -> str | None:
     """SCRIPT FLUSH."""
     if not scene.host.is_up or not scene.host.server.scripts:
         return None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .plan import FAULTS, Size
+from .plan import Size
 from .run import Outcome, planned, simulate
 
 ATTEMPTS: Final = 250
@@ -44,7 +44,7 @@ class _Shrinker:
         self._most = attempts
         self._progress = progress
         self._attempts = 0
-        self._only = list(range(FAULTS))
+        self._only = [fault.index for fault in planned(failed.seed, cast)]
         self._size = Size()
 
     def shrunk(self) -> Shrunk:

@@ -25,7 +25,7 @@ BEGIN: Final = 1_000_000.0
 """Seconds; the world's clock starts here, so that the ids of entries are as long as real ones."""
 
 
-class Violation(Exception):  # noqa: N818  # it is what an oracle says, and not an error of the simulator
+class Violation(Exception):
     """An oracle has seen what must not be."""
 
     def __init__(self, oracle: str, message: str) -> None:
@@ -78,8 +78,7 @@ class World:
         heap = self._heap
         while heap and heap[0][0] <= until:
             when, _, action = heappop(heap)
-            if when > self.now:
-                self.now = when
+            self.now = max(self.now, when)
             self.steps += 1
             action()
             if done is not None and not self.steps & 15 and done():

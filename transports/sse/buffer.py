@@ -26,7 +26,7 @@ class Buffer:
         """Behind the others. What has no data only moves the browser's place: that can wait for a moment of silence."""
         piece = bytes(event)
         if event.data is None:
-            self._silence = piece
+            self._silence = COMMENT if event.id is None else piece
             return
         while self._size >= BYTES:
             await self._changed.wait()

@@ -1,9 +1,9 @@
 """``EventStream``: an ASGI application that answers requests by server-sent events, for as long as the browser stays.
 
-Three tasks serve a request. One takes events from the source into a small buffer, one sends what is there in one piece, and a
-comment when nothing came for a while, and one waits for the browser to leave, which ends the others at once. A slow
-browser fills the buffer; then nothing more is taken, and the source, a pull all the way, reads no further. When the source cannot be reached,
-the answer is nevertheless 200 and ends: a browser comes back after that, and after any other status never again.
+Three tasks serve a request. One takes events from the source into a small buffer, one sends what is there in one piece, and
+a comment when nothing came for a while, and one waits for the browser to leave, which ends the others at once. A slow
+browser fills the buffer; then nothing more is taken, and the source, a pull all the way, reads no further. When the source
+cannot be reached, the answer is 200 nevertheless, and ends: a browser comes back after that, and after any other status never.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from streamcore.arguments import Seconds, seconds
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
 
+from .._facade.logs import Limiter
 from .buffer import Buffer
 from .wire import BadLastEventId, ServerSentEvent, last_event_id
 
@@ -35,6 +37,7 @@ _HEADERS: Final = (
     (b"x-accel-buffering", b"no"),  # nginx collects a response unless it is told
 )
 _logger: Final = logging.getLogger("streamcore")
+_limiter: Final = Limiter(monotonic)  # while a server is away, every browser comes back every few seconds
 
 
 class Source(Protocol):
@@ -123,7 +126,7 @@ class EventStream:
         try:
             events = await opening.__aenter__()
         except (ClosedError, ConnectionLost) as error:
-            _logger.warning("server-sent events: no source, the browser is told to come back: %s", error)
+            _log("no source, the browser is told to come back", error)
             await outlet.write(bytes(ServerSentEvent(retry=self._retry)))
             await outlet.end()
             return
@@ -159,7 +162,7 @@ class EventStream:
         for failure in failures:
             if not isinstance(failure, (ClosedError, ConnectionLost)):
                 raise failure
-            _logger.warning("server-sent events ended, the browser comes back: %s", failure)
+            _log("ended, the browser comes back", failure)
         await outlet.end()
 
 
@@ -197,6 +200,14 @@ async def _refuse(send: Send, why: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _log(what: str, error: Exception) -> None:
+    for kind, lines, level in _limiter.over():
+        _logger.log(level, "server-sent events: %d more times: %s", lines, kind)
+    level = logging.INFO if isinstance(error, ClosedError) else logging.WARNING
+    if _limiter.admit(what, level):
+        _logger.log(level, "server-sent events: %s: %s", what, error)
 
 
 def _anyio() -> Any:

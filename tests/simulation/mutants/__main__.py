@@ -33,14 +33,14 @@ def main() -> int:
         wrong += verdict.killed is is_control
         if not is_control:
             verdicts.append(verdict)
+            if given.save:
+                remember([verdict])
         seed = "" if verdict.seed is None else verdict.seed
         print(f"{verdict.name:<48} {verdict.oracle or '-':<28} {seed:>4} {verdict.seconds:7.1f}", flush=True)
         if given.why and verdict.message:
             print(f"    {verdict.message}")
     killed = sum(verdict.killed for verdict in verdicts)
     print(f"{killed} of {len(verdicts)} killed, in {sum(verdict.seconds for verdict in verdicts):.0f} seconds")
-    if given.save:
-        remember(verdicts)
     return bool(wrong)
 
 

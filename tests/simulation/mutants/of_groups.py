@@ -22,13 +22,6 @@ GROUPS: Final = (
         "issue 6: after a lost reply its entries stay pending for us and are never handed over",
     ),
     Mutant(
-        "own-pending-first-page-only",
-        CLAIMS,
-        'start = b"(" + rows[-1][0]\n        self._met',
-        "break\n        self._met",
-        "recovery that reads one page of the backlog and takes it for all",
-    ),
-    Mutant(
         "no-audit",
         READING,
         "return not self._leaving and self.now >= self.upkeep.audit_at",
@@ -52,8 +45,8 @@ GROUPS: Final = (
     Mutant(
         "group-recreated-at-the-end",
         UPKEEP,
-        "return str(mark)",
-        'return "$"',
+        'create = ("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM")',
+        'create = ("XGROUP", "CREATE", stream, member.group, "$" if is_lost else start, "MKSTREAM")',
         "issue 6: a group that vanished is created again at `$`, and what was not delivered is skipped",
     ),
     Mutant(
@@ -63,13 +56,6 @@ GROUPS: Final = (
         "own = [StreamId.parse(id_).before() for id_ in consumer.known(stream)]\n"
         "            self._low_water[stream] = min(own, default=delivered)",
         "issue 6: created again below our own mark; what was pending for other members is lost",
-    ),
-    Mutant(
-        "group-recreated-in-a-new-stream-at-the-old-mark",
-        UPKEEP,
-        'or StreamId.parse(checked(info)[b"last-generated-id"]) < mark:',
-        "or checked(info) is None:",
-        "a stream that began anew is read from behind its end",
     ),
     Mutant(
         "recreation-untold",
@@ -203,13 +189,6 @@ GROUPS: Final = (
         "while (batch := self._prefetch.pop()) is not None:\n                self.returns.add(batch)",
         "while (batch := self._prefetch.pop()) is not None:\n                pass",
         "a graceful stop that leaves what was read ahead to the idle time",
-    ),
-    Mutant(
-        "possible-loss-untold",
-        READING,
-        "self._emit(PossibleLoss(self._reads * self.most_at_once))",
-        "pass",
-        "NOACK: a reply that is lost with its connection is lost in silence",
     ),
     Mutant(
         "twin-tolerated",

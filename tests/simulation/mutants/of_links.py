@@ -38,6 +38,7 @@ LINKS: Final = (
         'self.send(Ping([("PING",)], self._options.keepalive_answer))',
         "pass",
         "clients without a health check on idle connections: a half-open one is never found",
+        cast="listeners",
     ),
     Mutant(
         "silence-tolerated",
@@ -61,13 +62,6 @@ LINKS: Final = (
         "issue 6: what a chunk had completed before its bytes broke the protocol is dropped",
     ),
     Mutant(
-        "backoff-after-each-greeting",
-        LINK,
-        "self.server, self.error = connection.server, None",
-        "self.server, self.error, self.attempts = connection.server, None, 0",
-        "a greeting that counts as success: a server that greets and then refuses is dialled in a hot loop",
-    ),
-    Mutant(
         "partial-write-loses-the-rest",
         CONNECTION,
         "self._chunks[0] = memoryview(data)[n:]",
@@ -80,6 +74,7 @@ LINKS: Final = (
         "if exchange.offset < self._sent]",
         "if exchange.offset + len(exchange.data) <= self._sent]",
         "clients that repeat a pipeline of which a part has left: its first commands are executed twice",
+        cast="clerks",
     ),
     Mutant(
         "unordered-pushes",
@@ -87,6 +82,7 @@ LINKS: Final = (
         "if not fifo or not fifo[0].is_confirmed_by(reply):",
         "if not fifo or not fifo[0].subscribes:",
         "a message that comes between SUBSCRIBE and its confirmation is taken for the answer",
+        cast="listeners",
     ),
     Mutant(
         "events-out-of-place",

@@ -34,13 +34,6 @@ SETTLEMENTS: Final = (
         "issue 6: a lost wake-up; an acknowledgement waits until something else happens",
     ),
     Mutant(
-        "starved-ack-wakes-nobody",
-        SETTLING,
-        "elif consumer.starved:\n            consumer.on_wakeup()",
-        "elif False:\n            consumer.on_wakeup()",
-        "a lost wake-up: with max_in_flight reached, the acknowledgement that makes room is not noticed",
-    ),
-    Mutant(
         "refused-settlement-forgotten",
         SETTLING,
         "consumer.pending.put_off(one)",
@@ -53,13 +46,6 @@ SETTLEMENTS: Final = (
         "Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)",
         "Ack(stream, ids[at : at + MAX_IDS], repeated, False, member.report_settled)",
         "XACK does not ask who owns an entry: a slow member settles what another one is at work with",
-    ),
-    Mutant(
-        "first-refusal-only",
-        PENDING,
-        "ride += self._refused",
-        "ride += self._refused[:1]",
-        "of many refusals in one flush only the first one is sent",
     ),
     Mutant(
         "partial-ack-settles-all",

@@ -156,10 +156,14 @@ class ChannelSubscriber(Generic[T]):
         driver = self._running.driver
         with self._sole_use(), self._running.telling_events():
             await driver.checkpoint()  # once for each piece, others shall run
-            found = await driver.until(ask, within)
+            found = await driver.until(ask, within, self._is_worth_it)
             self._items = iter(found)
             self._running.tell_events()  # it may raise: what was taken is kept for the next call
         return next(self._items, None)
+
+    def _is_worth_it(self) -> bool:
+        """Whether to look again: of a thousand who wait, most messages are for a few."""
+        return self._inbox.has_news or self._hub.closed
 
 
 class Channels(ChannelSubscriber[T], Generic[T]):

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--seeds", default=200, show_default=True, metavar="N", type=click.IntRange(1), help="Run so many seeds.")
-@click.option("--first", default=0, show_default=True, metavar="N", type=click.IntRange(0), help="The first one of them.")
+@click.option(
+    "--first", default=0, show_default=True, metavar="N", type=click.IntRange(0), help="The first one of them."
+)
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Run this one only.")
 @click.option("--trace", is_flag=True, help="With --seed: print all that happens.")
 @click.option("--cast", metavar="NAME", help="Who is on the stage; by default each seed draws it.")
@@ -70,7 +72,9 @@ def sim(
         worst = min(total.failures, key=lambda outcome: outcome.seed)
         if not no_shrink:
             _shrink(screen, worst, cast)
-        screen.console.print(f"Replay: streamcore sim --seed {worst.seed} --trace" + (f" --cast {cast}" if cast else ""))
+        screen.console.print(
+            f"Replay: streamcore sim --seed {worst.seed} --trace" + (f" --cast {cast}" if cast else "")
+        )
     for problem in problems:
         click.echo(f"FAILED: {problem}", err=True)
     if total.failures or problems:
@@ -104,7 +108,9 @@ def _run_one(
         screen.story(outcome)
     numbers = f"{sum(outcome.faults.values())} faults, {outcome.entries} entries, {outcome.handed} handed over, {outcome.duplicates} of them again"
     screen.console.print(f"seed {seed}: {outcome.seconds:.2f} virtual seconds, {numbers}; digest {outcome.digest:08x}")
-    screen.console.print(f"FAILED {outcome.oracle}: {outcome.message}" if outcome.failed else "No oracle has anything to say.")
+    screen.console.print(
+        f"FAILED {outcome.oracle}: {outcome.message}" if outcome.failed else "No oracle has anything to say."
+    )
     return outcome.failed
 
 

@@ -62,7 +62,11 @@ class Screen:
         grid.add_column()
         used = f", {process_time() - self._used:,.0f} s of one core" if jobs == 1 else f", {jobs} processes"
         grid.add_row("seeds", f"{total.seeds:,}", f"in {seconds:,.1f} s{used}")
-        grid.add_row("virtual time", f"{total.seconds / 3600:,.2f} h", f"{total.seconds / max(seconds, 0.01):,.0f} times as fast as life")
+        grid.add_row(
+            "virtual time",
+            f"{total.seconds / 3600:,.2f} h",
+            f"{total.seconds / max(seconds, 0.01):,.0f} times as fast as life",
+        )
         grid.add_row("entries", f"{total.entries:,}", "appended by producers")
         grid.add_row("handed over", f"{total.handed:,}", "to members, readers and subscribers")
         grid.add_row("duplicates", f"{total.duplicates:,}", "each of them for a reason")

@@ -210,7 +210,7 @@ def srem(s: Session, args: list[bytes]) -> Reply:
     before = len(held)
     held.difference_update(args[1:])
     after = len(held)
-    s.keys.tidy(args[0])
+    s.keys.tidy(args[0], changed=after < before)
     return before - after
 
 

@@ -192,6 +192,7 @@ def _delete_consumer(s: Session, key: bytes, name: bytes, consumer: bytes) -> Re
     group = _existing(s, key, name)[1]
     if group.consumers.pop(consumer, None) is None:
         return 0
+    s.server.onlookers.note(s.keys, key)
     pending = [id_ for id_ in group.order if group.pending[id_].consumer == consumer]
     for id_ in pending:
         group.settle(id_)

@@ -46,7 +46,6 @@ _EVENTS: Final[dict[bytes, tuple[str, bytes]]] = {
     b"XADD": ("t", b"xadd"),
     b"XTRIM": ("t", b"xtrim"),
     **dict.fromkeys((b"XDEL", b"XDELEX", b"XACKDEL"), ("t", b"xdel")),
-    b"XSETID": ("t", b"xsetid"),
 }
 _WHERE_CHANGED: Final = frozenset({b"SADD", b"SREM", b"HDEL", b"ZREM", b"ZREMRANGEBYSCORE"})
 _OF_GROUPS: Final = frozenset({b"CREATE", b"SETID", b"DESTROY", b"CREATECONSUMER", b"DELCONSUMER"})
@@ -87,8 +86,11 @@ def _events(
 ) -> Iterator[tuple[tuple[Keyspace, bytes], tuple[str, bytes]]]:
     if word == b"XGROUP":
         name = args[0].upper()
-        if name in _OF_GROUPS and (reply != 0 or name == b"DELCONSUMER"):
+        if name in _OF_GROUPS and (not isinstance(reply, int) or reply or touched):
             yield (s.keys, args[1]), ("t", b"xgroup-" + name.lower())
+        return
+    if word == b"XSETID":
+        yield (s.keys, args[0]), ("t", b"xsetid")
         return
     if word == b"RENAME":
         yield (s.keys, args[0]), ("g", b"rename_from")

@@ -58,6 +58,10 @@ class Onlookers:
             session.is_outdated = True
         if self.tracked.sessions:
             self.tracked.changed(key, self.busy)
+        self.note(keys, key)
+
+    def note(self, keys: Keyspace, key: bytes) -> None:
+        """Something has happened to a key that is no write for those who watch or track it."""
         if self.notifies:
             self._written[keys, key] = None
 

@@ -6,6 +6,7 @@ null; the classes below are what Python has no type for. A ``Failure`` is raised
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any, Final, TypeAlias
 
@@ -48,6 +49,11 @@ NOTHING: Final = object()
 """Instead of a reply: there is none, or it is written already."""
 
 
+# What clients send, mostly; the rest is looked at line by line.
+_HEAD: Final = re.compile(rb"\*([1-9][0-9]{0,5})\r\n")
+_WORD: Final = re.compile(rb"\$([0-9]{1,8})\r\n")
+
+
 class Parser:
     """Bytes to commands. ``error`` is set where the bytes are none, and the session ends."""
 
@@ -64,6 +70,12 @@ class Parser:
         buffer, at = self._buffer + data if self._buffer else bytes(data), 0
         size = len(buffer)
         while self.error is None:
+            if self._length < 0 and (plain := (_WORD if self._missing else _HEAD).match(buffer, at)):
+                at, number = plain.end(), int(plain[1])
+                if self._missing:
+                    self._length = number
+                else:
+                    self._missing = number
             if self._length >= 0:
                 if size - at < self._length + 2:
                     break

@@ -54,7 +54,7 @@ class Server:
         self.config |= {b"appendonly": b"no", b"appendfsync": b"everysec"}
         if flavour.recent:
             self.config |= {b"stream-idmp-duration": b"100", b"stream-idmp-maxsize": b"100"}
-        self.address = (b"127.0.0.1", 6379)
+        self.address: tuple[bytes, int] = (b"127.0.0.1", 6379)
         self.databases = [Keyspace(self._touched, self._expired) for _ in range(DATABASES)]
         self.scripts: dict[bytes, bytes] = {}  # by SHA1
         self.effects: dict[bytes, Callable[[Session, list[bytes], list[bytes]], Reply]] = {}  # of scripts, by source

@@ -60,7 +60,7 @@ def zrem(s: Session, args: list[bytes]) -> Reply:
     if scores is None:
         return 0
     count = sum(scores.pop(member, None) is not None for member in args[1:])
-    s.keys.tidy(args[0])
+    s.keys.tidy(args[0], changed=count > 0)
     return count
 
 

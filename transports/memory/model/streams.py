@@ -194,7 +194,6 @@ def xsetid(s: Session, args: list[bytes]) -> Reply:
     stream.last = id_
     stream.added = stream.added if added is None else added
     stream.deleted = deleted if deleted is not None and deleted != ZERO else stream.deleted
-    s.keys.touch(args[0], wakes=False)
     return OK
 
 
