@@ -20,7 +20,7 @@ from ..commands.command import READ
 from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, NoScriptError, RequestTimeout, StreamcoreError
 from ..requests import Request, Requests
-from ..requests.request import NOT_NOW
+from ..requests.request import NOT_NOW, OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
 from .message import FIELD, ChannelMessage, Naming, Unreadable
@@ -69,6 +69,7 @@ class Publication(Request):
     """A message on its way. It may be sent again, since it says so then: see the script."""
 
     __slots__ = ("_engine", "_keys")
+    not_now = OR_BUSY
 
     def __init__(self, engine: Requests, command: Command[Any], done: Callable[[Request], None]) -> None:
         super().__init__([command], done, engine.options.request_timeout)

@@ -27,6 +27,7 @@ from ..events import Gap, HistoryRewound
 from ..link import Link
 from ..requests import Request, Transaction
 from ..requests.line import Line, because
+from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from .hub import ZERO
 from .inbox import Inbox, Item, Position
@@ -51,6 +52,13 @@ class Joining:
         if self.error is not None:
             raise self.error
         return not self.waiting and all(map(Joining.poll, self.others))
+
+
+class Look(Transaction):
+    """A question; it waits while a script keeps the server busy, since it would be asked again anyway."""
+
+    __slots__ = ()
+    not_now = OR_BUSY
 
 
 class Asked(NamedTuple):
@@ -228,7 +236,7 @@ class StreamHub(Tail):
         about = [raw("XINFO", "STREAM", asked.key, repeatable=True), raw("PTTL", asked.key, repeatable=True)]
         commands = [*about, raw(*command, repeatable=True)]
         self._line.link.open()
-        self._line.submit(Transaction(commands, partial(then, asked), self.options.request_timeout))
+        self._line.submit(Look(commands, partial(then, asked), self.options.request_timeout))
         self.on_wakeup()
 
     def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
@@ -244,7 +252,8 @@ class StreamHub(Tail):
                     raise reply
             missing = isinstance(info, ReplyError) and info.code == "ERR"
             history = History() if missing else History.of(checked(info))
-        except StreamcoreError as error:
+        except StreamcoreError as raised:
+            error = raised.__cause__ if isinstance(raised.__cause__, ReplyError) else raised  # why EXEC was refused
             if joining is not None:
                 joining.error = joining.error or error
             elif isinstance(error, ReplyError):

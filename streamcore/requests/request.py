@@ -8,11 +8,12 @@ understood when the caller asks for the answers, in the caller's own time. A com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from ..commands.command import WRITE, Command, LinkUse, forbidden
 from ..connection import Exchange
 from ..errors import (
+    BusyError,
     ExecAbortError,
     InvalidArgument,
     LoadingError,
@@ -27,7 +28,9 @@ from ..link import AT_ONCE
 
 # The server executes nothing now: it loads its data, or is a replica, perhaps since a moment ago.
 NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
-MAYBE_REFUSED: Final = NOT_NOW | {ExecAbortError}
+OR_BUSY: Final = NOT_NOW | {BusyError}
+"""The same for requests that rather wait for the end of a script than fail."""
+MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError}
 """The types of the last reply by which a request may have been refused as a whole."""
 
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
@@ -41,8 +44,10 @@ class Request(Exchange):
     """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
 
     A caller that no longer waits sets ``finished``: ``done`` is not called then, and what has not left yet never does.
+    ``not_now`` are the errors by which a server says that it may execute them later.
     """
 
+    not_now: ClassVar[frozenset[type[ReplyError]]] = NOT_NOW
     __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
@@ -79,12 +84,12 @@ class Request(Exchange):
 
     def was_refused(self) -> bool:
         """Whether the server has executed none of the commands, and may execute them later."""
-        return NOT_NOW.issuperset(map(type, self.replies))
+        return self.not_now.issuperset(map(type, self.replies))
 
     def refuse(self) -> None:
         """The request waits for a server that can serve."""
         pairs = zip(self.asked, self.replies, strict=True)
-        self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in NOT_NOW)
+        self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in self.not_now)
         self.replies = []
 
     def repeat(self) -> None:
@@ -139,7 +144,7 @@ class Transaction(Request):
         return (
             type(outcome) is ExecAbortError
             and not isinstance(multi, ReplyError)
-            and any(type(reply) in NOT_NOW for reply in queued)
+            and any(type(reply) in self.not_now for reply in queued)
         )
 
     def _aborted(self, outcome: ReplyError, queued: list[Any]) -> ReplyError:

@@ -23,6 +23,9 @@ from tests.core.pair import Simple, entry
 from tests.core.streams import info
 
 WRONG = reply_error("WRONGTYPE Operation against a key")
+BUSY = reply_error("BUSY a script runs")
+FORBIDDEN = reply_error("NOPERM not for you")
+ABORTED = reply_error("EXECABORT discarded")
 
 
 class TestJoining:
@@ -283,6 +286,44 @@ class TestFallingBehind:
         hub.asked("XRANGE", "a", "(6-0")
         hub.tell(info("7-0", length=7, first="1-0"), [message("7-0", "7")])
         assert hub.got() == ["7"]
+
+    def test_what_a_busy_server_refuses_is_asked_again_and_ends_nothing(self) -> None:
+        hub = joined(queue_size=1)
+        hub.bring("a", message("6-0", "6"))
+        hub.pair.server.expect("XRANGE")
+        hub.read("a", "6-0")
+        hub.bring("a", message("7-0", "7"), proof=[[entry("5-0")]])
+        assert hub.got() == ["6"]
+        hub.asked("XRANGE", "a", "(6-0")
+        hub.pair.peer("history").answer(Simple("OK"), BUSY, BUSY, BUSY, ABORTED)
+        hub.pair.advance(1)
+        assert hub.got() == []
+        hub.asked("XRANGE", "a", "(6-0")
+        hub.tell(info("7-0", length=7, first="1-0"), [message("7-0", "7")])
+        assert hub.inbox.has_news
+        assert hub.got() == ["7"]
+
+    def test_a_question_that_failed_is_worth_another_look(self) -> None:
+        hub = joined(queue_size=1, timeout=1.0)
+        hub.bring("a", message("6-0", "6"))
+        hub.pair.server.expect("XRANGE")
+        hub.read("a", "6-0")
+        hub.bring("a", message("7-0", "7"), proof=[[entry("5-0")]])
+        assert hub.got() == ["6"]
+        hub.asked("XRANGE", "a", "(6-0")
+        assert hub.got() == []
+        assert not hub.inbox.has_news
+        hub.pair.advance(1.5)
+        assert hub.inbox.has_news
+
+    def test_what_the_server_forbids_is_raised_as_what_it_is(self) -> None:
+        hub = Hub()
+        joining = hub.engine.join(hub.inbox, "a")
+        hub.asked("XREVRANGE", "a")
+        hub.pair.peer("history").answer(Simple("OK"), FORBIDDEN, QUEUED, QUEUED, ABORTED)
+        with pytest.raises(NoPermissionError, match="XINFO"):
+            joining.poll()
+        hub.engine.end(joining)
 
     def test_a_refused_question_ends_the_hub(self) -> None:
         hub = joined(queue_size=1)

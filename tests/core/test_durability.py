@@ -54,7 +54,7 @@ def test_the_error_can_be_pickled() -> None:
 )
 def test_the_wait_stands_right_behind_its_entry_in_the_same_write(durability: Durability, words: list[str]) -> None:
     pair = Pair(producer := Sender(durability=durability))
-    producer.put(n=1)
+    producer.post(n=1)
     assert bytes(pair.server.link.data_to_send()).count(b"*") >= 2
     pair.settle()
     pair.server.expect("XADD", "orders", "*", "n", "1")
@@ -64,8 +64,8 @@ def test_the_wait_stands_right_behind_its_entry_in_the_same_write(durability: Du
 
 def test_what_comes_while_one_waits_shares_the_next_wait() -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    first = producer.put(n=1)
-    later = [producer.put(n=n) for n in (2, 3)]
+    first = producer.post(n=1)
+    later = [producer.post(n=n) for n in (2, 3)]
     pair.settle()
     pair.server.expect("XADD", "orders", "*", "n", "1")
     pair.server.expect("WAIT")
@@ -87,7 +87,7 @@ def test_what_comes_while_one_waits_shares_the_next_wait() -> None:
 )
 def test_too_few_is_an_error_with_the_id_and_no_repetition(durability: Durability, reply: Any, replicas: int) -> None:
     pair = Pair(producer := Sender(durability=durability))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.commands.clear()
     pair.server.answer("5-1", reply)
@@ -101,7 +101,7 @@ def test_too_few_is_an_error_with_the_id_and_no_repetition(durability: Durabilit
 @pytest.mark.parametrize(("durability", "reply"), [(Disk(), [1, 0]), (Disk(False, 1), [0, 1]), (TWO, 2)])
 def test_enough_is_enough(durability: Durability, reply: Any) -> None:
     pair = Pair(producer := Sender(durability=durability))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("5-1", reply)
     assert request.answer() == StreamId(5, 1)
@@ -109,7 +109,7 @@ def test_enough_is_enough(durability: Durability, reply: Any) -> None:
 
 def test_a_wait_that_is_refused() -> None:
     pair = Pair(producer := Sender(durability=Disk()))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("5-1", reply_error("ERR WAITAOF cannot be used when appendonly is disabled"))
     with pytest.raises(NotDurable, match=r"the server refused to wait: ERR .*in reply to WAITAOF") as caught:
@@ -121,7 +121,7 @@ def test_a_wait_that_is_refused() -> None:
 @pytest.mark.parametrize(("durability", "reply"), [(Disk(), 1), (Disk(), [1]), (TWO, "much"), (TWO, None)])
 def test_a_wait_that_is_answered_by_nonsense(durability: Durability, reply: Any) -> None:
     pair = Pair(producer := Sender(durability=durability))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("5-1", reply)
     with pytest.raises(RemoteProtocolError, match=r"reply to WAIT(AOF)? cannot be understood"):
@@ -131,7 +131,7 @@ def test_a_wait_that_is_answered_by_nonsense(durability: Durability, reply: Any)
 @pytest.mark.parametrize(("reply", "error"), [(5, RemoteProtocolError), ("no id", RemoteProtocolError)])
 def test_an_id_that_is_none(reply: Any, error: type[Exception]) -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer(reply, 2)
     with pytest.raises(error):
@@ -140,7 +140,7 @@ def test_an_id_that_is_none(reply: Any, error: type[Exception]) -> None:
 
 def test_a_refused_entry_is_its_own_error() -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    refused, good = producer.put(n=1), producer.put(n=2)
+    refused, good = producer.post(n=1), producer.post(n=2)
     pair.settle()
     pair.server.answer(reply_error("OOM not now"), 2)
     with pytest.raises(OutOfMemoryError, match="in reply to XADD"):
@@ -155,14 +155,14 @@ def test_a_server_without_waitaof_is_told_before_anything_is_sent(monkeypatch: p
     pair = Pair(producer := Sender(durability=Disk()))
     assert not producer.is_ready
     with pytest.raises(InvalidArgument, match=r"durability needs WAITAOF \(.*\), and this is redis 7.0.15"):
-        producer.put(n=1)
+        producer.post(n=1)
     pair.server.expect_nothing()
     assert Pair(Sender(durability=Replicas(1))).engine.links()[0].is_up
 
 
 def test_the_reply_is_lost_and_nothing_is_known() -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    request, waiting = producer.put(n=1), producer.put(n=2)
+    request, waiting = producer.post(n=1), producer.post(n=2)
     pair.settle()
     pair.server.close(OSError("reset"))
     with pytest.raises(DeliveryUnknown, match="reset"):
@@ -177,7 +177,7 @@ def test_the_reply_is_lost_and_nothing_is_known() -> None:
 
 def test_the_id_came_and_the_connection_went_before_the_wait_was_answered() -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("1-0")
     pair.server.close(OSError("reset"))
@@ -189,8 +189,8 @@ def test_the_id_came_and_the_connection_went_before_the_wait_was_answered() -> N
 def test_a_batch_that_never_left_leaves_later_without_what_was_cancelled() -> None:
     pair = Pair(producer := Sender(durability=TWO))
     pair.budget = 0
-    first = producer.put(n=1)
-    second, third = producer.put(n=2), producer.put(n=3)
+    first = producer.post(n=1)
+    second, third = producer.post(n=2), producer.post(n=3)
     first.finished = second.finished = True  # cancelled
     pair.server.close(OSError("reset"))
     pair.budget = None
@@ -206,7 +206,7 @@ def test_a_batch_that_never_left_leaves_later_without_what_was_cancelled() -> No
 
 def test_without_a_connection_it_waits_as_long_as_it_may() -> None:
     pair = Pair(producer := Sender(durability=Replicas(1, timeout=1)), dials=False)
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.advance(6.9)
     assert not request.finished
     pair.advance(0.1)
@@ -218,7 +218,7 @@ def test_without_a_connection_it_waits_as_long_as_it_may() -> None:
 
 def test_a_server_that_does_not_answer() -> None:
     pair = Pair(producer := Sender(durability=Replicas(1, timeout=1)))
-    request, behind = producer.put(n=1), producer.put(n=2)
+    request, behind = producer.post(n=1), producer.post(n=2)
     pair.settle()
     pair.advance(6)
     with pytest.raises(DeliveryUnknown):
@@ -230,7 +230,7 @@ def test_a_server_that_does_not_answer() -> None:
 
 def test_a_batch_is_given_up_as_a_whole_and_the_next_one_leaves() -> None:
     pair = Pair(producer := Sender(durability=Replicas(1, timeout=1)))
-    request, behind = producer.put(n=1), producer.put(n=2)
+    request, behind = producer.post(n=1), producer.post(n=2)
     pair.settle()
     for _ in range(12):  # the server is busy, and answers something now and then, but not this
         pair.advance(0.49)
@@ -244,7 +244,7 @@ def test_a_batch_is_given_up_as_a_whole_and_the_next_one_leaves() -> None:
 def test_a_replica_is_no_place_for_entries() -> None:
     """READONLY: nothing was executed. They wait for a primary, as all requests do, while the back-off doubles."""
     pair = Pair(producer := Sender(durability=TWO, random=lambda: 1.0))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     waits = []
     for _ in range(4):
@@ -266,7 +266,7 @@ def test_a_replica_is_no_place_for_entries() -> None:
 
 def test_at_the_deadline_the_servers_own_error_is_raised() -> None:
     pair = Pair(producer := Sender(durability=Replicas(1, timeout=1)))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.dials = False
     pair.server.answer(reply_error("READONLY no"), reply_error("ERR no"))
@@ -277,7 +277,7 @@ def test_at_the_deadline_the_servers_own_error_is_raised() -> None:
 
 def test_closing_ends_what_waits() -> None:
     pair = Pair(producer := Sender(durability=TWO))
-    flying, waiting = producer.put(n=1), producer.put(n=2)
+    flying, waiting = producer.post(n=1), producer.post(n=2)
     pair.settle()
     producer.close()
     with pytest.raises(DeliveryUnknown):

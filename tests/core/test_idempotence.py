@@ -71,7 +71,7 @@ def message(command: list[bytes]) -> bytes:
 
 def test_the_first_entry_of_a_connection_brings_the_script_with_it() -> None:
     pair = Pair(producer := sender(maxlen=5))
-    requests = [producer.put(n=n) for n in range(3)]
+    requests = [producer.post(n=n) for n in range(3)]
     pair.settle()
     first = pair.server.expect("EVAL", APPEND_ONCE.source, 2, "orders", "{orders}:sent:p")
     assert first[6:] == [b"1000", b"100000", b"MAXLEN", b"~", b"5", b"*", b"n", b"0"]
@@ -85,7 +85,7 @@ def test_the_first_entry_of_a_connection_brings_the_script_with_it() -> None:
 
 def test_a_lost_entry_is_sent_again_as_the_same_message_until_it_is_known() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     first = pair.server.expect("EVAL")
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_lost_entry_is_sent_again_as_the_same_message_until_it_is_known() -> N
 def test_what_its_caller_does_to_a_buffer_afterwards_changes_no_repetition() -> None:
     pair = Pair(producer := sender())
     buffer = bytearray(b"before")
-    producer.put(n=buffer, v=memoryview(buffer))
+    producer.post(n=buffer, v=memoryview(buffer))
     pair.settle()
     buffer[:] = b"after!"
     assert pair.server.expect("EVAL")[-3:] == [b"before", b"v", b"before"]
@@ -114,12 +114,12 @@ def test_what_its_caller_does_to_a_buffer_afterwards_changes_no_repetition() -> 
 
 def test_what_was_answered_before_the_loss_is_not_repeated_and_the_order_is_kept() -> None:
     pair = Pair(producer := sender())
-    producer.put(n=0)
-    requests = [producer.put(n=n) for n in (1, 2, 3)]
+    producer.post(n=0)
+    requests = [producer.post(n=n) for n in (1, 2, 3)]
     pair.settle()
     pair.server.answer("0-1")
     pair.server.answer("1-0")
-    late = producer.put(n=4)
+    late = producer.post(n=4)
     pair.server.close(LOST)
     assert requests[0].answer() == StreamId(1)
     pair.advance(1)
@@ -130,7 +130,7 @@ def test_what_was_answered_before_the_loss_is_not_repeated_and_the_order_is_kept
 
 def test_at_the_deadline_it_is_unknown() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.dials = False
     pair.server.close(LOST)
@@ -144,11 +144,11 @@ def test_at_the_deadline_it_is_unknown() -> None:
 
 def test_a_script_that_the_server_has_forgotten_is_brought_again_in_order() -> None:
     pair = Pair(producer := sender())
-    producer.put(n=0)
+    producer.post(n=0)
     pair.server.answer()
     pair.settle()
     pair.server.answer("0-1")
-    requests = [producer.put(n=n) for n in (1, 2)]
+    requests = [producer.post(n=n) for n in (1, 2)]
     pair.settle()
     pair.server.commands.clear()
     pair.server.answer(NO_SCRIPT)  # to the first one, which was alone
@@ -163,7 +163,7 @@ def test_a_script_that_the_server_has_forgotten_is_brought_again_in_order() -> N
 def test_never_more_in_doubt_than_is_remembered() -> None:
     pair = Pair(producer := sender(batch_count=5000))
     for n in range(WINDOW + 3):
-        producer.put(n=n)
+        producer.post(n=n)
     pair.settle()
     pair.server.expect("EVAL")
     pair.server.answer("1-0")
@@ -175,11 +175,11 @@ def test_never_more_in_doubt_than_is_remembered() -> None:
 
 def test_a_cancelled_one_that_was_sent_is_not_sent_again() -> None:
     pair = Pair(producer := sender())
-    cancelled = producer.put(n=1)
+    cancelled = producer.post(n=1)
     pair.settle()
     cancelled.finished = True
     pair.server.close(LOST)
-    kept = producer.put(n=2)
+    kept = producer.post(n=2)
     pair.advance(1)
     assert [command[-1] for command in pair.server.commands] == [b"2"]
     pair.server.answer("2-0")
@@ -190,7 +190,7 @@ def test_a_cancelled_one_that_was_sent_is_not_sent_again() -> None:
 def test_all_that_waits_is_cancelled() -> None:
     pair = Pair(producer := sender())
     pair.server.close(LOST)
-    cancelled = [producer.put(n=n) for n in (1, 2)]
+    cancelled = [producer.post(n=n) for n in (1, 2)]
     for request in cancelled:
         request.finished = True
     assert not pair.server.connected
@@ -202,8 +202,8 @@ def test_all_that_waits_is_cancelled() -> None:
 
 def test_cancelled_behind_the_dispatch_of_the_first() -> None:
     pair = Pair(producer := sender())
-    first = producer.put(n=1)
-    second = producer.put(n=2)
+    first = producer.post(n=1)
+    second = producer.post(n=2)
     pair.settle()
     second.finished = True
     pair.server.commands.clear()
@@ -214,7 +214,7 @@ def test_cancelled_behind_the_dispatch_of_the_first() -> None:
 
 def test_an_error_of_the_entry_is_final() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer(reply_error("WRONGTYPE Operation against a key holding the wrong kind of value"))
     with pytest.raises(WrongTypeError, match="in reply to XADD"):
@@ -224,8 +224,8 @@ def test_an_error_of_the_entry_is_final() -> None:
 
 def test_some_were_executed_when_the_primary_became_a_replica() -> None:
     pair = Pair(producer := sender())
-    producer.put(n=0)
-    requests = [producer.put(n=n) for n in (1, 2, 3)]
+    producer.post(n=0)
+    requests = [producer.post(n=n) for n in (1, 2, 3)]
     pair.settle()
     pair.server.answer("0-1")
     pair.server.commands.clear()
@@ -242,7 +242,7 @@ def test_some_were_executed_when_the_primary_became_a_replica() -> None:
 
 def test_refused_first_and_unknown_later() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer(ReadOnlyError("READONLY", "no"))
     pair.advance(0.2)
@@ -255,7 +255,7 @@ def test_refused_first_and_unknown_later() -> None:
 
 def test_a_repetition_that_is_refused_tells_nothing_of_the_first_one() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.close(LOST)
     pair.advance(1)
@@ -266,7 +266,7 @@ def test_a_repetition_that_is_refused_tells_nothing_of_the_first_one() -> None:
 
 def test_nor_does_one_that_is_refused_for_now_until_it_is_late() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.close(LOST)
     pair.advance(1)
@@ -283,7 +283,7 @@ def test_nor_does_one_that_is_refused_for_now_until_it_is_late() -> None:
 @pytest.mark.usefixtures("redis8")
 def test_redis_8_6_does_it_in_xadd() -> None:
     pair = Pair(producer := sender(maxlen=5))
-    early = producer.put(n=1)
+    early = producer.post(n=1)
     assert not ready(producer)
     asked(pair)
     assert ready(producer)
@@ -312,7 +312,7 @@ def test_its_window_bounds_what_is_in_doubt(config: Any, stream: Any, window: in
     pair = Pair(producer := sender(batch_count=5000))
     pair.server.commands.clear()
     for n in range(300):
-        producer.put(n=n)
+        producer.post(n=n)
     pair.server.answer(config, stream)
     assert len(pair.server.commands) == window
 
@@ -322,13 +322,13 @@ def test_a_server_that_forgets_too_soon_is_refused() -> None:
     pair = Pair(producer := sender())
     asked(pair, duration=4)
     with pytest.raises(InvalidArgument, match="remembered for 4 seconds, and may be sent again for 5; lower"):
-        producer.put(n=1)
+        producer.post(n=1)
 
 
 @pytest.mark.usefixtures("redis8")
 def test_the_connection_goes_before_the_window_is_known() -> None:
     pair = Pair(producer := sender())
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.server.close(LOST)
     pair.advance(1)
     asked(pair)
@@ -339,10 +339,10 @@ def test_the_connection_goes_before_the_window_is_known() -> None:
 
 def test_a_message_stays_with_the_way_by_which_it_was_sent_first(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = Pair(producer := sender())
-    old = producer.put(n=1)
+    old = producer.post(n=1)
     pair.settle()
     pair.server.close(LOST)
-    new = producer.put(n=2)
+    new = producer.post(n=2)
     monkeypatch.setitem(HELLO, "server", "redis")
     monkeypatch.setitem(HELLO, "version", "8.6.3")
     pair.advance(1)
@@ -357,10 +357,10 @@ def test_a_message_stays_with_the_way_by_which_it_was_sent_first(monkeypatch: py
 def test_a_server_that_cannot_tell_what_the_former_one_has_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = Pair(producer := sender())
     asked(pair)
-    old = producer.put(n=1)
+    old = producer.post(n=1)
     pair.settle()
     pair.server.close(LOST)
-    new = producer.put(n=2)
+    new = producer.post(n=2)
     monkeypatch.setitem(HELLO, "version", "8.4.0")
     pair.advance(1)
     with pytest.raises(DeliveryUnknown, match="another server is there now"):
@@ -379,7 +379,7 @@ def test_messages_of_another_run_are_other_messages_unless_they_are_named() -> N
     names = set()
     for _ in range(2):
         pair = Pair(producer := Sender(producer_id="p", random=random))
-        producer.put(n=1)
+        producer.post(n=1)
         producer.send({"n": 2}, producer.ended.append, message_id="mine")
         pair.settle()
         names.add(message(pair.server.expect("EVAL")))
@@ -393,7 +393,7 @@ def test_a_producer_without_a_name_gets_one() -> None:
     keys = set()
     for _ in range(2):
         pair = Pair(producer := Sender(idempotent=True, random=random))
-        producer.put(n=1)
+        producer.post(n=1)
         pair.settle()
         keys.add(pair.server.expect("EVAL")[4])
     assert len(keys) == 2
@@ -437,7 +437,7 @@ def test_what_cannot_be_idempotent() -> None:
         Producer("s").send({"n": 1}, producer.ended.append, message_id="m")
     producer.close()
     with pytest.raises(ClosedError):
-        producer.put(n=1)
+        producer.post(n=1)
 
 
 # -- with a wait behind it -----------------------------------------------------------------------------------------------
@@ -445,7 +445,7 @@ def test_what_cannot_be_idempotent() -> None:
 
 def test_an_id_without_its_wait_is_asked_for_again() -> None:
     pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("1-0")
     pair.server.close(LOST)
@@ -458,7 +458,7 @@ def test_an_id_without_its_wait_is_asked_for_again() -> None:
 
 def test_an_id_without_its_wait_and_a_repetition_that_is_refused() -> None:
     pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("1-0")
     pair.server.close(LOST)
@@ -471,7 +471,7 @@ def test_an_id_without_its_wait_and_a_repetition_that_is_refused() -> None:
 
 def test_an_id_whose_wait_is_never_answered() -> None:
     pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.settle()
     pair.server.answer("1-0")
     pair.dials = False
@@ -486,8 +486,8 @@ def test_an_id_whose_wait_is_never_answered() -> None:
 
 def test_closing() -> None:
     pair = Pair(producer := sender())
-    unsent = producer.put(n=0)
-    flying = producer.put(n=1)
+    unsent = producer.post(n=0)
+    flying = producer.post(n=1)
     pair.settle()
     pair.server.answer("1-0")
     assert unsent.answer() == StreamId(1)
@@ -500,7 +500,7 @@ def test_closing() -> None:
 
 def test_a_missing_script_is_an_error_where_none_was_used() -> None:
     pair = Pair(producer := Sender(linger=0.1))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     producer.hurry()
     pair.settle()
     pair.server.answer(NO_SCRIPT)
@@ -512,7 +512,7 @@ def test_a_missing_script_is_an_error_where_none_was_used() -> None:
 def test_an_answer_about_the_window_from_a_connection_that_is_gone() -> None:
     """The question never left the first connection; over the next one it is asked twice, and only the new one counts."""
     pair = Pair(producer := sender(), budget=sum(len(encode(command)) for command in greeting(DEFAULT_LOGIN)))
-    producer.put(n=1)
+    producer.post(n=1)
     pair.server.expect_nothing()
     pair.server.close(LOST)
     pair.budget = None
@@ -526,7 +526,7 @@ def test_an_answer_about_the_window_from_a_connection_that_is_gone() -> None:
 
 def test_two_are_late_and_one_of_them_is_cancelled() -> None:
     pair = Pair(producer := sender(), dials=False)
-    late, cancelled = producer.put(n=1), producer.put(n=2)
+    late, cancelled = producer.post(n=1), producer.post(n=2)
     cancelled.finished = True
     pair.advance(5)
     assert producer.ended == [late]

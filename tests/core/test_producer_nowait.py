@@ -26,16 +26,16 @@ def appended(pair: Pair) -> list[bytes]:
 
 def test_an_entry_lingers_and_takes_others_with_it() -> None:
     pair = Pair(producer := Sender(linger=timedelta(milliseconds=10)))
-    producer.put(n=1)
+    producer.post(n=1)
     pair.advance(0.009)
-    producer.put(n=2)
+    producer.post(n=2)
     pair.settle()
     assert appended(pair) == []
     pair.advance(0.0011)
     assert appended(pair) == [b"1", b"2"]
     pair.server.answer("1-0", "2-0")
     assert [request.answer() for request in producer.ended] == [StreamId(1), StreamId(2)]
-    producer.put(n=3)
+    producer.post(n=3)
     pair.advance(0.02)
     assert appended(pair) == [b"3"]
 
@@ -44,7 +44,7 @@ def test_an_entry_lingers_and_takes_others_with_it() -> None:
 def test_a_full_batch_leaves_at_once(options: dict[str, Any]) -> None:
     pair = Pair(producer := Sender(linger=60, **options))
     for n in range(7):
-        producer.put(n=n)
+        producer.post(n=n)
     pair.settle()
     assert appended(pair) == [b"0", b"1", b"2", b"3", b"4", b"5"]
     producer.hurry()
@@ -55,7 +55,7 @@ def test_a_full_batch_leaves_at_once(options: dict[str, Any]) -> None:
 def test_batches_are_bounded_by_number_and_bytes() -> None:
     pair = Pair(producer := Sender(linger=60, batch_count=4), dials=False)
     for n in range(10):
-        producer.put(n=n)
+        producer.post(n=n)
     producer.hurry()
     pair.dials = True
     pair.settle()
@@ -65,7 +65,7 @@ def test_batches_are_bounded_by_number_and_bytes() -> None:
 
 def test_lingering_does_not_stop_the_clock_of_the_request_timeout() -> None:
     pair = Pair(producer := Sender(linger=60, options=Options(request_timeout=1)))
-    request = producer.put(n=1)
+    request = producer.post(n=1)
     pair.advance(1)
     with pytest.raises(ConnectionLost) as caught:
         request.answer()
@@ -76,27 +76,27 @@ def test_lingering_does_not_stop_the_clock_of_the_request_timeout() -> None:
 
 def test_cancelled_while_it_lingers() -> None:
     pair = Pair(producer := Sender(linger=0.5))
-    first, second = producer.put(n=1), producer.put(n=2)
+    first, second = producer.post(n=1), producer.post(n=2)
     pair.settle()
     first.finished = True
     pair.advance(1)
     assert appended(pair) == [b"2"]
     pair.server.answer("2-0")
     assert second.answer() == StreamId(2)
-    producer.put(n=3).finished = True
+    producer.post(n=3).finished = True
     pair.advance(1)
     assert appended(pair) == []
 
 
 def test_several_batches_in_flight_are_refused_in_order() -> None:
     pair = Pair(producer := Sender(linger=0.5, batch_count=2))
-    requests = [producer.put(n=n) for n in range(4)]
+    requests = [producer.post(n=n) for n in range(4)]
     pair.settle()
     assert appended(pair) == [b"0", b"1", b"2", b"3"]
     refusal = reply_error("LOADING wait")
     pair.server.answer(refusal, refusal)
-    producer.put(n=4)
-    producer.put(n=5)
+    producer.post(n=4)
+    producer.post(n=5)
     assert pair.server.connected  # the rest is not answered yet
     pair.server.answer(refusal, refusal)
     pair.advance(1)
@@ -107,10 +107,10 @@ def test_several_batches_in_flight_are_refused_in_order() -> None:
 
 def test_lost_and_never_sent() -> None:
     pair = Pair(producer := Sender(linger=0.01))
-    sent = producer.put(n=1)
+    sent = producer.post(n=1)
     pair.advance(0.02)
     pair.budget = 0
-    unsent = producer.put(n=2)
+    unsent = producer.post(n=2)
     pair.advance(0.02)
     pair.server.close(OSError("reset"))
     with pytest.raises(DeliveryUnknown):
@@ -139,7 +139,7 @@ def test_a_bad_option_fails_at_once(options: dict[str, Any], what: str) -> None:
 
 def test_trimming_with_a_limit() -> None:
     pair = Pair(producer := Sender(maxlen=100, limit=50))
-    producer.put(n=1)
+    producer.post(n=1)
     pair.settle()
     pair.server.expect("XADD", "orders", "MAXLEN", "~", "100", "LIMIT", "50", "*")
 
@@ -253,7 +253,7 @@ def test_many_at_once_keep_their_order() -> None:
 
 def test_a_leased_link_is_no_business_of_the_entries() -> None:
     pair = Pair(producer := Sender(linger=60))
-    producer.put(n=1)
+    producer.post(n=1)
     lease = producer.lease()
     assert lease is not None
     pair.settle()

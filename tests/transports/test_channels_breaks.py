@@ -245,3 +245,34 @@ async def test_closing_takes_no_time(runtime: Runtime, server: EmbeddedServer, r
             await channels.aclose()
             assert time.monotonic() - began < 0.1
             await waiting.raised()
+
+
+@pytest.mark.runtimes("asyncio", "trio", "background", "pumped")
+async def test_a_script_that_keeps_the_server_busy_is_waited_for(
+    runtime: Runtime, fresh_server: EmbeddedServer
+) -> None:
+    with Raw(fresh_server.address) as raw, Raw(fresh_server.address) as script:
+        raw("CONFIG", "SET", "busy-reply-threshold", "1")
+        async with (
+            runtime.connect(fresh_server.url) as client,
+            client.channels(queue_size=2) as channels,
+            runtime.tasks() as tasks,
+        ):
+            await channels.subscribe("a")
+            for n in range(8):
+                await channels.publish(str(n), "a")
+            assert await data(channels, 2) == [b"0", b"1"]
+            script.send("EVAL", "while true do end", "0")
+            await runtime.until(lambda: is_busy(raw))
+            late = tasks.start(lambda: channels.publish("8", "a", timeout=PATIENCE))
+            behind = tasks.start(data, channels, 7)
+            await runtime.sleep(0.2)
+            assert not late.finished
+            raw("SCRIPT", "KILL")
+            await late.result()
+            assert await behind.result() == [b"%d" % n for n in range(2, 9)]
+
+
+def is_busy(raw: Raw) -> bool:
+    raw.send("GET", "x")
+    return str(raw.read()).startswith("BUSY")

@@ -9,6 +9,7 @@ should be. Each seed draws what it tries; ``play`` returns when all is quiet aga
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from streamcore import GroupConsumer
@@ -20,20 +21,8 @@ from streamcore.events import (
     LeaseLost,
 )
 
-from .calm_oracles import (
-    AttemptsCounted,
-    BeginsAnew,
-    CreatesAgain,
-    DelayKept,
-    GapTold,
-    GivesBack,
-    KillsItselfOnly,
-    LaysItsGhost,
-    OwnersAck,
-    Prompt,
-    QuietWhenHealthy,
-    TheirsStaysTheirs,
-)
+from . import calm_oracles as promises
+from .calm_more import bury, restart
 from .data_faults import STRANGER
 from .history import HELD, LATER, REFUSED, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
@@ -67,19 +56,19 @@ class Calm:
         self._patience = patience
         self._lots = world.lots("calm")
         self._names = 0
-        self._quiet = QuietWhenHealthy(world, events)
-        self._kills = KillsItselfOnly(world)
+        self._quiet = promises.QuietWhenHealthy(world, events)
+        self._kills = promises.KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
 
     def play(self) -> None:
         """Try what the seed has drawn."""
         world = self.world
-        self._run(
+        self.run(
             max(0.0, world.healed_at + RECOVERY + 1.0 - world.now)
         )  # the last half-open connections are found by then
         self._settle()
         books = [book for book in self.scene.books if self._is_whole(book)]
-        trials = [
+        trials: list[Callable[[Book], None]] = [
             self._hand_over,
             self._hold,
             self._retry,
@@ -89,10 +78,12 @@ class Calm:
             self._destroy,
             self._trim,
             self._begin_anew,
+            partial(bury, self),
+            partial(restart, self),
         ]
         drawn = [trial for trial in trials if self._lots.random() < 0.25]
         self._quiet.begin()
-        self._run(0.5 if drawn and books else 1.5)
+        self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
         for trial in drawn:
             for book in books:
@@ -102,13 +93,13 @@ class Calm:
     def _is_whole(self, book: Book) -> bool:
         return all(member.node is not None or member.is_twin for member in book.members)
 
-    def _run(self, seconds: float) -> None:
+    def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
 
     def _settle(self) -> None:
         self.world.run(self.world.now + self._patience, self._is_done)
 
-    def _append(self, book: Book, stream: bytes, what: bytes, id_: bytes = b"*") -> bytes:
+    def append(self, book: Book, stream: bytes, what: bytes, id_: bytes = b"*") -> bytes:
         """An operator appends an entry; its name."""
         self._names += 1
         name = b"%b:%d" % (what, self._names)
@@ -118,11 +109,11 @@ class Calm:
         self.world.tell("operator", f"appends {name.decode()} to {stream.decode()}")
         return name
 
-    def _key(self, name: bytes) -> Key:
+    def key(self, name: bytes) -> Key:
         return self.scene.history.keys[name]
 
     def _handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
-        fate = book.fates.get(self._key(name))
+        fate = book.fates.get(self.key(name))
         if fate is None or not fate.times:
             oracle.violated(f"{name.decode()} was not handed over within {SOON:g} s{why}")
 
@@ -130,11 +121,11 @@ class Calm:
 
     def _hand_over(self, book: Book) -> None:
         """One entry at a time."""
-        prompt = Prompt(self.world)
+        prompt = promises.Prompt(self.world)
         self._quiet.begin()
         for stream in book.streams:
-            name = self._append(book, stream, b"calm")
-            self._run(SOON)
+            name = self.append(book, stream, b"calm")
+            self.run(SOON)
             self._handed(book, name, prompt, "")
             group = book.of(stream)
             if group is not None and group.pending:
@@ -145,18 +136,18 @@ class Calm:
         """A handler that takes longer than entries may be idle; an entry that is refused, for longer than that."""
         stream = self._lots.choice(book.streams)
         self._quiet.begin()
-        held, later = self._append(book, stream, HELD), self._append(book, stream, LATER)
+        held, later = self.append(book, stream, HELD), self.append(book, stream, LATER)
         began = self.world.now
-        self._run(0.3)
-        fate = book.fates.get(self._key(held))
+        self.run(0.3)
+        fate = book.fates.get(self.key(held))
         holder = next((one for one in book.members if fate is not None and one.label == fate.holder), None)
         if holder is not None and self._lots.random() < 0.6:
-            self._rob(book, self._key(held), holder)
-        self._run(began + HOLD_SECONDS + SOON - self.world.now)
-        fate = book.fates.get(self._key(later))
+            self._rob(book, self.key(held), holder)
+        self.run(began + HOLD_SECONDS + SOON - self.world.now)
+        fate = book.fates.get(self.key(later))
         if fate is not None and fate.nacked_at:
-            kept, due = DelayKept(self.world), fate.nacked_at + LATER_SECONDS
-            self._run(max(0.0, due + CLAIM_IDLE - self.world.now))
+            kept, due = promises.DelayKept(self.world), fate.nacked_at + LATER_SECONDS
+            self.run(max(0.0, due + CLAIM_IDLE - self.world.now))
             if fate.times == 1:
                 kept.violated(f"{later.decode()} did not come again within {CLAIM_IDLE:g} s after its delay")
             elif fate.at < due - 0.01:
@@ -164,12 +155,12 @@ class Calm:
         self._quiet.end()
 
     def _rob(self, book: Book, key: Key, holder: Member) -> None:
-        """A stranger takes the entry from its holder, or settles it."""
-        oracle, heard = OwnersAck(self.world), len(self._events.told(holder.label))
+        """A stranger takes the entry, or settles it."""
+        oracle, heard = promises.OwnersAck(self.world), len(self._events.told(holder.label))
         fate, group = book.fate(key), book.group
         early = self._lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
         if not early:
-            self._run(HOLD_SECONDS - 0.35)
+            self.run(HOLD_SECONDS - 0.35)
         if self._owner(book, key) is None:
             return  # nobody has held it
         if early or holder.habits.fenced:
@@ -180,7 +171,7 @@ class Calm:
             fate.robbed = True
             self.scene.host.do(b"XACK", key.stream, group, key.id)
         self.world.tell("stranger", f"robs {holder.label} of {key.name.decode()}")
-        self._run(AUDITED if early else SOON)
+        self.run(AUDITED if early else SOON)
         told = [event for event in self._told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
         if not told:
             oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")
@@ -192,9 +183,9 @@ class Calm:
 
     def _retry(self, book: Book) -> None:
         """The replies that bring an entry are lost with their connections; it is refused once, and that is all that counts."""
-        attempts, host = AttemptsCounted(self.world), self.scene.host
+        attempts, host = promises.AttemptsCounted(self.world), self.scene.host
         name = self._append_unheard(book, self._lots.choice(book.streams), REFUSED)
-        key, counted = self._key(name), [0]
+        key, counted = self.key(name), [0]
 
         def before(data: bytes) -> None:
             group = book.of(key.stream)
@@ -202,9 +193,9 @@ class Calm:
                 counted[0] = one.times
 
         host.before = before
-        self._run(2 * SOON)
+        self.run(2 * SOON)
         self._handed(book, name, attempts, " after its reply was lost")
-        self._run(CLAIM_IDLE + 2 * SOON)
+        self.run(CLAIM_IDLE + 2 * SOON)
         fate, host.cuts, host.before = book.fate(key), None, None
         plain = any(
             type(one) is Member and one.label == fate.holder for one in book.members
@@ -223,21 +214,21 @@ class Calm:
         def cuts(data: bytes) -> bool:
             if name not in data or b"radix-tree-keys" in data:
                 return False
-            times = book.fate(self._key(name)).times if name in self.scene.history.keys else 0
+            times = book.fate(self.key(name)).times if name in self.scene.history.keys else 0
             if times in lost or times > 1:
                 return False
             lost.add(times)
             return True
 
         self.scene.host.cuts = cuts
-        return self._append(book, stream, what)
+        return self.append(book, stream, what)
 
     def _race(self, book: Book) -> None:
         """Whenever a member claims an entry, or renews it, a stranger was faster by a moment."""
         stream, host = self._lots.choice(book.streams), self.scene.host
-        theirs, struck = TheirsStaysTheirs(self.world), list[bytes]()
-        name = self._append(book, stream, HELD)
-        key = self._key(name)
+        theirs, struck = promises.TheirsStaysTheirs(self.world), list[bytes]()
+        name = self.append(book, stream, HELD)
+        key = self.key(name)
         if self._lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
             book.fate(key).strangers += 1
             book.fate(key).excused = True
@@ -262,21 +253,21 @@ class Calm:
                 )
 
         host.before = before
-        self._run(HOLD_SECONDS)
+        self.run(HOLD_SECONDS)
         host.before = None
 
     def _leave(self, book: Book) -> None:
         """A member leaves with entries that it has read ahead; a stranger has claimed one of them."""
         stream = self._lots.choice(book.streams)
         for at in range(8):
-            self._append(book, stream, HELD if at < 4 else b"calm")
-        self._run(0.2)
+            self.append(book, stream, HELD if at < 4 else b"calm")
+        self.run(0.2)
         ahead = [(one, one.engine._prefetch) for one in book.members if type(one) is Member and one.node]  # noqa: SLF001
         full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
         if not full:
             return
         member, batches = self._lots.choice(full)
-        keys = [self._key(fields[1]) for batch in batches for _, fields in batch.raw]
+        keys = [self.key(fields[1]) for batch in batches for _, fields in batch.raw]
         stolen, *unseen = keys
         book.fate(stolen).strangers += 1
         self.scene.host.do(b"XCLAIM", stolen.stream, book.group, STRANGER, b"0", stolen.id)
@@ -284,13 +275,13 @@ class Calm:
         if not member.leave(0.0):
             return
         for _ in range(50):
-            self._run(0.02)
+            self.run(0.02)
             if member.node is None or member.label != label:
                 break
         else:
-            GivesBack(self.world).violated(f"{label} has not left within a second")
+            promises.GivesBack(self.world).violated(f"{label} has not left within a second")
         if (owner := self._owner(book, stolen)) != STRANGER:
-            TheirsStaysTheirs(self.world).violated(
+            promises.TheirsStaysTheirs(self.world).violated(
                 f"{label} has left, and what a stranger had claimed before is with {owner!r}"
             )
         for key in unseen:
@@ -301,7 +292,7 @@ class Calm:
                 and one.consumer == member.consumer
                 and self.scene.host.server.ms - one.at < CLAIM_IDLE * 1000
             ):
-                GivesBack(self.world).violated(
+                promises.GivesBack(self.world).violated(
                     f"{label} has left, and {key.name.decode()}, which nobody has seen, is still with it"
                 )
 
@@ -325,18 +316,18 @@ class Calm:
                     ghosts.append((member, wire.session))
                     wire.vanish_for_client()
         self.world.tell("*", "all members lose their connections, and the server does not know")
-        name = self._append(book, self._lots.choice(book.streams), b"calm")
-        self._run(BeginsAnew.WITHIN)
+        name = self.append(book, self._lots.choice(book.streams), b"calm")
+        self.run(promises.BeginsAnew.WITHIN)
         for member, _ in ghosts:
             node = member.node
             if node is not None and not all(
                 link.wants_connection for link in node.engine.links() if link.name == "main"
             ):
-                BeginsAnew(self.world).violated(
-                    f"{member.label} does not dial yet, {BeginsAnew.WITHIN:g} s after it lost a good connection"
+                promises.BeginsAnew(self.world).violated(
+                    f"{member.label} does not dial yet, {promises.BeginsAnew.WITHIN:g} s after it lost a good connection"
                 )
-        self._run(SOON)
-        lays = LaysItsGhost(self.world)
+        self.run(SOON)
+        lays = promises.LaysItsGhost(self.world)
         for member, session in ghosts:
             if session is not None and session.is_open and session.number in self.scene.host.server.sessions:
                 lays.violated(f"the former connection of {member.label} is still there, {SOON:g} s later")
@@ -352,7 +343,7 @@ class Calm:
         heard = self._marks(book)
         self.scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
         self.world.tell("*", f"XGROUP DESTROY {stream.decode()}")
-        self._comes_back(book, stream, heard, self._append(book, stream, b"calm"))
+        self._comes_back(book, stream, heard, self.append(book, stream, b"calm"))
 
     def _begin_anew(self, book: Book) -> None:
         """The stream is deleted, and begins anew with lower ids."""
@@ -361,11 +352,13 @@ class Calm:
         self.scene.rewind(stream)
         self.scene.host.do(b"DEL", stream)
         self.world.tell("*", f"DEL {stream.decode()}")
-        self._comes_back(book, stream, heard, self._append(book, stream, b"calm", b"5-1"))
+        self._comes_back(book, stream, heard, self.append(book, stream, b"calm", b"5-1"))
 
     def _trim(self, book: Book) -> None:
         """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
         stream, host = self._lots.choice(book.streams), self.scene.host
+        if not host.server.flavour.modern:
+            return  # such servers count in another way, and a group knows late what it has lost
         self.scene.remove(stream, list(self.scene.history.stream(stream).ids), "XTRIM")
         heard = self._marks(book)
         host.do(b"MULTI")
@@ -373,10 +366,10 @@ class Calm:
         host.do(b"XTRIM", stream, b"MAXLEN", b"0")
         host.do(b"EXEC")
         self.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
-        self._run(AUDITED)
+        self.run(AUDITED)
         told = [event for member in book.members for event in self._told(member, heard[member.label])]
         if not any(isinstance(event, Gap) and event.stream == stream for event in told):
-            GapTold(self.world).violated(
+            promises.GapTold(self.world).violated(
                 f"an entry of {stream.decode()} was trimmed, which nobody had read, and no Gap has told"
             )
 
@@ -384,8 +377,8 @@ class Calm:
         return {member.label: len(self._events.told(member.label)) for member in book.members}
 
     def _comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
-        oracle = CreatesAgain(self.world)
-        self._run(SOON + OPTIONS.backoff_max)
+        oracle = promises.CreatesAgain(self.world)
+        self.run(SOON + OPTIONS.backoff_max)
         if book.of(stream) is None:
             oracle.violated(f"the group of {stream.decode()} is gone, and nobody has created it again")
         told = [

@@ -39,6 +39,9 @@ LATER: Final = b"calm-later"
 """Of those that are refused at the first time, for longer than entries may be idle."""
 
 
+BURIED: Final = b"calm-buried"
+"""Of those that nobody wants."""
+
 REFUSED: Final = b"calm-refused"
 """Of those that are refused at the first time, for no time at all."""
 

@@ -16,7 +16,7 @@ from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyEr
 from streamcore.errors import UNAVAILABLE
 from streamcore.events import Event, Gap, LeaseLost, Settled
 
-from .history import HELD, LATER, REFUSED, Key, is_poison
+from .history import BURIED, HELD, LATER, REFUSED, Key, is_poison
 from .program import ADDRESS, OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
@@ -294,6 +294,9 @@ class Member(Program):
             fate.excused = fate.refused = True
             fate.nacked_at = self.world.now
             entry.nack(LATER_SECONDS if key.name.startswith(LATER) else 0.0)
+        elif key.name.startswith(BURIED):
+            fate.buried = True
+            entry.dead_letter("calm-unwanted")
         elif fails or draw.random() < habits.refuses:
             delay = draw.choice([0.0, 0.0, 0.1, 2 * CLAIM_IDLE]) if self.world.faulty else 0.0
             fate.excused = fate.refused = True

@@ -103,13 +103,13 @@ def take_shard_channel(scene: Scene, fault: Fault) -> str | None:
 READER_KINDS: Final = {
     "XTRIM": Kind(14, trim),
     "XDEL": Kind(12, delete_entry),
-    "error to a reader": Kind(24, refuse_reader),
+    "error to a reader": Kind(24, refuse_reader, counts=False),
 }
 ASKER_KINDS: Final = {
-    "error to an asker": Kind(30, refuse_asker),
+    "error to an asker": Kind(30, refuse_asker, counts=False),
 }
 LISTENER_KINDS: Final = {
-    "error to a subscriber": Kind(20, refuse_listener),
+    "error to a subscriber": Kind(20, refuse_listener, counts=False),
     "tiny buffers": Kind(5, shrink_buffer),
     "shard channel taken": Kind(8, take_shard_channel),
 }

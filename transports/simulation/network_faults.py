@@ -96,6 +96,6 @@ KINDS: Final = {
     "half-open: client": Kind(3, void),
     "deaf": Kind(3, deaf),
     "partition": Kind(2, partition),
-    "stall": Kind(1, stall),
+    "stall": Kind(1, stall, counts=False),
     "rubbish": Kind(3, rubbish),
 }

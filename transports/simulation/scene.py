@@ -64,7 +64,11 @@ def pick(of: Sequence[T], lot: float) -> T | None:
 
 
 class Kind(NamedTuple):
-    """A kind of fault: ``strike`` says what it has done, or None if it found no target, or strikes later."""
+    """A kind of fault: ``strike`` says what it has done, or None if it found no target, or strikes later.
+
+    ``counts``: it counts under its own name; others do under another one, or, being mere delays, not at all.
+    """
 
     weight: float
     strike: Callable[[Scene, Fault], str | None]
+    counts: bool = True

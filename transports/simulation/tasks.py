@@ -280,10 +280,18 @@ class Driver:
         """Do what the engine wants, soon and in no time."""
         self.node.engine.on_wakeup()
 
-    async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
-        """Ask until the answer is true."""
+    async def until(
+        self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] | None = None
+    ) -> T:
+        """Ask until the answer is true, again only when that is ``worth`` it."""
         self.flush()
-        answer = await self.process.until(ask, within)
+        answer = ask()
+        if not answer:
+
+            def ask_again() -> T:
+                return ask() if worth is None or worth() else answer
+
+            answer = await self.process.until(ask_again, within)
         self.flush()
         return answer
 

@@ -191,13 +191,6 @@ GROUPS: Final = (
         "a graceful stop that leaves what was read ahead to the idle time",
     ),
     Mutant(
-        "twin-tolerated",
-        "streamcore.name_lease",
-        "raise NameTaken(",
-        "return None\n            raise NameTaken(",
-        "two processes under one name share its pending entries: both handle them, or neither",
-    ),
-    Mutant(
         "theft-on-leaving",
         SETTLEMENTS,
         "local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0\n"

@@ -27,20 +27,6 @@ SETTLEMENTS: Final = (
         "acknowledgements wait for the next read, which waits for entries",
     ),
     Mutant(
-        "ack-wakes-nobody",
-        SETTLING,
-        "self.due = AT_ONCE\n            consumer.on_wakeup()",
-        "self.due = AT_ONCE",
-        "issue 6: a lost wake-up; an acknowledgement waits until something else happens",
-    ),
-    Mutant(
-        "refused-settlement-forgotten",
-        SETTLING,
-        "consumer.pending.put_off(one)",
-        "pass",
-        "what a full server refuses is taken for done",
-    ),
-    Mutant(
         "acks-not-fenced",
         PENDING,
         "Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)",

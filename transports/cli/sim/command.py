@@ -66,7 +66,9 @@ def sim(
         click.echo("interrupted", err=True)
         context.exit(130)
     screen.summary(total, jobs)
-    problems = _shortages(total, list(kinds_of(cast)), at_least, each_at_least)
+    problems = _shortages(
+        total, [name for name, kind in kinds_of(cast).items() if kind.counts], at_least, each_at_least
+    )
     if total.failures:
         screen.failures(total)
         worst = min(total.failures, key=lambda outcome: outcome.seed)
@@ -134,7 +136,7 @@ def _shortages(total: Total, kinds: list[str], at_least: int | None, each: int |
         problems += [
             f"{total.faults[kind]:,} faults of the kind {kind!r} have struck, and {each:,} were asked for"
             for kind in kinds
-            if kind != "stall" and total.faults[kind] < each
+            if total.faults[kind] < each
         ]
     return problems
 
