@@ -49,7 +49,7 @@ test-world: $(STAMP) ## all other tests: properties, simulation, transports, rea
 	$(PYTEST) --ignore=tests/core --dist load --tx "$(WORKERS)*popen//python=$(PY) -bb" $(ARGS)
 
 sim: $(STAMP) ## a thousand seeds of the simulator (ARGS="--seed 77 --trace" replays one)
-	$(BIN)/streamcore sim --seeds 1000 --jobs 2 $(ARGS)
+	$(BIN)/streamcore sim --seeds 1000 --jobs 2 --at-least 250000 --each-at-least 100 $(ARGS)
 
 mutants: $(STAMP) ## which seed of the simulator kills which mutant of the core
 	$(PY) -bb -m tests.simulation.mutants $(ARGS)

@@ -27,7 +27,8 @@ RENAMED = {
     "__anext__": "__next__",
 }
 ONLY_BLOCKING = {
-    name: {"background"} for name in ("channels", "consumer", "group_consumer", "pubsub", "sharded_pubsub", "key_events")
+    name: {"background"}
+    for name in ("channels", "consumer", "group_consumer", "pubsub", "sharded_pubsub", "key_events")
 }
 SPOKEN = {
     "__aenter__",

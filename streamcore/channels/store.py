@@ -19,7 +19,7 @@ from ..commands import Command, Script, publish, scan
 from ..commands.command import READ
 from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, NoScriptError, RequestTimeout, StreamcoreError
-from ..requests import Request, Requests
+from ..requests import Request, Requests, Transaction
 from ..requests.request import NOT_NOW, OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
@@ -65,11 +65,24 @@ PUBLISH: Final = Script[list[StreamId]](
 _AGAIN: Final = -8  # where the script's first argument stands in its command
 
 
-class Publication(Request):
+class Patient(Request):
+    """It waits while a script keeps the server busy."""
+
+    __slots__ = ()
+    not_now = OR_BUSY
+
+
+class PatientTransaction(Transaction):
+    """The same between MULTI and EXEC."""
+
+    __slots__ = ()
+    not_now = OR_BUSY
+
+
+class Publication(Patient):
     """A message on its way. It may be sent again, since it says so then: see the script."""
 
     __slots__ = ("_engine", "_keys")
-    not_now = OR_BUSY
 
     def __init__(self, engine: Requests, command: Command[Any], done: Callable[[Request], None]) -> None:
         super().__init__([command], done, engine.options.request_timeout)
@@ -134,8 +147,8 @@ class Store:
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         """Send what ``publications`` gave. Raises as ``Requests.submit`` does."""
         if not self.has_history:
-            how = self._requests.submit if len(commands) == 1 else self._requests.transact
-            return how(commands, done)
+            kind = Patient if len(commands) == 1 else PatientTransaction
+            return self._requests.put(kind(commands, done, self._requests.options.request_timeout))
         [command] = commands
         return self._requests.put(Publication(self._requests, command, done))
 

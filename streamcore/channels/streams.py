@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Final, NamedTuple, Unpack
 
 from ..arguments import Name, positive
 from ..commands import raw
@@ -25,15 +25,18 @@ from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Gap, HistoryRewound
 from ..link import Link
-from ..requests import Request, Transaction
+from ..requests import Request
 from ..requests.line import Line, because
-from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from .hub import ZERO
 from .inbox import Inbox, Item, Position
 from .message import Naming
 from .options import Settings
+from .store import PatientTransaction
 from .tail import PAGE, Tail
+
+LAST: Final = StreamId((1 << 64) - 1, (1 << 64) - 1)
+"""There is no id behind this one."""
 
 
 class Joining:
@@ -52,13 +55,6 @@ class Joining:
         if self.error is not None:
             raise self.error
         return not self.waiting and all(map(Joining.poll, self.others))
-
-
-class Look(Transaction):
-    """A question; it waits while a script keeps the server busy, since it would be asked again anyway."""
-
-    __slots__ = ()
-    not_now = OR_BUSY
 
 
 class Asked(NamedTuple):
@@ -159,8 +155,11 @@ class StreamHub(Tail):
             self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached))
 
     def _ask_for_page(self, asked: Asked) -> None:
-        behind = b"(" + bytes(asked.position.cursor)
-        self._ask(asked, ("XRANGE", asked.key, behind, "+", "COUNT", PAGE), self._page)
+        cursor = asked.position.cursor
+        behind = (
+            (b"(" + bytes(cursor), "+") if cursor < LAST else ("+", "-")
+        )  # servers refuse "(" and the last id: nothing
+        self._ask(asked, ("XRANGE", asked.key, *behind, "COUNT", PAGE), self._page)
 
     def _looked_back(self, asked: Asked, request: Request) -> None:
         """The last messages are here: the subscriber joins behind them."""
@@ -236,7 +235,7 @@ class StreamHub(Tail):
         about = [raw("XINFO", "STREAM", asked.key, repeatable=True), raw("PTTL", asked.key, repeatable=True)]
         commands = [*about, raw(*command, repeatable=True)]
         self._line.link.open()
-        self._line.submit(Look(commands, partial(then, asked), self.options.request_timeout))
+        self._line.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
         self.on_wakeup()
 
     def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,6 +47,24 @@ class TestInbox:
         inbox.add(messages(1))
         [one] = inbox.take(ignore, events=False)
         assert one == ChannelMessage("a", "1")
+
+    @pytest.mark.parametrize(
+        "come",
+        [
+            lambda inbox: inbox.add(messages(1)),
+            lambda inbox: inbox.add_or_drop(messages(1), "drop_newest"),
+            lambda inbox: inbox.tell(GhostKilled(1)),
+            lambda inbox: inbox.clear(),
+        ],
+    )
+    def test_it_has_news_until_somebody_looks(self, come: Callable[[Inbox], None]) -> None:
+        inbox = Inbox(10, 1000)
+        seen = [inbox.has_news]
+        come(inbox)
+        seen.append(inbox.has_news)
+        take(inbox)
+        seen.append(inbox.has_news)
+        assert seen == [False, True, False]
 
     def test_it_is_full_by_number_or_by_bytes(self) -> None:
         inbox = Inbox(4, 10)

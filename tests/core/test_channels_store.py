@@ -107,6 +107,33 @@ def test_the_server_s_error_is_raised_and_so_is_silence() -> None:
         desk.store.published(request)
 
 
+def test_while_a_script_keeps_the_server_busy_a_publication_waits() -> None:
+    desk = Desk()
+    request = desk.publish("x", "a")
+    desk.expect("EVALSHA", 0)
+    desk.pair.server.answer(reply_error("BUSY a script runs"))
+    assert not request.finished
+    desk.pair.advance(1)
+    desk.expect("EVALSHA", 0)  # it was not executed
+    desk.pair.server.answer([b"1-0"])
+    assert desk.store.published(request) == [StreamId(1)]
+
+
+@pytest.mark.parametrize("channels", [["a"], ["a", "b"]])
+def test_so_does_one_of_pubsub(channels: list[str]) -> None:
+    desk = Desk(kind="pubsub")
+    request = desk.publish("x", *channels)
+    busy, count = reply_error("BUSY a script runs"), len(channels)
+    several = count > 1
+    desk.pair.server.answer(*[Simple("OK"), busy, busy, reply_error("EXECABORT discarded")] if several else [busy])
+    assert not request.finished
+    desk.pair.server.commands.clear()
+    desk.pair.advance(1)
+    desk.pair.server.expect("MULTI" if several else "PUBLISH")
+    desk.pair.server.answer(*[Simple("OK"), Simple("QUEUED"), Simple("QUEUED"), [1, 1]] if several else [1])
+    assert desk.store.published(request) == [None] * count
+
+
 def test_a_caller_that_has_gone_is_not_called() -> None:
     desk = Desk()
     request = desk.publish("x", "a")

@@ -196,6 +196,17 @@ class TestResuming:
         assert joining.poll()
         assert hub.seen()[-2:] == [Gap(b"a", StreamId(2, 0), StreamId(9, 0), None), "9"]
 
+    def test_behind_the_last_id_of_all_the_server_need_not_look(self) -> None:
+        hub = Hub()
+        last = StreamId((1 << 64) - 1, (1 << 64) - 1)
+        joining = hub.engine.join(hub.inbox, "a", after=last)
+        hub.asked("XRANGE", "a", "+", "-")  # it refuses "(" and that id
+        hub.tell(info("2-0", length=1, first="2-0"), [])
+        hub.asked("XRANGE", "a", "(0-0")
+        hub.tell(info("2-0", length=1, first="2-0"), [message("2-0", "2")])
+        assert joining.poll()
+        assert hub.seen()[-2:] == [HistoryRewound(b"a", last, StreamId(2, 0)), "2"]
+
     def test_a_channel_that_is_gone_is_a_gap_of_unknown_size(self) -> None:
         hub = Hub()
         hub.engine.join(hub.inbox, "a", after=StreamId(2, 0))

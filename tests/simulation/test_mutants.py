@@ -19,7 +19,7 @@ from tests.simulation.mutants.gate import SEEDS, control, hunt, remembered
 from tests.simulation.mutants.hook import MutatingFinder
 from tests.simulation.mutants.mutant import Edit
 
-ISSUE = {  # the words of issue 6, and what they are called here; the MOVED loop comes with the cluster
+ISSUE = {  # the words of issue 6, and what they are called here; of redirects there are none without a cluster: refusals stand for them
     "skip the own-pending re-read": "own-pending-not-read-again",
     "skip the kill of the old connection": "ghost-not-killed",
     "re-resolve `$`": "end-resolved-again",
@@ -41,7 +41,7 @@ ISSUE = {  # the words of issue 6, and what they are called here; the MOVED loop
     "claim cursor never wraps": "claim-cursor-never-wraps",
     "a tombstone crashes": "tombstone-crashes",
     "a retried XADD": "retried-xadd",
-    "a MOVED loop": "refusal-loop",
+    "a MOVED loop": "refusals-reset-the-backoff",
     "a timer that fires early": "timer-early",
     "a lost wake-up": "lost-wake-up",
 }

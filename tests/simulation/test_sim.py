@@ -73,10 +73,10 @@ def failing_seed() -> Any:
 def test_a_broken_engine_is_noticed_and_the_run_is_made_small() -> None:
     failed = failing_seed()
     told: list[tuple[int, int]] = []
-    found = shrink(failed, cast="group", attempts=40, progress=lambda *progress: told.append(progress))
+    found = shrink(failed, cast="group", attempts=120, progress=lambda *progress: told.append(progress))
     assert found.outcome.oracle == failed.oracle
-    assert len(found.only) < 50
-    assert found.attempts == len(told) <= 40
+    assert len(found.only) < len(planned(failed.seed, "group")) / 5
+    assert found.attempts == len(told) <= 120
     again = simulate(failed.seed, cast="group", only=found.only, size=found.size)
     assert (again.message, again.digest) == (found.outcome.message, found.outcome.digest)
     lines = tale(found.outcome)

@@ -22,7 +22,7 @@ from streamcore.events import (
 )
 
 from . import calm_oracles as promises
-from .calm_more import bury, restart
+from .calm_more import bury, refuse, restart
 from .data_faults import STRANGER
 from .history import HELD, LATER, REFUSED, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
@@ -80,6 +80,7 @@ class Calm:
             self._begin_anew,
             partial(bury, self),
             partial(restart, self),
+            partial(refuse, self),
         ]
         drawn = [trial for trial in trials if self._lots.random() < 0.25]
         self._quiet.begin()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .history import BURIED
 from .member import Member
 from .oracles import Oracle
+from .sender import Sender
+from .server_faults import faults_of
 
 if TYPE_CHECKING:
     from .book import Book
@@ -45,9 +47,39 @@ def bury(calm: Calm, book: Book) -> None:
 
 def restart(calm: Calm, _: Book) -> None:
     """The server is started twice: connections get ids that others had before."""
-    for _ in range(2):
+    for _again in range(2):
         calm.scene.host.stop()
         calm.run(0.05)
         calm.scene.host.start()
         calm.world.tell("server", "is started again")
+        calm.run(1.0)
+
+
+class RefusedInPeace(Oracle):
+    """*Any request*: a server that cannot serve now is asked again after a back-off that grows, and not in a loop."""
+
+    DIALS = 14
+    WRITES = 60
+
+
+def refuse(calm: Calm, book: Book) -> None:
+    """The server loads its data, while a producer has something to append."""
+    scene = calm.scene
+    senders = [one for one in calm.world.programs if isinstance(one, Sender) and one.node is not None]
+    for sender in senders[:1]:
+        node = sender.node
+        assert node is not None
+        name = b"%b:calm" % sender.label.encode()
+        book.sent.add(name)
+        faults_of(scene).unavailable = "LOADING Redis is loading the dataset in memory"
+        dials, writes = node.dials, node.writes
+        sender._send(name)  # noqa: SLF001  # out of its plan
+        node.pump()
+        calm.run(0.4)
+        faults_of(scene).unavailable = None
+        dials, writes = node.dials - dials, node.writes - writes
+        if dials > RefusedInPeace.DIALS or writes > RefusedInPeace.WRITES:
+            RefusedInPeace(calm.world).violated(
+                f"{sender.label}: {dials} dials and {writes} writes while the server was loading"
+            )
         calm.run(1.0)

@@ -69,14 +69,6 @@ LINKS: Final = (
         "a driver or core that takes a short write for a whole one",
     ),
     Mutant(
-        "partly-sent-counts-as-unsent",
-        CONNECTION,
-        "if exchange.offset < self._sent]",
-        "if exchange.offset + len(exchange.data) <= self._sent]",
-        "clients that repeat a pipeline of which a part has left: its first commands are executed twice",
-        cast="clerks",
-    ),
-    Mutant(
         "unordered-pushes",
         CONNECTION,
         "if not fifo or not fifo[0].is_confirmed_by(reply):",

@@ -69,14 +69,6 @@ PUBSUB: Final = (
         cast="listeners",
     ),
     Mutant(
-        "inbox-unbounded",
-        INBOX,
-        "return len(self._items) - self._beside >= self._limit or self._nbytes >= self._most",
-        "return False",
-        "issue 6: an unbounded queue; a slow subscriber fills its own memory",
-        cast="listeners",
-    ),
-    Mutant(
         "drops-untold",
         INBOX,
         "if untold:\n            emit(Dropped(untold))",
@@ -90,22 +82,6 @@ PUBSUB: Final = (
         "self._count(odd, 1)\n        self._items.append(odd)",
         "self._count(odd, 1)\n        self._items.appendleft(odd)",
         "a gap that is told in another place than its own",
-        cast="listeners",
-    ),
-    Mutant(
-        "reading-never-resumed",
-        ENGINE,
-        "        self._balance()\n        return messages",
-        "        return messages",
-        "issue 6: a lost wake-up; the application has made room, and the socket is not read any more",
-        cast="listeners",
-    ),
-    Mutant(
-        "subscribing-wakes-nobody",
-        ENGINE,
-        "self._balance()\n        self.on_wakeup()",
-        "self._balance()",
-        "issue 6: a lost wake-up; SUBSCRIBE leaves with the next keep-alive",
         cast="listeners",
     ),
 )

@@ -13,11 +13,11 @@ OUTBOX: Final = "streamcore.outbox"
 REQUESTS: Final = (
     Mutant(
         "unread-reply-to-the-next",
-        LINE,
-        "request.finish(self._late(request))",
-        "request.finish(self._late(request))\n"
-        "                if self.link.is_up and self.link._connection and request in self.link._connection._fifo:\n"
-        "                    self.link._connection._fifo.remove(request)",
+        "streamcore.connection",
+        "exchange = fifo[0]\n                answers",
+        'while len(fifo) > 1 and getattr(fifo[0], "finished", False):\n'
+        "                    fifo.popleft()\n"
+        "                exchange = fifo[0]\n                answers",
         "issue 6: a connection with an unread reply is used again; each caller gets its predecessor's reply",
         cast="clerks",
     ),
@@ -37,38 +37,6 @@ REQUESTS: Final = (
         cast="clerks",
     ),
     Mutant(
-        "unsent-lost",
-        LINE,
-        'kept += cast("list[Request]", unsent)',
-        "pass",
-        "what had not left when the connection broke is forgotten; its callers wait",
-        cast="clerks",
-    ),
-    Mutant(
-        "refusal-loop",
-        LINE,
-        "self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told",
-        "link.send(exchange)",
-        "issue 6's redirect loop, as far as there are refusals without a cluster: sent again at once, for ever",
-        cast="clerks",
-    ),
-    Mutant(
-        "refusal-takes-all-back",
-        "streamcore.requests.request",
-        "return NOT_NOW.issuperset(map(type, self.replies))",
-        "return any(type(reply) in NOT_NOW for reply in self.replies)",
-        "a request of which a part was refused is sent again as a whole",
-        cast="clerks",
-    ),
-    Mutant(
-        "deadline-early",
-        LINE,
-        "request.deadline = now + request.timeout",
-        "request.deadline = now + request.timeout * 0.4",
-        "issue 6: a timer that fires early",
-        cast="clerks",
-    ),
-    Mutant(
         "deadline-never",
         LINE,
         "request.deadline = now + request.timeout",
@@ -76,42 +44,11 @@ REQUESTS: Final = (
         "a request that ends when its connection does",
     ),
     Mutant(
-        "cancelled-request-executed",
-        LINE,
-        "if request.finished:\n                self.queued -= len(request.data)",
-        "if False:\n                self.queued -= len(request.data)",
-        "what its caller gave up before it had left is sent all the same",
-        cast="clerks",
-    ),
-    Mutant(
-        "order-lost-on-reconnect",
-        LINE,
-        "self._waiting.extendleft(reversed(kept))",
-        "self._waiting.extend(kept)",
-        "what waited for the next connection is overtaken by what came later",
-        cast="clerks",
-    ),
-    Mutant(
-        "submission-wakes-nobody",
-        REQUESTS_OF,
-        "request = Request(commands, done, self.options.request_timeout)\n"
-        "        self._main.submit(request)\n        self.on_wakeup()",
-        "request = Request(commands, done, self.options.request_timeout)\n        self._main.submit(request)",
-        "issue 6: a lost wake-up; a request leaves when something else happens",
-    ),
-    Mutant(
         "message-id-drawn-anew",
         "streamcore.idempotence",
         "args = (message_id, WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])",
         'args = (b"%d" % next(self._numbers), WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])',
         "a retry under another message id: the copy that idempotence was to prevent",
-    ),
-    Mutant(
-        "outbox-loses-what-was-in-flight",
-        OUTBOX,
-        "self._again(batch.entries)",
-        "pass",
-        "entries of a batch that had not left are forgotten with its connection",
     ),
     Mutant(
         "outbox-repeats-blindly",
@@ -126,12 +63,5 @@ REQUESTS: Final = (
         "self._line.link.attempts = self._refusals",
         "self._line.link.attempts = 0",
         "a server that loads, or is a replica, is asked in a hot loop",
-    ),
-    Mutant(
-        "not-durable-untold",
-        OUTBOX,
-        "return shortfall(self._durability, entry.id, confirmation)",
-        "return None",
-        "WAIT that finds no replica is taken for success",
     ),
 )

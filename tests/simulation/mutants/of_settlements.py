@@ -83,19 +83,6 @@ SETTLEMENTS: Final = (
         mirror=Edit(SCRIPTS, 's.server.call(s, b"XACK", keys[0], group, id_)', "pass"),
     ),
     Mutant(
-        "nack-steals",
-        SETTLEMENTS_OF,
-        "    if owned(ARGV[at]) then table.insert(given, ARGV[at]) end",
-        "    table.insert(given, ARGV[at])",
-        "an entry is given back by one who lost it, from under the hands of its owner",
-        mirror=Edit(
-            SCRIPTS,
-            "group, owner, successor, idle, wait, *ids = args\n"
-            "    given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]",
-            "group, owner, successor, idle, wait, *ids = args\n    given = ids",
-        ),
-    ),
-    Mutant(
         "nack-keeps-its-owner",
         SETTLEMENTS_OF,
         "member.group, member.name, NACKED, idle, wait, *self.ids)",
