@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import copy_context
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Generic, TypeVar
 
 from streamcore.entries import GroupEntry
@@ -22,25 +22,38 @@ E = TypeVar("E", bound=GroupEntry[Any])
 def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
     """Handle entries until the pool stops; raises the error that has stopped it."""
     workers = _Workers(pool, running, handler)
-    threads = [
-        Thread(target=copy_context().run, args=(workers.work,), name=f"streamcore handler {n}", daemon=True)
-        for n in range(pool.concurrency)
-    ]
+    threads = [_HandlerThread(workers, number) for number in range(pool.concurrency)]
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.ended.wait()
     except BaseException:  # Ctrl-C: those that run may end, unless it comes again
         workers.halt()
         for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+            if thread.ident is not None:  # who has not begun begins nothing now
+                thread.ended.wait()
         raise
     finally:
         workers.give_back()
     if pool.error is not None:
         raise pool.error
+
+
+class _HandlerThread(Thread):
+    """Sets ``ended``: before Python 3.13, a ``join`` that Ctrl-C has interrupted takes a thread for ended that runs on."""
+
+    def __init__(self, workers: _Workers[Any], number: int) -> None:
+        super().__init__(name=f"streamcore handler {number}", daemon=True)
+        self.ended = Event()
+        self._context = copy_context()
+        self._work = workers.work
+
+    def run(self) -> None:
+        try:
+            self._context.run(self._work)
+        finally:
+            self.ended.set()
 
 
 class _Workers(Generic[E]):
