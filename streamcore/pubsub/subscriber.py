@@ -243,11 +243,14 @@ class Subscriber:
     def _refuse(self, telling: Telling, error: ReplyError) -> None:
         current = [one for one in telling.subscriptions if one.telling is telling]
         for one in current:
-            one.told, one.telling = not telling.wanted, None
+            one.told, one.telling = one.confirmed, None
         if not telling.wanted:
             for one in current:
-                one.refusal = error
-                self.special.add(one)  # what comes of it reaches nobody, until the connection ends
+                if one.confirmed:
+                    one.refusal = error
+                    self.special.add(one)  # what comes of it reaches nobody, until the connection ends
+                else:
+                    self._forget_if_over(one)  # it had been refused as well
         elif len(telling.subscriptions) > 1 and error.code not in UNAVAILABLE:
             for one in current:
                 self._tell([one])

@@ -185,3 +185,23 @@ def test_the_servers_words_are_bounded(when_full: WhenFull) -> None:
         box.add_odd(Aside("subscribed"))
     assert not is_full(box)
     assert drain(box) == ["subscribed"] * 4 + [Dropped(996)]
+
+
+def test_one_that_was_refused_and_whose_end_was_refused_as_well_is_asked_for_again() -> None:
+    """Found by the simulator (seed 1040): it was taken for subscribed, and nobody asked for it any more."""
+    broker = subscribed()
+    broker.refused = {b"a": NOPERM}
+    given_up = broker.engine.subscribe(Kind.CHANNEL, {b"a": None})
+    broker.pair.settle()
+    broker.engine.give_up(given_up)
+    broker.engine.unsubscribe(Kind.CHANNEL, [b"a"])
+    broker.pair.settle()
+    answer_one(broker)
+    broker.refused = {b"a": BUSY}
+    broker.serve()
+    broker.refused.clear()
+    again = broker.engine.subscribe(Kind.CHANNEL, {b"a": None})
+    broker.pair.settle()
+    broker.serve()
+    assert is_done(again)
+    assert broker.subscribed == {("subscribe", b"a")}
