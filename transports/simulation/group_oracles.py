@@ -243,8 +243,11 @@ class GapsAnnounced(GroupOracle):
             if members and all(one.knows(stream) for one in members):
                 self.book.guarded.add(stream)
 
-    def judge(self) -> None:
+    def left(self) -> str:
         for stream, how in self.book.lost_unread.items():
-            self.violated(
-                f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
-            )
+            return f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
+        return ""
+
+    def judge(self) -> None:
+        if left := self.left():
+            self.violated(left)

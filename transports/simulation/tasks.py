@@ -112,7 +112,7 @@ class Task:
                 return
             try:
                 self._work.throw(Died())
-            except (StopIteration, Died):
+            except (Exception, Died):  # noqa: BLE001  # whatever its last words are, nobody hears them
                 return
             raise RuntimeError(f"{self._work} goes on after its process has died")
 
