@@ -161,7 +161,8 @@ def machine_paths(text: str) -> Iterator[tuple[int, str]]:
 
 def test_no_machine_is_named() -> None:
     files = [path for folder in (CORE, TRANSPORTS, ROOT / "docs") for path in folder.rglob("*") if path.is_file()]
-    files += [ROOT / name for name in ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "constraints.txt")]
+    files += [ROOT / name for name in ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml")]
+    files += ROOT.glob("requirements-*.txt")
     problems = [
         f"{where(path, line)}: {found}"
         for path in sorted(files)
@@ -182,22 +183,6 @@ def test_a_machine_path_is_noticed(parts: tuple[str, ...]) -> None:
 )
 def test_other_paths_are_not_reported(text: str) -> None:
     assert list(machine_paths(text)) == []
-
-
-PIN: Final = re.compile(r"[a-z0-9-]+==\S+ (; .+ )?(--hash=sha256:[0-9a-f]{64} ?)+")
-
-
-def test_constraints_are_pinned_and_hashed_and_name_no_index() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").replace(" \\\n   ", "").splitlines()
-    problems = [
-        f"not a pin with a hash: {line:.80}" for line in lines if not line.startswith("#") and not PIN.fullmatch(line)
-    ]
-    problems += [
-        f"an address or an index: {line:.80}"
-        for line in lines
-        if re.search(r"://|--(?!hash=|require-hashes|no-)", line)
-    ]
-    fail_if(problems, "constraints.txt pins every package by hash and says nothing about where it came from:")
 
 
 def test_both_packages_are_typed() -> None:
