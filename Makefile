@@ -23,7 +23,7 @@ SMOKE  := tests/transports/test_connect.py tests/transports/test_consume.py test
 LOCK_VENV := .venv-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-world test-pythons smoke sim mutants chaos soak lint format docs bench lock clean
+.PHONY: help setup demo test test-core test-world test-pythons core smoke sim mutants chaos soak lint format docs bench lock clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -32,7 +32,7 @@ help: ## list the targets
 
 setup: $(VENV)/.for-test ## make the environment of the tests: pinned dependencies, and this project, editable
 
-# Each use has its own lock: requirements-demo.txt, -test, -lint, -docs, -bench. They agree, so that one environment can serve
+# Each use has its own lock: requirements-demo.txt, -core, -test, -lint, -docs, -bench. They agree, so that one environment can serve
 # several uses. Two steps, because pip refuses an editable project where hashes are asked for: first every pinned package
 # (the build backend among them), each checked by its hash; then the project alone, built without fetching anything.
 $(VENV)/.for-%: requirements-%.txt pyproject.toml
@@ -54,6 +54,9 @@ test-core: $(VENV)/.for-test ## the tests of the core, which must cover 100 % of
 
 test-world: $(VENV)/.for-test ## all other tests: properties, simulation, transports, real servers
 	$(PYTEST) --ignore=tests/core $(XDIST) $(ARGS)
+
+core: $(VENV)/.for-core ## the core's tests on a Python that has no wheels, such as PyPy: without hiredis, and without their gate
+	$(PYTEST) tests/core $(ARGS)
 
 smoke: $(VENV)/.for-test ## the core's tests without their gate, and each runtime once through each part of the face
 	$(PYTEST) tests/core $(SMOKE) $(XDIST) $(ARGS)
@@ -112,6 +115,7 @@ lock: ## refresh requirements-*.txt: the newest versions of everything, with has
 		rm $(LOCK_VENV)/pins.txt; \
 	}; \
 	lock demo --extra demo; \
+	lock core --group core; \
 	lock test --extra anyio --extra demo --extra litestar --extra uvloop --group test; \
 	lock lint --group lint; \
 	lock docs --group docs; \

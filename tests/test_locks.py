@@ -69,7 +69,7 @@ def missing_extras(lock: Path) -> list[Asked]:
 
 
 def test_there_is_a_lock_for_each_use() -> None:
-    assert list(LOCKS) == ["bench", "demo", "docs", "lint", "test"]
+    assert list(LOCKS) == ["bench", "core", "demo", "docs", "lint", "test"]
 
 
 @pytest.mark.parametrize("use", LOCKS)

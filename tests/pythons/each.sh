@@ -22,7 +22,7 @@ run() {
     elif ! tests/pythons/debian.sh "$DEBIAN" >/dev/null 2>&1; then
         return 3
     elif [[ $1 == pypy ]]; then
-        inside make test-pypy
+        inside make core PYTHON=pypy3 VENV=.venv-pypy
     else
         inside "${make[@]}" "PYTHON=python$1"
     fi
