@@ -49,6 +49,7 @@ Script: TypeAlias = Generator[Exchange | Wait, Exchange | None, None]
 Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
 
 MAX_EVENTS: Final = 1000
+TOKEN_BYTES: Final = 8
 
 
 def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
@@ -67,7 +68,7 @@ def checked(reply: Any) -> Any:
 
 
 def no_jitter() -> float:
-    """What an engine uses for randomness unless it is given some: back-offs are not spread then."""
+    """What an engine waits by unless it is given a ``random``: back-offs are not spread then."""
     return 1.0
 
 
@@ -107,9 +108,14 @@ def _ignore(event: Event) -> None:
 
 
 class EngineOptions(TypedDict, total=False):
-    """Keywords of every engine: where its server is, who we are there, its limits, and where its randomness comes from."""
+    """Keywords of every engine: where its server is, who we are there, and its limits.
+
+    ``random`` gives numbers from 0 to 1 that spread back-offs and pauses, and need not differ between processes. ``entropy``
+    gives so many bytes that no other process draws (``os.urandom``), for names by which the server tells us from others.
+    """
 
     random: Callable[[], float]
+    entropy: Callable[[int], bytes] | None
     address: AnyAddress
     login: Login
     options: Options
@@ -122,6 +128,7 @@ class Engine:
         self,
         *,
         random: Callable[[], float] = no_jitter,
+        entropy: Callable[[int], bytes] | None = None,
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
@@ -132,6 +139,7 @@ class Engine:
         self.closed = False
         self.options = options
         self._random = random
+        self._entropy = entropy
         self._clock = Clock()
         self._address = address
         self._login = login
@@ -168,6 +176,18 @@ class Engine:
         return type(self).__name__
 
     # -- everybody's side ---------------------------------------------------------------------------------------------
+
+    def token(self, whose: str) -> bytes:
+        """Draw a name that no other process has, as hex digits.
+
+        Raises ``InvalidArgument``, in which ``whose`` says who needs it, where the engine has no ``entropy``.
+        """
+        if self._entropy is None:
+            raise InvalidArgument(f"{whose} needs entropy=os.urandom, for names that nobody else has")
+        drawn = self._entropy(TOKEN_BYTES)
+        if len(drawn) != TOKEN_BYTES:
+            raise InvalidArgument(f"entropy gives {len(drawn)} bytes where {TOKEN_BYTES} are asked for")
+        return drawn.hex().encode()
 
     def close(self) -> None:
         """Want no connection any more and refuse further use."""

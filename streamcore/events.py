@@ -157,7 +157,10 @@ class ConsumerReplaced:
 
 @dataclass(frozen=True, slots=True)
 class NameUnguarded:
-    """The server does not let us guard our name in the group (``error``): a twin of ours will not be noticed."""
+    """Our name in the group is not guarded, so a twin of ours will not be noticed.
+
+    ``error`` says why: the server forbids it, or the engine was given no ``entropy``, and has nothing to be known by.
+    """
 
     stream: bytes
     error: Exception

@@ -56,9 +56,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.member = member
         self._most = self.count
         self.limit_count()
-        nonce = f"{self._login.client_name or 'streamcore'}:{int(self._random() * (1 << 64)):016x}"
-        self._login = replace(self._login, client_name=nonce)
-        self.nonce = nonce.encode()
+        self.nonce = b"" if self._entropy is None else self._introduce()
         self.pending = Pending(member)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
@@ -83,6 +81,12 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._reading = ScriptRunner(self, self._read)
         self._interrupter = Interrupter(self, self._reading.link)
         self._reading.link.open()
+
+    def _introduce(self) -> bytes:
+        """Give our connections a name that nobody else's have."""
+        nonce = f"{self._login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
+        self._login = replace(self._login, client_name=nonce)
+        return nonce.encode()
 
     # -- what its parts use -------------------------------------------------------------------------------------------
 

@@ -46,17 +46,20 @@ APPEND_ONCE: Final = Script[bytes](
 
 
 class Memory:
-    """How the present server remembers what one producer has sent. ``window``: how many messages, for ``seconds``."""
+    """How the present server remembers what one producer has sent. ``window``: how many messages, for ``seconds``.
 
-    def __init__(self, stream: bytes, producer_id: Name | None, random: Callable[[], float]) -> None:
-        self.producer_id = _lot(random) if producer_id is None else name("producer_id", producer_id)
+    ``token`` draws names that nobody else has.
+    """
+
+    def __init__(self, stream: bytes, producer_id: Name | None, token: Callable[[], bytes]) -> None:
+        self.producer_id = token() if producer_id is None else name("producer_id", producer_id)
         self.native = False
         self.window = WINDOW
         self.seconds = WINDOW_SECONDS
         self._stream = stream
         self._key = beside(stream, b"sent:" + self.producer_id)
         # Of this run only: what a former one has numbered shall not be taken for what this one sends.
-        self._run = _lot(random)
+        self._run = token()
         self._numbers = count(1)
         self._has_script = False
 
@@ -106,10 +109,6 @@ def appended_once(command: Command[Any], id_: object) -> Command[Any]:
         args = tuple(bytes(arg) if isinstance(arg, (bytearray, memoryview)) else arg for arg in command.args)
         return Command(args, command.parse, command.traits)
     return command
-
-
-def _lot(random: Callable[[], float]) -> bytes:
-    return b"%012x" % int(random() * (1 << 48))
 
 
 def _whole(told: object) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from .arguments import beside
 from .connection import Arguments
 from .engine import Steps, checked
-from .errors import NameTaken, NoPermissionError, OutOfMemoryError
+from .errors import InvalidArgument, NameTaken, NoPermissionError, OutOfMemoryError
 from .events import ConsumerReplaced, NameUnguarded
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class Identity(NamedTuple):
     run_id: bytes
     nonce: bytes
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether it proves that: not where the server hides its run, or an engine has no name that is its own."""
+        return bool(self.run_id and self.nonce)
+
 
 class NameLease:
     """The leases of one consumer, one beside each of its streams."""
@@ -56,6 +61,8 @@ class NameLease:
 
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
         """Hold the name beside a stream, on a new connection; by which connection somebody else has held it."""
+        if self.wanted and not self._consumer.nonce:
+            self._do_without(stream, InvalidArgument("a guarded name needs entropy=os.urandom, to tell us from a twin"))
         if not self.wanted:
             return None
         former = yield from self._hold(stream, present, take_over=stream not in self._held)
@@ -81,8 +88,7 @@ class NameLease:
         if isinstance(reply, OutOfMemoryError):
             return None  # a full server can be read all the same, and has to be; the next audit asks again
         if isinstance(reply, NoPermissionError):
-            self.wanted = False
-            consumer.emit(NameUnguarded(stream, reply))
+            self._do_without(stream, reply)
             return None
         is_ours, *former = checked(reply)
         if not is_ours:
@@ -94,6 +100,10 @@ class NameLease:
         self._held.add(stream)
         holder, client, run = former
         return None if holder in {None, consumer.nonce} else Identity(int(client), run, holder)
+
+    def _do_without(self, stream: bytes, error: Exception) -> None:
+        self.wanted = False
+        self._consumer.emit(NameUnguarded(stream, error))
 
     def _key(self, stream: bytes) -> bytes:
         member = self._consumer.member

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, TypedDict, Unpack
 
 from .arguments import Name, Seconds, name
 from .commands import Command, xadd
 from .durability import Durability
-from .engine import EngineOptions, no_jitter
+from .engine import EngineOptions
 from .entries import StreamId
 from .errors import CommandErrors, ConnectionLost, DeliveryUnknown, InvalidArgument, StreamcoreError
 from .events import SendFailed
@@ -85,7 +86,7 @@ class Producer(Requests):
     ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
     ``durability`` is what an id shall mean: None, the primary has the entry; ``Replicas``; ``Disk``. ``idempotent``: entries
     are sent again until they are known, and at most one copy of each exists; a program that sends again after a restart
-    gives the same ``producer_id`` and message ids.
+    gives the same ``producer_id`` and message ids. Both need ``entropy``, else ``InvalidArgument`` is raised.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class Producer(Requests):
         super().__init__(**engine)
         self.stream = name("stream", stream)
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
-        self._memory = self._remembering(producer_id) if idempotent or producer_id is not None else None
+        self._memory: Memory | None = None
+        if idempotent or producer_id is not None:
+            self._memory = Memory(self.stream, producer_id, partial(self.token, "an idempotent producer"))
         self.entry({"check": ""})  # a bad option fails here, not at the first send
         gathering = Gathering(linger, batch_count, batch_bytes)
         self._outbox: Outbox | None = None
@@ -116,11 +119,6 @@ class Producer(Requests):
             self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
         self._unanswered: deque[Sent] = deque()  # of ``send_nowait``, in order
         self._failed: deque[Sent] = deque(maxlen=MAX_UNANSWERED)
-
-    def _remembering(self, producer_id: Name | None) -> Memory:
-        if self._random is no_jitter:
-            raise InvalidArgument("an idempotent producer needs random=random.random, for names that nobody else has")
-        return Memory(self.stream, producer_id, self._random)
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ class Upkeep:
 
     def _lay_ghost(self, ghost: Identity | None) -> Steps[None]:
         ask, present = self._consumer.ask, self._present
-        if ghost is None or present is None or not ghost.run_id or ghost.run_id != present.run_id:
+        if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:
             return
         [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:

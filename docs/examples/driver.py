@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import sys
@@ -79,7 +80,7 @@ def main(host: str, port: int) -> None:
     while len(sent) < 10:
         driver.step()
 
-    consumer = GroupConsumer("orders", group="billing", consumer="me", address=address)
+    consumer = GroupConsumer("orders", group="billing", consumer="me", address=address, entropy=os.urandom)
     driver, seen = Driver(consumer), 0
     while seen < 10:
         driver.step()

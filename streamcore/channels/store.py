@@ -112,11 +112,11 @@ class Publication(Patient):
 class Store:
     """The channels of one prefix on the server of ``requests``."""
 
-    def __init__(self, requests: Requests, settings: Settings, naming: Naming, random: Callable[[], float]) -> None:
+    def __init__(self, requests: Requests, settings: Settings, naming: Naming) -> None:
         self._requests = requests
         self._settings = settings
         self._naming = naming
-        self._run = b"%012x" % int(random() * (1 << 48))
+        self._run = requests.token("publishing with a history") if settings.is_streams else b""
         self._numbers = count(1)
 
     @property

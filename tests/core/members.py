@@ -7,6 +7,7 @@ from typing import Any
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import Connected, Disconnected, Event, Reconnected
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.model import Delivery, Server
 from tests.core.net import Net
 
@@ -15,7 +16,8 @@ NOISE = (Connected, Reconnected, Disconnected)
 
 def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer of ``s`` that has entered; its first read blocks."""
-    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 2, "renew": False, **options}
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 2, "renew": False}
+    arguments |= {"entropy": entropy, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     return consumer, Net(server, consumer)
 

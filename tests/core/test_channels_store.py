@@ -11,6 +11,7 @@ from streamcore.commands import scan
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, WrongTypeError, reply_error
 from streamcore.requests import Request, Requests
+from tests.core.entropy import entropy
 from tests.core.pair import Pair, Simple
 
 NOSCRIPT = reply_error("NOSCRIPT No matching script")
@@ -21,8 +22,8 @@ class Desk:
 
     def __init__(self, decode: str | None = "utf-8", **options: Any) -> None:
         settings = Settings(prefix=options.pop("prefix", ""), **options)
-        self.client = Requests()
-        self.store = Store(self.client, settings, Naming(settings.prefix, decode), lambda: 0.5)
+        self.client = Requests(entropy=entropy)
+        self.store = Store(self.client, settings, Naming(settings.prefix, decode))
         self.pair = Pair(self.client)
         self.ended: list[Request] = []
 

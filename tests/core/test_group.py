@@ -142,7 +142,7 @@ class TestArguments:
         assert GroupConsumer("s", group="g", consumer="c", start=start).member.start == sent
 
     def test_the_connections_have_a_name_of_their_own(self) -> None:
-        options: EngineOptions = {"random": lambda: 0.5, "login": Login(client_name="shop")}
+        options: EngineOptions = {"entropy": lambda size: b"\x80" + bytes(size - 1), "login": Login(client_name="shop")}
         pair = Pair(GroupConsumer("s", group="g", consumer="c", **options), greets=False)
         assert pair.server.expect("HELLO", 3, "SETNAME")[-1] == b"shop:8000000000000000"
 

@@ -12,6 +12,7 @@ from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss, Uncon
 from streamcore.group import GroupConsumer
 from streamcore.membership import NACKED
 from streamcore.options import Options
+from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
@@ -67,7 +68,7 @@ class TestDraining:
 
     def test_what_is_claimed_at_that_moment_too(self, server: Server) -> None:
         deliver(server, "other", 1, idle=100)
-        consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c")
+        consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c", entropy=entropy)
         server.before = lambda command: consumer.drain() if command[0] == b"XCLAIM" else None
         net = Net(server, consumer)
         net.advance(0.1)

@@ -10,7 +10,6 @@ from streamcore.arguments import beside
 from streamcore.commands import key_slot
 from streamcore.connection import greeting
 from streamcore.durability import NotDurable, Replicas
-from streamcore.engine import no_jitter
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ClosedError,
@@ -27,6 +26,7 @@ from streamcore.idempotence import APPEND_ONCE, WINDOW
 from streamcore.options import DEFAULT_LOGIN, Options
 from streamcore.producer import Producer
 from streamcore.resp3 import encode
+from tests.core.entropy import entropy
 from tests.core.pair import HELLO, Pair
 from tests.core.test_producer import Sender
 
@@ -35,13 +35,8 @@ NO_SCRIPT = reply_error("NOSCRIPT No matching script. Please use EVAL.")
 LOST = OSError("reset")
 
 
-def draws() -> Any:
-    numbers = iter(range(1, 1000))
-    return lambda: next(numbers) / 1000
-
-
 def sender(**options: Any) -> Sender:
-    return Sender(**{"producer_id": "p", "random": draws(), **options})
+    return Sender(**{"producer_id": "p", "entropy": entropy, **options})
 
 
 @pytest.fixture
@@ -375,10 +370,9 @@ def test_a_server_that_cannot_tell_what_the_former_one_has_remembered(monkeypatc
 
 
 def test_messages_of_another_run_are_other_messages_unless_they_are_named() -> None:
-    random = draws()
     names = set()
     for _ in range(2):
-        pair = Pair(producer := Sender(producer_id="p", random=random))
+        pair = Pair(producer := Sender(producer_id="p", entropy=entropy))
         producer.post(n=1)
         producer.send({"n": 2}, producer.ended.append, message_id="mine")
         pair.settle()
@@ -389,10 +383,9 @@ def test_messages_of_another_run_are_other_messages_unless_they_are_named() -> N
 
 
 def test_a_producer_without_a_name_gets_one() -> None:
-    random = draws()
     keys = set()
     for _ in range(2):
-        pair = Pair(producer := Sender(idempotent=True, random=random))
+        pair = Pair(producer := Sender(idempotent=True, entropy=entropy))
         producer.post(n=1)
         pair.settle()
         keys.add(pair.server.expect("EVAL")[4])
@@ -417,10 +410,10 @@ def test_the_memory_lies_beside_the_stream(stream: bytes, key: bytes) -> None:
 
 
 def test_what_cannot_be_idempotent() -> None:
-    with pytest.raises(InvalidArgument, match=r"needs random=random.random"):
-        Producer("s", idempotent=True)
-    with pytest.raises(InvalidArgument, match=r"needs random=random.random"):
-        Producer("s", producer_id="p", random=no_jitter)
+    with pytest.raises(InvalidArgument, match=r"an idempotent producer needs entropy=os.urandom"):
+        Producer("s", idempotent=True, random=lambda: 0.5)
+    with pytest.raises(InvalidArgument, match=r"an idempotent producer needs entropy=os.urandom"):
+        Producer("s", producer_id="p")
     with pytest.raises(InvalidArgument, match="producer_id is empty"):
         sender(producer_id="")
     with pytest.raises(InvalidArgument, match="remembered for 100 seconds, and may be sent again for 110"):

@@ -6,6 +6,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
 from streamcore.events import Claimed, GroupCreated, GroupRecreated, Recovered
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.members import (
     add,
     consume,
@@ -222,7 +223,7 @@ class TestRemoving:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         deliver(server, owner, 1, idle=100)
         delivery(server, 1).times = times_before
-        consumer: GroupConsumer[bytes] = GroupConsumer(["t", "s"], group="g", consumer="c")
+        consumer: GroupConsumer[bytes] = GroupConsumer(["t", "s"], group="g", consumer="c", entropy=entropy)
 
         def remove(command: list[bytes]) -> None:
             if command[0] == b"XCLAIM" or (command[:2] == [b"XPENDING", b"s"] and len(command) > 3):

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from streamcore.errors import NameTaken
 from streamcore.events import ConsumerReplaced, GhostKilled, NameUnguarded, Recovered
-from streamcore.group import GroupConsumer
 from tests.core.members import add, consume, deliver, events, holding, ids, sent, take_all
 from tests.core.model import Server
-from tests.core.net import Fate, Net
+from tests.core.net import Fate
 
 LEASE = b"{s}:name:g:c"
 
@@ -19,9 +16,8 @@ def server() -> Server:
     return Server()
 
 
-def twin(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
-    """Another process of the same name, whose random numbers are others."""
-    return consume(server, random=lambda: 0.5, **options)
+twin = consume
+"""Another process of the same name."""
 
 
 class TestTwins:
@@ -204,3 +200,48 @@ class TestTheLease:
         for _ in range(11):
             net.advance(1)
         assert server.hashes[LEASE][b"holder"] == consumer.nonce
+
+
+class TestWithoutEntropy:
+    """A process that nothing tells from others does not pretend to be known."""
+
+    def test_the_name_is_not_guarded_and_that_is_told_once(self, server: Server) -> None:
+        nets = [consume(server, entropy=None, streams=["s", "t"])[1] for _ in range(2)]
+        for net in nets:
+            net.cut("main", Fate.REQUESTS_LOST)
+            net.advance(10)
+            [told] = [event for event in events(net) if isinstance(event, NameUnguarded)]
+            assert (told.stream, str(told.error)) == (
+                b"s",
+                "a guarded name needs entropy=os.urandom, to tell us from a twin",
+            )
+            assert net.pair.engine.error is None
+        assert (sent(server, "EVAL"), server.hashes) == ([], {})
+
+    @pytest.mark.parametrize("options", [{"exclusive": False}, {"ack": "none"}])
+    def test_where_it_would_not_be_guarded_anyhow_there_is_nothing_to_tell(
+        self, server: Server, options: dict[str, object]
+    ) -> None:
+        _, net = consume(server, entropy=None, **options)
+        net.advance(10)
+        assert NameUnguarded not in {type(event) for event in events(net)}
+
+    def test_its_connection_has_no_name_and_is_not_closed_for_it(self, server: Server) -> None:
+        """What a ghost takes is found by the audit."""
+        consumer, net = consume(server, entropy=None)
+        [ghost] = server.sessions.values()
+        assert ghost.name == b""
+        net.cut("main", Fate.HALF_OPEN)
+        net.advance(0.1)
+        add(server, 1, 1)
+        net.serve()
+        assert take_all(consumer, net) == []
+        assert ghost.number in server.sessions
+        assert {command[1] for command in sent(server, "CLIENT")} == {b"SETINFO"}
+        net.advance(6)
+        assert ids(take_all(consumer, net)) == ["1-0"]
+
+    def test_the_connection_of_a_former_holder_is_not_closed_either(self, server: Server) -> None:
+        consume(server)
+        consume(server, entropy=None)
+        assert len(server.sessions) == 2

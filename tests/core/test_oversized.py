@@ -10,6 +10,7 @@ from streamcore.errors import ReplyTooLarge
 from streamcore.events import DeadLettered, PossibleLoss, ReadShrunk
 from streamcore.group import GroupConsumer
 from streamcore.options import Options
+from tests.core.entropy import entropy
 from tests.core.model import Server
 from tests.core.net import Net
 
@@ -18,7 +19,8 @@ LIMIT = Options(max_reply=200_000, backoff_initial=0.01, backoff_max=0.1)
 
 def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     # XINFO STREAM, which looks for gaps, has the first and the last entry in its reply.
-    arguments: dict[str, Any] = {"count": 8, "detect_gaps": None, "max_deliveries": 3, "options": LIMIT, **options}
+    arguments: dict[str, Any] = {"count": 8, "detect_gaps": None, "max_deliveries": 3, "options": LIMIT}
+    arguments |= {"entropy": entropy, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer("s", group="g", consumer="c", **arguments)
     return consumer, Net(server, consumer)
 

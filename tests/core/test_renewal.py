@@ -8,6 +8,7 @@ from streamcore import renewal
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.members import deliver, delivery, taken, times
 from tests.core.model import Delivery, Server
 from tests.core.net import Fate, Net
@@ -22,7 +23,8 @@ def server() -> Server:
 
 def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer that has entered; what it is given stays in its hands."""
-    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "claim_idle": IDLE, **options}
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "claim_idle": IDLE}
+    arguments |= {"entropy": entropy, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     return consumer, Net(server, consumer)
 

@@ -7,6 +7,7 @@ import pytest
 from streamcore import returns
 from streamcore.entries import StreamId
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.members import deliver, pending, taken, times
 from tests.core.model import Server
 from tests.core.net import Fate, Net
@@ -21,7 +22,8 @@ def consume(server: Server, entries: int = 0, **options: Any) -> tuple[GroupCons
     """A consumer that has entered, and has read what is there as far as its prefetch goes."""
     for number in range(1, entries + 1):
         server.add("s", f"{number}-0")
-    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 4, **options}
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "count": 4}
+    arguments |= {"entropy": entropy, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     return consumer, Net(server, consumer)
 

@@ -17,6 +17,7 @@ from streamcore.events import (
     Recovered,
 )
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, ids, pending, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -32,8 +33,9 @@ def server() -> Server:
 
 def scripted(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
     """A consumer of ``s`` that has just connected to a scripted server."""
-    plain = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
-    consumer: GroupConsumer[bytes] = GroupConsumer(**{**plain, **options})
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
+    arguments |= {"entropy": entropy, **options}
+    consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     return consumer, Pair(consumer)
 
 

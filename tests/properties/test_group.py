@@ -22,6 +22,7 @@ from streamcore.entries import GroupBatch, GroupEntry, StreamId
 from streamcore.errors import LoadingError, NameTaken, ReadOnlyError, ReplyError
 from streamcore.events import AckMissed, DeadLettered, Event, Tombstones
 from streamcore.group import GroupConsumer
+from tests.core.entropy import entropy
 from tests.core.model import ZERO, Group, Server, Session, Stream
 from tests.core.net import Fate, Net
 
@@ -49,6 +50,7 @@ class Process:
             claim_idle=30.0,
             max_deliveries=max_deliveries,
             random=lambda: 1 / (number + 2),
+            entropy=entropy,
         )
         self.held: list[GroupBatch[bytes]] = []
         self.net = Net(server, self.consumer)

@@ -14,6 +14,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, LoadingError, NoScriptError, ReadOnlyError, ReplyError
 from streamcore.producer import Producer
 from streamcore.requests import Request
+from tests.core.entropy import entropy
 from tests.core.model import NO_KEY, Server, Session
 from tests.core.net import Fate, Net
 
@@ -89,7 +90,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.server = Store(native=self.native)
         draws = iter(range(1, 1_000_000))
-        self.producer = Producer("s", random=lambda: next(draws) % 1000 / 1000, **self.options)
+        self.producer = Producer("s", random=lambda: next(draws) % 1000 / 1000, entropy=entropy, **self.options)
         self.net = Net(self.server, self.producer)
         self.sent: list[Request] = []
         self.cancelled: set[int] = set()

@@ -140,7 +140,7 @@ def test_the_wall_clock_may_step_and_deadlines_do_not() -> None:
 
 def test_the_same_input_gives_the_same_output() -> None:
     def play() -> bytes:
-        server = Server(now=5.0, random=lambda: 0.25)
+        server = Server(now=5.0, entropy=lambda n: b"7" * n)
         session = server.connect(5.0)
         words = [("HELLO", 3), ("XADD", "s", "*", "f", "v"), ("INFO",), ("CLIENT", "INFO"), ("TIME",)]
         return b"".join(ask(session, *one, now=5.0 + at) for at, one in enumerate(words))

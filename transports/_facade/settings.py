@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import random
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("streamcore")
 _forks = 0
+_jitter = Random()  # noqa: S311  # spreads back-offs, and leaves the application's own generator as it is
 
 
 class Forgetful(Protocol):
@@ -63,6 +64,7 @@ forgetful: Final[WeakSet[Forgetful]] = WeakSet()
 def _forked() -> None:
     global _forks  # noqa: PLW0603  # a process-wide fact
     _forks += 1
+    _jitter.seed()
     for one in forgetful:
         one._forget()  # noqa: SLF001  # a part of the facade
 
@@ -111,7 +113,8 @@ class Settings:
     def engine(self) -> EngineOptions:
         """The keywords that every engine takes."""
         return {
-            "random": random.random,
+            "random": _jitter.random,
+            "entropy": os.urandom,
             "address": self.target.address,
             "login": self.target.login,
             "options": self.options,
@@ -135,7 +138,7 @@ def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of a member of a group. A name of our own making is nobody else's, and nobody comes back under it."""
     if consumer is not None:
         return {**options, "consumer": consumer}
-    unique = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
+    unique = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(8).hex()}"
     return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
 

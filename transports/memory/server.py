@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import selectors
 import socket
 import threading
@@ -61,7 +60,7 @@ class MemoryServer:
             raise InvalidArgument(f"like={like!r} is no server that is modelled; choose one of {', '.join(FLAVOURS)}")
         self.name = f"server-{next(_numbers)}" if name is None else name
         self._lock = threading.RLock()
-        self._model = Server(FLAVOURS[like], now=time.time(), random=random.random)
+        self._model = Server(FLAVOURS[like], now=time.time(), entropy=os.urandom)
         if password is not None:
             self._model.passwords[b"default"] = password.encode()
         self._model.on_command = self._note

@@ -18,7 +18,7 @@ from streamcore.errors import RequestTimeout
 from streamcore.events import Connected, Disconnected, Reconnected
 
 from .oracles import EventsInOrder, Oracle
-from .program import ADDRESS, OPTIONS, RECOVERY, Program
+from .program import OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
     from streamcore.requests import Request
@@ -130,7 +130,7 @@ class Asker(Program):
         self._ups = self._number = self._served = 0
 
     def begin(self) -> Requests:
-        engine = Requests(address=ADDRESS, options=OPTIONS, random=self.world.lots(f"engine of {self.label}").random)
+        engine = Requests(**self.engine_options())
         engine.on_event = self._heard
         self._events.listen(self.label, engine)
         self._runs.lists.append(self._list())

@@ -6,7 +6,7 @@ in what it waits for just now, and by a fuse at a point that no fault would find
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -27,10 +27,10 @@ FUSES: Final = 0.08
 class Seeded(Settings):
     """What ``connect`` was told, with lots of the simulation's."""
 
-    lots: Any = None
+    given: EngineOptions = field(default_factory=EngineOptions)
 
     def engine(self) -> EngineOptions:
-        return {**super().engine(), "random": self.lots.random}
+        return {**super().engine(), **self.given}
 
 
 class Faced(Program):
@@ -64,8 +64,7 @@ class Faced(Program):
 
     def connect(self, process: Process) -> Client:
         """A client, not entered yet."""
-        lots = self.world.lots(f"engine of {self.label}")
-        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, lots=lots))
+        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, given=self.engine_options()))
 
     def start(self) -> None:
         self._comes_back = False

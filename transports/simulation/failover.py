@@ -23,7 +23,7 @@ def fail_over(scene: Scene, fault: Fault) -> None:
     if not host.is_up or host.paused or old.replication.replicas or old.replication.primary is not None:
         return
     lag = fault.a**2 * 0.6
-    replica = Server(old.flavour, now=scene.world.now, random=scene.world.lots(f"replica {fault.index}").random)
+    replica = Server(old.flavour, now=scene.world.now, entropy=scene.world.lots(f"replica {fault.index}").randbytes)
     replica.skew, replica.output_limit = old.skew, max(old.output_limit or 0, 40_000)
     replica.on_command = old.on_command
     replica.follow(old, scene.world.now, lag=lag)

@@ -16,7 +16,7 @@ from streamcore import PubSub, StreamcoreError
 from streamcore.events import Dropped, SubscriptionGap
 from streamcore.pubsub import Kind
 
-from .program import ADDRESS, OPTIONS, Program
+from .program import OPTIONS, Program
 
 if TYPE_CHECKING:
     from streamcore.pubsub import Change, Message
@@ -128,9 +128,7 @@ class Listener(Program):
             queue_size=self.ear.queue_size,
             when_full=self.ear.when_full,
             max_idle_seconds=OPTIONS.keepalive_idle + OPTIONS.keepalive_answer,
-            address=ADDRESS,
-            options=OPTIONS,
-            random=self.world.lots(f"engine of {self.label}").random,
+            **self.engine_options(),
         )
         engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
         self._events.listen(self.label, engine)

@@ -17,7 +17,7 @@ from streamcore.errors import UNAVAILABLE
 from streamcore.events import Event, Gap, LeaseLost, Settled
 
 from .history import BURIED, HELD, LATER, REFUSED, Key, is_poison
-from .program import ADDRESS, OPTIONS, RECOVERY, Program
+from .program import OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
     from .book import Book
@@ -119,9 +119,7 @@ class Member(Program):
             habits.streams,
             group=self.book.group,
             consumer=self.consumer,
-            address=ADDRESS,
-            options=OPTIONS,
-            random=self.world.lots(f"engine of {self.label}").random,
+            **self.engine_options(),
             count=habits.count,
             prefetch=habits.prefetch,
             block=0.8,

@@ -18,6 +18,7 @@ from .node import Node
 
 if TYPE_CHECKING:
     from streamcore import Engine
+    from streamcore.engine import EngineOptions
 
     from .world import World
 
@@ -95,6 +96,19 @@ class Program:
         """The engine of the present process, with the type that ``begin`` has given it."""
         assert self.node is not None
         return self.node.engine
+
+    def engine_options(self) -> EngineOptions:
+        """The keywords of an engine of the present process.
+
+        In every other world all programs seed their generators alike, and draw the same jitter. Entropy is each one's own.
+        """
+        jitter = "jitter of all" if self.world.alike else f"engine of {self.label}"
+        return {
+            "address": ADDRESS,
+            "options": OPTIONS,
+            "random": self.world.lots(jitter).random,
+            "entropy": self.world.lots(f"entropy of {self.label}").randbytes,
+        }
 
     @property
     def label(self) -> str:

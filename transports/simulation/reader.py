@@ -16,7 +16,7 @@ from streamcore import Consumer, StreamcoreError, StreamId, StreamRewound
 from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 
 from .history import ZERO, Id, fields_of
-from .program import ADDRESS, OPTIONS, Program
+from .program import Program
 
 if TYPE_CHECKING:
     from streamcore.entries import Batch
@@ -119,9 +119,7 @@ class Reader(Program):
             prefetch=taste.prefetch,
             merge=taste.merge,
             on_rewind=taste.on_rewind,
-            address=ADDRESS,
-            options=OPTIONS,
-            random=self.world.lots(f"engine of {self.label}").random,
+            **self.engine_options(),
         )
         engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
         self._events.listen(self.label, engine)

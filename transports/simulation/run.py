@@ -126,7 +126,7 @@ def _drawn(seed: int) -> str:
 def _stage(world: World, size: Size, cast: str) -> Scene:
     lots = world.lots("stage")
     flavour = lots.choice([VALKEY9, VALKEY9, REDIS7, REDIS8])
-    server = Server(flavour, now=world.now, random=world.lots("server").random)
+    server = Server(flavour, now=world.now, entropy=world.lots("server").randbytes)
     host = Host(world, server)
     world.hosts[str(ADDRESS)] = host
     scene = Scene(world, host, History(host), [])

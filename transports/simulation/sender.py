@@ -14,7 +14,7 @@ from streamcore import ClosedError, ConnectionLost, DeliveryUnknown, Producer, R
 
 from .history import fields_of
 from .oracles import Oracle
-from .program import ADDRESS, OPTIONS, Program
+from .program import OPTIONS, Program
 
 if TYPE_CHECKING:
     from streamcore.requests import Request
@@ -140,9 +140,7 @@ class Sender(Program):
             linger=self.linger,
             idempotent=self.idempotent,
             producer_id=self.name if self.idempotent else None,
-            address=ADDRESS,
-            options=OPTIONS,
-            random=self.world.lots(f"engine of {self.label}").random,
+            **self.engine_options(),
         )
         engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
         self._events.listen(self.label, engine)

@@ -38,7 +38,7 @@ GROUPS: Final = (
     Mutant(
         "kill-by-id-unchecked",
         UPKEEP,
-        "if ghost is None or present is None or not ghost.run_id or ghost.run_id != present.run_id:",
+        "if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:",
         'if ghost is None or (yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))) is not None:',
         "issue 6: a kill by id alone; ids begin anew with the server, and that of our former connection is somebody else's",
     ),

@@ -8,7 +8,6 @@ from typing import Any, Unpack, overload
 from streamcore.arguments import Name
 from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
-from streamcore.engine import no_jitter
 from streamcore.errors import ReplyError
 from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
 from streamcore.pubsub import PubSub as PubSubEngine
@@ -123,7 +122,7 @@ class Subscribers(Commands):
         check_keywords("channels", options, ChannelsOptions, "decode")
         engine, settings = self._settings.engine(), ChannelsSettings(**options)
         naming = Naming(settings.prefix, decode)
-        store = Store(self._engine, settings, naming, engine.get("random", no_jitter))
+        store = Store(self._engine, settings, naming)
         return Channels(hub_engine(settings, naming, **engine), store, self._running)
 
     @overload

@@ -34,19 +34,16 @@ _WHEN_SUBSCRIBED: Final = frozenset(
 )  # fmt: skip
 
 
-def half() -> float:
-    """The least random number."""
-    return 0.5
-
-
 class Server:
-    """A model of a server. ``random`` gives numbers from 0 to 1, for its run id.
+    """A model of a server. ``entropy`` gives so many bytes that no other server draws, for its run ids.
 
     ``output_limit``: the bytes that may wait for a client before it is disconnected. ``on_command`` is told of each command
     as it is run: the session, and its words. ``faults`` lets commands fail.
     """
 
-    def __init__(self, flavour: Flavour = VALKEY9, *, now: float = 0.0, random: Callable[[], float] = half) -> None:
+    def __init__(
+        self, flavour: Flavour = VALKEY9, *, now: float = 0.0, entropy: Callable[[int], bytes] = bytes
+    ) -> None:
         self.flavour = flavour
         self.faults = Faults()
         self.passwords: dict[bytes, bytes] = {}  # by user
@@ -64,7 +61,7 @@ class Server:
         self.output_limit: int | None = 32 << 20
         self.skew = 0.0
         self.on_command: Callable[[Session, list[bytes]], object] | None = None
-        self._random = random
+        self._entropy = entropy
         self._lives = 0
         self.run_id = self._new_run_id()
         self._commands = _table()
@@ -371,7 +368,7 @@ class Server:
 
     def _new_run_id(self) -> bytes:
         self._lives += 1
-        return b"%032x%08x" % (int(self._random() * (1 << 128)), self._lives)
+        return b"%b%08x" % (self._entropy(16).hex().encode(), self._lives)
 
     def _expired(self, keys: Keyspace, key: bytes) -> None:
         self.onlookers.expired(keys, key)
