@@ -22,7 +22,7 @@ from streamcore.events import (
 )
 
 from . import calm_oracles as promises
-from .calm_more import bury, refuse, restart
+from .calm_more import bury, double, refuse, restart
 from .data_faults import STRANGER
 from .history import HELD, LATER, REFUSED, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
@@ -81,6 +81,7 @@ class Calm:
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
+            partial(double, self),
         ]
         drawn = [trial for trial in trials if self._lots.random() < 0.25]
         self._quiet.begin()

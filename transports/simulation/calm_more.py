@@ -1,8 +1,8 @@
-"""Trials of the calm that concern what a member sends once only: a dead letter, and the end of its former connection."""
+"""Trials of the calm that concern what is sent once only, a server that begins anew or refuses, and a member that is there twice."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .history import BURIED
 from .member import Member
@@ -83,3 +83,25 @@ def refuse(calm: Calm, book: Book) -> None:
                 f"{sender.label}: {dials} dials and {writes} writes while the server was loading"
             )
         calm.run(1.0)
+
+
+class OneOfAName(Oracle):
+    """*GroupConsumer*: a second process takes over the name; the older one is told, and stops, at the latest by its audit."""
+
+    WITHIN: Final = 2.2  # an audit waits for a read that blocks
+
+
+def double(calm: Calm, book: Book) -> None:
+    """A member is started a second time, while the first one is well and guards its name."""
+    members = [one for one in book.members if type(one) is Member and one.node is not None and not one.is_twin]
+    older = next((one for one in members if one.engine.upkeep.lease.wanted), None)
+    twin = next(one for one in book.members if one.is_twin)
+    if older is None or twin.node is not None:
+        return
+    label, twin.consumer, twin.retires = older.label, older.consumer, False
+    twin.start()
+    calm.run(OneOfAName.WITHIN)
+    if older.node is not None and older.label == label:
+        OneOfAName(calm.world).violated(f"{label} goes on under the name of {twin.label}")
+    twin.retires = True
+    twin.leave(0.0)

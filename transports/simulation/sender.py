@@ -1,6 +1,7 @@
 """A producer: appends entries of its own names, and looks at what became of each.
 
-An idempotent one sends again what is in doubt, with the same message id, also from its next process; the other one never does.
+An idempotent one may name its messages itself: it sends again what is in doubt, with the same message id, also from its next
+process. Others, and those whose messages are named by the engine, never do.
 """
 
 from __future__ import annotations
@@ -113,7 +114,10 @@ class Sender(Program):
         self.book = book
         self.stream = stream
         lots = world.lots(f"plan of {name}")
-        self.idempotent = lots.random() < 0.5
+        lot = lots.random()
+        self.idempotent = lot < 0.5
+        self.has_id = lot < 0.4
+        self.repeats = lot < 0.3  # it names its messages
         self.linger = lots.choice([0.0, 0.0, 0.01])
         self._copies, self._ids, self._ends, self._hears = judges
         self._events = events
@@ -139,7 +143,7 @@ class Sender(Program):
             self.stream,
             linger=self.linger,
             idempotent=self.idempotent,
-            producer_id=self.name if self.idempotent else None,
+            producer_id=self.name if self.has_id else None,
             **self.engine_options(),
         )
         engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
@@ -147,7 +151,7 @@ class Sender(Program):
         return engine
 
     def ends(self, node: Node) -> None:
-        if self.idempotent:
+        if self.repeats:
             self._doubtful.update(dict.fromkeys(self._open))
 
     def forget(self) -> None:
@@ -174,7 +178,7 @@ class Sender(Program):
         flat = fields_of(name)
         pairs = dict(zip(flat[::2], flat[1::2], strict=True))
         done = partial(self._answered, name, self.label)
-        message_id = name if self.idempotent else None
+        message_id = name if self.repeats else None
         try:
             request = self._open[name] = engine.send(pairs, done, message_id=message_id)
         except StreamcoreError as error:
@@ -193,7 +197,7 @@ class Sender(Program):
         except DeliveryUnknown as error:
             self.world.tell(label, f"does not know what became of {name.decode()}: {error}")
             self._hears.unknown(self, name)
-            if self.idempotent:
+            if self.repeats:
                 self._doubtful[name] = None
         except ClosedError:
             self.world.tell(label, f"did not send {name.decode()}: closed")
@@ -210,7 +214,7 @@ class Sender(Program):
             self._ids.answered(self, name, tuple(id_))
 
     def _not_there(self, name: bytes, why: str) -> None:
-        if not self.idempotent:  # an earlier process may have sent it
+        if not self.repeats:  # an earlier process may have sent it
             self._copies.never[name] = why
 
     def cancel(self, lot: float) -> str | None:

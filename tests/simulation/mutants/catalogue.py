@@ -8,11 +8,12 @@ from .mutant import Mutant
 from .of_channels import CHANNELS
 from .of_consumers import CONSUMERS
 from .of_groups import GROUPS
+from .of_identities import IDENTITIES
 from .of_links import LINKS
 from .of_pubsub import PUBSUB
 from .of_requests import REQUESTS
 from .of_settlements import SETTLEMENTS
 
 MUTANTS: Final[dict[str, Mutant]] = {
-    one.name: one for one in (*LINKS, *CONSUMERS, *GROUPS, *SETTLEMENTS, *PUBSUB, *REQUESTS, *CHANNELS)
+    one.name: one for one in (*LINKS, *CONSUMERS, *GROUPS, *SETTLEMENTS, *PUBSUB, *REQUESTS, *CHANNELS, *IDENTITIES)
 }
