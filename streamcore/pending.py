@@ -174,9 +174,8 @@ class Pending:
 
     def _refuse(self, batch: GroupBatch[Any], refusals: list[Refusal]) -> None:
         self.in_flight -= len(refusals)
-        attempts = (
-            batch.deliveries - batch.is_unsure
-        )  # that the application saw; the counter is set right where it is not
+        # Of an earlier delivery nobody knows whether it was seen: that is no attempt, and the counter is set right.
+        attempts = batch.deliveries - batch.is_unsure
         counted = attempts if batch.is_unsure else None
         last = self._member.is_last(attempts)
         again: dict[float, list[bytes]] = {}

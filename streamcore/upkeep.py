@@ -90,10 +90,8 @@ class Upkeep:
     def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
         """Close a connection that was ours, or of our name; whether it is known to have been gone before."""
         ask, present = self._consumer.ask, self._present
-        if ghost is None:
-            return True
-        if present is None or not ghost.run_id or ghost.run_id != present.run_id:
-            return False
+        if ghost is None or present is None or not ghost.run_id or ghost.run_id != present.run_id:
+            return ghost is None
         [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
             return not isinstance(listed, ReplyError)
