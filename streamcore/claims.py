@@ -7,12 +7,16 @@
 
 What nobody can have seen is fetched by the page (``XCLAIM``), at its first delivery. The rest is claimed without being
 counted, and waits in ``redelivery``; or, where it was handed over too often already, becomes a dead letter.
+
+Only what was left by a process that is gone is condemned like that. What comes back to us from our own past, as after a
+failover, has not killed us; and whoever had our name until now may still be at work.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, Steps, checked
@@ -20,6 +24,7 @@ from .entries import StreamId
 from .errors import NoGroupError, NoPermissionError, ReplyError
 from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
 from .membership import NACKED
+from .redelivery import Waiting
 from .settlements import NO_CLAIMS, schedule
 
 if TYPE_CHECKING:
@@ -47,6 +52,7 @@ class Claims:
         self._consumer = consumer
         self._recover_from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
+        self._spared: set[bytes] = set()  # streams in which whoever had our name before us may be at work
         self._claiming: dict[bytes, set[bytes]] = {}  # others had these before
         self._claim_from: dict[bytes, bytes] = {}
         self._regular = AT_ONCE if consumer.member.keeps else float("inf")
@@ -75,15 +81,28 @@ class Claims:
         """The stream is ours anew; what it lists may have been handed over, also where we have seen its list before."""
         self._met.discard(stream)
 
+    def spare(self, stream: bytes) -> None:
+        """Whoever had our name before us is not known to be gone: its last attempt need not have failed."""
+        self._spared.add(stream)
+
     def end(self, stream: bytes) -> None:
         """The stream is not ours any more."""
         self._recover_from.pop(stream, None)
         self._met.discard(stream)
+        self._spared.discard(stream)
 
     # -- our own ------------------------------------------------------------------------------------------------------
 
     def recover(self, stream: bytes) -> Steps[None]:
         """Everything that is pending for us and unknown here."""
+        with suppress(NoGroupError):  # with the group, nothing is pending; the next read mends it
+            yield from self._recover(stream)
+        if stream in self._consumer.member.streams:
+            self._met.add(stream)  # from now on, what is listed and unknown was delivered to this process
+            self._claiming.pop(stream, None)
+            self._spared.discard(stream)
+
+    def _recover(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
         start = b"(%b" % bytes(self._recover_from.get(stream, StreamId(0)))
         while True:
@@ -94,20 +113,22 @@ class Claims:
             known = consumer.known(stream)
             rows = yield from self.own_page(stream, start)
             if not rows:
-                break
+                return
             known |= consumer.known(stream)  # what is settled meanwhile, over the other link, may be listed, too
             claiming = self._claiming.get(stream, set[bytes]())
             unseen: list[Any] = []
-            tried: list[Any] = []
+            left: list[Any] = []  # by somebody who was here before us
+            ours: list[Any] = []  # of our own past: it has come back
             for row in rows:
                 if row[0] not in known:
-                    was_tried = row[3] > 1 or (row[3] == 1 and (is_first or row[0] in claiming))
-                    (tried if was_tried else unseen).append(row)
+                    if is_first or row[0] in claiming:
+                        (left if row[3] else unseen).append(row)
+                    else:
+                        (ours if row[3] > 1 else unseen).append(row)
             yield from self._fetch(stream, unseen, Recovered)
-            self._queue(stream, {row[0]: row[3] for row in tried}, Recovered)
+            self._queue(stream, left, Recovered, grace=int(stream in self._spared))
+            self._queue(stream, ours, Recovered, grace=inf)
             start = b"(" + rows[-1][0]
-        self._met.add(stream)
-        self._claiming.pop(stream, None)
 
     def own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
         """What the server lists as pending for us, from an id on."""
@@ -178,25 +199,25 @@ class Claims:
         claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, min(row[2] for row in rows), *ids)
         [taken] = yield from consumer.ask((*claim, "JUSTID"))
         ours = set(checked(taken))
-        self._queue(stream, {row[0]: row[3] for row in rows if row[0] in ours}, Claimed)
+        self._queue(stream, [row for row in rows if row[0] in ours], Claimed)
         self._claiming.pop(stream, None)
         yield from self._look_for([id_ for id_ in ids if id_ not in ours], stream)
 
     # -- both ---------------------------------------------------------------------------------------------------------
 
-    def _queue(self, stream: bytes, deliveries: dict[bytes, int], kind: type[Recovered | Claimed]) -> None:
-        """To be handed over again, one at a time; or, where that was done too often, not any more."""
-        consumer = self._consumer
-        if not deliveries:
-            return
-        # After one delivery nobody knows whether the application has seen it: it gets another chance in any case.
-        over = {id_: times for id_, times in deliveries.items() if times > 1 and consumer.member.is_last(times)}
-        for id_, times in over.items():
-            consumer.pending.bury(stream, id_, times, TOO_OFTEN)
-            consumer.settling.flush_soon()
-        again = [(id_, times) for id_, times in deliveries.items() if id_ not in over]
+    def _queue(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed], *, grace: float = 0) -> None:
+        """To be handed over again, one at a time; or not any more, where that was done too often, and ``grace`` times more."""
+        consumer, limit = self._consumer, self._consumer.member.max_deliveries
+        again: list[Waiting] = []
+        for id_, owner, _, times in rows:
+            # After one delivery nobody knows whether the application has seen it: it gets another chance in any case.
+            if limit is not None and times > 1 and times >= limit + grace:
+                consumer.pending.bury(stream, id_, times, TOO_OFTEN)
+                consumer.settling.flush_soon()
+            else:
+                again.append(Waiting(stream, id_, times, is_unsure=times == 1 and owner != NACKED))
         if again:
-            consumer.deliver_again(stream, again)
+            consumer.deliver_again(again)
             consumer.emit(kind(stream, len(again)))
 
     def _fetch(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed]) -> Steps[None]:

@@ -244,7 +244,7 @@ class Batch(BaseBatch[T, Entry[T]]):
 class GroupBatch(BaseBatch[T, GroupEntry[T]]):
     """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
 
-    __slots__ = ("acks", "awaited", "deliveries", "inbox", "lost", "noted", "refusals", "unsettled")
+    __slots__ = ("acks", "awaited", "deliveries", "inbox", "is_unsure", "lost", "noted", "refusals", "unsettled")
     view = GroupEntry
     inbox: Callable[[GroupBatch[T]], None]
     awaited: Callable[[GroupBatch[T], bytes], bool]
@@ -259,11 +259,13 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
         encoding: str | None = None,
         size: int = 0,
         deliveries: int = 1,
+        is_unsure: bool = False,
     ) -> None:
         super().__init__(key, raw, encoding=encoding, size=size)
         self.inbox = inbox
         self.awaited = awaited  # whether the server's word on an id is still to come
         self.deliveries = deliveries
+        self.is_unsure = is_unsure  # whether the one delivery before was seen
         self.acks: list[bytes] = []
         self.refusals: list[Refusal] = []
         self.noted = False
@@ -326,6 +328,7 @@ class GroupBatch(BaseBatch[T, GroupEntry[T]]):
             encoding=self.encoding,
             size=size,
             deliveries=self.deliveries,
+            is_unsure=self.is_unsure,
         )
         self.raw, self.size = self.raw[:at], self.size - size
         if self.unsettled is not None:

@@ -23,11 +23,12 @@ from .events import PossibleLoss
 from .group_gaps import GroupGaps, Look
 from .interrupt import Interrupter
 from .joining import Joinings
+from .lineage import Lineage
 from .link import Link
 from .membership import Membership
 from .pending import Acks, Pending
 from .prefetch import Reader
-from .redelivery import Redelivery
+from .redelivery import Redelivery, Waiting
 from .renewal import Renewal
 from .returns import Returns
 from .settling import Settling
@@ -60,6 +61,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.pending = Pending(member)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
+        self.lineage = Lineage(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit)
         self.settling = Settling(self)
@@ -90,8 +92,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     # -- what its parts use -------------------------------------------------------------------------------------------
 
-    def deliver(self, stream: bytes, entries: list[Any], size: int = 0, deliveries: int = 1) -> None:
-        """Entries are ours now; keep them for the application."""
+    def deliver(
+        self, stream: bytes, entries: list[Any], size: int = 0, deliveries: int = 1, *, is_unsure: bool = False
+    ) -> None:
+        """Entries are ours now; keep them for the application. ``is_unsure``: of one delivery before, whether it was seen."""
         batch = GroupBatch[T](
             stream,
             entries,
@@ -100,6 +104,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             encoding=self._encoding,
             size=size,
             deliveries=deliveries,
+            is_unsure=is_unsure,
         )
         if not self.member.keeps:
             batch.inbox = _nothing_to_settle
@@ -111,14 +116,14 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         else:
             self._prefetch.add(batch)
 
-    def deliver_again(self, stream: bytes, deliveries: list[tuple[bytes, int]]) -> None:
-        """Entries that were handed over before are ours now."""
-        if self._leaving or self._draining or stream not in self.member.streams:
-            for id_, times in deliveries:
-                self.returns.add_waiting(stream, id_, times)
+    def deliver_again(self, waiting: list[Waiting]) -> None:
+        """Entries of one stream that were handed over before are ours now."""
+        if self._leaving or self._draining or waiting[0].stream not in self.member.streams:
+            for one in waiting:
+                self.returns.add_waiting(*one[:3])
             self.settling.flush_soon()
         else:
-            self.redelivery.add(stream, deliveries)
+            self.redelivery.add(waiting)
 
     def held(self, stream: bytes) -> set[bytes]:
         """The ids of a stream that are handed over, or wait to be."""
@@ -131,6 +136,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
         """Entries are not ours any more: what the application has not seen of them, it does not get."""
         self.pending.forget(stream, ids)
+        self._prefetch.withdraw(stream, ids)
+
+    def void(self, stream: bytes, ids: set[bytes]) -> None:
+        """These ids mean other entries by now, or none: the application does not get them, and nothing is said of them."""
+        self.pending.void(stream, ids)
         self._prefetch.withdraw(stream, ids)
 
     def limit_count(self) -> None:
@@ -316,6 +326,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
             self._interrupter.done()  # with the connection, the read has ended too
+            self.lineage.disconnected()
         super()._report_down(link, error, was_up=was_up)
         if isinstance(error, ReplyTooLarge):
             self._most = min(self._most, self.count)

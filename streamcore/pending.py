@@ -2,7 +2,8 @@
 
 Entries are kept by batch, as they came; a batch is expanded to single ids only when a part of it is acknowledged. What
 becomes of an id moves through three places: *noted* in its batch (any thread), *unsent* here, *riding* in an exchange.
-A confirmed ride is forgotten, a lost one becomes unsent again: every settlement may be repeated.
+A confirmed ride is forgotten, a lost one becomes unsent again: every settlement may be repeated. The batches are kept
+until then, for what the entries hold: it tells whether the server still means the same ones (``lineage``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 from .connection import Arguments, Exchange
 from .entries import GroupBatch, Refusal
 from .membership import Membership
-from .settlements import Ack, Burial, Nack, Settlement
+from .settlements import Ack, Burial, Clear, Nack, Settlement
 
 MAX_IDS = 1000  # of one command
 
@@ -41,7 +42,8 @@ class Pending:
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
         self._refused: list[Settlement] = []  # unsent
-        self._riding: dict[int, Ride] = {}
+        self._spoken_of: list[GroupBatch[Any]] = []  # what is unsent is about entries of these
+        self._riding: dict[int, tuple[Ride, list[GroupBatch[Any]]]] = {}
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
@@ -91,6 +93,13 @@ class Pending:
         own = [batch for batch in self._batches.values() if batch.key == stream]
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
 
+    def deliveries(self, stream: bytes, id_: bytes) -> int | None:
+        """How often an entry was handed over, or is about to have been; None where it is not among those that are."""
+        return next(
+            (one.deliveries for one in self._batches.values() if one.key == stream and id_ in one.ids),
+            None,
+        )
+
     def ids(self, stream: bytes) -> set[bytes]:
         """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
         told = (one.ids for one in self._all_unconfirmed() if one.stream == stream)
@@ -98,7 +107,31 @@ class Pending:
 
     def _all_unconfirmed(self) -> list[Settlement]:
         acked = [Ack(stream, ids) for (stream, _), ids in tuple(self._acked.items())]
-        return [*acked, *self._refused, *(one for ride in tuple(self._riding.values()) for one in ride)]
+        return [*acked, *self._refused, *(one for ride, _ in tuple(self._riding.values()) for one in ride)]
+
+    def streams(self) -> list[bytes]:
+        """Those of which anything is ours."""
+        self.collect()
+        held = (one.key for one in self._batches.values())
+        return list(dict.fromkeys([*held, *(one.stream for one in self._all_unconfirmed())]))
+
+    def bodies(self, stream: bytes) -> dict[bytes, list[bytes]]:
+        """The fields of what is ours in a stream, as far as they are known."""
+        ours = self.ids(stream)
+        riding = (batch for _, batches in self._riding.values() for batch in batches)
+        known = [*self._spoken_of, *riding, *self._batches.values()]
+        return {id_: fields for one in known if one.key == stream for id_, fields in one.raw if id_ in ours}
+
+    def void(self, stream: bytes, ids: set[bytes]) -> None:
+        """These ids mean other entries by now, or none: nothing is said of them."""
+        self.forget(stream, ids)
+        kept = [(key, [id_ for id_ in told if key[0] != stream or id_ not in ids]) for key, told in self._acked.items()]
+        self._acked = {key: told for key, told in kept if told}
+        refused = [
+            one._replace(ids=[id_ for id_ in one.ids if one.stream != stream or id_ not in ids])
+            for one in self._refused
+        ]
+        self._refused = [one for one in refused if one.ids]
 
     @property
     def noted(self) -> bool:
@@ -134,13 +167,17 @@ class Pending:
                 self.in_flight -= len(ids)
             if batch.refusals:
                 self._refuse(batch, batch.collect_refusals())
+            self._spoken_of.append(batch)
             if batch.settled:
                 self._batches.pop(id(batch), None)
             noted.popleft()
 
     def _refuse(self, batch: GroupBatch[Any], refusals: list[Refusal]) -> None:
         self.in_flight -= len(refusals)
-        last = self._member.is_last(batch.deliveries)
+        # Of an earlier delivery nobody knows whether it was seen: that is no attempt, and the counter is set right.
+        attempts = batch.deliveries - batch.is_unsure
+        counted = attempts if batch.is_unsure else None
+        last = self._member.is_last(attempts)
         again: dict[float, list[bytes]] = {}
         for id_, delay, reason in refusals:
             if delay is None or last:
@@ -148,15 +185,17 @@ class Pending:
             else:
                 again.setdefault(delay, []).append(id_)
         for delay, ids in again.items():
-            self._refused += [Nack(batch.key, ids[at : at + MAX_IDS], delay) for at in range(0, len(ids), MAX_IDS)]
+            self._refused += [
+                Nack(batch.key, ids[at : at + MAX_IDS], delay, counted) for at in range(0, len(ids), MAX_IDS)
+            ]
 
     def bury(self, stream: bytes, id_: bytes, deliveries: int, reason: bytes) -> None:
         """An entry shall become a dead letter."""
         self._refused.append(Burial(stream, [id_], self._member.letters(stream), deliveries, reason))
 
-    def acknowledge(self, stream: bytes, ids: list[bytes]) -> None:
-        """Settle entries that nobody has in hand."""
-        self._acked.setdefault((stream, True), []).extend(ids)
+    def clear(self, stream: bytes, ids: list[bytes]) -> None:
+        """Forget entries whose data is gone."""
+        self._refused.append(Clear(stream, ids))
 
     def take(self) -> tuple[list[Arguments], Ride]:
         """The commands that tell everything unsent, and the ride to confirm or lose."""
@@ -169,8 +208,8 @@ class Pending:
             ]
         ride += self._refused
         if ride:
-            self._riding[id(ride)] = ride
-        self._acked, self._refused = {}, []
+            self._riding[id(ride)] = ride, self._spoken_of
+        self._acked, self._refused, self._spoken_of = {}, [], []
         return [one.command(member) for one in ride], ride
 
     def confirm(self, ride: Ride) -> None:
@@ -182,7 +221,7 @@ class Pending:
         for ride in rides:
             for one in ride:
                 self.put_off(one)
-            self.confirm(ride)
+            self._spoken_of += self._riding.pop(id(ride), (ride, []))[1]
 
     def put_off(self, one: Settlement) -> None:
         """Tell it once more, later."""

@@ -4,13 +4,15 @@ The server's counter of deliveries says how often an entry was tried. It must ri
 which may kill the process, and must not rise for the entries behind it. So nothing is read ahead: only when the
 application asks for more, the first one is read from our own pending entries (``XREADGROUP`` with the id before it), which
 counts, hands over the data, and finds out whether the entry is still ours, in one step. Where the answer is lost with its
-connection, the counter is set back on the next one.
+connection, the counter is set back on the next one: that of the entry, or of the next one of ours, which the server has
+counted in its stead where another member had claimed it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .engine import Steps, checked
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 
 
 class Waiting(NamedTuple):
-    """An entry, and how often it was handed over so far."""
+    """An entry, and how often it was handed over so far. ``is_unsure``: that once, perhaps nobody has seen it."""
 
     stream: bytes
     id: bytes
     deliveries: int
+    is_unsure: bool = False
 
 
 class Redelivery:
@@ -51,9 +54,9 @@ class Redelivery:
         """The application has nothing else to do."""
         self._wanted = True
 
-    def add(self, stream: bytes, deliveries: Iterable[tuple[bytes, int]]) -> None:
-        """Entries that are pending for us: ids, and how often they were handed over."""
-        self._queue.extend(Waiting(stream, id_, times) for id_, times in deliveries)
+    def add(self, waiting: Iterable[Waiting]) -> None:
+        """Entries that are pending for us."""
+        self._queue.extend(waiting)
 
     def ids(self, stream: bytes) -> set[bytes]:
         """What waits of a stream."""
@@ -70,36 +73,55 @@ class Redelivery:
         self._queue = deque(one for one in self._queue if one not in left)
         return left
 
+    def recover(self) -> Steps[None]:
+        """Take back what a lost answer may have counted; before anything else is done about what is pending for us."""
+        if (asked := self._in_doubt) is None:
+            return
+        consumer, member = self._consumer, self._consumer.member
+        with suppress(NoGroupError):
+            page = ("XPENDING", asked.stream, member.group, asked.id, "+", 1, member.name)
+            [rows] = yield from consumer.ask(page)
+            for id_, *_ in checked(rows):
+                if (known := self._deliveries(asked.stream, id_)) is not None:
+                    yield from self._set_back(asked.stream, id_, known)
+        self._in_doubt = None
+
+    def _deliveries(self, stream: bytes, id_: bytes) -> int | None:
+        """How often an entry of ours was handed over, as far as we know of it."""
+        waits = next((one.deliveries for one in self._queue if (one.stream, one.id) == (stream, id_)), None)
+        return self._consumer.pending.deliveries(stream, id_) if waits is None else waits
+
     def run(self) -> Steps[None]:
         """Hand over the first one; only when it is ``due``, and with nothing in flight."""
         consumer, first = self._consumer, self._queue[0]
+        consumer.settling.at_once = True
+        yield from consumer.settling.send()  # what is done by now shall not count once more if this one kills us
+        if not self._queue or self._queue[0] is not first:
+            return
+        self._in_doubt = first
+        consumer.fetching = first[:3]
         try:
-            if self._in_doubt == first:
-                yield from self._set_back(*first)
-            consumer.settling.at_once = True
-            yield from consumer.settling.send()  # what is done by now shall not count once more if this one kills us
-            if not self._queue or self._queue[0] is not first:
-                return
-            self._in_doubt = first
-            consumer.fetching = first
             entry = yield from self._read(first)
-            self._in_doubt = consumer.fetching = None
         except NoGroupError:  # the next read meets it as well, and mends it
             self.forget(first.stream)
             self._in_doubt = consumer.fetching = None
             return
-        if not self._queue or self._queue[0] is not first:
-            return  # we are leaving, and have given it back
+        self._in_doubt = consumer.fetching = None
+        if not self._queue or self._queue[0] is not first:  # we are leaving, and have given it back
+            if entry is not None:  # perhaps over the other link, and before it was counted
+                consumer.returns.add_waiting(*first[:3])
+                consumer.settling.flush_soon()
+            return
         self._wanted = False
         self._queue.popleft()
         if entry is None:
             return
         if entry[1] is None:  # its data is gone, and the server keeps it as pending
             consumer.emit(Tombstones(first.stream, (first.id,)))
-            consumer.pending.acknowledge(first.stream, [first.id])
+            consumer.pending.clear(first.stream, [first.id])
             consumer.settling.flush_soon()
         else:
-            consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1)
+            consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1, is_unsure=first.is_unsure)
 
     def _read(self, first: Waiting) -> Steps[list[Any] | None]:
         """The entry, counted as handed over; None if it is not ours any more."""

@@ -3,9 +3,11 @@
 ``XACK`` does not ask who owns an entry. All else here does, in one script with what it changes: another member may have
 claimed the entry meanwhile. An entry that is given back goes to the consumer ``NACKED``, which nobody reads as, so that no
 member takes it for its own; claims find it there as soon as it counts as idle. Where it shall wait for longer than idle
-entries do, a sorted set beside the stream says until when. A dead letter is appended and settled in one step.
+entries do, a sorted set beside the stream says until when. A dead letter is appended and settled in one step. An entry whose
+data is gone is cleared only as long as it is gone: a failover may bring it back, and nobody has processed it.
 
-Each may be repeated after a lost reply: what was settled is not owned any more, and nothing happens.
+Each may be repeated after a lost reply: what was settled is not owned any more, and nothing happens. Where another member
+owns it, the first time cannot have done anything either, and that is told.
 """
 
 from __future__ import annotations
@@ -20,36 +22,47 @@ from .membership import NACKED, Membership
 NO_CLAIMS: Final = 60.0
 """Seconds of idleness to tell where we claim nothing ourselves, and so do not know for what others wait."""
 
+FOREVER: Final = 10**15
+"""Milliseconds for which no entry has ever been idle."""
+
 _OWNED: Final = """
-local function owned(id)
+local function owner(id)
     local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], id, id, 1)
-    return not rows.err and rows[1] and rows[1][2] == ARGV[2]
+    return not rows.err and rows[1] and rows[1][2]
 end
+local function owned(id) return owner(id) == ARGV[2] end
 """
 
+# Returns what others own, and what is not pending at all.
 ACK_OWNED: Final = (
     _OWNED
     + """
-local acked, lost = {}, {}
+local acked, theirs, settled = {}, {}, {}
 for at = 3, #ARGV do
-    table.insert(owned(ARGV[at]) and acked or lost, ARGV[at])
+    local found = owner(ARGV[at])
+    table.insert(found == ARGV[2] and acked or found and theirs or settled, ARGV[at])
 end
 if #acked > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(acked)) end
-return lost
+return {theirs, settled}
 """
 )
 
-# ARGV: group, owner, the next owner, milliseconds of idleness, milliseconds until it may be claimed (0: at once), ids.
+# ARGV: group, owner, the next owner, milliseconds of idleness, milliseconds until it may be claimed (0: at once), deliveries to
+# set the counter to (-1: leave it), ids.
 GIVE_BACK: Final = (
     _OWNED
     + """
 local given = {}
-for at = 6, #ARGV do
+for at = 7, #ARGV do
     if owned(ARGV[at]) then table.insert(given, ARGV[at]) end
 end
 if #given == 0 then return 0 end
 local claim = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, unpack(given)}
 for _, word in ipairs({'IDLE', ARGV[4], 'JUSTID'}) do table.insert(claim, word) end
+if ARGV[6] ~= '-1' then
+    table.insert(claim, 'RETRYCOUNT')
+    table.insert(claim, ARGV[6])
+end
 local delay = tonumber(ARGV[5])
 if delay > 0 then -- first: a full server refuses this, and then nothing shall have happened
     local now = redis.call('TIME')
@@ -81,10 +94,27 @@ return given
 )
 
 # ARGV: group, owner, id, then the fields that say why. An entry of more fields than Lua can pass on comes without them.
+# Returns the letter, '' where the entry's data is gone, 0 where another member owns it. Where it is not pending at all, an
+# earlier call may have buried it: then its letter, if that is among the last ones; else 1.
 BURY: Final = (
     _OWNED
     + """
-if not owned(ARGV[3]) then return false end
+if not owned(ARGV[3]) then
+    if owner(ARGV[3]) then return 0 end
+    local letters = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 100)
+    for _, one in ipairs(letters.err and {} or letters) do
+        local about = {}
+        for at = 1, #one[2], 2 do about[one[2][at]] = one[2][at + 1] end
+        for at = 4, #ARGV, 2 do
+            if ARGV[at] ~= 'dead:reason' and ARGV[at] ~= 'dead:attempts' and about[ARGV[at]] ~= ARGV[at + 1] then
+                about = nil
+                break
+            end
+        end
+        if about then return one[1] end
+    end
+    return 1
+end
 local found = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
 local letter = ''
 if found then
@@ -116,17 +146,21 @@ class Ack(NamedTuple):
     def heed(self, answer: Any) -> list[Event]:
         if answer == len(self.ids) and not self.told:  # as it mostly is
             return []
-        lost: list[bytes] = answer if self.fenced else []
-        missed = 0 if self.fenced else len(self.ids) - answer
+        lost: set[bytes] = set()
+        missed = 0
+        if self.fenced:
+            theirs, settled = answer
+            lost.update(theirs, () if self.repeated else settled)  # else it was we who have settled it, the first time
+        elif not self.repeated:
+            missed = len(self.ids) - answer
         events: list[Event] = []
-        gone = set(lost)
-        settled = tuple(id_ for id_ in self.ids if id_ not in gone)
-        if self.told and settled and (self.repeated or not missed):
-            events.append(Settled(self.stream, settled))
-        if missed and not self.repeated:
+        done = tuple(id_ for id_ in self.ids if id_ not in lost)
+        if self.told and done and not missed:
+            events.append(Settled(self.stream, done))
+        if missed:
             events.append(AckMissed(self.stream, missed))
-        if lost and not self.repeated:
-            events.append(LeaseLost(self.stream, tuple(lost)))
+        if lost:
+            events.append(LeaseLost(self.stream, tuple(id_ for id_ in self.ids if id_ in lost)))
         return events
 
     def again(self) -> Ack:
@@ -134,11 +168,12 @@ class Ack(NamedTuple):
 
 
 class Nack(NamedTuple):
-    """Give back: others, or we, may claim the entries after ``delay`` seconds."""
+    """Give back: others, or we, may claim the entries after ``delay`` seconds. ``counted``: deliveries to leave them with."""
 
     stream: bytes
     ids: list[bytes]
     delay: float
+    counted: int | None = None
     repeated: bool = False
 
     def command(self, member: Membership) -> Arguments:
@@ -147,7 +182,8 @@ class Nack(NamedTuple):
         idle = 0 if is_long else int((patience - self.delay) * 1000)
         wait = int(self.delay * 1000) if is_long else 0
         keys = (self.stream, schedule(self.stream, member.group))
-        return ("EVAL", GIVE_BACK, 2, *keys, member.group, member.name, NACKED, idle, wait, *self.ids)
+        counted = -1 if self.counted is None else self.counted
+        return ("EVAL", GIVE_BACK, 2, *keys, member.group, member.name, NACKED, idle, wait, counted, *self.ids)
 
     def heed(self, answer: Any) -> list[Event]:
         if answer < len(self.ids) and not self.repeated:
@@ -183,8 +219,8 @@ class Burial(NamedTuple):
 
     def heed(self, answer: Any) -> list[Event]:
         [id_] = self.ids
-        if answer is None:
-            return [] if self.repeated else [LeaseLost(self.stream, (id_,))]
+        if isinstance(answer, int):
+            return [] if answer and self.repeated else [LeaseLost(self.stream, (id_,))]
         if not answer:
             return [Tombstones(self.stream, (id_,))]
         return [DeadLettered(self.stream, id_, self.letters, answer, self.deliveries, self.reason.decode())]
@@ -193,7 +229,26 @@ class Burial(NamedTuple):
         return self._replace(repeated=True)
 
 
-Settlement: TypeAlias = Ack | Nack | Burial
+class Clear(NamedTuple):
+    """Forget entries whose data is gone; those whose data is there again stay pending.
+
+    ``XCLAIM`` drops from the pending list what is not in the stream, and claims nothing that is not as idle as it is told.
+    """
+
+    stream: bytes
+    ids: list[bytes]
+
+    def command(self, member: Membership) -> Arguments:
+        return ("XCLAIM", self.stream, member.group, member.name, FOREVER, *self.ids, "JUSTID")
+
+    def heed(self, _: Any) -> list[Event]:
+        return []
+
+    def again(self) -> Clear:
+        return self
+
+
+Settlement: TypeAlias = Ack | Nack | Burial | Clear
 
 
 def schedule(stream: bytes, group: bytes) -> bytes:

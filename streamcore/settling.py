@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
-from .errors import OutOfMemoryError, ReplyError
+from .errors import NoGroupError, OutOfMemoryError, ReplyError
 from .pending import Acks
 from .settlements import Nack
 
@@ -77,6 +77,8 @@ class Settling:
                 consumer.pending.put_off(one)
                 self.due = consumer.now + PATIENCE
                 continue
+            if isinstance(answer, NoGroupError):  # with the group, nothing is pending
+                continue
             if isinstance(answer, ReplyError):
                 answer.command = command[0]
                 raise answer
@@ -112,7 +114,11 @@ class Settling:
     def _story(self) -> Script:
         """The story of the acking link."""
         assert self._runner is not None
+        lineage = self._consumer.lineage
+        origin = yield from lineage.ask()
         while True:
+            while not lineage.may_tell(origin):
+                yield WAIT
             yield from self._consumer.renew_if_blocked()
             yield from self.send()
             self._runner.link.succeeded()
@@ -137,6 +143,11 @@ class Settling:
             self.at_once = True
             consumer.wake()
             self.wake_runner()
+
+    def proven(self) -> None:
+        """What there is to settle is still what the server has: the acking link may have waited for that."""
+        if self._runner is not None:
+            self._runner.wake()
 
     def wake_runner(self) -> None:
         """Send over the acking link what the reading link, being blocked, cannot send."""

@@ -47,20 +47,22 @@ class Upkeep:
     def enter(self, link: Link) -> Steps[None]:
         """Before anything else on a connection."""
         self._consumer.gaps.connected(link.server)
-        [info] = yield from self._consumer.ask(("INFO", "server"))
+        origin = yield from self._consumer.lineage.ask()
         # Where INFO is forbidden, the audit covers what a ghost might take.
-        run_id = b"" if isinstance(info, ReplyError) else _run_id(info)
-        former, self._present = self._present, Identity(link.server[b"id"], run_id, self._consumer.nonce)
+        former, self._present = self._present, Identity(link.server[b"id"], origin.run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)
         # In one order for all: of two that begin together, one holds every name in the end.
         for stream in sorted(self._consumer.member.streams):
             yield from self.enter_stream(stream)
+        yield from self._consumer.lineage.prove(origin)
 
     def enter_stream(self, stream: bytes) -> Steps[None]:
         """Be the one of our name in a stream's group, which exists."""
         assert self._present is not None
         former = yield from self.lease.take(stream, self._present)
-        yield from self._lay_ghost(former)
+        is_gone = yield from self._lay_ghost(former)
+        if not is_gone:
+            self._consumer.claims.spare(stream)
         yield from self.ensure_group(stream)
 
     def forget(self, stream: bytes) -> None:
@@ -72,10 +74,10 @@ class Upkeep:
 
     def recover(self) -> Steps[None]:
         """Before the first read of a connection: what is pending for us and unknown."""
-        with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            yield from self.check_leases()
-            for stream in self._consumer.member.streams.copy():
-                yield from self._consumer.claims.recover(stream)
+        yield from self._consumer.redelivery.recover()
+        yield from self.check_leases()
+        for stream in self._consumer.member.streams.copy():
+            yield from self._consumer.claims.recover(stream)
 
     def parting(self) -> list[Arguments]:
         """What to tell the server on leaving: the name is free, and the consumer gone, if nothing is pending for it."""
@@ -85,16 +87,18 @@ class Upkeep:
             commands += [("EVAL", REMOVE, 1, stream, member.group, member.name, 0) for stream in member.streams]
         return commands
 
-    def _lay_ghost(self, ghost: Identity | None) -> Steps[None]:
+    def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
+        """Close a connection that was ours, or of our name; whether it is known to have been gone before."""
         ask, present = self._consumer.ask, self._present
         if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:
-            return
+            return ghost is None
         [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
-            return
+            return not isinstance(listed, ReplyError)
         [killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))
         if killed == 1:
             self._consumer.emit(GhostKilled(ghost.client_id))
+        return False
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
@@ -183,25 +187,22 @@ class Upkeep:
 
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
+        for stream in self._consumer.member.streams.copy():
+            with suppress(NoGroupError):  # the next read meets it as well, and mends it
+                yield from self._check_leases(stream)
+
+    def _check_leases(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        for stream in consumer.member.streams.copy():
-            gone = consumer.held(stream)
-            start = b"-"
-            while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
-                gone.difference_update(row[0] for row in rows)
-                start = b"(" + rows[-1][0]
-            consumer.redelivery.forget(stream, gone)
-            gone &= consumer.pending.unsettled(stream)
-            if gone:
-                consumer.withdraw(stream, gone)
-                consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
-
-
-def _run_id(info: bytes) -> bytes:
-    for line in info.splitlines():
-        if line.startswith(b"run_id:"):
-            return line[7:]
-    return b""
+        gone = consumer.held(stream)
+        start = b"-"
+        while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
+            gone.difference_update(row[0] for row in rows)
+            start = b"(" + rows[-1][0]
+        consumer.redelivery.forget(stream, gone)
+        gone &= consumer.pending.unsettled(stream)
+        if gone:
+            consumer.withdraw(stream, gone)
+            consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
 
 
 def _is_missing(reply: Any) -> bool:

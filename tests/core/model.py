@@ -20,6 +20,7 @@ from tests.core.pair import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")
 OK = Simple("OK")
+CHANGING = (b"dead:reason", b"dead:attempts")  # of a letter, each time that it is written
 BLOCKED = object()  # instead of a reply
 ZERO = StreamId(0, 0)
 MAX = StreamId((1 << 64) - 1, (1 << 64) - 1)
@@ -79,6 +80,7 @@ class Server:
     def __init__(self) -> None:
         self.now = 1000.0
         self.run_id = "one"
+        self.history = "h"  # another one after each change of role
         self.streams: dict[bytes, Stream | None] = {}  # None: a key of another type
         self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self.schedules: dict[bytes, dict[bytes, float]] = {}  # sorted sets
@@ -200,8 +202,8 @@ class Server:
             case _:
                 return OK
 
-    def _info(self, session: Session, section: bytes) -> Any:
-        return f"# Server\r\nrun_id:{self.run_id}\r\nhz:10\r\n"
+    def _info(self, session: Session, *sections: bytes) -> Any:
+        return f"# Server\r\nrun_id:{self.run_id}\r\nhz:10\r\n\r\n# Replication\r\nmaster_replid:{self.history}\r\n"
 
     def _ping(self, session: Session) -> Any:
         return OK
@@ -392,15 +394,32 @@ class Server:
 
     def _ack_owned(self, keys: Sequence[bytes], group: bytes, owner: bytes, *ids: bytes) -> Any:
         owned = self._owned(keys[0], group, owner, ids)
+        theirs = [id_ for id_ in ids if self._theirs(keys[0], group, owner, id_)]
         self.do("XACK", keys[0], group, *owned)
-        return [id_ for id_ in ids if id_ not in owned]
+        return [theirs, [id_ for id_ in ids if id_ not in owned and id_ not in theirs]]
+
+    def _theirs(self, stream: bytes, group: bytes, owner: bytes, id_: bytes) -> bool:
+        try:
+            found = self._group(stream, group)[1].pending.get(StreamId.parse(id_))
+        except NoGroupError:
+            return False
+        return found is not None and found.consumer != owner
 
     def _give_back(
-        self, keys: Sequence[bytes], group: bytes, owner: bytes, to: bytes, idle: bytes, wait: bytes, *ids: bytes
+        self,
+        keys: Sequence[bytes],
+        group: bytes,
+        owner: bytes,
+        to: bytes,
+        idle: bytes,
+        wait: bytes,
+        times: bytes,
+        *ids: bytes,
     ) -> Any:
         owned = self._owned(keys[0], group, owner, ids)
         if owned:
-            self.do("XCLAIM", keys[0], group, to, 0, *owned, "IDLE", idle, "JUSTID")
+            how = () if times == b"-1" else ("RETRYCOUNT", times)
+            self.do("XCLAIM", keys[0], group, to, 0, *owned, "IDLE", idle, *how, "JUSTID")
         if int(wait):
             self.schedules.setdefault(keys[1], {}).update(dict.fromkeys(owned, self.now * 1000 + int(wait)))
         return len(owned)
@@ -416,7 +435,14 @@ class Server:
 
     def _bury(self, keys: Sequence[bytes], group: bytes, owner: bytes, id_: bytes, *about: bytes) -> Any:
         if not self._owned(keys[0], group, owner, [id_]):
-            return None
+            if self._theirs(keys[0], group, owner, id_):
+                return 0
+            letters = self.streams.get(keys[1])
+            told = {about[at]: about[at + 1] for at in range(0, len(about), 2) if about[at] not in CHANGING}
+            for letter, written in () if letters is None else reversed(letters.entries.items()):
+                if told.items() <= dict(zip(written[::2], written[1::2], strict=True)).items():
+                    return str(letter)
+            return 1
         fields = self._stream(keys[0]).entries.get(StreamId.parse(id_))
         letters = self._stream(keys[1]) if fields is not None else None
         self.do("XACK", keys[0], group, id_)

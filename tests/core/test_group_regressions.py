@@ -152,6 +152,8 @@ def blocked(**options: Any) -> tuple[GroupConsumer[bytes], Pair, GroupBatch[byte
     assert batch is not None
     batch.ack()
     pair.advance(0.1)
+    pair.peer("acks").expect("INFO", "server")
+    pair.peer("acks").answer("run_id:1")
     pair.peer("acks").expect("XACK", "s", "g", "1-0")
     pair.advance(4.0)
     pair.server.expect("XREADGROUP")

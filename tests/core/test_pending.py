@@ -312,7 +312,7 @@ class PendingMachine(RuleBasedStateMachine):
         """Whatever happened: once everything is acknowledged and confirmed, nothing is left."""
         for batch in list(self.pending._batches.values()):
             batch.ack()
-        self.pending.lose(list(self.pending._riding.values()))
+        self.pending.lose([ride for ride, _ in self.pending._riding.values()])
         self.pending.collect()
         _, ride = self.pending.take()
         self.pending.confirm(ride)

@@ -6,6 +6,7 @@ import pytest
 
 from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
 from streamcore.group import GroupConsumer
+from streamcore.redelivery import Waiting
 from tests.core.members import (
     add,
     consume,
@@ -145,7 +146,7 @@ class TestNoLongerOurs:
         deliver(server, "c", *range(1, 9))
         consumer, net = consume(server, count=10, backlog=not in_hand)
         if in_hand:
-            consumer.redelivery.add(b"s", [(b"%d-0" % number, 1) for number in range(1, 8)])
+            consumer.redelivery.add(Waiting(b"s", b"%d-0" % number, 1) for number in range(1, 8))
         for number in range(1, 8):
             server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
         assert ids(take_all(consumer, net)) == ([] if in_hand else ["8-0"])

@@ -7,7 +7,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.events import AckMissed, DeadLettered, LeaseLost, Settled, Tombstones
 from streamcore.membership import NACKED, Membership
-from streamcore.settlements import Ack, Burial, Nack, Settlement, schedule
+from streamcore.settlements import Ack, Burial, Clear, Nack, Settlement, schedule
 from tests.core.members import deliver, delivery, pending, times
 from tests.core.model import Server
 
@@ -73,11 +73,22 @@ class TestFencedAck:
         ack = Ack(b"s", [b"1-0", b"4-0"], fenced=True, told=True)
         assert tell(server, ack) == [Settled(b"s", (b"1-0",)), LeaseLost(b"s", (b"4-0",))]
 
-    def test_a_repeated_one_does_not_know_what_is_settled(self, server: Server) -> None:
-        """The answer before was lost: what is not ours any more was settled by us then, or was claimed by others."""
+    def test_a_repeated_one_whose_answer_was_lost_is_settled_by_now(self, server: Server) -> None:
         ack = Ack(b"s", [b"1-0"], fenced=True, told=True)
         server.do(*ack.command(member()))
-        assert tell(server, ack.again()) == []
+        assert tell(server, ack.again()) == [Settled(b"s", (b"1-0",))]
+
+    def test_what_another_member_owns_was_not_settled_the_first_time_either(self, server: Server) -> None:
+        """Seed 2009: said over a connection that was dead, claimed by somebody else, and said again."""
+        server.do("XACK", "s", "g", "1-0")
+        again = Ack(b"s", [b"1-0", b"2-0", b"4-0"], fenced=True, told=True).again()
+        assert tell(server, again) == [Settled(b"s", (b"1-0", b"2-0")), LeaseLost(b"s", (b"4-0",))]
+        assert pending(server, "other") == ["4-0"]
+
+    def test_what_is_settled_already_was_not_settled_by_us(self, server: Server) -> None:
+        server.do("XACK", "s", "g", "2-0")
+        ack = Ack(b"s", [b"1-0", b"2-0", b"4-0"], fenced=True)
+        assert tell(server, ack) == [LeaseLost(b"s", (b"2-0", b"4-0"))]
 
     def test_the_group_is_gone(self, server: Server) -> None:
         server.do("XGROUP", "DESTROY", "s", "g")
@@ -90,6 +101,10 @@ class TestNack:
         assert pending(server, NACKED.decode()) == ["1-0", "2-0"]
         assert server.now - delivery(server, 1).at == 60
         assert times(server)[1] == 1, "how often it was handed over does not change"
+
+    def test_the_counter_is_set_right_where_nobody_may_have_seen_a_delivery(self, server: Server) -> None:
+        tell(server, Nack(b"s", [b"1-0", b"4-0"], 0.0, counted=0))
+        assert times(server) == {1: 0, 2: 1, 3: 1, 4: 1}
 
     def test_a_delay_makes_it_less_idle(self, server: Server) -> None:
         tell(server, Nack(b"s", [b"1-0"], 20.0))
@@ -138,15 +153,27 @@ class TestBurial:
         }
         assert pending(server, "c") == ["1-0", "3-0"]
 
-    def test_a_repeated_one_moves_nothing_twice(self, server: Server) -> None:
-        tell(server, self.burial)
-        assert tell(server, self.burial.again()) == []
+    def test_a_repeated_one_moves_nothing_twice_and_tells_of_the_letter_all_the_same(self, server: Server) -> None:
+        told = tell(server, self.burial)
+        tell(server, self.burial._replace(ids=[b"1-0"]))
+        assert tell(server, self.burial.again()) == told
         letters = server.streams[b"s:dead"]
         assert letters is not None
-        assert len(letters.entries) == 1
+        assert len(letters.entries) == 2
 
-    def test_does_nothing_to_what_is_not_ours(self, server: Server) -> None:
-        assert tell(server, self.burial._replace(ids=[b"4-0"])) == [LeaseLost(b"s", (b"4-0",))]
+    @pytest.mark.parametrize("was_written", [False, True])
+    def test_whose_letter_cannot_be_found(self, server: Server, was_written: bool) -> None:
+        """Somebody else has settled the entry, or the letters were trimmed."""
+        if was_written:
+            tell(server, self.burial)
+            server.do("XTRIM", "s:dead", "MAXLEN", 0)
+        server.do("XACK", "s", "g", "2-0")
+        assert tell(server, self.burial.again()) == []
+        assert tell(server, self.burial) == [LeaseLost(b"s", (b"2-0",))]
+
+    @pytest.mark.parametrize("again", [False, True])
+    def test_does_nothing_to_what_is_not_ours(self, server: Server, again: bool) -> None:
+        assert tell(server, self.burial._replace(ids=[b"4-0"], repeated=again)) == [LeaseLost(b"s", (b"4-0",))]
         assert b"s:dead" not in server.streams
         assert pending(server, "other") == ["4-0"]
 
@@ -158,3 +185,17 @@ class TestBurial:
 
     def test_its_letters_may_have_a_name_of_their_own(self) -> None:
         assert (member().letters(b"s"), member(dead_letters="morgue").letters(b"s")) == (b"{s}:dead", b"morgue")
+
+
+class TestClear:
+    clear = Clear(b"s", [b"1-0", b"2-0", b"4-0", b"9-0"])
+
+    def test_forgets_what_is_not_in_the_stream_whoever_owns_it_and_leaves_the_rest_alone(self, server: Server) -> None:
+        server.do("XDEL", "s", "2-0", "4-0")
+        before = delivery(server, 1)
+        assert tell(server, self.clear) == []
+        assert list(server.group().pending) == [StreamId(1), StreamId(3)]
+        assert delivery(server, 1) is before
+
+    def test_may_be_repeated(self) -> None:
+        assert self.clear.again() == self.clear

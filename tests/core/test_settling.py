@@ -100,7 +100,7 @@ class TestRefusing:
         batch.nack(30)
         consumer.flush()
         net.serve()
-        assert [len(command) - 10 for command in sent(server, "EVAL")] == [1, 1000, 1000, 499]
+        assert [len(command) - 11 for command in sent(server, "EVAL")] == [1, 1000, 1000, 499]
 
     @pytest.mark.parametrize("link", ["main", "acks"])
     @pytest.mark.parametrize("fate", Fate)

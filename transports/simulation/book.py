@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .history import ZERO, History, Id, Key
+from .oracles import TICK
+from .tenures import Tenures
 
 if TYPE_CHECKING:
     from transports.memory.model.values import Group
@@ -59,7 +61,11 @@ class Book:
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
     handed: int = 0
     again: int = 0
+    tenures: Tenures = field(init=False)
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
+
+    def __post_init__(self) -> None:
+        self.tenures = Tenures(self)
 
     def fate(self, key: Key) -> Fate:
         """What has become of an entry."""
@@ -95,6 +101,10 @@ class Book:
         self.reset_at[stream] = self.world.now
         self.lost_unread.pop(stream, None)
 
+    def is_recounted(self, key: Key) -> bool:
+        """Whether the group was lost, or went back, since the entry is there."""
+        return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
+
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
         """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
         group = self.of(stream)
@@ -111,6 +121,7 @@ class Book:
     def ends(self, label: str, consumer: bytes) -> None:
         """A process has ended: what it held may come again, and what it was about to get may be counted already."""
         self.over.add(label)
+        self.tenures.ended(consumer)
         self.changed()
         for stream in self.streams:
             group = self.of(stream)

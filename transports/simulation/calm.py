@@ -21,10 +21,10 @@ from streamcore.events import (
     LeaseLost,
 )
 
+from . import calm_back
 from . import calm_oracles as promises
 from .calm_more import bury, double, refuse, restart
-from .data_faults import STRANGER
-from .history import HELD, LATER, REFUSED, fields_of
+from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
@@ -54,7 +54,7 @@ class Calm:
         self._events = events
         self._is_done = is_done
         self._patience = patience
-        self._lots = world.lots("calm")
+        self.lots = world.lots("calm")
         self._names = 0
         self._quiet = promises.QuietWhenHealthy(world, events)
         self._kills = promises.KillsItselfOnly(world)
@@ -71,7 +71,7 @@ class Calm:
         trials: list[Callable[[Book], None]] = [
             self._hand_over,
             self._hold,
-            self._retry,
+            self.retry,
             self._race,
             self._leave,
             self._break,
@@ -82,8 +82,9 @@ class Calm:
             partial(restart, self),
             partial(refuse, self),
             partial(double, self),
+            *(partial(trial, self) for trial in calm_back.TRIALS),
         ]
-        drawn = [trial for trial in trials if self._lots.random() < 0.25]
+        drawn = [trial for trial in trials if self.lots.random() < 0.25]
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
@@ -114,6 +115,13 @@ class Calm:
     def key(self, name: bytes) -> Key:
         return self.scene.history.keys[name]
 
+    def claim(self, book: Book, key: Key, consumer: bytes = STRANGER) -> None:
+        """Somebody who is no program of ours claims an entry."""
+        fate = book.fate(key)
+        fate.strangers, fate.excused = fate.strangers + 1, True
+        book.tenures.note()
+        self.scene.host.do(b"XCLAIM", key.stream, book.group, consumer, b"0", key.id)
+
     def _handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
         fate = book.fates.get(self.key(name))
         if fate is None or not fate.times:
@@ -136,14 +144,14 @@ class Calm:
 
     def _hold(self, book: Book) -> None:
         """A handler that takes longer than entries may be idle; an entry that is refused, for longer than that."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         self._quiet.begin()
         held, later = self.append(book, stream, HELD), self.append(book, stream, LATER)
         began = self.world.now
         self.run(0.3)
         fate = book.fates.get(self.key(held))
         holder = next((one for one in book.members if fate is not None and one.label == fate.holder), None)
-        if holder is not None and self._lots.random() < 0.6:
+        if holder is not None and self.lots.random() < 0.6:
             self._rob(book, self.key(held), holder)
         self.run(began + HOLD_SECONDS + SOON - self.world.now)
         fate = book.fates.get(self.key(later))
@@ -160,38 +168,36 @@ class Calm:
         """A stranger takes the entry, or settles it."""
         oracle, heard = promises.OwnersAck(self.world), len(self._events.told(holder.label))
         fate, group = book.fate(key), book.group
-        early = self._lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
+        early = self.lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
         if not early:
             self.run(HOLD_SECONDS - 0.35)
-        if self._owner(book, key) is None:
+        if self.owner(book, key) is None:
             return  # nobody has held it
         if early or holder.habits.fenced:
-            fate.strangers += 1
-            fate.excused = True
-            self.scene.host.do(b"XCLAIM", key.stream, group, STRANGER, b"0", key.id)
+            self.claim(book, key)
         else:
             fate.robbed = True
             self.scene.host.do(b"XACK", key.stream, group, key.id)
         self.world.tell("stranger", f"robs {holder.label} of {key.name.decode()}")
         self.run(AUDITED if early else SOON)
-        told = [event for event in self._told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
+        told = [event for event in self.told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
         if not told:
             oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")
-        if not early and holder.habits.fenced and self._owner(book, key) is None:
+        if not early and holder.habits.fenced and self.owner(book, key) is None:
             oracle.violated(f"{holder.label} has settled {key.name.decode()}, which a stranger had claimed")
 
-    def _told(self, member: Member, since: int) -> list[Event]:
+    def told(self, member: Member, since: int) -> list[Event]:
         return self._events.told(member.label)[since:]
 
-    def _retry(self, book: Book) -> None:
+    def retry(self, book: Book) -> None:
         """The replies that bring an entry are lost with their connections; it is refused once, and that is all that counts."""
         attempts, host = promises.AttemptsCounted(self.world), self.scene.host
-        name = self._append_unheard(book, self._lots.choice(book.streams), REFUSED)
+        name = self._append_unheard(book, self.lots.choice(book.streams), REFUSED)
         key, counted = self.key(name), [0]
 
         def before(data: bytes) -> None:
             group = book.of(key.stream)
-            if key.id in data and group is not None and (one := group.pending.get(_id(key))) is not None:
+            if key.id in data and group is not None and (one := group.pending.get(key.number)) is not None:
                 counted[0] = one.times
 
         host.before = before
@@ -227,28 +233,23 @@ class Calm:
 
     def _race(self, book: Book) -> None:
         """Whenever a member claims an entry, or renews it, a stranger was faster by a moment."""
-        stream, host = self._lots.choice(book.streams), self.scene.host
+        stream, host = self.lots.choice(book.streams), self.scene.host
         theirs, struck = promises.TheirsStaysTheirs(self.world), list[bytes]()
         name = self.append(book, stream, HELD)
         key = self.key(name)
-        if self._lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
-            book.fate(key).strangers += 1
-            book.fate(key).excused = True
-            host.do(b"XCLAIM", stream, book.group, b"gone", b"0", key.id)
+        if self.lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
+            self.claim(book, key, b"gone")
 
         def before(data: bytes) -> None:
             if struck or b"$6\r\nXCLAIM" not in data or key.id not in data:
                 return
             struck.append(data)
-            fate = book.fate(key)
-            fate.strangers += 1
-            fate.excused = True
-            host.do(b"XCLAIM", stream, book.group, STRANGER, b"0", key.id)
+            self.claim(book, key)
             self.world.tell("stranger", f"claims {name.decode()}, a moment before somebody else does")
             self.world.after(0.0, check)
 
         def check() -> None:
-            owner = self._owner(book, key)
+            owner = self.owner(book, key)
             if owner != STRANGER:
                 theirs.violated(
                     f"{name.decode()} was claimed by a stranger, and a moment later it is {owner!r} that has it"
@@ -260,7 +261,7 @@ class Calm:
 
     def _leave(self, book: Book) -> None:
         """A member leaves with entries that it has read ahead; a stranger has claimed one of them."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         for at in range(8):
             self.append(book, stream, HELD if at < 4 else b"calm")
         self.run(0.2)
@@ -268,11 +269,10 @@ class Calm:
         full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
         if not full:
             return
-        member, batches = self._lots.choice(full)
+        member, batches = self.lots.choice(full)
         keys = [self.key(fields[1]) for batch in batches for _, fields in batch.raw]
         stolen, *unseen = keys
-        book.fate(stolen).strangers += 1
-        self.scene.host.do(b"XCLAIM", stolen.stream, book.group, STRANGER, b"0", stolen.id)
+        self.claim(book, stolen)
         label = member.label
         if not member.leave(0.0):
             return
@@ -282,13 +282,13 @@ class Calm:
                 break
         else:
             promises.GivesBack(self.world).violated(f"{label} has not left within a second")
-        if (owner := self._owner(book, stolen)) != STRANGER:
+        if (owner := self.owner(book, stolen)) != STRANGER:
             promises.TheirsStaysTheirs(self.world).violated(
                 f"{label} has left, and what a stranger had claimed before is with {owner!r}"
             )
         for key in unseen:
             group = book.of(key.stream)
-            one = None if group is None else group.pending.get(_id(key))
+            one = None if group is None else group.pending.get(key.number)
             if (
                 one is not None
                 and one.consumer == member.consumer
@@ -298,9 +298,9 @@ class Calm:
                     f"{label} has left, and {key.name.decode()}, which nobody has seen, is still with it"
                 )
 
-    def _owner(self, book: Book, key: Key) -> bytes | None:
+    def owner(self, book: Book, key: Key) -> bytes | None:
         group = book.of(key.stream)
-        one = None if group is None else group.pending.get(_id(key))
+        one = None if group is None else group.pending.get(key.number)
         return None if one is None else one.consumer
 
     # -- connections ------------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ class Calm:
                     ghosts.append((member, wire.session))
                     wire.vanish_for_client()
         self.world.tell("*", "all members lose their connections, and the server does not know")
-        name = self.append(book, self._lots.choice(book.streams), b"calm")
+        name = self.append(book, self.lots.choice(book.streams), b"calm")
         self.run(promises.BeginsAnew.WITHIN)
         for member, _ in ghosts:
             node = member.node
@@ -339,18 +339,18 @@ class Calm:
 
     def _destroy(self, book: Book) -> None:
         """XGROUP DESTROY, and at once the next entry."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         self.scene.note()
         book.reset(stream)
-        heard = self._marks(book)
+        heard = self.marks(book)
         self.scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
         self.world.tell("*", f"XGROUP DESTROY {stream.decode()}")
         self._comes_back(book, stream, heard, self.append(book, stream, b"calm"))
 
     def _begin_anew(self, book: Book) -> None:
         """The stream is deleted, and begins anew with lower ids."""
-        stream = self._lots.choice(book.streams)
-        heard = self._marks(book)
+        stream = self.lots.choice(book.streams)
+        heard = self.marks(book)
         self.scene.rewind(stream)
         self.scene.host.do(b"DEL", stream)
         self.world.tell("*", f"DEL {stream.decode()}")
@@ -358,24 +358,24 @@ class Calm:
 
     def _trim(self, book: Book) -> None:
         """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
-        stream, host = self._lots.choice(book.streams), self.scene.host
+        stream, host = self.lots.choice(book.streams), self.scene.host
         if not host.server.flavour.modern:
             return  # such servers count in another way, and a group knows late what it has lost
         self.scene.remove(stream, list(self.scene.history.stream(stream).ids), "XTRIM")
-        heard = self._marks(book)
+        heard = self.marks(book)
         host.do(b"MULTI")
         host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
         host.do(b"XTRIM", stream, b"MAXLEN", b"0")
         host.do(b"EXEC")
         self.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
         self.run(AUDITED)
-        told = [event for member in book.members for event in self._told(member, heard[member.label])]
+        told = [event for member in book.members for event in self.told(member, heard[member.label])]
         if not any(isinstance(event, Gap) and event.stream == stream for event in told):
             promises.GapTold(self.world).violated(
                 f"an entry of {stream.decode()} was trimmed, which nobody had read, and no Gap has told"
             )
 
-    def _marks(self, book: Book) -> dict[str, int]:
+    def marks(self, book: Book) -> dict[str, int]:
         return {member.label: len(self._events.told(member.label)) for member in book.members}
 
     def _comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
@@ -386,14 +386,9 @@ class Calm:
         told = [
             event
             for member in book.members
-            for event in self._told(member, heard[member.label])
+            for event in self.told(member, heard[member.label])
             if isinstance(event, (GroupRecreated, GroupCreated)) and event.stream == stream
         ]
         if not told:
             oracle.violated(f"the group of {stream.decode()} was created again, and nobody was told")
         self._handed(book, name, oracle, ", after its group was created again")
-
-
-def _id(key: Key) -> tuple[int, int]:
-    ms, _, seq = key.id.partition(b"-")
-    return int(ms), int(seq)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streamcore.events import DeadLettered
+
 from .history import BURIED
 from .member import Member
 from .oracles import Oracle
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class OneLetter(Oracle):
-    """*Poison entry*: one script appends the dead letter and settles the entry; repeated after a lost reply it does nothing."""
+    """*Poison entry*: one script appends the dead letter and settles the entry; repeated after a lost reply it does nothing.
+
+    ``DeadLettered`` tells of it, once, also then.
+    """
 
 
 def bury(calm: Calm, book: Book) -> None:
@@ -35,6 +40,7 @@ def bury(calm: Calm, book: Book) -> None:
         return lost
 
     host.before, host.cuts = comes, cuts
+    heard = calm.marks(book)
     name = calm.append(book, stream, BURIED)
     calm.run(2.0)
     host.before = host.cuts = None
@@ -43,6 +49,10 @@ def bury(calm: Calm, book: Book) -> None:
     written = len(calm.scene.history.stream(letters).ids) - before
     if plain and written != 1:
         OneLetter(calm.world).violated(f"{name.decode()} was buried once, and {written} letters tell of it")
+    events = [event for one in book.members for event in calm.told(one, heard[one.label])]
+    told = sum(isinstance(event, DeadLettered) and event.id == calm.key(name).id for event in events)
+    if plain and told != 1:
+        OneLetter(calm.world).violated(f"{name.decode()} was buried once, and {told} events tell of it")
 
 
 def restart(calm: Calm, _: Book) -> None:

@@ -40,7 +40,7 @@ class Cast(NamedTuple):
 OF_GROUPS: Final = frozenset(
     {
         "XDEL of pending", "XDEL of unread", "XGROUP DESTROY", "stranger claims", "stranger reads", "stranger settles",
-        "crash in a handler", "another name", "twin", "permission denied", "SCRIPT FLUSH",
+        "crash in a handler", "another name", "twin", "machine replaced", "permission denied", "SCRIPT FLUSH",
     }
 )  # fmt: skip
 OF_DATA: Final = frozenset({"XTRIM", "FLUSHALL", "error reply", "clock step"})
@@ -49,8 +49,8 @@ FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall comma
 
 
 CASTS: Final = {
-    "group": Cast(1, cast_group, failover.KINDS),
-    "applications": Cast(0.7, cast_applications, failover.KINDS),
+    "group": Cast(1, cast_group, failover.GROUP_KINDS),
+    "applications": Cast(0.7, cast_applications, failover.GROUP_KINDS),
     "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS, 530),
     "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
     "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .history import Key
+from .history import STRANGER, Key
 from .plan import Fault
 from .scene import Kind, Scene, pick
 
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 
     from .book import Book
 
-STRANGER: Final = b"stranger"
-"""A member that reads, claims and settles, and is no program of ours; it dies with what it holds."""
-
 
 def _chosen(scene: Scene, fault: Fault) -> tuple[bytes, Book, Group] | None:
     """A group of a stream that can be reached now."""
     book = pick(scene.books, fault.c)
     if book is None or not scene.host.is_up or scene.host.paused:
         return None
+    book.tenures.note()
     stream = book.streams[int(fault.b * len(book.streams))]
     group = book.of(stream)
     return None if group is None else (stream, book, group)

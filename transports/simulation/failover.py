@@ -1,7 +1,8 @@
 """Failover: a replica that is late takes the server's place, and what it has not got is lost.
 
 At first the former primary lives on as a replica of the new one, with its data: whoever was blocked there is sent away, whoever writes
-is refused. Then the address is given to the new one, and the former one's connections end.
+is refused. Then the address is given to the new one, and the former one's connections end. The new one's clock may be behind, so that
+it gives ids that the former one has given already; and what was deleted a moment ago may be there again.
 """
 
 from __future__ import annotations
@@ -11,23 +12,59 @@ from typing import Final
 
 from transports.memory.model import Server
 
+from .data_faults import delete_pending
 from .plan import Fault
 from .scene import Kind, Scene
 from .server_faults import faults_of
 
 
-def fail_over(scene: Scene, fault: Fault) -> None:
-    """A replica has begun to fall behind; it is promoted a little later."""
-    host = scene.host
-    old = host.server
-    if not host.is_up or host.paused or old.replication.replicas or old.replication.primary is not None:
-        return
-    lag = fault.a**2 * 0.6
-    replica = Server(old.flavour, now=scene.world.now, entropy=scene.world.lots(f"replica {fault.index}").randbytes)
+def replica_of(scene: Scene, old: Server, lots: str, *, lag: float) -> Server:
+    """A new replica of a server, which has what that has now, and repeats each write after ``lag`` seconds."""
+    replica = Server(old.flavour, now=scene.world.now, entropy=scene.world.lots(lots).randbytes)
     replica.skew, replica.output_limit = old.skew, max(old.output_limit or 0, 40_000)
     replica.on_command = old.on_command
     replica.follow(old, scene.world.now, lag=lag)
+    return replica
+
+
+def fail_over(scene: Scene, fault: Fault) -> None:
+    """A replica has begun to fall behind; it is promoted a little later."""
+    _begin(scene, fault, fault.a**2 * 0.6, behind=0.0)
+
+
+def fail_over_into_the_past(scene: Scene, fault: Fault) -> None:
+    """The same, and the clock of the replica is behind by more than that."""
+    lag = fault.a * 0.3
+    _begin(scene, fault, lag, behind=lag + fault.b)
+
+
+def fail_over_after_deletion(scene: Scene, fault: Fault) -> None:
+    """The same, and something that was pending is deleted before, of which the replica does not hear."""
+    if _begin(scene, fault, 0.6, behind=0.0):
+        scene.world.after(fault.b * 0.4, partial(delete_pending, scene, fault))
+
+
+def _begin(scene: Scene, fault: Fault, lag: float, *, behind: float) -> bool:
+    host = scene.host
+    old = host.server
+    if not host.is_up or host.paused or old.replication.replicas or old.replication.primary is not None:
+        return False
+    replica = replica_of(scene, old, f"replica {fault.index}", lag=lag)
+    replica.skew -= behind
     scene.world.after(0.05 + fault.b * 0.4, partial(_promote, scene, fault, old, replica))
+    return True
+
+
+def promote(scene: Scene, old: Server, replica: Server) -> int:
+    """The replica is the primary, and the former one follows it; how many writes are lost."""
+    now = scene.world.now
+    replica.handle_timeout(now)
+    for stream in scene.streams:
+        scene.rewind(stream)
+    lost = replica.promote(now)
+    old.follow(replica, now)
+    scene.host.flush()
+    return lost
 
 
 def _promote(scene: Scene, fault: Fault, old: Server, replica: Server) -> None:
@@ -35,13 +72,10 @@ def _promote(scene: Scene, fault: Fault, old: Server, replica: Server) -> None:
     if host.server is not old or not host.is_up or host.paused or not world.faulty or not old.replication.replicas:
         old.replication.replicas.clear()  # it was killed meanwhile, say: nobody promotes what is out of touch with it
         return
-    replica.handle_timeout(world.now)
-    for stream in scene.streams:
-        scene.rewind(stream)
-    lost = replica.promote(world.now)
-    old.follow(replica, world.now)
-    host.flush()
-    world.fault("failover", f"a replica takes over, and {lost} writes are lost")
+    lost = promote(scene, old, replica)
+    late = old.skew - replica.skew
+    clock = f", and its clock is {late:.2f} s behind" if late > 0 else ""
+    world.fault(fault.kind, f"a replica takes over, and {lost} writes are lost{clock}")
     world.after(fault.c**2 * 0.3, partial(_move, scene, old, replica))
 
 
@@ -62,3 +96,8 @@ def _move(scene: Scene, old: Server, replica: Server) -> None:
 
 
 KINDS: Final = {"failover": Kind(2, fail_over)}
+GROUP_KINDS: Final = {
+    **KINDS,
+    "failover into the past": Kind(1, fail_over_into_the_past),
+    "failover after a deletion": Kind(1, fail_over_after_deletion),
+}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import GroupBatch, GroupConsumer, StreamId
-from streamcore.events import Claimed, GroupRecreated, Recovered
+from streamcore.claims import TOO_OFTEN
+from streamcore.events import Claimed, DeadLettered, GroupRecreated, Recovered
 
 from .book import Book, Fate
 from .history import Key, fields_of, is_poison
@@ -76,7 +78,7 @@ class InOrder(GroupOracle):
 class NoNeedlessRepetition(GroupOracle):
     """*Duplicates*: an entry comes again for a reason only.
 
-    It was refused; whoever had it has ended, or has lost it to another member; the group was lost, or went back. What the
+    It was refused; whoever had it has ended, or has lost it, or its name, to another one; the group was lost, or went back. What the
     server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
     memory, until that notices.
     """
@@ -93,12 +95,17 @@ class NoNeedlessRepetition(GroupOracle):
         what = f"{member.label} was handed {key.id.decode()} ({key.name.decode()})"
         if fate.settled and member.hands.since >= fate.settled:
             self.violated(f"{what}, which {fate.holder} has settled, and the server has confirmed it")
-        if fate.settled or fate.excused or fate.holder in self.book.over:
+        if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
             return
         if fate.holder == member.label:
             self.violated(f"{what} once more, and has neither refused nor lost it")
         if not member.may_claim(fate.at):
             self.violated(f"{what}, which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds")
+
+    def _takes_over(self, member: Member, fate: Fate) -> bool:
+        """Whether the one that had it has lost its name to this process."""
+        others = (one for one in self.book.members if one.label == fate.holder != member.label)
+        return any(one.consumer == member.consumer for one in others)
 
 
 class OnlySaidIsSettled(GroupOracle):
@@ -168,11 +175,38 @@ class NothingLost(GroupOracle):
                 yield key
 
 
+class AttemptsSeen(GroupOracle):
+    """*Poison entry*: only attempts that an application saw are counted; a reconnect is not an attempt.
+
+    But for what *Limits* tells: what a process was given, and was not handed before it ended or another member claimed it, is
+    counted once; a failover, and a group that is created again, may recount.
+    """
+
+    def look(self) -> None:
+        self.book.tenures.note()
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for key in keys:
+            fate, tenures = self.book.fates.get(key), self.book.tenures
+            seen = 0 if fate is None else fate.times + fate.strangers
+            counted = batch.deliveries - 1
+            if counted <= seen or self.book.is_recounted(key):
+                continue
+            explained = tenures.unseen(key, member.label) + tenures.inherits(key, member)
+            if counted > seen + explained:
+                self.violated(
+                    f"{member.label} was handed {key.id.decode()} ({key.name.decode()}) at delivery {batch.deliveries}; it was "
+                    f"handed over {seen} times before, and {explained} were lost with those who had it"
+                )
+
+
 class LettersDeserved(GroupOracle):
     """*Poison entry*: after ``max_deliveries`` attempts that applications saw; a reconnect is no attempt.
 
-    A letter is its entry, with the reason. The counter may be ahead: a process may end, or lose the entry, between counting and
-    handing over.
+    A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
+    or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back, and
+    what another process of the same name has in hand, was not delivered too often, whatever the counter says; and what was given
+    to somebody else before it was refused here for the first time, has not failed twice.
     """
 
     def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:
@@ -192,6 +226,27 @@ class LettersDeserved(GroupOracle):
     def judge(self) -> None:
         self.look()
 
+    def heard(self, member: Member, event: DeadLettered) -> None:
+        """A member has told of a letter; what is wrong with it is told when its engine has done."""
+        for key, fate in self.book.named(event.stream, [event.id]):
+            if wrong := self._wrong(member, event, fate):
+                which = f"{event.id.decode()} ({key.name.decode()})"
+                self.world.after(0.0, partial(self.violated, f"{member.label} has buried {which}{wrong}"))
+
+    def _wrong(self, member: Member, event: DeadLettered, fate: Fate) -> str:
+        if event.reason != TOO_OFTEN.decode():
+            is_early = (
+                event.deliveries == 2 and fate.times + fate.strangers < 2 and not (fate.buried or self._limit == 1)
+            )
+            return " at delivery 2, and nobody was handed it before" if is_early else ""
+        if fate.refused or fate.excused or fate.holder in self.book.over:
+            return ""
+        if fate.holder == member.label:
+            return ", which it had settled" if fate.settled else ""
+        others = (one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer)
+        in_hand = any(one.node is not None and not one.node.paused for one in others)
+        return f", which {fate.holder} has in hand" if in_hand else ""
+
     def rewound(self, stream: bytes) -> None:
         """Letters may be gone as well."""
         self._read.pop(stream, None)
@@ -209,10 +264,11 @@ class LettersDeserved(GroupOracle):
         if self._limit is None or attempts < self._limit:
             self.violated(f"{which} is a dead letter after {attempts} attempts, of {self._limit}")
         tried = fate.times + fate.strangers
-        # One may be counted and lost with its reply, and one more by whoever claims the entry then; in the calm it is exact.
-        if attempts > tried + fate.doubts + 2:
+        key = Key(stream, about[b"dead:id"], name)
+        unseen = self.book.tenures.unseen(key)
+        if attempts > tried + fate.doubts + unseen + 1 and not self.book.is_recounted(key):
             self.violated(f"{which} is a dead letter after {attempts} attempts, and was handed over {tried} times")
-        lost = fate.holder in self.book.over or fate.doubts
+        lost = fate.holder in self.book.over or fate.doubts or unseen
         if not (is_poison(name) or fate.excused or fate.times > 1 or fate.strangers or lost):
             self.violated(f"{which} is a dead letter, and it was handed over once, and not refused")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .application import Application
 from .book import Book
 from .group_oracles import (
+    AttemptsSeen,
     GapsAnnounced,
     GroupOracle,
     InFlightBounded,
@@ -53,6 +54,7 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
         NoNeedlessRepetition(world, book),
         OnlySaidIsSettled(world, book),
         InFlightBounded(world, book),
+        AttemptsSeen(world, book),
         letters,
         NothingLost(world, book),
     ]

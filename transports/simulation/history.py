@@ -26,11 +26,20 @@ class Key(NamedTuple):
     id: bytes
     name: bytes
 
+    @property
+    def number(self) -> Id:
+        """The id as the model has it."""
+        ms, _, seq = self.id.partition(b"-")
+        return int(ms), int(seq)
+
 
 def fields_of(name: bytes) -> list[bytes]:
     """What an entry of this name holds."""
     return [b"n", name, b"v", name[::-1] * 2]
 
+
+STRANGER: Final = b"stranger"
+"""A member that reads, claims and settles, and is no program of ours; it dies with what it holds."""
 
 HELD: Final = b"calm-held"
 """So begin the names of entries whose handlers take long, whoever has them."""
@@ -46,6 +55,10 @@ REFUSED: Final = b"calm-refused"
 """Of those that are refused at the first time, for no time at all."""
 
 
+STUBBORN: Final = b"calm-stubborn"
+"""Of those that are refused at the first time, and whose handlers take long at the second."""
+
+
 def is_poison(name: bytes) -> bool:
     """Whether a handler fails on it, whenever it is tried."""
     return name.endswith((b"13", b"66"))
@@ -59,6 +72,7 @@ class History:
         self.eras: Counter[bytes] = Counter()
         self.copies: dict[bytes, Counter[int]] = {}  # how often a name was appended, by era
         self.keys: dict[bytes, Key] = {}  # by name, the last
+        self.born: dict[bytes, float] = {}  # when a name was noted first
         self._noted: dict[bytes, Id] = {}
 
     def stream(self, stream: bytes) -> Stream:
@@ -80,6 +94,7 @@ class History:
                 continue
             self.copies.setdefault(fields[1], Counter())[era] += 1
             self.keys[fields[1]] = Key(stream, b"%d-%d" % id_, fields[1])
+            self.born.setdefault(fields[1], self.host.world.now)
         self._noted[stream] = now.last
 
     def rewind(self, stream: bytes) -> None:

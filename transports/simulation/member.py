@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyError, StreamcoreError
 from streamcore.errors import UNAVAILABLE
-from streamcore.events import Event, Gap, LeaseLost, Settled
+from streamcore.events import DeadLettered, Event, Gap, LeaseLost, Settled
 
-from .history import BURIED, HELD, LATER, REFUSED, Key, is_poison
+from .history import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
 from .program import OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
     from .book import Book
-    from .group_oracles import GroupOracle, InOrder
+    from .group_oracles import GroupOracle, InOrder, LettersDeserved
     from .node import Node
     from .oracles import EventsInOrder
     from .world import World
@@ -82,10 +82,8 @@ class Hands:
     arrivals: deque[float] = field(default_factory=deque)  # of the batches that have arrived and were not taken
     arrived: int = 0
     at: int = 0  # entries of it that were begun
-    lost: set[tuple[bytes, bytes]] = field(
-        default_factory=set
-    )  # streams and ids of which it was told that others have them
-    begun: dict[Key, GroupEntry[bytes]] = field(default_factory=dict)  # being handled
+    lost: set[tuple[bytes, bytes]] = field(default_factory=set)  # told that others have them: streams and ids
+    begun: list[tuple[Key, GroupEntry[bytes]]] = field(default_factory=list)  # being handled; one may be, twice
     resting_until: float = 0.0
     in_place: bool = False  # it takes events in their places, too
 
@@ -108,7 +106,9 @@ class Member(Program):
         self.is_twin = False  # started now and then, under a name that another member has
         self._watch = watch
         self._events = events
-        self._order: InOrder = next(one for one in watch if one.name == "InOrder")  # type: ignore[assignment]  # its name is its class's
+        by_name: dict[str, Any] = {one.name: one for one in watch}
+        self._order: InOrder = by_name["InOrder"]
+        self._letters: LettersDeserved = by_name["LettersDeserved"]
 
     # -- a life -------------------------------------------------------------------------------------------------------
 
@@ -245,6 +245,7 @@ class Member(Program):
             book.handed += 1
             book.again += bool(fate.times)
             fate.times += 1
+            book.tenures.handed(key, self.label)
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
             fate.deliveries = batch.deliveries
             fate.settled, fate.refused, fate.since = 0.0, False, self.hands.since
@@ -268,7 +269,7 @@ class Member(Program):
 
     def _begin(self, entry: GroupEntry[bytes]) -> None:
         key, lot, habits = self._key(entry), self.draw.random(), self.habits
-        if key.name.startswith(HELD) and self.book.fate(key).times == 1:
+        if key.name.startswith({1: HELD, 2: STUBBORN}.get(self.book.fate(key).times, b"-")):
             seconds = HOLD_SECONDS
         elif lot < habits.very_slow:
             seconds = 2 * CLAIM_IDLE * self.draw.random()
@@ -277,18 +278,21 @@ class Member(Program):
         else:
             self._settle(entry, key)
             return
-        self.hands.begun[key] = entry
-        self.later(seconds, partial(self._finish, entry, key))
+        handling = (key, entry)
+        self.hands.begun.append(handling)
+        self.later(seconds, partial(self._finish, handling))
 
-    def _finish(self, entry: GroupEntry[bytes], key: Key) -> None:
-        if self.hands.begun.pop(key, None) is entry and self.leaving_since is None:
-            self._settle(entry, key)
+    def _finish(self, handling: tuple[Key, GroupEntry[bytes]]) -> None:
+        if handling in self.hands.begun:  # else it was cancelled
+            self.hands.begun.remove(handling)
+            if self.leaving_since is None:
+                self._settle(handling[1], handling[0])
 
     def _settle(self, entry: GroupEntry[bytes], key: Key) -> None:
         """The handler has done with it, or has failed."""
         draw, habits, fate = self.draw, self.habits, self.book.fate(key)
         fails = is_poison(key.name) and (habits.max_deliveries is not None or fate.times < 3)
-        if key.name.startswith((LATER, REFUSED)) and fate.times == 1:
+        if key.name.startswith((LATER, REFUSED, STUBBORN)) and fate.times == 1:
             fate.excused = fate.refused = True
             fate.nacked_at = self.world.now
             entry.nack(LATER_SECONDS if key.name.startswith(LATER) else 0.0)
@@ -322,8 +326,7 @@ class Member(Program):
             self._close(engine)
             return "while it left"
         if hands.begun:
-            key = list(hands.begun)[int(lot * len(hands.begun))]
-            entry = hands.begun.pop(key)
+            key, entry = hands.begun.pop(int(lot * len(hands.begun)))
             if hands.batch is not None:
                 engine.put_back(engine.split(hands.batch, hands.at))
                 hands.batch = None
@@ -343,7 +346,7 @@ class Member(Program):
         self.world.tell(self.label, "leaves")
         engine: GroupConsumer[bytes] = self.engine
         begun, at, hands.batch = hands.batch, hands.at, None
-        for key in hands.begun:
+        for key, _ in hands.begun:
             self.book.fate(key).excused = True
         engine.leave(begun, at)
         self.later(OPTIONS.request_timeout, _nothing)
@@ -382,6 +385,8 @@ class Member(Program):
         elif isinstance(event, LeaseLost):
             book.excuse(event.stream, event.ids)
             self.hands.lost.update((event.stream, id_) for id_ in event.ids)
+        elif isinstance(event, DeadLettered):
+            self._letters.heard(self, event)
         elif isinstance(event, Gap):
             book.lost_unread.pop(event.stream, None)
         if self.world.tells:

@@ -36,6 +36,16 @@ def machine_crash(scene: Scene, fault: Fault) -> str | None:
     return said
 
 
+def replace_machine(scene: Scene, fault: Fault) -> str | None:
+    """The machine dies, and another one takes its place at once: the server still serves the connections of the first."""
+    program = pick([one for one in scene.world.programs if isinstance(one, Member) and one.node], fault.a)
+    if program is None:
+        return None
+    said = f"{program.label} is gone with its machine, and another one takes its place"
+    program.crash(silently=True, away=fault.b * 0.01)
+    return said
+
+
 def crash_in_handler(scene: Scene, fault: Fault) -> str | None:
     """A handler kills its process."""
     busy = [one for one in scene.world.programs if isinstance(one, Member) and one.node and one.hands.begun]
@@ -102,6 +112,7 @@ def twin(scene: Scene, fault: Fault) -> str | None:
 KINDS: Final = {
     "crash": Kind(3, crash),
     "machine crash": Kind(2, machine_crash),
+    "machine replaced": Kind(1.5, replace_machine),
     "crash in a handler": Kind(2, crash_in_handler),
     "another name": Kind(1, rename),
     "process paused": Kind(8, pause),

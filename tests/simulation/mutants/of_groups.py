@@ -123,8 +123,8 @@ GROUPS: Final = (
     Mutant(
         "reconnect-counts-as-attempt",
         REDELIVERY,
-        "if self._in_doubt == first:",
-        "if False:",
+        "if (asked := self._in_doubt) is None:",
+        "if (asked := self._in_doubt) is None or asked is not None:",
         "issue 6: a flapping link condemns healthy entries to the dead letters",
     ),
     Mutant(
@@ -137,9 +137,41 @@ GROUPS: Final = (
     Mutant(
         "attempt-not-recorded",
         REDELIVERY,
-        "consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1)",
-        "consumer.deliver(first.stream, [entry], deliveries=first.deliveries)",
+        "deliveries=first.deliveries + 1, is_unsure",
+        "deliveries=first.deliveries, is_unsure",
         "an entry that never reaches its last attempt",
+    ),
+    Mutant(
+        "entering-without-a-group-leaves-a-backlog",
+        CLAIMS,
+        """with suppress(NoGroupError):  # with the group, nothing is pending; the next read mends it
+            yield from self._recover(stream)""",
+        """try:
+            yield from self._recover(stream)
+        except NoGroupError:
+            return""",
+        "0.1: a group that vanishes while a member enters; each later reconnect counts as an attempt",
+    ),
+    Mutant(
+        "own-past-condemned",
+        CLAIMS,
+        "self._queue(stream, ours, Recovered, grace=inf)",
+        "self._queue(stream, ours, Recovered, grace=0)",
+        "0.1: what a failover brings back, acknowledged, is buried by the very process that has done it",
+    ),
+    Mutant(
+        "taken-over-and-condemned",
+        UPKEEP,
+        "            self._consumer.claims.spare(stream)",
+        "            pass",
+        "0.1: a twin buries what the older one has in hand",
+    ),
+    Mutant(
+        "unsure-delivery-counts",
+        "streamcore.pending",
+        "attempts = batch.deliveries - batch.is_unsure",
+        "attempts = batch.deliveries",
+        "0.1: what a dead process had read ahead, and its ghost had got, is buried when it is refused for the first time",
     ),
     Mutant(
         "max-deliveries-off-by-one",

@@ -43,8 +43,8 @@ SETTLEMENTS: Final = (
     Mutant(
         "missed-ack-untold",
         SETTLEMENTS_OF,
-        "if missed and not self.repeated:",
-        "if False:",
+        "missed = len(self.ids) - answer",
+        "missed = 0",
         "XACK that answers 0 is taken for success",
     ),
     Mutant(
@@ -57,13 +57,13 @@ SETTLEMENTS: Final = (
     Mutant(
         "unfenced-dead-letter",
         SETTLEMENTS_OF,
-        "if not owned(ARGV[3]) then return false end",
-        "",
+        "if not owned(ARGV[3]) then\n",
+        "if false then\n",
         "issue 6: the repetition after a lost reply writes the dead letter a second time",
         mirror=Edit(
             SCRIPTS,
-            "if not _owned(s, keys[0], group, owner, id_):\n        return None",
-            "if False:\n        return None",
+            "if not _owned(s, keys[0], group, owner, id_):\n        return 0",
+            "if False:\n        return 0",
         ),
     ),
     Mutant(
@@ -85,8 +85,37 @@ SETTLEMENTS: Final = (
     Mutant(
         "nack-keeps-its-owner",
         SETTLEMENTS_OF,
-        "member.group, member.name, NACKED, idle, wait, *self.ids)",
-        "member.group, member.name, member.name, idle, wait, *self.ids)",
+        "member.group, member.name, NACKED, idle, wait, counted, *self.ids)",
+        "member.group, member.name, member.name, idle, wait, counted, *self.ids)",
         "a refused entry that stays with its owner: nobody claims from himself",
+    ),
+    Mutant(
+        "deleted-entry-settled-for-good",
+        SETTLEMENTS_OF,
+        'return ("XCLAIM", self.stream, member.group, member.name, FOREVER, *self.ids, "JUSTID")',
+        'return ("XACK", self.stream, member.group, *self.ids)',
+        "0.1: the acknowledgement of a deleted entry settles it when a failover has brought it back",
+    ),
+    Mutant(
+        "repeated-fence-says-nothing",
+        SETTLEMENTS_OF,
+        "lost.update(theirs, () if self.repeated else settled)",
+        "lost.update(() if self.repeated else theirs + settled)",
+        "0.1: a fenced acknowledgement that is repeated, of what another member has, is lost in silence",
+    ),
+    Mutant(
+        "repeated-burial-untold",
+        SETTLEMENTS_OF,
+        "if about then return one[1] end",
+        "",
+        "0.1: a dead letter whose answer was lost is told by no event",
+        mirror=Edit(SCRIPTS, "if origin <= set(_pairs(fields))), 1)", "if False), 1)"),
+    ),
+    Mutant(
+        "said-of-another-entry",
+        "streamcore.lineage",
+        "if self._proven is not None and not origin.continues(self._proven):",
+        "if False:",
+        "all clients: after a failover, what was said of an entry is taken for another one that has its id",
     ),
 )

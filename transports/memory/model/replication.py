@@ -6,6 +6,7 @@ is lost. ``lag = inf`` is a link that is down. Like a server's, its acknowledgem
 
 from __future__ import annotations
 
+from hashlib import sha1
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ class Replication:
         self.replicas: dict[Server, None] = {}
         self.position: int | None = None
         self.lag = 0.0
+        self._roles = 0
+        self.history = self._new_history()  # what INFO calls the replication id: another one after each promotion
 
     # -- changes of role ----------------------------------------------------------------------------------------------
 
@@ -48,6 +51,7 @@ class Replication:
                 replica.take_over(server.snapshot())
                 replica.replication.position = server.journal.end
         self.primary, self.lag, self.position = primary, lag, primary.journal.end
+        self.history = primary.replication.history
         primary.replication.replicas[server] = None
 
     def promote(self) -> int:
@@ -55,7 +59,16 @@ class Replication:
         primary, position = self.primary, self.position
         self._leave()
         self.primary = None
+        self.begin_anew()
         return 0 if primary is None or position is None else primary.journal.end - position
+
+    def begin_anew(self) -> None:
+        """What is written from now on is nobody else's history."""
+        self.history = self._new_history()
+
+    def _new_history(self) -> bytes:
+        self._roles += 1
+        return sha1(b"%b %d" % (self._server.run_id, self._roles), usedforsecurity=False).hexdigest().encode()
 
     def _leave(self) -> None:
         if self.primary is not None:
@@ -130,6 +143,7 @@ def about(server: Server) -> dict[bytes, bytes | int]:
         lines[b"master_link_status"] = b"up" if mine.position is not None else b"down"
         lines[b"slave_repl_offset"] = mine.position or 0
         lines[b"slave_read_only"] = 1
+    lines[b"master_replid"] = mine.history
     lines[b"connected_slaves"] = len(mine.replicas)
     for number, one in enumerate(mine.replicas):
         where = b"ip=%b,port=%d,state=online,offset=%d,lag=0"

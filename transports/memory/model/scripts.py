@@ -24,25 +24,30 @@ from .table import Command
 Effect: TypeAlias = Callable[[Session, list[bytes], list[bytes]], Reply]
 
 
-def _owned(s: Session, stream: bytes, group: bytes, owner: bytes, id_: bytes) -> bool:
+def _owner(s: Session, stream: bytes, group: bytes, id_: bytes) -> bytes | None:
     try:
         rows = s.server.call(s, b"XPENDING", stream, group, id_, id_, b"1")
     except Failure:
-        return False
-    return bool(rows) and rows[0][1] == owner
+        return None
+    return rows[0][1] if rows else None
+
+
+def _owned(s: Session, stream: bytes, group: bytes, owner: bytes, id_: bytes) -> bool:
+    return _owner(s, stream, group, id_) == owner
 
 
 def _ack_owned(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     group, owner, *ids = args
-    lost = [id_ for id_ in ids if not _owned(s, keys[0], group, owner, id_)]
-    acked = [id_ for id_ in ids if id_ not in lost]
+    owners = {id_: _owner(s, keys[0], group, id_) for id_ in ids}
+    acked = [id_ for id_ in ids if owners[id_] == owner]
     if acked:
         s.server.call(s, b"XACK", keys[0], group, *acked)
-    return lost
+    settled = [id_ for id_ in ids if owners[id_] is None]
+    return [[id_ for id_ in ids if id_ not in acked and id_ not in settled], settled]
 
 
 def _give_back(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
-    group, owner, successor, idle, wait, *ids = args
+    group, owner, successor, idle, wait, deliveries, *ids = args
     given = [id_ for id_ in ids if _owned(s, keys[0], group, owner, id_)]
     if not given:
         return 0
@@ -53,7 +58,8 @@ def _give_back(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
             s.server.call(s, b"ZADD", keys[1], due, id_)
         if s.server.call(s, b"PTTL", keys[1]) < 2 * delay:
             s.server.call(s, b"PEXPIRE", keys[1], b"%d" % (2 * delay))
-    s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, b"IDLE", idle, b"JUSTID")
+    counted = () if deliveries == b"-1" else (b"RETRYCOUNT", deliveries)
+    s.server.call(s, b"XCLAIM", keys[0], group, successor, b"0", *given, b"IDLE", idle, b"JUSTID", *counted)
     return len(given)
 
 
@@ -69,7 +75,7 @@ def _release(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
 def _bury(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     group, owner, id_, *about = args
     if not _owned(s, keys[0], group, owner, id_):
-        return None
+        return 0 if _owner(s, keys[0], group, id_) is not None else _letter(s, keys[1], about)
     found = s.server.call(s, b"XRANGE", keys[0], id_, id_)
     letter = b""
     if found:
@@ -77,6 +83,20 @@ def _bury(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
         letter = s.server.call(s, b"XADD", keys[1], b"*", *fields, *about)
     s.server.call(s, b"XACK", keys[0], group, id_)
     return letter
+
+
+def _letter(s: Session, letters: bytes, about: list[bytes]) -> Reply:
+    """One of the last letters, which tells of the same entry; 1 where there is none."""
+    try:
+        found = s.server.call(s, b"XREVRANGE", letters, b"+", b"-", b"COUNT", b"100")
+    except Failure:
+        return 1
+    origin = {pair for pair in _pairs(about) if pair[0] not in {b"dead:reason", b"dead:attempts"}}
+    return next((id_ for id_, fields in found if origin <= set(_pairs(fields))), 1)
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _remove(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:

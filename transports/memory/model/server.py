@@ -155,6 +155,7 @@ class Server:
         self._unblocked.clear()
         self._next_number = 1
         self.run_id = self._new_run_id()
+        self.replication.begin_anew()
 
     # -- its disk, and its copies -------------------------------------------------------------------------------------
 
