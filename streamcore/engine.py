@@ -21,7 +21,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
-from .connection import Arguments, Exchange, is_permanent
+from .connection import Arguments, Exchange
 from .errors import (
     UNAVAILABLE,
     ClosedError,
@@ -31,6 +31,7 @@ from .errors import (
     StreamcoreError,
 )
 from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
+from .handshake import is_permanent
 from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
 
