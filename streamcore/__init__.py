@@ -4,6 +4,7 @@ Start with ``transports.asyncio``, ``transports.trio``, ``transports.anyio`` or 
 here to embed the protocol in a loop of your own (``docs/drivers.md``).
 """
 
+from .arguments import MillisecondsWarning
 from .channels import ChannelMessage
 from .commands import Command
 from .consumer import Consumer
@@ -116,6 +117,7 @@ __all__ = [
     "MasterDownError",
     "MemoryAddress",
     "Message",
+    "MillisecondsWarning",
     "MisconfError",
     "MissingExtra",
     "MovedError",

@@ -250,7 +250,9 @@ class Engine:
         """A read that blocks hides a dead link for as long: never longer than the keep-alive would."""
         keepalive = self.options.keepalive_idle + self.options.keepalive_answer
         if block > keepalive:
-            raise InvalidArgument(f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it")
+            raise InvalidArgument(
+                f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
+            )
 
     def _report_up(self, link: Link, *, again: bool) -> None:
         server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"

@@ -21,6 +21,7 @@ from streamcore.channels import ChannelsOptions
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra, conceals_arguments
 
 from ._facade.asynchronous import Channels, Client
+from ._facade.durations import warn_of_milliseconds
 from .asyncio import connect
 
 try:
@@ -62,6 +63,7 @@ class _Backend(ChannelsBackend):
         self._client = client if client is not None else partial(connect, url)
         self._key_prefix = key_prefix
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
+        warn_of_milliseconds({"publish_timeout": publish_timeout})
         self._options: ChannelsOptions = {**options, "prefix": key_prefix}
         self._life: _Life | None = None
         self._wanted: dict[str, None] = {}  # subscribed to before the start
