@@ -24,11 +24,11 @@ BOUNDS: Final[Mapping[str, float]] = {
     # of an answer, and of what is done again and again
     **dict.fromkeys(("request_timeout", "connect_timeout", "block", "publish_timeout", "send_timeout"), 1000.0),
     **dict.fromkeys(("subscription_timeout", "unsubscription_timeout", "max_idle_seconds", "audit"), 1000.0),
-    **dict.fromkeys(("retry", "keep_alive"), 1000.0),
+    "retry": 1000.0,
     # of what is held back meanwhile
     **dict.fromkeys(("ack_delay", "linger", "merge_wait"), 30.0),
-    # of idle entries; some jobs last for hours
-    **dict.fromkeys(("claim_idle", "min_idle"), 10_000.0),
+    # of idle entries, since some jobs last for hours, and of what is not to be done at all
+    **dict.fromkeys(("claim_idle", "min_idle", "keep_alive"), 10_000.0),
 }
 """From how many seconds on each duration looks like milliseconds."""
 
