@@ -4,6 +4,7 @@ Start with ``transports.asyncio``, ``transports.trio``, ``transports.anyio`` or 
 here to embed the protocol in a loop of your own (``docs/drivers.md``).
 """
 
+from .arguments import MillisecondsWarning
 from .channels import ChannelMessage
 from .commands import Command
 from .consumer import Consumer
@@ -32,6 +33,7 @@ from .errors import (
     InvalidObjectError,
     InvalidURL,
     LoadingError,
+    LoginRefused,
     MasterDownError,
     MisconfError,
     MissingExtra,
@@ -111,9 +113,11 @@ __all__ = [
     "Link",
     "LoadingError",
     "Login",
+    "LoginRefused",
     "MasterDownError",
     "MemoryAddress",
     "Message",
+    "MillisecondsWarning",
     "MisconfError",
     "MissingExtra",
     "MovedError",

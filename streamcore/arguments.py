@@ -17,6 +17,11 @@ Name: TypeAlias = bytes | str | bytearray | memoryview
 Seconds: TypeAlias = float | timedelta
 Moment: TypeAlias = datetime | float
 
+
+class MillisecondsWarning(UserWarning):
+    """A duration is so long that it looks like milliseconds; ours are seconds."""
+
+
 _ENDLESS: Final = 1e12  # seconds; infinity and NaN are not below it, and milliseconds of less fit an int64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

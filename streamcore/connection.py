@@ -7,7 +7,7 @@ confirm a subscription. Error messages quote no reply but errors: a reply is the
 would show the password.
 
     GREETING --all agreed--> READY --lost()--> CLOSED
-        |--refused: ReplyError or ConnectFailed raised by receive_data
+        |--refused: ``error`` is a ConnectFailed
 
 Nothing here knows time; ``Link`` watches the deadlines. An exchange that was never answered comes back from ``lost``.
 """
@@ -20,20 +20,10 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast, final
 
-from .errors import (
-    AuthenticationError,
-    ConnectFailed,
-    InvalidArgument,
-    NoPermissionError,
-    NoProtoError,
-    RemoteProtocolError,
-    ReplyError,
-)
+from .errors import ConnectFailed, InvalidArgument, RemoteProtocolError, ReplyError, without_frames
+from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
 from .options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
 from .resp3 import Limits, Reply, encode, make_decoder
-from .version import VERSION
-
-LIB_NAME: Final = "streamcore"
 
 Arguments: TypeAlias = tuple[Any, ...]
 
@@ -112,7 +102,10 @@ class Pushed:
 
 
 class Connection:
-    """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol."""
+    """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol.
+
+    Or why it refuses our introduction. ``error`` comes without a traceback, whose frames would hold what was received, or sent.
+    """
 
     def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
         self.state = State.READY  # so far: nothing holds the introduction itself back
@@ -125,6 +118,7 @@ class Connection:
         self._fifo: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
+        self._first = b""  # of the bytes that the server has sent
         self._written = 0
         self._sent = 0
         # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
@@ -183,13 +177,15 @@ class Connection:
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Exchange | Pushed]:
         """Take in bytes; return what they completed, in wire order.
 
-        Where the bytes break the protocol, what they completed before is still returned, ``error`` tells the rest, and
-        nothing more is taken in. Raises ``ReplyError`` or ``ConnectFailed`` where the server refuses the introduction.
+        Where the bytes break the protocol, or the server refuses the introduction, what they completed before is still
+        returned, ``error`` tells the rest, and nothing more is taken in.
         """
         completed: list[Exchange | Pushed] = []
         if self.error is not None:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
+        if greeting and len(self._first) < FIRST:
+            self._first += bytes(data[:FIRST])
         replies = decoder.feed(data)
         if (
             not fifo and replies and self._pushes.issuperset(map(type, replies))
@@ -211,13 +207,13 @@ class Connection:
                         run.append(reply)
                         continue
                 elif not fifo:
-                    raise RemoteProtocolError(f"the server sent what nobody asked for: {_brief(reply)}")
+                    raise RemoteProtocolError(f"the server sent what nobody asked for: {brief(reply)}")
                 run = None
                 exchange = fifo[0]
                 answers = exchange.replies
                 if exchange.subscribes and type(reply) is not push:
                     if not isinstance(reply, ReplyError):
-                        raise RemoteProtocolError(f"a subscription was answered by {_brief(reply)}")
+                        raise RemoteProtocolError(f"a subscription was answered by {brief(reply)}")
                     exchange.size = len(answers) + 1
                 answers.append(reply)
                 if attributes and at in attributes:
@@ -229,10 +225,12 @@ class Connection:
                         self._welcome(exchange)
                     else:
                         completed.append(exchange)
-        except RemoteProtocolError as error:
-            self.error = error
+        except (RemoteProtocolError, ConnectFailed) as error:
+            self.error = without_frames(error)
         else:
             self.error = decoder.error
+            if greeting and decoder.error is not None:
+                self.error = stranger(self._first) or decoder.error
         decoder.unfinished = unfinished
         return completed
 
@@ -249,63 +247,16 @@ class Connection:
     def _welcome(self, answered: Exchange) -> None:
         """A part of the introduction was answered."""
         del self._greeting[0]
-        [command], [reply] = answered.commands, answered.replies
+        word, [reply] = str(answered.commands[0][0]), answered.replies
         if isinstance(reply, ReplyError):
-            if command[0] != "CLIENT":
-                raise _refusal(reply, command, self._login)
-        elif command[0] == "HELLO":
+            if word != "CLIENT":
+                raise refusal(reply, word, self._login)
+        elif word == "HELLO":
             if not isinstance(reply, dict):
-                raise RemoteProtocolError(f"HELLO was answered by {_brief(reply)}: is this a Redis or Valkey server?")
+                raise senseless(reply)
             self.server = cast("dict[bytes, Any]", reply)
         if not self._greeting:
             self.state = State.READY
             held, self._held = self._held, []
             for exchange in held:
                 self.send(exchange)
-
-
-def greeting(login: Login) -> list[Arguments]:
-    """The commands by which a connection introduces itself; SETINFO is unknown to Redis 7.0, and may fail."""
-    hello: list[str] = ["HELLO", "3"]
-    if login.password is not None or login.username is not None:  # a user without a password is not the default user
-        hello += ["AUTH", login.username or "default", login.password or ""]
-    if login.client_name is not None:
-        hello += ["SETNAME", login.client_name]
-    commands: list[Arguments] = [
-        tuple(hello),
-        ("CLIENT", "SETINFO", "LIB-NAME", LIB_NAME),
-        ("CLIENT", "SETINFO", "LIB-VER", VERSION),
-    ]
-    if login.database:
-        commands.append(("SELECT", str(login.database)))
-    return commands
-
-
-def _refusal(reply: ReplyError, command: Arguments, login: Login) -> Exception:
-    """What it means that the server refuses a part of the introduction."""
-    name = str(command[0])
-    reply = type(reply)(reply.code, _without(login.password, reply.message), name)
-    if name == "SELECT" and reply.code == "ERR":
-        return ConnectFailed(f"the server has no database {login.database}: {reply}", permanent=True)
-    if isinstance(reply, NoProtoError) or "unknown command" in reply.message:
-        # The text is not quoted: Redis before 6 repeats the beginning of all arguments in it.
-        return ConnectFailed("the server does not speak RESP3; Redis 6 and Valkey 7.2 are the first", permanent=True)
-    if isinstance(reply, AuthenticationError):
-        return AuthenticationError(reply.code, f"{reply.message}; check the user and password of the URL", name)
-    return reply
-
-
-def _without(secret: str | None, text: str) -> str:
-    return text.replace(secret, "***") if secret else text
-
-
-PERMANENT: Final = (AuthenticationError, NoPermissionError)
-
-
-def is_permanent(error: Exception | None) -> bool:
-    """Whether dialling again with the same settings is pointless."""
-    return isinstance(error, PERMANENT) or (isinstance(error, ConnectFailed) and error.permanent)
-
-
-def _brief(reply: Reply) -> str:
-    return f"the error {reply}" if isinstance(reply, ReplyError) else f"a reply of type {type(reply).__name__}"

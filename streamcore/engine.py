@@ -21,7 +21,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
-from .connection import Arguments, Exchange, is_permanent
+from .connection import Arguments, Exchange
 from .errors import (
     UNAVAILABLE,
     ClosedError,
@@ -31,6 +31,7 @@ from .errors import (
     StreamcoreError,
 )
 from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
+from .handshake import is_permanent
 from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
 
@@ -269,7 +270,9 @@ class Engine:
         """A read that blocks hides a dead link for as long: never longer than the keep-alive would."""
         keepalive = self.options.keepalive_idle + self.options.keepalive_answer
         if block > keepalive:
-            raise InvalidArgument(f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it")
+            raise InvalidArgument(
+                f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
+            )
 
     def _report_up(self, link: Link, *, again: bool) -> None:
         server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"

@@ -10,8 +10,13 @@ the arguments of a command. All of them can be pickled. Classes also derive from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Final, ParamSpec, Self, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class StreamcoreError(Exception):
@@ -131,6 +136,14 @@ class AuthenticationError(ReplyError):
 
 class NoPermissionError(ReplyError):
     """The user's ACL forbids the command, the key or the channel (``NOPERM``)."""
+
+
+class LoginRefused(AuthenticationError, ConnectFailed):
+    """The server does not let this user in, by this password or without one: a ``ConnectFailed`` that is permanent."""
+
+    def __init__(self, code: str, message: str, command: str = "") -> None:
+        ConnectFailed.__init__(self, f"{code} {message}", permanent=True)
+        self.code, self.message, self.command = self.args = code, message, command
 
 
 class WrongTypeError(ReplyError):
@@ -315,3 +328,23 @@ def reply_error(line: str, command: str = "") -> ReplyError:
     if remedy:
         message = f"{message.rstrip('. ')}; {remedy}".removeprefix("; ")
     return REPLY_ERRORS.get(code, ReplyError)(code, message, command)
+
+
+def without_frames(error: E) -> E:
+    """Cut an error off from the frames and errors that it came through: their locals may hold a password, or replies."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
+
+
+def conceals_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep a function's arguments out of the tracebacks of its errors: error trackers print the locals of each frame."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # raised again, all of them
+            del args, kwargs
+            raise without_frames(error) from None
+
+    return call

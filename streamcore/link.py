@@ -19,9 +19,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
-from .connection import Connection, Exchange, Pushed, is_permanent
+from .connection import Connection, Exchange, Pushed
 from .connection import State as ConnectionState
-from .errors import ConnectFailed, ConnectionLost, ReplyError
+from .errors import ConnectFailed, ConnectionLost
+from .handshake import is_permanent
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
 
 AT_ONCE: Final = float("-inf")
@@ -190,11 +191,7 @@ class Link:
             return
         self._heard = now
         self._excuses = 0
-        try:
-            completed = connection.receive_data(data)
-        except (ReplyError, ConnectFailed) as refusal:
-            self.drop(refusal)
-            return
+        completed = connection.receive_data(data)
         if self.state is _GREETING and connection.state is ConnectionState.READY:
             self._enter(State.UP)
             self.server, self.error = connection.server, None
@@ -205,7 +202,7 @@ class Link:
             elif type(item) is not Ping:
                 self._owner.link_answered(self, item)
         if connection.error is not None:
-            self.drop(connection.error)
+            self.drop(_at(self.address, connection.error))
         if self._heard == AT_ONCE:
             self._heard = now
 
@@ -288,6 +285,13 @@ class Link:
         self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
+
+
+def _at(address: AnyAddress, error: Exception) -> Exception:
+    """A refusal of our introduction tells who refuses it."""
+    if type(error) is ConnectFailed:
+        return ConnectFailed(f"{address}: {error}", permanent=error.permanent)
+    return error
 
 
 def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:

@@ -12,7 +12,8 @@ from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
-from .address import Target, explain, is_permanent
+from ._dial_errors import explain, is_permanent
+from .address import Target, class_names
 
 # What a socket says that has nothing to read, or no room to write; the names are those of ssl, which need not be loaded.
 _NOT_NOW = ("BlockingIOError", "InterruptedError", "SSLWantReadError", "SSLWantWriteError")
@@ -21,6 +22,13 @@ _NOT_NOW = ("BlockingIOError", "InterruptedError", "SSLWantReadError", "SSLWantW
 def dial_error(error: Exception, target: Target) -> ConnectFailed:
     """Why dialling failed, in words that help."""
     return ConnectFailed(explain(error, target), permanent=is_permanent(error))
+
+
+def loss(error: Exception | None, link: Link, target: Target) -> Exception | None:
+    """Why a connection has ended. TLS 1.3 refuses our certificate after our side of the handshake, by the first read."""
+    if error is None or link.is_up or "SSLError" not in class_names(error):
+        return error
+    return dial_error(error, target)
 
 
 def dial(link: Link, target: Target, timeout: float) -> socket.socket:

@@ -1,19 +1,17 @@
-"""Where to connect: server URLs, TLS settings, and dial errors in plain words.
+"""Where to connect: server URLs and TLS settings.
 
 ``parse`` makes a ``Target`` of a URL and keyword arguments: an address and a login of the core, and a ``TLS``. The URL
 is cut by hand, as ``urlsplit`` drops line ends silently and quotes the URL in its errors. Messages name the part that
 is wrong and show none of it but schemes and parameter names: anything else may be a piece of a misplaced password.
 
-``explain`` and ``is_permanent`` look a dial error up in one table, by what it is: a certificate's verify code, an
-OpenSSL reason, an errno or a class. All these go by name, so that ``ssl`` is imported by ``TLS.context`` only.
+``ssl`` is imported by ``TLS.context`` only. No argument shows in a traceback: trackers print the locals of each frame.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +19,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from streamcore.errors import ConnectFailed, InvalidArgument, InvalidURL
+from streamcore.errors import InvalidArgument, InvalidURL, conceals_arguments
 from streamcore.options import Address, AnyAddress, Login, MemoryAddress, UnixAddress
 
 if TYPE_CHECKING:
@@ -65,6 +63,9 @@ class TLS:
             return self.ssl_context
         files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
         return _context(self, tuple(_stamp(name, path) for name, path in files.items() if path is not None))
+
+
+TLS.__init__ = conceals_arguments(TLS.__init__)  # type: ignore[method-assign]  # of the dataclass; one is a password
 
 
 def _stamp(name: str, path: Path) -> tuple[int, ...]:
@@ -121,6 +122,7 @@ class Target:
 # -- URLs --------------------------------------------------------------------------------------------------------------
 
 
+@conceals_arguments
 def parse(
     url: str | None = None,
     *,
@@ -186,6 +188,15 @@ _ELSEWHERE: Final = {
     "database": "write db",
     "ssl_ca_certs": "write ca_file",
     "ssl_cert_reqs": "write verify=full or verify=none",
+    "protocol": "leave it out, it is always RESP3",
+    **dict.fromkeys(
+        ("decode_responses", "encoding"), "leave it out, consumers take decode='utf-8' and commands .text()"
+    ),
+    **dict.fromkeys(
+        ("redis+cluster", "rediss+cluster", "redis-cluster"),
+        "write redis and any address; clusters are not supported yet",
+    ),
+    **dict.fromkeys(("redis+sentinel", "redis-sentinel", "sentinel"), "write redis and the address of the primary"),
 }
 
 
@@ -206,6 +217,8 @@ def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
     """The address, and by name what else the URL says."""
     if not url.isprintable() or " " in url:
         raise InvalidURL("has a space, line end or control character: strip it, or percent-encode it (a space is %20)")
+    if url[:1] in {"'", '"'}:
+        raise InvalidURL("is in quotation marks: strip them")
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or not re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
@@ -255,6 +268,8 @@ def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
 
 def _tcp(text: str) -> Address:
     """``host``, ``host:port``, ``[v6]`` or ``[v6]:port``, or a password without its '@host'."""
+    if "," in text:
+        raise InvalidURL("names more than one host: give one")
     if text.startswith("["):
         text, bracket, port = text[1:].partition("]")
         host = _decode(text, "host")
@@ -312,89 +327,11 @@ def _security(address: AnyAddress, found: dict[str, Any], given: TLS | ssl.SSLCo
         return TLS(**settings)
     if isinstance(wanted, TLS):
         return wanted
-    if "SSLContext" in _class_names(wanted):
+    if "SSLContext" in class_names(wanted):
         return TLS(ssl_context=wanted)
     raise InvalidArgument(f"tls must be a TLS, an ssl.SSLContext or a bool, not {type(wanted).__name__}")
 
 
-# -- dial errors -------------------------------------------------------------------------------------------------------
-
-# What the error is, whether it is permanent, and what to say; the first row that fits it or one of its causes counts.
-# Wrong settings stay wrong; a server that is not there may come.
-_ROWS: Final = (
-    ("InvalidArgument", True, "{detail}"),
-    ("verify_62 verify_64", True,
-        "the certificate of {where} is for another name ({detail}): dial that, or give it as server_hostname=..."),
-    ("verify_9 verify_10", True, "the certificate of {where} is out of date ({detail}): renew it, or check the clock"),
-    ("SSLCertVerificationError", True,
-        "the certificate of {where} is not trusted ({detail}): pass ca_file=..., the authority that signed it, as PEM"),
-    ("WRONG_VERSION_NUMBER PACKET_LENGTH_TOO_LONG RECORD_LAYER_FAILURE", True,
-        "{where} answered, but not by TLS: use redis:// instead of rediss://, or dial the server's TLS port"),
-    ("PROTOCOL_VERSION UNSUPPORTED_PROTOCOL NO_PROTOCOLS_AVAILABLE", True,
-        "{where} offers no version of TLS that we accept: enable TLS 1.2 or newer on the server"),
-    ("HANDSHAKE_FAILURE BAD_CERTIFICATE CERTIFICATE_EXPIRED CERTIFICATE_UNKNOWN UNKNOWN_CA CERTIFICATE_REQUIRED", True,
-        "{where} refused our side of the TLS handshake ({detail}): pass cert_file=... and key_file=... that it trusts"),
-    ("UnicodeError", True, "{where} has no valid host name ({detail}): correct the URL"),
-    ("SSLEOFError SSLZeroReturnError", False,
-        "{where} broke off the TLS handshake: {other}; if it wants a client certificate, pass cert_file=..."),
-    ("SSLError", False, "the TLS handshake with {where} failed ({detail}): {other}"),
-    ("gaierror", False, "the host name of {where} cannot be resolved ({detail}): check its spelling and the DNS here"),
-    ("ECONNREFUSED", False, "{where} refused the connection: does a server listen there? Start it, or correct the URL"),
-    ("ENOENT", False, "{where} does not exist: start the server, or correct the path (`unixsocket` of its settings)"),
-    ("EACCES EPERM", False, "{where} cannot be opened ({detail}): check our rights (`unixsocketperm`, a firewall)"),
-    ("TimeoutError TooSlowError", False, "{where} did not answer in time: check the address, and firewalls; {other}"),
-    ("RemoteProtocolError", False, "{where} does not speak RESP ({detail}): {other}, else correct the address"),
-    ("ConnectionError", False, "{where} closed the connection ({detail}): look into the server's log; {other}"),
-    ("BaseException", False, "cannot connect to {where} ({detail}): check the address, the network and the server"),
-)  # fmt: skip
-_ROW_OF: Final = {key: row for row in _ROWS for key in row[0].split()}
-
-
-def explain(error: BaseException, target: Target) -> str:
-    """Say in one sentence why dialling ``target`` failed, and what to do about it.
-
-    Knows what sockets, ``ssl``, asyncio and trio raise, also as a cause or in an exception group.
-    """
-    if isinstance(error, ConnectFailed):
-        return str(error)  # said already
-    _, sentence, culprit = _diagnose(error)
-    detail = getattr(culprit, "verify_message", None) or getattr(culprit, "strerror", None) or str(culprit)
-    other = "check that it belongs to a Redis or Valkey server"
-    if isinstance(target.address, Address):
-        other = f"if that port speaks {'no TLS, use redis' if target.tls else 'TLS, use rediss'}://"
-    return sentence.format(where=target, detail=detail or type(culprit).__name__, other=other)
-
-
-def is_permanent(error: BaseException) -> bool:
-    """Whether dialling again with the same settings is pointless: a wrong certificate or TLS setting, say.
-
-    False where waiting may help: nobody listens, a time-out, an unknown name, and whatever we do not know.
-    """
-    return error.permanent if isinstance(error, ConnectFailed) else _diagnose(error)[0]
-
-
-def _diagnose(error: BaseException) -> tuple[bool, str, BaseException]:
-    """Whether it is permanent, the sentence for it, and the error that tells: this one or one of its causes."""
-    causes = [error]
-    for cause in causes:  # grows meanwhile
-        inner = (*getattr(cause, "exceptions", ()), cause.__cause__)  # of an exception group
-        causes += [one for one in inner if one is not None and one not in causes]
-    found = {key: cause for cause in reversed(causes) for key in _keys(cause)}
-    key = next(key for key in _ROW_OF if key in found)
-    return *_ROW_OF[key][1:], found[key]
-
-
-def _keys(error: BaseException) -> Iterator[str]:
-    names = _class_names(error)
-    yield from names
-    if "SSLError" in names:
-        yield f"verify_{getattr(error, 'verify_code', 0)}"
-        yield str(getattr(error, "reason", "")).rpartition("_ALERT_")[2]  # SSLV3_, TLSV1_ or TLSV13_ALERT_...
-    elif isinstance(error, OSError) and "gaierror" not in names:  # these two have other numbers in errno
-        # When all addresses of a name failed, asyncio gives an OSError without number, but with the text of each.
-        numbers = re.findall(r"\[Errno (\d+)\]", str(error)) if error.errno is None else [error.errno]
-        yield from (errno.errorcode.get(int(number), "") for number in numbers)
-
-
-def _class_names(value: object) -> list[str]:
+def class_names(value: object) -> list[str]:
+    """The names of a value's class and its bases: ``ssl`` need not be imported to know them."""
     return [cls.__name__ for cls in type(value).__mro__]

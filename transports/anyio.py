@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import anyio
-
 from streamcore.engine import Engine
+from streamcore.errors import MissingExtra
 
 from . import asyncio
 from ._facade.asynchronous import (
@@ -28,6 +27,11 @@ from ._facade.asynchronous import (
     make_connect,
 )
 from .address import Target
+
+try:
+    import anyio
+except ModuleNotFoundError:
+    raise MissingExtra("there is no anyio here: pip install 'streamcore-redis[anyio]'") from None
 
 __all__ = [
     "ChannelSubscriber",

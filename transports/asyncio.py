@@ -34,7 +34,7 @@ from ._facade.asynchronous import (
     away_from_home,
     make_connect,
 )
-from ._sockets import dial_error
+from ._sockets import dial_error, loss
 from .address import Target
 
 __all__ = [
@@ -139,7 +139,7 @@ class Wire(asyncio.BufferedProtocol):
         if not self.dropped:
             self.dropped = True
             self._driver.forget(self._link)
-            self._link.connection_lost(error, self._driver.loop.time())
+            self._link.connection_lost(loss(error, self._link, self._driver.target), self._driver.loop.time())
             self._driver.happened()
 
 

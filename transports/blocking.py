@@ -37,7 +37,7 @@ from ._facade.synchronous import (
     Transaction,
     make_connect,
 )
-from ._sockets import Wire, dial
+from ._sockets import Wire, dial, loss
 from .address import Target
 
 __all__ = [
@@ -310,7 +310,7 @@ class Driver:
         if wire.watched:
             self._selector.unregister(wire.sock)
         wire.sock.close()
-        wire.link.connection_lost(error, monotonic())
+        wire.link.connection_lost(loss(error, wire.link, self._target), monotonic())
 
     def _do_calls(self) -> bool:
         """Do what ``soon`` was given; whether there was something."""

@@ -12,14 +12,16 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from streamcore.arguments import Seconds, positive, seconds
 from streamcore.channels import ChannelsOptions
-from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
+from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra, conceals_arguments
 
 from ._facade.asynchronous import Channels, Client
+from ._facade.durations import warn_of_milliseconds
 from .asyncio import connect
 
 try:
@@ -58,9 +60,10 @@ class _Backend(ChannelsBackend):
         if url is not None and client is not None:
             raise InvalidArgument("url and client exclude each other; give one of them")
         positive("stream_sleep_no_subscriptions", stream_sleep_no_subscriptions, zero=True)
-        self._client = client if client is not None else lambda: connect(url)
+        self._client = client if client is not None else partial(connect, url)
         self._key_prefix = key_prefix
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
+        warn_of_milliseconds({"publish_timeout": publish_timeout})
         self._options: ChannelsOptions = {**options, "prefix": key_prefix}
         self._life: _Life | None = None
         self._wanted: dict[str, None] = {}  # subscribed to before the start
@@ -200,6 +203,7 @@ class StreamChannelsBackend(_Backend):
     between two looks, since nobody looks.
     """
 
+    @conceals_arguments
     def __init__(
         self,
         history: int,
@@ -245,6 +249,7 @@ class PubSubChannelsBackend(_Backend):
     honoured: the channel of the server is called by it and the channel's name. The other arguments are those of ``StreamChannelsBackend``.
     """
 
+    @conceals_arguments
     def __init__(
         self,
         *,

@@ -11,10 +11,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-import trio
-
 from streamcore.commands import Command
 from streamcore.engine import Engine
+from streamcore.errors import MissingExtra
 from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
@@ -34,8 +33,13 @@ from ._facade.asynchronous import (
     away_from_home,
     make_connect,
 )
-from ._sockets import Dialling, Wire
+from ._sockets import Dialling, Wire, loss
 from .address import Target
+
+try:
+    import trio
+except ModuleNotFoundError:
+    raise MissingExtra("there is no trio here: pip install 'streamcore-redis[trio]'") from None
 
 __all__ = [
     "ChannelSubscriber",
@@ -212,7 +216,7 @@ class Driver:
                 trio.lowlevel.notify_closing(wire.sock)
                 wire.sock.close()
             del self._scopes[link]
-            link.connection_lost(error, trio.current_time())
+            link.connection_lost(loss(error, link, self._target), trio.current_time())
         self._happened()
 
     async def _connect_and_read(self, link: Link) -> None:

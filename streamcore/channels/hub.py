@@ -53,9 +53,9 @@ class Subscribers:
         self._members: dict[bytes, list[Inbox]] = {}
         self.first = self.open()
 
-    def open(self) -> Inbox:
-        """One more."""
-        inbox = self._settings.inbox()
+    def open(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Inbox:
+        """Add a subscriber; its queue is as large as all others, unless told otherwise."""
+        inbox = self._settings.inbox(queue_size, queue_bytes)
         self._inboxes.append(inbox)
         return inbox
 

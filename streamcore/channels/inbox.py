@@ -18,6 +18,10 @@ from .message import ChannelMessage, Received, Unreadable
 
 CHUNK: Final = 250
 """How many messages are handed over at once."""
+PAGE: Final = 500
+"""How many messages are asked for at once, at most, by a subscriber that has fallen behind."""
+LARGE: Final = 1 << 14
+"""Bytes that a message is taken to have before the first page has come."""
 DropPolicy: TypeAlias = Literal["drop_oldest", "drop_newest"]
 Item: TypeAlias = ChannelMessage[Any] | Event
 
@@ -48,6 +52,9 @@ class Inbox:
     def __init__(self, limit: int, nbytes: int) -> None:
         self.positions: dict[bytes, Position] = {}  # by key
         self.closed = False
+        self.page = max(
+            1, min(PAGE, nbytes // LARGE)
+        )  # messages to ask for at once; how large they are is not known yet
         self.has_news = False  # since it was looked into: else whoever waits for it need not be woken
         self.dropped = 0
         self._limit = limit
@@ -77,6 +84,13 @@ class Inbox:
         self.has_news = True
         self._items.extend(messages)
         self._count(messages)
+
+    def add_page(self, messages: Sequence[Received]) -> None:
+        """Messages that were asked for. By their size the next page fills a quarter of the bytes that may wait here."""
+        self.add(messages)
+        if messages:
+            average = max(1, _size(messages) // len(messages))
+            self.page = max(1, min(PAGE, self._most // 4 // average))
 
     def add_or_drop(self, messages: Sequence[Received], policy: DropPolicy) -> None:
         """Messages as far as there is room, or those in whose favour older ones are dropped."""

@@ -33,7 +33,7 @@ from .inbox import Inbox, Item, Position
 from .message import Naming
 from .options import Settings
 from .store import PatientTransaction
-from .tail import PAGE, Tail
+from .tail import Tail
 
 LAST: Final = StreamId((1 << 64) - 1, (1 << 64) - 1)
 """There is no id behind this one."""
@@ -65,6 +65,7 @@ class Asked(NamedTuple):
     position: Position
     joining: Joining | None
     reached: StreamId | None  # where the reader was
+    page: int  # how many entries are asked for
 
 
 class StreamHub(Tail):
@@ -112,7 +113,7 @@ class StreamHub(Tail):
             joining.keys.append(key)
             joining.waiting.add(key)
             self._open(key)
-            asked = Asked(inbox, key, position, joining, self._topics[key].reached)
+            asked = Asked(inbox, key, position, joining, self._topics[key].reached, inbox.page)
             if after is None:  # one entry at least: where the end is, is told by its counters, and not by nothing
                 self._ask(asked, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
             else:
@@ -152,14 +153,14 @@ class StreamHub(Tail):
     def _catch_up(self, inbox: Inbox, key: bytes, position: Position) -> None:
         """Ask for what a subscriber has missed, if it has, and has room for it."""
         if not (position.live or position.asking or self.closed) and inbox.wants_more:
-            self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached))
+            self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached, inbox.page))
 
     def _ask_for_page(self, asked: Asked) -> None:
         cursor = asked.position.cursor
         behind = (
             (b"(" + bytes(cursor), "+") if cursor < LAST else ("+", "-")
         )  # servers refuse "(" and the last id: nothing
-        self._ask(asked, ("XRANGE", asked.key, *behind, "COUNT", PAGE), self._page)
+        self._ask(asked, ("XRANGE", asked.key, *behind, "COUNT", asked.page), self._page)
 
     def _looked_back(self, asked: Asked, request: Request) -> None:
         """The last messages are here: the subscriber joins behind them."""
@@ -195,7 +196,7 @@ class StreamHub(Tail):
             self._has_come(asked, at_the_end=not history.length)
             return
         self._hand(asked, entries)
-        at_the_end = len(entries) < PAGE
+        at_the_end = len(entries) < asked.page
         if at_the_end:
             position.goto(history.last, history.added)
         else:
@@ -214,11 +215,11 @@ class StreamHub(Tail):
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:
         naming = self._subscribers.naming
-        asked.inbox.add(naming.messages(naming.channel(asked.key), entries))
+        asked.inbox.add_page(naming.messages(naming.channel(asked.key), entries))
 
     def _has_come(self, asked: Asked, *, at_the_end: bool) -> None:
         """A subscriber has come to another place: that may be where the reader is, or where it is to begin."""
-        inbox, key, position, joining, _ = asked
+        inbox, key, position, joining, *_ = asked
         topic = self._topics[key]
         if topic.reached is None and at_the_end:
             self._follow(key, position)
@@ -240,7 +241,7 @@ class StreamHub(Tail):
 
     def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
         """What the server has answered; None where nobody wants to know any more, or there is nothing to know."""
-        inbox, key, position, joining, _ = asked
+        inbox, key, position, joining, *_ = asked
         position.asking = False
         if inbox.positions.get(key) is not position:
             return None

@@ -23,7 +23,7 @@ from .inbox import Inbox, Position
 from .message import Naming
 from .options import Settings
 
-PAGE: Final = 500
+COUNT: Final = 500
 """Entries of a channel that the reader gets at once."""
 
 BLOCK: Final = 5.0
@@ -52,7 +52,7 @@ class Tail(Consumer[bytes]):
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         options = engine.get("options") or Options()
         block = min(BLOCK, options.keepalive_idle)
-        super().__init__({b"-": "0"}, count=PAGE, block=block, on_rewind="restart", **engine)
+        super().__init__({b"-": "0"}, count=COUNT, block=block, on_rewind="restart", **engine)
         self._streams.clear()  # a consumer follows one at least; a hub begins with none
         self._subscribers = Subscribers(settings, naming, super()._emit)
         self._topics: dict[bytes, Topic] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..arguments import Name, name, positive
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, conceals_arguments
 from ..resp3 import Argument
 from .command import NO_KEYS, Command, LinkUse, Traits
 from .shapes import mapping
@@ -36,6 +36,7 @@ class ServerHello:
     other: dict[bytes, Any] = field(default_factory=dict[bytes, Any])
 
 
+@conceals_arguments
 def hello(
     protover: int = 3,
     *,
@@ -72,6 +73,7 @@ def _hello(reply: Any) -> ServerHello:
     )
 
 
+@conceals_arguments
 def auth(password: str | bytes, *, username: Name | None = None) -> Command[bytes]:
     """Log in, as ``default`` if no user is named; else ``AuthenticationError`` (``AUTH``)."""
     user = () if username is None else (name("username", username),)

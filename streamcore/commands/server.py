@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..arguments import Name, Seconds, milliseconds, name, positive
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, conceals_arguments
 from ..resp3 import Argument
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
 from .shapes import pairs
@@ -92,6 +92,7 @@ def _config(reply: Any) -> dict[str, str]:
     return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in pairs(reply)}
 
 
+@conceals_arguments
 def config_set(parameters: Mapping[str, Argument]) -> Command[bytes]:
     """Set parameters of the configuration, all or none (``CONFIG SET``)."""
     if not parameters:

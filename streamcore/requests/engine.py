@@ -12,9 +12,10 @@ from typing import Any, Final, TypeAlias, Unpack
 
 from ..commands import Command
 from ..commands.command import WRITE, LinkUse, forbidden
-from ..connection import Exchange, is_permanent
+from ..connection import Exchange
 from ..engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
+from ..handshake import is_permanent
 from ..link import AT_ONCE, Link
 from .line import Line, because
 from .request import Request, Transaction

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-from ..errors import RemoteProtocolError, ReplyTooLarge
+from ..errors import RemoteProtocolError, ReplyTooLarge, without_frames
 from .extension import Buffer
 from .values import Limits, Push, Reply
 
@@ -44,7 +44,7 @@ class SlicingDecoder(ABC):
                 for start in range(0, len(view), SLICE):
                     self._read_slice(bytes(view[start : start + SLICE]), replies)
         except RemoteProtocolError as error:
-            self.error = error
+            self.error = without_frames(error)
         return replies
 
     def _read_slice(self, data: bytes, replies: list[Reply]) -> None:

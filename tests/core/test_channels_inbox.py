@@ -77,6 +77,19 @@ class TestInbox:
         inbox.add(messages(*range(4)))
         assert inbox.is_full
 
+    def test_a_page_is_as_large_as_its_messages_allow(self) -> None:
+        assert (Inbox(10, 1).page, Inbox(10, 1 << 20).page, Inbox(10, 1 << 30).page) == (1, 64, 500)
+        inbox = Inbox(1000, 4000)
+        inbox.add_page(messages("x" * 100, "y" * 300))
+        assert inbox.page == 5
+        inbox.add_page([])
+        assert inbox.page == 5
+        inbox.add_page(messages("x" * 3000))
+        assert inbox.page == 1
+        inbox.add_page(messages("", ""))
+        assert inbox.page == 500
+        assert len(take(inbox)) == 5
+
     def test_the_oldest_are_dropped_and_counted_before_what_follows(self) -> None:
         inbox, announced = Inbox(2, 1000), list[Event]()
         inbox.add_or_drop(messages(1), "drop_oldest")

@@ -176,7 +176,7 @@ class TestJoining:
 
 class TestResuming:
     def test_everything_behind_an_id_comes_page_by_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("streamcore.channels.streams.PAGE", 2)
+        monkeypatch.setattr("streamcore.channels.inbox.PAGE", 2)
         hub = Hub()
         joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
         hub.asked("XRANGE", "a", "(2-0", "+", "COUNT", 2)
@@ -187,6 +187,15 @@ class TestResuming:
         hub.tell(info("5-0", length=5, first="1-0"), [message("5-0", "5")])
         hub.read("a", "5-0")
         assert hub.got() == ["3", "4", "5"]
+
+    def test_large_messages_come_in_small_pages(self) -> None:
+        hub = Hub(queue_bytes=64 << 10)
+        joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
+        hub.asked("XRANGE", "a", "(2-0", "+", "COUNT", 4)
+        hub.tell(info("9-0", length=9, first="1-0"), [message(f"{n}-0", "x" * 4000) for n in range(3, 7)])
+        assert joining.poll()
+        hub.engine.end(joining)
+        hub.asked("XRANGE", "a", "(6-0", "+", "COUNT", 4)
 
     def test_what_is_trimmed_away_is_a_gap(self) -> None:
         hub = Hub()

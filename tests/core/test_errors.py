@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import traceback
 
 import pytest
 
@@ -16,6 +18,7 @@ from streamcore.errors import (
     DeliveryUnknown,
     InvalidArgument,
     InvalidURL,
+    LoginRefused,
     MissingExtra,
     NoGroupError,
     ReplyError,
@@ -23,8 +26,12 @@ from streamcore.errors import (
     RequestTimeout,
     StreamcoreError,
     WrongTypeError,
+    conceals_arguments,
     reply_error,
+    without_frames,
 )
+
+SECRET = "sesame"
 
 CLASSES = [
     kind
@@ -47,6 +54,7 @@ def test_all_errors_are_ours_and_say_what_they_mean(kind: type[Exception]) -> No
         (MissingExtra, ImportError),
         (ConnectionLost, ConnectionError),
         (ConnectFailed, ConnectionError),
+        (LoginRefused, ConnectionError),
         (DeliveryUnknown, ConnectionError),
         (RequestTimeout, TimeoutError),
         (RequestTimeout, ConnectionError),
@@ -150,7 +158,9 @@ class TestCommandErrors:
         assert [type(answer) for answer in twin.answers] == [WrongTypeError, bytes, ReplyError]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind is not ReplyError])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind not in {ReplyError, LoginRefused}]
+)
 def test_every_class_of_reply_errors_has_a_word(kind: type[ReplyError]) -> None:
     assert kind in REPLY_ERRORS.values()
 
@@ -212,3 +222,32 @@ def test_a_refused_login_is_no_reason_to_dial_again() -> None:
     unavailable = {REPLY_ERRORS.get(word, ReplyError) for word in UNAVAILABLE}
     assert AuthenticationError not in unavailable
     assert not UNAVAILABLE & {"NOGROUP", "WRONGTYPE", "NOPERM", "UNBLOCKED", "ERR"}
+
+
+def test_a_concealed_argument_is_in_no_frame_of_an_error() -> None:
+    @conceals_arguments
+    def login(user: str, *, password: str) -> str:
+        """Log in."""
+        copied = password
+        try:
+            return {"a": "b"}[user]
+        except KeyError as error:
+            raise InvalidArgument(f"no user {user}, {len(copied)}") from error
+
+    assert (login("a", password=SECRET), login.__name__, login.__doc__) == ("b", "login", "Log in.")
+    assert list(inspect.signature(login).parameters) == ["user", "password"]
+    with pytest.raises(InvalidArgument, match="no user c") as caught:
+        login("c", password=SECRET)
+    error = caught.value
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert [frame.f_code.co_name for frame in frames][1:] == ["call"]
+    assert SECRET not in repr(frames[1].f_locals)
+    assert (error.__cause__, error.__context__) == (None, None)
+
+
+def test_without_frames_an_error_is_the_same() -> None:
+    error = ConnectionLost("x", sent=True)
+    error.__cause__, error.__context__ = OSError(), KeyError()
+    assert without_frames(error) is error
+    assert error.sent
+    assert [error.__cause__, error.__context__, error.__traceback__] == [None, None, None]

@@ -8,7 +8,6 @@ import pytest
 
 from streamcore.arguments import beside
 from streamcore.commands import key_slot
-from streamcore.connection import greeting
 from streamcore.durability import NotDurable, Replicas
 from streamcore.entries import StreamId
 from streamcore.errors import (
@@ -22,6 +21,7 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
+from streamcore.handshake import greeting
 from streamcore.idempotence import APPEND_ONCE, WINDOW
 from streamcore.options import DEFAULT_LOGIN, Options
 from streamcore.producer import Producer

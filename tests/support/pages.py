@@ -115,7 +115,7 @@ class Page(Parser):
         self.on_send()
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.headers = {key.decode(): value.decode() for key, value in message["headers"]}
+            self.headers = {key.decode(): value.decode("latin-1") for key, value in message["headers"]}
         else:
             self.pieces.append(message["body"])
             self.ended = not message.get("more_body", False)

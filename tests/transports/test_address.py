@@ -24,7 +24,8 @@ import trustme
 
 from streamcore.errors import ConnectFailed, ConnectionLost, InvalidArgument, InvalidURL, RemoteProtocolError
 from streamcore.options import Address, Login, UnixAddress
-from transports.address import TLS, Target, explain, is_permanent, parse
+from transports._dial_errors import explain, is_permanent
+from transports.address import TLS, Target, parse
 
 SECRET = "hunter2"
 
@@ -166,12 +167,12 @@ BAD: dict[str, str] = {
     "redis://[::1]6379": "bad port",
     "redis://::1": "more than one ':' in its host: an IPv6 address needs brackets",
     "redis://::1:6379": "more than one ':' in its host",
-    "redis://a:1,b:2": "more than one ':' in its host",
+    "redis://a:1,b:2": "names more than one host: give one",
     "redis://[::1": "brackets around what is no IPv6 address",
     "redis://[localhost]": "brackets around what is no IPv6 address",
     "redis://[127.0.0.1]": "brackets around what is no IPv6 address",
     "redis://[]": "brackets around what is no IPv6 address",
-    "redis://a,b": "a host that is no host name",
+    "redis://a,b": "names more than one host: give one",
     "redis://a..b": "a host that is no host name",
     "redis://.a": "a host that is no host name",
     "redis://a%20b": "a host that is no host name",
@@ -222,6 +223,13 @@ BAD: dict[str, str] = {
     "redis://h?ca_file=x": "TLS parameter ca_file, but not the scheme of TLS: take the scheme rediss",
     "valkey://h?verify=none": "TLS parameter verify, but not the scheme of TLS",
     "unix:///s?cert_file=x": "TLS parameter cert_file, but not the scheme of TLS",
+    "redis://h?protocol=3": "unknown parameter 'protocol': leave it out, it is always RESP3",
+    "redis://h?decode_responses=True": "unknown parameter 'decode_responses': .* decode='utf-8'",
+    # what belongs to other clients, shells and files
+    "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*not supported yet",
+    "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis and the address of the primary",
+    '"redis://h"': "is in quotation marks: strip them",
+    "'redis://h": "is in quotation marks",
     # the unix socket
     "unix://": "names no socket: write unix:///path/to/socket",
     "unix:///": "names no socket",
@@ -748,7 +756,7 @@ OTHERS: list[tuple[BaseException, str]] = [
     (RemoteProtocolError("no RESP {} {where}"), "does not speak RESP (no RESP {} {where}): if that port speaks TLS"),
     (ExceptionGroup("all", [OSError("x"), ConnectionRefusedError(111, "no")]), "refused the connection"),
     (ssl.SSLError(1, "[SSL: BAD_THING] bad thing"), "the TLS handshake with h:6379 failed ([SSL: BAD_THING]"),
-    (ConnectionLost("gone"), "closed the connection (gone)"),
+    (ConnectionLost("gone"), "gone: look into the server's log"),
 ]
 
 
@@ -825,7 +833,8 @@ def test_errors_of_trio(serve: Serve, authority: trustme.CA) -> None:
 def test_ssl_is_imported_by_context_only() -> None:
     program = """
 import sys
-from transports.address import TLS, explain, is_permanent, parse
+from transports._dial_errors import explain, is_permanent
+from transports.address import TLS, parse
 target = parse("rediss://u:p@h")
 explain(ConnectionRefusedError(111, "x"), target), is_permanent(OSError())
 try:

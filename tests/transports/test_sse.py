@@ -252,19 +252,23 @@ async def test_what_was_trimmed_before_the_page_came_back_is_an_event(
 
 
 @pytest.mark.every_server
-async def test_a_stream_that_began_anew_is_told_once(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    raw("XADD", "s", "5-0", "n", "1")
+async def test_a_stream_that_begins_anew_under_a_page_is_told_and_read_from_its_beginning(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    raw("XADD", "s", "5-0", "n", "0")
     async with runtime.connect(server.url) as client, runtime.tasks() as tasks:
-        events = stream_events(client, "s", start="0")
-        page = Page(runtime, last_event_id="7-0")
-        tasks.start(page.visit, events)
-        await runtime.until(lambda: numbers(page) == [1])
+        page, silent = Page(runtime), Page(runtime)
+        tasks.start(page.visit, stream_events(client, "s", consumer={"block": 0.05}))
+        tasks.start(silent.visit, stream_events(client, "s", gap_event=None, consumer={"block": 0.05}))
+        await begun(runtime, page)
+        await begun(runtime, silent)
+        raw("DEL", "s")
+        raw("XADD", "s", "3-0", "n", "1")
+        await shown(runtime, page, [1])
         assert (page.got[0].event, page.got[0].json["rewound"], page.got[0].id) == ("gap", True, "0-0")
-        page.leave()
-        silent = Page(runtime, last_event_id="7-0")
-        tasks.start(silent.visit, stream_events(client, "s", gap_event=None))
-        await runtime.until(lambda: numbers(silent) == [1])
+        await shown(runtime, silent, [1])
         assert [one.event for one in silent.got] == ["message"]
+        page.leave()
         silent.leave()
 
 

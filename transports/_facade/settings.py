@@ -26,7 +26,6 @@ from streamcore.errors import (
     CommandErrors,
     ConcurrentUseError,
     ConnectFailed,
-    ConnectionLost,
     ForkedError,
     InvalidArgument,
     StreamcoreError,
@@ -40,7 +39,8 @@ from streamcore.requests import Requests
 from streamcore.resp3 import make_decoder
 from streamcore.starts import Starts
 
-from ..address import TLS, Target, explain, parse
+from .._dial_errors import explain, is_permanent
+from ..address import TLS, Target, parse
 from .keywords import check_keywords
 from .logs import PERIOD, Limiter
 
@@ -240,14 +240,12 @@ class Opened:
         finally:
             self.tell_events()
 
-    def not_reached(self) -> Exception:
+    def not_reached(self) -> ConnectFailed:
         """Why the engine is not ready in time."""
-        reason = next((link.error for link in self.engine.links() if link.error is not None), None)
-        if reason is None:
-            return ConnectFailed(explain(TimeoutError(), self._target))
-        if isinstance(reason, ConnectionLost):
+        reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
+        if isinstance(reason, ConnectFailed):
             return reason
-        return ConnectionLost(f"no connection to {self._target} in time: {reason}")
+        return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
 
     def _log(self, event: Event) -> None:
         if isinstance(event, LOSS) and self._on_event is None:

@@ -11,9 +11,13 @@ BYTES: Final = 1 << 16
 
 
 class Buffer:
-    """Bounded by bytes: ``put`` waits while it is full. ``signal`` makes the runtime's events, ``limit`` its time limits."""
+    """Bounded by ``most`` bytes: ``put`` waits while it is full.
 
-    def __init__(self, signal: Callable[[], Any], limit: Callable[[float], Any]) -> None:
+    ``signal`` makes the runtime's events, ``limit`` its time limits.
+    """
+
+    def __init__(self, most: int, signal: Callable[[], Any], limit: Callable[[float], Any]) -> None:
+        self._most = most
         self._signal = signal
         self._limit = limit
         self._changed = signal()
@@ -28,7 +32,7 @@ class Buffer:
         if event.data is None:
             self._silence = COMMENT if event.id is None else piece
             return
-        while self._size >= BYTES:
+        while self._size >= self._most:
             await self._changed.wait()
         self._silence = COMMENT
         self._pieces.append(piece)

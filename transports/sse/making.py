@@ -28,9 +28,17 @@ class EventStreamOptions(TypedDict, total=False):
     """Keywords of ``EventStream``, explained there."""
 
     retry: Seconds
+    """After so many seconds a browser comes back (2)."""
     keep_alive: Seconds
+    """After so many seconds of silence a comment is sent, so that proxies keep the connection (15)."""
+    send_timeout: Seconds
+    """A browser that takes nothing for so many seconds is dropped (60)."""
+    buffer_bytes: int
+    """About so many bytes of events wait for a browser (65,536); one larger event may."""
     headers: Mapping[str, str] | None
+    """More headers, such as those of CORS (None)."""
     parameter: str | None
+    """The parameter of the query that stands in for the header ``Last-Event-ID`` (``"lastEventId"``); None: nothing does."""
 
 
 class Maker(Generic[Item]):
@@ -57,7 +65,7 @@ class Maker(Generic[Item]):
             case Gap(after=after, before=before, entries=entries):
                 return self.gap(after, before, entries)
             case HistoryRewound(cursor=cursor):
-                return self.gap(cursor, None, None, rewound=True)
+                return self.gap(cursor, None, None, rewound=True, place=ZERO)
             case Dropped(messages=messages):
                 return self.gap(None, None, messages)
             case SubscriptionGap():
@@ -66,11 +74,17 @@ class Maker(Generic[Item]):
                 return None
 
     def gap(
-        self, after: StreamId | None, before: StreamId | None, entries: int | None, *, rewound: bool = False
+        self,
+        after: StreamId | None,
+        before: StreamId | None,
+        entries: int | None,
+        *,
+        rewound: bool = False,
+        place: StreamId | None = None,
     ) -> ServerSentEvent | None:
-        """After a rewinding the browser's place is the beginning, so that it is told once."""
+        """What is told of items that are missing; ``place`` is where the browser is then, so that it is told once."""
         if self._gap_event is None:
             return None
         shown = [None if id_ is None else str(id_) for id_ in (after, before)]
         told = {"after": shown[0], "before": shown[1], "entries": entries, "rewound": rewound}
-        return ServerSentEvent(json.dumps(told), event=self._gap_event, id=str(ZERO) if rewound else None)
+        return ServerSentEvent(json.dumps(told), event=self._gap_event, id=None if place is None else str(place))

@@ -16,13 +16,14 @@ from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from streamcore.arguments import Seconds, seconds
+from streamcore.arguments import Seconds, positive, seconds
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
 
+from .._facade.durations import warn_of_milliseconds
 from .._facade.logs import Limiter
-from .buffer import Buffer
-from .wire import BadLastEventId, ServerSentEvent, last_event_id
+from .buffer import BYTES, Buffer
+from .wire import BadLastEventId, ServerSentEvent, checked_headers, last_event_id
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -57,6 +58,9 @@ class EventStream:
     comment is sent, which proxies that close silent connections take for traffic. ``headers`` are sent beside our own.
     ``parameter`` of the query stands in for the header ``Last-Event-ID``; None: nothing does. A request with an id that
     cannot be one is answered by status 400.
+
+    About ``buffer_bytes`` (65,536) of events wait for a browser, and one that takes nothing for ``send_timeout`` (60) seconds
+    is dropped: whoever never reads would hold memory, and a connection, for ever.
     """
 
     def __init__(
@@ -65,14 +69,20 @@ class EventStream:
         *,
         retry: Seconds = 2.0,
         keep_alive: Seconds = 15.0,
+        send_timeout: Seconds = 60.0,
+        buffer_bytes: int = BYTES,
         headers: Mapping[str, str] | None = None,
         parameter: str | None = "lastEventId",
     ) -> None:
         self._source = source
         self._retry = seconds("retry", retry, zero=True)
         self._keep_alive = seconds("keep_alive", keep_alive)
-        given = [(key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in (headers or {}).items()]
-        self._headers = [*_HEADERS, *given]
+        self._send_timeout = seconds("send_timeout", send_timeout)
+        self._buffer_bytes = positive("buffer_bytes", buffer_bytes)
+        warn_of_milliseconds({"retry": retry, "keep_alive": keep_alive, "send_timeout": send_timeout})
+        given = checked_headers(headers or {})
+        ours = {key: value for key, value in _HEADERS if key not in dict(given)}
+        self._headers = [*ours.items(), *given]
         self._parameter = parameter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,7 +130,7 @@ class EventStream:
             raise error
 
     async def _answer(self, after: StreamId | None, send: Send) -> None:
-        outlet = _Outlet(send, self._headers)
+        outlet = _Outlet(send, self._headers, self._send_timeout)
         anyio = _anyio()
         opening = self._source.open(after)
         try:
@@ -140,7 +150,7 @@ class EventStream:
 
     async def _pump(self, events: AsyncIterator[ServerSentEvent], outlet: _Outlet) -> None:
         anyio = _anyio()
-        buffer = Buffer(anyio.Event, anyio.move_on_after)
+        buffer = Buffer(self._buffer_bytes, anyio.Event, anyio.move_on_after)
         failures: list[Exception] = []
 
         async def fill() -> None:
@@ -167,15 +177,20 @@ class EventStream:
 
 
 class _Gone(Exception):
-    """The browser has left, or its connection broke."""
+    """The browser has left, its connection broke, or it reads nothing."""
+
+
+class _Stuck(Exception):
+    """The browser's connection stands, and takes nothing."""
 
 
 class _Outlet:
     """The response, as the server takes it; begun with the first piece."""
 
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], timeout: float) -> None:
         self._send = send
         self._headers = headers
+        self._timeout = timeout
         self._begun = False
 
     async def write(self, piece: bytes) -> None:
@@ -189,10 +204,14 @@ class _Outlet:
         await self._tell({"type": "http.response.body", "body": b""})
 
     async def _tell(self, message: MutableMapping[str, Any]) -> None:
-        try:
-            await self._send(message)
-        except OSError as error:  # what servers raise when the connection is lost, since version 2.4 of ASGI
-            raise _Gone from error
+        with _anyio().move_on_after(self._timeout) as patience:
+            try:
+                await self._send(message)
+            except OSError as error:  # what servers raise when the connection is lost, since version 2.4 of ASGI
+                raise _Gone from error
+        if patience.cancelled_caught:
+            _log("a browser is dropped", _Stuck(f"it has taken nothing for {self._timeout:g} s"))
+            raise _Gone
 
 
 async def _refuse(send: Send, why: str) -> None:

@@ -16,39 +16,53 @@ from streamcore.starts import starts
 
 from .._facade.asynchronous import Client, Consumer
 from .making import ZERO, EventStreamOptions, Made, Maker
+from .place import Bound, Oldest, Place
 from .response import EventStream
 from .wire import ServerSentEvent
 
-PREFETCH: Final = 1 << 20
-"""Bytes that are read ahead for each browser, unless told otherwise."""
+READING_AHEAD: Final[ConsumerOptions] = {"count": 10, "prefetch": 1, "prefetch_bytes": 1 << 20}
+"""Little is read ahead for each browser, unless told otherwise: many of them may be slow."""
 
 
 class StreamSource:
     """A stream, followed by a consumer for each browser."""
 
     def __init__(
-        self, client: Client, stream: Name, start: Position, maker: Maker[Entry[bytes]], options: ConsumerOptions
+        self,
+        client: Client,
+        stream: Name,
+        start: Position,
+        bound: Bound,
+        maker: Maker[Entry[bytes]],
+        options: ConsumerOptions,
     ) -> None:
         self._client = client
         self._stream = name("stream", stream)
         self._start = start
+        self._bound = bound
         self._maker = maker
-        self._options: ConsumerOptions = {"prefetch_bytes": PREFETCH, "on_rewind": "restart", **options}
+        self._options: ConsumerOptions = {**READING_AHEAD, "on_rewind": "restart", **options}
         starts({self._stream: start})  # it may raise
 
     @asynccontextmanager
     async def open(self, after: StreamId | None) -> AsyncIterator[AsyncIterator[ServerSentEvent]]:
-        place = self._start if after is None else after
+        place = None if after is None else await self._bound.place(self._stream, after, self._client.pipeline)
+        start = self._start if place is None else place.behind
         async with (
-            self._client.consumer({self._stream: place}, **self._options) as consumer,
-            aclosing(self._events(consumer, after)) as events,
+            self._client.consumer({self._stream: start}, **self._options) as consumer,
+            aclosing(self._events(consumer, after, place)) as events,
         ):
             yield events
 
-    async def _events(self, consumer: Consumer[bytes], after: StreamId | None) -> AsyncGenerator[ServerSentEvent]:
+    async def _events(
+        self, consumer: Consumer[bytes], after: StreamId | None, place: Place | None
+    ) -> AsyncGenerator[ServerSentEvent]:
         maker = self._maker
         yield ServerSentEvent(id=str(consumer.cursor()[self._stream]))
-        if after == ZERO and (gap := await self._missed()) is not None:
+        if place is not None and place.missed:
+            if (gap := maker.gap(after, None, None, rewound=place.rewound)) is not None:
+                yield gap
+        elif after == ZERO and (gap := await self._missed()) is not None:
             yield gap
         async for item in consumer.with_events():
             if isinstance(item, Entry):
@@ -78,6 +92,7 @@ def stream_events(
     stream: Name,
     *,
     start: Position = "$",
+    oldest: Oldest = None,
     encode: Callable[[Entry[bytes]], Made] = entry_as_json,
     event: str | None = None,
     gap_event: str | None = "gap",
@@ -86,10 +101,12 @@ def stream_events(
 ) -> EventStream:
     """The entries of a stream as server-sent events, each browser by a consumer, and a connection, of its own.
 
-    ``start`` is where a browser begins that does not come back: an id, ``"0"``, ``"$"``, as in ``client.consumer``.
+    ``start`` is where a browser begins that does not come back: an id, ``"0"``, ``"$"``, as in ``client.consumer``. One that
+    does says itself where it was, and may say anything; so it sees all that the stream still has, unless ``oldest`` (an id, a
+    moment, or so long ago as a ``timedelta``) bounds it.
     ``encode`` makes of an entry the data of an event, or a whole ``ServerSentEvent``; None passes over it. ``event`` names
     the events, ``gap_event`` those that tell what is missing; None: that is not told. ``consumer`` are options of the
     consumers. For the others see ``EventStream``. The client has to be open when a request comes.
     """
     maker = Maker(encode, event, gap_event)
-    return EventStream(StreamSource(client, stream, start, maker, consumer or {}), **options)
+    return EventStream(StreamSource(client, stream, start, Bound(oldest), maker, consumer or {}), **options)

@@ -9,7 +9,7 @@ event for the page, but its id counts: the browser returns it after a break.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -22,7 +22,10 @@ COMMENT: Final = b":\n\n"
 """A block that says nothing: it keeps proxies from taking a silent connection for a dead one."""
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
-_UNUSABLE: Final = re.compile(r"[\r\n\0]")  # an id with NUL is ignored by browsers
+_UNUSABLE: Final = re.compile("[\r\n\0\ud800-\udfff]")  # an id with NUL is ignored by browsers; surrogates are no UTF-8
+_TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
+_OURS: Final = frozenset({"content-type", "content-length", "transfer-encoding"})
 
 
 class BadLastEventId(InvalidArgument):
@@ -34,7 +37,7 @@ class ServerSentEvent:
     """What a page gets: ``data`` (None: no event, only what else is said), its ``event`` name (None: ``"message"``) and ``id``.
 
     ``retry``: after how many seconds the browser is to come back from now on. Raises ``InvalidArgument`` for a name or an
-    id that has the end of a line, or NUL, in it.
+    id that has the end of a line, or NUL, in it, or is no UTF-8, and for data that are neither text nor bytes.
     """
 
     data: str | bytes | None = None
@@ -43,10 +46,20 @@ class ServerSentEvent:
     retry: Seconds | None = None
 
     def __post_init__(self) -> None:
+        if self.data is not None and not isinstance(self.data, (str, bytes)):
+            raise InvalidArgument(
+                f"data must be text, bytes or None, not {type(self.data).__name__}; encode() makes it"
+            )
         for what in ("event", "id"):
-            value: str | None = getattr(self, what)
-            if value is not None and _UNUSABLE.search(value):
-                raise InvalidArgument(f"{what} {value!r} has the end of a line or NUL in it; leave these out")
+            value: Any = getattr(self, what)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise InvalidArgument(f"{what} must be text, not {type(value).__name__}")
+            if _UNUSABLE.search(value):
+                raise InvalidArgument(f"{what} {value!r} has the end of a line, NUL or half a character in it")
+        if self.retry is not None:
+            seconds("retry", self.retry, zero=True)
 
     def __bytes__(self) -> bytes:
         lines = []
@@ -60,6 +73,20 @@ class ServerSentEvent:
             data = self.data.encode(errors="replace") if isinstance(self.data, str) else self.data
             lines += [b"data: " + line for line in _LINE_END.split(data)]
         return b"\n".join([*lines, b"\n"])
+
+
+def checked_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as a server takes them. Raises ``InvalidArgument`` for what would break the answer, or belongs to it."""
+    found = []
+    for key, value in given.items():
+        if not _TOKEN.fullmatch(key):
+            raise InvalidArgument(f"{key!r} is no name of a header: letters, digits and hyphens")
+        if key.lower() in _OURS:
+            raise InvalidArgument(f"the header {key} belongs to the format of server-sent events; leave it out")
+        if not _VALUE.fullmatch(value):
+            raise InvalidArgument(f"the header {key} cannot be {value!r}: one line of Latin-1")
+        found.append((key.lower().encode(), value.encode("latin-1")))
+    return found
 
 
 def last_event_id(scope: Any, parameter: str | None = "lastEventId") -> StreamId | None:

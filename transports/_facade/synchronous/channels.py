@@ -184,15 +184,22 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         self._running.close()
 
     def subscriber(
-        self, channels: Name | Iterable[Name] = (), *, history: int = 0, after: Id | None = None
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        history: int = 0,
+        after: Id | None = None,
+        queue_size: int | None = None,
+        queue_bytes: int | None = None,
     ) -> ChannelSubscriber[T]:
         """Another subscriber of the same reader, with an inbox and cursors of its own, to be entered by ``with``.
 
-        The arguments are those of ``subscribe``, which entering calls.
+        ``history`` and ``after`` are those of ``subscribe``, which entering calls. ``queue_size`` messages or ``queue_bytes``
+        wait for this subscriber, by default as many as for all.
         """
         self._running.check_open()
         options = {"history": history, "after": after}
-        inbox = self._running.driver.call(self._hub.subscribers.open)
+        inbox = self._running.driver.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
         return ChannelSubscriber(self._hub, self._running, inbox, channels=channels, options=options)
 
     @property

@@ -12,7 +12,7 @@ from streamcore.commands.command import LinkUse
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions
-from streamcore.errors import InvalidArgument, WatchedKeyChanged
+from streamcore.errors import InvalidArgument, WatchedKeyChanged, conceals_arguments
 from streamcore.group import GroupOptions
 from streamcore.group_union import Groups, group_engine
 from streamcore.producer import Producer as ProducerEngine
@@ -257,6 +257,7 @@ class Connect(Protocol):
 def make_connect(runtime: Runtime) -> Connect:
     """The ``connect`` of a runtime."""
 
+    @conceals_arguments
     def connect(url: str | None = None, **options: Unpack[ConnectOptions]) -> Client:
         """A client for the server at ``url``, to be entered by ``with``.
 

@@ -11,6 +11,7 @@ from streamcore.commands import Command
 from streamcore.errors import NoScriptError
 from streamcore.resp3 import Argument
 
+from ..durations import watching_durations
 from ..settings import method_signature
 
 P = ParamSpec("P")
@@ -19,9 +20,10 @@ R = TypeVar("R")
 
 def _method(build: Callable[P, Command[R]]) -> Callable[Concatenate[Commands, P], R]:
     """A command builder as a method."""
+    made = watching_durations(build)
 
     def method(self: Commands, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.execute(build(*args, **kwargs))
+        return self.execute(made(*args, **kwargs))
 
     method.__doc__ = build.__doc__
     method.__name__ = build.__name__
