@@ -167,7 +167,10 @@ class Claims:
         checked(rows)
         known |= consumer.known(stream)
         waiting = yield from self._waiting(stream, [row[0] for row in rows if row[1] == NACKED])
-        free = [row for row in rows if row[0] not in known and row[0] not in waiting]
+        unknown = [row for row in rows if row[0] not in known and row[0] not in waiting]
+        free = [row for row in unknown if not self._is_own(stream, row)]
+        if len(free) < len(unknown):  # what a ghost has got: no claim, and no attempt
+            yield from self.recover(stream)
         yield from self._fetch(stream, [row for row in free if not row[3]], Claimed)
         yield from self._take_over(stream, [row for row in free if row[3]])
         if len(rows) < consumer.count:
@@ -175,6 +178,13 @@ class Claims:
             return True
         self._claim_from[stream] = b"(" + rows[-1][0]
         return False
+
+    def _is_own(self, stream: bytes, row: list[Any]) -> bool:
+        """Whether an entry that we do not know was delivered to us; what an earlier run has left may be claimed instead."""
+        return bool(
+            row[1] == self._consumer.member.name
+            and StreamId.parse(row[0]) > self._recover_from.get(stream, StreamId(0))
+        )
 
     def _waiting(self, stream: bytes, ids: list[bytes]) -> Steps[set[bytes]]:
         """Those that were given back for longer than has passed."""

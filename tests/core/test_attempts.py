@@ -271,6 +271,28 @@ class TestLostAnswers:
         assert times(server) == {1: 1, 2: 1, 3: 1}
 
 
+class TestClaims:
+    @pytest.mark.parametrize("forbidden", [b"INFO", b"CLIENT LIST"])
+    def test_what_a_ghost_of_ours_has_got_is_no_claim(self, server: Server, forbidden: bytes) -> None:
+        """It is idle before the audit looks for it."""
+        server.forbidden = {forbidden}
+        consumer, net = consume(server, claim_idle=10, audit=1000)
+        net.cut("main", Fate.HALF_OPEN)
+        net.advance(0.1)
+        add(server, 1, 1)
+        assert pending(server, "c") == ["1-0"]
+        net.advance(20)
+        batch = taken(consumer, net)
+        assert (batch.ids, batch.deliveries, times(server)) == ([b"1-0"], 1, {1: 1})
+        assert Recovered(b"s", 1) in events(net)
+
+    def test_without_backlog_what_an_earlier_run_has_left_is_claimed_when_it_is_idle(self, server: Server) -> None:
+        deliver(server, "c", 1)
+        consumer, net = consume(server, backlog=False, claim_idle=10, audit=1000)
+        net.advance(20)
+        assert taken(consumer, net).deliveries == 2
+
+
 class TestLeaving:
     def test_what_is_given_back_before_the_server_has_counted_it_is_given_back_again(self, server: Server) -> None:
         """The acking link may be faster than the reading link."""

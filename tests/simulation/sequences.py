@@ -9,7 +9,7 @@ from typing import Final
 from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
-from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
+from streamcore.settlements import ACK_OWNED, BURY, FOREVER, GIVE_BACK, RELEASE
 from tests.simulation.twins import Words
 
 KEYS: Final = ("s", "s", "s", "t", "string")
@@ -198,15 +198,19 @@ class Sequence:
         key, group, name = self._key(), self.random.choice(GROUPS), self.random.choice(NAMES[:2])
         ids = [self._id() for _ in range(self.random.choice((1, 2)))]
         wait = self.random.choice(("0", "0", "300000"))
+        about = ("dead:reason", self.random.choice("xy"), "dead:attempts", self.random.choice("12"), "dead:id", ids[0])
+        letters = self.random.choice(("dead", "dead", "dead", "string"))
         append = ("2", key, "held", self.random.choice("12"), "3", "300000", "*", "f", self.random.choice("vw"))
         return self.random.choice(
             (
                 ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
                 ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
-                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
-                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, *ids),
+                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, "-1", *ids),
+                ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, "0", *ids),
                 ("EVAL", RELEASE, "1", key, group, name, "nacked", "200000", self.random.choice("05"), *ids),
-                ("EVAL", BURY, "2", key, "dead", group, name, ids[0], "why", "x"),
+                ("EVAL", BURY, "2", key, letters, group, name, ids[0], *about),
+                ("EVAL", BURY, "2", key, letters, group, name, ids[0], *about),
+                ("XCLAIM", key, group, name, str(FOREVER), *ids, "JUSTID"),
                 ("EVAL", REMOVE, "1", key, group, name, self.random.choice(("0", "50000"))),
                 ("EVAL", HOLD, "1", "lease", self.random.choice("12"), self.random.choice("01"), "7", "run", "300000"),
                 ("EVAL", LET_GO, "1", "lease", self.random.choice("12")),

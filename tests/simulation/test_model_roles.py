@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -141,6 +142,39 @@ def test_who_is_blocked_is_sent_away_by_a_demotion(
         while asked(real, "ROLE")[0] != b"slave":
             pass
         assert judged(asked(real, "SET", "a", "b")) == judged(ask(other, "SET", "a", "b"))
+
+
+def origin(info: bytes) -> tuple[bytes, bytes]:
+    """A server's run, and the history that it continues."""
+    about = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
+    return about[b"run_id"], about[b"master_replid"]
+
+
+@pytest.mark.every_server
+def test_a_change_of_roles_is_another_history_of_the_same_run(
+    server_kind: ServerKind, pair: tuple[EmbeddedServer, EmbeddedServer]
+) -> None:
+    primary, replica = modelled(server_kind)
+    session = primary.connect(0.0)
+    with Raw(pair[0].address) as real:
+        for words in commands(BEFORE):
+            ask(session, *words)
+            asked(real, *words)
+        until_copied(pair[1])
+        before = [
+            origin(asks("INFO", "server", "replication")) for asks in (partial(ask, session), partial(asked, real))
+        ]
+        assert asked(real, "FAILOVER") == b"OK"
+        while asked(real, "ROLE")[0] != b"slave":
+            pass
+        primary.fail_over(replica, primary.now)
+        assert asked(real, "REPLICAOF", "NO", "ONE") == b"OK"
+        primary.promote(primary.now)
+        after = [
+            origin(asks("INFO", "server", "replication")) for asks in (partial(ask, session), partial(asked, real))
+        ]
+    for (run, history), (same, another) in zip(before, after, strict=True):
+        assert (run, history != another) == (same, True)
 
 
 @pytest.mark.every_server

@@ -19,7 +19,6 @@ def _chosen(scene: Scene, fault: Fault) -> tuple[bytes, Book, Group] | None:
     book = pick(scene.books, fault.c)
     if book is None or not scene.host.is_up or scene.host.paused:
         return None
-    book.tenures.note()
     stream = book.streams[int(fault.b * len(book.streams))]
     group = book.of(stream)
     return None if group is None else (stream, book, group)

@@ -245,6 +245,7 @@ class LettersDeserved(GroupOracle):
             return ", which it had settled" if fate.settled else ""
         others = (one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer)
         in_hand = any(one.node is not None and not one.node.paused for one in others)
+        in_hand = in_hand and self.book.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
         return f", which {fate.holder} has in hand" if in_hand else ""
 
     def rewound(self, stream: bytes) -> None:

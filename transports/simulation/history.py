@@ -61,7 +61,7 @@ STUBBORN: Final = b"calm-stubborn"
 
 def is_poison(name: bytes) -> bool:
     """Whether a handler fails on it, whenever it is tried."""
-    return name.endswith((b"13", b"66"))
+    return name.endswith((b"13", b"66")) and not name.startswith(b"calm")
 
 
 class History:

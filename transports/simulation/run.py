@@ -159,6 +159,8 @@ def _events(scene: Scene) -> EventsInOrder:
 
 
 def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
+    for book in scene.books:
+        book.tenures.note()
     said = kind.strike(scene, fault)
     if said is not None:
         scene.world.fault(fault.kind, said)

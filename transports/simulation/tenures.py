@@ -41,6 +41,7 @@ class Tenures:
         self._book = book
         self._of: defaultdict[Key, list[Tenure]] = defaultdict(list)
         self._first_reads: dict[str, float] = {}  # by process
+        self._begun: dict[str, float] = {}  # processes, and when they were seen first
         self._ended: set[bytes] = set()  # names of which a process has ended
 
     def note(self) -> None:
@@ -50,6 +51,7 @@ class Tenures:
         for member in book.members:
             if member.node is not None:
                 alive[member.consumer].add(member.label)
+                self._begun.setdefault(member.label, book.world.now)
                 engine = member.node.engine
                 if isinstance(engine, GroupConsumer) and engine._reads:  # noqa: SLF001  # what it took before, it has listed
                     self._first_reads.setdefault(member.label, book.world.now)
@@ -81,6 +83,10 @@ class Tenures:
         tenures = self._of[key]
         past = tenures[:-1] if tenures and label in tenures[-1].tenants else tenures
         return sum(not one.seen for one in past)
+
+    def has_begun_after(self, label: str, when: float) -> bool:
+        """Whether a process did not exist yet at a time."""
+        return self._begun.get(label, self._book.world.now) > when
 
     def inherits(self, key: Key, member: Member) -> bool:
         """Whether somebody of its name may have been given the entry before this process has read anything."""

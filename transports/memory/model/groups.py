@@ -217,11 +217,13 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
         empty_too = only is not None  # as 7.0 serves what was trimmed at once
         wanted = [(key, at) for key, at in zip(reading.keys, starts, strict=True) if only is None or key == only]
         groups = [find_group(s, key, name) for key, _ in wanted]
+        claims = reading
         for (key, start), (stream, group) in zip(wanted, groups, strict=True):
             if start is not None:
                 heard_of(s, group, reading.consumer)
                 found.append((key, _history(s, stream, group, reading, start)))
-            elif claimed := _claim(s, stream, group, reading):
+                claims = replace(reading, claim=None)  # behind what was handed over before, nothing is claimed
+            elif claimed := _claim(s, stream, group, claims):
                 found.append((key, claimed))
             elif (stream.ids and stream.ids[-1] > group.last) or (empty_too and stream.last > group.last):
                 consumer = heard_of(s, group, reading.consumer)
