@@ -10,7 +10,7 @@ like a loss. Its anchor is asked for behind it: what still stands then stood bef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from .connection import Arguments, Exchange
 from .continuity import History
@@ -31,6 +31,15 @@ class Look(Exchange):
     def __init__(self, questions: Mapping[bytes, Sequence[Arguments]], timeout: float) -> None:
         super().__init__([command for commands in questions.values() for command in commands], timeout)
         self.parts = {stream: len(commands) for stream, commands in questions.items()}
+
+
+class Known(TypedDict, total=False):
+    """What is known of a group, explained at ``GroupHistory.judge``."""
+
+    ours: bool
+    another: bool
+    above: StreamId | None
+    pending: StreamId | None
 
 
 class GroupGaps:
@@ -94,16 +103,9 @@ class GroupGaps:
         stream: bytes,
         replies: Sequence[Any],
         group: Reached | None,
-        *,
-        ours: bool = False,
-        above: StreamId | None = None,
-        pending: StreamId | None = None,
+        **known: Unpack[Known],
     ) -> None:
-        """The replies to that, and how far the group is (None: there is none).
-
-        ``ours``: the group has a consumer of our name, and only its former self can have. ``above`` and ``pending``: see
-        ``GroupHistory.judge``.
-        """
+        """The replies to that, how far the group is (None: there is none), and what else is known of it."""
         if replies and isinstance(replies[0], ReplyError):
             self._refused(stream, replies[0])
         elif group is not None and not self.is_on:
@@ -111,7 +113,7 @@ class GroupGaps:
         elif replies and group is not None:
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
-            for gap in watch.judge(history, group, anchored=anchored, ours=ours, above=above, pending=pending):
+            for gap in watch.judge(history, group, anchored=anchored, **known):
                 self._emit(gap)
 
     # -- before each read ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ created again at a lower id; as long as it has not come so far again, that may h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .continuity import ZERO, History
@@ -81,15 +82,19 @@ class GroupHistory:
         *,
         anchored: bool | None = None,
         ours: bool = False,
+        another: bool = False,
         above: StreamId | None = None,
         pending: StreamId | None = None,
     ) -> list[Gap]:
         """What was lost since the last time; the first time, what is missing ahead of the group.
 
-        ``anchored`` and ``ours``: see ``Lineage.judge``. ``above``: the group is another one, and nobody knows whether it
-        has passed over something above this id. ``pending``: we have created it again, and this is the lowest id that
-        was pending in the former one.
+        ``anchored`` and ``ours``: see ``Lineage.judge``. ``another``: the group is not the one that was seen before. Somebody
+        else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
+        that was pending in the former one.
         """
+        is_back = group.id < self._at
+        if is_back:
+            self.lineage.doubt()  # a group that was set back may as well be that of another stream
         seen, descent = self.lineage.seen, self.lineage.judge(history, anchored=anchored, ours=ours)
         if seen is None or descent is Descent.BACK:
             gaps = self._begin(history, group)
@@ -99,6 +104,9 @@ class GroupHistory:
                 gaps = [self._possible(above, None)]
             if pending is not None and not gaps and not _is_whole(history, pending):
                 gaps = [self._possible(group.id, _end(history))]
+            if another or is_back or group.place is None:
+                # In between the group may have been further ahead, and have been given what is gone.
+                gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
         else:
             gaps = [self._former(history, descent), *self._begin(history, group)]
             if group.id == ZERO and history.removed:

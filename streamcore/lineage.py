@@ -39,6 +39,7 @@ class Lineage:
     def __init__(self, stream: bytes) -> None:
         self.seen: History | None = None
         self.own = 0
+        self._fresh = 0  # of these, at least so many were added since
         self._stream = stream
         self._newest: bytes | None = None  # of these
         self._doubted = False
@@ -52,9 +53,12 @@ class Lineage:
 
     def received(self, entries: list[Any]) -> None:
         """Entries were delivered to us; where the stream is doubted they may be another one's."""
-        if not self._doubted:
-            self.own += len(entries)
-            self._newest = entries[-1][0]
+        if self._doubted or self.seen is None:
+            return
+        self.own += len(entries)
+        self._newest = entries[-1][0]
+        if StreamId.parse(entries[0][0]) > self.seen.last:
+            self._fresh += len(entries)
 
     def settle_at(self, delivered: StreamId) -> None:
         """From now on nothing is known but that the group was given an entry of this id, or none (0-0)."""
@@ -88,7 +92,7 @@ class Lineage:
             return Descent.SAME if anchored else Descent.UNPROVEN
         known = {seen.first, seen.newest, self._anchor} - {None}
         is_known = ours or history.first in known or history.newest in known
-        if not _goes_on(seen, history) or (anchored is False and self._has_lost_its_end(history)):
+        if not _goes_on(seen, history, self._fresh) or (anchored is False and self._has_lost_its_end(history)):
             return Descent.BACK if is_known and self._reconnected and not self._vanished else Descent.OTHER
         if is_known or anchored or _is_unchanged(seen, history):
             return Descent.SAME
@@ -98,7 +102,7 @@ class Lineage:
 
     def settle(self, history: History) -> None:
         """From now on this is what is known."""
-        self.seen, self.own, self._newest = history, 0, None
+        self.seen, self.own, self._fresh, self._newest = history, 0, 0, None
         self._doubted = self._vanished = self._reconnected = False
 
     @property
@@ -124,21 +128,17 @@ class Lineage:
 
 
 def _is_unchanged(seen: History, history: History) -> bool:
-    """Whether it has the same last id, or the same last deleted one; or nothing was there that could be lost."""
-    return (
-        (history.last, history.added) == (seen.last, seen.added)
-        or history.deleted == seen.deleted != ZERO
-        or (not seen.added and not history.removed)
-    )
+    """Whether it has the same last id, or the same last deleted one."""
+    return (history.last, history.added) == (seen.last, seen.added) or history.deleted == seen.deleted != ZERO
 
 
-def _goes_on(seen: History, history: History) -> bool:
-    """Whether nothing has fallen that never falls in one stream."""
+def _goes_on(seen: History, history: History, fresh: int) -> bool:
+    """Whether nothing has fallen that never falls in one stream; ``fresh`` entries were added since."""
     is_older = seen.first is not None and history.first is not None and history.first < seen.first
     return (
         not is_older
         and history.last >= seen.last
-        and history.added >= seen.added
+        and history.added >= seen.added + fresh
         and history.removed >= seen.removed
         and history.deleted >= seen.deleted
     )

@@ -167,7 +167,7 @@ class Upkeep:
             told = told or (yield from self._ask_history(stream))
             event = yield from self._tell_founded(stream, told, founded)
             above, reached = None, reached if event is founded else Reached(ZERO)
-        self._consumer.gaps.hear(stream, told, reached, ours=ours, above=above)
+        self._consumer.gaps.hear(stream, told, reached, ours=ours, another=is_another, above=above)
 
     def _create_group(self, stream: bytes, told: Replies) -> Steps[None]:
         consumer, member = self._consumer, self._consumer.member
@@ -202,7 +202,8 @@ class Upkeep:
         event = yield from self._tell_founded(stream, told, self._founded[stream])
         if is_lost:
             reached = Reached(StreamId.parse(event.start))
-            consumer.gaps.hear(stream, told, reached, pending=None if mark is None else mark.pending)
+            pending = None if mark is None else mark.pending
+            consumer.gaps.hear(stream, told, reached, another=True, pending=pending)
             self._low_water[stream] = Mark(reached.id, None)
 
     def _tell_founded(

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 from streamcore import GroupConsumer
 from streamcore.events import (
     AckMissed,
-    Gap,
     GroupCreated,
     GroupRecreated,
     LeaseLost,
 )
 
 from . import calm_oracles as promises
+from .calm_gaps import begin_anew, replace, trim
 from .calm_more import bury, refuse, restart
 from .data_faults import STRANGER
 from .history import HELD, LATER, REFUSED, fields_of
@@ -54,11 +54,13 @@ class Calm:
         self._events = events
         self._is_done = is_done
         self._patience = patience
-        self._lots = world.lots("calm")
+        self.lots = world.lots("calm")
         self._names = 0
         self._quiet = promises.QuietWhenHealthy(world, events)
         self._kills = promises.KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
+
+    audited: Final = AUDITED
 
     def play(self) -> None:
         """Try what the seed has drawn."""
@@ -76,13 +78,14 @@ class Calm:
             self._leave,
             self._break,
             self._destroy,
-            self._trim,
-            self._begin_anew,
+            partial(trim, self),
+            partial(begin_anew, self),
+            partial(replace, self),
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
         ]
-        drawn = [trial for trial in trials if self._lots.random() < 0.25]
+        drawn = [trial for trial in trials if self.lots.random() < 0.25]
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
@@ -113,7 +116,8 @@ class Calm:
     def key(self, name: bytes) -> Key:
         return self.scene.history.keys[name]
 
-    def _handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
+    def handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
+        """Violated where nobody was handed an entry."""
         fate = book.fates.get(self.key(name))
         if fate is None or not fate.times:
             oracle.violated(f"{name.decode()} was not handed over within {SOON:g} s{why}")
@@ -127,7 +131,7 @@ class Calm:
         for stream in book.streams:
             name = self.append(book, stream, b"calm")
             self.run(SOON)
-            self._handed(book, name, prompt, "")
+            self.handed(book, name, prompt, "")
             group = book.of(stream)
             if group is not None and group.pending:
                 prompt.violated(f"{name.decode()} is pending {SOON:g} s after it was appended")
@@ -135,14 +139,14 @@ class Calm:
 
     def _hold(self, book: Book) -> None:
         """A handler that takes longer than entries may be idle; an entry that is refused, for longer than that."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         self._quiet.begin()
         held, later = self.append(book, stream, HELD), self.append(book, stream, LATER)
         began = self.world.now
         self.run(0.3)
         fate = book.fates.get(self.key(held))
         holder = next((one for one in book.members if fate is not None and one.label == fate.holder), None)
-        if holder is not None and self._lots.random() < 0.6:
+        if holder is not None and self.lots.random() < 0.6:
             self._rob(book, self.key(held), holder)
         self.run(began + HOLD_SECONDS + SOON - self.world.now)
         fate = book.fates.get(self.key(later))
@@ -159,7 +163,7 @@ class Calm:
         """A stranger takes the entry, or settles it."""
         oracle, heard = promises.OwnersAck(self.world), len(self._events.told(holder.label))
         fate, group = book.fate(key), book.group
-        early = self._lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
+        early = self.lots.random() < 0.4  # so that an audit finds it; else it is the acknowledgement that does
         if not early:
             self.run(HOLD_SECONDS - 0.35)
         if self._owner(book, key) is None:
@@ -173,19 +177,20 @@ class Calm:
             self.scene.host.do(b"XACK", key.stream, group, key.id)
         self.world.tell("stranger", f"robs {holder.label} of {key.name.decode()}")
         self.run(AUDITED if early else SOON)
-        told = [event for event in self._told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
+        told = [event for event in self.told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
         if not told:
             oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")
         if not early and holder.habits.fenced and self._owner(book, key) is None:
             oracle.violated(f"{holder.label} has settled {key.name.decode()}, which a stranger had claimed")
 
-    def _told(self, member: Member, since: int) -> list[Event]:
+    def told(self, member: Member, since: int) -> list[Event]:
+        """What a member has told since then."""
         return self._events.told(member.label)[since:]
 
     def _retry(self, book: Book) -> None:
         """The replies that bring an entry are lost with their connections; it is refused once, and that is all that counts."""
         attempts, host = promises.AttemptsCounted(self.world), self.scene.host
-        name = self._append_unheard(book, self._lots.choice(book.streams), REFUSED)
+        name = self._append_unheard(book, self.lots.choice(book.streams), REFUSED)
         key, counted = self.key(name), [0]
 
         def before(data: bytes) -> None:
@@ -195,7 +200,7 @@ class Calm:
 
         host.before = before
         self.run(2 * SOON)
-        self._handed(book, name, attempts, " after its reply was lost")
+        self.handed(book, name, attempts, " after its reply was lost")
         self.run(CLAIM_IDLE + 2 * SOON)
         fate, host.cuts, host.before = book.fate(key), None, None
         plain = any(
@@ -226,11 +231,11 @@ class Calm:
 
     def _race(self, book: Book) -> None:
         """Whenever a member claims an entry, or renews it, a stranger was faster by a moment."""
-        stream, host = self._lots.choice(book.streams), self.scene.host
+        stream, host = self.lots.choice(book.streams), self.scene.host
         theirs, struck = promises.TheirsStaysTheirs(self.world), list[bytes]()
         name = self.append(book, stream, HELD)
         key = self.key(name)
-        if self._lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
+        if self.lots.random() < 0.5:  # it is idle in the hands of somebody who is gone
             book.fate(key).strangers += 1
             book.fate(key).excused = True
             host.do(b"XCLAIM", stream, book.group, b"gone", b"0", key.id)
@@ -259,7 +264,7 @@ class Calm:
 
     def _leave(self, book: Book) -> None:
         """A member leaves with entries that it has read ahead; a stranger has claimed one of them."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         for at in range(8):
             self.append(book, stream, HELD if at < 4 else b"calm")
         self.run(0.2)
@@ -267,7 +272,7 @@ class Calm:
         full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
         if not full:
             return
-        member, batches = self._lots.choice(full)
+        member, batches = self.lots.choice(full)
         keys = [self.key(fields[1]) for batch in batches for _, fields in batch.raw]
         stolen, *unseen = keys
         book.fate(stolen).strangers += 1
@@ -317,7 +322,7 @@ class Calm:
                     ghosts.append((member, wire.session))
                     wire.vanish_for_client()
         self.world.tell("*", "all members lose their connections, and the server does not know")
-        name = self.append(book, self._lots.choice(book.streams), b"calm")
+        name = self.append(book, self.lots.choice(book.streams), b"calm")
         self.run(promises.BeginsAnew.WITHIN)
         for member, _ in ghosts:
             node = member.node
@@ -332,65 +337,41 @@ class Calm:
         for member, session in ghosts:
             if session is not None and session.is_open and session.number in self.scene.host.server.sessions:
                 lays.violated(f"the former connection of {member.label} is still there, {SOON:g} s later")
-        self._handed(book, name, lays, " though a ghost had got it")
+        self.handed(book, name, lays, " though a ghost had got it")
 
     # -- the group --------------------------------------------------------------------------------------------------------
 
     def _destroy(self, book: Book) -> None:
         """XGROUP DESTROY, and at once the next entry."""
-        stream = self._lots.choice(book.streams)
+        stream = self.lots.choice(book.streams)
         self.scene.note()
         book.reset(stream)
-        heard = self._marks(book)
+        heard = self.marks(book)
         self.scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
         self.world.tell("*", f"XGROUP DESTROY {stream.decode()}")
-        self._comes_back(book, stream, heard, self.append(book, stream, b"calm"))
+        self.comes_back(book, stream, heard, self.append(book, stream, b"calm"))
 
-    def _begin_anew(self, book: Book) -> None:
-        """The stream is deleted, and begins anew with lower ids."""
-        stream = self._lots.choice(book.streams)
-        heard = self._marks(book)
-        self.scene.rewind(stream)
-        self.scene.host.do(b"DEL", stream)
-        self.world.tell("*", f"DEL {stream.decode()}")
-        self._comes_back(book, stream, heard, self.append(book, stream, b"calm", b"5-1"))
-
-    def _trim(self, book: Book) -> None:
-        """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
-        stream, host = self._lots.choice(book.streams), self.scene.host
-        if not host.server.flavour.modern:
-            return  # such servers count in another way, and a group knows late what it has lost
-        self.scene.remove(stream, list(self.scene.history.stream(stream).ids), "XTRIM")
-        heard = self._marks(book)
-        host.do(b"MULTI")
-        host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
-        host.do(b"XTRIM", stream, b"MAXLEN", b"0")
-        host.do(b"EXEC")
-        self.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
-        self.run(AUDITED)
-        told = [event for member in book.members for event in self._told(member, heard[member.label])]
-        if not any(isinstance(event, Gap) and event.stream == stream for event in told):
-            promises.GapTold(self.world).violated(
-                f"an entry of {stream.decode()} was trimmed, which nobody had read, and no Gap has told"
-            )
-
-    def _marks(self, book: Book) -> dict[str, int]:
+    def marks(self, book: Book) -> dict[str, int]:
+        """How many events each member has told so far."""
         return {member.label: len(self._events.told(member.label)) for member in book.members}
 
-    def _comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
+    def comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
+        """The group is created again, in time and where it should be."""
         oracle = promises.CreatesAgain(self.world)
         self.run(SOON + OPTIONS.backoff_max)
+        if any(one.holds for one in book.members):
+            self.run(HOLD_SECONDS)
         if book.of(stream) is None:
             oracle.violated(f"the group of {stream.decode()} is gone, and nobody has created it again")
         told = [
             event
             for member in book.members
-            for event in self._told(member, heard[member.label])
+            for event in self.told(member, heard[member.label])
             if isinstance(event, (GroupRecreated, GroupCreated)) and event.stream == stream
         ]
         if not told:
             oracle.violated(f"the group of {stream.decode()} was created again, and nobody was told")
-        self._handed(book, name, oracle, ", after its group was created again")
+        self.handed(book, name, oracle, ", after its group was created again")
 
 
 def _id(key: Key) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .application import Application
 from .book import Book
+from .gap_oracles import DamageTold, GapsAnnounced, GapsAreTrue
 from .group_oracles import (
-    GapsAnnounced,
     GroupOracle,
     InFlightBounded,
     InOrder,
@@ -45,8 +45,11 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     detect_gaps = lots.choice(["always", "audit", "audit"])
 
     letters = LettersDeserved(world, book, max_deliveries)
+    damage, truth = DamageTold(world, book), GapsAreTrue(world, book)
     scene.removing.append(book.removing)
-    scene.rewinding += [book.reset, letters.rewound]
+    scene.dropping += [book.dropping, damage.dropping]
+    scene.rewinding += [damage.rewinding, book.reset, letters.rewound]
+    book.on_gap += [damage.heard, truth.heard]
     watch: list[GroupOracle] = [
         NothingInvented(world, book),
         InOrder(world, book),
@@ -55,6 +58,8 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
         InFlightBounded(world, book),
         letters,
         NothingLost(world, book),
+        damage,
+        truth,
     ]
     if detect_gaps == "always":
         watch.append(GapsAnnounced(world, book))
