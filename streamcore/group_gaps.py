@@ -19,7 +19,7 @@ from .errors import UNAVAILABLE, ReplyError, WrongTypeError
 from .events import Event, GapDetectionOff
 from .features import Feature
 from .group_history import GroupHistory, Reached
-from .lineage import Descent
+from .stream_identity import Sameness
 from .membership import Membership
 
 
@@ -69,7 +69,7 @@ class GroupGaps:
     def received(self, stream: bytes, entries: list[Any]) -> None:
         """New entries were delivered to us."""
         if (watch := self._histories.get(stream)) is not None:
-            watch.lineage.received(entries)
+            watch.identity.received(entries)
 
     @property
     def is_on(self) -> bool:
@@ -79,7 +79,7 @@ class GroupGaps:
     def doubt(self, stream: bytes) -> None:
         """The group has not answered: it may be another one, of another stream."""
         if (watch := self._histories.get(stream)) is not None:
-            watch.lineage.doubt()
+            watch.identity.doubt()
 
     # -- entering, and the audit --------------------------------------------------------------------------------------
 
@@ -88,15 +88,15 @@ class GroupGaps:
         if stream in self._forbidden or not (self.is_on or group_is_gone):
             return ()
         watch = self._histories.get(stream)
-        anchor = watch.lineage.question() if watch is not None and watch.lineage.doubted else None
+        anchor = watch.identity.question() if watch is not None and watch.identity.doubted else None
         return (("XINFO", "STREAM", stream), *(() if anchor is None else (anchor,)))
 
-    def descent(self, stream: bytes, replies: Sequence[Any]) -> Descent:
+    def sameness(self, stream: bytes, replies: Sequence[Any]) -> Sameness:
         """What a stream without our group is to the one that we knew, by the replies to that."""
         watch = self._histories.get(stream)
         if watch is None or not replies or isinstance(replies[0], ReplyError):
-            return Descent.OTHER
-        return watch.lineage.judge(History.of(replies[0]), anchored=_is_anchored(replies))
+            return Sameness.OTHER
+        return watch.identity.judge(History.of(replies[0]), anchored=_is_anchored(replies))
 
     def hear(
         self,
@@ -109,7 +109,7 @@ class GroupGaps:
         if replies and isinstance(replies[0], ReplyError):
             self._refused(stream, replies[0])
         elif group is not None and not self.is_on:
-            self._watch(stream).lineage.settle_at(group.id)
+            self._watch(stream).identity.settle_at(group.id)
         elif replies and group is not None:
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
@@ -147,7 +147,7 @@ class GroupGaps:
 
     def _refused(self, stream: bytes, error: ReplyError) -> None:
         if error.code == "ERR":  # there is no such stream; another one may come
-            self._watch(stream).lineage.vanish()
+            self._watch(stream).identity.vanish()
         elif stream not in self._forbidden and not (error.code in UNAVAILABLE or isinstance(error, WrongTypeError)):
             self._forbidden.add(stream)
             error.command = "XINFO"

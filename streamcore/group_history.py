@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from .continuity import ZERO, History
 from .entries import StreamId
 from .events import Gap
-from .lineage import Descent, Lineage
+from .stream_identity import Sameness, StreamIdentity
 
 
 class Reached(NamedTuple):
@@ -49,7 +49,7 @@ class GroupHistory:
     """
 
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
-        self.lineage = Lineage(stream)
+        self.identity = StreamIdentity(stream)
         self._stream = stream
         self._reached = ZERO  # the highest id that was ever delivered to the group
         self._at = ZERO  # where it was at the last look: below that, if it was set back
@@ -73,7 +73,7 @@ class GroupHistory:
         self._forgetful = forgetful
         self._hidden = None if forgetful else 0
         self._is_strict |= strict
-        self.lineage.reconnected()
+        self.identity.reconnected()
 
     def judge(
         self,
@@ -88,17 +88,17 @@ class GroupHistory:
     ) -> list[Gap]:
         """What was lost since the last time; the first time, what is missing ahead of the group.
 
-        ``anchored`` and ``ours``: see ``Lineage.judge``. ``another``: the group is not the one that was seen before. Somebody
+        ``anchored`` and ``ours``: see ``StreamIdentity.judge``. ``another``: the group is not the one that was seen before. Somebody
         else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
         that was pending in the former one.
         """
         is_back = group.id < self._at
         if is_back:
-            self.lineage.doubt()  # a group that was set back may as well be that of another stream
-        seen, descent = self.lineage.seen, self.lineage.judge(history, anchored=anchored, ours=ours)
-        if seen is None or descent is Descent.BACK:
+            self.identity.doubt()  # a group that was set back may as well be that of another stream
+        seen, sameness = self.identity.seen, self.identity.judge(history, anchored=anchored, ours=ours)
+        if seen is None or sameness is Sameness.BACK:
             gaps = self._begin(history, group)
-        elif descent is Descent.SAME:
+        elif sameness is Sameness.SAME:
             gaps = self._go_on(history, group, seen)
             if above is not None and group.id > above and not gaps:
                 gaps = [self._possible(above, None)]
@@ -108,22 +108,22 @@ class GroupHistory:
                 # In between the group may have been further ahead, and have been given what is gone.
                 gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
         else:
-            gaps = [self._former(history, descent), *self._begin(history, group)]
+            gaps = [self._former(history, sameness), *self._begin(history, group)]
             if group.id == ZERO and history.removed:
                 gaps.append(Gap(self._stream, ZERO, history.first, history.removed, certain=False))
         self._at, self._is_alone, self._is_strict = group.id, group.alone, False
-        self.lineage.settle(history)
+        self.identity.settle(history)
         return gaps
 
     def _possible(self, after: StreamId, before: StreamId | None) -> Gap:
         return Gap(self._stream, after, before, None, certain=False)
 
-    def _former(self, history: History, descent: Descent) -> Gap:
+    def _former(self, history: History, sameness: Sameness) -> Gap:
         """What was lost with the stream that was known, as far as anybody can tell: what had not been delivered."""
-        lineage, unread = self.lineage, 0
+        identity, unread = self.identity, 0
         is_counted = self._most == self._least and self._at == self._reached
-        if lineage.seen is not None and descent is Descent.OTHER and lineage.doubted and is_counted:
-            unread = max(0, lineage.seen.added - self._least - lineage.own)
+        if identity.seen is not None and sameness is Sameness.OTHER and identity.doubted and is_counted:
+            unread = max(0, identity.seen.added - self._least - identity.own)
         before = history.first if history.first is not None and history.first > self._reached else None
         return Gap(self._stream, self._reached, before, unread or None, certain=bool(unread) and self._is_alone)
 

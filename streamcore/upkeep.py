@@ -23,7 +23,7 @@ from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
 from .group_history import Reached
-from .lineage import Descent
+from .stream_identity import Sameness
 from .link import Link
 from .name_lease import Identity, NameLease
 
@@ -222,7 +222,7 @@ class Upkeep:
     def _restart_point(self, stream: bytes, told: Replies) -> str:
         """Below everything that may be unprocessed; ``0`` for a stream that is not provably the one we knew."""
         mark = self._low_water.get(stream)
-        if mark is None or self._consumer.gaps.descent(stream, told) is not Descent.SAME:
+        if mark is None or self._consumer.gaps.sameness(stream, told) is not Sameness.SAME:
             return "0"
         return "0" if StreamId.parse(told[0][b"last-generated-id"]) < mark.id else str(mark.id)
 

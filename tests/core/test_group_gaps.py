@@ -10,7 +10,7 @@ from streamcore.events import Event, Gap, GapDetectionOff
 from streamcore.group import GroupConsumer
 from streamcore.group_gaps import GroupGaps
 from streamcore.group_history import Reached
-from streamcore.lineage import Descent
+from streamcore.stream_identity import Sameness
 from streamcore.membership import Membership
 from tests.core.model import Server
 from tests.core.net import Net
@@ -120,7 +120,7 @@ def test_a_stream_that_was_gone_is_another_one() -> None:
     audit(gaps, stream)
     gaps.hear(b"s", [ReplyError("ERR", "no such key")], None)
     gaps.hear(b"s", [said(stream), []], None)
-    assert gaps.descent(b"s", [said(Stream())]) is Descent.OTHER
+    assert gaps.sameness(b"s", [said(Stream())]) is Sameness.OTHER
     audit(gaps, Stream())
     assert events == [Gap(S, StreamId(4), None, 6, certain=False)]
 
@@ -131,7 +131,7 @@ def test_one_that_is_in_doubt_is_asked_for_its_anchor() -> None:
     gaps.received(b"s", [[b"9-0", []]])
     gaps.doubt(b"s")
     assert gaps.questions(b"s") == (("XINFO", "STREAM", b"s"),)
-    assert gaps.descent(b"s", [said(stream)]) is Descent.OTHER, "nothing is known of it"
+    assert gaps.sameness(b"s", [said(stream)]) is Sameness.OTHER, "nothing is known of it"
     audit(gaps, stream)
     gaps.received(b"s", [[b"3-0", []], [b"4-0", []]])
     gaps.doubt(b"s")
@@ -139,8 +139,8 @@ def test_one_that_is_in_doubt_is_asked_for_its_anchor() -> None:
     stream.add(10)
     stream.trim(8)
     refused = NoPermissionError("NOPERM", "no permission")
-    for reply, descent in (anchor("10-0"), Descent.SAME), ([], Descent.UNPROVEN), (refused, Descent.UNPROVEN):
-        assert gaps.descent(b"s", [said(stream), reply]) is descent
+    for reply, sameness in (anchor("10-0"), Sameness.SAME), ([], Sameness.UNPROVEN), (refused, Sameness.UNPROVEN):
+        assert gaps.sameness(b"s", [said(stream), reply]) is sameness
     look = gaps.look(5.0)
     assert look is not None
     assert look.parts == {b"s": 3, b"t": 2}
@@ -148,8 +148,8 @@ def test_one_that_is_in_doubt_is_asked_for_its_anchor() -> None:
     gaps.saw(look)
     assert events == [Gap(S, StreamId(4), StreamId(13), 8)]
     assert gaps.questions(b"s") == (("XINFO", "STREAM", b"s"),)
-    assert gaps.descent(b"s", [refused]) is Descent.OTHER
-    assert gaps.descent(b"another", [said(stream)]) is Descent.OTHER
+    assert gaps.sameness(b"s", [refused]) is Sameness.OTHER
+    assert gaps.sameness(b"another", [said(stream)]) is Sameness.OTHER
 
 
 def test_where_gaps_are_not_to_be_told_only_who_creates_the_group_again_asks() -> None:
@@ -160,8 +160,8 @@ def test_where_gaps_are_not_to_be_told_only_who_creates_the_group_again_asks() -
     gaps.hear(b"s", [], stream.group)
     gaps.doubt(b"s")
     assert gaps.questions(b"s", group_is_gone=True)[1:] == (("XRANGE", b"s", "4-0", "4-0"),)
-    assert gaps.descent(b"s", [said(stream), anchor("4-0")]) is Descent.SAME
-    assert gaps.descent(b"s", [said(stream), []]) is Descent.UNPROVEN
+    assert gaps.sameness(b"s", [said(stream), anchor("4-0")]) is Sameness.SAME
+    assert gaps.sameness(b"s", [said(stream), []]) is Sameness.UNPROVEN
     gaps.hear(b"s", [NoPermissionError("NOPERM", "no permission")], None)
     assert (gaps.questions(b"s", group_is_gone=True), events) == ((), [])
 

@@ -465,9 +465,9 @@ class TestAnotherStream:
     ) -> None:
         stream, watch = reading()
         watch.judge(stream.history, stream.group._replace(alone=alone))
-        watch.lineage.received([[b"5-0", []], [b"6-0", []]])
-        watch.lineage.vanish()
-        watch.lineage.received([[b"1-0", []]])
+        watch.identity.received([[b"5-0", []], [b"6-0", []]])
+        watch.identity.vanish()
+        watch.identity.received([[b"1-0", []]])
         [former, *own] = watch.judge(other, Reached(StreamId(0)))
         assert former == replace(gap(4, before, 4), certain=alone)
         assert own == ([possible(0, 99, 19)] if other is self.TRIMMED else [])
@@ -475,7 +475,7 @@ class TestAnotherStream:
 
     def test_may_have_had_more_than_what_was_delivered(self) -> None:
         _, watch = reading(read=10)
-        watch.lineage.vanish()
+        watch.identity.vanish()
         assert watch.judge(self.YOUNG, Reached(StreamId(0), alone=True)) == [possible(10, 90)]
 
     def test_has_taken_nobody_knows_how_much_where_the_place_was_unknown_or_the_group_was_set_back(self) -> None:
@@ -484,7 +484,7 @@ class TestAnotherStream:
             stream.create(3)
             stream.place = place
             look(stream, watch)
-            watch.lineage.vanish()
+            watch.identity.vanish()
             assert watch.judge(self.YOUNG, Reached(StreamId(0), alone=True)) == [possible(4, 90)]
 
     def test_that_goes_on_where_the_former_one_ended_is_known_by_its_counters(self) -> None:
@@ -494,7 +494,7 @@ class TestAnotherStream:
     def test_whose_counters_explain_everything_is_possible_once_the_group_was_out_of_sight(self) -> None:
         stream, watch = reading()
         look(stream, watch)
-        watch.lineage.doubt()
+        watch.identity.doubt()
         assert watch.judge(self.TRIMMED, Reached(StreamId(98), 19), anchored=False) == [possible(4, 99)]
 
     def test_is_told_of_together_with_what_its_own_group_has_lost(self) -> None:

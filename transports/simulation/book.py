@@ -179,4 +179,4 @@ class Book:
 def knows(engine: GroupConsumer[bytes], stream: bytes) -> bool:
     """Whether an engine has looked at a stream."""
     watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
-    return watch is not None and watch.lineage.seen is not None
+    return watch is not None and watch.identity.seen is not None

@@ -20,7 +20,7 @@ from .continuity import ZERO, History
 from .entries import StreamId
 
 
-class Descent(Enum):
+class Sameness(Enum):
     """What a stream is to the one that was known under its name."""
 
     SAME = auto()
@@ -33,7 +33,7 @@ class Descent(Enum):
     """All that was known of it is gone, as it may be in one that has gone on, or in another one."""
 
 
-class Lineage:
+class StreamIdentity:
     """Knows one stream. ``own`` entries of it were delivered to us since it was last ``seen``."""
 
     def __init__(self, stream: bytes) -> None:
@@ -82,23 +82,23 @@ class Lineage:
         anchor = self._anchor
         return None if anchor is None else ("XRANGE", self._stream, str(anchor), str(anchor))
 
-    def judge(self, history: History, *, anchored: bool | None = None, ours: bool = False) -> Descent:
+    def judge(self, history: History, *, anchored: bool | None = None, ours: bool = False) -> Sameness:
         """What the stream is, as the server tells of it.
 
         ``anchored``: whether the anchor is there (None: not asked); ``ours``: whether its group is the one that we knew.
         """
         seen = self.seen
         if seen is None:
-            return Descent.SAME if anchored else Descent.UNPROVEN
+            return Sameness.SAME if anchored else Sameness.UNPROVEN
         known = {seen.first, seen.newest, self._anchor} - {None}
         is_known = ours or history.first in known or history.newest in known
         if not _goes_on(seen, history, self._fresh) or (anchored is False and self._has_lost_its_end(history)):
-            return Descent.BACK if is_known and self._reconnected and not self._vanished else Descent.OTHER
+            return Sameness.BACK if is_known and self._reconnected and not self._vanished else Sameness.OTHER
         if is_known or anchored or _is_unchanged(seen, history):
-            return Descent.SAME
+            return Sameness.SAME
         if self._vanished or not self._is_explained(seen, history):
-            return Descent.OTHER
-        return Descent.UNPROVEN if self._doubted else Descent.SAME
+            return Sameness.OTHER
+        return Sameness.UNPROVEN if self._doubted else Sameness.SAME
 
     def settle(self, history: History) -> None:
         """From now on this is what is known."""
