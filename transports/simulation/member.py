@@ -86,7 +86,7 @@ class Hands:
     lost: set[tuple[bytes, bytes]] = field(
         default_factory=set
     )  # streams and ids of which it was told that others have them
-    begun: dict[Key, GroupEntry[bytes]] = field(default_factory=dict)  # being handled
+    begun: list[tuple[Key, GroupEntry[bytes]]] = field(default_factory=list)  # being handled; one may be, twice
     resting_until: float = 0.0
     in_place: bool = False  # it takes events in their places, too
 
@@ -285,12 +285,18 @@ class Member(Program):
         else:
             self._settle(entry, key)
             return
-        self.hands.begun[key] = entry
-        self.later(seconds, partial(self._finish, entry, key))
+        handling = (key, entry)
+        self.hands.begun.append(handling)
+        self.later(seconds, partial(self._finish, handling))
 
-    def _finish(self, entry: GroupEntry[bytes], key: Key) -> None:
-        if self.hands.begun.pop(key, None) is entry and self.leaving_since is None:
-            self._settle(entry, key)
+    def _finish(self, handling: tuple[Key, GroupEntry[bytes]]) -> None:
+        begun = self.hands.begun
+        at = next((at for at, one in enumerate(begun) if one is handling), None)
+        if at is None:
+            return  # it was cancelled
+        del begun[at]
+        if self.leaving_since is None:
+            self._settle(handling[1], handling[0])
 
     def _settle(self, entry: GroupEntry[bytes], key: Key) -> None:
         """The handler has done with it, or has failed."""
@@ -330,8 +336,7 @@ class Member(Program):
             self._close(engine)
             return "while it left"
         if hands.begun:
-            key = list(hands.begun)[int(lot * len(hands.begun))]
-            entry = hands.begun.pop(key)
+            key, entry = hands.begun.pop(int(lot * len(hands.begun)))
             if hands.batch is not None:
                 engine.put_back(engine.split(hands.batch, hands.at))
                 hands.batch = None
@@ -351,7 +356,7 @@ class Member(Program):
         self.world.tell(self.label, "leaves")
         engine: GroupConsumer[bytes] = self.engine
         begun, at, hands.batch = hands.batch, hands.at, None
-        for key in hands.begun:
+        for key, _ in hands.begun:
             self.book.fate(key).excused = True
         engine.leave(begun, at)
         self.later(OPTIONS.request_timeout, _nothing)

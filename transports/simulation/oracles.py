@@ -21,7 +21,7 @@ from streamcore.events import (
 from .program import OPTIONS, RECOVERY
 
 if TYPE_CHECKING:
-    from streamcore import Engine
+    from streamcore import Engine, Link
 
     from .node import Node
     from .world import World
@@ -91,19 +91,33 @@ class NoHotLoop(Oracle):
 
 
 class Recovers(Oracle):
-    """*All interfaces*: a dead link is found within the keep-alive, and is up again within the back-off's cap."""
+    """*All interfaces*: a dead link is found within the keep-alive, and is up again within the back-off's cap.
+
+    A link that was opened a moment ago, such as one that a caller has leased, is not late yet: its time counts from when it
+    was first seen to be down.
+    """
 
     PATIENCE: Final = RECOVERY + 2 * OPTIONS.request_timeout + OPTIONS.connect_timeout
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._down: dict[Link, float] = {}  # since when
+
+    def look(self) -> None:
+        links = [link for node in self.world.nodes for link in node.engine.links()]
+        self._down = {
+            link: self._down.get(link, self.world.now)
+            for link in links
+            if link.wants_connection and not link.is_up
+        }
+
     def judge(self) -> None:
-        if self.world.now - self.world.healed_at < self.PATIENCE:
-            return
+        self.look()
         for node in self.world.nodes:
             for link in node.engine.links():
-                if link.wants_connection and not link.is_up:
-                    self.violated(
-                        f"{node.label}: link {link.name} is {link.state.name}, {self.PATIENCE:g} s after all was well"
-                    )
+                since = max(self._down.get(link, self.world.now), self.world.healed_at)
+                if self.world.now - since >= self.PATIENCE:
+                    self.violated(f"{node.label}: link {link.name} is {link.state.name}, for {self.PATIENCE:g} s")
 
 
 class EventsInOrder(Oracle):
