@@ -19,8 +19,8 @@ from .errors import UNAVAILABLE, ReplyError, WrongTypeError
 from .events import Event, GapDetectionOff
 from .features import Feature
 from .group_history import GroupHistory, Reached
-from .stream_identity import Sameness
 from .membership import Membership
+from .stream_identity import Sameness
 
 
 class Look(Exchange):

@@ -92,7 +92,7 @@ class GroupHistory:
         else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
         that was pending in the former one.
         """
-        is_back = group.id < self._at
+        is_back, was_noticed = group.id < self._at, self.identity.doubted
         if is_back:
             self.identity.doubt()  # a group that was set back may as well be that of another stream
         seen, sameness = self.identity.seen, self.identity.judge(history, anchored=anchored, ours=ours)
@@ -104,12 +104,13 @@ class GroupHistory:
                 gaps = [self._possible(above, None)]
             if pending is not None and not gaps and not _is_whole(history, pending):
                 gaps = [self._possible(group.id, _end(history))]
-            if another or is_back or group.place is None:
+            if another or is_back or (group.place is None and group.id != self._at):
                 # In between the group may have been further ahead, and have been given what is gone.
                 gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
         else:
-            gaps = [self._former(history, sameness), *self._begin(history, group)]
-            if group.id == ZERO and history.removed:
+            is_counted = was_noticed and sameness is Sameness.OTHER
+            gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]
+            if sameness is Sameness.OTHER and group.id == ZERO and history.removed:
                 gaps.append(Gap(self._stream, ZERO, history.first, history.removed, certain=False))
         self._at, self._is_alone, self._is_strict = group.id, group.alone, False
         self.identity.settle(history)
@@ -118,14 +119,16 @@ class GroupHistory:
     def _possible(self, after: StreamId, before: StreamId | None) -> Gap:
         return Gap(self._stream, after, before, None, certain=False)
 
-    def _former(self, history: History, sameness: Sameness) -> Gap:
-        """What was lost with the stream that was known, as far as anybody can tell: what had not been delivered."""
-        identity, unread = self.identity, 0
-        is_counted = self._most == self._least and self._at == self._reached
-        if identity.seen is not None and sameness is Sameness.OTHER and identity.doubted and is_counted:
-            unread = max(0, identity.seen.added - self._least - identity.own)
+    def _former(self, history: History, unread: int) -> Gap:
+        """What was lost with the stream that was known, as far as anybody can tell."""
         before = history.first if history.first is not None and history.first > self._reached else None
         return Gap(self._stream, self._reached, before, unread or None, certain=bool(unread) and self._is_alone)
+
+    def _unread(self, seen: History) -> int:
+        """How many entries were there at the last look that had not been delivered, and were not delivered to us since."""
+        if self._most != self._least or self._at != self._reached:
+            return 0
+        return max(0, seen.added - self._least - self.identity.own)
 
     # -- one and the same stream --------------------------------------------------------------------------------------
 

@@ -91,10 +91,10 @@ class StreamIdentity:
         if seen is None:
             return Sameness.SAME if anchored else Sameness.UNPROVEN
         known = {seen.first, seen.newest, self._anchor} - {None}
-        is_known = ours or history.first in known or history.newest in known
+        is_known = ours or bool(anchored) or history.first in known or history.newest in known
         if not _goes_on(seen, history, self._fresh) or (anchored is False and self._has_lost_its_end(history)):
             return Sameness.BACK if is_known and self._reconnected and not self._vanished else Sameness.OTHER
-        if is_known or anchored or _is_unchanged(seen, history):
+        if is_known or _is_unchanged(seen, history):
             return Sameness.SAME
         if self._vanished or not self._is_explained(seen, history):
             return Sameness.OTHER

@@ -23,9 +23,9 @@ from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
 from .group_history import Reached
-from .stream_identity import Sameness
 from .link import Link
 from .name_lease import Identity, NameLease
+from .stream_identity import Sameness
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading

@@ -10,8 +10,8 @@ from streamcore.events import Event, Gap, GapDetectionOff
 from streamcore.group import GroupConsumer
 from streamcore.group_gaps import GroupGaps
 from streamcore.group_history import Reached
-from streamcore.stream_identity import Sameness
 from streamcore.membership import Membership
+from streamcore.stream_identity import Sameness
 from tests.core.model import Server
 from tests.core.net import Net
 from tests.core.streams import info, listed

@@ -90,7 +90,8 @@ class DamageTold(GroupOracle):
 class GapsAreTrue(GroupOracle):
     """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
 
-    Whoever sets the counters of a stream (XSETID) is believed. A member that was alone in a group when it looked last may tell
+    Whoever sets the counters of a stream (XSETID) is believed, and whoever sets a group back to where it was at a look leads astray.
+    A member that was alone in a group when it looked last may tell
     of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
     """
 
@@ -109,7 +110,8 @@ class GapsAreTrue(GroupOracle):
 
     def _is_excused(self, stream: bytes) -> bool:
         losses = self.book.losses
-        return stream in losses.believed or self.world.now - losses.shared.get(stream, 0.0) < RECENT
+        is_recent = self.world.now - losses.shared.get(stream, 0.0) < RECENT
+        return is_recent or stream in losses.believed or stream in self.book.wanted_again
 
     def look(self) -> None:
         for wrong in self._false:

@@ -106,9 +106,7 @@ class Recovers(Oracle):
     def look(self) -> None:
         links = [link for node in self.world.nodes for link in node.engine.links()]
         self._down = {
-            link: self._down.get(link, self.world.now)
-            for link in links
-            if link.wants_connection and not link.is_up
+            link: self._down.get(link, self.world.now) for link in links if link.wants_connection and not link.is_up
         }
 
     def judge(self) -> None:
