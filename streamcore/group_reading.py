@@ -286,6 +286,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         received: dict[bytes, list[Any]] = reply or {}
         for stream, entries in received.items():
             if entries:
+                self.gaps.received(stream, entries)
                 self.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= self.count
 
@@ -299,6 +300,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
             raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
         for stream in self.member.streams.copy():
+            self.gaps.doubt(stream)
             yield from self.upkeep.ensure_group(stream)
 
     def _rest(self) -> Steps[None]:

@@ -13,22 +13,32 @@ Everything here runs while no read is unanswered, so that what the server lists 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .claims import REMOVE
 from .connection import Arguments
-from .engine import AT_ONCE, Steps, checked
+from .engine import AT_ONCE, Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
+from .group_history import Reached
 from .link import Link
 from .name_lease import Identity, NameLease
+from .stream_identity import Sameness
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
 
 
 ZERO: Final = StreamId(0, 0)
+
+
+class Mark(NamedTuple):
+    """The low-water mark of a group: all that may be unprocessed is above ``id``; ``pending`` is the lowest that was delivered."""
+
+    id: StreamId
+    pending: StreamId | None
 
 
 class Upkeep:
@@ -38,8 +48,10 @@ class Upkeep:
         self._consumer = consumer
         self.lease = NameLease(consumer)
         self._present: Identity | None = None
-        self._low_water: dict[bytes, StreamId] = {}
+        self._low_water: dict[bytes, Mark] = {}
         self._known: set[bytes] = set()  # the streams whose group we have seen
+        self._signed: set[bytes] = set()  # those whose group has a consumer of our name
+        self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
         self.audit_at = AT_ONCE
 
     # -- on every new connection --------------------------------------------------------------------------------------
@@ -68,6 +80,8 @@ class Upkeep:
     def forget(self, stream: bytes) -> None:
         """The stream is not ours any more."""
         self._known.discard(stream)
+        self._signed.discard(stream)
+        self._founded.pop(stream, None)
         self._low_water.pop(stream, None)
         self._consumer.gaps.forget(stream)
         self.lease.forget(stream)
@@ -103,18 +117,63 @@ class Upkeep:
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def ensure_group(self, stream: bytes) -> Steps[None]:
-        """Make sure that the group exists, by creating it where that is allowed."""
+        """Make sure that the group exists, by creating it where that is allowed; tell what it has lost."""
         consumer = self._consumer
-        group = _find(consumer.member.group, (yield from consumer.ask(("XINFO", "GROUPS", stream))))
+        was_signed = stream in self._signed
+        self._signed.discard(stream)  # until the reply has come
+        told, groups, summary, created = yield from self._ask_about(stream, *self._signature(stream))
+        group = _find(consumer.member.group, [groups])
         if group is None:
-            yield from self._create_group(stream)
+            yield from self._create_group(stream, told)
             consumer.claims.begin(stream, ZERO)
-        elif stream not in self._known:
-            delivered = StreamId.parse(group[b"last-delivered-id"])
-            consumer.claims.begin(stream, ZERO if consumer.member.backlog else delivered)
+        else:
+            self._signs(stream, created)
+            signed = created if was_signed else []
+            yield from self._meet(stream, told, group, ours=signed == [0], is_another=signed == [1])
+            self._note(stream, group, summary)
+            if stream not in self._known:
+                delivered = StreamId.parse(group[b"last-delivered-id"])
+                consumer.claims.begin(stream, ZERO if consumer.member.backlog else delivered)
         self._known.add(stream)
 
-    def _create_group(self, stream: bytes) -> Steps[None]:
+    def _signature(self, stream: bytes) -> tuple[Arguments, ...]:
+        """Puts our name into the group: while that is found there, the group is the one that we knew, and so is its stream."""
+        member = self._consumer.member
+        is_wanted = self._consumer.gaps.is_on
+        return (("XGROUP", "CREATECONSUMER", stream, member.group, member.name),) if is_wanted else ()
+
+    def _signs(self, stream: bytes, replies: Replies) -> None:
+        if replies in ([0], [1]):
+            self._signed.add(stream)
+
+    def _ask_about(self, stream: bytes, *more: Arguments) -> Steps[tuple[Replies, Any, Any, Replies]]:
+        """What there is to know of a stream, of its groups and of what is pending; and more.
+
+        The stream first: whoever reads between the replies makes a loss look smaller, and no delivery look like one.
+        """
+        consumer, group = self._consumer, self._consumer.member.group
+        questions = consumer.gaps.questions(stream)
+        replies = yield from consumer.ask(*questions, ("XINFO", "GROUPS", stream), ("XPENDING", stream, group), *more)
+        at = len(questions)
+        return replies[:at], replies[at], replies[at + 1], replies[at + 2 :]
+
+    def _ask_history(self, stream: bytes) -> Steps[Replies]:
+        questions = self._consumer.gaps.questions(stream, group_is_gone=True)
+        return (yield from self._consumer.ask(*questions)) if questions else []
+
+    def _meet(
+        self, stream: bytes, told: Replies, group: dict[bytes, Any], *, ours: bool = False, is_another: bool
+    ) -> Steps[None]:
+        """The group is there; perhaps it ``is_another`` one."""
+        mark, reached = self._low_water.get(stream), Reached.of(group)
+        above = mark.id if is_another and mark is not None else None
+        if (founded := self._founded.get(stream)) is not None:  # by us, and the reply to that was lost
+            told = told or (yield from self._ask_history(stream))
+            event = yield from self._tell_founded(stream, told, founded)
+            above, reached = None, reached if event is founded else Reached(ZERO)
+        self._consumer.gaps.hear(stream, told, reached, ours=ours, another=is_another, above=above)
+
+    def _create_group(self, stream: bytes, told: Replies) -> Steps[None]:
         consumer, member = self._consumer, self._consumer.member
         is_lost = stream in self._known
         if not member.create or (is_lost and member.on_group_lost == "raise"):
@@ -122,27 +181,64 @@ class Upkeep:
             what = "has lost its group" if is_lost else "has no group"
             remedy = "pass on_group_lost='recreate'" if member.create else "pass create=True"
             raise NoGroupError("NOGROUP", f"stream {key!r} {what} {group!r}; create it, or {remedy}")
-        start = (yield from self._restart_point(stream)) if is_lost else member.start
+        start = member.start
+        if is_lost:
+            told = told or (yield from self._ask_history(stream))
+            consumer.gaps.hear(stream, told, None)
+            start = self._restart_point(stream, told)
+        self._founded[stream] = (GroupRecreated if is_lost else GroupCreated)(stream, member.group, start)
         create = ("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM")
-        looks = is_lost and StreamId.parse(start) != ZERO
-        reply, *infos = yield from consumer.ask(create, *((("XINFO", "STREAM", stream),) if looks else ()))
-        if not isinstance(reply, BusyGroupError):  # it is when another consumer was faster
-            checked(reply)
-            if any(StreamId.parse(checked(info)[b"last-generated-id"]) < StreamId.parse(start) for info in infos):
-                # The stream has begun anew between our look and this: a group above its end would pass over what comes.
-                start = "0"
-                checked(*(yield from consumer.ask(("XGROUP", "SETID", stream, member.group, start))))
-            kind = GroupRecreated if is_lost else GroupCreated
-            consumer.emit(kind(stream, member.group, start))
+        signature = self._signature(stream)
+        questions = consumer.gaps.questions(stream, group_is_gone=is_lost)
+        reply, *replies = yield from consumer.ask(create, *signature, *questions)
+        signed, told = replies[: len(signature)], replies[len(signature) :]
+        if isinstance(reply, ReplyError):
+            del self._founded[stream]
+        if isinstance(reply, BusyGroupError):  # another consumer was faster
+            told, groups, summary, _ = yield from self._ask_about(stream)
+            if (found := _find(member.group, [groups])) is not None:
+                yield from self._meet(stream, told, found, is_another=is_lost)
+                self._note(stream, found, summary)
+            return
+        checked(reply)
+        self._signs(stream, signed)
+        mark = self._low_water.get(stream)
+        event = yield from self._tell_founded(stream, told, self._founded[stream])
+        if is_lost:
+            reached = Reached(StreamId.parse(event.start))
+            pending = None if mark is None else mark.pending
+            consumer.gaps.hear(stream, told, reached, another=True, pending=pending)
+            self._low_water[stream] = Mark(reached.id, None)
 
-    def _restart_point(self, stream: bytes) -> Steps[str]:
-        """Below everything that may be unprocessed; ``0`` for a stream that is not the one we knew."""
-        mark = self._low_water.pop(stream, None)
-        [info] = yield from self._consumer.ask(("XINFO", "STREAM", stream))
-        if mark is None or _is_missing(info) or StreamId.parse(checked(info)[b"last-generated-id"]) < mark:
+    def _tell_founded(
+        self, stream: bytes, told: Replies, event: GroupCreated | GroupRecreated
+    ) -> Steps[GroupCreated | GroupRecreated]:
+        """We have created a group: where the stream has begun anew meanwhile, it would pass over what is there."""
+        consumer, member = self._consumer, self._consumer.member
+        is_lost = isinstance(event, GroupRecreated)
+        if is_lost and StreamId.parse(event.start) != ZERO and self._restart_point(stream, told) != event.start:
+            event = replace(event, start="0")
+            checked(*(yield from consumer.ask(("XGROUP", "SETID", stream, member.group, event.start))))
+        del self._founded[stream]
+        consumer.emit(event)
+        return event
+
+    def _restart_point(self, stream: bytes, told: Replies) -> str:
+        """Below everything that may be unprocessed; ``0`` for a stream that is not provably the one we knew."""
+        mark = self._low_water.get(stream)
+        if mark is None or self._consumer.gaps.sameness(stream, told) is not Sameness.SAME:
             return "0"
-        self._low_water[stream] = mark
-        return str(mark)
+        return "0" if StreamId.parse(told[0][b"last-generated-id"]) < mark.id else str(mark.id)
+
+    def _note(self, stream: bytes, group: dict[bytes, Any], summary: Any) -> int:
+        """Note the low-water mark; where the group moves on between the replies, it is low. How much is pending for us."""
+        if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
+            return 0
+        total, lowest, _, consumers = checked(summary)
+        delivered = StreamId.parse(group[b"last-delivered-id"])
+        pending = StreamId.parse(lowest) if total else None
+        self._low_water[stream] = Mark(delivered if pending is None else min(delivered, pending.before()), pending)
+        return next((int(count) for name, count in consumers or () if name == self._consumer.member.name), 0)
 
     # -- between reads ------------------------------------------------------------------------------------------------
 
@@ -169,21 +265,19 @@ class Upkeep:
         self.audit_at = self._consumer.now + self._consumer.member.audit
 
     def _count(self, stream: bytes) -> Steps[int]:
-        """How many entries the server lists for us.
-
-        Notes the low-water mark; where the group moves on between the two replies, it is low.
-        """
+        """How many entries the server lists for us; tell what the group has lost."""
         consumer = self._consumer
-        *histories, groups, summary = yield from consumer.ask(
-            *consumer.gaps.questions(stream), ("XINFO", "GROUPS", stream), ("XPENDING", stream, consumer.member.group)
-        )
-        total, lowest, _, consumers = checked(summary)
+        told, groups, summary, _ = yield from self._ask_about(stream)
+        checked(summary)
         group = _find(consumer.member.group, [groups])
-        consumer.gaps.hear(stream, histories, group)
-        if group is not None:
-            delivered = StreamId.parse(group[b"last-delivered-id"])
-            self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered
-        return next((int(count) for name, count in consumers or () if name == consumer.member.name), 0)
+        if group is None:
+            return 0
+        ours = self._note(stream, group, summary)
+        if consumer.held(stream) and not ours:
+            consumer.gaps.doubt(stream)  # all is gone that was pending: the group may be another one
+        else:
+            consumer.gaps.hear(stream, told, Reached.of(group))
+        return ours
 
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""

@@ -247,6 +247,7 @@ class Server:
         return [
             {
                 "name": group,
+                "consumers": len(state.seen),
                 "pending": len(state.pending),
                 "last-delivered-id": str(state.last),
                 "entries-read": sum(id_ <= state.last for id_ in stream.history),
@@ -262,6 +263,11 @@ class Server:
         if what == b"SETID":
             stream.groups[group].last = StreamId.parse(args[0])
             return OK
+        if what == b"CREATECONSUMER":
+            seen = self._group(name, group)[1].seen
+            is_new = args[0] not in seen
+            seen.setdefault(args[0], self.now)
+            return int(is_new)
         if group in stream.groups:
             raise BusyGroupError("BUSYGROUP", "Consumer Group name already exists")
         stream.groups[group] = Group(stream.last if args[0] == b"$" else StreamId.parse(args[0]))

@@ -26,3 +26,11 @@ def info(
         "first-entry": None if first is None else entry(first),
         "last-entry": entry(newest or last) if length else None,
     }
+
+
+def listed(delivered: str = "0-0", *, name: str = "g", place: int | None = None, consumers: int = 1) -> dict[str, Any]:
+    """A group in a reply to XINFO GROUPS."""
+    return {"name": name, "consumers": consumers, "pending": 0, "last-delivered-id": delivered, "entries-read": place}
+
+
+NOTHING_PENDING = [0, None, None, None]

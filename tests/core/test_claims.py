@@ -12,6 +12,7 @@ from tests.core.members import NOISE, add, consume, deliver, delivery, events, i
 from tests.core.model import Server
 from tests.core.net import Fate
 from tests.core.pair import Pair
+from tests.core.streams import NOTHING_PENDING, listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
@@ -165,7 +166,8 @@ class TestRecovery:
         for one in server.group().pending.values():
             one.times = 0  # given back, and never seen
         consumer, pair = scripted()
-        for words in (["INFO", "server"], ["XINFO", "GROUPS", "s"], ["XPENDING", "s", "g", "(0-0", "+", 100, "c"]):
+        entering = (["INFO", "server"], ["XINFO", "GROUPS", "s"], ["XPENDING", "s", "g"])
+        for words in (*entering, ["XPENDING", "s", "g", "(0-0", "+", 100, "c"]):
             pair.server.expect(*words)
             pair.server.answer(server.do(*words))
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
@@ -181,7 +183,7 @@ class TestRecovery:
     def test_a_group_that_vanishes_under_it_is_no_end(self) -> None:
         consumer, pair = scripted()
         pair.server.answer("run_id:1")
-        pair.server.answer([{"name": "g", "last-delivered-id": "0-0"}])
+        pair.server.answer([listed()], NOTHING_PENDING)
         pair.server.answer([["1-0", "c", 0, 0]])
         pair.server.commands.clear()
         pair.server.answer(GONE)

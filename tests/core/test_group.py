@@ -32,6 +32,7 @@ from streamcore.group import GroupConsumer
 from streamcore.options import Login, Options
 from streamcore.settlements import RELEASE
 from tests.core.pair import Pair, Peer, Simple, commands_in, entry
+from tests.core.streams import NOTHING_PENDING, info, listed
 
 NOGROUP = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g' in XREADGROUP with GROUP option")
 UNBLOCKED = UnblockedError("UNBLOCKED", "the stream key no longer exists")
@@ -52,7 +53,7 @@ def keep_up(peer: Peer) -> None:
             case [b"CLIENT", b"LIST", *_]:
                 reply = ""
             case [b"XINFO", b"GROUPS", _]:
-                reply = [{"name": "g", "last-delivered-id": "0-0"}]
+                reply = [listed()]
             case [b"XINFO", b"CONSUMERS", *_] | [b"XPENDING", _, _, _, *_]:
                 reply = []
             case [b"XPENDING", _, _]:
@@ -165,7 +166,7 @@ class TestReading:
         consumer, pair = joined()
         pair.server.answer("run_id:1")
         assert not consumer.is_ready
-        pair.server.answer([{"name": "g", "last-delivered-id": "0-0"}])
+        pair.server.answer([listed()], NOTHING_PENDING)
         assert consumer.is_ready
 
     def test_a_read_that_may_block_is_alone(self) -> None:
@@ -233,7 +234,7 @@ class TestReading:
             pair.advance(5)
             pair.server.expect("XINFO", "GROUPS", "s")
             pair.server.expect("XPENDING", "s", "g")
-            pair.server.answer([{"name": "g", "last-delivered-id": "1-0"}], [1, "1-0", "1-0", [["c", "1"]]])
+            pair.server.answer([listed("1-0")], [1, "1-0", "1-0", [["c", "1"]]])
 
     def test_several_streams_in_one_read(self) -> None:
         consumer, pair = entered(streams=["s", "t"])
@@ -328,7 +329,7 @@ class TestInFlight:
         pair.server.answer(reply("2-0", "3-0"))
         batch = taken(consumer)
         pair.advance(5)
-        pair.server.answer([{"name": "g", "last-delivered-id": "3-0"}], [1, "3-0", "3-0", [["c", "1"]]])
+        pair.server.answer([listed("3-0")], [1, "3-0", "3-0", [["c", "1"]]])
         pair.server.commands.clear()
         batch[0].ack()
         pair.advance(0.05)
@@ -341,7 +342,7 @@ class TestInFlight:
     def test_and_so_it_does_while_the_backlog_waits_for_room(self) -> None:
         consumer, pair = joined(max_in_flight=1)
         pair.server.answer("run_id:1")
-        pair.server.answer([{"name": "g", "last-delivered-id": "9-0"}])
+        pair.server.answer([listed("9-0")], [1, "1-0", "1-0", [["c", "1"]]])
         pair.server.answer([["1-0", "c", 0, 0]])
         pair.server.answer([entry("1-0")])
         pair.server.answer([["1-0", "c", 0, 1]])  # still ours
@@ -574,7 +575,7 @@ class TestFlushing:
             pair.server.answer(None)
             pair.server.expect("XINFO")
             pair.server.expect("XPENDING")
-            pair.server.answer([{"name": "g", "last-delivered-id": "1-0"}], [1, "1-0", "1-0", [["c", "1"]]])
+            pair.server.answer([listed("1-0")], [1, "1-0", "1-0", [["c", "1"]]])
             pair.server.expect("XACK", "s", "g", "1-0")
 
     def test_nothing_to_send_is_settled_and_leaves_nothing_behind(self) -> None:
@@ -647,7 +648,8 @@ class TestFlushing:
         pair.server.expect("INFO")
         pair.server.answer("run_id:2")
         pair.server.expect("XINFO")
-        pair.server.answer([{"name": "g", "last-delivered-id": "0-0"}])
+        pair.server.expect("XPENDING")
+        pair.server.answer([listed()], NOTHING_PENDING)
         pair.server.expect("XRANGE", "s", "2-0", "2-0")  # it is another run of the server
         pair.server.answer([entry("2-0")])
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
@@ -830,13 +832,15 @@ class TestRefusedReads:
         pair.server.expect(*PATIENT)
         pair.server.answer(error)
         pair.server.expect("XINFO", "GROUPS", "s")
-        pair.server.answer([])
+        pair.server.expect("XPENDING", "s", "g")
+        pair.server.answer([], NOGROUP)
         pair.server.expect("XINFO", "STREAM", "s")
-        pair.server.answer({"last-generated-id": "0-0"})
-        pair.server.expect("XGROUP", "CREATE", "s", "g", "0-0", "MKSTREAM")
-        pair.server.answer(Simple("OK"))
+        pair.server.answer(info())
+        pair.server.expect("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
+        pair.server.expect("XINFO", "STREAM", "s")
+        pair.server.answer(Simple("OK"), info())
         pair.server.expect(*PATIENT)
-        assert events(pair) == [GroupRecreated(b"s", b"g", "0-0")]
+        assert events(pair) == [GroupRecreated(b"s", b"g", "0")]
         pair.server.answer(reply("1-0"))
         assert taken(consumer).ids == [b"1-0"]
 
@@ -856,8 +860,8 @@ class TestRefusedReads:
         pair.server.expect_nothing()
         pair.server.answer(NOGROUP)
         pair.server.expect("XINFO", "GROUPS", "s")
-        keep_up(pair.server)
-        pair.server.answer([{"name": "g", "last-delivered-id": "0-0"}])
+        pair.server.expect("XPENDING", "s", "g")
+        pair.server.answer([listed()], NOTHING_PENDING)
         pair.server.expect(*PATIENT)
 
     def test_the_second_read_may_succeed_all_the_same(self) -> None:
@@ -872,7 +876,7 @@ class TestRefusedReads:
     def test_without_leave_to_create_it_is_the_end(self) -> None:
         consumer, pair = entered(create=False)
         pair.server.answer(NOGROUP)
-        pair.server.answer([])
+        pair.server.answer([], NOGROUP)
         with pytest.raises(NoGroupError, match="stream 's' has lost its group 'g'; create it, or pass create=True"):
             consumer.take()
 

@@ -26,6 +26,7 @@ from tests.core.members import (
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 from tests.core.pair import Pair, entry
+from tests.core.streams import NOTHING_PENDING, listed
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def asking(pair: Pair, **replies: Any) -> None:
     while pair.server.commands and pair.server.commands[0][0] != b"XREADGROUP":
         command = pair.server.commands.popleft()
         is_summary = command[0] == b"XPENDING" and len(command) == 3
-        pair.server.answer([0, None, None, None] if is_summary else replies[command[0].decode()])
+        pair.server.answer(NOTHING_PENDING if is_summary else replies[command[0].decode()])
 
 
 def blocked(**options: Any) -> tuple[GroupConsumer[bytes], Pair, GroupBatch[bytes]]:
@@ -145,7 +146,7 @@ def blocked(**options: Any) -> tuple[GroupConsumer[bytes], Pair, GroupBatch[byte
     arguments |= {"remove_idle": None, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     pair = Pair(consumer)
-    asking(pair, INFO="run_id:1", XINFO=[{"name": "g", "last-delivered-id": "0-0"}], XPENDING=[])
+    asking(pair, INFO="run_id:1", XINFO=[listed()], XPENDING=[])
     pair.server.expect("XREADGROUP")
     pair.server.answer({"s": [entry("1-0")]})
     batch = consumer.take()
@@ -167,7 +168,7 @@ class TestTwoLinks:
     def test_is_not_taken_for_lost_by_the_audit(self) -> None:
         _, pair, _ = blocked(audit=3.0, claim_idle=None)
         pair.server.expect("XINFO")
-        pair.server.answer([{"name": "g", "last-delivered-id": "1-0"}])
+        pair.server.answer([listed("1-0")])
         pair.server.expect("XPENDING", "s", "g")
         pair.server.answer([2, "0-5", "1-0", [["c", "2"]]])
         pair.server.expect("XPENDING", "s", "g", "(0-0", "+", 100, "c")

@@ -107,7 +107,7 @@ class TestAnIdThatIsGivenTwice:
 
 class TestProof:
     def test_the_highest_entry_proves_all_below_it(self, server: Server) -> None:
-        consumer, net, batch = holding(server, 50)
+        consumer, net, batch = holding(server, 50, detect_gaps=None)
         batch[10].ack()
         server.restart()
         server.seen.clear()
@@ -118,7 +118,7 @@ class TestProof:
         assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
 
     def test_what_is_deleted_by_now_does_no_harm(self, server: Server) -> None:
-        consumer, net, batch = holding(server, 3)
+        consumer, net, batch = holding(server, 3, detect_gaps=None)
         server.do("XDEL", "s", "2-0", "3-0")
         fail_over(server, lost=4)
         server.seen.clear()
@@ -173,7 +173,7 @@ class TestProof:
         assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
 
     def test_is_not_asked_for_while_the_server_is_the_same(self, server: Server) -> None:
-        _, net, _ = holding(server, 2)
+        _, net, _ = holding(server, 2, detect_gaps=None)
         server.seen.clear()
         for fate in Fate:
             net.cut("main", fate)
@@ -182,7 +182,7 @@ class TestProof:
 
     def test_the_same_run_may_have_another_history(self, server: Server) -> None:
         """It was the copy of another one for a while, and is the first again."""
-        _, net, _ = holding(server, 2)
+        _, net, _ = holding(server, 2, detect_gaps=None)
         server.history = "i"
         server.seen.clear()
         net.cut("main", Fate.REQUESTS_LOST)

@@ -188,7 +188,7 @@ class TestNoLongerOurs:
         server.do("XGROUP", "DESTROY", "s", "g")
         net.serve()
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
-        assert events(net)[-1] == GroupRecreated(b"s", b"g", "0")
+        assert events(net)[-1] == GroupRecreated(b"s", b"g", f"0-{(1 << 64) - 1}")
 
 
 class TestLeaving:

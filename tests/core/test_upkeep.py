@@ -9,6 +9,7 @@ from streamcore.errors import NoGroupError, OutOfMemoryError, WrongTypeError
 from streamcore.events import (
     Connected,
     Disconnected,
+    Gap,
     GhostKilled,
     GroupCreated,
     GroupRecreated,
@@ -21,7 +22,8 @@ from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, ids, pending, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate
-from tests.core.pair import Pair, Simple
+from tests.core.pair import Pair, Simple, entry
+from tests.core.streams import NOTHING_PENDING, info, listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
@@ -63,11 +65,12 @@ class TestGroup:
     def test_another_consumer_may_be_faster_to_create_it(self) -> None:
         consumer, pair = scripted()
         pair.server.answer("run_id:1")
-        pair.server.answer([{"name": "another", "last-delivered-id": "0-0"}])
+        pair.server.answer([listed(name="another")], GONE)
         pair.server.commands.clear()
         server = Server()
         server.do("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
         pair.server.answer(server.do("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM"))
+        pair.server.answer(server.do("XINFO", "GROUPS", "s"), server.do("XPENDING", "s", "g"))
         assert consumer.is_ready
         assert [type(event) for event in pair.events()] == [Connected]
 
@@ -98,7 +101,7 @@ class TestGroup:
     def test_a_full_server_is_waited_for_only_where_the_group_is_missing(self) -> None:
         consumer, pair = scripted()
         pair.server.answer("run_id:1")
-        pair.server.answer([])
+        pair.server.answer([], GONE)
         pair.server.answer(OutOfMemoryError("OOM", "command not allowed when used memory > 'maxmemory'."))
         assert [type(event) for event in pair.events()] == [Connected, Disconnected]
         assert not consumer.is_ready
@@ -156,7 +159,10 @@ class TestRecreation:
         if lower_ids:
             add(server, 1, 2)
         net.advance(1)
-        assert events(net) == [GroupRecreated(b"s", b"g", "0")]
+        assert events(net) == [
+            GroupRecreated(b"s", b"g", "0"),
+            Gap(b"s", StreamId(100), None, None, certain=False),
+        ]
         assert ids(take_all(consumer, net)) == (["1-0", "2-0"] if lower_ids else [])
 
     def test_a_stream_that_begins_anew_at_that_moment_is_read_from_its_beginning(self, server: Server) -> None:
@@ -173,7 +179,10 @@ class TestRecreation:
         net.serve()
         add(server, 1, 2)  # by a clock that was set back
         net.serve()
-        assert events(net) == [GroupRecreated(b"s", b"g", "0")]
+        assert events(net) == [
+            GroupRecreated(b"s", b"g", "0"),
+            Gap(b"s", StreamId(100), None, None, certain=False),
+        ]
         assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
 
     def test_the_mark_of_the_old_stream_does_not_hold_for_the_new_one(self, server: Server) -> None:
@@ -186,24 +195,29 @@ class TestRecreation:
         net.serve()
         take_all(consumer, net)
         net.advance(6)
-        assert events(net)[:2] == [GroupRecreated(b"s", b"g", "0"), GroupRecreated(b"s", b"g", "0")]
+        told = [event for event in events(net) if isinstance(event, GroupRecreated)]
+        assert told == [GroupRecreated(b"s", b"g", "0"), GroupRecreated(b"s", b"g", "0-0")]
 
     def test_at_the_beginning_before_the_first_audit(self, server: Server) -> None:
         deliver(server, "other", 1, 2)
         server.forbidden = {b"XPENDING"}  # the connection is cut before
         _, pair = scripted(start="$")
         pair.server.answer("run_id:1")
-        pair.server.answer([{"name": "g", "last-delivered-id": "2-0"}])
+        pair.server.answer([listed("2-0")], GONE)
         pair.server.close()
         pair.advance(0.1)
         pair.server.expect("INFO")
         pair.server.answer("run_id:2")
         pair.server.expect("XINFO", "GROUPS")
-        pair.server.answer([])
+        pair.server.expect("XPENDING")
+        pair.server.answer([], GONE)
         pair.server.expect("XINFO", "STREAM")
-        pair.server.answer({"last-generated-id": "2-0"})
+        pair.server.expect("XRANGE", "s", "2-0", "2-0")
+        pair.server.answer(info("2-0", length=1), [entry("2-0")])
         pair.server.expect("XGROUP", "CREATE", "s", "g", "0")
-        pair.server.answer(Simple("OK"))
+        pair.server.expect("XINFO", "STREAM")
+        pair.server.expect("XRANGE", "s", "2-0", "2-0")
+        pair.server.answer(Simple("OK"), info("2-0", length=1), [entry("2-0")])
         assert GroupRecreated(b"s", b"g", "0") in pair.events()
 
     def test_twice_between_two_audits(self, server: Server) -> None:
@@ -366,15 +380,15 @@ class TestAudit:
     def test_a_group_that_vanishes_between_its_two_answers(self) -> None:
         consumer, pair = scripted(claim_idle=None, remove_idle=None)
         pair.server.answer("run_id:1")
-        pair.server.answer([{"name": "g", "last-delivered-id": "5-0"}])
+        pair.server.answer([listed("5-0")], GONE)
         pair.server.answer([])
         pair.server.answer([])
-        pair.server.answer([], [0, None, None, None])  # and comes back
+        pair.server.answer([], NOTHING_PENDING)  # and comes back
         pair.server.commands.clear()
         assert consumer.upkeep._low_water == {}
         pair.advance(5)
         pair.server.answer(None)
-        pair.server.answer([{"name": "g", "last-delivered-id": "5-0"}], GONE)
+        pair.server.answer([listed("5-0")], GONE)
         pair.server.expect("XINFO", "GROUPS", "s")
         pair.server.expect("XPENDING", "s", "g")
         pair.server.expect("XREADGROUP")

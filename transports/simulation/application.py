@@ -15,6 +15,7 @@ from streamcore import ConnectionLost, GroupBatch, GroupConsumer, GroupEntry, Na
 from streamcore.errors import UNAVAILABLE
 from transports._facade.asynchronous import GroupConsumer as Face
 
+from .book import knows
 from .faced import Faced
 from .history import Key, is_poison
 from .member import CLAIM_IDLE, Member
@@ -192,7 +193,7 @@ class Application(Faced, Member):
 
     def knows(self, stream: bytes) -> bool:
         engine: Any = self.face and self.face._engine  # noqa: SLF001  # as Member
-        return engine is not None and stream in engine.gaps._histories  # noqa: SLF001
+        return engine is not None and knows(engine, stream)
 
     def missing(self) -> str:
         consumer = self.face

@@ -5,7 +5,7 @@ Members tell the book, and the nemesis does where it meddles; the oracles of ``g
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from .oracles import TICK
 from .tenures import Tenures
 
 if TYPE_CHECKING:
+    from streamcore import GroupConsumer
+    from streamcore.events import Gap
     from transports.memory.model.values import Group
 
     from .member import Member
@@ -42,6 +44,23 @@ class Fate:
 
 
 @dataclass
+class Losses:
+    """The ids of what was removed before the group had been given it, whatever became of it later.
+
+    ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: when a stream
+    went with a group in which there were several.
+    """
+
+    lost: dict[bytes, list[Id]] = field(default_factory=dict)
+    believed: set[bytes] = field(default_factory=set)
+    shared: dict[bytes, float] = field(default_factory=dict)
+
+    def add(self, stream: bytes, *ids: Id) -> None:
+        """These are lost now."""
+        self.lost.setdefault(stream, []).extend(ids)
+
+
+@dataclass
 class Book:
     """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
 
@@ -53,10 +72,13 @@ class Book:
     over: set[str] = field(default_factory=set)
     resets: dict[bytes, int] = field(default_factory=dict)  # how often the group of a stream was lost, or went back
     reset_at: dict[bytes, float] = field(default_factory=dict)
+    wanted_again: dict[bytes, Id] = field(default_factory=dict)  # a stranger wants what is up to these ids once more
     sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
     lost_unread: dict[bytes, str] = field(
         default_factory=dict
     )  # streams of which an undelivered entry was removed, and how
+    losses: Losses = field(default_factory=Losses)
+    on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
     members: list[Member] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
     handed: int = 0
@@ -108,10 +130,30 @@ class Book:
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
         """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
         group = self.of(stream)
-        unread = 0 if group is None else sum(id_ > group.last for id_ in ids)
+        lost = [id_ for id_ in ids if group is None or id_ > group.last]
+        self.losses.add(stream, *lost)
+        unread = 0 if group is None else len(lost)
         if unread and group is not None and group.last != ZERO and stream in self.guarded:
             self.lost_unread[stream] = f"{unread} by {how}"
             self.world.tell("group", f"has not delivered {unread} of what goes now from {stream.decode()} by {how}")
+
+    def dropping(self, stream: bytes) -> None:
+        """The stream is about to go as a whole."""
+        group, there = self.of(stream), self.history.stream(stream)
+        self.losses.add(stream, *(there.ids if group is None else there.after(group.last, 0)))
+        if group is not None and len(group.consumers) > 1:
+            self.losses.shared[stream] = self.world.now
+
+    def is_known(self, stream: bytes) -> bool:
+        """Whether every member has seen what there is in a stream, and will miss what goes."""
+        members = [one for one in self.members if one.node is not None]
+        return bool(members) and all(one.knows(stream) for one in members)
+
+    def hears(self, label: str, gap: Gap) -> None:
+        """A member tells of a gap."""
+        self.lost_unread.pop(gap.stream, None)
+        for told in self.on_gap:
+            told(label, gap)
 
     def changed(self) -> None:
         """A member has begun or ended: who begins does not know the past, and who ends tells nobody."""
@@ -143,3 +185,9 @@ class Book:
             return []
         pending, last = group.pending, group.last
         return [b"%d-%d" % id_ for id_ in self.history.stream(stream).ids if id_ <= last and id_ not in pending]
+
+
+def knows(engine: GroupConsumer[bytes], stream: bytes) -> bool:
+    """Whether an engine has looked at a stream."""
+    watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
+    return watch is not None and watch.identity.seen is not None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from streamcore import GroupConsumer
 from streamcore.events import (
     AckMissed,
-    Gap,
     GroupCreated,
     GroupRecreated,
     LeaseLost,
@@ -23,6 +22,7 @@ from streamcore.events import (
 
 from . import calm_back
 from . import calm_oracles as promises
+from .calm_gaps import begin_anew, replace, trim
 from .calm_more import bury, double, refuse, restart
 from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
@@ -60,6 +60,8 @@ class Calm:
         self._kills = promises.KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
 
+    audited: Final = AUDITED
+
     def play(self) -> None:
         """Try what the seed has drawn."""
         world = self.world
@@ -76,8 +78,9 @@ class Calm:
             self._leave,
             self._break,
             self._destroy,
-            self._trim,
-            self._begin_anew,
+            partial(trim, self),
+            partial(begin_anew, self),
+            partial(replace, self),
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
@@ -122,7 +125,8 @@ class Calm:
         book.tenures.note()
         self.scene.host.do(b"XCLAIM", key.stream, book.group, consumer, b"0", key.id)
 
-    def _handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
+    def handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
+        """Violated where nobody was handed an entry."""
         fate = book.fates.get(self.key(name))
         if fate is None or not fate.times:
             oracle.violated(f"{name.decode()} was not handed over within {SOON:g} s{why}")
@@ -136,7 +140,7 @@ class Calm:
         for stream in book.streams:
             name = self.append(book, stream, b"calm")
             self.run(SOON)
-            self._handed(book, name, prompt, "")
+            self.handed(book, name, prompt, "")
             group = book.of(stream)
             if group is not None and group.pending:
                 prompt.violated(f"{name.decode()} is pending {SOON:g} s after it was appended")
@@ -187,6 +191,7 @@ class Calm:
             oracle.violated(f"{holder.label} has settled {key.name.decode()}, which a stranger had claimed")
 
     def told(self, member: Member, since: int) -> list[Event]:
+        """What a member has told since then."""
         return self._events.told(member.label)[since:]
 
     def retry(self, book: Book) -> None:
@@ -202,7 +207,7 @@ class Calm:
 
         host.before = before
         self.run(2 * SOON)
-        self._handed(book, name, attempts, " after its reply was lost")
+        self.handed(book, name, attempts, " after its reply was lost")
         self.run(CLAIM_IDLE + 2 * SOON)
         fate, host.cuts, host.before = book.fate(key), None, None
         plain = any(
@@ -333,7 +338,7 @@ class Calm:
         for member, session in ghosts:
             if session is not None and session.is_open and session.number in self.scene.host.server.sessions:
                 lays.violated(f"the former connection of {member.label} is still there, {SOON:g} s later")
-        self._handed(book, name, lays, " though a ghost had got it")
+        self.handed(book, name, lays, " though a ghost had got it")
 
     # -- the group --------------------------------------------------------------------------------------------------------
 
@@ -345,42 +350,18 @@ class Calm:
         heard = self.marks(book)
         self.scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
         self.world.tell("*", f"XGROUP DESTROY {stream.decode()}")
-        self._comes_back(book, stream, heard, self.append(book, stream, b"calm"))
-
-    def _begin_anew(self, book: Book) -> None:
-        """The stream is deleted, and begins anew with lower ids."""
-        stream = self.lots.choice(book.streams)
-        heard = self.marks(book)
-        self.scene.rewind(stream)
-        self.scene.host.do(b"DEL", stream)
-        self.world.tell("*", f"DEL {stream.decode()}")
-        self._comes_back(book, stream, heard, self.append(book, stream, b"calm", b"5-1"))
-
-    def _trim(self, book: Book) -> None:
-        """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
-        stream, host = self.lots.choice(book.streams), self.scene.host
-        if not host.server.flavour.modern:
-            return  # such servers count in another way, and a group knows late what it has lost
-        self.scene.remove(stream, list(self.scene.history.stream(stream).ids), "XTRIM")
-        heard = self.marks(book)
-        host.do(b"MULTI")
-        host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
-        host.do(b"XTRIM", stream, b"MAXLEN", b"0")
-        host.do(b"EXEC")
-        self.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
-        self.run(AUDITED)
-        told = [event for member in book.members for event in self.told(member, heard[member.label])]
-        if not any(isinstance(event, Gap) and event.stream == stream for event in told):
-            promises.GapTold(self.world).violated(
-                f"an entry of {stream.decode()} was trimmed, which nobody had read, and no Gap has told"
-            )
+        self.comes_back(book, stream, heard, self.append(book, stream, b"calm"))
 
     def marks(self, book: Book) -> dict[str, int]:
+        """How many events each member has told so far."""
         return {member.label: len(self._events.told(member.label)) for member in book.members}
 
-    def _comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
+    def comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
+        """The group is created again, in time and where it should be."""
         oracle = promises.CreatesAgain(self.world)
         self.run(SOON + OPTIONS.backoff_max)
+        if any(one.holds for one in book.members):
+            self.run(HOLD_SECONDS)
         if book.of(stream) is None:
             oracle.violated(f"the group of {stream.decode()} is gone, and nobody has created it again")
         told = [
@@ -391,4 +372,9 @@ class Calm:
         ]
         if not told:
             oracle.violated(f"the group of {stream.decode()} was created again, and nobody was told")
-        self._handed(book, name, oracle, ", after its group was created again")
+        self.handed(book, name, oracle, ", after its group was created again")
+
+
+def _id(key: Key) -> tuple[int, int]:
+    ms, _, seq = key.id.partition(b"-")
+    return int(ms), int(seq)

@@ -88,7 +88,11 @@ class KillsItselfOnly(Oracle):
 
 
 class CreatesAgain(Oracle):
-    """*Failover, group*: a group that is gone is created again below what may be unprocessed, never at ``$``, and that is told."""
+    """*Failover, group*: a group that is gone is created again below what may be unprocessed, never at ``$``, and that is told.
+
+    What comes next is handed over at once; or, where an entry comes again that is held when somebody is handed it for the first
+    time (it was buried before, unseen), as soon as that is over.
+    """
 
 
 def _same_name(one: Node, other: Node) -> bool:
@@ -109,4 +113,7 @@ class GivesBack(Oracle):
 
 
 class GapTold(Oracle):
-    """*Undelivered entries trimmed under the group*: a ``Gap``, at the latest by the next audit."""
+    """*Undelivered entries trimmed under the group*, at the latest by the next audit of each member; or gone with its stream.
+
+    Of the latter one member tells at least: whoever creates the group again, or counts.
+    """

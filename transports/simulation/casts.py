@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from . import failover
+from . import failover, stream_faults
 from .asker import cast_askers
 from .audience import cast_audience
 from .clerk import cast_clerks
@@ -45,12 +45,13 @@ OF_GROUPS: Final = frozenset(
 )  # fmt: skip
 OF_DATA: Final = frozenset({"XTRIM", "FLUSHALL", "error reply", "clock step"})
 WITHOUT_STREAMS: Final = (OF_GROUPS | {"XTRIM"}) - {"permission denied", "SCRIPT FLUSH"}
+OF_GROUPS_ALONE: Final = {**failover.GROUP_KINDS, **stream_faults.KINDS}
 FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall commands of streams
 
 
 CASTS: Final = {
-    "group": Cast(1, cast_group, failover.GROUP_KINDS),
-    "applications": Cast(0.7, cast_applications, failover.GROUP_KINDS),
+    "group": Cast(1, cast_group, OF_GROUPS_ALONE),
+    "applications": Cast(0.7, cast_applications, OF_GROUPS_ALONE),
     "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS, 530),
     "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
     "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),

@@ -12,7 +12,7 @@ from streamcore.claims import TOO_OFTEN
 from streamcore.events import Claimed, DeadLettered, GroupRecreated, Recovered
 
 from .book import Book, Fate
-from .history import Key, fields_of, is_poison
+from .history import ZERO, Key, fields_of, is_poison
 from .oracles import Oracle
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class NoNeedlessRepetition(GroupOracle):
 
     It was refused; whoever had it has ended, or has lost it, or its name, to another one; the group was lost, or went back. What the
     server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
-    memory, until that notices.
+    memory, until that notices. What somebody has set the group back for may be pending, too, and comes for both reasons.
     """
 
     def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
@@ -92,6 +92,8 @@ class NoNeedlessRepetition(GroupOracle):
             return
         if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
             return  # one of the two was delivered by a group that is gone
+        if StreamId.parse(key.id) <= self.book.wanted_again.get(key.stream, ZERO):
+            return
         what = f"{member.label} was handed {key.id.decode()} ({key.name.decode()})"
         if fate.settled and member.hands.since >= fate.settled:
             self.violated(f"{what}, which {fate.holder} has settled, and the server has confirmed it")
@@ -286,25 +288,3 @@ class InFlightBounded(GroupOracle):
                 most = engine.member.max_in_flight + engine.most_at_once
                 if engine.pending.in_flight > most:
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
-
-
-class GapsAnnounced(GroupOracle):
-    """*Undelivered entries trimmed under the group*: ``Gap``, in every case where all members look before every read.
-
-    Whoever has begun since does not know what there was before; so only removals count at which all members knew.
-    """
-
-    def look(self) -> None:
-        members = [one for one in self.book.members if one.node is not None]
-        for stream in self.book.streams:
-            if members and all(one.knows(stream) for one in members):
-                self.book.guarded.add(stream)
-
-    def left(self) -> str:
-        for stream, how in self.book.lost_unread.items():
-            return f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
-        return ""
-
-    def judge(self) -> None:
-        if left := self.left():
-            self.violated(left)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .application import Application
 from .book import Book
+from .gap_oracles import DamageTold, GapsAnnounced, GapsAreTrue
 from .group_oracles import (
     AttemptsSeen,
-    GapsAnnounced,
     GroupOracle,
     InFlightBounded,
     InOrder,
@@ -46,8 +46,11 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     detect_gaps = lots.choice(["always", "audit", "audit"])
 
     letters = LettersDeserved(world, book, max_deliveries)
+    damage, truth = DamageTold(world, book), GapsAreTrue(world, book)
     scene.removing.append(book.removing)
-    scene.rewinding += [book.reset, letters.rewound]
+    scene.dropping += [book.dropping, damage.dropping]
+    scene.rewinding += [damage.rewinding, book.reset, letters.rewound]
+    book.on_gap += [damage.heard, truth.heard]
     watch: list[GroupOracle] = [
         NothingInvented(world, book),
         InOrder(world, book),
@@ -57,6 +60,8 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
         AttemptsSeen(world, book),
         letters,
         NothingLost(world, book),
+        damage,
+        truth,
     ]
     if detect_gaps == "always":
         watch.append(GapsAnnounced(world, book))

@@ -16,6 +16,7 @@ from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyEr
 from streamcore.errors import UNAVAILABLE
 from streamcore.events import DeadLettered, Event, Gap, LeaseLost, Settled
 
+from .book import knows
 from .history import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
 from .program import OPTIONS, RECOVERY, Program
 
@@ -162,9 +163,14 @@ class Member(Program):
         """Whether what a living member was handed then may count as idle by now, because it could not be renewed."""
         return self.world.faulty or handed_at < self.world.healed_at + RECOVERY
 
+    @property
+    def holds(self) -> bool:
+        """Whether the present process is at work on something that takes long."""
+        return bool(self.hands.begun)
+
     def knows(self, stream: bytes) -> bool:
         """Whether the present process has seen what there is in a stream, and will miss what goes."""
-        return stream in self.engine.gaps._histories  # noqa: SLF001  # only the nemesis wants to know
+        return knows(self.engine, stream)
 
     # -- what it does -------------------------------------------------------------------------------------------------
 
@@ -388,7 +394,7 @@ class Member(Program):
         elif isinstance(event, DeadLettered):
             self._letters.heard(self, event)
         elif isinstance(event, Gap):
-            book.lost_unread.pop(event.stream, None)
+            book.hears(self.label, event)
         if self.world.tells:
             self.world.tell(self.label, f"hears of {event!r}")
 
