@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import ast
 
-from streamcore import Requests
+import pytest
+
+from streamcore import GroupBatch, GroupEntry, Requests
 from streamcore.commands import echo
+from streamcore.events import DeadLettered
+from streamcore.link import State
 from tests.test_architecture import FORBIDDEN, FORBIDDEN_CALLS, ROOT, imported
 from transports.memory.model import Server
+from transports.simulation.book import Book
+from transports.simulation.group_oracles import AttemptsSeen, LettersDeserved
+from transports.simulation.groups import cast_group
+from transports.simulation.history import STRANGER, History, Key, fields_of
 from transports.simulation.host import Host
+from transports.simulation.member import Member
 from transports.simulation.node import Node
+from transports.simulation.oracles import EventsInOrder, Recovers
+from transports.simulation.plan import Size
 from transports.simulation.program import ADDRESS, OPTIONS, Program
-from transports.simulation.world import World
+from transports.simulation.scene import Scene
+from transports.simulation.world import Violation, World
 
+TOO_OFTEN = "delivered too often"
 SIMULATION = ROOT / "transports" / "simulation"
 # Lots are drawn from streams that a seed begins, never from the module's own; and the face under test stands on top of it.
 ALLOWED = (
@@ -158,3 +171,200 @@ def test_the_operator_is_spared_from_faults() -> None:
     host.server.faults.unavailable = "LOADING wait"
     host.do(b"SET", b"key", b"value")
     assert host.server.databases[0].values == {b"key": b"value"}
+
+
+# -- oracles -----------------------------------------------------------------------------------------------------------
+
+
+class Opened:
+    """A link as an oracle sees it."""
+
+    wants_connection = True
+    is_up = False
+    name = "lease-3"
+
+    state = State.GREETING
+
+
+class Holder:
+    """A node that has links."""
+
+    label = "clerk-2.18/0"
+
+    def __init__(self, *links: Opened) -> None:
+        self.engine = self
+        self.opened = links
+
+    def links(self) -> tuple[Opened, ...]:
+        return self.opened
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_link_that_was_opened_a_moment_ago_is_not_late(late: bool) -> None:
+    """Seed 502635: a lease that a caller was just given."""
+    world = World(0)
+    recovers = Recovers(world)
+    world.healed_at = world.now
+    world.now += 0.0 if late else 60.0
+    world.nodes.append(Holder(Opened()))  # type: ignore[arg-type]  # it has what the oracle asks for
+    recovers.look()
+    world.now += Recovers.PATIENCE if late else Recovers.PATIENCE - 0.1
+    if late:
+        with pytest.raises(Violation, match="link lease-3 is GREETING"):
+            recovers.judge()
+    else:
+        recovers.judge()
+
+
+def group() -> tuple[World, Book, Member]:
+    """A member that reads, in a world without faults and without entries."""
+    world = World(3)
+    host = Host(world, Server(now=world.now))
+    world.hosts[str(ADDRESS)] = host
+    scene = Scene(world, host, History(host), [])
+    cast_group(scene, Size(members=1, senders=0, entries=0), EventsInOrder(world))
+    book = scene.books[0]
+    run(world, 0.5)
+    book.tenures.note()
+    return world, book, next(one for one in book.members if one.name == "member-1")
+
+
+def appended(book: Book, member: Member, number: int = 1) -> Key:
+    """An entry that the server has delivered to the member, which stands still."""
+    assert member.node is not None
+    member.node.pause()
+    key = Key(b"s", b"%d-1" % number, b"p9:%d" % number)
+    book.sent.add(key.name)
+    host = book.history.host
+    host.do(b"XADD", key.stream, key.id, *fields_of(key.name))
+    book.history.note(key.stream)
+    assert host.server.databases[0].values
+    return key
+
+
+def entry_of(key: Key, deliveries: int = 1) -> GroupEntry[bytes]:
+    batch = GroupBatch[bytes](key.stream, [[key.id, fields_of(key.name)]], inbox=len, deliveries=deliveries)  # type: ignore[arg-type]  # nobody listens
+    return batch[0]
+
+
+def test_an_entry_that_is_in_hand_twice_is_handled_twice() -> None:
+    """Seed 501785: the first handling, whose lease was lost, ended the second one."""
+    _, book, member = group()
+    key = appended(book, member)
+    member.habits.refuses = member.habits.buries = 0.0
+    handlings = [(key, entry_of(key)), (key, entry_of(key, 2))]
+    member.hands.begun += handlings
+    member._finish(handlings[0])
+    assert member.hands.begun == handlings[1:]
+    member._finish(handlings[1])
+    assert (member.hands.begun, book.fate(key).acked) == ([], True)
+    member._finish(handlings[1])  # it was cancelled, say
+
+
+def delivered(book: Book, key: Key, consumer: bytes, times: int = 1) -> None:
+    """The server has given an entry to a consumer."""
+    group = book.of(key.stream)
+    assert group is not None
+    group.deliver(key.number, consumer, book.history.host.server.ms, times)
+    book.tenures.note()
+
+
+def hand(book: Book, member: Member, key: Key, deliveries: int) -> None:
+    oracle = AttemptsSeen(book.world, book)
+    entry = entry_of(key, deliveries)
+    oracle.handed(member, entry._batch, [entry._raw], [key])
+    book.tenures.handed(key, member.label)
+    book.fate(key).times += 1
+
+
+class TestAttemptsSeen:
+    def test_a_reconnect_explains_no_delivery(self) -> None:
+        """Seed 5752."""
+        world, book, member = group()
+        key = appended(book, member)
+        world.now += 60
+        delivered(book, key, member.consumer)
+        with pytest.raises(Violation, match="at delivery 2; it was handed over 0 times before, and 0 were lost"):
+            hand(book, member, key, 2)
+
+    def test_what_another_process_had_and_did_not_see_explains_one(self) -> None:
+        _, book, member = group()
+        key = appended(book, member)
+        for consumer in (b"member-9", STRANGER, b"member-9"):
+            delivered(book, key, consumer)
+        book.fate(key).strangers = 1
+        delivered(book, key, member.consumer)
+        with pytest.raises(Violation):
+            hand(book, member, key, 5)
+        hand(book, member, key, 4)
+
+    def test_what_it_has_seen_itself_is_counted(self) -> None:
+        _, book, member = group()
+        key = appended(book, member)
+        for deliveries in (1, 2, 3):
+            delivered(book, key, member.consumer, deliveries)
+            hand(book, member, key, deliveries)
+        delivered(book, key, b"member-9", 4)
+        delivered(book, key, member.consumer, 4)
+        hand(book, member, key, 5)
+
+    def test_the_first_read_of_a_process_ends_what_its_name_has_inherited(self) -> None:
+        world, book, member = group()
+        member.crash(silently=True, away=10.0)
+        key = Key(b"s", b"1-1", b"p9:1")
+        book.sent.add(key.name)
+        book.history.host.do(b"XADD", key.stream, key.id, *fields_of(key.name))
+        book.history.note(key.stream)
+        delivered(book, key, member.consumer)
+        member.start()
+        hand(book, member, key, 2)
+        for _ in range(8):
+            run(world, 0.2)
+            book.tenures.note()
+        with pytest.raises(Violation):
+            hand(book, member, appended(book, member, 2), 2)
+
+    def test_a_group_that_went_back_may_recount(self) -> None:
+        _, book, member = group()
+        key = appended(book, member)
+        book.reset(key.stream)
+        hand(book, member, key, 7)
+
+
+class TestLetters:
+    KEY = Key(b"s", b"1-1", b"p9:1")
+
+    def wrong(self, world: World, book: Book, member: Member, *, deliveries: int = 2, reason: str = TOO_OFTEN) -> str:
+        """What is wrong with the letter of which a member tells."""
+        event = DeadLettered(self.KEY.stream, self.KEY.id, b"dead", b"1-1", deliveries, reason)
+        LettersDeserved(world, book, 2).heard(member, event)
+        try:
+            run(world, 0.01)
+        except Violation as violation:
+            return violation.message
+        return ""
+
+    def held(self, *, settled: bool = False) -> tuple[World, Book, Member]:
+        """A member that was handed an entry, once."""
+        world, book, member = group()
+        fate = book.fate(self.KEY)
+        fate.holder, fate.times, fate.excused, fate.settled, fate.at = member.label, 1, False, settled * 1.0, world.now
+        return world, book, member
+
+    def test_what_was_settled_is_no_letter(self) -> None:
+        """Seed 10334."""
+        assert "which it had settled" in self.wrong(*self.held(settled=True))
+        assert self.wrong(*self.held()) == ""
+
+    def test_what_was_refused_for_the_first_time_is_none_either(self) -> None:
+        assert "nobody was handed it before" in self.wrong(*self.held(), reason="refused")
+        assert self.wrong(*self.held(), reason="refused", deliveries=3) == ""
+
+    def test_what_a_process_of_the_same_name_has_in_hand_is_none(self) -> None:
+        """Seed 12757."""
+        world, book, _ = self.held()
+        twin = next(one for one in book.members if one.is_twin)
+        run(world, 0.5)
+        twin.start()
+        book.tenures.note()
+        assert "which member-1.1 has in hand" in self.wrong(world, book, twin)
