@@ -6,13 +6,15 @@ Where two locks are held, the driver's comes first, then the pool's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextvars import copy_context
-from threading import Event, Lock, Thread
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from streamcore.entries import GroupEntry
 
+from ..._threads import LOOK, Worker
 from ..handling import Line, Pool, acknowledge, refuse_coroutine
 from .running import Running
 
@@ -22,38 +24,21 @@ E = TypeVar("E", bound=GroupEntry[Any])
 def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
     """Handle entries until the pool stops; raises the error that has stopped it."""
     workers = _Workers(pool, running, handler)
-    threads = [_HandlerThread(workers, number) for number in range(pool.concurrency)]
+    threads = [workers.thread(number) for number in range(pool.concurrency)]
     try:
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.ended.wait()
+        workers.wait_for(threads)
     except BaseException:  # Ctrl-C: those that run may end, unless it comes again
         workers.halt()
         for thread in threads:
-            if thread.ident is not None:  # who has not begun begins nothing now
-                thread.ended.wait()
+            if thread.has_begun:  # who has not begun begins nothing now
+                thread.wait()
         raise
     finally:
         workers.give_back()
     if pool.error is not None:
         raise pool.error
-
-
-class _HandlerThread(Thread):
-    """Sets ``ended``: before Python 3.13, a ``join`` that Ctrl-C has interrupted takes a thread for ended that runs on."""
-
-    def __init__(self, workers: _Workers[Any], number: int) -> None:
-        super().__init__(name=f"streamcore handler {number}", daemon=True)
-        self.ended = Event()
-        self._context = copy_context()
-        self._work = workers.work
-
-    def run(self) -> None:
-        try:
-            self._context.run(self._work)
-        finally:
-            self.ended.set()
 
 
 class _Workers(Generic[E]):
@@ -67,16 +52,36 @@ class _Workers(Generic[E]):
         self._lock = Lock()
         self._telling = Lock()
 
-    def work(self) -> None:
-        """Handle one entry after the other."""
+    def thread(self, number: int) -> Worker:
+        """One more of them."""
+        return Worker(partial(self._run, copy_context()), f"streamcore handler {number}")
+
+    def wait_for(self, threads: Sequence[Worker]) -> None:
+        """Wait until all have ended. One that is lost without a word ends the others, too."""
+        for thread in threads:
+            while not thread.wait(LOOK):
+                self._look_at(threads)
+        self._look_at(threads)
+
+    def _look_at(self, threads: Sequence[Worker]) -> None:
+        if self._pool.error is None and any(thread.is_lost for thread in threads):
+            self._fail(RuntimeError("a handler's thread has ended in the middle of its work"))
+        elif self._pool.error is not None:  # whoever has failed may not have come to telling the others
+            self._driver.soon(_look_again)
+
+    def _run(self, context: Context) -> None:
         try:
-            while self._has_work():
-                while (job := self._begin()) is not None:
-                    self._handle(*job)
-            if self._pool.waiting:
-                self._driver.soon(_look_again)
+            context.run(self._work)
         except BaseException as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
             self._fail(error)
+
+    def _work(self) -> None:
+        """Handle one entry after the other."""
+        while self._has_work():
+            while (job := self._begin()) is not None:
+                self._handle(*job)
+        if self._pool.waiting:
+            self._driver.soon(_look_again)
 
     def halt(self) -> None:
         """Begin nothing more."""

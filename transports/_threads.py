@@ -1,0 +1,67 @@
+"""Threads that do one piece of work, and whose beginning and end can be relied on.
+
+``Thread`` is not subclassed: its private names are Python's, and other ones in each version. Nor is its ``join`` relied on: before
+Python 3.13, one that Ctrl-C has interrupted takes a thread for ended that runs on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+LOOK: Final = 0.5
+"""Seconds between two looks at a thread that has not told yet that its work has begun, or ended."""
+
+
+class Worker:
+    """A daemon thread for one call of ``work``; an error of that ends the thread, as it would any other."""
+
+    def __init__(self, work: Callable[[], object], name: str) -> None:
+        self._work = work
+        self._begun = threading.Event()
+        self._ended = threading.Event()
+        self._returned = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, and return when its work has begun. Raises ``RuntimeError`` where it never will."""
+        self._thread.start()
+        while not self._begun.wait(LOOK):
+            if self._is_gone and not self._begun.is_set():
+                raise RuntimeError(f"the thread {self._thread.name!r} has ended before its work began")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the work was begun; it may have ended since."""
+        return self._begun.is_set()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a part of the work."""
+        return self._thread is threading.current_thread()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the thread has ended, and its work has not returned."""
+        return (self._ended.is_set() or self._is_gone) and not self._returned
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the thread has ended, at most ``timeout`` seconds; whether it has."""
+        while not (self._ended.wait(LOOK if timeout is None else timeout) or self._is_gone):
+            if timeout is not None:
+                return False
+        return True
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether a thread that was started has ended; what Python itself knows, whatever the work has told."""
+        return self._thread not in threading.enumerate()
+
+    def _run(self) -> None:
+        try:
+            self._begun.set()
+            self._work()
+            self._returned = True
+        finally:
+            self._ended.set()
