@@ -191,9 +191,8 @@ class Connection:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         replies = decoder.feed(data)
-        if (
-            not fifo and replies and self._pushes.issuperset(map(type, replies))
-        ):  # a subscriber's life: nothing to match
+        # A subscriber's life: nothing to match.
+        if not fifo and replies and self._pushes.issuperset(map(type, replies)):
             decoder.unfinished, self.error = 0, decoder.error
             completed.append(Pushed(replies))
             return completed
