@@ -187,9 +187,8 @@ class Connection:
         if greeting and len(self._first) < FIRST:
             self._first += bytes(data[:FIRST])
         replies = decoder.feed(data)
-        if (
-            not fifo and replies and self._pushes.issuperset(map(type, replies))
-        ):  # a subscriber's life: nothing to match
+        # A subscriber's life: nothing to match.
+        if not fifo and replies and self._pushes.issuperset(map(type, replies)):
             decoder.unfinished, self.error = 0, decoder.error
             completed.append(Pushed(replies))
             return completed
