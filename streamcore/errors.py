@@ -20,7 +20,14 @@ R = TypeVar("R")
 
 
 class StreamcoreError(Exception):
-    """The root of all errors raised by streamcore and its transports."""
+    """The root of all errors raised by streamcore and its transports.
+
+    Of ``send_many`` it says more: ``row`` is the first row without an id, counted from 0. ``ids`` has an item for each row that
+    was sent, its id, or None where it was refused or is in doubt; what is not in there was not sent.
+    """
+
+    row: int | None = None
+    ids: Sequence[Any] = ()
 
 
 class InvalidArgument(StreamcoreError, ValueError):

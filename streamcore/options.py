@@ -65,7 +65,8 @@ class Options:
     """Deadlines and limits of a link; ``decoder`` says who reads replies, ``auto`` is hiredis where it is installed.
 
     A reply over a limit (``max_reply`` bytes in all, ``max_bulk`` bytes in one string, ``max_elements`` in all its arrays and
-    maps together, ``max_depth`` levels) is an error, and ends the connection.
+    maps together, ``max_depth`` levels) is an error, and ends the connection. To ``max_reply`` counts also what elements and
+    errors take in memory, where that is most of it; in the end a reply takes at most about twice as much.
     """
 
     request_timeout: float = 5.0

@@ -65,6 +65,7 @@ def as_words(annotation: Any) -> str:
     words = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     words = re.sub(r"(transports\._facade\.\w+\.\w+|collections\.abc|typing|streamcore\.\w+)\.", "", words)
     words = re.sub(r"\bAsyncIterator\b", "Iterator", words)
+    words = re.sub(r"(Iterable\[\w+\]) \| Async\1", r"\1", words)  # async runtimes take both
     return re.sub(r"\bAwaitable\[((?:[^][]|\[[^][]*\])*)\]", r"\1", words)
 
 

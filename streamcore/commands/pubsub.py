@@ -65,8 +65,8 @@ def pubsub_channels(pattern: Name | None = None) -> Command[list[bytes]]:
 
 
 def pubsub_numsub(*channels: Name) -> Command[dict[bytes, int]]:
-    """How many have subscribed to each of the channels by name (``PUBSUB NUMSUB``)."""
-    return Command(("PUBSUB", "NUMSUB", *_names("channel", channels)), _counts, ASK_SERVER)
+    """How many have subscribed to each of the channels by name, of none: none (``PUBSUB NUMSUB``)."""
+    return Command(("PUBSUB", "NUMSUB", *(name("channel", given) for given in channels)), _counts, ASK_SERVER)
 
 
 def pubsub_numpat() -> Command[int]:
@@ -80,8 +80,9 @@ def pubsub_shardchannels(pattern: Name | None = None) -> Command[list[bytes]]:
 
 
 def pubsub_shardnumsub(*shardchannels: Name) -> Command[dict[bytes, int]]:
-    """How many have subscribed to each of the shard channels at this node (``PUBSUB SHARDNUMSUB``)."""
-    return Command(("PUBSUB", "SHARDNUMSUB", *_names("shardchannel", shardchannels)), _counts, ASK_SERVER)
+    """How many have subscribed to each of the shard channels at this node, of none: none (``PUBSUB SHARDNUMSUB``)."""
+    named = [name("shardchannel", given) for given in shardchannels]
+    return Command(("PUBSUB", "SHARDNUMSUB", *named), _counts, ASK_SERVER)
 
 
 def _counts(reply: Any) -> dict[bytes, int]:

@@ -73,6 +73,10 @@ class Request(Exchange):
             raise self.error
         return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
 
+    def came(self) -> list[Any]:
+        """The answers that have come, in order; of a request that was lost, those before the loss."""
+        return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=False)]
+
     def answer(self) -> Any:
         """The answer of a request with one command. Raises its ``ReplyError``, or what ended the request."""
         if self.error is not None:

@@ -51,9 +51,13 @@ class AcceleratedDecoder(SlicingDecoder):
         if make_reader is None:
             raise MissingExtra("the decoder 'hiredis' needs hiredis 3.5 or newer: install it, or choose 'python'")
         placed: list[Reply] = []
+        errors = [0]
 
         def make(line: str) -> Reply:
-            return placed.pop() if placed else reply_error(line)
+            if placed:
+                return placed.pop()
+            errors[0] += 1
+            return reply_error(line)
 
         # The hook knows nothing of the decoder: a cycle would keep a connection's buffers until the next collection.
         self._reader = make_reader(
@@ -64,11 +68,18 @@ class AcceleratedDecoder(SlicingDecoder):
         self._feed, self._gets = self._reader.feed, self._reader.gets
         self._placed = placed
         self.push = HIREDIS.push
+        self._made = errors
         self._limits = limits
         self._parser = Parser(limits, HIREDIS.push)
         self._lent = False  # the parser is in the middle of a value
         self._between = True  # hiredis has no reply begun
         self._flat = False  # the reply that hiredis has begun is a map, read as an array
+
+    def _errors(self) -> int:
+        return self._made[0] + self._parser.errors
+
+    def _held(self) -> int:
+        return self._reader.len() + self._parser.held
 
     def _read(self, data: bytes, replies: list[Reply]) -> None:
         suspects = _suspects(data)

@@ -23,6 +23,7 @@ from .values import DEFAULT_LIMITS, Limits, Push, Reply, Verbatim, make_map
 CRLF: Final = b"\r\n"
 _BULK, _BLOB_ERROR, _VERBATIM, _CHUNK = b"$!=;"
 _ARRAY, _SET, _MAP, _PUSH, _ATTRIBUTE, _END = b"*~%>|."
+_ERROR: Final = ord("-")
 _TOP: Final = 0
 _CHUNKED: Final = 1  # a streamed string that is complete
 _STREAMED: Final = 256  # added to the kind of an aggregate whose length is not known
@@ -187,11 +188,17 @@ class Parser:
         self._tail: list[bytes] = []
         self._have = 0
         self._need = 0  # 0: the end of a line
+        self.errors = 0  # so far
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait for the rest of what is cut."""
+        return self._have if self._tail else 0
 
     def read(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], *, one: bool = False) -> int:
         """Read ``data`` from ``at`` on; add what is complete to ``replies``, and its attributes under its index there.
 
-        What is cut is continued at the beginning of the next ``data``.         Returns where to go on: behind ``data`` or, with ``one``, behind the first reply. Raises ``RemoteProtocolError``.
+        What is cut is continued at the beginning of the next ``data``. Returns where to go on: behind ``data`` or, with ``one``, behind the first reply. Raises ``RemoteProtocolError``.
         """
         size = len(data)
         if self._tail:
@@ -251,6 +258,7 @@ class Parser:
                 elif code != _CHUNK:
                     items.append(_STRINGS[code](data[start:end]))
                     left -= 1
+                    self.errors += code == _BLOB_ERROR
                 elif length:
                     items.append(data[start:end])
                     self._chunked += length
@@ -280,6 +288,8 @@ class Parser:
             elif code in _LINES:
                 items.append(_LINES[code](line))
                 left -= 1
+                if code == _ERROR:
+                    self.errors += 1
             elif code == _END:
                 kind -= _STREAMED
                 if kind not in _AGGREGATES or line or (kind in _PAIRED and len(items) % 2):
@@ -329,6 +339,12 @@ class ReferenceDecoder(SlicingDecoder):
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(limits)
         self._parser = Parser(limits)
+
+    def _errors(self) -> int:
+        return self._parser.errors
+
+    def _held(self) -> int:
+        return self._parser.held
 
     def _read(self, data: bytes, replies: list[Reply]) -> None:
         self._parser.read(data, 0, replies, self.attributes)

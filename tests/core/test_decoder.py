@@ -3,8 +3,9 @@ from __future__ import annotations
 import math
 import time
 import timeit
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from tests.support.decoders import both, needs_hiredis
 pytestmark = pytest.mark.filterwarnings("ignore:Comparison between bytes:BytesWarning")
 
 SLICE = 65536
+MEGABYTE: Final = 1 << 20
 
 
 def decode(kind: DecoderKind, chunks: Iterable[bytes], limits: Limits | None = None) -> list[Any]:
@@ -209,6 +211,65 @@ def test_a_reply_over_the_limit_is_refused_before_it_is_complete(kind: DecoderKi
     assert isinstance(decoder.error, ReplyTooLarge)
     assert str(decoder.error) == "a reply is larger than the limit of 131072 bytes"
     assert 2 * SLICE < decoder.unfinished <= 4 * SLICE
+
+
+DECLARED: Final = 1_000_000
+TINY: Final = {
+    "empty arrays": b"*0\r\n",
+    "empty sets": b"~0\r\n",
+    "short strings": b"$2\r\nab\r\n",
+    "simple strings": b"+ab\r\n",
+    "integers": b":1000\r\n",
+    "doubles": b",1.5\r\n",
+    "errors": b"-E\r\n",
+    "blob errors": b"!1\r\nE\r\n",
+    "maps": b"%1\r\n+k\r\n:1000\r\n",
+    "arrays of arrays": b"*1\r\n*0\r\n",
+}
+
+
+@both
+@pytest.mark.parametrize("tiny", TINY.values(), ids=TINY)
+@pytest.mark.parametrize("head", [b"*%d\r\n" % DECLARED, b"%%1\r\n+k\r\n*%d\r\n" % DECLARED, b"*?\r\n"])
+def test_what_elements_take_in_memory_counts_as_well(kind: DecoderKind, tiny: bytes, head: bytes) -> None:
+    decoder = make_decoder(kind, Limits(reply=MEGABYTE))
+    tracemalloc.start()
+    try:
+        decoder.feed(b"*2\r\n:1\r\n" + head)
+        piece = tiny * (1024 // len(tiny))
+        for _ in range(MEGABYTE // len(piece)):
+            decoder.feed(piece)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(decoder.error, ReplyTooLarge)
+    assert str(decoder.error) == "a reply has so many elements that it takes more than the limit of 1048576 bytes"
+    assert (
+        peak < 2.5 * MEGABYTE + 8 * DECLARED
+    )  # hiredis asks for a list of that length, and the system for its pages later
+
+
+LARGE: Final = {
+    "a string": resp(b"x" * 1_000_000),
+    "a string that looks like a reply": resp(b"*0\r\n" * 250_000),
+    "strings": resp([b"x" * 1000] * 950),
+    "strings with lines": resp([b"+ one\r\n* two\r\n" * 10 + b"x" * 4000] * 200),
+    "no values": b"*300000\r\n" + b"_\r\n" * 300_000,
+    "booleans": b"*200000\r\n" + b"#t\r\n" * 200_000,
+    "some errors": resp([ReplyError("E", "x")] * 2000 + [b"x" * 300_000]),
+    "some arrays": resp([[[]] * 8000, b"x" * 500_000]),
+}
+
+
+@both
+@pytest.mark.parametrize("wire", LARGE.values(), ids=LARGE)
+def test_a_large_reply_that_takes_no_more_than_it_may_is_read(kind: DecoderKind, wire: bytes) -> None:
+    for size in (len(wire), 8192, 50_000):
+        pieces = [wire[at : at + size] for at in range(0, len(wire), size)]
+        decoder = make_decoder(kind, Limits(reply=MEGABYTE))
+        found = [reply for _ in range(2) for piece in pieces for reply in decoder.feed(piece)]
+        assert decoder.error is None
+        assert len(found) == 2
 
 
 @both

@@ -366,6 +366,7 @@ class TestPubSub:
         assert sorted(ask(pubsub_channels())) == [b"a", b"b"]
         assert ask(pubsub_channels("a*")) == [b"a"]
         assert ask(pubsub_numsub("a", "nosuch")) == {b"a": 1, b"nosuch": 0}
+        assert ask(pubsub_numsub()) == ask(pubsub_shardnumsub()) == {}
         assert ask(pubsub_numpat()) == 2
         for command, name in ((unsubscribe("a", "b"), b"unsubscribe"), (punsubscribe("c*", "d*"), b"punsubscribe")):
             other.raw.socket.sendall(command.data)

@@ -33,7 +33,7 @@ async def test_a_duration_that_looks_like_milliseconds(runtime: Runtime, server:
             "request_timeout=5000 ": lambda: runtime.connect(server.url, request_timeout=5000),
             "connect_timeout=1000 ": lambda: runtime.connect(server.url, connect_timeout=1000),
             "claim_idle=60000 ": lambda: client.group_consumer("s", group="g", claim_idle=60_000),
-            "ack_delay=50 ": lambda: client.group_consumer("s", group="g", ack_delay=50),
+            "ack_delay=200 ": lambda: client.group_consumer("s", group="g", ack_delay=200),
             "merge_wait=100 ": lambda: client.consumer("s", merge="id", merge_wait=100),
             "linger=100 ": lambda: client.producer("s", linger=100),
             "subscription_timeout=2000 ": lambda: client.pubsub("c", subscription_timeout=2000),

@@ -195,6 +195,22 @@ async def test_a_right_that_is_taken_away_and_given_back(runtime: Runtime, fresh
             assert gaps == [None, (b"b",)]
 
 
+async def test_a_subscription_to_nothing_is_a_mistake(runtime: Runtime, server: EmbeddedServer) -> None:
+    async with runtime.connect(server.url) as client, client.pubsub("a") as pubsub:
+        with pytest.raises(InvalidArgument, match="name at least one channel to subscribe to"):
+            await pubsub.subscribe()
+        with pytest.raises(InvalidArgument, match="name at least one channel"):
+            await pubsub.subscribe({})
+        with pytest.raises(InvalidArgument, match="name at least one pattern"):
+            await pubsub.psubscribe()
+        with pytest.raises(InvalidArgument, match="name at least one shard channel"):
+            await pubsub.ssubscribe()
+        assert await client.pubsub_numsub() == {}
+        async with client.sharded_pubsub() as sharded:
+            with pytest.raises(InvalidArgument, match="name at least one shard channel"):
+                await sharded.subscribe()
+
+
 async def test_lazily_nobody_waits_for_the_server(runtime: Runtime, server: EmbeddedServer, proxy: Proxy) -> None:
     async with runtime.connect(proxy.url) as client:
         proxy.refuse()

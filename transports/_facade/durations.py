@@ -26,7 +26,7 @@ BOUNDS: Final[Mapping[str, float]] = {
     **dict.fromkeys(("subscription_timeout", "unsubscription_timeout", "max_idle_seconds", "audit"), 1000.0),
     "retry": 1000.0,
     # of what is held back meanwhile
-    **dict.fromkeys(("ack_delay", "linger", "merge_wait"), 30.0),
+    **dict.fromkeys(("ack_delay", "linger", "merge_wait"), 100.0),
     # of idle entries, since some jobs last for hours, and of what is not to be done at all
     **dict.fromkeys(("claim_idle", "min_idle", "keep_alive"), 10_000.0),
 }

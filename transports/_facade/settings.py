@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
 from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, name, seconds, stream_names
-from streamcore.commands import Command
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import Interruption
@@ -329,10 +328,6 @@ def raised_together(answers: list[Any], *, wanted: bool) -> list[Any]:
     return answers
 
 
-CHUNK: Final = 1000
-CHUNK_BYTES: Final = 1 << 20
-
-
 def method_signature(build: Callable[..., Any]) -> inspect.Signature:
     """The signature of a function as that of a method."""
     built = inspect.signature(build)
@@ -340,29 +335,13 @@ def method_signature(build: Callable[..., Any]) -> inspect.Signature:
     return built.replace(parameters=[myself, *built.parameters.values()])
 
 
-def chunks(commands: Sequence[Command[Any]]) -> Iterator[list[Command[Any]]]:
-    """Pieces of a size that leaves well in one write: bounded by number, and by bytes."""
-    piece: list[Command[Any]] = []
-    nbytes = 0
-    for command in commands:
-        piece.append(command)
-        nbytes += len(command.data)
-        if nbytes >= CHUNK_BYTES or len(piece) >= CHUNK:
-            yield piece
-            piece, nbytes = [], 0
-    if piece:
-        yield piece
-
-
 __all__ = [
-    "CHUNK",
     "NOTHING",
     "WITH_EVENT",
     "ConnectOptions",
     "Opened",
     "Settings",
     "Told",
-    "chunks",
     "join",
     "key_names",
     "member",

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from streamcore.arguments import Name
 from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
-from streamcore.pubsub import Change, Message, PubSub, notifies
+from streamcore.pubsub import Change, Kind, Message, PubSub, notifies, with_handlers
 
 NO_HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType({})
 _MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
+
+
+def to_subscribe(
+    kind: Kind, given: Iterable[Name | Mapping[Any, Any]], handlers: Mapping[Any, Any]
+) -> dict[bytes, Any]:
+    """Names with their handlers; at least one, since a subscription to nothing is a mistake of the caller's."""
+    wanted = with_handlers(kind, given, handlers)
+    if not wanted:
+        raise InvalidArgument(f"name at least one {kind.what} to subscribe to")
+    return wanted
 
 
 def all_done(engine: PubSub[Any], changes: Sequence[Change]) -> bool:

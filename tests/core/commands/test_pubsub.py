@@ -58,6 +58,15 @@ def test_the_numbers_of_subscribers_come_by_channel(command: Command[Any], reply
     assert command.parse(reply) == {b"a": 1, b"b": 0}
 
 
+@pytest.mark.parametrize("reply", [[], {}])
+def test_of_no_channels_there_are_none(reply: Any) -> None:
+    for build, word in ((commands.pubsub_numsub, "NUMSUB"), (commands.pubsub_shardnumsub, "SHARDNUMSUB")):
+        command = build()
+        assert command.args == ("PUBSUB", word)
+        assert command.parse is not None
+        assert command.parse(reply) == {}
+
+
 @pytest.mark.parametrize(
     ("build", "why"),
     [
@@ -72,7 +81,8 @@ def test_the_numbers_of_subscribers_come_by_channel(command: Command[Any], reply
         (commands.sunsubscribe, "name at least one shardchannel"),
         (lambda: commands.subscribe("a", ""), "channel is empty"),
         (lambda: commands.pubsub_channels(""), "pattern is empty"),
-        (commands.pubsub_numsub, "name at least one channel"),
+        (lambda: commands.pubsub_numsub(""), "channel is empty"),
+        (lambda: commands.pubsub_shardnumsub(""), "shardchannel is empty"),
     ],
 )
 def test_what_is_refused(build: Callable[[], object], why: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from streamcore.arguments import Name, Seconds, seconds
+from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.producer import Fields, settling
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import Sent as SentEntry
-from streamcore.requests import Request
 
-from ..settings import chunks
-from .running import Running, submit, submit_all
+from ..batching import Rows
+from .running import Running, submit
 
 BREATH: Final = 100
 """How many entries ``send_nowait`` takes before it lets others run, and the entries leave."""
@@ -91,25 +91,48 @@ class Producer:
         request = await submit(self._running, [self._engine.entry(fields, id)], how)
         return cast(StreamId, request.answer())
 
-    async def send_many(self, entries: Iterable[Fields]) -> list[StreamId]:
-        """Append entries in order, many in flight at once; their ids. Raises the first error, what follows may be sent."""
-        entry = self._engine.entry
-        commands = [entry(fields) for fields in entries]
-        if self._engine.is_direct:
-            return cast("list[StreamId]", await submit_all(self._running, commands))
-        driver, engine = self._running.driver, self._engine
-        requests: list[Request] = []
+    async def send_many(self, entries: Iterable[Fields] | AsyncIterable[Fields]) -> list[StreamId]:
+        """Append entries in order, many in flight at once; their ids.
+
+        The entries are drawn as they come, and few of them are here at a time; an async iterator may be given, too. Raises the
+        first error, a row that is no entry included, when what was sent before is answered: its ``row`` and ``ids`` tell what is in
+        the stream. What the iterator raises is raised as it is, with a note about that.
+        """
+        rows, driver = Rows(self._engine), self._running.driver
         try:
-            for piece in chunks(commands):
-                await driver.until(self._running.has_room)
-                requests += engine.append_all(piece, _nobody)
-            engine.hurry()
-            await driver.until(settling(requests))
+            if isinstance(entries, AsyncIterable):
+                await self._draw(rows, aiter(entries))
+            else:
+                source = iter(entries)
+                while rows.wants_more:
+                    await self._push(rows, rows.draw(source))
+                    driver.flush()  # the next rows may take long to draw, and nothing else runs meanwhile
+                    await driver.checkpoint()
+            self._engine.hurry()
+            await driver.until(rows.is_settled)
         except BaseException:
-            for request in requests:
-                request.finished = True
+            rows.give_up()
             raise
-        return [request.answer() for request in requests]
+        return rows.result()
+
+    async def _draw(self, rows: Rows, source: AsyncIterator[Fields]) -> None:
+        """Rows that come one by one leave one by one: nobody knows when the next one comes."""
+        while rows.wants_more:
+            try:
+                fields = await anext(source)
+            except StopAsyncIteration:
+                return
+            except Exception as error:  # noqa: BLE001  # of the application's own iterator: raised when all else is known
+                rows.fail(error)
+            else:
+                await self._push(rows, rows.add(fields))
+
+    async def _push(self, rows: Rows, piece: list[Command[Any]]) -> None:
+        if not rows.has_room():
+            self._engine.hurry()
+            await self._running.driver.until(rows.has_room)
+        if piece:
+            rows.submit(piece)
 
     async def send_nowait(
         self,
@@ -156,7 +179,3 @@ class Producer:
     def _has_room_nowait(self) -> bool:
         self._engine.check()
         return self._engine.has_room_nowait
-
-
-def _nobody(request: Request) -> None:
-    """Whoever waits looks at ``finished``."""

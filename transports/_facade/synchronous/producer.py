@@ -13,10 +13,9 @@ from streamcore.entries import StreamId
 from streamcore.producer import Fields, settling
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import Sent as SentEntry
-from streamcore.requests import Request
 
-from ..settings import chunks
-from .running import Running, submit, submit_all
+from ..batching import Rows
+from .running import Running, submit
 
 
 class Sent:
@@ -89,24 +88,31 @@ class Producer:
         return cast(StreamId, request.answer())
 
     def send_many(self, entries: Iterable[Fields]) -> list[StreamId]:
-        """Append entries in order, many in flight at once; their ids. Raises the first error, what follows may be sent."""
-        entry = self._engine.entry
-        commands = [entry(fields) for fields in entries]
-        if self._engine.is_direct:
-            return cast("list[StreamId]", submit_all(self._running, commands))
-        driver, engine = self._running.driver, self._engine
-        requests: list[Request] = []
+        """Append entries in order, many in flight at once; their ids.
+
+        The entries are drawn as they come, and few of them are here at a time. Raises the first error, a row that is no entry
+        included, when what was sent before is answered: its ``row`` and ``ids`` tell what is in the stream. What the iterator
+        raises is raised as it is, with a note about that.
+        """
+        rows, driver = Rows(self._engine), self._running.driver
         try:
-            for piece in chunks(commands):
-                driver.until(self._running.has_room)
-                requests += driver.call(partial(engine.append_all, piece, _nobody))
-            driver.call(engine.hurry)
-            driver.until(settling(requests))
+            source = iter(entries)
+            while rows.wants_more:
+                self._push(rows, rows.draw(source))
+            driver.call(self._engine.hurry)
+            driver.until(rows.is_settled)
         except BaseException:
-            for request in requests:
-                request.finished = True
+            rows.give_up()
             raise
-        return [request.answer() for request in requests]
+        return rows.result()
+
+    def _push(self, rows: Rows, piece: list[Command[Any]]) -> None:
+        driver = self._running.driver
+        if not driver.call(rows.has_room):
+            driver.call(self._engine.hurry)
+            driver.until(rows.has_room)
+        if piece:
+            driver.call(partial(rows.submit, piece))
 
     def send_nowait(
         self,
@@ -146,7 +152,3 @@ class Producer:
         """The entry on its way; None while there is no room."""
         self._engine.check()
         return self._engine.send_nowait(command, message_id) if self._engine.has_room_nowait else None
-
-
-def _nobody(request: Request) -> None:
-    """Whoever waits looks at ``finished``."""

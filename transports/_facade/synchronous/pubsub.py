@@ -19,7 +19,7 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, unconfirmed
+from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, to_subscribe, unconfirmed
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -80,7 +80,7 @@ class Subscriber(Generic[T]):
         self, kind: Kind, given: Iterable[Name | Mapping[Any, Handler[T]]], named: Mapping[str, Handler[T]]
     ) -> None:
         self._running.check_open()
-        wanted = with_handlers(kind, given, named)
+        wanted = to_subscribe(kind, given, named)
         change = self._running.driver.call(lambda: self._engine.subscribe(kind, wanted))
         self._start_handling()
         self._settle(change)
@@ -273,7 +273,7 @@ class PubSub(Subscriber[T], Generic[T]):
         """Subscribe to channels; keywords, or a mapping, name those with a handler, which is called instead of handing over.
 
         Returns when the server has confirmed. Raises its refusal, such as ``NoPermissionError``, or ``RequestTimeout``; nothing
-        of the call remains then. If ``lazy`` was asked for it returns at once.
+        of the call remains then. Raises ``InvalidArgument`` where nothing is named. If ``lazy`` was asked for it returns at once.
         """
         self._subscribe(Kind.CHANNEL, channels, handlers)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from streamcore.commands import Command
@@ -13,7 +12,7 @@ from streamcore.errors import ConnectionLost
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
-from ..settings import Opened, Settings, chunks
+from ..settings import Opened, Settings
 
 T = TypeVar("T")
 
@@ -154,27 +153,3 @@ def leased(running: Running) -> Iterator[Lease]:
     finally:
         for lease in () if running.forked else held:  # a forked child has no business with its parent's links
             driver.call(lease.release)
-
-
-def submit_all(running: Running, asked: Sequence[Command[Any]]) -> list[Any]:
-    """Submit a long list piece by piece, and wait for all of it."""
-    driver, engine = running.driver, cast(Requests, running.engine)
-    requests: list[Request] = []
-    try:
-        for piece in chunks(asked):
-            driver.until(running.has_room)
-            requests.append(driver.call(partial(engine.submit, piece, _nobody)))
-        driver.until(lambda: all(request.finished for request in requests))
-    except BaseException:
-        for request in requests:
-            request.finished = True  # what has not left yet need not leave
-        raise
-    answers = [answer for request in requests for answer in request.answers()]
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
-
-
-def _nobody(request: Request) -> None:
-    """Whoever waits looks at ``finished``."""
