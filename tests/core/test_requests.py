@@ -136,6 +136,30 @@ def test_a_reply_that_makes_no_sense_is_the_servers_fault_and_costs_no_other_ans
         alone.answer()
 
 
+def test_of_a_request_that_was_cut_off_the_answers_that_came_are_known() -> None:
+    client, pair = connected()
+    request = client.ask("a", "b", "c", "d")
+    pair.server.answer("a", WrongTypeError("WRONGTYPE", "no list"))
+    assert [type(answer) for answer in request.came()] == [bytes, WrongTypeError]
+    assert not request.finished
+    pair.server.close(OSError("reset"))
+    assert lost(request) == (ConnectionLost, True)
+    first, second = request.came()
+    assert (first, second.code, second.command) == (b"a", "WRONGTYPE", "ECHO")
+
+
+def test_of_a_whole_request_and_of_one_that_never_left_that_is_all_and_nothing() -> None:
+    client, pair = connected()
+    request = client.ask("a", "b")
+    pair.server.answer("a", "b")
+    assert request.came() == request.answers() == [b"a", b"b"]
+    client, pair = unconnected()
+    waiting = client.ask("a")
+    client.close()
+    assert waiting.finished
+    assert waiting.came() == []
+
+
 def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:
     client, pair = connected()
     request = client.submit([get("k").text()], client.ended.append)
