@@ -69,6 +69,11 @@ class Claims:
         """When something that we have given back may be claimed."""
         return self._expected[0] if self._expected else None
 
+    def expected_within(self, patience: float) -> float | None:
+        """Seconds until then, where these are no more than a read waits for, and its margin."""
+        at, now = self.expected_at, self._consumer.now
+        return None if at is None or at > now + patience + MARGIN else max(0.0, at - now)
+
     def expect(self, delay: float) -> None:
         """Something was given back, and may be claimed after so many seconds."""
         heappush(self._expected, self._consumer.now + delay + MARGIN)

@@ -33,7 +33,8 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     *Reading.* ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2)
     batches or ``prefetch_bytes`` (64 MB) ahead of the application; at most ``max_in_flight`` (10,000) entries
     unacknowledged. ``backlog=False``: what an earlier run of this consumer left pending stays so, until it counts as idle;
-    ``history_only``: nothing but that is handed over, and the iteration ends.
+    ``history_only``: nothing but that is handed over, and the iteration ends. ``stop_on_idle`` ends it when a read comes back
+    empty; with it, ``block`` may be None: reads do not wait.
 
     *The group.* Where it is missing it is created, at ``start``: ``"0"``, ``"$"`` or an id; with ``create=False`` that
     raises ``NoGroupError``, as does one that vanishes with ``on_group_lost="raise"``. A name is held by one process at a
@@ -132,10 +133,20 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will be handed over any more, after ``drain`` or with ``history_only``."""
+        """Whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
+
+        The last holds until ``begin``, and not while something is being given back: it may come again.
+        """
         if self._prefetch or self._reads:
             return False
-        return self._draining or (self._is_through and not self.redelivery)
+        if self._draining or self.redelivery:
+            return self._draining
+        return self._is_through or (bool(self.idling) and not (self.paused or self.pending.gives_back))
+
+    def begin(self) -> None:
+        """Go on after ``stop_on_idle`` has ended the iteration."""
+        if self.idling.begin():
+            self.on_wakeup()
 
     def leave(self, begun: GroupBatch[T] | None = None, at: int = 0) -> None:
         """Read no more, give back what nobody has seen, and flush; close when ``settled``.

@@ -21,6 +21,7 @@ from .entries import GroupBatch
 from .errors import InvalidArgument, NoGroupError, ReplyError, ReplyTooLarge, UnblockedError
 from .events import PossibleLoss
 from .group_gaps import GroupGaps, Look
+from .idling import Idling
 from .interrupt import Interrupter
 from .joining import Joinings
 from .lineage import Lineage
@@ -50,10 +51,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if not member.keeps:
             options.setdefault("prefetch", 1)
         super().__init__(**options)
-        if self.polls:
-            raise InvalidArgument(
-                "block=None would ask for entries all the time; give the seconds of waiting in the server"
-            )
+        if self.polls and not member.stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.member = member
         self._most = self.count
         self.limit_count()
@@ -61,6 +60,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.pending = Pending(member)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
+        self.idling = Idling(self)
         self.lineage = Lineage(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit)
@@ -149,6 +149,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.count = min(self._most, max(1, self.member.max_in_flight // streams))
         self.most_at_once = self.count * streams
 
+    @property
+    def joins(self) -> bool:
+        """Whether a stream is about to be read as well."""
+        return bool(self._joining)
+
     def wake(self) -> None:
         """Something has changed for the reading link."""
         self._reading.wake()
@@ -156,6 +161,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def expect(self, delay: float) -> None:
         """Something was given back, and may be claimed after so many seconds."""
         self.claims.expect(delay)
+        self.idling.look_again()
 
     def renew_if_blocked(self) -> Steps[None]:
         """By the acking link: the reading link cannot do it."""
@@ -228,9 +234,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.gaps.saw(answered)
                 else:
                     self._reads -= 1
+                    is_last = not (self._reads or self._interrupter.wanted) and (self.blocked or self.polls)
                     self.blocked = False
                     self._interrupter.done()
                     yield from self._absorb(answered)
+                    self.idling.read(answered, is_last=is_last)
         finally:
             if self._reads and not (self.member.keeps or self.closed):
                 self._emit(PossibleLoss(self._reads * self.most_at_once))
@@ -247,7 +255,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Nothing is in flight: do what is due."""
         if self._joining:
             yield from self._joining.run()
-        if self._may_claim and not self.stops and self.now >= self.claims.at and self.has_room():
+        if self._may_claim and not (self.stops or self.idling) and self.now >= self.claims.at and self.has_room():
             self._may_claim = False
             yield from self.claims.run()
         if self.upkeep_is_due():
@@ -261,18 +269,25 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _may_read(self) -> bool:
         in_flight = self._reads
-        if self.stops or in_flight > 1 or (in_flight and (not self._backlogged or self._is_due() or self._joining)):
+        if self.stops or self.idling or self.paused or in_flight > 1:
+            return False
+        if in_flight and (not self._backlogged or self._is_due() or self._joining):
             return False
         return bool(self.member.streams) and self.has_room(in_flight)
 
     def _next_read(self) -> Exchange:
-        self.blocked = not (self._backlogged or self._is_due())
+        polls = self.polls and self.idling.expected is None
+        self.blocked = not (self._backlogged or self._is_due() or polls)
         member: Membership = self.member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         read = (*head, *block, *acks, "STREAMS", *member.streams, *(">" for _ in member.streams))
         return Exchange([read], self.block + self.options.request_timeout)
+
+    def _waiting(self) -> Arguments:
+        own = self.idling.expected if self.polls else None
+        return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange) -> Steps[None]:
         [reply] = read.replies

@@ -120,6 +120,8 @@ class GroupUnion(Engine, Generic[T]):
             if part.has_batch or not part.closed:
                 batch = part.take()  # also where it has none: it waits for being asked
                 if batch is not None:
+                    if part.member.stop_on_idle:
+                        self.begin()  # while anything comes, none of the groups has come to its end
                     return batch
         self.check()
         return None
@@ -159,8 +161,13 @@ class GroupUnion(Engine, Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will be handed over any more, after ``drain`` or with ``history_only``."""
+        """Whether nothing will be handed over any more, of any group; see ``GroupConsumer``."""
         return all(part.ended for part in self._parts)
+
+    def begin(self) -> None:
+        """Go on after ``stop_on_idle`` has ended the iteration."""
+        for part in self._parts:
+            part.begin()
 
     def leave(self, begun: GroupBatch[T] | None = None, at: int = 0) -> None:
         """Read no more, give back what nobody has seen, and flush; close when ``settled``.

@@ -23,6 +23,7 @@ class MemberOptions(TypedDict, total=False):
     on_group_lost: Literal["recreate", "raise"]
     backlog: bool
     history_only: bool
+    stop_on_idle: bool
     max_in_flight: int
     claim_idle: Seconds | None
     renew: bool
@@ -52,6 +53,7 @@ class Membership:
     on_group_lost: Literal["recreate", "raise"]
     backlog: bool
     history_only: bool
+    stop_on_idle: bool
     max_in_flight: int
     claim_idle: float | None
     renew: bool
@@ -80,6 +82,7 @@ class Membership:
         on_group_lost: Literal["recreate", "raise"] = "recreate",
         backlog: bool = True,
         history_only: bool = False,
+        stop_on_idle: bool = False,
         max_in_flight: int = 10_000,
         claim_idle: Seconds | None = 60.0,
         renew: bool = True,
@@ -119,6 +122,7 @@ class Membership:
             on_group_lost=one_of("on_group_lost", on_group_lost, "recreate", "raise"),
             backlog=backlog,
             history_only=history_only,
+            stop_on_idle=stop_on_idle,
             max_in_flight=positive("max_in_flight", max_in_flight),
             claim_idle=None if claim_idle is None else seconds("claim_idle", claim_idle),
             renew=renew,

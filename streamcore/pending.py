@@ -149,6 +149,13 @@ class Pending:
         return bool(self._noted or self._acked or self._refused or self._riding)
 
     @property
+    def gives_back(self) -> bool:
+        """Whether an entry that shall be delivered again is in any of them."""
+        if any(batch.refusals for batch in tuple(self._noted)):
+            return True
+        return any(isinstance(one, Nack) for one in self._all_unconfirmed())
+
+    @property
     def unconfirmed(self) -> int:
         """How many entries are in them."""
         self.collect()

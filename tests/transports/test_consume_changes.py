@@ -112,6 +112,8 @@ async def test_the_iteration_ends_when_nothing_is_left(runtime: Runtime, server:
         add(raw, [250])
         assert [int(entry["n"]) async for entry in consumer] == [250], "one may begin again"
         assert [len(batch) async for batch in consumer.batches()] == []
+        add(raw, [251])
+        assert [len(batch) async for batch in consumer.batches()] == [1], "so may this"
 
 
 async def test_a_value_for_idleness(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

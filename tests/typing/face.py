@@ -401,7 +401,8 @@ async def consumers_of_text(client: transports.asyncio.Client) -> None:
         assert_type(group.remove_stream("c"), bool)
         await group.run(handle_text, concurrency=2, order="stream", on_error=decide, nack_delay=1.5, grace=0)
         group.drain()
-    assert_type(client.group_consumer({"a": "g", "b": "h"}), transports.asyncio.GroupConsumer[bytes])
+    stopping = client.group_consumer({"a": "g", "b": "h"}, stop_on_idle=True, block=None)
+    assert_type(stopping, transports.asyncio.GroupConsumer[bytes])
     assert_type(client.group_consumer({b"a": "g"}, decode="utf-8"), transports.asyncio.GroupConsumer[str])
 
 

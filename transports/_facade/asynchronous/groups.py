@@ -40,6 +40,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[GroupEntry[T]]:
+        self._go_on()
         return _Acknowledging(self) if self._acknowledges else self
 
     def _iteration(self, items: AsyncIterator[Item]) -> AsyncIterator[Item]:
@@ -50,6 +51,9 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         """Whether an iterator acknowledges what it has handed over when it is asked for more."""
         engine: GroupEngine[T] = self._engine
         return engine.member.ack == "auto"
+
+    def _go_on(self) -> None:
+        self._engine.begin()
 
     def _ask_for_entries(self) -> Any:
         return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
@@ -65,6 +69,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         grace: Seconds = 10.0,
     ) -> None:
         """Call ``handler`` with each entry, and acknowledge it when that returns; until ``drain``, or for ever.
+
+        With ``stop_on_idle`` it ends when nothing more has come.
 
         A handler is a function or a coroutine function; at most ``concurrency`` (1) of them run at a time. With
         ``order="stream"`` the entries of a stream are handled one after the other, and several streams at a time.
@@ -90,6 +96,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         )
         with self._running.sole_use(), self._running.telling_events():
             self._return_rest()
+            self._go_on()
             self._pool = pool
             if self._drained:
                 pool.drain()
@@ -209,6 +216,7 @@ class _Acknowledging(Generic[Item]):
         self._last: Item | None = None
 
     def __aiter__(self) -> Self:
+        aiter(self._items)  # it begins anew
         return self
 
     async def __anext__(self) -> Item:

@@ -165,6 +165,7 @@ class _Batches(Generic[E, B]):
         self._reader = reader
 
     def __aiter__(self) -> Self:
+        self._reader._go_on()  # noqa: SLF001  # its other half
         return self
 
     async def __anext__(self) -> B:

@@ -41,6 +41,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[GroupEntry[T]]:
+        self._go_on()
         return _Acknowledging(self) if self._acknowledges else self
 
     def _iteration(self, items: Iterator[Item]) -> Iterator[Item]:
@@ -51,6 +52,9 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         """Whether an iterator acknowledges what it has handed over when it is asked for more."""
         engine: GroupEngine[T] = self._engine
         return engine.member.ack == "auto"
+
+    def _go_on(self) -> None:
+        self._running.driver.call(self._engine.begin)
 
     def _ask_for_entries(self) -> Any:
         return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
@@ -66,6 +70,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         grace: Seconds = 10.0,
     ) -> None:
         """Call ``handler`` with each entry, and acknowledge it when that returns; until ``drain``, or for ever.
+
+        With ``stop_on_idle`` it ends when nothing more has come.
 
         Handlers are called in threads of their own; at most ``concurrency`` (1) of them run at a time. With
         ``order="stream"`` the entries of a stream are handled one after the other, and several streams at a time.
@@ -91,6 +97,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         )
         with self._running.sole_use(), self._running.telling_events():
             self._running.driver.call(self._return_rest)
+            self._go_on()
             self._pool = pool
             if self._drained:
                 pool.drain()
@@ -214,6 +221,7 @@ class _Acknowledging(Generic[Item]):
         self._last: Item | None = None
 
     def __iter__(self) -> Self:
+        iter(self._items)  # it begins anew
         return self
 
     def __next__(self) -> Item:

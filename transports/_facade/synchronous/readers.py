@@ -163,6 +163,7 @@ class _Batches(Generic[E, B]):
         self._reader = reader
 
     def __iter__(self) -> Self:
+        self._reader._go_on()  # noqa: SLF001  # its other half
         return self
 
     def __next__(self) -> B:
