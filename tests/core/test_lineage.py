@@ -63,6 +63,7 @@ class TestAnIdThatIsGivenTwice:
         told = [event for event in events(net) if isinstance(event, LeaseLost | Settled)]
         assert told == [LeaseLost(b"s", (b"3-0",)), Settled(b"s", (b"1-0", b"2-0"))]
         assert consumer.settled
+        assert [entry.settled() for entry in batch] == [True, True, False]
 
     @pytest.mark.parametrize("how", ["ack", "nack", "dead_letter"])
     def test_nor_is_what_is_said_of_it_later(self, server: Server, how: str) -> None:
