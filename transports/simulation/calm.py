@@ -21,7 +21,7 @@ from streamcore.events import (
 )
 
 from . import calm_oracles as promises
-from .calm_gaps import begin_anew, replace, trim
+from .calm_gaps import begin_anew, replace, trim, unheard
 from .calm_more import bury, refuse, restart
 from .data_faults import STRANGER
 from .history import HELD, LATER, REFUSED, fields_of
@@ -81,6 +81,7 @@ class Calm:
             partial(trim, self),
             partial(begin_anew, self),
             partial(replace, self),
+            partial(unheard, self),
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
