@@ -51,12 +51,14 @@ class GroupHistory:
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
         self.identity = StreamIdentity(stream)
         self._stream = stream
-        self._reached = ZERO  # the highest id that was ever delivered to the group
-        self._at = ZERO  # where it was at the last look: below that, if it was set back
-        self._sure = ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
+        self._reached: StreamId = ZERO  # the highest id that was ever delivered to the group
+        self._at: StreamId = ZERO  # where it was at the last look: below that, if it was set back
+        self._sure: StreamId = (
+            ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
+        )
         self._least = 0  # how many entries there were up to there, and were told as lost beyond: at least,
         self._most: int | None = 0  # and at most; None: nobody knows
-        self._deleted = ZERO  # up to here it was told that XDEL took entries ahead
+        self._deleted: StreamId = ZERO  # up to here it was told that XDEL took entries ahead
         self._ahead = 0  # told, not yet passed over, and never to be counted by a forgetful server
         self._hidden: int | None = 0  # what the server's place lacks; None: unknown
         self._is_alone = False  # nobody else was in the group

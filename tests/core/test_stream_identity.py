@@ -22,8 +22,9 @@ def history(
 ) -> History:
     """Of a stream; unless told otherwise its last entries are there, with ids that follow one another."""
     oldest = last - length + 1 if first is None else first
-    ends = (StreamId(oldest), StreamId(last if newest is None else newest)) if length else (None, None)
-    return History(length, last if added is None else added, *ends, StreamId(last), StreamId(deleted))
+    first_entry = StreamId(oldest) if length else None
+    last_entry = StreamId(last if newest is None else newest) if length else None
+    return History(length, last if added is None else added, first_entry, last_entry, StreamId(last), StreamId(deleted))
 
 
 def known(seen: History) -> StreamIdentity:
