@@ -163,6 +163,13 @@ class TestFailover:
         identity.reconnected()
         assert identity.judge(history(10, length=3, first=5), anchored=True) is BACK
 
+    def test_what_was_delivered_since_proves_none(self) -> None:
+        """Seed 545: another stream had taken the name, together with its group, and had delivered an entry."""
+        identity = known(history(10, length=0))
+        identity.received(entries(50, 51))
+        identity.reconnected()
+        assert identity.judge(history(60, length=20, added=21), anchored=True) is OTHER
+
     def test_none_is(self) -> None:
         identity = known(BEFORE)
         identity.reconnected()
