@@ -22,9 +22,10 @@ from streamcore.events import (
 
 from . import calm_back
 from . import calm_oracles as promises
-from .calm_gaps import begin_anew, replace, trim
+from .calm_gaps import begin_anew, replace, trim, unheard
 from .calm_more import bury, double, refuse, restart
-from .history import HELD, LATER, REFUSED, STRANGER, fields_of
+from .data_faults import STRANGER
+from .history import HELD, LATER, REFUSED, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
@@ -81,6 +82,7 @@ class Calm:
             partial(trim, self),
             partial(begin_anew, self),
             partial(replace, self),
+            partial(unheard, self),
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
