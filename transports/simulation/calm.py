@@ -86,13 +86,17 @@ class Calm:
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
+<<<<<<< ours
             partial(double, self),
             *(partial(trial, self) for trial in calm_back.TRIALS),
+=======
+>>>>>>> theirs
         ]
         drawn = [trial for trial in trials if self.lots.random() < 0.25]
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
+        drawn.append(partial(double, self))  # by a lot of its own
         for trial in drawn:
             for book in books:
                 trial(book)

@@ -122,7 +122,7 @@ class Member(Program):
             habits.streams,
             group=self.book.group,
             consumer=self.consumer,
-            **self.engine_options(),
+            **self.named_engine_options(),
             count=habits.count,
             prefetch=habits.prefetch,
             block=0.8,
