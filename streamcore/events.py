@@ -196,6 +196,8 @@ class Gap:
     after: StreamId
     before: StreamId | None
     entries: int | None
+    certain: bool = True
+    """False: the loss is only possible."""
 
 
 @dataclass(frozen=True, slots=True)
