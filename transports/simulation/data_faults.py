@@ -17,34 +17,35 @@ STRANGER: Final = b"stranger"
 """A member that reads, claims and settles, and is no program of ours; it dies with what it holds."""
 
 
-def _chosen(scene: Scene, fault: Fault) -> tuple[bytes, Book, Group] | None:
+def chosen(scene: Scene, fault: Fault) -> tuple[bytes, Book, Group] | None:
     """A group of a stream that can be reached now."""
     book = pick(scene.books, fault.c)
-    if book is None or not scene.host.is_up or scene.host.paused:
+    if book is None or not scene.takes_writes:
         return None
     stream = book.streams[int(fault.b * len(book.streams))]
     group = book.of(stream)
     return None if group is None else (stream, book, group)
 
 
-def _text(id_: tuple[int, int]) -> bytes:
+def text(id_: tuple[int, int]) -> bytes:
+    """An id as commands have it."""
     return b"%d-%d" % id_
 
 
 def delete_pending(scene: Scene, fault: Fault) -> str | None:
     """XDEL of an entry that somebody has in hand."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
     id_ = found[2].order[int(fault.a * len(found[2].order))]
     scene.remove(found[0], [id_], "XDEL")
-    scene.host.do(b"XDEL", found[0], _text(id_))
+    scene.host.do(b"XDEL", found[0], text(id_))
     return f"XDEL of {id_[0]}-{id_[1]} in {found[0].decode()}, which is pending"
 
 
 def delete_unread(scene: Scene, fault: Fault) -> str | None:
     """XDEL of an entry that the group has not delivered."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None:
         return None
     stream, _, group = found
@@ -52,14 +53,14 @@ def delete_unread(scene: Scene, fault: Fault) -> str | None:
     if id_ is None:
         return None
     scene.remove(stream, [id_], "XDEL")
-    scene.host.do(b"XDEL", stream, _text(id_))
+    scene.host.do(b"XDEL", stream, text(id_))
     return f"XDEL of {id_[0]}-{id_[1]} in {stream.decode()}, which nobody has read"
 
 
 def trim(scene: Scene, fault: Fault) -> str | None:
     """XTRIM, of what was settled, is pending, or was never read."""
     stream = pick(scene.streams, fault.b)
-    if stream is None or not scene.host.is_up or scene.host.paused:
+    if stream is None or not scene.takes_writes:
         return None
     there = scene.history.stream(stream).ids
     count = int(fault.a**3 * len(there)) + 1
@@ -72,7 +73,7 @@ def trim(scene: Scene, fault: Fault) -> str | None:
 
 def destroy_group(scene: Scene, fault: Fault) -> str | None:
     """XGROUP DESTROY."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None or fault.a > 0.6:
         return None
     stream, book, _ = found
@@ -85,14 +86,16 @@ def destroy_group(scene: Scene, fault: Fault) -> str | None:
 def delete_stream(scene: Scene, fault: Fault) -> str | None:
     """DEL of a stream, or FLUSHALL."""
     stream = pick(scene.streams, fault.b)
-    if stream is None or not scene.host.is_up or scene.host.paused or fault.a > 0.3:
+    if stream is None or not scene.takes_writes or fault.a > 0.3:
         return None
     scene.note()
     if fault.c < 0.5:
+        scene.drop(stream)
         scene.rewind(stream)
         scene.host.do(b"DEL", stream)
         return f"DEL {stream.decode()}"
     for one in scene.streams:
+        scene.drop(one)
         scene.rewind(one)
     scene.host.do(b"FLUSHALL")
     return "FLUSHALL"
@@ -100,11 +103,11 @@ def delete_stream(scene: Scene, fault: Fault) -> str | None:
 
 def stranger_claims(scene: Scene, fault: Fault) -> str | None:
     """XCLAIM of what a member holds, by somebody who dies."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
     stream, book, group = found
-    id_ = _text(group.order[int(fault.a * len(group.order))])
+    id_ = text(group.order[int(fault.a * len(group.order))])
     if (key := book.key_at(stream, id_)) is not None:
         fate = book.fate(key)
         fate.strangers += 1
@@ -115,7 +118,7 @@ def stranger_claims(scene: Scene, fault: Fault) -> str | None:
 
 def stranger_reads(scene: Scene, fault: Fault) -> str | None:
     """XREADGROUP by somebody who dies."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None:
         return None
     stream, book, group = found
@@ -123,7 +126,7 @@ def stranger_reads(scene: Scene, fault: Fault) -> str | None:
     if not ids:
         return None
     fields = scene.history.stream(stream).fields[ids[0]]
-    fate = book.fate(Key(stream, _text(ids[0]), fields[1]))
+    fate = book.fate(Key(stream, text(ids[0]), fields[1]))
     fate.strangers += 1
     fate.excused = True
     scene.host.do(b"XREADGROUP", b"GROUP", book.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
@@ -132,11 +135,11 @@ def stranger_reads(scene: Scene, fault: Fault) -> str | None:
 
 def stranger_settles(scene: Scene, fault: Fault) -> str | None:
     """XACK of what a member holds."""
-    found = _chosen(scene, fault)
+    found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
     stream, book, group = found
-    id_ = _text(group.order[int(fault.a * len(group.order))])
+    id_ = text(group.order[int(fault.a * len(group.order))])
     if (key := book.key_at(stream, id_)) is not None:
         book.fate(key).robbed = True
     scene.host.do(b"XACK", stream, book.group, id_)

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Scene:
     """One world, as the nemesis sees it. ``books`` are those of the groups.
 
-    ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``rewinding`` of each
-    stream that begins anew, with its groups, or goes back to what it was.
+    ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
+    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was.
     """
 
     world: World
@@ -33,7 +33,14 @@ class Scene:
     books: list[Book] = field(default_factory=list)
     latest_clock: float = 0.0  # how far the server's clock was ever ahead
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
+    dropping: list[Callable[[bytes], None]] = field(default_factory=list)
     rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
+    setting: list[Callable[[bytes], None]] = field(default_factory=list)  # told of streams whose counters are about to be set
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether what is done to the data now is done to the history that survives: a former primary refuses it."""
+        return self.host.is_up and not self.host.paused and self.host.server.replication.primary is None
 
     def wires(self) -> list[Wire]:
         """All connections of all processes."""
@@ -49,6 +56,11 @@ class Scene:
         self.note()
         for told in self.removing:
             told(stream, ids, how)
+
+    def drop(self, stream: bytes) -> None:
+        """A stream is about to go, with what its groups have not been given."""
+        for told in self.dropping:
+            told(stream)
 
     def rewind(self, stream: bytes) -> None:
         """A stream is about to begin anew, with its groups, or to go back."""
