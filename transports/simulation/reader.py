@@ -17,7 +17,7 @@ from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 
 from .history import ZERO, Id, fields_of
 from .program import ADDRESS, OPTIONS, Program
-from .reader_losses import Key, Losses, arrived
+from .reader_losses import Key, Losses, Place, arrived, seen_by
 from .world import Violation
 
 if TYPE_CHECKING:
@@ -179,9 +179,11 @@ class Reader(Program):
             track.rewinds += 1
             track.rewound = track.losses.doubtful = True
             here = arrived(self.engine, self.ledger, stream)
-            place = max((id_ for _, id_ in here), default=track.position)
-            untold = track.losses.untold(self.ledger.number(stream) - 1)
-            track.losses.places.append(self.ledger.had(stream, max(place, track.position)) - untold)
+            place, era = max([track.position, *(id_ for _, id_ in here)]), self.ledger.number(stream) - 1
+            had = self.ledger.had(stream, place) - track.losses.untold(era)
+            noted = sum(id_ <= place for id_ in self.ledger.past[stream][-1].ids)  # where the counters were set since
+            seen = seen_by(self.engine, stream)
+            track.losses.places += [Place(era, place, had, seen), Place(era, place, noted, seen)]
             if not self.ledger.past[stream][-1].dropped:
                 track.losses.settled()
 

@@ -8,13 +8,14 @@ history.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streamcore import StreamId
 
-from .history import ZERO, Id
+from .history import Id
 
 if TYPE_CHECKING:
+    from streamcore.continuity import History
     from streamcore.events import Gap
 
     from .ledger import Ledger
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 Key = tuple[int, Id]
 MUST: Final = frozenset({"XTRIM", "DEL"})
 """How entries go of which a reader must hear."""
+
+
+class Place(NamedTuple):
+    """The last entry of an era that a reader had, how many there had been up to it, as far as that was told, and its last look."""
+
+    era: int
+    id: Id
+    had: int
+    seen: History | None
 
 
 @dataclass
@@ -34,7 +44,7 @@ class Losses:
     received: set[Key] = field(default_factory=set)
     resumed: bool = False  # the place was that of an id, so nobody can count, and its entry may be gone
     doubtful: bool = False  # the stream has begun anew, has gone back, or its counters were set
-    places: list[int] = field(default_factory=list)  # how many entries streams had had up to the reader, when they were replaced
+    places: list[Place] = field(default_factory=list)  # where the reader was when streams were replaced, or went back
 
     def removed(self, keys: list[Key], how: str, arrived: set[Key]) -> None:
         """These are about to go; ``arrived``: what the reader has, and was not handed yet."""
@@ -65,11 +75,18 @@ class Losses:
         """What was before a place, must be told, and is not."""
         return [key for key, how in self.open.items() if how in MUST and key < place]
 
-    def told(self, gap: Gap, era: int, arrived: set[Key]) -> list[Key]:
-        """A gap is told, in an era: what it tells of what is open."""
+    def told(self, gap: Gap, era: int, first: Id | None, arrived: set[Key]) -> list[Key]:
+        """A gap is told, in an era, by a look at which there was this first entry: what it tells of what is open.
+
+        What was trimmed behind that first entry has gone since.
+        """
         for key in arrived:
             self.open.pop(key, None)
-        return [key for key in self.open if key[0] < era or covers(gap, key[1])]
+        return [
+            (number, id_)
+            for (number, id_), how in self.open.items()
+            if number < era or (covers(gap, id_) and (how == "XDEL" or first is None or id_ < first))
+        ]
 
 
 def covers(gap: Gap, id_: Id) -> bool:
@@ -91,18 +108,31 @@ def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> in
     That is so where as many entries of the present stream had gone unread, when the reader looked last. None: the reader had to
     know. 0: nothing was known of that stream, as nothing of it had been read.
     """
-    seen = engine._streams[stream].continuity._seen  # noqa: SLF001  # nobody else can know
+    seen = seen_by(engine, stream)
     if seen is None:
         return None
-    number, first = ledger.number(stream), None if seen.first is None else (seen.first.ms, seen.first.seq)
-    read = sum(1 for era, id_ in losses.received if era == number and (first is None or id_ < first))
-    unread = seen.removed - read
-    return unread if unread in losses.places else None
+    number, first = ledger.number(stream), first_of(seen)
+    has = losses.received | arrived(engine, ledger, stream)
+    unread = seen.removed - sum(era == number and (first is None or id_ < first) for era, id_ in has)
+    for place in losses.places:
+        since = sum(era == place.era and id_ > place.id for era, id_ in has)  # what was on its way then
+        if seen is not place.seen and place.had + since == unread:
+            return unread
+    return None
+
+
+def seen_by(engine: Any, stream: bytes) -> History | None:
+    """What the server has told a reader last of a stream."""
+    sought = [change.followed for change in engine._changes if change.followed.stream == stream]  # noqa: SLF001  # nobody else can know
+    followed = sought[0] if sought else engine._streams.get(stream)  # noqa: SLF001
+    return None if followed is None or followed.continuity is None else followed.continuity._seen  # noqa: SLF001
+
+
+def first_of(seen: History | None) -> Id | None:
+    """The first entry that was there then."""
+    return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
 
 
 def _id(text: bytes) -> Id:
     id_ = StreamId.parse(text)
     return id_.ms, id_.seq
-
-
-__all__ = ["MUST", "ZERO", "Key", "Losses", "arrived", "covers", "had_before"]

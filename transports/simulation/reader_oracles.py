@@ -11,7 +11,7 @@ from .history import Id
 from .ledger import Ledger
 from .oracles import EventsInOrder, Oracle
 from .reader import Reader, Taste
-from .reader_losses import MUST, Key, Losses, arrived, covers, had_before
+from .reader_losses import MUST, Key, Losses, arrived, covers, first_of, had_before, seen_by
 from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
 
 if TYPE_CHECKING:
@@ -104,19 +104,26 @@ class TrimsAnnounced(Oracle):
             if late and (found := self._untold(reader, stream, late)):
                 self.violated(found)
         track.losses.handed(keys)
+        if track.losses.due:
+            self._is_hidden(reader, stream)  # by what was seen until now; later looks show more
 
     def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
         keys = [key for key in keys if not self.ledger.is_there(stream, key)]
         if not keys or track.unwatched or track.lenient:
             return ""
-        had = had_before(reader.engine, track.losses, self.ledger, stream)
-        if had is not None:
-            self.world.notes["hidden losses" if had else "unseen streams"] += 1
-            track.losses.settled()
+        if self._is_hidden(reader, stream):
             return ""
         how = track.losses.open[keys[0]]
         return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
+
+    def _is_hidden(self, reader: Reader, stream: bytes) -> bool:
+        losses = reader.tracks[stream].losses
+        had = had_before(reader.engine, losses, self.ledger, stream)
+        if had is not None:
+            self.world.notes["hidden losses" if had else "unseen streams"] += 1
+            losses.settled()
+        return had is not None
 
     def told(self, reader: Reader, gap: Gap) -> None:
         """A reader hears of a gap."""
@@ -125,7 +132,8 @@ class TrimsAnnounced(Oracle):
             return
         losses = track.losses
         here = arrived(reader.engine, self.ledger, gap.stream)
-        told = losses.told(gap, self.ledger.number(gap.stream), here)
+        first = first_of(seen_by(reader.engine, gap.stream))
+        told = losses.told(gap, self.ledger.number(gap.stream), first, here)
         if not told:
             self._check_alarm(reader, gap, losses)
         if gap.entries is not None and not (losses.doubtful or losses.resumed):
