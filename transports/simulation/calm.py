@@ -24,8 +24,7 @@ from . import calm_back
 from . import calm_oracles as promises
 from .calm_gaps import begin_anew, replace, trim, unheard
 from .calm_more import bury, double, refuse, restart
-from .data_faults import STRANGER
-from .history import HELD, LATER, REFUSED, fields_of
+from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
@@ -86,11 +85,7 @@ class Calm:
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
-<<<<<<< ours
-            partial(double, self),
             *(partial(trial, self) for trial in calm_back.TRIALS),
-=======
->>>>>>> theirs
         ]
         drawn = [trial for trial in trials if self.lots.random() < 0.25]
         self._quiet.begin()
