@@ -192,11 +192,11 @@ class TestResuming:
     def test_large_messages_come_in_small_pages(self) -> None:
         hub = Hub(queue_bytes=64 << 10)
         joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
-        hub.asked("XRANGE", "a", "(2-0", "+", "COUNT", 4)
+        hub.asked("XRANGE", "a", "2-0", "+", "COUNT", 5)
         hub.tell(info("9-0", length=9, first="1-0"), [message(f"{n}-0", "x" * 4000) for n in range(3, 7)])
         assert joining.poll()
         hub.engine.end(joining)
-        hub.asked("XRANGE", "a", "(6-0", "+", "COUNT", 4)
+        hub.asked("XRANGE", "a", "6-0", "+", "COUNT", 5)
 
     def test_what_is_trimmed_away_is_a_gap(self) -> None:
         hub = Hub()
@@ -404,7 +404,7 @@ class TestFallingBehind:
             ),
             (
                 info("4-0", length=1, added=4, first="3-0", deleted="4-0", newest="3-0"),
-                [Gap(b"a", StreamId(0, 0), StreamId(3, 0), None)],
+                [Gap(b"a", StreamId(0, 0), StreamId(4, 1), None)],
             ),
         ],
     )
