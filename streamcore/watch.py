@@ -71,14 +71,10 @@ class Watch:
             self.look(one, reply)
         elif isinstance(reply, ReplyError):
             if reply.code in UNAVAILABLE:
-                self._suspect(one)  # which proves nothing
+                self.suspects.append(one)  # which proves nothing
             elif not isinstance(reply, WrongTypeError):  # the read meets that as well
                 self._unwatch(one, reply)
         elif not one.is_proven(reply):
-            self._suspect(one)
-
-    def _suspect(self, one: Followed) -> None:
-        if one not in self.suspects:
             self.suspects.append(one)
 
     def look_at(self, streams: list[Followed]) -> Steps[None]:

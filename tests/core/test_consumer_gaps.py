@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.consumer import Consumer
 from streamcore.entries import StreamId
-from streamcore.errors import NoPermissionError, StreamRewound, WrongTypeError
+from streamcore.errors import LoadingError, NoPermissionError, StreamRewound, WrongTypeError
 from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
@@ -199,6 +199,39 @@ def test_a_proof_that_fails_for_another_reason_is_left_to_the_read() -> None:
     wrong = WrongTypeError("WRONGTYPE", "no stream")
     pair.server.answer(wrong, wrong)
     assert ids_before_error(consumer) == ["4-0"]
+
+
+def test_a_proof_that_the_server_cannot_give_now_is_asked_for_again_before_anything_is_handed_over() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    assert ids(consumer) == ["4-0"]
+    pair.server.answer(LoadingError("LOADING", "wait"), {"s": [entry("6-0")]})
+    assert ids(consumer) == []
+    pair.server.answer(THERE, info("6-0", length=5, first="1-0"))
+    assert ids(consumer) == ["6-0"]
+    assert happened(pair) == []
+
+
+def test_what_a_stream_has_lost_elsewhere_is_no_news_once_it_is_sought() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    consumer.seek("s", "9")
+    pair.server.answer([], {"s": [entry("5-0")]})
+    pair.server.answer([entry("9-0")], info("12-0", length=5, added=12, first="8-0"))
+    pair.settle()
+    assert (happened(pair), ids(consumer)) == ([], [])
+
+
+def test_nor_is_what_a_look_has_found_when_it_was_sought_meanwhile() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
+    pair.server.expect("XINFO", "STREAM", "s")
+    consumer.seek("s", "9")
+    pair.server.answer([], info("12-0", length=5, added=12, first="8-0"))
+    pair.settle()
+    assert happened(pair) == []
 
 
 def ids_before_error(consumer: Consumer[Any]) -> list[str]:

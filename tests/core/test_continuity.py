@@ -211,6 +211,35 @@ def test_an_entry_that_was_read_and_deleted_hides_nothing_that_is_trimmed_later(
     assert continuity.added == 10, "at the end one can count again"
 
 
+def test_of_an_entry_that_was_deleted_the_counters_tell_whether_its_stream_is_the_same() -> None:
+    assert unanchored(5, None).judge(history(1, 9, added=9, length=8, deleted=5)) is None
+    said = history(1, 9, added=9, length=8, deleted=6)
+    assert unanchored(5, None).judge(said) == Gap(S, at(1).before(), None, None, certain=False), "it may be another one"
+
+
+def test_a_stream_never_forgets_what_was_deleted() -> None:
+    continuity = reading(5, 5)
+    assert continuity.judge(history(1, 9, added=9, length=7, deleted=3)) is None
+    assert not continuity.is_proven([])
+    said = history(1, 9, added=12, length=9, deleted=2)
+    assert continuity.judge(said) == Gap(S, at(1).before(), None, None, certain=False)
+
+
+def test_the_place_is_learnt_where_a_batch_passes_an_end_that_was_told() -> None:
+    continuity = reading(5, None)
+    assert continuity.judge(history(2, 7, added=20, length=6)) is None
+    continuity.received(entries(6, 7, 8))
+    continuity.received(entries(9))
+    assert continuity.is_proven(entries(5))
+    assert continuity.added == 22
+
+    continuity = reading(5, None)
+    assert continuity.judge(history(2, 7, added=20, length=6)) is None
+    continuity.received(entries(8))
+    assert continuity.is_proven(entries(5))
+    assert continuity.added is None, "between 7 and 8 others may have come and gone"
+
+
 def test_a_gap_of_unknown_size_reaches_to_what_is_there() -> None:
     continuity = reading(5, None, 8)
     assert continuity.judge(history(11, 12, added=12, length=2)) == possible(5, 11)

@@ -173,6 +173,24 @@ class TestProof:
         net.advance(1)
         assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
 
+    def test_nor_is_it_taken_for_another_stream_where_its_counters_cannot_be_had_now(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 2, detect_gaps=None)
+        batch.ack()
+        server.do("XDEL", "s", "2-0")
+        server.restart()
+
+        def load(command: list[bytes]) -> None:
+            if command[:2] == [b"XINFO", b"STREAM"]:
+                server.unavailable = LoadingError("LOADING", "wait")
+                server.before = len
+
+        server.before = load
+        net.advance(0.1)
+        assert (server.unavailable is not None, consumer.settled) == (True, False)
+        server.unavailable = None
+        net.advance(1)
+        assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
+
     def test_is_not_asked_for_while_the_server_is_the_same(self, server: Server) -> None:
         _, net, _ = holding(server, 2, detect_gaps=None)
         server.seen.clear()
