@@ -183,7 +183,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._changes.remove(change)
         if (old := self._streams.get(change.followed.stream)) is not None and old.sought:
             old.sought = False
-            old.goto(old.handed_over)  # what was read ahead is dropped already
+            old.go_back()
             self._reading.wake()
 
     def begin(self) -> None:
@@ -251,11 +251,11 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     def _settle_changes(self) -> Steps[None]:
         for change in self._changes.copy():
             followed = change.followed
-            [info] = yield from self.ask(("XINFO", "STREAM", followed.stream))
+            *anchor, info = yield from self.ask(*followed.look())
             if change not in self._changes:
                 continue  # given up meanwhile
             try:
-                self._watch.look(followed, info)
+                self._watch.look(followed, info, *anchor)
             except (ReplyError, StreamRewound) as error:
                 change.error = error
             else:
@@ -279,14 +279,13 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _enter(self) -> Steps[None]:
         """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
-        yield from self._look_at([one for one in self._streams.values() if one.continuity is None or one.watched])
+        known = [one for one in self._streams.values() if not one.sought]  # where others were does not matter any more
+        yield from self._look_at([one for one in known if one.continuity is None or one.watched])
 
     def _look_at(self, streams: list[Followed]) -> Steps[None]:
         """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
         if streams:
-            infos = yield from self.ask(*(("XINFO", "STREAM", one.stream) for one in streams))
-            for one, info in zip(streams, infos, strict=True):
-                self._watch.look(one, info)
+            yield from self._watch.look_at(streams)
         self._watch.suspects = []
         self._hand_on()
 
@@ -301,9 +300,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         cursors: dict[Followed, StreamId] = {
             one: one.continuity.cursor for one in streams if one.continuity is not None
         }
-        questions = {one: question for one in streams if (question := self._watch.question(one)) is not None}
+        questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
         if questions:
-            yield Exchange(list(questions.values()), self.options.request_timeout)
+            yield Exchange([question for _, _, question in questions], self.options.request_timeout)
         waiting: Arguments = self._waiting()
         self._blocked = bool(waiting)
         names: Arguments = tuple(one.stream for one in cursors)
@@ -311,8 +310,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()
-            for (one, question), reply in zip(questions.items(), proof.replies, strict=True):
-                self._watch.hear(one, question[0], reply)
+            for (one, continuity, question), reply in zip(questions, proof.replies, strict=True):
+                if one.continuity is continuity and not one.sought:
+                    self._watch.hear(one, question[0], reply)
         answered = yield from self._answer()
         self._blocked = False
         interrupted = self._interrupter.wanted
@@ -331,9 +331,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         else:
             self._hand_on()
         held = self._merge is not None and self._merge.holds
-        if not (any(received.values()) or interrupted or self._changes or held):
+        idle = not (any(received.values()) or interrupted or self._changes or held)
+        if idle:
             self.idle, self.ended = True, self.stop_on_idle
-            self._watch.look_soon(self._streams.values())
+        self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
 
     def _answer(self) -> Steps[Exchange]:
         while (answered := (yield WAIT)) is None:

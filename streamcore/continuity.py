@@ -1,24 +1,31 @@
-"""Whether a stream's history has gone on behind our cursor, or something was lost.
+"""Whether a stream's history has gone on behind our cursor, or something was lost. Silence is a proof.
 
-Reading behind a cursor says nothing about what was trimmed before we came to it, nor about a stream that began anew with
-lower ids. Two things tell. While the entry at the cursor *before* a batch still exists, nothing between it and the batch
-can have been trimmed; it is asked for together with the next read. Where it is gone, the server's counters decide:
-``entries-added`` less ``length`` is how many entries were ever removed, and ``added`` is how many there were up to our
-cursor. More removed than we had read means a gap of the difference.
+Reading behind a cursor says nothing about what was trimmed before we came to it, nor about another stream under the same
+name. Two things prove that there was neither. The *anchor*, the entry that a batch was read behind, still stands: trimming
+begins at the oldest entry, so nothing between it and the batch was trimmed, and the stream is the same. Or it is gone, and the
+server's counters explain that. ``entries-added`` less ``length`` is how many entries were ever removed, and ``added`` is how
+many there were up to our cursor: more removed than we had read means a gap of the difference, and fewer than we had read, where
+nothing of it is left, means another stream. One that was deleted and has begun anew has fewer of everything, or had not yet
+removed what is not there.
 
-Entries removed from the middle (XDEL) blur the count, and then it is given as None.
+What is neither proven nor counted is told as a ``Gap`` without a number, whose loss is certain or only possible. Entries
+removed from the middle (XDEL) blur the count.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from .connection import Arguments
 from .entries import StreamId
 from .events import Gap, HistoryRewound
 
-ZERO = StreamId(0, 0)
+ZERO: Final = StreamId(0, 0)
+NO_ENTRY: Final = (1 << 64) - 1
+"""The sequence number of a place in front of a millisecond. Servers count from 0, so no entry is there."""
+_LOOKED_AT: Final = 64  # bytes of each field and value by which an entry is told from another with its id
+
 Break: TypeAlias = Gap | HistoryRewound
 
 
@@ -49,95 +56,227 @@ class History(NamedTuple):
         """How many entries were trimmed or deleted, ever."""
         return self.added - self.length
 
+    @property
+    def passed(self) -> int | None:
+        """How many entries there were in front of the first that is there; None where XDEL has removed others behind it."""
+        return self.removed if self.first is None or self.deleted < self.first else None
+
+    def is_past(self, id_: StreamId) -> bool:
+        """Whether nothing is left of what was added up to an id."""
+        return self.first is None or self.first > id_
+
+    def may_follow(self, former: History) -> bool:
+        """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
+        if self.last < former.last or self.added < former.added or self.removed < former.removed:
+            return False
+        if self.deleted < former.deleted:
+            return False
+        if former.first is None:
+            return self.is_past(former.last)
+        return self.first == former.first or (self.is_past(former.first) and self.removed > former.removed)
+
 
 @dataclass(slots=True)
-class Unproven:
-    """What was read since, and the cursor that it was read behind."""
+class Anchor:
+    """A place that was read up to. ``stands``: an entry is there, as far as is known; None: none need be.
 
-    behind: StreamId
-    ids: list[bytes]
-    newest: bytes  # the first id of the last batch
+    ``mark`` stands for what the entry holds; None where nobody has seen it.
+    """
+
+    id: StreamId
+    stands: bool | None
+    mark: int | None = None
+
+
+def mark(fields: list[bytes]) -> int:
+    """A number by which an entry is told from another one with the same id."""
+    return hash(tuple([part[:_LOOKED_AT] for part in fields]))
 
 
 class Continuity:
-    """Watches one stream. ``added`` counts the entries up to the cursor, None where nobody could tell yet."""
+    """Watches one stream, up to whose ``cursor`` so many entries had been ``added``, None where nobody could tell yet.
 
-    def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None) -> None:
+    ``is_entry``: the cursor is the id of an entry that was read; else it is only a place.
+    """
+
+    def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> None:
         self.cursor = cursor
-        self.added = added
         self._stream = stream
-        self._removed = 0  # when the server was asked last
-        self._unproven: Unproven | None = None
+        self._place = added  # how many there were up to where continuity is proven
+        self._sure = cursor  # the cursor when that was exact; since then single entries may have been deleted unread
+        self._learnt: int | None = None  # how many there were up to the cursor, while the other is not known
+        is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
+        self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
+        self._ids: list[bytes] = []  # what was read between them
+        self._latest = b""  # the first id of the last batch
+        self._seen: History | None = None  # when the server was asked last
+        self._known: History | None = None  # the same, while no place is known: how many there were up to its end
+
+    @property
+    def added(self) -> int | None:
+        """How many entries had been added up to the cursor, as far as is known and proven."""
+        return None if self._place is None else self._place + len(self._ids)
 
     def received(self, entries: list[Any], *, watched: bool = True) -> None:
         """A batch has come, behind the cursor; unless it is ``watched`` nobody will prove it."""
+        before = self.cursor
+        id_, fields = entries[-1]
+        self.cursor = StreamId.parse(id_)
         if not watched:
-            self._unproven = None
-        elif self._unproven is not None:
-            self._unproven.ids += [entry[0] for entry in entries]
-            self._unproven.newest = entries[0][0]
-        elif self.cursor != ZERO:
-            self._unproven = Unproven(self.cursor, [entry[0] for entry in entries], entries[0][0])
-        self.cursor = StreamId.parse(entries[-1][0])
-        if self.added is not None:
-            self.added += len(entries)
+            self._place = None if self.added is None else self.added + len(entries)
+            self._tip = self._behind = Anchor(self.cursor, True)
+            self._ids = []
+            return
+        self._tip = Anchor(self.cursor, True, mark(fields))
+        self._ids += [entry[0] for entry in entries]
+        self._latest = entries[0][0]
+        if self._learnt is not None:
+            self._learnt += len(entries)
+        elif self._known is not None and self._known.last <= self.cursor:
+            self._learn(self._known, before, entries)
+            self._known = None
+
+    def _learn(self, known: History, before: StreamId, entries: list[Any]) -> None:
+        """A batch has passed an end whose place is known."""
+        since = [entry for entry in entries if StreamId.parse(entry[0]) > known.last]
+        if before == known.last or len(since) < len(entries):  # else others may have come and gone in between
+            self._learnt = known.added + len(since)
 
     # -- proving it, along with the next read -------------------------------------------------------------------------
 
     def question(self) -> Arguments | None:
-        """The command whose reply proves the last batch, if it has an entry: the one at the cursor before."""
-        if self._unproven is None:
+        """The command whose reply proves what was read last, if anything is to be proven; or shows how to judge it."""
+        return (self.anchor() or ("XINFO", "STREAM", self._stream)) if self._ids else None
+
+    def anchor(self) -> Arguments | None:
+        """The command that finds the entry behind which all is to be proven, if one was there."""
+        if not self._behind.stands:
             return None
-        behind = str(self._unproven.behind)
+        behind = str(self._behind.id)
         return ("XRANGE", self._stream, behind, behind)
 
     def is_proven(self, reply: list[Any]) -> bool:
-        """Whether the reply proves it; else ``judge`` needs the server's counters."""
-        if reply:
-            self._unproven = None
-        return bool(reply)
+        """Whether it is there, so that all is proven; else ``judge`` needs the server's counters."""
+        behind = self._behind
+        found = mark(reply[0][1]) if reply else None
+        behind.stands = found is not None and behind.mark in {None, found}
+        if behind.stands:
+            behind.mark = found
+            self._prove()
+        return behind.stands
+
+    def _prove(self) -> None:
+        self._place = self.added if self._learnt is None else self._learnt
+        self._behind, self._ids, self._learnt = self._tip, [], None
 
     # -- what the counters tell ---------------------------------------------------------------------------------------
 
+    def begin(self, history: History) -> None:
+        """The cursor was chosen by what the server says now, so nothing is missing yet."""
+        self._seen = history
+        self._count(history)
+
+    def remember(self, former: Continuity) -> None:
+        """The stream is known from another place in it."""
+        self._seen = former._seen
+
     def judge(self, history: History) -> Break | None:
         """Compare what we know with what the server says; afterwards both agree."""
-        unproven, self._unproven = self._unproven, None
-        removed, self._removed = self._removed, history.removed
         if history.last < self.cursor:
             return HistoryRewound(self._stream, self.cursor, history.last)
-        behind = self.cursor if unproven is None else unproven.behind
-        if self.added is not None and history.added < self.added:
-            return self._restarted(history, behind)
-        gap = self._gap(history, behind, unproven, removed)
-        if history.last == self.cursor:
-            self.added = history.added
-        elif self.cursor == ZERO and history.deleted == ZERO:
-            self.added = history.removed  # whoever begins at the beginning takes what is there
+        behind = self._behind
+        stands = behind.stands and not history.is_past(behind.id)
+        at_the_end = history.last == behind.id and history.added >= (self._place or 0)
+        gap: Gap | None = None
+        if not (stands or at_the_end):
+            self._learnt = None
+            left = [id_ for id_ in map(StreamId.parse, self._ids) if not history.is_past(id_)]
+            gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)
+        if history.is_past(self.cursor) or (behind is self._tip and not stands):
+            self._tip.stands = None  # it is explained, or told
+        self._prove()
+        self._seen = history
+        self._count(history)
         return gap
 
-    def _restarted(self, history: History, behind: StreamId) -> Gap:
-        """Another stream under the same name, or a counter that was set: its ids go on above ours, so do we."""
-        self.added = history.added if history.last == self.cursor else None
-        before = history.first if history.first is not None and history.first > behind else None
-        return Gap(self._stream, behind, before, None)
+    def _is_same(self, history: History, left: list[StreamId]) -> bool:
+        """Whether the stream may be the one that we knew; ``left`` is what may be there of that which is to be proven."""
+        behind, first = self._behind, history.first
+        if self._seen is not None and not history.may_follow(self._seen):
+            return False
+        if first is not None and behind.id < first <= self.cursor and first not in left:
+            return False  # it is older than what was read, and was not there then
+        was_there = behind.stands is not None
+        place = int(was_there) if self._place is None else self._place
+        if history.added < place + len(self._ids):
+            return False
+        if history.is_past(behind.id):
+            return history.removed >= place + len(self._ids) - len(left)
+        if self._seen is None and self._place is None and was_there:
+            return history.deleted == behind.id  # nothing else is known of it
+        return not was_there or history.deleted >= behind.id
 
-    def _gap(self, history: History, behind: StreamId, unproven: Unproven | None, removed: int) -> Gap | None:
-        if behind == ZERO or (history.first is not None and history.first <= behind):
+    def _missed(self, history: History, left: list[StreamId]) -> Gap | None:
+        """What the same stream has lost in front of us."""
+        if not history.is_past(self._behind.id):
             return None
-        is_there = history.first is not None and history.first <= self.cursor  # some of what was read, at least
-        before = StreamId.parse(unproven.newest) if unproven is not None and is_there else history.first
-        if self.added is None:
-            # Nothing was counted yet. Where the cursor's entry is gone, others may be, unless none was removed since.
-            lost = history.removed != removed and history.last > behind
-            return Gap(self._stream, behind, before, None) if lost else None
-        passed = self.added
-        if unproven is not None and history.first is not None:
-            passed -= sum(1 for id_ in unproven.ids if StreamId.parse(id_) >= history.first)
-        missed = history.removed - passed
-        if missed <= 0:
+        if self._place is None:
+            return self._perhaps(history)
+        missed = history.removed - self._place - (len(self._ids) - len(left))
+        if not missed:
             return None
-        if history.deleted > behind:  # perhaps ahead of us: what was missed is not told by numbers any more
-            self.added = None
-            return Gap(self._stream, behind, before, None)
-        self.added += missed
-        return Gap(self._stream, behind, before, missed)
+        if history.passed is not None:
+            gap = self._gap(history, missed)
+            self._place += missed
+            self._sure = self.cursor
+            return gap
+        was_read = history.deleted in left
+        if missed == 1 and was_read:
+            return None
+        self._place = None  # others may have been deleted ahead of us: what was missed is not told by numbers any more
+        return self._gap(history, 1 if missed == 1 else None, certain=not was_read or missed > len(left))
+
+    def _perhaps(self, history: History) -> Gap | None:
+        """Where no place is known, what is gone may have been behind us."""
+        behind, seen = self._behind, self._seen
+        if seen is not None:
+            nothing = history.removed == seen.removed
+        else:
+            nothing = behind.stands is None and (behind.id == ZERO or not history.removed)
+        return None if nothing else self._gap(history, None, certain=self._has_lost(history))
+
+    def _has_lost(self, history: History) -> bool:
+        """Whether an entry has gone that was ahead of us when the server was asked last."""
+        newest = None if self._seen is None else self._seen.newest
+        return newest is not None and newest > self.cursor and history.is_past(newest)
+
+    def _replaced(self, history: History, left: list[StreamId]) -> Gap:
+        """It is another stream, or a counter was set. Its ids have passed ours, and we go on above them."""
+        self._place = None
+        if not left:
+            self._tip.stands = None
+        return self._gap(history, None, certain=self._has_lost(history))
+
+    def _gap(self, history: History, entries: int | None, *, certain: bool = True) -> Gap:
+        after, before = self._behind.id, history.first
+        if before is not None and before <= after:  # what is lost may be older than what was read
+            after, before = before.before(), StreamId.parse(self._latest) if self._ids else None
+        deleted = history.deleted
+        if certain and deleted > self._sure:  # some of it may have gone before, and some is ahead of us
+            after = min(after, self._sure)
+            before = None if before is None else max(before, StreamId(deleted.ms, deleted.seq + 1))
+        return Gap(self._stream, after, before, entries, certain)
+
+    def _count(self, history: History) -> None:
+        """What is known of our place in the stream."""
+        passed = history.passed
+        if history.last == self.cursor:
+            self._place = history.added
+        elif passed is not None and history.is_past(self.cursor):
+            self._place = passed  # what was in front of us, and is told, counts as passed
+        elif passed is not None and history.first == self.cursor:
+            self._place = passed + 1
+        else:
+            self._known = history if self._place is None else None
+            return
+        self._sure, self._known = self.cursor, None

@@ -96,7 +96,9 @@ class Tombstones:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
-    """Entries that were handed over here are not pending for us any more: another consumer has claimed or settled them.
+    """Entries that were handed over here are not pending for us any more.
+
+    Another consumer has claimed or settled them, or a failover has lost them, and their ids may mean others by now.
 
     Acknowledging them here does nothing from now on.
     """

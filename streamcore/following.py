@@ -17,10 +17,11 @@ from .starts import Lookup, Start
 class Followed:
     """One stream. ``watched``: gaps in it are looked for; ``sought``: it is not read until it is elsewhere.
 
-    ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one.
+    ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one; ``place`` is
+    the last of them that is no entry's id.
     """
 
-    __slots__ = ("before", "continuity", "handed_over", "sought", "start", "stream", "watched")
+    __slots__ = ("before", "continuity", "handed_over", "place", "sought", "start", "stream", "watched")
 
     def __init__(self, stream: bytes, start: Start, *, watched: bool) -> None:
         self.stream = stream
@@ -28,27 +29,47 @@ class Followed:
         self.watched = watched
         self.sought = False
         self.continuity: Continuity | None = None  # until the start is resolved
-        self.handed_over = self.before = ZERO
+        self.handed_over = self.before = self.place = ZERO
         if isinstance(start, StreamId):
             self.goto(start)
 
-    def goto(self, cursor: StreamId, added: int | None = None) -> Continuity:
-        """Read behind an id, up to which so many entries had been ``added`` to the stream, if that is known."""
-        self.continuity = Continuity(self.stream, cursor, added)
+    def goto(self, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> Continuity:
+        """Read behind an id, up to which so many entries had been ``added`` to the stream, if that is known.
+
+        ``is_entry``: it is an entry's; where that is gone, something may be lost.
+        """
+        self.continuity = Continuity(self.stream, cursor, added, is_entry=is_entry)
         self.handed_over = self.before = cursor
+        if not is_entry:
+            self.place = cursor
         return self.continuity
 
-    def resolve(self, history: History) -> Continuity:
+    def go_back(self) -> None:
+        """Read on behind what was handed over; what was read ahead is dropped."""
+        former = self.continuity
+        if former is not None and former.cursor != self.handed_over:
+            self.goto(self.handed_over, is_entry=self.handed_over != self.place).remember(former)
+
+    def resolve(self, history: History) -> None:
         """Find the cursor that was asked for by a word."""
-        if self.start is Lookup.END or history.newest is None:
-            return self.goto(history.last, history.added)
-        # The last one that is there need not be the last that was added.
-        return self.goto(history.newest.before(), history.added - 1 if history.newest == history.last else None)
+        newest = history.newest
+        if self.start is Lookup.END or newest is None:
+            continuity = self.goto(history.last, history.added, is_entry=newest == history.last)
+        else:  # the last one that is there need not be the last that was added
+            added = history.added - 1 if newest == history.last else None
+            continuity = self.goto(newest.before(), added, is_entry=False)
+        continuity.begin(history)
 
     def take_back(self, entries: list[Any]) -> None:
         """These were handed over last, and are not any more."""
         if self.handed_over == StreamId.parse(entries[-1][0]):
-            self.handed_over = StreamId.parse(entries[0][0]).before()
+            self.handed_over = self.place = StreamId.parse(entries[0][0]).before()
+
+    def look(self) -> tuple[Arguments, ...]:
+        """What to ask to see how the stream stands: whether the anchor is there, and then the counters."""
+        anchor = self.continuity.anchor() if self.continuity is not None and self.watched else None
+        counters: Arguments = ("XINFO", "STREAM", self.stream)
+        return (counters,) if anchor is None else (anchor, counters)
 
     def question(self) -> Arguments | None:
         """What proves that the last batch came without a gap."""

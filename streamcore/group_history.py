@@ -51,12 +51,14 @@ class GroupHistory:
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
         self.identity = StreamIdentity(stream)
         self._stream = stream
-        self._reached = ZERO  # the highest id that was ever delivered to the group
-        self._at = ZERO  # where it was at the last look: below that, if it was set back
-        self._sure = ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
+        self._reached: StreamId = ZERO  # the highest id that was ever delivered to the group
+        self._at: StreamId = ZERO  # where it was at the last look: below that, if it was set back
+        self._sure: StreamId = (
+            ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
+        )
         self._least = 0  # how many entries there were up to there, and were told as lost beyond: at least,
         self._most: int | None = 0  # and at most; None: nobody knows
-        self._deleted = ZERO  # up to here it was told that XDEL took entries ahead
+        self._deleted: StreamId = ZERO  # up to here it was told that XDEL took entries ahead
         self._ahead = 0  # told, not yet passed over, and never to be counted by a forgetful server
         self._hidden: int | None = 0  # what the server's place lacks; None: unknown
         self._is_alone = False  # nobody else was in the group
@@ -100,10 +102,10 @@ class GroupHistory:
             gaps = self._begin(history, group)
         elif sameness is Sameness.SAME:
             gaps = self._go_on(history, group, seen)
-            if above is not None and group.id > above and not gaps:
-                gaps = [self._possible(above, None)]
-            if pending is not None and not gaps and not _is_whole(history, pending):
-                gaps = [self._possible(group.id, _end(history))]
+            if above is not None and group.id > above:
+                gaps = self._widen(gaps, above, None)
+            if pending is not None and not _is_whole(history, pending):
+                gaps = self._widen(gaps, group.id, _end(history))
             if another or is_back or (group.place is None and group.id != self._at):
                 # In between the group may have been further ahead, and have been given what is gone.
                 gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
@@ -111,7 +113,7 @@ class GroupHistory:
             is_counted = was_noticed and sameness is Sameness.OTHER
             gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]
             if sameness is Sameness.OTHER and group.id == ZERO and history.removed:
-                gaps.append(Gap(self._stream, ZERO, history.first, history.removed, certain=False))
+                gaps.append(Gap(self._stream, ZERO, _end(history), history.removed, certain=False))
         self._at, self._is_alone, self._is_strict = group.id, group.alone, False
         self.identity.settle(history)
         return gaps
@@ -121,7 +123,8 @@ class GroupHistory:
 
     def _former(self, history: History, unread: int) -> Gap:
         """What was lost with the stream that was known, as far as anybody can tell."""
-        before = history.first if history.first is not None and history.first > self._reached else None
+        end = _end(history)
+        before = end if end is not None and end > self._reached else None
         return Gap(self._stream, self._reached, before, unread or None, certain=bool(unread) and self._is_alone)
 
     def _unread(self, seen: History) -> int:
@@ -143,9 +146,14 @@ class GroupHistory:
             gaps += self._caught_up(history, group)
         else:
             gaps += self._lost(history, group, seen)
-        if not gaps and group.id < self._reached and not _is_untouched(history, seen, group.id, 0):
-            gaps.append(self._possible(group.id, _end(history)))
+        if group.id < self._reached and not _is_untouched(history, seen, group.id, 0):
+            gaps = self._widen(gaps, group.id, _end(history))
         return gaps
+
+    def _widen(self, gaps: list[Gap], after: StreamId, before: StreamId | None) -> list[Gap]:
+        """One more gap that is possible, in the place of those that are no more than that, and lie behind its beginning."""
+        kept = [gap for gap in gaps if gap.certain or gap.after < after]
+        return [*kept, self._possible(after, before)]
 
     def _follow(self, history: History, group: Reached) -> None:
         """The group has gone on."""

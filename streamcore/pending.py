@@ -118,13 +118,20 @@ class Pending:
     def bodies(self, stream: bytes) -> dict[bytes, list[bytes]]:
         """The fields of what is ours in a stream, as far as they are known."""
         ours = self.ids(stream)
+        batches = [batch for batch in self._known_batches() if batch.key == stream]
+        return {id_: fields for batch in batches for id_, fields in batch.raw if id_ in ours}
+
+    def _known_batches(self) -> list[GroupBatch[Any]]:
+        """Those of which anything is ours, or spoken of."""
         riding = (batch for _, batches in self._riding.values() for batch in batches)
-        known = [*self._spoken_of, *riding, *self._batches.values()]
-        return {id_: fields for one in known if one.key == stream for id_, fields in one.raw if id_ in ours}
+        return [*self._spoken_of, *riding, *self._batches.values()]
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
         """These ids mean other entries by now, or none: nothing is said of them."""
         self.forget(stream, ids)
+        for batch in self._known_batches():
+            if batch.key == stream:
+                batch.lost |= ids.intersection(batch.ids)
         kept = [(key, [id_ for id_ in told if key[0] != stream or id_ not in ids]) for key, told in self._acked.items()]
         self._acked = {key: told for key, told in kept if told}
         refused = [

@@ -90,10 +90,12 @@ class StreamIdentity:
         seen = self.seen
         if seen is None:
             return Sameness.SAME if anchored else Sameness.UNPROVEN
-        known = {seen.first, seen.newest, self._anchor} - {None}
-        is_known = ours or bool(anchored) or history.first in known or history.newest in known
+        anchor, ends = self._anchor, {history.first, history.newest} - {None}
+        was_there = ours or not ends.isdisjoint({seen.first, seen.newest}) or (bool(anchored) and anchor == seen.newest)
+        is_known = was_there or bool(anchored) or anchor in ends
         if not _goes_on(seen, history, self._fresh) or (anchored is False and self._has_lost_its_end(history)):
-            return Sameness.BACK if is_known and self._reconnected and not self._vanished else Sameness.OTHER
+            # What was delivered since may have come from another stream, unnoticed: a failover is proven by what was seen.
+            return Sameness.BACK if was_there and self._reconnected and not self._vanished else Sameness.OTHER
         if is_known or _is_unchanged(seen, history):
             return Sameness.SAME
         if self._vanished or not self._is_explained(seen, history):

@@ -52,6 +52,7 @@ class Upkeep:
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # those whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
+        self._stood: set[Identity] = set()  # connections of our name that were there when we came
         self.audit_at = AT_ONCE
 
     # -- on every new connection --------------------------------------------------------------------------------------
@@ -108,7 +109,8 @@ class Upkeep:
             return ghost is None
         [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
-            return not isinstance(listed, ReplyError)
+            return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
+        self._stood.add(ghost)
         [killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))
         if killed == 1:
             self._consumer.emit(GhostKilled(ghost.client_id))

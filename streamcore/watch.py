@@ -1,29 +1,33 @@
 """What a consumer asks about the history of its streams, and what it does about the answers.
 
-Along with each read goes the proof of the last batch. A stream whose proof fails is *suspect*, and looked at before what
-came after it is handed over. When a read comes back empty a few streams are looked at along with the next one, since
-one that began anew, with lower ids, would stay silent for ever.
+Along with each read goes the proof of the last batch. A stream whose proof fails, or cannot be had, is *suspect*, and looked
+at before what came after it is handed over. When a read comes back empty, and now and then while others are busy, a few
+streams are looked at along with the next one, since one that began anew, with lower ids, would stay silent for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Any, Final, Protocol
 
 from .connection import Arguments
 from .continuity import History
-from .engine import checked
+from .engine import Replies, Steps, checked
 from .errors import UNAVAILABLE, NoPermissionError, ReplyError, StreamRewound, WrongTypeError
 from .events import Event, GapDetectionOff, HistoryRewound
 from .following import Followed
 
 LOOKS: Final = 2
+EVERY: Final = 5.0
+"""Seconds after which streams are looked at, though no read has come back empty."""
 
 
 class Watcher(Protocol):
     """What a watch tells its consumer."""
 
     def emit(self, event: Event) -> None: ...
+    def ask(self, *commands: Arguments) -> Steps[Replies]: ...
     def restart(self, one: Followed) -> None: ...
 
 
@@ -36,44 +40,70 @@ class Watch:
         self._on_rewind = on_rewind
         self._looks: list[Followed] = []
         self._next = 0
+        self._due = 0.0
 
     def forget(self, stream: bytes) -> None:
         """The stream is not followed any more, or from another place."""
         self.suspects = [one for one in self.suspects if one.stream != stream]
 
-    def look_soon(self, streams: Iterable[Followed]) -> None:
-        """Choose a few streams to be looked at along with the next read, others than the last time."""
+    def look_soon(self, streams: Iterable[Followed], now: float, *, idle: bool) -> None:
+        """Choose a few streams to be looked at along with the next read, others than the last time, if it is time for that."""
+        if not idle and now < self._due:
+            return
         watched = [one for one in streams if one.watched]
         self._looks = [watched[(self._next + at) % len(watched)] for at in range(min(LOOKS, len(watched)))]
         self._next += LOOKS
+        self._due = now + EVERY
 
     def question(self, one: Followed) -> Arguments | None:
         """What to ask about a stream along with a read, if anything."""
+        question = one.question()
         if one in self._looks:
             self._looks.remove(one)
-            return ("XINFO", "STREAM", one.stream)
-        return one.question()
+            return question or ("XINFO", "STREAM", one.stream)
+        return question
 
     def hear(self, one: Followed, word: str, reply: Any) -> None:
         """The answer to that."""
+        if isinstance(reply, ReplyError):
+            reply.command = word
         if word == "XINFO":
             self.look(one, reply)
         elif isinstance(reply, ReplyError):
-            if not (reply.code in UNAVAILABLE or isinstance(reply, WrongTypeError)):  # those the read meets as well
-                reply.command = word
+            if reply.code in UNAVAILABLE:
+                self.suspects.append(one)  # which proves nothing
+            elif not isinstance(reply, WrongTypeError):  # the read meets that as well
                 self._unwatch(one, reply)
         elif not one.is_proven(reply):
             self.suspects.append(one)
 
-    def look(self, one: Followed, info: Any) -> None:
-        """Take in what ``XINFO STREAM`` says. Raises ``StreamRewound``, and a ``ReplyError`` other than a missing stream."""
-        if isinstance(info, NoPermissionError) and one.continuity is not None:
-            self._unwatch(one, info)
-            return
+    def look_at(self, streams: list[Followed]) -> Steps[None]:
+        """Part of a script: learn where streams stand."""
+        asked = [(one, one.continuity, one.look()) for one in streams]
+        replies = iter((yield from self._watcher.ask(*chain.from_iterable(commands for _, _, commands in asked))))
+        for one, continuity, commands in asked:
+            *anchor, info = islice(replies, len(commands))
+            if one.continuity is continuity and not one.sought:
+                self.look(one, info, *anchor)
+
+    def look(self, one: Followed, info: Any, anchor: Any = None) -> None:
+        """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
+
+        Raises ``StreamRewound``, and a ``ReplyError`` other than a missing stream.
+        """
+        if one.continuity is not None:
+            for reply in (anchor, info):
+                if isinstance(reply, NoPermissionError):
+                    self._unwatch(one, reply)
+                    return
         missing = isinstance(info, ReplyError) and info.code == "ERR"
         history = History() if missing else History.of(checked(info))
-        continuity = one.continuity or one.resolve(history)
-        if not one.watched or (found := continuity.judge(history)) is None:
+        if one.continuity is None:
+            one.resolve(history)
+            return
+        if anchor is not None:
+            one.is_proven(checked(anchor))
+        if not one.watched or (found := one.continuity.judge(history)) is None:
             return
         self._watcher.emit(found)
         if isinstance(found, HistoryRewound):

@@ -30,13 +30,14 @@ class Position:
     """How far a subscriber has come in one channel: to the entry ``cursor``, up to which so many had been ``added``.
 
     ``live``: it gets what the reader receives. Else it is behind, and asks for what follows the cursor, once it has room.
-    ``joined``: what lies before this is none of its business. ``began``: behind this lies all that it gets.
+    ``joined``: what lies before this is none of its business. ``began``: behind this lies all that it gets. ``paged``: up to
+    here pages have shown what is missing.
     """
 
-    __slots__ = ("added", "asking", "began", "cursor", "joined", "live")
+    __slots__ = ("added", "asking", "began", "cursor", "joined", "live", "paged")
 
     def __init__(self, cursor: StreamId) -> None:
-        self.cursor = self.joined = self.began = cursor
+        self.cursor = self.joined = self.began = self.paged = cursor
         self.added: int | None = None
         self.live = False
         self.asking = False

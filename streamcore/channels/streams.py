@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from ..arguments import Name, positive
 from ..commands import raw
@@ -34,9 +34,6 @@ from .message import Naming
 from .options import Settings
 from .store import PatientTransaction
 from .tail import Tail
-
-LAST: Final = StreamId((1 << 64) - 1, (1 << 64) - 1)
-"""There is no id behind this one."""
 
 
 class Joining:
@@ -156,11 +153,8 @@ class StreamHub(Tail):
             self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached, inbox.page))
 
     def _ask_for_page(self, asked: Asked) -> None:
-        cursor = asked.position.cursor
-        behind = (
-            (b"(" + bytes(cursor), "+") if cursor < LAST else ("+", "-")
-        )  # servers refuse "(" and the last id: nothing
-        self._ask(asked, ("XRANGE", asked.key, *behind, "COUNT", asked.page), self._page)
+        """What follows the cursor, and the entry at it: while that is there, nothing behind it was lost."""
+        self._ask(asked, ("XRANGE", asked.key, bytes(asked.position.cursor), "+", "COUNT", asked.page + 1), self._page)
 
     def _looked_back(self, asked: Asked, request: Request) -> None:
         """The last messages are here: the subscriber joins behind them."""
@@ -186,7 +180,11 @@ class StreamHub(Tail):
         position = asked.position
         self._check_reader(asked, history)
         continuity = Continuity(asked.key, position.cursor, position.added)
-        found = _beginning(asked, history) or continuity.judge(history)
+        at = entries[:1] if entries and StreamId.parse(entries[0][0]) == position.cursor else []
+        entries = entries[len(at) :]
+        if continuity.anchor() is not None:
+            continuity.is_proven(at)
+        found = continuity.judge(history)
         if asked.joining is not None and isinstance(found, HistoryRewound) and not history.added:
             found = Gap(asked.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
         if found is not None:
@@ -200,8 +198,9 @@ class StreamHub(Tail):
         if at_the_end:
             position.goto(history.last, history.added)
         else:
-            added = None if continuity.added is None else continuity.added + len(entries)
-            position.goto(StreamId.parse(entries[-1][0]), added)
+            continuity.received(entries)
+            position.goto(continuity.cursor, continuity.added)
+        position.paged = position.cursor
         self._has_come(asked, at_the_end=at_the_end)
 
     def _check_reader(self, asked: Asked, history: History) -> None:
@@ -301,12 +300,3 @@ class StreamHub(Tail):
     def _elapse(self, now: float) -> None:
         self._line.elapse(now)
         super()._elapse(now)
-
-
-def _beginning(asked: Asked, history: History) -> Gap | None:
-    """What is missing of a channel that was empty when the subscriber joined."""
-    _, key, position, *_ = asked
-    if position.cursor != ZERO or position.added is None:
-        return None
-    missed = history.removed - position.added
-    return Gap(key, ZERO, history.first, missed if history.deleted == ZERO else None) if missed > 0 else None

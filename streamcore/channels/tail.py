@@ -184,7 +184,8 @@ class Tail(Consumer[bytes]):
 
 
 def _concerns(event: Gap | HistoryRewound, inbox: Inbox) -> bool:
-    """Whether a subscriber was to get what is lost: not if it joined later."""
+    """Whether a subscriber was to get what is lost, and does not know: not if it joined later, or has had it by pages."""
+    position = inbox.positions[event.stream]
     return not (
-        isinstance(event, Gap) and event.before is not None and event.before <= inbox.positions[event.stream].joined
+        isinstance(event, Gap) and event.before is not None and event.before <= max(position.joined, position.paged)
     )

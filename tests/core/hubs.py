@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamcore.channels import BroadcastHub, ChannelMessage, Inbox, Naming, Settings, StreamHub
+from streamcore.entries import StreamId
 from streamcore.errors import ReplyError
 from streamcore.events import Event
 from streamcore.options import Options
@@ -29,6 +30,7 @@ class Hub:
         self.engine = StreamHub(settings, Naming(settings.prefix, decode), options=Options(request_timeout=timeout))
         self.pair = Pair(self.engine)
         self.inbox = self.engine.subscribers.first
+        self._page: str | None = None  # the id behind which a page was asked for
 
     def asked(self, *words: Any) -> None:
         """The next thing that is asked beside the reader."""
@@ -37,11 +39,16 @@ class Hub:
         peer.expect("MULTI")
         peer.expect("XINFO", "STREAM")
         peer.expect("PTTL")
-        peer.expect(*words)
+        command = peer.expect(*words)
+        self._page = command[2].decode() if words[0] == "XRANGE" else None
         peer.expect("EXEC")
 
     def tell(self, about: Any, entries: Any, ttl: int = NEVER) -> None:
-        """Answer it."""
+        """Answer it; a page begins with the entry that it was asked for behind, where that is there."""
+        if self._page is not None and isinstance(about, dict) and about["first-entry"] is not None:
+            first, last = (StreamId.parse(id_) for id_ in (about["first-entry"][0], about["last-generated-id"]))
+            if first <= StreamId.parse(self._page) <= last:
+                entries = [message(self._page, "read"), *entries]
         self.pair.peer("history").answer(Simple("OK"), QUEUED, QUEUED, QUEUED, [about, ttl, entries])
 
     def join(self, inbox: Inbox, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER) -> None:
@@ -56,8 +63,10 @@ class Hub:
         """What the reader does until it waits in the server: those streams, behind those ids."""
         self.pair.settle()
         reader = self.pair.server
+        while len(reader.commands) > 1 and reader.commands[1][0] == b"XINFO":
+            self.begin(reader.expect("XRANGE")[1])
         while reader.commands and reader.commands[0][0] == b"XINFO":
-            self.begin(reader.expect("XINFO", "STREAM")[2])
+            self.begin(reader.commands[0][2])
         command = reader.expect("XREAD")
         listed = command[command.index(b"STREAMS") + 1 :]
         assert [word.decode() for word in listed] == [*streams]
@@ -66,8 +75,10 @@ class Hub:
         """The reader meets a channel: it is as it was when somebody joined it."""
         followed = next(change.followed for change in self.engine._changes if change.followed.stream == key)
         assert followed.continuity is not None
-        at, added = followed.continuity.cursor, followed.continuity.added
-        self.pair.server.answer(info(str(at), length=added or 0, first="1-0") if added else NO_KEY)
+        at, added = str(followed.continuity.cursor), followed.continuity.added
+        self.pair.server.expect("XINFO", "STREAM", key)
+        there = [[message(at, "old")]] if followed.continuity.anchor() is not None else []
+        self.pair.server.answer(*there, info(at, length=added or 0, first="1-0") if added else NO_KEY)
 
     def bring(self, channel: str, *messages: list[Any], proof: Any = ()) -> None:
         """The reader gets messages; before, where it has asked for it, the proof of those that came last."""

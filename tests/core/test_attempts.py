@@ -105,6 +105,17 @@ class TestAProcessBeforeUs:
         consumer, net = process(server)
         assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
 
+    def test_beside_each_stream_that_it_read(self, server: Server) -> None:
+        deliver(server, "c", 1)
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 1, 1, "t")
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "t", ">")
+        streams = ["s", "t"]
+        consumer, net = process(server, streams=streams)
+        assert len(take_all(consumer, net)) == 2
+        consumer, net = process(server, streams=streams)
+        assert (buried(net), [batch.deliveries for batch in take_all(consumer, net)]) == ([], [3, 3])
+
     def test_but_not_for_ever(self, server: Server) -> None:
         deliver(server, "c", 1)
         for deliveries in (2, 3):

@@ -202,7 +202,7 @@ class TestAdding:
         change = consumer.add_stream("t", "99") if how == "add" else consumer.seek("s", "99")
         assert change is not None
         pair.settle()
-        pair.server.answer(info("9-0", length=9, first="1-0"))
+        pair.server.answer([], info("9-0", length=9, first="1-0"))
         with pytest.raises(StreamRewound, match="ends at 9-0, before 99-0"):
             change.poll()
         assert consumer.error is None

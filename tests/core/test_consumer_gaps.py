@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from streamcore.consumer import Consumer
 from streamcore.entries import StreamId
-from streamcore.errors import NoPermissionError, StreamRewound, WrongTypeError
+from streamcore.errors import LoadingError, NoPermissionError, StreamRewound, WrongTypeError
 from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
@@ -24,6 +24,19 @@ def started(streams: Any, *answers: Any, **options: Any) -> tuple[Consumer[Any],
     return consumer, pair
 
 
+def resumed(anchor: Any, said: Any, **options: Any) -> tuple[Consumer[Any], Pair]:
+    """A consumer of ``s`` that goes on behind 3-0, with the server's word on that entry, and on the stream."""
+    consumer = Consumer[Any]({"s": "3"}, **options)
+    pair = Pair(consumer)
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
+    pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.answer(anchor, said)
+    return consumer, pair
+
+
+THERE: Final = [entry("3-0")]
+
+
 def happened(pair: Pair) -> list[Any]:
     return [event for event in pair.events() if isinstance(event, (Gap, HistoryRewound, GapDetectionOff))]
 
@@ -33,7 +46,7 @@ def ids(consumer: Consumer[Any]) -> list[str]:
 
 
 def test_the_last_batch_is_proven_along_with_the_next_read() -> None:
-    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
     pair.server.expect("XREAD")
     pair.server.answer({"s": [entry("4-0"), entry("5-0")]})
     pair.server.expect("XRANGE", "s", "3-0", "3-0")
@@ -44,7 +57,7 @@ def test_the_last_batch_is_proven_along_with_the_next_read() -> None:
 
 
 def test_a_gap_is_told_before_the_next_batch() -> None:
-    consumer, pair = started({"s": "3"}, info("9-0", length=9, first="1-0"), count=2)
+    consumer, pair = resumed(THERE, info("9-0", length=9, first="1-0"), count=2)
     pair.server.commands.clear()
     pair.server.answer({"s": [entry("6-0"), entry("7-0")]})
     pair.server.expect("XRANGE", "s", "3-0", "3-0")
@@ -53,7 +66,8 @@ def test_a_gap_is_told_before_the_next_batch() -> None:
     pair.server.expect("XINFO", "STREAM", "s")
     assert ids(consumer) == ["6-0", "7-0"], "what is behind it waits for the server's word"
     pair.server.answer(info("9-0", length=4, added=9, first="6-0"))
-    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), None)], "how many there were before 3 is not known"
+    gap = Gap(b"s", StreamId(3), StreamId(6), None, certain=False)
+    assert happened(pair) == [gap], "how many there were before 3 is not known"
     assert ids(consumer) == ["8-0"]
 
 
@@ -63,7 +77,7 @@ def test_the_count_is_exact_where_one_knows_where_one_is() -> None:
     pair.server.answer({"s": [entry("6-0"), entry("7-0")]})
     pair.server.answer([], {"s": [entry("8-0")]})
     pair.server.answer(info("8-0", length=3, added=8, first="6-0"))
-    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), 2)]
+    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(6), 2)]
     assert ids(consumer) == ["6-0", "7-0", "8-0"]
 
 
@@ -85,17 +99,19 @@ def test_what_has_arrived_is_handed_over_even_if_the_connection_breaks_before_th
 
 def test_a_reconnect_finds_what_was_trimmed_meanwhile() -> None:
     _, pair = started({"s": "$"}, info("3-0", length=3, first="1-0"))
+    pair.server.expect("XREAD")
     pair.server.close()
     pair.advance(1.0)
-    pair.server.answer(info("9-0", length=2, added=9, first="8-0"))
-    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), 4)]
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
     pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.answer([], info("9-0", length=2, added=9, first="8-0"))
+    assert happened(pair) == [Gap(b"s", StreamId(3), StreamId(8), 4)]
     pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "3-0")
 
 
 @pytest.mark.parametrize("word", [info("2-0", length=2, first="1-0"), WrongTypeError("ERR", "no such key")])
 def test_a_history_that_is_another_one_is_raised(word: Any) -> None:
-    consumer, pair = started({"s": "3"}, word)
+    consumer, pair = resumed([], word)
     [rewound] = happened(pair)
     assert isinstance(rewound, HistoryRewound)
     with pytest.raises(StreamRewound, match=r"stream 's' ends at [02]-0, before 3-0, up to where it was read"):
@@ -108,9 +124,10 @@ def test_or_read_from_its_beginning() -> None:
     pair.server.answer({"s": [entry("6-0")]})
     pair.server.close()
     pair.advance(1.0)
-    pair.server.answer(info("2-0", length=2, first="1-0"))
-    assert happened(pair) == [HistoryRewound(b"s", StreamId(6), StreamId(2))]
+    pair.server.expect("XRANGE", "s", "5-0", "5-0")
     pair.server.expect("XINFO")
+    pair.server.answer([], info("2-0", length=2, first="1-0"))
+    assert happened(pair) == [HistoryRewound(b"s", StreamId(6), StreamId(2))]
     pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "0-0")
     assert consumer.take() is None, "what was read ahead belongs to the other history"
     pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
@@ -147,7 +164,7 @@ def test_idle_reads_of_many_streams_look_at_a_few_of_them_each_time() -> None:
 
 
 def test_without_a_permission_it_is_said_once_and_entries_are_read_all_the_same() -> None:
-    consumer, pair = started({"s": "3"}, FORBIDDEN)
+    consumer, pair = resumed(FORBIDDEN, FORBIDDEN)
     pair.server.expect("XREAD")
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.expect("XREAD")
@@ -156,7 +173,7 @@ def test_without_a_permission_it_is_said_once_and_entries_are_read_all_the_same(
     pair.advance(1.0)
     pair.server.expect("XREAD")
     [off] = happened(pair)
-    assert (off.stream, str(off.error)) == (b"s", "NOPERM no permissions (in reply to XINFO)")
+    assert (off.stream, str(off.error)) == (b"s", "NOPERM no permissions (in reply to XRANGE)")
     assert ids(consumer) == ["4-0"]
 
 
@@ -167,7 +184,7 @@ def test_the_end_cannot_be_found_without_it() -> None:
 
 
 def test_a_proof_may_be_forbidden_by_itself() -> None:
-    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.answer(FORBIDDEN, {"s": [entry("5-0")]})
     assert [str(event.error) for event in happened(pair)] == ["NOPERM no permissions (in reply to XRANGE)"]
@@ -177,11 +194,44 @@ def test_a_proof_may_be_forbidden_by_itself() -> None:
 
 
 def test_a_proof_that_fails_for_another_reason_is_left_to_the_read() -> None:
-    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"))
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
     pair.server.answer({"s": [entry("4-0")]})
     wrong = WrongTypeError("WRONGTYPE", "no stream")
     pair.server.answer(wrong, wrong)
     assert ids_before_error(consumer) == ["4-0"]
+
+
+def test_a_proof_that_the_server_cannot_give_now_is_asked_for_again_before_anything_is_handed_over() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    assert ids(consumer) == ["4-0"]
+    pair.server.answer(LoadingError("LOADING", "wait"), {"s": [entry("6-0")]})
+    assert ids(consumer) == []
+    pair.server.answer(THERE, info("6-0", length=5, first="1-0"))
+    assert ids(consumer) == ["6-0"]
+    assert happened(pair) == []
+
+
+def test_what_a_stream_has_lost_elsewhere_is_no_news_once_it_is_sought() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.answer({"s": [entry("4-0")]})
+    consumer.seek("s", "9")
+    pair.server.answer([], {"s": [entry("5-0")]})
+    pair.server.answer([entry("9-0")], info("12-0", length=5, added=12, first="8-0"))
+    pair.settle()
+    assert (happened(pair), ids(consumer)) == ([], [])
+
+
+def test_nor_is_what_a_look_has_found_when_it_was_sought_meanwhile() -> None:
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
+    pair.server.close()
+    pair.advance(1.0)
+    pair.server.expect("XRANGE", "s", "3-0", "3-0")
+    pair.server.expect("XINFO", "STREAM", "s")
+    consumer.seek("s", "9")
+    pair.server.answer([], info("12-0", length=5, added=12, first="8-0"))
+    pair.settle()
+    assert happened(pair) == []
 
 
 def ids_before_error(consumer: Consumer[Any]) -> list[str]:
@@ -192,7 +242,7 @@ def ids_before_error(consumer: Consumer[Any]) -> list[str]:
 
 
 def test_what_is_said_of_a_stream_that_is_not_watched_any_more_is_no_news() -> None:
-    consumer, pair = started({"s": "3"}, info("5-0", length=5, first="1-0"), count=1, prefetch=3)
+    consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"), count=1, prefetch=3)
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.answer([], {"s": [entry("5-0")]})
     pair.server.answer(FORBIDDEN)

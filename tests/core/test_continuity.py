@@ -35,6 +35,17 @@ def reading(cursor: int, added: int | None, *batch: int) -> Continuity:
     return continuity
 
 
+def unanchored(cursor: int, added: int | None, *batch: int) -> Continuity:
+    """The same, and the entry at ``cursor`` was looked for in vain."""
+    continuity = reading(cursor, added, *batch)
+    assert not continuity.is_proven([])
+    return continuity
+
+
+def possible(after: int, before: int | None) -> Gap:
+    return Gap(S, at(after), None if before is None else at(before), None, certain=False)
+
+
 def test_a_history_is_what_the_server_says() -> None:
     said = {key.encode(): value for key, value in info("9-2", length=3, added=8, first="5-0", deleted="4-0").items()}
     said[b"first-entry"], said[b"last-entry"] = [b"5-0", []], [b"9-2", []]
@@ -58,8 +69,21 @@ def test_a_batch_is_proven_by_the_entry_that_it_was_read_behind() -> None:
     assert (continuity.cursor, continuity.added) == (at(6), 6)
 
 
-def test_whoever_begins_at_the_beginning_has_nothing_to_prove() -> None:
-    assert reading(0, 0, 1, 2).question() is None
+def test_where_no_entry_was_the_counters_prove_the_first_batch() -> None:
+    continuity = reading(0, 0, 1, 2)
+    assert continuity.question() == ("XINFO", "STREAM", S)
+    assert continuity.judge(history(1, 2, added=2, length=2)) is None
+    assert continuity.question() is None
+    continuity.received(entries(3))
+    assert continuity.question() == ("XRANGE", S, "2-0", "2-0")
+
+
+def test_another_entry_with_the_same_id_proves_nothing() -> None:
+    continuity = reading(3, 3, 4)
+    assert continuity.is_proven(entries(3)), "it was not seen, so any is taken"
+    continuity.received(entries(5))
+    assert not continuity.is_proven([[b"4-0", [b"f", b"another value"]]])
+    assert continuity.judge(history(4, 6, added=6, length=3)) == Gap(S, at(4).before(), at(5), None, certain=False)
 
 
 def test_batches_that_come_before_the_proof_are_proven_together() -> None:
@@ -80,10 +104,10 @@ def test_batches_that_come_before_the_proof_are_proven_together() -> None:
         (reading(5, 5), history(8, 9, added=9, length=2), Gap(S, at(5), at(8), 2)),
         (reading(5, 5), history(None, 9, added=9, length=0), Gap(S, at(5), None, 4)),
         (reading(5, 5), history(None, 5, added=5, length=0), None),
-        (reading(5, 5), history(8, 9, added=9, length=1, deleted=9), Gap(S, at(5), at(8), None)),
-        (reading(5, None), history(8, 9, added=9, length=2), Gap(S, at(5), at(8), None)),
-        (reading(5, None), history(6, 9, added=4, length=4), None),
-        (reading(5, None), history(None, 9, added=9, length=0), Gap(S, at(5), None, None)),
+        (reading(5, 5), history(8, 9, added=9, length=1, deleted=9), Gap(S, at(5), StreamId(9, 1), None)),
+        (reading(5, None), history(8, 9, added=9, length=2), possible(5, 8)),
+        (reading(5, None), history(6, 9, added=4, length=4), possible(5, 6)),
+        (reading(5, None), history(None, 9, added=9, length=0), possible(5, None)),
         (reading(5, None), history(None, 5, added=5, length=0), None),
         (reading(0, None), history(8, 9, added=9, length=2), None),
         # behind 3 came 4 and 5
@@ -95,9 +119,9 @@ def test_batches_that_come_before_the_proof_are_proven_together() -> None:
         (reading(3, 3, 4, 5), history(2, 9, added=9, length=8), None),
         # behind 3 came 6 and 7: 4 and 5 were trimmed before
         (reading(3, 3, 6, 7), history(6, 9, added=9, length=4), Gap(S, at(3), at(6), 2)),
-        (reading(3, 3, 6, 7), history(7, 9, added=9, length=3), Gap(S, at(3), at(6), 2)),
+        (reading(3, 3, 6, 7), history(7, 9, added=9, length=3), Gap(S, at(3), at(7), 2)),
         (reading(3, 3, 6, 7), history(9, 9, added=9, length=1), Gap(S, at(3), at(9), 3)),
-        (reading(3, None, 6, 7), history(6, 9, added=9, length=4), Gap(S, at(3), at(6), None)),
+        (reading(3, None, 6, 7), history(6, 9, added=9, length=4), possible(3, 6)),
     ],
 )
 def test_more_removed_than_read_is_a_gap(continuity: Continuity, said: History, gap: Gap | None) -> None:
@@ -135,62 +159,90 @@ def test_a_history_that_ends_before_the_cursor_is_another_one(continuity: Contin
 
 
 @pytest.mark.parametrize(
-    ("said", "before", "added"),
+    ("said", "gap", "added"),
     [
-        (history(6, 9, added=4, length=4), at(6), None),
-        (history(1, 9, added=4, length=4), None, None),
-        (history(None, 9, added=4, length=0), None, None),
-        (history(1, 5, added=2, length=2), None, 2),
+        (history(6, 9, added=4, length=4), possible(5, 6), 0),
+        (history(1, 9, added=4, length=4), Gap(S, at(1).before(), None, None, certain=False), None),
+        (history(None, 9, added=4, length=0), possible(5, None), 4),
+        (history(1, 5, added=2, length=2), Gap(S, at(1).before(), None, None, certain=False), 2),
     ],
 )
 def test_one_that_has_fewer_entries_than_were_read_goes_on_above_them(
-    said: History, before: StreamId | None, added: int | None
+    said: History, gap: Gap, added: int | None
 ) -> None:
-    continuity = reading(5, 5)
-    assert continuity.judge(said) == Gap(S, at(5), before, None)
+    continuity = unanchored(5, 5)
+    assert continuity.judge(said) == gap
     assert continuity.added == added
     assert continuity.judge(said) is None, "once is enough"
 
 
 def test_a_batch_of_another_stream_came_behind_the_gap() -> None:
-    continuity = reading(5, 5, 8)
-    assert continuity.judge(history(7, 8, added=4, length=2)) == Gap(S, at(5), at(7), None)
+    continuity = unanchored(5, 5, 8)
+    assert continuity.judge(history(7, 8, added=4, length=2)) == possible(5, 7)
 
 
 def test_a_gap_of_unknown_size_is_told_once() -> None:
     continuity = reading(5, None)
     said = history(8, 9, added=9, length=2)
-    assert continuity.judge(said) == Gap(S, at(5), at(8), None)
+    assert continuity.judge(said) == possible(5, 8)
     continuity.received(entries(8))
     assert continuity.judge(said) is None
 
 
 def test_what_is_trimmed_between_the_first_look_and_the_first_read_is_told() -> None:
-    continuity = reading(5, None)  # a cursor that was saved, of an entry that is gone
+    continuity = Continuity(S, at(5), is_entry=False)  # a place that was chosen
     assert continuity.judge(history(None, 9, added=0, length=0)) is None, "nothing was removed so far"
     continuity.received(entries(11))
     said = history(11, 11, added=2, length=1)
-    assert continuity.judge(said) == Gap(S, at(5), at(11), None)
+    assert continuity.judge(said) == Gap(S, at(5), at(11), 1)
 
     continuity = reading(5, None)
-    assert continuity.judge(history(8, 9, added=9, length=2)) == Gap(S, at(5), at(8), None)
+    assert continuity.judge(history(8, 9, added=9, length=2)) == possible(5, 8)
     continuity.received(entries(9))
-    assert continuity.judge(history(9, 9, added=9, length=1)) == Gap(S, at(5), at(9), None), "one more has gone"
+    assert continuity.judge(history(9, 9, added=9, length=1)) == Gap(S, at(5), at(9), 1), "one more has gone"
 
 
 def test_an_entry_that_was_read_and_deleted_hides_nothing_that_is_trimmed_later() -> None:
     continuity = reading(5, 5, 6, 7, 8)
-    said = history(6, 9, added=9, length=3, deleted=7)
-    assert continuity.judge(said) == Gap(S, at(5), at(6), None), "perhaps it was deleted before it could be read"
+    assert continuity.judge(history(6, 9, added=9, length=3, deleted=7)) is None, "one has gone, and was read"
     continuity.received(entries(10))
     said = history(10, 10, added=10, length=1, deleted=7)
-    assert continuity.judge(said) == Gap(S, at(8), at(10), None), "9 is lost, and nobody can count any more"
-    assert continuity.added == 10, "at the end one can again"
+    assert continuity.judge(said) == Gap(S, at(5), at(10), 1), "9 is lost, or one that was not there when 8 was read"
+    assert continuity.added == 10, "at the end one can count again"
+
+
+def test_of_an_entry_that_was_deleted_the_counters_tell_whether_its_stream_is_the_same() -> None:
+    assert unanchored(5, None).judge(history(1, 9, added=9, length=8, deleted=5)) is None
+    said = history(1, 9, added=9, length=8, deleted=6)
+    assert unanchored(5, None).judge(said) == Gap(S, at(1).before(), None, None, certain=False), "it may be another one"
+
+
+def test_a_stream_never_forgets_what_was_deleted() -> None:
+    continuity = reading(5, 5)
+    assert continuity.judge(history(1, 9, added=9, length=7, deleted=3)) is None
+    assert not continuity.is_proven([])
+    said = history(1, 9, added=12, length=9, deleted=2)
+    assert continuity.judge(said) == Gap(S, at(1).before(), None, None, certain=False)
+
+
+def test_the_place_is_learnt_where_a_batch_passes_an_end_that_was_told() -> None:
+    continuity = reading(5, None)
+    assert continuity.judge(history(2, 7, added=20, length=6)) is None
+    continuity.received(entries(6, 7, 8))
+    continuity.received(entries(9))
+    assert continuity.is_proven(entries(5))
+    assert continuity.added == 22
+
+    continuity = reading(5, None)
+    assert continuity.judge(history(2, 7, added=20, length=6)) is None
+    continuity.received(entries(8))
+    assert continuity.is_proven(entries(5))
+    assert continuity.added is None, "between 7 and 8 others may have come and gone"
 
 
 def test_a_gap_of_unknown_size_reaches_to_what_is_there() -> None:
     continuity = reading(5, None, 8)
-    assert continuity.judge(history(11, 12, added=12, length=2)) == Gap(S, at(5), at(11), None)
+    assert continuity.judge(history(11, 12, added=12, length=2)) == possible(5, 11)
 
 
 def test_what_nobody_watches_leaves_nothing_to_prove() -> None:

@@ -407,7 +407,7 @@ class TestAnotherPast:
         assert look(stream, watch) is None
         stream.add(5)
         stream.trim(2)
-        assert look(stream, watch) == gap(10, 14, 3)
+        assert watch.judge(stream.history, stream.group) == [gap(10, 14, 3), possible(5, 14)]
         stream.read(9)
         assert look(stream, watch) is None
 

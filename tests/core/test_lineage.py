@@ -63,6 +63,7 @@ class TestAnIdThatIsGivenTwice:
         told = [event for event in events(net) if isinstance(event, LeaseLost | Settled)]
         assert told == [LeaseLost(b"s", (b"3-0",)), Settled(b"s", (b"1-0", b"2-0"))]
         assert consumer.settled
+        assert [entry.settled() for entry in batch] == [True, True, False]
 
     @pytest.mark.parametrize("how", ["ack", "nack", "dead_letter"])
     def test_nor_is_what_is_said_of_it_later(self, server: Server, how: str) -> None:
@@ -162,6 +163,24 @@ class TestProof:
 
         def load(command: list[bytes]) -> None:
             if command[0] == b"XRANGE":
+                server.unavailable = LoadingError("LOADING", "wait")
+                server.before = len
+
+        server.before = load
+        net.advance(0.1)
+        assert (server.unavailable is not None, consumer.settled) == (True, False)
+        server.unavailable = None
+        net.advance(1)
+        assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
+
+    def test_nor_is_it_taken_for_another_stream_where_its_counters_cannot_be_had_now(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 2, detect_gaps=None)
+        batch.ack()
+        server.do("XDEL", "s", "2-0")
+        server.restart()
+
+        def load(command: list[bytes]) -> None:
+            if command[:2] == [b"XINFO", b"STREAM"]:
                 server.unavailable = LoadingError("LOADING", "wait")
                 server.before = len
 

@@ -9,7 +9,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost
 from streamcore.events import DeadLettered, Disconnected, Gap, LeaseLost
 from streamcore.group import GroupConsumer
-from streamcore.group_gaps import GroupHistory, Reached
+from streamcore.group_history import GroupHistory, Reached
 from streamcore.group_union import GroupUnion
 from streamcore.name_lease import HOLD
 from streamcore.options import Options

@@ -47,6 +47,16 @@ class TestAcknowledging:
         assert pending.settling is False
         assert pending.ids(b"s") == {b"2-0"}
 
+    def test_what_an_id_means_no_more_is_neither_held_nor_spoken_of(self, pending: Pending) -> None:
+        batches = [delivered(pending, "1-0", "2-0", stream=stream) for stream in ("s", "t")]
+        for batch in batches:
+            batch.ack()
+        pending.collect()
+        pending.void(b"s", {b"1-0"})
+        commands, _ = pending.take()
+        assert commands == [("XACK", b"s", b"g", b"2-0"), ("XACK", b"t", b"g", b"1-0", b"2-0")]
+        assert [batch.lost for batch in batches] == [{b"1-0"}, set()]
+
     def test_batches_of_a_stream_share_a_command(self, pending: Pending) -> None:
         for ids in (["1-0", "2-0"], ["3-0"]):
             delivered(pending, *ids).ack()

@@ -22,8 +22,9 @@ def history(
 ) -> History:
     """Of a stream; unless told otherwise its last entries are there, with ids that follow one another."""
     oldest = last - length + 1 if first is None else first
-    ends = (StreamId(oldest), StreamId(last if newest is None else newest)) if length else (None, None)
-    return History(length, last if added is None else added, *ends, StreamId(last), StreamId(deleted))
+    first_entry = StreamId(oldest) if length else None
+    last_entry = StreamId(last if newest is None else newest) if length else None
+    return History(length, last if added is None else added, first_entry, last_entry, StreamId(last), StreamId(deleted))
 
 
 def known(seen: History) -> StreamIdentity:
@@ -161,6 +162,13 @@ class TestFailover:
         identity = known(history(10, length=2, deleted=9))
         identity.reconnected()
         assert identity.judge(history(10, length=3, first=5), anchored=True) is BACK
+
+    def test_what_was_delivered_since_proves_none(self) -> None:
+        """Seed 545: another stream had taken the name, together with its group, and had delivered an entry."""
+        identity = known(history(10, length=0))
+        identity.received(entries(50, 51))
+        identity.reconnected()
+        assert identity.judge(history(60, length=20, added=21), anchored=True) is OTHER
 
     def test_none_is(self) -> None:
         identity = known(BEFORE)

@@ -288,7 +288,7 @@ def forget_then_collect(self: Pending) -> None:
 def forget_then_ride(self: Pending) -> tuple[list[Any], list[Settlement]]:
     ride: list[Settlement] = [Ack(stream, ids) for (stream, _), ids in self._acked.items()] + self._refused
     self._acked, self._refused = {}, []
-    self._riding[id(ride)] = ride
+    self._riding[id(ride)] = ride, self._spoken_of
     return [], ride
 
 

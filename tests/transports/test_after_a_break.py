@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import transports.blocking
-from streamcore.events import Disconnected, Event, GhostKilled, Reconnected, Recovered
+from streamcore.events import Disconnected, Event, GhostKilled, LeaseLost, Reconnected, Recovered
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -83,6 +83,38 @@ async def test_reconnecting_counts_no_delivery(
         assert [row[3] for row in raw("XPENDING", "s", "g", "-", "+", 10)] == [1] * 6
     assert sum(event.entries for event in events if isinstance(event, Recovered)) == 3
     assert sum(isinstance(event, Reconnected) for event in events) >= 3
+
+
+@pytest.mark.every_server
+async def test_an_id_that_is_given_twice_is_not_settled_by_what_is_said_of_the_first(
+    runtime: Runtime, fresh_server: EmbeddedServer
+) -> None:
+    """The server has lost an entry that is in our hands, and has given its id to another one, which another member has."""
+    server = fresh_server
+    events: list[Event] = []
+    with Proxy(server.address) as proxy, Raw(server.address) as raw:
+        async with (
+            runtime.connect(proxy.url, on_event=events.append) as client,
+            client.group_consumer("s", group="g", consumer="me") as consumer,
+        ):
+            [id_] = add(raw, [1])
+            entry = await anext(consumer)
+            proxy.refuse()
+            proxy.cut()
+            server.kill()
+            server.restart()
+            with Raw(server.address) as again:
+                again("DEL", "s")
+                again("XADD", "s", id_, "n", 2)
+                again("XGROUP", "CREATE", "s", "g", 0)
+                again("XREADGROUP", "GROUP", "g", "other", "STREAMS", "s", ">")
+                proxy.accept()
+                entry.ack()
+                while not any(isinstance(event, LeaseLost) for event in events):
+                    assert await consumer.get(timeout=0.1) is None
+                assert await consumer.flush()
+                assert [row[:2] for row in again("XPENDING", "s", "g", "-", "+", 10)] == [[id_, b"other"]]
+    assert [event.ids for event in events if isinstance(event, LeaseLost)] == [(id_,)]
 
 
 @pytest.mark.every_server

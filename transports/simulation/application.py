@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Final
 
 from streamcore import ConnectionLost, GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyError, StreamcoreError
 from streamcore.errors import UNAVAILABLE
+from streamcore.group_history import GroupHistory
 from transports._facade.asynchronous import GroupConsumer as Face
 
-from .book import knows
+from .book import watched
 from .faced import Faced
 from .history import Key, is_poison
 from .member import CLAIM_IDLE, Member
@@ -191,9 +192,9 @@ class Application(Faced, Member):
         else:
             self.face.drain()
 
-    def knows(self, stream: bytes) -> bool:
+    def watch(self, stream: bytes) -> GroupHistory | None:
         engine: Any = self.face and self.face._engine  # noqa: SLF001  # as Member
-        return engine is not None and knows(engine, stream)
+        return None if engine is None else watched(engine, stream)
 
     def missing(self) -> str:
         consumer = self.face

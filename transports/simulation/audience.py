@@ -329,6 +329,7 @@ def cast_audience(scene: Scene, size: Size, events: EventsInOrder) -> None:
     scene.streams += streams
     ledger = Ledger(scene.history, streams)
     scene.removing.append(ledger.removing)
+    scene.dropping.append(ledger.dropping)
     scene.rewinding.append(ledger.rewinding)
     once, holes = PublishedOnce(world, ledger), NoHoleNoDuplicate(world, ledger)
     world.oracles += [once, holes]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamcore import StreamId
 
 from .history import ZERO, History, Id, Key
 from .oracles import TICK
@@ -16,7 +18,8 @@ from .tenures import Tenures
 if TYPE_CHECKING:
     from streamcore import GroupConsumer
     from streamcore.events import Gap
-    from transports.memory.model.values import Group
+    from streamcore.group_history import GroupHistory
+    from transports.memory.model.values import Group, Stream
 
     from .member import Member
     from .world import World
@@ -43,6 +46,17 @@ class Fate:
     doubts: int = 0  # deliveries that the server may have counted, and nobody has got
 
 
+class Loss(NamedTuple):
+    """One entry that was removed unread, as the ``removed``-th of its stream.
+
+    ``witnesses``: the processes that knew the stream then; and whether they had seen the group further ahead before.
+    """
+
+    id: Id
+    removed: int
+    witnesses: dict[str, bool]
+
+
 @dataclass
 class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
@@ -52,6 +66,7 @@ class Losses:
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
+    recent: dict[bytes, list[Loss]] = field(default_factory=dict)  # from the streams as they are now
     believed: set[bytes] = field(default_factory=set)
     shared: dict[bytes, float] = field(default_factory=dict)
 
@@ -132,6 +147,18 @@ class Book:
         group = self.of(stream)
         lost = [id_ for id_ in ids if group is None or id_ > group.last]
         self.losses.add(stream, *lost)
+        if lost and group is not None:
+            there = self.history.stream(stream)
+            removed = there.added - len(there.ids) + len(ids)
+            watches = {one.label: one.watch(stream) for one in self.members if one.node is not None}
+            reached = {
+                label: watch._reached  # noqa: SLF001
+                for label, watch in watches.items()
+                if watch is not None and _is_of(watch, there)
+            }
+            self.losses.recent.setdefault(stream, []).extend(
+                Loss(id_, removed, {label: far >= StreamId(*id_) for label, far in reached.items()}) for id_ in lost
+            )
         unread = 0 if group is None else len(lost)
         if unread and group is not None and group.last != ZERO and stream in self.guarded:
             self.lost_unread[stream] = f"{unread} by {how}"
@@ -187,7 +214,13 @@ class Book:
         return [b"%d-%d" % id_ for id_ in self.history.stream(stream).ids if id_ <= last and id_ not in pending]
 
 
-def knows(engine: GroupConsumer[bytes], stream: bytes) -> bool:
-    """Whether an engine has looked at a stream."""
+def _is_of(watch: GroupHistory, stream: Stream) -> bool:
+    """Whether this is the stream that was seen, and not one that has begun since, as far as its counters tell."""
+    seen = watch.identity.seen
+    return seen is not None and seen.last <= StreamId(*stream.last) and seen.added <= stream.added
+
+
+def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
+    """What an engine has seen of a stream, if it has looked."""
     watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
-    return watch is not None and watch.identity.seen is not None
+    return None if watch is None or watch.identity.seen is None else watch

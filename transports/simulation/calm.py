@@ -22,7 +22,7 @@ from streamcore.events import (
 
 from . import calm_back
 from . import calm_oracles as promises
-from .calm_gaps import begin_anew, replace, trim
+from .calm_gaps import begin_anew, replace, trim, unheard
 from .calm_more import bury, double, refuse, restart
 from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
@@ -81,16 +81,17 @@ class Calm:
             partial(trim, self),
             partial(begin_anew, self),
             partial(replace, self),
+            partial(unheard, self),
             partial(bury, self),
             partial(restart, self),
             partial(refuse, self),
-            partial(double, self),
             *(partial(trial, self) for trial in calm_back.TRIALS),
         ]
         drawn = [trial for trial in trials if self.lots.random() < 0.25]
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
+        drawn.append(partial(double, self))  # by a lot of its own
         for trial in drawn:
             for book in books:
                 trial(book)

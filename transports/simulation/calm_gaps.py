@@ -44,17 +44,23 @@ def begin_anew(calm: Calm, book: Book) -> None:
     host.do(b"DEL", stream)
     host.do(b"EXEC")
     calm.world.tell("*", f"DEL {stream.decode()}")
-    calm.comes_back(book, stream, heard, calm.append(book, stream, b"calm", b"5-1"))
+    name = calm.append(book, stream, b"calm", b"5-1")
+    if calm.lots.random() < 0.5:
+        calm.append(book, stream, b"calm")  # so that the stream has passed all marks
+    calm.comes_back(book, stream, heard, name)
     calm.run(calm.audited)
     _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
 
 
 def replace(calm: Calm, book: Book) -> None:
-    """Another stream takes the name, perhaps with a group of its own, and an entry that nobody has read is gone."""
+    """Another stream takes the name, perhaps with a group of its own, and an entry that nobody has read is gone.
+
+    A stream that brings its group is known by its counters alone; so this one has had fewer entries.
+    """
     scene, stream = calm.scene, calm.lots.choice(book.streams)
     host, heard = scene.host, calm.marks(book)
     name = b"calm-aside:%b" % stream
-    has_group = calm.lots.random() < 0.5
+    has_group = calm.lots.random() < 0.5 and scene.history.stream(stream).added > 1
     scene.drop(stream)
     scene.rewind(stream)
     book.sent.add(name)
@@ -70,6 +76,37 @@ def replace(calm: Calm, book: Book) -> None:
     calm.run(OPTIONS.backoff_max + calm.audited)
     _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
     calm.handed(book, name, GapTold(calm.world), ", after its stream took another's name")
+
+
+def unheard(calm: Calm, book: Book) -> None:
+    """An entry is trimmed before the one that is delivered, and the reply that brings this is lost with its connection."""
+    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    host, heard, name = scene.host, calm.marks(book), b"calm-next:%b" % stream
+    if any(member.habits.detect_gaps != "always" for member in book.members):
+        return
+    calm.world.tell("*", f"an entry of {stream.decode()} is trimmed, and the reply with the next one is lost")
+    lost: list[bytes] = []
+
+    def cuts(data: bytes) -> bool:
+        is_first = name in data and b"radix-tree-keys" not in data and not lost
+        lost.extend([name] * is_first)
+        return is_first
+
+    host.cuts = cuts
+    scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
+    book.sent.add(name)
+    host.do(b"MULTI")
+    host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+    host.do(b"XTRIM", stream, b"MAXLEN", b"0")
+    host.do(b"XADD", stream, b"*", *fields_of(name))
+    host.do(b"EXEC")
+    scene.note()
+    ms, seq = scene.history.stream(stream).last
+    book.losses.add(stream, (ms, seq - 1) if seq else (ms - 1, 0))
+    calm.run(OPTIONS.backoff_max + calm.audited)
+    host.cuts = None
+    if lost:
+        _is_told(calm, book, stream, heard, "was trimmed, which nobody had read")
 
 
 def _is_told(

@@ -102,7 +102,9 @@ class OneOfAName(Oracle):
 
 
 def double(calm: Calm, book: Book) -> None:
-    """A member is started a second time, while the first one is well and guards its name."""
+    """A member is started a second time, while the first one is well and guards its name; in one world of four."""
+    if calm.world.lots("double").random() > 0.25:
+        return
     members = [one for one in book.members if type(one) is Member and one.node is not None and not one.is_twin]
     older = next((one for one in members if one.engine.upkeep.lease.wanted), None)
     twin = next(one for one in book.members if one.is_twin)

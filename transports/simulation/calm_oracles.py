@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streamcore.events import ConnectAttemptFailed, Disconnected
+from streamcore.events import ConnectAttemptFailed, Disconnected, Gap
 
 from .member import Member
 from .oracles import EventsInOrder, Oracle
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class QuietWhenHealthy(Oracle):
-    """*All interfaces*: where nothing breaks, no connection is given up; and an idle program is idle."""
+    """*All interfaces*: where nothing breaks, no connection is given up, nothing is said to be lost; an idle program is idle."""
 
     WRITES: Final = 60  # in a second; all intervals are a tenth of the defaults
 
@@ -41,7 +41,7 @@ class QuietWhenHealthy(Oracle):
         seconds = self.world.now - self._since
         for node in self.world.nodes:
             for event in self._events.told(node.label)[self._heard.get(node.label, 0) :]:
-                if isinstance(event, (Disconnected, ConnectAttemptFailed)):
+                if isinstance(event, (Disconnected, ConnectAttemptFailed, Gap)):
                     self.violated(f"{node.label} has told {event}, and nothing was wrong")
             writes = node.writes - self._writes.get(node.label, node.writes)
             if writes > self.WRITES * max(1.0, seconds):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from . import failover, stream_faults
+from . import failover, reader_faults, stream_faults
 from .asker import cast_askers
 from .audience import cast_audience
 from .clerk import cast_clerks
@@ -52,7 +52,7 @@ FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall comma
 CASTS: Final = {
     "group": Cast(1, cast_group, OF_GROUPS_ALONE),
     "applications": Cast(0.7, cast_applications, OF_GROUPS_ALONE),
-    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **failover.KINDS}, OF_GROUPS, 530),
+    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **reader_faults.KINDS, **failover.KINDS}, OF_GROUPS, 530),
     "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
     "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
     "clerks": Cast(0.5, cast_clerks, FEW_ERRORS, WITHOUT_STREAMS, 850),

@@ -64,7 +64,7 @@ class Faced(Program):
 
     def connect(self, process: Process) -> Client:
         """A client, not entered yet."""
-        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, given=self.engine_options()))
+        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, given=self.named_engine_options()))
 
     def start(self) -> None:
         self._comes_back = False

@@ -14,7 +14,11 @@ RECENT: Final = 5.0
 """Seconds within which all members know that a stream has gone."""
 
 if TYPE_CHECKING:
-    from .book import Book
+    from streamcore.group_history import GroupHistory
+
+    from .book import Book, Loss
+    from .member import Member
+    from .oracles import EventsInOrder
     from .world import World
 
 
@@ -37,6 +41,51 @@ class GapsAnnounced(GroupOracle):
     def judge(self) -> None:
         if left := self.left():
             self.violated(left)
+
+
+class SilenceIsAProof(GroupOracle):
+    """*Entries are trimmed or deleted before they were delivered*: a member that has looked since tells, as long as they lie ahead.
+
+    Whoever knew the stream before; what has been passed over when it looks, may escape it.
+    """
+
+    def __init__(self, world: World, book: Book, events: EventsInOrder) -> None:
+        super().__init__(world, book)
+        self._events = events
+
+    def look(self) -> None:
+        for stream, recent in self.book.losses.recent.items():
+            if stream in self.book.losses.believed:
+                continue
+            for member in self.book.members:
+                if member.node is not None and (watch := member.watch(stream)) is not None:
+                    self._check(member, stream, watch, [one for one in recent if member.label in one.witnesses])
+
+    def _check(self, member: Member, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
+        seen, at, reached = watch.identity.seen, watch._at, watch._reached  # noqa: SLF001  # what the last look has shown
+        assert seen is not None
+        ahead = [
+            one.id
+            for one in lost
+            if one.removed <= seen.removed
+            and at < StreamId(*one.id) <= seen.last
+            and (one.witnesses[member.label] or reached < StreamId(*one.id))
+        ]
+        if not ahead:
+            return
+        gaps = [event for event in self._events.told(member.label) if isinstance(event, Gap) and event.stream == stream]
+        for id_ in ahead:
+            if not any(_is_within(gap, id_) for gap in gaps):
+                self.violated(
+                    f"{member.label} has looked, and has not told that {id_[0]}-{id_[1]} of {stream.decode()} is lost"
+                )
+
+    def rewinding(self, stream: bytes) -> None:
+        """It is another stream now, or what it was before."""
+        self.book.losses.recent.pop(stream, None)
+
+    def judge(self) -> None:
+        self.look()
 
 
 class DamageTold(GroupOracle):

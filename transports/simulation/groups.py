@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .application import Application
 from .book import Book
-from .gap_oracles import DamageTold, GapsAnnounced, GapsAreTrue
+from .gap_oracles import DamageTold, GapsAnnounced, GapsAreTrue, SilenceIsAProof
 from .group_oracles import (
     AttemptsSeen,
     GroupOracle,
@@ -46,10 +46,10 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     detect_gaps = lots.choice(["always", "audit", "audit"])
 
     letters = LettersDeserved(world, book, max_deliveries)
-    damage, truth = DamageTold(world, book), GapsAreTrue(world, book)
+    damage, truth, silence = DamageTold(world, book), GapsAreTrue(world, book), SilenceIsAProof(world, book, events)
     scene.removing.append(book.removing)
     scene.dropping += [book.dropping, damage.dropping]
-    scene.rewinding += [damage.rewinding, book.reset, letters.rewound]
+    scene.rewinding += [damage.rewinding, silence.rewinding, book.reset, letters.rewound]
     book.on_gap += [damage.heard, truth.heard]
     watch: list[GroupOracle] = [
         NothingInvented(world, book),
@@ -62,6 +62,7 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
         NothingLost(world, book),
         damage,
         truth,
+        silence,
     ]
     if detect_gaps == "always":
         watch.append(GapsAnnounced(world, book))

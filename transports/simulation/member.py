@@ -16,11 +16,13 @@ from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyEr
 from streamcore.errors import UNAVAILABLE
 from streamcore.events import DeadLettered, Event, Gap, LeaseLost, Settled
 
-from .book import knows
+from .book import watched
 from .history import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
 from .program import OPTIONS, RECOVERY, Program
 
 if TYPE_CHECKING:
+    from streamcore.group_history import GroupHistory
+
     from .book import Book
     from .group_oracles import GroupOracle, InOrder, LettersDeserved
     from .node import Node
@@ -120,7 +122,7 @@ class Member(Program):
             habits.streams,
             group=self.book.group,
             consumer=self.consumer,
-            **self.engine_options(),
+            **self.named_engine_options(),
             count=habits.count,
             prefetch=habits.prefetch,
             block=0.8,
@@ -170,7 +172,11 @@ class Member(Program):
 
     def knows(self, stream: bytes) -> bool:
         """Whether the present process has seen what there is in a stream, and will miss what goes."""
-        return knows(self.engine, stream)
+        return self.watch(stream) is not None
+
+    def watch(self, stream: bytes) -> GroupHistory | None:
+        """What the present process has seen of it."""
+        return watched(self.engine, stream)
 
     # -- what it does -------------------------------------------------------------------------------------------------
 

@@ -98,17 +98,17 @@ class Program:
         return self.node.engine
 
     def engine_options(self) -> EngineOptions:
-        """The keywords of an engine of the present process.
+        """The keywords of an engine that needs no name."""
+        return {"address": ADDRESS, "options": OPTIONS, "random": self.world.lots(f"engine of {self.label}").random}
 
-        In every other world all programs seed their generators alike, and draw the same jitter. Entropy is each one's own.
+    def named_engine_options(self) -> EngineOptions:
+        """Those of an engine that has a name of its own.
+
+        In one world of four all such programs seed their generators alike, and draw the same jitter.
         """
-        jitter = "jitter of all" if self.world.alike else f"engine of {self.label}"
-        return {
-            "address": ADDRESS,
-            "options": OPTIONS,
-            "random": self.world.lots(jitter).random,
-            "entropy": self.world.lots(f"entropy of {self.label}").randbytes,
-        }
+        own = self.world.lots(f"engine of {self.label}")
+        jitter = self.world.lots("jitter of all") if self.world.alike else own
+        return {**self.engine_options(), "random": jitter.random, "entropy": own.randbytes}
 
     @property
     def label(self) -> str:

@@ -17,6 +17,8 @@ from streamcore.events import Gap, GapDetectionOff, HistoryRewound
 
 from .history import ZERO, Id, fields_of
 from .program import Program
+from .reader_losses import Key, Losses, Place, arrived, seen_by
+from .world import Violation
 
 if TYPE_CHECKING:
     from streamcore.entries import Batch
@@ -62,25 +64,21 @@ class Taste:
 
 @dataclass
 class Track:
-    """How far one process is in one stream. ``owed``: what was trimmed before it could be read, and no gap has told that yet."""
+    """How far one process is in one stream, whose era has a number, and what it has lost."""
 
     position: Id
-    began: Id = ZERO
-    owed: list[Id] = field(default_factory=list)
-    errors: int = 0  # that the server had answered when the last of these was passed
-    told: set[Id] = field(default_factory=set)  # what gaps have told
-    handed: set[Id] = field(default_factory=set)
+    era: int = 0
+    losses: Losses = field(default_factory=Losses)
     excused: Id = ZERO  # what is not higher may be skipped: it belongs to another era than the cursor
     rewinds: int = 0  # of the stream, that no event has told
     rewound: bool = False  # the stream was, since the process began
     unwatched: bool = False
     lenient: bool = False  # it is not known whether a rewind was that of the place before a seek, or of this one
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, era: int) -> None:
         """The engine has told that the stream begins anew, and that it reads it from its beginning."""
-        self.position = ZERO
-        self.owed.clear()
-        self.handed.clear()
+        self.position, self.era = ZERO, era
+        self.losses = Losses(doubtful=True)
         self.rewinds -= 1
         if self.rewinds <= 0:
             self.rewinds, self.excused = 0, ZERO
@@ -99,6 +97,11 @@ class Reader(Program):
         self.taste = taste
         self.oracles = oracles
         self.saved: dict[bytes, StreamId] = {}
+        self.eras: dict[bytes, int] = {}  # of what was saved
+        self._entering: dict[bytes, list[Key]] = {}  # what was removed before the starting points were known
+        self._early: list[Gap] = []  # what was told before that
+        self._wrong: Violation | None = None  # what they have broken
+        self._in_doubt: set[bytes] = set()  # streams that began anew, or went back, before that
         self.tracks: dict[bytes, Track] = {}
         self.highest: tuple[bytes, Id] | None = None  # the entry with the highest id so far, for what is merged
         self._seeking: tuple[Change, bytes, Track] | None = None  # and how far it was before
@@ -121,33 +124,89 @@ class Reader(Program):
             on_rewind=taste.on_rewind,
             **self.engine_options(),
         )
-        engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
+        engine.on_event = self._told
         self._events.listen(self.label, engine)
         return engine
 
+    def _told(self, event: object) -> None:
+        """The engine tells something, which the application takes in its own time."""
+        self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
+        if isinstance(event, Gap) and not self.tracks:
+            self._early.append(event)
+        elif isinstance(event, Gap):
+            try:
+                self.oracles.trims.told(self, event)
+            except Violation as violation:  # an engine's script is no place for it
+                self._wrong = violation
+
     def forget(self) -> None:
         self.tracks.clear()
+        self._early.clear()
+        self._entering.clear()
+        self._in_doubt.clear()
         self.highest = self._seeking = None
         self._busy = self._puts_back = False
 
-    def rewinding(self, stream: bytes) -> None:
-        """A stream is about to begin anew, or to go back: what has a lower id than our cursor may escape."""
-        self.highest = None
+    def _tracks_of(self, stream: bytes) -> list[Track]:
         tracks = [self.tracks.get(stream), self._seeking[2] if self._seeking and self._seeking[1] == stream else None]
-        for track in tracks:
-            if track is not None:
-                track.excused = self.ledger.eras[stream].ended
-                track.rewinds += 1
-                track.rewound = True
-                track.owed.clear()
+        return [track for track in tracks if track is not None]
+
+    def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to be removed."""
+        if self.node is None or stream not in self.taste.streams:
+            return
+        number = self.ledger.number(stream)
+        if not self.tracks:
+            self._entering.setdefault(stream, []).extend((number, id_) for id_ in ids)
+        for track in self._tracks_of(stream):
+            keys = [(number, id_) for id_ in ids if id_ > track.position]
+            track.losses.removed(keys, how, arrived(self.engine, self.ledger, stream))
+
+    def dropping(self, stream: bytes) -> None:
+        """A stream is about to go as a whole, with what was not read."""
+        for track in self._tracks_of(stream):
+            unread = self.ledger.unread(stream, track.position)
+            track.losses.removed(unread, "DEL", arrived(self.engine, self.ledger, stream))
+
+    def rewinding(self, stream: bytes) -> None:
+        """A stream begins anew, or goes back: what has a lower id than our cursor may escape."""
+        self.highest = None
+        self._in_doubt.add(stream)
+        for track in self._tracks_of(stream):
+            track.excused = self.ledger.eras[stream].ended
+            track.rewinds += 1
+            track.rewound = track.losses.doubtful = True
+            here = arrived(self.engine, self.ledger, stream)
+            place, era = max([track.position, *(id_ for _, id_ in here)]), self.ledger.number(stream) - 1
+            had = self.ledger.had(stream, place) - track.losses.untold(era)
+            noted = sum(id_ <= place for id_ in self.ledger.past[stream][-1].ids)  # where the counters were set since
+            seen = seen_by(self.engine, stream)
+            track.losses.places += [Place(era, place, had, seen), Place(era, place, noted, seen)]
+            if not self.ledger.past[stream][-1].dropped:
+                track.losses.settled()
+
+    def unsettle(self, stream: bytes) -> None:
+        """The counters of a stream are about to be set."""
+        self._in_doubt.add(stream)
+        for track in self._tracks_of(stream):
+            track.losses.doubtful = True
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""
         for stream, at in self.engine.cursor().items():
-            track = self.tracks.setdefault(stream, Track((at.ms, at.seq), (at.ms, at.seq)))
+            place, number = (at.ms, at.seq), self.ledger.number(stream)
+            track = self.tracks.setdefault(stream, Track(place, number))
+            track.losses.doubtful |= stream in self._in_doubt
             saved = self.saved.get(stream)
             if saved is not None and track.position > ZERO:
                 track.excused = self.ledger.eras[stream].ended  # the cursor may be of another era
+                track.losses.resumed = True
+                if place == (saved.ms, saved.seq):
+                    track.losses.lose(self.ledger.lost_since(stream, self.eras[stream], place))
+            else:
+                track.losses.lose(dict.fromkeys(self._entering.get(stream, ()), "before it began"))
+        for gap in self._early:
+            self.oracles.trims.told(self, gap)
         if self.taste.seeks:
             self._quietly(self.draw.random(), self._seek)
 
@@ -170,9 +229,16 @@ class Reader(Program):
         if self._seeking is None and ids and self.world.faulty:
             place = self.draw.choice(ids)
             self.world.tell(self.label, f"seeks {place[0]}-{place[1]} of {stream.decode()}")
-            change = self.engine.seek(stream, StreamId(*place))
+            try:
+                change = self.engine.seek(stream, StreamId(*place))
+            except StreamcoreError as error:  # it has ended, and nobody has looked since
+                self._end(error)
+                return
             self._seeking = change, stream, self.tracks[stream]
-            self.tracks[stream] = Track(place, place, rewound=True)
+            number = self.ledger.number(stream)
+            losses = Losses(resumed=True)
+            losses.lose(self.ledger.lost_since(stream, number, place))
+            self.tracks[stream] = Track(place, number, losses, rewound=True)
             self.highest, self._sought_at = None, self.world.now
             self._quietly(1.0, partial(self._give_up, change))
         self._quietly(0.2 + self.draw.random(), self._seek)
@@ -187,7 +253,8 @@ class Reader(Program):
         _, stream, track = self._seeking
         self.world.tell(self.label, f"has not got to another place of {stream.decode()}")
         self._seeking, self.highest = None, None
-        track.owed.clear()
+        track.losses.due.clear()
+        track.losses.resumed = True
         self.tracks[stream] = track
 
     def _follow_change(self) -> None:
@@ -206,6 +273,8 @@ class Reader(Program):
         if node is None:
             return False
         self._events.take(node)
+        if self._wrong is not None:
+            raise self._wrong
         if not self.tracks and self.engine.is_ready:
             self._track()
         self._follow_change()
@@ -251,6 +320,9 @@ class Reader(Program):
         if not self.tracks[stream].position <= (kept.ms, kept.seq) < ids[0]:
             self.oracles.cursor.violated(f"{self.label} works at {ids}, and a cursor that is saved now says {kept}")
         self.oracles.skipped.handed(self, stream, ids)
+        keys = [self.ledger.key(stream, id_, row[1][1]) for row, id_ in zip(rows, ids, strict=True)]
+        self.tracks[stream].era = keys[-1][0]
+        self.oracles.trims.handed(self, stream, keys)
         cursor = self.engine.cursor()[stream]
         if (cursor.ms, cursor.seq) != ids[-1]:
             self.oracles.cursor.violated(f"{self.label} was handed {ids[-1]} last, and its cursor says {cursor}")
@@ -273,18 +345,17 @@ class Reader(Program):
         """The work is done; what was handed over until now need not be read again."""
         if self.draw.random() < self.taste.saves:
             self.saved = self.engine.cursor()
+            self.eras = {stream: self.tracks[stream].era for stream in self.saved}
 
     def _hear(self, event: object) -> None:
         match event:
-            case Gap():
-                self.oracles.trims.told(self, event)
             case HistoryRewound():
                 self.highest = None
                 track = self.tracks.setdefault(event.stream, Track(ZERO))
-                track.begin_anew()
+                track.begin_anew(self.ledger.number(event.stream))
                 track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
                 if self._seeking is not None and self._seeking[1] == event.stream:
-                    self._seeking[2].begin_anew()
+                    self._seeking[2].begin_anew(self.ledger.number(event.stream))
             case GapDetectionOff():
                 self.tracks.setdefault(event.stream, Track(ZERO)).unwatched = True
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from streamcore import StreamId
+from typing import TYPE_CHECKING
 
 from .book import Book
 from .history import Id
 from .ledger import Ledger
 from .oracles import EventsInOrder, Oracle
 from .reader import Reader, Taste
+from .reader_losses import MUST, Key, Losses, arrived, covers, first_of, had_before, seen_by
 from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class ReadsEachOnce(Oracle):
             if id_ <= track.position:
                 self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
             track.position = id_
-        reader.oracles.trims.next_batch(reader, stream)
         for id_ in set(era.between(before, ids[-1])).difference(ids):
             if track.lenient or (id_ <= track.excused and not era.survived(id_)):
                 continue
@@ -56,9 +54,6 @@ class ReadsEachOnce(Oracle):
                 self.violated(
                     f"{reader.label} was not handed {id_} of {stream.decode()}, which is there, before {ids[-1]}"
                 )
-            elif era.gone.get(id_) == "XTRIM" and before > track.excused:
-                reader.oracles.trims.skips(reader, stream, id_)
-        track.handed.update(ids)
 
     def _merged(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
         """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
@@ -87,9 +82,13 @@ class ReadsEachOnce(Oracle):
 
 
 class TrimsAnnounced(Oracle):
-    """*Consumer, trimmed under us*: ``Gap`` before the next entry, at the latest after the batch during which it happened.
+    """*Consumer, trimmed under us, or replaced*: ``Gap`` before the next entry, at the latest after the batch during which it happened.
 
-    With an exact count, where ``entries-added`` tells.
+    With an exact count, where ``entries-added`` tells; ``certain`` only where something was lost. A possible loss is told only where
+    the entry that was read last may be gone: of a place that was given as an id, or where the stream has begun anew or gone back,
+    its counters were set, or single entries were deleted. Where nothing was lost, that is a false alarm, which the contract
+    allows; they are counted. One loss need not be told, since nothing on the server shows it: see ``had_before``; those are counted,
+    too.
     """
 
     def __init__(self, world: World, ledger: Ledger) -> None:
@@ -97,58 +96,72 @@ class TrimsAnnounced(Oracle):
         self.ledger = ledger
         self.readers: list[Reader] = []
 
-    def skips(self, reader: Reader, stream: bytes, id_: Id) -> None:
-        """A reader has passed an entry that was trimmed."""
+    def handed(self, reader: Reader, stream: bytes, keys: list[Key]) -> None:
+        """A reader is handed a batch: what the one before has passed should have been told."""
         track = reader.tracks[stream]
-        if not track.unwatched and id_ not in track.told:
-            track.owed.append(id_)
-            track.errors = self._errors()
+        if reader.taste.merge is None:  # what is merged comes in pieces
+            late = [key for key in track.losses.due if key in track.losses.open and key not in keys]
+            if late and (found := self._untold(reader, stream, late)):
+                self.violated(found)
+        track.losses.handed(keys)
+        if track.losses.due:
+            self._is_hidden(reader, stream)  # by what was seen until now; later looks show more
 
-    def _errors(self) -> int:
-        faults = self.world.faults
-        return faults["error reply"] + faults["server unavailable"]
-
-    def next_batch(self, reader: Reader, stream: bytes) -> None:
-        """One more batch: what was passed before should have been told, unless the proof itself was answered by an error."""
+    def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
-        if (
-            track.owed and reader.taste.merge is None and track.errors == self._errors()
-        ):  # what is merged comes in pieces
-            self._complain(reader, stream)
+        keys = [key for key in keys if not self.ledger.is_there(stream, key)]
+        if not keys or track.unwatched or track.lenient:
+            return ""
+        if self._is_hidden(reader, stream):
+            return ""
+        how = track.losses.open[keys[0]]
+        return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
 
-    def _complain(self, reader: Reader, stream: bytes) -> None:
-        owed = reader.tracks[stream].owed
-        self.violated(
-            f"{reader.label} has passed {owed[0]} of {stream.decode()}, which was trimmed, and no Gap has told it"
-        )
+    def _is_hidden(self, reader: Reader, stream: bytes) -> bool:
+        losses = reader.tracks[stream].losses
+        had = had_before(reader.engine, losses, self.ledger, stream)
+        if had is not None:
+            self.world.notes["hidden losses" if had else "unseen streams"] += 1
+            losses.settled()
+        return had is not None
 
     def told(self, reader: Reader, gap: Gap) -> None:
         """A reader hears of a gap."""
         track = reader.tracks.get(gap.stream)
         if track is None:
             return
-        era, before = self.ledger.note(gap.stream), track.told
-        track.told = before.union(id_ for id_ in era.gone if _covers(gap, id_))
-        track.owed = [id_ for id_ in track.owed if not _covers(gap, id_)]
-        if gap.entries is not None and not track.rewound:
-            known = before | track.handed | _arrived(reader.engine, gap.stream)
-            lost = [id_ for id_ in era.gone if id_ not in known and id_ > track.began and _is_before(gap, id_)]
-            trimmed = [id_ for id_ in lost if _covers(gap, id_) and era.gone[id_] == "XTRIM"]
-            if not len(trimmed) <= gap.entries <= len(lost):  # what was deleted before may be counted late
-                self.violated(f"{reader.label} hears of {gap}, and {len(trimmed)} to {len(lost)} entries were removed")
+        losses = track.losses
+        here = arrived(reader.engine, self.ledger, gap.stream)
+        first = first_of(seen_by(reader.engine, gap.stream))
+        told = losses.told(gap, self.ledger.number(gap.stream), first, here)
+        if not told:
+            self._check_alarm(reader, gap, losses)
+        if gap.entries is not None and not (losses.doubtful or losses.resumed):
+            trimmed = 0 if gap.before is None else sum(losses.open[key] in MUST for key in told)
+            if not trimmed <= gap.entries <= len(losses.open):  # what was deleted before may be counted late
+                self.violated(
+                    f"{reader.label} hears of {gap}, and {trimmed} to {len(losses.open)} entries were removed"
+                )
+        for key in told:
+            del losses.open[key]
+
+    def _check_alarm(self, reader: Reader, gap: Gap, losses: Losses) -> None:
+        """Nothing that we know of is told by this gap."""
+        if gap.certain and not losses.doubtful and not any(covers(gap, id_) for _, id_ in losses.ever):
+            self.violated(f"{reader.label} hears of {gap}, and nothing was lost")
+        if not gap.certain:
+            self.world.notes["false alarms"] += 1
+            deleted = self.ledger.has_deleted(gap.stream)
+            if not (losses.doubtful or losses.resumed or deleted):
+                self.violated(f"{reader.label} hears of {gap}, and nothing is in doubt")
 
     def left(self) -> str:
         for reader in self.readers:
             for stream, track in reader.tracks.items():
-                if track.owed and not track.unwatched:
-                    return f"{reader.label} has passed {track.owed[0]} of {stream.decode()}, which was trimmed, untold"
+                keys = track.losses.passed((track.era, track.position))
+                if keys and (found := self._untold(reader, stream, keys)):
+                    return found
         return ""
-
-
-def _arrived(engine: Any, stream: bytes) -> set[Id]:
-    """What has come of a stream and is not handed over yet: that is not missed, whatever has become of it since."""
-    batches = [*engine._arrived, *(batch for batch, *_ in engine._prefetch._ready)]  # noqa: SLF001  # nobody else can know
-    return {StreamId.parse(id_) for batch in batches if batch.key == stream for id_, _ in batch.raw}
 
 
 class RewindsAnnounced(Oracle):
@@ -191,14 +204,6 @@ class ReaderOracles:
     bounded: ReaderBounded
 
 
-def _covers(gap: Gap, id_: Id) -> bool:
-    return (gap.after.ms, gap.after.seq) < id_ and _is_before(gap, id_)
-
-
-def _is_before(gap: Gap, id_: Id) -> bool:
-    return gap.before is None or id_ < (gap.before.ms, gap.before.seq)
-
-
 def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     """Put readers and producers on the stage, with the oracles that watch them."""
     world = scene.world
@@ -217,12 +222,16 @@ def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
     scene.host.server.on_command = ledger.before_command
     scene.removing.append(ledger.removing)
+    scene.dropping.append(ledger.dropping)
     scene.rewinding.append(ledger.rewinding)
     for number in range(1, size.members + 1):
         reader = Reader(world, f"reader-{number}", ledger, Taste.drawn(lots, streams), oracles, events)
         oracles.trims.readers.append(reader)
         oracles.rewinds.readers.append(reader)
+        scene.removing.append(reader.removing)
+        scene.dropping.append(reader.dropping)
         scene.rewinding.append(reader.rewinding)
+        scene.setting.append(reader.unsettle)
         world.at(world.now, reader.start)
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
     world.oracles += judges

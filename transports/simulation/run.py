@@ -42,7 +42,10 @@ LEAVING: Final = 3.0
 
 @dataclass
 class Outcome:
-    """What became of a run. ``oracle`` is empty where all is well; ``digest`` is equal for equal seeds."""
+    """What became of a run. ``oracle`` is empty where all is well; ``digest`` is equal for equal seeds.
+
+    ``possible``: gaps that groups told as possible; ``in_vain``: those of them in which nothing had been lost.
+    """
 
     seed: int
     oracle: str = ""
@@ -54,6 +57,8 @@ class Outcome:
     handed: int = 0
     duplicates: int = 0
     lost: int = 0
+    possible: int = 0
+    in_vain: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
 
@@ -98,6 +103,7 @@ def simulate(
     outcome.healing = world.notes["healing ms"] / 1000
     outcome.entries, outcome.handed = world.notes["entries"], world.notes["handed"]
     outcome.duplicates, outcome.lost = world.notes["duplicates"], world.notes["lost"]
+    outcome.possible, outcome.in_vain = world.notes["possible"], world.notes["in vain"]
     outcome.faults, outcome.story = world.faults, world.story
     return outcome
 

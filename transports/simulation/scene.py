@@ -35,6 +35,9 @@ class Scene:
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
     dropping: list[Callable[[bytes], None]] = field(default_factory=list)
     rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
+    setting: list[Callable[[bytes], None]] = field(
+        default_factory=list
+    )  # told of streams whose counters are about to be set
 
     @property
     def takes_writes(self) -> bool:

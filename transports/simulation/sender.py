@@ -144,7 +144,7 @@ class Sender(Program):
             linger=self.linger,
             idempotent=self.idempotent,
             producer_id=self.name if self.has_id else None,
-            **self.engine_options(),
+            **self.named_engine_options(),
         )
         engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
         self._events.listen(self.label, engine)

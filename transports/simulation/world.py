@@ -49,7 +49,7 @@ class World:
         self.nodes: list[Node] = []  # of all processes that live
         self.programs: list[Program] = []
         self.oracles: list[Oracle] = []
-        self.alike = self.lots("alike").random() < 0.5  # all programs call ``random.seed`` with the same number
+        self.alike = self.lots("alike").random() < 0.25  # all programs call ``random.seed`` with the same number
         self.faulty = True  # until the world is healed
         self.healed_at = 0.0
         self.steps = 0

@@ -9,6 +9,8 @@ from .mutant import Edit, Mutant
 READING: Final = "streamcore.group_reading"
 CLAIMS: Final = "streamcore.claims"
 UPKEEP: Final = "streamcore.upkeep"
+GAPS: Final = "streamcore.group_gaps"
+HISTORY: Final = "streamcore.group_history"
 REDELIVERY: Final = "streamcore.redelivery"
 SETTLEMENTS: Final = "streamcore.settlements"
 SCRIPTS: Final = "transports.memory.model.scripts"
@@ -52,24 +54,65 @@ GROUPS: Final = (
     Mutant(
         "group-recreated-below-own-mark",
         UPKEEP,
-        "self._low_water[stream] = min(delivered, StreamId.parse(lowest).before()) if total else delivered",
-        "own = [StreamId.parse(id_).before() for id_ in consumer.known(stream)]\n"
-        "            self._low_water[stream] = min(own, default=delivered)",
+        "pending = StreamId.parse(lowest) if total else None",
+        "pending = min(map(StreamId.parse, self._consumer.known(stream)), default=None)",
         "issue 6: created again below our own mark; what was pending for other members is lost",
     ),
     Mutant(
         "recreation-untold",
         UPKEEP,
-        "consumer.emit(kind(stream, member.group, start))",
+        "consumer.emit(event)",
         "pass",
         "a group that is created again in silence: duplicates nobody can explain",
     ),
     Mutant(
         "group-gap-untold",
-        "streamcore.group_gaps",
-        "missing = history.removed - self._gone if all_gone and self._gone is not None else 0",
-        "missing = 0",
+        GAPS,
+        "self._emit(gap)",
+        "pass",
         "all clients: entries trimmed before the group came to them are missed in silence",
+    ),
+    Mutant(
+        "possible-gap-untold",
+        HISTORY,
+        "elif not _is_untouched(history, seen, self._reached, self._least):",
+        "elif False:",
+        "where the server has lost count of a group, it is silent about what was trimmed ahead of it",
+    ),
+    Mutant(
+        "gap-of-a-lost-look-untold",
+        HISTORY,
+        "if self._is_strict and not _is_untouched(history, seen, reached, least):",
+        "if False:",
+        "what was passed over by a read whose reply was lost, together with that of the look before it",
+    ),
+    Mutant(
+        "gap-ahead-of-a-group-set-back-untold",
+        HISTORY,
+        "if group.id < self._reached and not _is_untouched(history, seen, group.id, 0):",
+        "if False:",
+        "what was delivered once, by a group that is gone, is taken for processed",
+    ),
+    Mutant(
+        "what-is-possible-told-as-certain",
+        HISTORY,
+        "if another or is_back or (group.place is None and group.id != self._at):",
+        "if False:",
+        "what others were given meanwhile, and was deleted then, is told as lost",
+    ),
+    Mutant(
+        "another-stream-untold",
+        HISTORY,
+        "gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]",
+        "gaps = self._begin(history, group)",
+        "a stream that was deleted, and began anew: 940 unread entries are gone without a word",
+    ),
+    Mutant(
+        "group-recreated-above-another-stream",
+        UPKEEP,
+        "if mark is None or self._consumer.gaps.sameness(stream, told) is not Sameness.SAME:",
+        "if mark is None or not told or isinstance(told[0], ReplyError):",
+        "a group is created again above unread entries of a new stream that has passed the low-water mark",
     ),
     Mutant(
         "claim-cursor-never-wraps",

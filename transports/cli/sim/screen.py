@@ -71,6 +71,9 @@ class Screen:
         grid.add_row("handed over", f"{total.handed:,}", "to members, readers and subscribers")
         grid.add_row("duplicates", f"{total.duplicates:,}", "each of them for a reason")
         grid.add_row("lost", f"{total.lost:,}")
+        grid.add_row(
+            "possible gaps", f"{total.possible:,}", f"of groups; in {total.in_vain:,} of them nothing was lost"
+        )
         grid.add_row("slowest recovery", f"{total.slowest:.2f} s", "of virtual time, until everything was done")
         grid.add_row("faults", f"{sum(total.faults.values()):,}")
         self.console.print(grid)

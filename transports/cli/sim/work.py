@@ -22,6 +22,8 @@ class Total:
     handed: int = 0
     duplicates: int = 0
     lost: int = 0
+    possible: int = 0
+    in_vain: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     slowest: float = 0.0  # healing, in seconds of virtual time
@@ -34,6 +36,8 @@ class Total:
         self.handed += outcome.handed
         self.duplicates += outcome.duplicates
         self.lost += outcome.lost
+        self.possible += outcome.possible
+        self.in_vain += outcome.in_vain
         self.faults.update(outcome.faults)
         self.slowest = max(self.slowest, outcome.healing)
         if outcome.failed:

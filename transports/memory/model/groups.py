@@ -35,7 +35,7 @@ def heard_of(s: Session, group: Group, name: bytes) -> Consumer:
 
 def _has_tombstones(stream: Stream, start: Id, flavour: Flavour) -> bool:
     """Whether something may have been deleted behind an id."""
-    if not stream.ids or stream.deleted == ZERO or (flavour.counts and stream.ids[0] > stream.deleted):
+    if not stream.ids or stream.deleted == ZERO or (flavour.name == b"redis" and stream.ids[0] > stream.deleted):
         return False
     return start <= stream.deleted
 
@@ -76,7 +76,7 @@ def _advance(stream: Stream, group: Group, id_: Id, flavour: Flavour) -> None:
     """An entry is delivered for the first time."""
     if (
         group.read is not None
-        and not _has_tombstones(stream, group.last if flavour.counts else id_, flavour)
+        and not _has_tombstones(stream, group.last if flavour.modern else id_, flavour)
         and (not flavour.modern or not stream.ids or group.last >= stream.ids[0])
     ):
         group.read += 1
