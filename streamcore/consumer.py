@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from .arguments import Name, Seconds, name, one_of, seconds
 from .commands.ids import Position
@@ -22,7 +22,7 @@ from .continuity import ZERO
 from .engine import MAX_EVENTS, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
 from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError
-from .following import Change, Followed
+from .following import Change, Followed, FollowOptions
 from .interrupt import Interrupter
 from .link import Link
 from .merge import Merge
@@ -42,16 +42,7 @@ class Interruption(Enum):
     """The same, with ``stop_on_idle``."""
 
 
-class _OwnOptions(TypedDict, total=False):
-    merge: Literal["id"] | None
-    merge_wait: Seconds
-    stop_on_idle: bool
-    on_disconnect: Literal["retry", "raise", "yield"]
-    on_rewind: Literal["raise", "restart"]
-    detect_gaps: bool
-
-
-class ConsumerOptions(ReaderOptions, _OwnOptions, total=False):
+class ConsumerOptions(ReaderOptions, FollowOptions, total=False):
     """Keywords of ``Consumer``, explained there."""
 
 

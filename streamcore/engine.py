@@ -109,17 +109,18 @@ def _ignore(event: Event) -> None:
 
 
 class EngineOptions(TypedDict, total=False):
-    """Keywords of every engine: where its server is, who we are there, and its limits.
-
-    ``random`` gives numbers from 0 to 1 that spread back-offs and pauses, and need not differ between processes. ``entropy``
-    gives so many bytes that no other process draws (``os.urandom``), for names by which the server tells us from others.
-    """
+    """Keywords of every engine: where its server is, who we are there, and its limits."""
 
     random: Callable[[], float]
+    """Gives numbers from 0 to 1 that spread back-offs and pauses, and need not differ between processes (always 1)."""
     entropy: Callable[[int], bytes] | None
+    """Gives so many bytes that no other process draws, as ``os.urandom`` does (None: no names of our own)."""
     address: AnyAddress
+    """Where the server is (``Address("localhost", 6379)``)."""
     login: Login
+    """Who we are there (``Login()``: nobody in particular)."""
     options: Options
+    """Deadlines and limits (``Options()``)."""
 
 
 class Engine:

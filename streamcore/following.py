@@ -6,12 +6,32 @@ watches whether the history goes on behind it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypedDict
 
+from .arguments import Seconds
 from .connection import Arguments
 from .continuity import ZERO, Continuity, History
 from .entries import StreamId
 from .starts import Lookup, Start
+
+
+class FollowOptions(TypedDict, total=False):
+    """Keywords of a ``Consumer`` beside those of every reader."""
+
+    merge: Literal["id"] | None
+    """``"id"`` hands over the entries of all streams in the order of their ids; None as they come (None)."""
+    merge_wait: Seconds
+    """Seconds left for entries that come late, with ``merge="id"`` (0)."""
+    stop_on_idle: bool
+    """The iteration ends when a read comes back empty (False)."""
+    on_disconnect: Literal["retry", "raise", "yield"]
+    """``"retry"`` renews a lost connection in silence; ``"raise"`` and ``"yield"`` tell its error in the iteration, too
+    (``"retry"``)."""
+    on_rewind: Literal["raise", "restart"]
+    """When a stream ends before our cursor: ``"raise"`` ``StreamRewound``, or ``"restart"`` from its beginning
+    (``"raise"``)."""
+    detect_gaps: bool
+    """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
 
 
 class Followed:

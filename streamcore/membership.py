@@ -18,26 +18,50 @@ class MemberOptions(TypedDict, total=False):
     """Keywords of a member of a group, explained at ``GroupConsumer``."""
 
     ack: Literal["manual", "auto", "none"]
+    """Who acknowledges: you, by ``"manual"``; with ``"auto"`` the loop, when it asks for the next; with ``"none"`` nobody:
+    nothing is kept pending (``"manual"``)."""
     create: bool
+    """Create the group, and the stream, where they do not exist; with False that raises ``NoGroupError`` (True)."""
     start: str | StreamId
+    """Where a new group begins: ``"0"`` is the beginning of the stream, ``"$"`` its end, an id is exclusive (``"0"``)."""
     on_group_lost: Literal["recreate", "raise"]
+    """When the group vanishes: ``"recreate"`` it, or ``"raise"`` ``NoGroupError`` (``"recreate"``)."""
     backlog: bool
+    """Begin with what an earlier run under this name has left pending (True)."""
     history_only: bool
+    """Hand over nothing but that, and end (False)."""
     stop_on_idle: bool
+    """The iteration, or ``run``, ends when a read comes back empty (False)."""
     max_in_flight: int
+    """At most so many entries are in hand, or read ahead, and not settled (10,000)."""
     claim_idle: Seconds | None
+    """Entries that others have left idle for so many seconds are taken over (60); None: never."""
     renew: bool
+    """Keep what is in hand from counting as idle (True)."""
     release: bool
+    """On leaving, give back what was never handed over, for others to claim at once (True)."""
     fenced: bool
+    """An acknowledgement does nothing once another member has the entry, and that is told (False)."""
     exclusive: bool
+    """One process at a time holds the name of this member; an older one ends with ``NameTaken`` (True; without a name,
+    False)."""
     max_deliveries: int | None
+    """After so many attempts an entry becomes a dead letter (None: never)."""
     dead_letters: Name | None
+    """The stream of dead letters (None: ``{stream}:dead``)."""
     remove_idle: Seconds | None
+    """Consumers with nothing pending that were not heard of for so many seconds are removed (3,600); None: never."""
     remove_on_leaving: bool
+    """This consumer is removed on leaving, if nothing is pending for it (False; without a name, True)."""
     ack_delay: Seconds
+    """Acknowledgements leave within so many seconds (0.05)."""
     report_settled: bool
+    """Tell by the event ``Settled`` what was acknowledged that had been settled before (False)."""
     audit: Seconds
+    """Seconds between two looks at what is pending for us, and at the group (5)."""
     detect_gaps: Literal["audit", "always"] | None
+    """Look for entries that were removed before the group had them: at each ``"audit"``, ``"always"`` before a read, or
+    never: None (``"audit"``)."""
 
 
 @dataclass(frozen=True, slots=True)

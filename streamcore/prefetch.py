@@ -88,9 +88,13 @@ class ReaderOptions(TypedDict, total=False):
     """Keywords of every engine that reads streams."""
 
     count: int
+    """At most so many entries of each stream in one read (100)."""
     block: Seconds | None
+    """Seconds that a read waits in the server for entries (5). None, with ``stop_on_idle``: reads do not wait."""
     prefetch: int
+    """At most so many reads ahead of the application (2; with ``ack="none"``, 1)."""
     prefetch_bytes: int
+    """No more is read ahead of the application while so many bytes are (67,108,864)."""
 
 
 class Reader(Engine, Generic[B]):

@@ -39,15 +39,25 @@ class ProducerOptions(TypedDict, total=False):
     """Keywords of ``Producer``, explained there."""
 
     maxlen: int | None
+    """Trim the stream to so many entries (None: not)."""
     minid: StreamId | str | None
+    """Trim what is older than this id (None: nothing)."""
     approximate: bool
+    """Let the server keep a few more, which is much cheaper (True)."""
     limit: int | None
+    """Examine at most so many entries each time, with ``approximate`` (None: the server decides)."""
     linger: Seconds
+    """Hold an entry back for up to so many seconds, so that others join it (0)."""
     batch_count: int
+    """So many entries leave at once, however they linger (1,000)."""
     batch_bytes: int
+    """So many bytes do (1,048,576)."""
     durability: Durability | None
+    """When an id is given: None, the primary has the entry; ``Replicas(...)`` or ``Disk(...)`` have it as well (None)."""
     idempotent: bool
+    """Send again what has no id yet; at most one copy of each entry exists (False)."""
     producer_id: Name | None
+    """By which a restarted program is known, so that its ``message_id`` is, too; makes it ``idempotent`` (None)."""
 
 
 class Sent:

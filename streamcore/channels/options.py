@@ -25,14 +25,23 @@ class ChannelsOptions(TypedDict, total=False):
     """
 
     kind: ChannelsKind
+    """``"streams"`` keeps a history; ``"pubsub"`` keeps nothing, and costs least (``"streams"``)."""
     prefix: Name
+    """Of the keys: that of the channel ``x`` is ``channels_x``; with an empty one, ``x`` (``"channels"``)."""
     history: int
+    """So many messages are what ``get_history`` answers (100)."""
     ttl: Seconds | None
+    """A channel is deleted so many seconds after its last message (None: never)."""
     retention: int
+    """A channel is trimmed to so many messages, or to ``history``: for so long a slow subscriber misses nothing (10,000)."""
     approximate: bool
+    """Let the server keep a few more, which is cheaper (False)."""
     queue_size: int
+    """At most so many messages wait for each subscriber (10,000)."""
     queue_bytes: int
+    """At most so many bytes do (67,108,864)."""
     when_full: DropPolicy
+    """What is dropped then, with ``kind="pubsub"``: ``"drop_oldest"`` or ``"drop_newest"`` (``"drop_oldest"``)."""
 
 
 class Settings:

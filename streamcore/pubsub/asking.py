@@ -37,16 +37,27 @@ class PubSubOptions(TypedDict, total=False):
     """Keywords of ``PubSub``, explained there."""
 
     ignore_subscribe_messages: bool
+    """Keep the server's word on subscriptions from the application (True)."""
     retry_policy: None
+    """Refused: the link is dialled for ever, and its back-off begins anew after each success (None)."""
     subscription_timeout: Seconds
+    """Seconds that a call waits for the server's word on a subscription (1)."""
     unsubscription_timeout: Seconds
+    """The same for the end of one (0.1)."""
     max_idle_seconds: Seconds
+    """A dead link is found within so many seconds (15)."""
     queue_size: int
+    """At most so many messages wait for the application (10,000)."""
     queue_bytes: int
+    """At most so many bytes do (67,108,864)."""
     when_full: WhenFull
+    """Then: ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` (``"block"``)."""
     lazy: bool
+    """Calls do not wait for the server's word (False)."""
     track: Name | Iterable[Name]
+    """Prefixes of the keys that ``on_invalidate`` is for (None: all keys)."""
     on_invalidate: Invalidated
+    """Is called with the keys that have changed, or with None: all may have (None)."""
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:

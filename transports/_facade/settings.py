@@ -81,13 +81,21 @@ class ConnectOptions(TypedDict, total=False):
     """
 
     username: str | None
+    """Who we are to the server (None: its default user)."""
     password: str | None
+    """The password of that user (None)."""
     database: int | None
+    """The number of the database (None: that of the URL, else 0)."""
     client_name: str | None
+    """The name of our connections in ``CLIENT LIST`` (None)."""
     tls: TLS | ssl.SSLContext | bool | None
+    """True, a ``TLS`` or an ``ssl.SSLContext`` (None: as the URL says)."""
     request_timeout: Seconds
+    """Seconds within which an answer has to come (5)."""
     connect_timeout: Seconds
+    """Seconds within which a connection has to be made (5)."""
     on_event: Callable[[Event], object] | None
+    """Is called with each ``Event`` of all that is opened, before the next entry is handed over (None)."""
 
 
 @dataclass(frozen=True)
