@@ -34,6 +34,7 @@ from .events import ConnectAttemptFailed, Connected, Disconnected, Event, Events
 from .handshake import is_permanent
 from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
+from .process_bound import ProcessBound
 
 T = TypeVar("T")
 
@@ -123,7 +124,7 @@ class EngineOptions(TypedDict, total=False):
     """Deadlines and limits (``Options()``)."""
 
 
-class Engine:
+class Engine(ProcessBound):
     """What every engine has: links, a timer, a wake-up, events, an end. Subclasses add links and the user's side."""
 
     def __init__(

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, overload
 
 from .arguments import Seconds, seconds
 from .errors import InvalidArgument
+from .process_bound import ProcessBound
 
 T = TypeVar("T", bytes, str)
 E = TypeVar("E", bound="Entry[Any]")
@@ -60,7 +61,7 @@ _DIGITS: Final = len(str(_U64))
 class Entry(Generic[T]):
     """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value.
 
-    ``"total" in entry`` tells whether it has the field.
+    ``"total" in entry`` tells whether it has the field. Two are equal where their streams, ids and fields are, decoded alike.
     """
 
     __slots__ = ("_batch", "_raw")
@@ -126,6 +127,20 @@ class Entry(Generic[T]):
     def __iter__(self) -> Iterator[Any]:
         return iter((self.stream, self.id, self.fields))
 
+    def __eq__(self, other: object) -> bool:
+        theirs: Any = other
+        return isinstance(other, Entry) and self._value() == theirs._value()
+
+    def _value(self) -> tuple[Any, ...]:
+        return self._raw, self._batch.key, self._batch.encoding
+
+    def __hash__(self) -> int:
+        return hash((self._batch.key, self._raw[0]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        batch = self._batch
+        return _entry, (batch.key, self._raw, batch.encoding)  # without the entries that came with it
+
     def __repr__(self) -> str:
         stream, *flat = self._batch.shown([self._batch.key, *self._raw[1]])
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -140,10 +155,11 @@ class Refusal(NamedTuple):
     reason: bytes
 
 
-class GroupEntry(Entry[T]):
+class GroupEntry(ProcessBound, Entry[T]):
     """An entry delivered to a consumer group: pending until it is acknowledged."""
 
     __slots__ = ()
+    _instead = "pass on its stream, id and fields, and settle it here"
     _batch: GroupBatch[T]  # pyright: ignore[reportIncompatibleVariableOverride]  # set once, by __init__
 
     def ack(self) -> None:
@@ -241,11 +257,17 @@ class Batch(BaseBatch[T, Entry[T]]):
     view = Entry
 
 
-class GroupBatch(BaseBatch[T, GroupEntry[T]]):
+def _entry(key: bytes, raw: list[Any], encoding: str | None) -> Entry[Any]:
+    """One that was pickled or copied."""
+    return Entry(Batch[Any](key, [raw], encoding=encoding), raw)
+
+
+class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
     """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
 
     __slots__ = ("acks", "awaited", "deliveries", "inbox", "is_unsure", "lost", "noted", "refusals", "unsettled")
     view = GroupEntry
+    _instead = "pass on the streams, ids and fields of its entries, and settle them here"
     inbox: Callable[[GroupBatch[T]], None]
     awaited: Callable[[GroupBatch[T], bytes], bool]
 

@@ -32,6 +32,7 @@ from typing import Final, Literal, Self
 from urllib.parse import quote
 
 from streamcore.errors import InvalidArgument, MissingExtra, StreamcoreError
+from streamcore.process_bound import ProcessBound
 
 __all__ = ["EmbeddedServer", "EmbeddedServerError", "free_port"]
 
@@ -49,7 +50,7 @@ class EmbeddedServerError(StreamcoreError, RuntimeError):
     """The embedded server did not start (the message ends with its last log lines), or is not running."""
 
 
-class EmbeddedServer:
+class EmbeddedServer(ProcessBound):
     """One server process, with its port or socket, its directory and its log (``server.log`` in the directory).
 
     * ``unix``: listen on a unix socket in the directory, and on no port.
@@ -65,6 +66,8 @@ class EmbeddedServer:
 
     Raises ``InvalidArgument`` for arguments that cannot be used, and ``MissingExtra`` where no binary is found.
     """
+
+    _instead = "pass on its url"
 
     def __init__(
         self,

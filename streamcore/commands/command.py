@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from itertools import takewhile
 from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
@@ -104,15 +105,15 @@ class Command(Generic[T_co]):
     def text(self: Command[bytes | None], encoding: str = "utf-8") -> Command[str | None]: ...
     def text(self: Command[Any], encoding: str = "utf-8") -> Command[Any]:
         """The same command, answering text where the server sends bytes."""
-
-        def parse(reply: Any) -> str | None:
-            answer = reply if self.parse is None else self.parse(reply)
-            return None if answer is None else answer.decode(encoding)
-
-        return Command(self.args, parse, self.traits)
+        return Command(self.args, partial(_as_text, self.parse, encoding), self.traits)
 
     def __repr__(self) -> str:
         return f"<Command {self.name} with {len(self.args) - 1} arguments>"
+
+
+def _as_text(parse: Callable[[Any], Any] | None, encoding: str, reply: Any) -> str | None:
+    answer = reply if parse is None else parse(reply)
+    return None if answer is None else answer.decode(encoding)
 
 
 def forbidden(command: Command[Any]) -> InvalidArgument:

@@ -17,6 +17,7 @@ from ..engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..handshake import is_permanent
 from ..link import AT_ONCE, Link
+from ..process_bound import ProcessBound
 from .line import Line, because
 from .request import Request, Transaction
 
@@ -183,7 +184,7 @@ class Spare(Line):
             self.link.close()
 
 
-class Lease:
+class Lease(ProcessBound):
     """A link that is the caller's until ``release``.
 
     Once it has been answered it is bound to its connection: what the server was told (WATCH) must not be forgotten in

@@ -35,6 +35,8 @@ R = TypeVar("R")
 class Client(Subscribers):
     """A connection to a server: commands of any number of tasks over one link, and the way to everything else."""
 
+    _instead = "call connect() where it is needed"
+
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._settings = settings
         self._engine = Requests(**settings.engine())

@@ -9,6 +9,7 @@ from streamcore import commands
 from streamcore.arguments import Name
 from streamcore.commands import Command
 from streamcore.errors import NoScriptError
+from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
 from ..durations import watching_durations
@@ -31,7 +32,7 @@ def _method(build: Callable[P, Command[R]]) -> Callable[Concatenate[Commands, P]
     return method
 
 
-class Commands:
+class Commands(ProcessBound):
     """Everything that can be asked of a server in one command."""
 
     async def execute(self, command: Command[R]) -> R:
@@ -241,8 +242,10 @@ class Commands:
     cluster_getkeysinslot = _method(commands.cluster_getkeysinslot)
 
 
-class Script(Generic[R]):
+class Script(ProcessBound, Generic[R]):
     """A Lua script of a client (``EVALSHA``, and ``EVAL`` where the server does not know it yet)."""
+
+    _instead = "call client.script() where it is needed"
 
     def __init__(self, client: Commands, script: commands.Script[R]) -> None:
         self._client = client

@@ -25,6 +25,8 @@ R = TypeVar("R")
 class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     """Consume streams through a group, at least once: ``async for entry in consumer: ...; entry.ack()``."""
 
+    _instead = "open another member of the group where it is needed"
+
     def __init__(self, engine: Any, client: Running) -> None:
         super().__init__(engine, client)
         self._drained = False

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, cast
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.commands import Command
 from streamcore.entries import StreamId
+from streamcore.process_bound import ProcessBound
 from streamcore.producer import Fields, settling
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import Sent as SentEntry
@@ -21,8 +22,10 @@ BREATH: Final = 100
 """How many entries ``send_nowait`` takes before it lets others run, and the entries leave."""
 
 
-class Sent:
+class Sent(ProcessBound):
     """An entry of ``send_nowait``, on its way or answered."""
+
+    _instead = "pass on its id"
 
     def __init__(self, entry: SentEntry, running: Running) -> None:
         self._entry = entry
@@ -45,8 +48,10 @@ class Sent:
         return self._entry.id
 
 
-class Producer:
+class Producer(ProcessBound):
     """Append to a stream: ``id = await producer.send({...})``. Tasks may share it; their entries leave together."""
+
+    _instead = "open another one where it is needed"
 
     def __init__(self, engine: ProducerEngine, client: Running) -> None:
         self._engine = engine

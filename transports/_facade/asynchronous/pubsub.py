@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.events import Event
+from streamcore.process_bound import ProcessBound
 from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
 from streamcore.pubsub import PubSub as PubSubEngine
 
@@ -20,8 +21,10 @@ from .running import Running
 T = TypeVar("T", bytes, str)
 
 
-class Subscriber(Generic[T]):
+class Subscriber(ProcessBound, Generic[T]):
     """What all kinds of subscribers have. Its messages belong to one task at a time."""
+
+    _instead = "open another one where it is needed"
 
     def __init__(self, engine: PubSubEngine[Any], client: Running) -> None:
         self._engine = engine
@@ -279,8 +282,10 @@ class ShardedPubSub(Subscriber[T], Generic[T]):
         await self._unsubscribe(Kind.SHARD, shardchannels)
 
 
-class KeyEvents(Generic[T]):
+class KeyEvents(ProcessBound, Generic[T]):
     """What happens to keys: ``async for event in events``; ``event.key``, ``event.event``, ``event.database``."""
+
+    _instead = "open another one where it is needed"
 
     _pubsub: PubSub[T]
 

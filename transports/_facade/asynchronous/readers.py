@@ -15,6 +15,7 @@ from streamcore.entries import BaseBatch, Batch, Entry, StreamId
 from streamcore.events import Event
 from streamcore.following import Change
 from streamcore.joining import Joining
+from streamcore.process_bound import ProcessBound
 
 from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
 from .running import Running
@@ -25,7 +26,7 @@ B = TypeVar("B", bound=BaseBatch[Any, Any])
 Item = TypeVar("Item")
 
 
-class Reader(Generic[E, B]):
+class Reader(ProcessBound, Generic[E, B]):
     """Entries one by one, or batch by batch. Belongs to one task at a time."""
 
     def __init__(self, engine: Any, client: Running) -> None:
@@ -186,6 +187,8 @@ class _WithEvents(Generic[E, B]):
 
 class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     """Follow streams by XREAD, each entry once: ``async for entry in consumer``."""
+
+    _instead = "open another one where it is needed, at the cursor() of this one"
 
     def __init__(self, engine: Any, client: Running, idle_value: Any = NOTHING) -> None:
         super().__init__(engine, client)

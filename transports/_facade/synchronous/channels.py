@@ -14,6 +14,7 @@ from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
 from streamcore.events import Event
+from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
 from ..settings import SoleUse, forgetful, raised_together
@@ -23,11 +24,13 @@ T = TypeVar("T", bytes, str)
 R = TypeVar("R")
 
 
-class ChannelSubscriber(Generic[T]):
+class ChannelSubscriber(ProcessBound, Generic[T]):
     """One subscriber: ``for message in subscriber``. Its messages belong to one thread at a time.
 
     The iteration waits, also while nothing is subscribed to, until it is closed: then it raises ``ClosedError``.
     """
+
+    _instead = "open another one where it is needed"
 
     def __init__(
         self, hub: Hub, running: Running, inbox: Inbox, *, channels: Name | Iterable[Name] = (), options: Any = None

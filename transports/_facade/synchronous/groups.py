@@ -26,6 +26,8 @@ R = TypeVar("R")
 class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     """Consume streams through a group, at least once: ``for entry in consumer: ...; entry.ack()``."""
 
+    _instead = "open another member of the group where it is needed"
+
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
         super().__init__(engine, client, background=background)
         self._drained = False

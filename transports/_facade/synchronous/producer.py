@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.commands import Command
 from streamcore.entries import StreamId
+from streamcore.process_bound import ProcessBound
 from streamcore.producer import Fields, settling
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import Sent as SentEntry
@@ -18,8 +19,10 @@ from ..batching import Rows
 from .running import Running, submit
 
 
-class Sent:
+class Sent(ProcessBound):
     """An entry of ``send_nowait``, on its way or answered."""
+
+    _instead = "pass on its id"
 
     def __init__(self, entry: SentEntry, running: Running) -> None:
         self._entry = entry
@@ -42,8 +45,10 @@ class Sent:
         return self._entry.id
 
 
-class Producer:
+class Producer(ProcessBound):
     """Append to a stream: ``id = producer.send({...})``. Threads may share it; their entries leave together."""
+
+    _instead = "open another one where it is needed"
 
     def __init__(self, engine: ProducerEngine, client: Running) -> None:
         self._engine = engine

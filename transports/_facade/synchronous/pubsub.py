@@ -14,6 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.events import Event
+from streamcore.process_bound import ProcessBound
 from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
 from streamcore.pubsub import PubSub as PubSubEngine
 
@@ -25,8 +26,10 @@ from .running import Running
 T = TypeVar("T", bytes, str)
 
 
-class Subscriber(Generic[T]):
+class Subscriber(ProcessBound, Generic[T]):
     """What all kinds of subscribers have. Its messages belong to one thread at a time."""
+
+    _instead = "open another one where it is needed"
 
     def __init__(self, engine: PubSubEngine[Any], client: Running, *, background: bool) -> None:
         self._engine = engine
@@ -310,8 +313,10 @@ class ShardedPubSub(Subscriber[T], Generic[T]):
         self._unsubscribe(Kind.SHARD, shardchannels)
 
 
-class KeyEvents(Generic[T]):
+class KeyEvents(ProcessBound, Generic[T]):
     """What happens to keys: ``for event in events``; ``event.key``, ``event.event``, ``event.database``."""
+
+    _instead = "open another one where it is needed"
 
     _pubsub: PubSub[T]
 

@@ -27,6 +27,8 @@ class Transaction(Commands):
     since the server has forgotten then what was watched. An exception in the block executes nothing.
     """
 
+    _instead = "begin another one where it is needed"
+
     def __init__(self, running: Running, watched: Name | Iterable[Name], *, raise_errors: bool) -> None:
         self.answers: list[Any] = []
         self._watch = watch(*key_names(watched))
