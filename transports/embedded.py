@@ -93,6 +93,7 @@ class EmbeddedServer(ProcessBound):
         self._wanted_dir = None if dir is None else Path(dir).absolute()
         self._options = _options(appendonly, config)
         self._directory: Path | None = None  # None: not started
+        self._parents: tuple[str, int] | str | None = None  # in a forked child: where the parent's server is
         self._port = 0
         self._pid = 0
         self._exit_status: int | None = 0  # of the latest process, negative for a signal; None while it runs
@@ -135,7 +136,9 @@ class EmbeddedServer(ProcessBound):
 
     @property
     def address(self) -> tuple[str, int] | str:
-        """What ``socket.connect`` takes: host and port, or the path of the unix socket."""
+        """What ``socket.connect`` takes: host and port, or the path of the unix socket; in a forked child, of its parent's."""
+        if self._parents is not None:
+            return self._parents
         directory = self.directory  # an error before the start: there is no port either
         return str(directory / "server.sock") if self._unix else ("127.0.0.1", self._port)
 
@@ -154,6 +157,7 @@ class EmbeddedServer(ProcessBound):
         """
         if self._directory is not None:
             raise EmbeddedServerError("the embedded server is started already; restart() starts it again")
+        self._parents = None
         self._directory = self._wanted_dir or Path(tempfile.mkdtemp(prefix="streamcore-"))
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -319,6 +323,8 @@ class EmbeddedServer(ProcessBound):
 
     def _abandon(self) -> None:
         """In a forked child: the server is the parent's, and the child must not keep its lifeline open."""
+        if self._directory is not None:
+            self._parents = self.address
         if self._lifeline is not None:
             self._lifeline.close()
         self._lifeline, self._directory, self._exit_status = None, None, 0

@@ -171,6 +171,40 @@ async def test_two_users_of_one_consumer(runtime: Runtime, server: EmbeddedServe
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_client_that_was_not_entered_is_nobodys_yet(runtime: Runtime, server: EmbeddedServer) -> None:
+    """As of a module that makes its client when it is imported, in a server that forks its workers then."""
+    client = runtime.connect(server.url)
+
+    async def use(name: str) -> None:
+        async with client, client.producer(name) as producer:
+            await producer.send({"n": 1})
+            assert await client.xlen(name) == 1
+            if name == "parent":
+                pid = os.fork()
+                if not pid:
+                    os._exit(0 if await is_refused() else 1)
+                assert os.waitpid(pid, 0)[1] == 0
+
+    async def is_refused() -> bool:
+        with pytest.raises(ForkedError):
+            await client.ping()
+        return True
+
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            runtime.run(lambda: use("child"))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    runtime.run(lambda: use("parent"))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 async def test_a_forked_child(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(300))
     async with (

@@ -378,16 +378,16 @@ def test_without_its_guard_the_server_still_ends() -> None:
 PROGRAM = """
 import os, sys, threading, time
 from transports.embedded import EmbeddedServer
-server = EmbeddedServer(appendonly="always")
+server = EmbeddedServer(OPTIONS)
 starter = threading.Thread(target=server.start)  # a thread that has ended by the time it matters
 starter.start()
 starter.join()
 """
 
 
-def run(program: str) -> subprocess.Popen[str]:
+def run(program: str, options: str = 'appendonly="always"') -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM + program],
+        [sys.executable, "-c", PROGRAM.replace("OPTIONS", options) + program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -439,6 +439,18 @@ def test_a_forked_child_does_not_stop_its_parents_server() -> None:
         assert program.wait(timeout=10) == 0
         assert not exists(pid)
         assert not directory.exists()
+
+
+@pytest.mark.parametrize("options", ["", "unix=True"])
+def test_a_forked_child_knows_where_its_parents_server_is(options: str) -> None:
+    child = (
+        "from transports.blocking import connect; client = connect(server.url); client.__enter__(); assert client.ping(); "
+        "server.stop(); assert client.ping(); os._exit(0)"
+    )
+    parent = f"_, status = os.wait()\n{TELL}server.stop()\nsys.exit(status)"
+    with run(f"if not os.fork():\n    {child}\n{parent}", options) as program:
+        report(program)
+        assert program.wait(timeout=10) == 0
 
 
 def test_a_program_that_ends_without_stop() -> None:

@@ -175,7 +175,7 @@ class Opened:
         self.engine = engine
         self._on_event = settings.on_event
         self._target = settings.target
-        self._forks = _forks
+        self._forks: int | None = _forks  # how often the process had forked when this began; None: it may begin in any
         self.sole_use = SoleUse()
         self._limiter = Limiter(monotonic)
         engine.on_event = self._log
@@ -183,7 +183,11 @@ class Opened:
     @property
     def forked(self) -> bool:
         """Whether this is a forked child, and the engine its parent's."""
-        return self._forks != _forks
+        return self._forks not in {None, _forks}
+
+    def belong_here(self) -> None:
+        """From now on this process is the one that may use the engine."""
+        self._forks = _forks
 
     @property
     def listens(self) -> bool:

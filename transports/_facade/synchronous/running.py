@@ -57,6 +57,8 @@ class Running(Opened):
         self._runtime = runtime
         self._settings = settings
         self._client = client
+        if client is None:
+            self._forks = None  # until it is entered
         self._background = background
         self.parts: list[Running] = []  # of a client: what was opened through it
 
@@ -76,6 +78,7 @@ class Running(Opened):
     def open(self) -> None:
         """Start, and wait until the engine is ready; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
+        self.belong_here()
         if self._client is not None:
             self._client.check_open()
             self._client.parts.append(self)
