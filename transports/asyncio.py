@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
+from socket import SHUT_RDWR
 from threading import get_ident
 from typing import Any, TypeVar, cast
 
@@ -95,6 +97,16 @@ class Wire(asyncio.BufferedProtocol):
             self._transport.abort()
         self._link.connection_lost(None, self._driver.loop.time())
 
+    def abandon(self) -> None:
+        """The same where the loop does not run: the server is told now, the rest is done if it ever runs again."""
+        if self._transport is not None:
+            with suppress(
+                OSError, TypeError, AttributeError
+            ):  # uvloop shows none after its end, and before one of no use
+                self._transport.get_extra_info("socket").shutdown(SHUT_RDWR)
+        with suppress(RuntimeError):  # it is closed
+            self._driver.loop.call_soon_threadsafe(self.drop)
+
     def move(self) -> None:
         """Write what the link has, and read or not as it wants."""
         transport, link = self._transport, self._link
@@ -167,10 +179,28 @@ class Driver:
 
     # -- the facade's side --------------------------------------------------------------------------------------------
 
+    @property
+    def is_home(self) -> bool:
+        """Whether the caller runs in the event loop that this was opened in."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:  # anyio, on trio this time
+            return False
+
     def check_home(self) -> None:
         """Raises ``ConcurrentUseError`` in another event loop than the one that this was opened in."""
-        if asyncio.get_running_loop() is not self.loop:
+        if not self.is_home:
             raise away_from_home("event loop")
+
+    async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Have it closed in its own loop, from another one; False where that does not run: the sockets are let go of."""
+        if self.loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(close(), self.loop))
+            return True
+        self._engine.on_wakeup = _nothing
+        for wire in self._wires.values():
+            wire.abandon()
+        return False
 
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from streamcore.commands import Command
@@ -82,10 +83,28 @@ class Driver:
 
     # -- the facade's side --------------------------------------------------------------------------------------------
 
+    @property
+    def is_home(self) -> bool:
+        """Whether the caller belongs to the run of trio that this was opened in."""
+        try:
+            return trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:  # anyio, on asyncio this time
+            return False
+
     def check_home(self) -> None:
         """Raises ``ConcurrentUseError`` in another run of trio than the one that this was opened in."""
-        if trio.lowlevel.current_trio_token() is not self._token:
+        if not self.is_home:
             raise away_from_home("run of trio")
+
+    async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Have it closed in its own run, from another one; False where that has ended, and its sockets with it."""
+        closing = partial(trio.from_thread.run, close, trio_token=self._token)
+        try:
+            await trio.to_thread.run_sync(closing)
+        except trio.RunFinishedError:
+            self._engine.on_wakeup = _nothing
+            return False
+        return True
 
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""

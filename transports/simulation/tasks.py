@@ -272,6 +272,15 @@ class Driver:
         self._spawned: list[Task] = []
         self.flush()
 
+    @property
+    def is_home(self) -> bool:
+        """There is one world."""
+        return True
+
+    async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Nobody comes from another one."""
+        raise NotImplementedError
+
     def check_home(self) -> None:
         """There is but one event loop."""
         self.process.check()

@@ -141,6 +141,10 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return self._has_settled()
 
     async def _leave(self) -> None:
+        if self._running.is_away:
+            self._forget()
+            self._engine.give_up_settling()
+            return
         begun: tuple[GroupBatch[T] | None, int] = (None, 0)
         if isinstance(self._taken, GroupBatch):
             begun = (self._taken, 0)

@@ -177,7 +177,7 @@ class Producer(ProcessBound):
         return done
 
     async def _leave(self) -> None:
-        if unanswered := self._engine.unanswered():
+        if not self._running.is_away and (unanswered := self._engine.unanswered()):
             self._engine.hurry()
             await self._running.driver.linger(settling(unanswered), self._engine.patience)
 

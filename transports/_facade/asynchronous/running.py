@@ -26,14 +26,18 @@ class Driver(Protocol):
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine that is
     ``worth`` it, and returns the last answer when ``within`` seconds have passed. ``check_home`` raises where that cannot be: in another
-    event loop. ``linger`` is ``until`` on the way out: a cancelled task
+    event loop, which is not ``is_home``. From there ``close_at_home`` closes in the loop that it was opened in; False where
+    that does not run: then it has let go of the sockets. ``linger`` is ``until`` on the way out: a cancelled task
     may wait there, too. ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; it may be
     called from any thread and from signal handlers. ``together`` runs so many tasks of one kind, and ends when all have
     ended; they are cancelled with it. ``is_stray`` tells a cancellation of what the task awaits from one of itself.
     ``spawn`` runs something beside the user's tasks, and closing cancels it.
     """
 
+    @property
+    def is_home(self) -> bool: ...
     def check_home(self) -> None: ...
+    async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool: ...
     def flush(self) -> None: ...
     async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = ...) -> T: ...
     async def checkpoint(self) -> None: ...
@@ -110,8 +114,19 @@ class Running(Opened):
     def is_open(self) -> bool:
         return self._driver is not None and not self.engine.closed and not self.forked
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it was opened in another event loop than the present one."""
+        return self._driver is not None and not self._driver.is_home
+
     async def close(self) -> None:
-        """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
+        """Close the engine and its sockets, after everything that was opened through it; again does nothing.
+
+        From another event loop it is done in its own, if that still runs; else nothing can be sent, and nothing is waited for.
+        """
+        driver = self._driver
+        if driver is not None and self.is_away and not self.forked and await driver.close_at_home(self.close):
+            return
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._close)
             for part in self.parts.copy():
@@ -126,7 +141,7 @@ class Running(Opened):
         self._log_left_out(at_the_end=True)
         if self._client is not None and self in self._client.parts:
             self._client.parts.remove(self)
-        if driver is not None and not self.forked:
+        if driver is not None and not self.forked and driver.is_home:
             await driver.aclose()
 
 

@@ -16,6 +16,7 @@ from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import Sent as SentEntry
 
 from ..batching import Rows
+from .forgotten import weakly
 from .running import Running, submit
 
 
@@ -54,7 +55,7 @@ class Producer(ProcessBound):
         self._engine = engine
         self._append = engine.submit if engine.is_direct else engine.append
         self._running = client.part(engine)
-        self._running.leave = self._leave
+        self._running.leave = weakly(self._leave)
 
     def __enter__(self) -> Self:
         self._running.open()

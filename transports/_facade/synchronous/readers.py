@@ -18,6 +18,7 @@ from streamcore.joining import Joining
 from streamcore.process_bound import ProcessBound
 
 from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
+from .forgotten import weakly
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -36,7 +37,7 @@ class Reader(ProcessBound, Generic[E, B]):
         self._batch: B | None = None
         self._entries: Iterator[E] = iter(())
         self._taken: Any = None  # from the engine, and not handed over yet
-        self._running.leave = self._leave
+        self._running.leave = weakly(self._leave)
         forgetful.add(self)
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakValueDictionary, finalize
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
@@ -13,6 +14,7 @@ from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
 from ..settings import Opened, Settings
+from .forgotten import close_when_forgotten, weakly
 
 T = TypeVar("T")
 
@@ -60,7 +62,9 @@ class Running(Opened):
         if client is None:
             self._forks = None  # until it is entered
         self._background = background
-        self.parts: list[Running] = []  # of a client: what was opened through it
+        self.parts = WeakValueDictionary[int, Running]()  # of a client: what was opened through it, in order
+        self._finalizer: finalize[..., Any] | None = None
+        engine.on_event = weakly(self._log)
 
     def part(self, engine: Engine, *, background: bool = True) -> Running:
         """Another engine of the same client."""
@@ -81,8 +85,9 @@ class Running(Opened):
         self.belong_here()
         if self._client is not None:
             self._client.check_open()
-            self._client.parts.append(self)
+            self._client.parts[id(self)] = self
         driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
+        self._finalizer = close_when_forgotten(self, driver, self.engine)
         try:
             if not driver.until(self.ready, self.engine.options.request_timeout):
                 raise self.not_reached()
@@ -104,7 +109,7 @@ class Running(Opened):
         """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
         with ExitStack() as closing:
             closing.callback(self._close)
-            for part in self.parts.copy():
+            for part in list(self.parts.values()):
                 closing.callback(part.close)
             if self.is_open:
                 self.leave()
@@ -112,8 +117,10 @@ class Running(Opened):
 
     def _close(self) -> None:
         driver, self._driver = self._driver, None
-        if self._client is not None and self in self._client.parts:
-            self._client.parts.remove(self)
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        if self._client is not None:
+            self._client.parts.pop(id(self), None)
         if driver is None or self.forked:
             self.engine.close()
         else:
