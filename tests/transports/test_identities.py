@@ -197,5 +197,5 @@ def test_a_forked_child_names_itself_anew() -> None:
 @forks
 def test_a_forked_child_waits_in_other_steps_than_its_parent() -> None:
     """All workers of one parent would else come back to a server in the same moment."""
-    draw = SETTINGS.engine()["random"]
+    draw = SETTINGS.engine().get("random", float)
     assert in_a_forked_child(lambda: repr(draw())) != repr(draw())
