@@ -260,10 +260,10 @@ class Listeners(Faced):
                     self.world.fault("cancelled wait", f"{self.label}/{who} is cancelled in its wait for a message")
                     continue
                 self._heard(hub, who, item)
-                if left and (lots.random() < 0.3 or not self.world.faulty):
+                if left and lots.random() < 0.3:
                     await self._join(process, hub, subscriber, who, left)
                     left = ""
-                elif self.world.faulty and not left and len(wanted) > 1 and lots.random() < 0.05:
+                elif not left and len(wanted) > 1 and lots.random() < 0.05:
                     left = lots.choice(wanted)
                     await self._leave(hub, subscriber, who, left)
                 if slow:
