@@ -191,6 +191,51 @@ async def test_a_stream_that_began_anew(runtime: Runtime, server: EmbeddedServer
     assert rewinds == [HistoryRewound(b"s", StreamId(104), StreamId(1))] * 2
 
 
+@pytest.mark.every_server
+@pytest.mark.parametrize("start", ["0", "101-0"])
+async def test_another_stream_under_the_same_name_that_has_passed_the_cursor(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, start: str
+) -> None:
+    """What was unread in the former one is gone (case 27c); some of the new one may be trimmed as well (case 50)."""
+    seen: list[Any] = []
+    for ms in range(100, 110):
+        raw("XADD", "s", f"{ms}-0", "n", ms)
+    async with (
+        runtime.connect(server.url, on_event=seen.append) as client,
+        client.consumer({"s": start}, count=1, prefetch=1, block=0.05) as consumer,
+    ):
+        first = 100 if start == "0" else 102
+        assert await take(consumer, 2) == [first, first + 1]
+        raw("MULTI")
+        raw("DEL", "s")
+        for ms in range(200, 212):
+            raw("XADD", "s", f"{ms}-0", "n", ms)
+        raw("EXEC")
+        numbers = await take(consumer, 1)
+        while numbers[-1] < 211:
+            numbers += await take(consumer, 1)
+    gaps = [event for event in seen if isinstance(event, Gap)]
+    assert [number for number in numbers if number >= 200] == list(range(200, 212))
+    assert [(gap.entries, gap.certain) for gap in gaps] == [(None, False)]
+    assert gaps[0].after < StreamId(110)
+
+
+@pytest.mark.every_server
+async def test_a_saved_cursor_whose_entry_is_gone_proves_nothing(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    seen: list[Any] = []
+    for ms in range(200, 203):
+        raw("XADD", "s", f"{ms}-0", "n", ms)
+    async with (
+        runtime.connect(server.url, on_event=seen.append) as client,
+        client.consumer({"s": "101-0"}) as consumer,
+    ):
+        assert await take(consumer, 3) == [200, 201, 202]
+    gaps = [event for event in seen if isinstance(event, Gap)]
+    assert gaps == [Gap(b"s", StreamId(101), StreamId(200), None, certain=False)]
+
+
 async def test_trimming_what_was_read_is_no_gap(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     seen: list[Any] = []
     async with (

@@ -16,7 +16,8 @@ from .group_oracles import (
     NothingLost,
     OnlySaidIsSettled,
 )
-from .member import Habits, Member
+from .habits import Habits
+from .member import Member
 from .oracles import EventsInOrder
 from .plan import Size
 from .scene import Scene

@@ -98,7 +98,7 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
     """What has come of a stream and is not handed over yet: that is not missed, whatever becomes of it."""
     rows = [
         row
-        for batch in (*engine._arrived, *(one[0] for one in engine._prefetch._ready))
+        for batch in (*engine._arrived, *(one[0] for one in engine._prefetch._ready))  # noqa: SLF001
         if batch.key == stream
         for row in batch.raw
     ]  # nobody else can know

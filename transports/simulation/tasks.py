@@ -164,7 +164,12 @@ class Process:
 
     def look_soon(self) -> None:
         """Let tasks look again, though nothing has happened to an engine."""
-        self.later(0.0, self.look)
+        self.later(0.0, self._look_on)
+
+    def _look_on(self) -> None:
+        """Look as long as any task gets on: another one may have waited for it."""
+        if self.look():
+            self.look_soon()
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something in so many seconds, if the process is there then; a paused one does it afterwards."""
@@ -202,7 +207,7 @@ class Process:
         if not answer and within is None:
             answer = await self.park(ask)
         elif not answer and within is not None and within > 0:
-            self.later(within, self.look)
+            self.later(within, self._look_on)
             answer = await self.park(ask, self.world.now + within)
         self.progress += 1
         return answer
