@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
-from streamcore.commands import Command, xinfo_stream, xrange
+from streamcore.commands import Command, xinfo_stream, xrevrange
 from streamcore.commands.ids import Position, position
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument, NoPermissionError, ReplyError
@@ -53,16 +53,16 @@ class Bound:
         oldest = self.at()
         asked: list[Command[Any]] = [xinfo_stream(key)]
         if after < oldest:
-            asked.append(xrange(key, f"({after}", oldest, count=1))
+            asked.append(xrevrange(key, oldest, f"({after}", count=1))
         info, *between = await ask(asked)
         if isinstance(info, NoPermissionError):
             return Place(max(after, oldest), missed=after < oldest)
         last = ZERO if isinstance(info, ReplyError) and info.code == "ERR" else _checked(info).last_generated_id
         if after > last:
             return Place(last, missed=True, rewound=True)
-        if after < oldest:
-            return Place(min(oldest, last), missed=bool(_checked(between[0])))
-        return Place(after)
+        passed_over = _checked(between[0]) if between else []
+        # Behind an entry that is there: else the consumer cannot tell that it has missed nothing more.
+        return Place(passed_over[0].id, missed=True) if passed_over else Place(after)
 
 
 def _checked(answer: Any) -> Any:
