@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Callable, Coroutine
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -29,13 +31,16 @@ LOOPS: dict[str, tuple[Any, Callable[[], asyncio.AbstractEventLoop]]] = {
 }
 every_loop = pytest.mark.parametrize("name", LOOPS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
-pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore:unclosed:ResourceWarning"
-    ),  # by asyncio: its loop was closed over open transports
-    pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.timeout(20),
-]
+pytestmark = pytest.mark.timeout(20)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_others() -> Iterator[None]:
+    """asyncio warns of transports over which their loop was closed: as well it may."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
 
 
 async def opened(module: Any, url: str, kind: str, told: list[Event]) -> Opened:
