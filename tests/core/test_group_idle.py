@@ -104,6 +104,16 @@ class TestWithoutWaiting:
         consumer.resume()
         assert ids(take_all(consumer, net)) == ["1-0"]
 
+    def test_a_stream_that_is_about_to_join_comes_first(self, server: Server) -> None:
+        consumer, net = stopping(server)
+        consumer.begin()
+        net.pair.settle()  # a read is on its way
+        server.add("t", "1-0")
+        assert consumer.add_stream("t") is not None
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["1-0"]
+        assert ended(consumer)
+
     def test_over_a_connection_that_breaks(self, server: Server) -> None:
         add(server, 1, 3)
         consumer, net = stopping(server)
