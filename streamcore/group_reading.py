@@ -264,14 +264,15 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             yield from self._renewal.run()
 
     def _is_due(self) -> bool:
+        """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
         now = self._clock.now
-        return now >= self.upkeep.audit_at or now >= self.claims.at
+        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at
 
     def _may_read(self) -> bool:
         in_flight = self._reads
         if self.stops or self.idling or self.paused or in_flight > 1:
             return False
-        if in_flight and (not self._backlogged or self._is_due() or self._joining):
+        if in_flight and (not self._backlogged or self._is_due()):
             return False
         return bool(self.member.streams) and self.has_room(in_flight)
 

@@ -20,7 +20,7 @@ from ..arguments import Name, positive
 from ..commands import raw
 from ..commands.ids import Id, parsed
 from ..continuity import Continuity, History
-from ..engine import EngineOptions, checked
+from ..engine import WAIT, EngineOptions, Steps, checked
 from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Gap, HistoryRewound
@@ -74,6 +74,7 @@ class StreamHub(Tail):
         super().__init__(settings, naming, **engine)
         self._joinings: list[Joining] = []  # that somebody waits for
         self._line = Line(self)
+        self._line.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
 
     @property
     def label(self) -> str:
@@ -144,6 +145,12 @@ class StreamHub(Tail):
         for key in keys:
             if self._subscribers.leave(inbox, key):
                 self._unfollow(key)
+
+    def _enter(self) -> Steps[None]:
+        """The hub is ready when both of its links are."""
+        yield from super()._enter()
+        while not (self.is_ready or self._line.link.is_up):
+            yield WAIT
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
@@ -234,7 +241,6 @@ class StreamHub(Tail):
         asked.position.asking = True
         about = [raw("XINFO", "STREAM", asked.key, repeatable=True), raw("PTTL", asked.key, repeatable=True)]
         commands = [*about, raw(*command, repeatable=True)]
-        self._line.link.open()
         self._line.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
         self.on_wakeup()
 
@@ -274,6 +280,7 @@ class StreamHub(Tail):
         return self._new_link(line, "history")
 
     def line_up(self, line: Line, *, again: bool) -> None:
+        self._reading.wake()
         self._report_up(line.link, again=again)
 
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:

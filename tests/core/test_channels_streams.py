@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.channels import ChannelMessage
+from streamcore.channels import ChannelMessage, Naming, Settings, StreamHub
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ClosedError,
@@ -19,13 +19,32 @@ from streamcore.errors import (
 )
 from streamcore.events import Connected, Disconnected, Gap, GapDetectionOff, HistoryRewound, Reconnected
 from tests.core.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
-from tests.core.pair import Simple
+from tests.core.pair import HELLO, Pair, Simple
 from tests.core.streams import info
 
 WRONG = reply_error("WRONGTYPE Operation against a key")
 BUSY = reply_error("BUSY a script runs")
 FORBIDDEN = reply_error("NOPERM not for you")
 ABORTED = reply_error("EXECABORT discarded")
+
+
+class TestEntering:
+    def test_opens_both_links_so_that_the_first_to_join_does_not_wait_for_one(self) -> None:
+        hub = Hub()
+        assert hub.engine.is_ready
+        assert [link.name for link in hub.engine.links() if link.is_up] == ["main", "history"]
+
+    def test_waits_for_both(self) -> None:
+        engine = StreamHub(Settings(), Naming("", None))
+        pair = Pair(engine, greets=False)
+        assert not engine.is_ready
+        for name in ("main", "history"):
+            peer = pair.peer(name)
+            while peer.commands:
+                command = peer.commands.popleft()
+                assert not engine.is_ready
+                peer.answer(HELLO if command[0] == b"HELLO" else Simple("OK"))
+        assert engine.is_ready
 
 
 class TestJoining:

@@ -48,6 +48,27 @@ class TestAdding:
         assert events(net)[-1] == GroupCreated(b"t", b"g", "0-0")
         assert [link.name for link in consumer.links()] == ["main", "control"]
 
+    @pytest.mark.parametrize("meanwhile", [b"XPENDING", b"XINFO"])
+    def test_no_read_waits_in_the_server_where_one_came_while_others_were_looked_after(
+        self, server: Server, meanwhile: bytes
+    ) -> None:
+        consumer, net = consume(server)
+        add(server, 1, 1, "t")
+
+        def add_stream(command: list[bytes]) -> None:
+            if command[0] == meanwhile:
+                server.before = len
+                joinings.append(consumer.add_stream("t"))
+
+        joinings: list[object] = []
+        server.before = add_stream
+        server.seen.clear()
+        net.advance(consumer.member.audit + 1)
+        assert joinings
+        assert consumer.groups == {b"s": b"g", b"t": b"g"}
+        assert [link.name for link in consumer.links()] == ["main"], "no read had to be ended"
+        assert ids(take_all(consumer, net)) == ["1-0"]
+
     def test_between_two_reads_that_do_not_block(self, server: Server) -> None:
         add(server, 1, 20)
         consumer, net = consume(server)

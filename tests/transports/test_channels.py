@@ -43,6 +43,20 @@ async def nothing(channels: Any) -> None:
     assert await channels.get(timeout=0.05) is None
 
 
+# -- entering -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["streams", "pubsub"])
+async def test_no_connection_is_dialled_for_the_first_to_join(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, kind: Any
+) -> None:
+    """Else all would be missed that is published meanwhile (case 53)."""
+    async with runtime.connect(server.url) as client, client.channels(kind=kind) as channels:
+        before = {one["id"] for one in clients(raw)}
+        await channels.subscribe("foo")
+        assert {one["id"] for one in clients(raw)} == before
+
+
 # -- publishing and looking back -------------------------------------------------------------------------------------------
 
 

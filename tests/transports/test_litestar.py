@@ -95,6 +95,14 @@ async def nothing_comes(events: AsyncGenerator[tuple[str, bytes], None], within:
 # -- what Litestar asks of a backend -----------------------------------------------------------------------------------
 
 
+async def test_the_first_to_subscribe_waits_for_no_connection(runtime: Runtime, backend: Backend, raw: Raw) -> None:
+    await backend.on_startup()
+    before = {one["id"] for one in clients(raw)}
+    await backend.subscribe(["foo"])
+    assert {one["id"] for one in clients(raw)} == before
+    await backend.on_shutdown()
+
+
 @pytest.mark.every_server
 @pytest.mark.parametrize("channels", [{"foo"}, {"foo", "bar"}])
 async def test_who_has_subscribed_gets_what_is_published(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from streamcore import ClosedError, CommandErrors, DeliveryUnknown, InvalidArgument, ReplyError, StreamId
@@ -29,7 +31,7 @@ async def test_in_order_and_all_there_when_the_block_is_left(
 
 
 async def test_flush_waits_for_what_was_sent(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    async with runtime.connect(server.url) as client, client.producer("s", linger=60) as producer:
+    async with runtime.connect(server.url) as client, client.producer("s", linger=timedelta(minutes=1)) as producer:
         sent = [await producer.send_nowait({"n": n}) for n in range(10)]
         assert not raw("EXISTS", "s")
         assert not sent[0].done
