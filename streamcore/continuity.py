@@ -108,7 +108,6 @@ class Continuity:
         is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
         self._ids: list[bytes] = []  # what was read between them
-        self._latest = b""  # the first id of the last batch
         self._seen: History | None = None  # when the server was asked last
         self._known: History | None = None  # the same, while no place is known: how many there were up to its end
 
@@ -129,7 +128,6 @@ class Continuity:
             return
         self._tip = Anchor(self.cursor, True, mark(fields))
         self._ids += [entry[0] for entry in entries]
-        self._latest = entries[0][0]
         if self._learnt is not None:
             self._learnt += len(entries)
         elif self._known is not None and self._known.last <= self.cursor:
@@ -259,8 +257,10 @@ class Continuity:
 
     def _gap(self, history: History, entries: int | None, *, certain: bool = True) -> Gap:
         after, before = self._behind.id, history.first
-        if before is not None and before <= after:  # what is lost may be older than what was read
-            after, before = before.before(), StreamId.parse(self._latest) if self._ids else None
+        if (
+            before is not None and before <= after
+        ):  # another stream has ids of the former one: where that ended is not known
+            after, before = before.before(), None
         deleted = history.deleted
         if certain and deleted > self._sure:  # some of it may have gone before, and some is ahead of us
             after = min(after, self._sure)

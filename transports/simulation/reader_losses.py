@@ -118,7 +118,9 @@ def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> in
         return None
     number, first = ledger.number(stream), first_of(seen)
     has = losses.received | arrived(engine, ledger, stream)
-    unread = seen.removed - sum(era == number and (first is None or id_ < first) for era, id_ in has)
+    last = (seen.last.ms, seen.last.seq)
+    gone = [id_ for era, id_ in has if era == number and id_ <= last and (first is None or id_ < first)]
+    unread = seen.removed - len(gone)
     for place in losses.places:
         since = sum(era == place.era and id_ > place.id for era, id_ in has)  # what was on its way then
         if seen is not place.seen and place.had + since == unread:

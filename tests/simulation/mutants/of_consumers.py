@@ -84,14 +84,6 @@ CONSUMERS: Final = (
         cast="readers",
     ),
     Mutant(
-        "another-entry-with-the-id-is-the-anchor",
-        CONTINUITY,
-        "found is not None and behind.mark in {None, found}",
-        "found is not None",
-        "case 50: another stream under the same name has given our cursor's id to another entry, which proves nothing",
-        cast="readers",
-    ),
-    Mutant(
         "another-stream-untold",
         CONTINUITY,
         "gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)",
