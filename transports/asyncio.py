@@ -1,16 +1,18 @@
 """asyncio (and uvloop): the event loop's callbacks own the sockets, so cancelling a task touches none of them.
 
 ``Driver`` keeps one transport for each link of an engine, moves the bytes, tells the time, and wakes whoever waits in
-``until``. It decides nothing: every input is followed by ``_pump``, which asks the engine for all of its outputs anew.
+``until``. It decides nothing: every input is followed by ``flush``, which asks the engine for all of its outputs anew. All of it
+goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
@@ -18,6 +20,7 @@ from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 from streamcore.requests import Request, Submit
 
+from ._entrance import Entrance, give_up_links
 from ._facade.asynchronous import (
     Channels,
     ChannelSubscriber,
@@ -54,6 +57,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -71,6 +75,7 @@ class Wire(asyncio.BufferedProtocol):
 
     async def _connect(self) -> None:
         loop, target, address = self._driver.loop, self._driver.target, self._link.address
+        await asyncio.sleep(0)  # a task that is begun eagerly is so within the entrance
         try:
             context = None if target.tls is None else target.tls.context()
             if isinstance(address, UnixAddress):
@@ -114,23 +119,23 @@ class Wire(asyncio.BufferedProtocol):
         if self.dropped:
             self._transport.abort()
         else:
-            self._link.connection_made(self._driver.loop.time())
-            self._driver.happened()
+            self._driver.enter(self._driver.tell, self._link.connection_made, self._driver.loop.time())
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self.dropped:
-            self._link.receive_data(self._buffer[:nbytes], self._driver.loop.time())
-            self._driver.happened()
+            self._driver.enter(
+                self._driver.tell, self._link.receive_data, self._buffer[:nbytes], self._driver.loop.time()
+            )
 
     def pause_writing(self) -> None:
         self._full = True
 
     def resume_writing(self) -> None:
         self._full = False
-        self._driver.happened()
+        self._driver.enter(self._driver.tell, _nothing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(exc)
@@ -138,9 +143,7 @@ class Wire(asyncio.BufferedProtocol):
     def _lost(self, error: Exception | None) -> None:
         if not self.dropped:
             self.dropped = True
-            self._driver.forget(self._link)
-            self._link.connection_lost(error, self._driver.loop.time())
-            self._driver.happened()
+            self._driver.enter(self._driver.tell, self._driver.lose, self._link, error)
 
 
 def _always() -> bool:
@@ -162,6 +165,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
+        self.enter = Entrance(engine, self._mend, self._wake).call
         engine.on_wakeup = self._wake
         self.flush()
 
@@ -172,34 +176,20 @@ class Driver:
         if asyncio.get_running_loop() is not self.loop:
             raise away_from_home("event loop")
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call, which it has interrupted."""
+        return self.enter(function)
+
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""
-        self._woken = False
-        engine, now = self._engine, self.loop.time()
-        due = engine.next_timeout()
-        if due is not None and due <= now:
-            engine.handle_timeout(now)
-            self._wake_waiters()
-        for link in engine.links():
-            wire = self._wires.get(link)
-            if link.wants_connection:
-                if wire is None:
-                    self._wires[link] = Wire(self, link)
-                else:
-                    wire.move()
-            elif wire is not None:
-                self.forget(link)
-                wire.drop()
-                self._wake_waiters()
-        if engine.closed:
-            self._wake_waiters()
-        self._set_timer(engine.next_timeout())
+        self.enter(self._flush)
 
     async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = _always) -> T:
         """Ask until the answer is true, again whenever something has happened that is ``worth`` it; ``within`` seconds at most."""
         deadline = None if within is None else self.loop.time() + within
-        while not (answer := ask()):
+        while not (answer := self.enter(self._ask, ask)):
             if deadline is not None and deadline <= self.loop.time():
+                self.flush()
                 break
             waiter = self.loop.create_future()
             self._waiters[waiter] = worth  # before the flush, which may wake it
@@ -211,7 +201,6 @@ class Driver:
                 self._waiters.pop(waiter, None)
                 if timer is not None:
                     timer.cancel()
-        self.flush()
         return answer
 
     async def checkpoint(self) -> None:
@@ -225,7 +214,7 @@ class Driver:
     async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         waiter = self.loop.create_future()
-        request = submit(commands, partial(_settle, waiter))
+        request = self.enter(submit, commands, partial(_settle, waiter))
         try:
             await waiter
         except BaseException:
@@ -236,6 +225,10 @@ class Driver:
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function of the engine in the loop, and wake whoever waits; from any thread, and in signal handlers."""
         self.loop.call_soon_threadsafe(self._do, function)
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Call a function soon, outside of the engine."""
+        self._call_soon(work)
 
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
         """Run so many tasks of one kind; they are cancelled with the caller."""
@@ -269,23 +262,71 @@ class Driver:
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def happened(self) -> None:
-        """The engine was told something: do what it wants, wake who waits."""
-        self.flush()
-        self._wake_waiters()
+    def lose(self, link: Link, error: Exception | None) -> None:
+        """A socket is gone; within the entrance."""
+        del self._wires[link]
+        link.connection_lost(error, self.loop.time())
 
     def _do(self, function: Callable[[], object]) -> None:
-        function()
-        self.happened()
+        self.enter(self.tell, function)
 
-    def forget(self, link: Link) -> None:
-        del self._wires[link]
+    # -- within the entrance ------------------------------------------------------------------------------------------
+
+    def tell(self, tell: Callable[[*Ts], object], *what: *Ts) -> None:
+        """The engine is told something: do what it wants, wake who waits."""
+        tell(*what)
+        self._flush()
+        self._wake_waiters()
+
+    def _ask(self, ask: Callable[[], T]) -> T:
+        answer = ask()
+        if answer:
+            self._flush()
+        return answer
+
+    def _flush(self) -> None:
+        self._woken = False
+        engine, now = self._engine, self.loop.time()
+        due = engine.next_timeout()
+        if due is not None and due <= now:
+            engine.handle_timeout(now)
+            self._wake_waiters()
+        for link in engine.links():
+            wire = self._wires.get(link)
+            if link.wants_connection:
+                if wire is None:
+                    self._wires[link] = Wire(self, link)
+                else:
+                    wire.move()
+            elif wire is not None:
+                del self._wires[link]
+                wire.drop()
+                self._wake_waiters()
+        if engine.closed:
+            self._wake_waiters()
+        self._set_timer(engine.next_timeout())
+
+    def _mend(self) -> None:
+        """An exception has hit the engine itself, in a call by a task or in the loop."""
+        give_up_links(self._engine, self._wires, self.loop.time())
+        self._wake_waiters()
 
     def _wake(self) -> None:
         if not self._woken:
             self._woken = True
-            call = self.loop.call_soon if get_ident() == self._thread else self.loop.call_soon_threadsafe
-            call(self.flush)
+            try:
+                self._call_soon(self.flush)
+            except BaseException:  # a signal handler has raised: the next one shall wake
+                self._woken = False
+                raise
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        """Have the loop call something, from any thread; unless a task is at work, it may sleep, and this be a signal handler."""
+        loop = self.loop
+        if get_ident() == self._thread and current_task(loop) is not None:
+            loop.call_soon(function)
+        else:
+            loop.call_soon_threadsafe(function)
 
     def _wake_waiters(self) -> None:
         for waiter in [waiter for waiter, worth in self._waiters.items() if worth()]:

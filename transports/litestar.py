@@ -20,6 +20,7 @@ from streamcore.channels import ChannelsOptions
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
 
 from ._facade.asynchronous import Channels, Client
+from ._facade.logs import write_line
 from .asyncio import connect
 
 try:
@@ -31,7 +32,6 @@ __all__ = ["PubSubChannelsBackend", "StreamChannelsBackend"]
 
 KEY_PREFIX: Final = "LITESTAR_CHANNELS"
 GivenClient: TypeAlias = Client | Callable[[], Client]
-_logger: Final = logging.getLogger("streamcore")
 
 
 class _Life:
@@ -263,7 +263,7 @@ class PubSubChannelsBackend(_Backend):
         except ConnectionLost as error:
             if not error.sent:
                 raise
-            _logger.warning("a message may have been published, or not: %s", error)
+            write_line(logging.WARNING, "a message may have been published, or not: %s", error)
 
     async def get_history(self, channel: str, limit: int | None = None) -> list[bytes]:
         """Raises ``NotImplementedError``, as Litestar's do: there is none."""

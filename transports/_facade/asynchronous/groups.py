@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
@@ -89,7 +90,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
             grace=grace,
         )
         with self._running.sole_use(), self._running.telling_events():
-            self._return_rest()
+            self._running.call(self._return_rest)
             self._pool = pool
             if self._drained:
                 pool.drain()
@@ -126,7 +127,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     async def flush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109  # as get
         """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
         driver = self._running.driver
-        self._engine.flush()
+        driver.call(self._engine.flush)
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         await driver.until(self._is_settled, wait)
         return self._has_settled()
@@ -138,9 +139,10 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         elif self._batch is not None:
             begun = (self._batch, len(self._batch) - len(list(self._entries)))
         self._forget()
-        self._engine.leave(*begun)
-        await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
-        self._engine.give_up_settling()
+        driver = self._running.driver
+        driver.call(partial(self._engine.leave, *begun))
+        await driver.linger(self._is_settled, self._engine.options.request_timeout)
+        driver.call(self._engine.give_up_settling)
 
     def _has_settled(self) -> bool:
         """Whether everything is confirmed. Raises what ended the engine where it is not."""
@@ -161,13 +163,16 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         Where the streams have groups of their own, ``group`` names the one of them to use. A read that waits in the server is
         ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
         """
-        joining = join(self._engine, stream, group)
+        joining = self._running.call(partial(join, self._engine, stream, group))
         if joining is not None:
             await self._settle(joining)
         return joining is not None
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        return self._running.call(partial(self._remove, stream))
+
+    def _remove(self, stream: Name) -> bool:
         self._return_rest()
         removed: bool = self._engine.remove_stream(stream)
         return removed

@@ -102,8 +102,8 @@ class Producer:
         try:
             for piece in chunks(commands):
                 await driver.until(self._running.has_room)
-                requests += engine.append_all(piece, _nobody)
-            engine.hurry()
+                requests += driver.call(partial(engine.append_all, piece, _nobody))
+            driver.call(engine.hurry)
             await driver.until(settling(requests))
         except BaseException:
             for request in requests:
@@ -129,7 +129,7 @@ class Producer:
             await driver.until(self._has_room_nowait)
         if running.listens:
             running.tell_events()
-        sent = Sent(engine.send_nowait(command, message_id), running)
+        sent = Sent(driver.call(partial(engine.send_nowait, command, message_id)), running)
         self._breath -= 1
         if not self._breath:
             self._breath = BREATH
@@ -142,16 +142,17 @@ class Producer:
         Raises what has failed since the last time, together, as ``CommandErrors``.
         """
         driver, within = self._running.driver, None if timeout is None else seconds("timeout", timeout, zero=True)
-        self._engine.hurry()
-        done = await driver.until(settling(self._engine.unanswered()), within)
+        driver.call(self._engine.hurry)
+        done = await driver.until(settling(driver.call(self._engine.unanswered)), within)
         self._running.tell_events()
-        self._engine.raise_failures()
+        driver.call(self._engine.raise_failures)
         return done
 
     async def _leave(self) -> None:
-        if unanswered := self._engine.unanswered():
-            self._engine.hurry()
-            await self._running.driver.linger(settling(unanswered), self._engine.patience)
+        driver = self._running.driver
+        if unanswered := driver.call(self._engine.unanswered):
+            driver.call(self._engine.hurry)
+            await driver.linger(settling(unanswered), self._engine.patience)
 
     def _has_room_nowait(self) -> bool:
         self._engine.check()

@@ -109,7 +109,7 @@ class Reader(Generic[E, B]):
     async def _next_batch(self) -> B:
         rest = list(self._entries)
         if rest and self._batch is not None:
-            tail: B = self._engine.split(self._batch, len(self._batch) - len(rest))
+            tail: B = self._running.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
             return tail
         found = await self._fetch(self._ask_for_entries)
         return cast("B", _tell(found) if isinstance(found, Told) else found)
@@ -118,7 +118,7 @@ class Reader(Generic[E, B]):
         for entry in self._entries:
             return entry
         while (found := await self._fetch(self._ask_with_events)) is None:
-            event: Event | None = self._engine.next_event_in_place()
+            event: Event | None = self._running.call(self._engine.next_event_in_place)
             if event is not None:
                 return event
         return self._begin(found)
@@ -157,7 +157,7 @@ class Reader(Generic[E, B]):
             if not await running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
                 raise running.not_reached()
         finally:
-            engine.give_up(change)
+            running.call(partial(engine.give_up, change))
 
 
 class _Batches(Generic[E, B]):
@@ -191,7 +191,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         self._idle_value = idle_value
 
     def _go_on(self) -> None:
-        self._engine.begin()
+        self._running.call(self._engine.begin)
 
     def _ask(self) -> Any:
         return self._engine.take() or told(self._engine, self._idle_value)
@@ -205,7 +205,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
         followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
         """
-        change = self._engine.add_stream(stream, start)
+        change = self._running.call(partial(self._engine.add_stream, stream, start))
         if change is not None:
             await self._settle(change)
         return change is not None
@@ -215,7 +215,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 
         Raises the server's error where that place cannot be found; reading goes on where it was then.
         """
-        change = self._engine.seek(stream, start)
+        change = self._running.call(partial(self._engine.seek, stream, start))
         await self._settle(change)
         self._drop(change.followed.stream)
 
@@ -228,23 +228,24 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 
     def remove_stream(self, stream: Name) -> bool:
         """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
-        removed: bool = self._engine.remove_stream(stream)
+        removed: bool = self._running.call(partial(self._engine.remove_stream, stream))
         if removed:
             self._drop(name("stream", stream))
         return removed
 
     def pause(self) -> None:
         """Hand over nothing but the rest of a batch that was begun, and read nothing more, until ``resume``."""
-        self._engine.pause()
+        self._running.call(self._engine.pause)
 
     def resume(self) -> None:
         """Go on after ``pause``."""
-        self._engine.resume()
+        self._running.call(self._engine.resume)
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
         engine: ConsumerEngine[T] = self._engine
-        cursor = engine.cursor(self._taken if isinstance(self._taken, Batch) else None)
+        kept = self._taken if isinstance(self._taken, Batch) else None
+        cursor = self._running.call(partial(engine.cursor, kept))
         rest = list(self._entries)
         if rest and self._batch is not None:
             self._entries = iter(rest)

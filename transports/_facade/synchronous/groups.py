@@ -53,7 +53,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return engine.member.ack == "auto"
 
     def _ask_for_entries(self) -> Any:
-        return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
+        batch = self._engine.take()
+        return Told(None, stops=True) if batch is None and self._engine.ended else batch
 
     def run(
         self,

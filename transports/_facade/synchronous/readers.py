@@ -81,6 +81,7 @@ class Reader(Generic[E, B]):
             return entry
         found = self._fetch(self._ask_for_entries, wait)
         if found is None or (isinstance(found, Told) and found.stops):
+            self._taken = None
             return None
         return self._begin(found)
 
@@ -101,18 +102,23 @@ class Reader(Generic[E, B]):
 
     def _begin(self, found: B | Told) -> E:
         if isinstance(found, Told):
+            self._taken = None
             return cast("E", _tell(found))
-        self._batch = found
-        self._entries = cast("Iterator[E]", iter(found))
-        return next(self._entries)
+        entries = cast("Iterator[E]", iter(found))
+        self._batch, self._entries, self._taken = found, entries, None  # no signal handler can raise in between
+        return next(entries)
 
     def _next_batch(self) -> B:
         rest = list(self._entries)
         if rest and self._batch is not None:
             tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
             return tail
-        found = self._fetch(self._ask_for_entries)
-        return cast("B", _tell(found) if isinstance(found, Told) else found)
+        found: Any = self._fetch(self._ask_for_entries)
+        if isinstance(found, Told):
+            self._taken = None
+            found = _tell(found)
+        self._taken = None
+        return cast("B", found)
 
     def _next_with_events(self) -> E | Event:
         for entry in self._entries:
@@ -136,17 +142,25 @@ class Reader(Generic[E, B]):
         return WITH_EVENT if self._engine.has_event_in_place else self._ask()
 
     def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told."""
+        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told.
+
+        It stays in ``_taken`` until it is on its way to the application.
+        """
         running = self._running
         driver = running.driver
         with running.sole_use(), running.telling_events():
             if self._taken is None or self._taken is WITH_EVENT:
-                self._taken = driver.until(ask, within)
+                self._taken = None
+                driver.until(partial(self._take, ask), within)
                 if self._taken is WITH_EVENT:
                     self._taken = None
             running.tell_events()  # it may raise: the batch is kept for the next call
-            taken, self._taken = self._taken, None
-            return taken
+        return self._taken
+
+    def _take(self, ask: Callable[[], Any]) -> Any:
+        """Keep what there is at once: a signal handler may raise before it is handed over, and it is the next one then."""
+        self._taken = ask()
+        return self._taken
 
     def _settle(self, change: Change | Joining) -> None:
         """Wait for a change of the streams. Raises why it cannot be made; then it leaves no trace."""
@@ -192,10 +206,12 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         self._running.driver.call(self._engine.begin)
 
     def _ask(self) -> Any:
-        return self._engine.take() or told(self._engine, self._idle_value)
+        batch = self._engine.take()
+        return told(self._engine, self._idle_value) if batch is None else batch
 
     def _ask_for_entries(self) -> Any:
-        return self._engine.take() or told(self._engine, NOTHING)
+        batch = self._engine.take()
+        return told(self._engine, NOTHING) if batch is None else batch
 
     def add_stream(self, stream: Name, start: Position | None = None) -> bool:
         """Follow one more stream, from its end unless told otherwise; False where it is followed already.
@@ -242,7 +258,8 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
         engine: ConsumerEngine[T] = self._engine
-        cursor = engine.cursor(self._taken if isinstance(self._taken, Batch) else None)
+        kept = self._taken if isinstance(self._taken, Batch) else None
+        cursor = self._running.call(partial(engine.cursor, kept))
         rest = list(self._entries)
         if rest and self._batch is not None:
             self._entries = iter(rest)
