@@ -30,7 +30,7 @@ from .errors import (
     ReplyError,
 )
 from .options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
-from .resp3 import Limits, Push, Reply, encode, make_decoder
+from .resp3 import Limits, Reply, encode, make_decoder
 from .version import VERSION
 
 LIB_NAME: Final = "streamcore"
@@ -47,7 +47,6 @@ class State(Enum):
 
 
 _READY = State.READY  # looking up a member of an Enum is slow
-_PUSHES: Final = frozenset({Push})
 _NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
@@ -122,6 +121,7 @@ class Connection:
         self._login = login
         limits = Limits(options.max_bulk, options.max_elements, options.max_reply, options.max_depth)
         self._decoder = make_decoder(options.decoder, limits)
+        self._pushes = frozenset({self._decoder.push})
         self._fifo: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
@@ -191,15 +191,17 @@ class Connection:
             return completed
         decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
         replies = decoder.feed(data)
-        if not fifo and replies and _PUSHES.issuperset(map(type, replies)):  # a subscriber's life: nothing to match
+        # A subscriber's life: nothing to match.
+        if not fifo and replies and self._pushes.issuperset(map(type, replies)):
             decoder.unfinished, self.error = 0, decoder.error
             completed.append(Pushed(replies))
             return completed
         attributes, unfinished = decoder.attributes, decoder.unfinished
+        push = decoder.push
         run: list[list[Any]] | None = None  # of pushes
         try:
             for at, reply in enumerate(replies):
-                if type(reply) is Push:
+                if type(reply) is push:
                     unfinished = 0
                     if not fifo or not fifo[0].is_confirmed_by(reply):
                         if run is None:
@@ -212,7 +214,7 @@ class Connection:
                 run = None
                 exchange = fifo[0]
                 answers = exchange.replies
-                if exchange.subscribes and type(reply) is not Push:
+                if exchange.subscribes and type(reply) is not push:
                     if not isinstance(reply, ReplyError):
                         raise RemoteProtocolError(f"a subscription was answered by {_brief(reply)}")
                     exchange.size = len(answers) + 1

@@ -58,7 +58,10 @@ _DIGITS: Final = len(str(_U64))
 
 
 class Entry(Generic[T]):
-    """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value."""
+    """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value.
+
+    ``"total" in entry`` tells whether it has the field.
+    """
 
     __slots__ = ("_batch", "_raw")
     _batch: BaseBatch[T, Any]
@@ -104,6 +107,14 @@ class Entry(Generic[T]):
             if flat[at] == wanted:
                 return self._batch.decode(flat[at + 1 : at + 2])[0]
         raise KeyError(field)
+
+    def __contains__(self, field: object) -> bool:
+        if isinstance(field, str):
+            try:
+                field = field.encode(self._batch.encoding or "utf-8")
+            except UnicodeEncodeError:
+                return False
+        return field in self._raw[1][::2]
 
     def get(self, field: str | bytes, default: T | None = None) -> T | None:
         """One value, or ``default`` where the entry does not have the field."""

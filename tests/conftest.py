@@ -14,7 +14,6 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.proxy import Proxy
-from tests.support.raw import Raw
 from tests.support.servers import VALKEY, Certificates, ServerKind, available_servers
 from transports.embedded import EmbeddedServer
 
@@ -46,6 +45,8 @@ class ServerPool:
             server.resume()
         else:
             server.restart()
+        from tests.support.raw import Raw  # it needs hiredis, and the tests of the core shall not: PyPy has none
+
         with Raw(server.address) as raw:
             raw("FLUSHALL")
         return server

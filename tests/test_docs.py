@@ -20,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ from transports.embedded import EmbeddedServer
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
-PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+README: Final = ROOT / "README.md"
+PAGES: Final = (README, *sorted(DOCS.rglob("*.md")))
+URLS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+TREE: Final = f"{URLS['Source']}/blob/main/"
 DRIVER: Final = DOCS / "examples" / "driver.py"
 
 BLOCK: Final = re.compile(
@@ -45,6 +49,7 @@ BLOCK: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 LINK: Final = re.compile(r"\[(?P<label>[^][]*)\]\((?P<target>[^()\s]*)\)")
+DEFINITION: Final = re.compile(r"^\[(?P<label>[^][]+)\]: (?P<target>\S+)$", re.MULTILINE)
 HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
 MAKE: Final = re.compile(r"\bmake ([a-z][a-z-]*)\b")
 
@@ -156,10 +161,14 @@ def test_the_diagram_of_a_link_is_that_of_its_module() -> None:
 
 
 def links(page: Path) -> Iterator[tuple[str, str, str]]:
-    """Label, path and anchor of each relative link of a page."""
-    for found in LINK.finditer(BLOCK.sub("", page.read_text("utf-8"))):
-        if "://" not in found["target"]:
-            path, _, anchor = found["target"].partition("#")
+    """Label, path and anchor of each link of a page to a file of the tree."""
+    text = BLOCK.sub("", page.read_text("utf-8"))
+    for found in (*LINK.finditer(text), *DEFINITION.finditer(text)):
+        target = found["target"]
+        if target.startswith(TREE):
+            target = f"{os.path.relpath(ROOT, page.parent)}/{target.removeprefix(TREE)}"
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
             yield found["label"], path, anchor
 
 
@@ -185,6 +194,23 @@ def test_links(page: Path) -> None:
         elif target.suffix == ".py" and label.startswith("`") and not defines(target, label.strip("`")):
             broken.append(f"{path}: there is no {label}")
     assert broken == []
+
+
+def test_the_readme_can_be_read_on_a_package_index() -> None:
+    """There, nothing is beside it: its links are absolute, and stand at its end."""
+    text = BLOCK.sub("", README.read_text("utf-8"))
+    assert [found["target"] for found in LINK.finditer(text) if "://" not in found["target"]] == []
+    defined = [found["label"] for found in DEFINITION.finditer(text)]
+    assert [label for label in defined if defined.count(label) > 1 or text.count(f"[{label}]") < 2] == []
+    assert sorted(set(re.findall(r"(?<=[\s(])\[([^][]+)\](?![(:])", text)) - set(defined)) == []
+    assert [found[0] for found in DEFINITION.finditer(text) if not found["target"].startswith(TREE)] == []
+
+
+def test_the_projects_addresses_are_those_of_its_tree() -> None:
+    assert {name for name, url in URLS.items() if not url.startswith(URLS["Source"])} == set()
+    named = [url.removeprefix(TREE) for url in URLS.values() if url.startswith(TREE)]
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+    assert named
 
 
 def test_the_guide_names_every_command_that_a_client_has() -> None:

@@ -20,7 +20,7 @@ NO_SIGNALS: tuple[int, ...] = ()
 def main(lifeline: int, directory: str, command: list[str]) -> None:
     """Run ``command`` until it ends or is no longer wanted."""
     posix.set_inheritable(lifeline, False)  # the server must not hold it: its own end has to show
-    pid = posix.posix_spawn(command[0], command, posix.environ, setpgroup=0, setsigmask=NO_SIGNALS)
+    pid = start(command)
     tell(lifeline, pid)
 
     running = _thread.allocate_lock()
@@ -35,6 +35,33 @@ def main(lifeline: int, directory: str, command: list[str]) -> None:
         import shutil
 
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def start(command: list[str]) -> int:
+    """Run ``command`` as the leader of a process group, with no signal blocked; returns its pid."""
+    if hasattr(posix, "posix_spawn"):
+        return posix.posix_spawn(command[0], command, posix.environ, setpgroup=0, setsigmask=NO_SIGNALS)
+    return fork(command)
+
+
+def fork(command: list[str]) -> int:
+    """The same on PyPy, which has no ``posix_spawn``. A command that cannot be run ends with status 127 there."""
+    import signal
+    from contextlib import suppress
+
+    pid = posix.fork()
+    if pid:
+        with suppress(OSError):  # it runs already, and has done so itself
+            posix.setpgid(pid, pid)
+        return pid
+    try:
+        posix.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, NO_SIGNALS)
+        posix.execve(command[0], command, posix.environ)
+    except OSError as error:
+        posix.write(2, f"{command[0]} cannot be run: {error.strerror}\n".encode())
+    finally:
+        posix._exit(127)  # noqa: SLF001  # the child ends here, without the guard's own ending
 
 
 def reap(pid: int, lifeline: int, running: _thread.LockType) -> None:

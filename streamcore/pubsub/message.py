@@ -46,7 +46,8 @@ class Message(NamedTuple, Generic[T]):
 
     ``kind``: how it came, ``"message"``, ``"pmessage"`` (by ``pattern``, else None) or ``"smessage"`` (a shard channel's), or
     ``"subscribe"`` and its like; then ``channel`` may be a pattern, and ``data`` is the number of subscriptions of the
-    connection, an int. ``message["data"]`` is the same as ``message.data``, and ``message["type"]`` as ``message.kind``.
+    connection, an int. ``message["data"]`` is the same as ``message.data``, and ``message["type"]`` as ``message.kind``;
+    ``in`` asks for these names, not for values.
     """
 
     kind: MessageKind
@@ -61,6 +62,9 @@ class Message(NamedTuple, Generic[T]):
             return getattr(self, _FIELDS[key])
         except KeyError:
             raise KeyError(f"a message has no {key!r}; it has {', '.join(_FIELDS)}") from None
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key in _FIELDS
 
 
 _FIELDS: Final = {"type": "kind", "kind": "kind", "channel": "channel", "pattern": "pattern", "data": "data"}

@@ -2,8 +2,7 @@
 
 from .decoder import Decoder, make_decoder
 from .encoder import Argument, encode
-from .extension import Push
-from .values import Limits, Pairs, Reply, Verbatim
+from .values import Limits, Pairs, Push, Reply, Verbatim
 
 __all__ = [
     "Argument",

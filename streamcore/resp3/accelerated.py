@@ -16,7 +16,7 @@ import re
 from typing import Any, Final
 
 from ..errors import MissingExtra, RemoteProtocolError, reply_error
-from . import extension
+from .extension import HIREDIS
 from .reference import Parser
 from .slices import SLICE, SlicingDecoder
 from .values import DEFAULT_LIMITS, Limits, Reply, make_map
@@ -47,7 +47,8 @@ class AcceleratedDecoder(SlicingDecoder):
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(limits)
-        if extension.make_reader is None:
+        make_reader = HIREDIS.load()
+        if make_reader is None:
             raise MissingExtra("the decoder 'hiredis' needs hiredis 3.5 or newer: install it, or choose 'python'")
         placed: list[Reply] = []
 
@@ -55,15 +56,16 @@ class AcceleratedDecoder(SlicingDecoder):
             return placed.pop() if placed else reply_error(line)
 
         # The hook knows nothing of the decoder: a cycle would keep a connection's buffers until the next collection.
-        self._reader = extension.make_reader(
+        self._reader = make_reader(
             protocolError=RemoteProtocolError,
             replyError=make,
             notEnoughData=_MORE,
         )
         self._feed, self._gets = self._reader.feed, self._reader.gets
         self._placed = placed
+        self.push = HIREDIS.push
         self._limits = limits
-        self._parser = Parser(limits)
+        self._parser = Parser(limits, HIREDIS.push)
         self._lent = False  # the parser is in the middle of a value
         self._between = True  # hiredis has no reply begun
         self._flat = False  # the reply that hiredis has begun is a map, read as an array

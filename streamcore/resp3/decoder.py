@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 from ..errors import InvalidArgument, RemoteProtocolError
 from ..options import DECODERS, DecoderKind
-from . import extension
 from .accelerated import AcceleratedDecoder
-from .extension import Buffer
+from .extension import HIREDIS, Buffer
 from .reference import ReferenceDecoder
 from .values import DEFAULT_LIMITS, Limits, Reply
 
@@ -21,12 +20,13 @@ class Decoder(Protocol):
     """Bytes to replies, incrementally; after an ``error`` nothing more comes of it.
 
     ``attributes`` are those of the replies that the last ``feed`` has returned, by their index in that list. ``unfinished``
-    counts the bytes that were fed since the owner last set it to 0.
+    counts the bytes that were fed since the owner last set it to 0. ``push`` is the class of the pushes among the replies.
     """
 
     error: RemoteProtocolError | None
     attributes: dict[int, Any]
     unfinished: int
+    push: type[list[Any]]
 
     def feed(self, data: Buffer) -> list[Reply]:
         """The replies that these bytes completed, in order; never raises, and keeps no view of ``data``."""
@@ -37,6 +37,6 @@ def make_decoder(kind: DecoderKind = "auto", limits: Limits = DEFAULT_LIMITS) ->
     """A decoder; ``auto`` is hiredis where it is usable. Raises ``MissingExtra`` where it was asked for and is not."""
     if kind not in DECODERS:
         raise InvalidArgument(f"there is no decoder {kind!r}; choose one of {', '.join(DECODERS)}")
-    if kind == "python" or (kind == "auto" and extension.make_reader is None):
+    if kind == "python" or (kind == "auto" and HIREDIS.load() is None):
         return ReferenceDecoder(limits)
     return AcceleratedDecoder(limits)

@@ -1,6 +1,6 @@
 """Commands as RESP arrays of bulk strings.
 
-hiredis packs fastest where it is installed, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
+hiredis packs fastest where it is in use, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
 memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are; everything else is turned
 into bytes first, or refused by name. Text is UTF-8.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from ..errors import InvalidArgument
-from .extension import pack_command
+from .extension import HIREDIS
 
 Argument: TypeAlias = bytes | str | int | float | bytearray | memoryview
 
@@ -28,7 +28,7 @@ def encode(arguments: Iterable[Argument]) -> bytes:
     if not _SAFE.issuperset(map(type, plain)):
         plain = tuple([value if type(value) in _SAFE else to_bytes(value) for value in plain])
     try:
-        return _pack(plain)
+        return (HIREDIS.pack_command or pack)(plain)
     except UnicodeEncodeError as error:
         raise InvalidArgument(f"text cannot be sent as UTF-8: {error.reason}; pass bytes") from None
 
@@ -40,9 +40,6 @@ def pack(arguments: tuple[Argument, ...]) -> bytes:
         raw = value if isinstance(value, bytes) else str(value).encode()
         parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
     return b"".join(parts)
-
-
-_pack: Final = pack_command or pack
 
 
 def to_bytes(value: Argument) -> bytes | str:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any, Final
 
 from ..errors import RemoteProtocolError, ReplyError, reply_error
-from .extension import Push
 from .slices import SlicingDecoder
-from .values import DEFAULT_LIMITS, Limits, Reply, Verbatim, make_map
+from .values import DEFAULT_LIMITS, Limits, Push, Reply, Verbatim, make_map
 
 CRLF: Final = b"\r\n"
 _BULK, _BLOB_ERROR, _VERBATIM, _CHUNK = b"$!=;"
@@ -119,10 +119,10 @@ def _array(items: list[Any]) -> list[Any]:
     return items
 
 
-def _push(items: list[Any]) -> list[Any]:
+def _push(push: type[list[Any]], items: list[Any]) -> list[Any]:
     if not items:
         raise RemoteProtocolError("a push does not say of which kind it is")
-    return Push(items)
+    return push(items)
 
 
 def _not_a_chunk(_: list[Any]) -> Reply:
@@ -138,7 +138,7 @@ _AGGREGATES: Final[dict[int, Callable[[list[Any]], Reply]]] = {
     _ARRAY: _array,
     _SET: _array,
     _MAP: make_map,
-    _PUSH: _push,
+    _PUSH: partial(_push, Push),
     _ATTRIBUTE: _array,
 }
 # What becomes of the items when none is left to come.
@@ -171,10 +171,11 @@ def _length(code: int, line: bytes) -> int:
 
 
 class Parser:
-    """Values out of bytes. After an error it is of no further use."""
+    """Values out of bytes; ``push`` is the class to make of a push. After an error it is of no further use."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, push: type[list[Any]] = Push) -> None:
         self._limits = limits
+        self._close: dict[int, Callable[[list[Any]], Reply]] = {**_CLOSE, _PUSH: partial(_push, push)}
         self._bulks = _BULKS if limits.bulk >= len(_BULKS) else {}
         self._stack: list[tuple[int, list[Any], int]] = []
         self._kind = _TOP
@@ -307,7 +308,7 @@ class Parser:
                     if kind == _TOP:
                         self._attributes += inner
                     break  # it is no element: the next value is
-                items.append(_CLOSE[closed](inner))
+                items.append(self._close[closed](inner))
                 left -= 1
         self._kind, self._items, self._left = kind, items, left
         return at

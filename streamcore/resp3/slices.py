@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from ..errors import RemoteProtocolError, ReplyTooLarge
 from .extension import Buffer
-from .values import Limits, Reply
+from .values import Limits, Push, Reply
 
 SLICE: Final = 65536
 
 
 class SlicingDecoder(ABC):
     """Bytes to replies; see ``Decoder``. A subclass reads one slice at a time."""
+
+    push: type[list[Any]] = Push
 
     def __init__(self, limits: Limits) -> None:
         self.error: RemoteProtocolError | None = None

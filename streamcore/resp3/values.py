@@ -1,7 +1,7 @@
 """What a reply is made of, where Python has no type for it, and how much of it is too much.
 
 bytes (simple and bulk strings), int, float, bool, None, lists (arrays and sets) and dicts are themselves. An error is a
-``ReplyError`` value and a push is a ``Push``, both also inside of others.
+``ReplyError`` value and a push is a list of a class of its own, both also inside of others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ Reply: TypeAlias = Any
 
 class Pairs(list[tuple[Any, Any]]):
     """A map as ``(key, value)`` tuples: what a dict would lose, because keys repeat or are arrays or maps themselves."""
+
+    __slots__ = ()
+
+
+class Push(list[Any]):
+    """An out-of-band message, ``[kind, ...]``."""
 
     __slots__ = ()
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamcore.errors import ReplyError
-from streamcore.resp3 import Pairs, Push, Verbatim
+from streamcore.resp3 import Pairs, Verbatim, make_decoder
 from tests.core.pair import Attributed, Blob, PushOf, SetOf, Simple, Streamed
 
 words = st.text("ABCDEFGHIJ", min_size=1, max_size=8)
@@ -59,6 +59,8 @@ def _aggregates(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 all_replies = st.recursive(_all_scalars, _aggregates, max_leaves=12)
 """Values for ``resp`` of every type, of which ``plain`` tells what is to be read."""
 
+_PUSHES = {PushOf, make_decoder("python").push, make_decoder().push}
+
 cuts = st.lists(st.integers(0, 1 << 16), max_size=8)
 """Where to cut; ``pieces`` takes them modulo the length of the data."""
 
@@ -94,7 +96,7 @@ def plain(reply: Any) -> Any:
             return ("map", [(plain(key), plain(value)) for key, value in reply.items()])
         case Pairs():
             return ("map", [(plain(key), plain(value)) for key, value in reply])
-        case _ if isinstance(reply, (Push, PushOf)):
+        case _ if type(reply) in _PUSHES:
             return ("push", [plain(item) for item in reply])
         case list() | tuple():
             return [plain(item) for item in reply]

@@ -53,9 +53,10 @@ class Broker:
         self.pair.server.reply(*(pushed("message", channel, each) for each in data))
 
     def lose(self) -> None:
-        """The connection breaks, and is dialled again."""
+        """The connection breaks, with what was asked over it, and is dialled again as soon as the back-off allows."""
         self.subscribed.clear()
         self.pair.server.close()
+        self.pair.server.commands.clear()
         self.pair.advance(0.2)
 
     def data(self) -> list[Any]:

@@ -26,6 +26,7 @@ from streamcore.version import VERSION
 from tests.core import strategies as own
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 from tests.core.strategies import byte_by_byte, pieces, plain
+from tests.support.decoders import DECODERS
 
 WELCOME = resp(HELLO) + OK * 2
 SECRET = "sesame"
@@ -377,7 +378,7 @@ def test_a_reply_over_the_limit_is_an_error_of_its_own() -> None:
         (Options(max_depth=10), b"%2\r\n:1\r\n" * 20),
     ],
 )
-@pytest.mark.parametrize("decoder", ["hiredis", "python"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_the_options_limit_strings_elements_and_levels(decoder: DecoderKind, options: Options, wire: bytes) -> None:
     connection = ready(replace(options, decoder=decoder))
     connection.send(exchange())
@@ -385,7 +386,7 @@ def test_the_options_limit_strings_elements_and_levels(decoder: DecoderKind, opt
     assert "limit" in str(connection.error)
 
 
-@pytest.mark.parametrize("decoder", ["hiredis", "python"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_attributes_stand_beside_the_reply_that_they_belong_to(decoder: DecoderKind) -> None:
     connection = ready(Options(decoder=decoder))
     one, two = exchange(("GET", "a"), ("GET", "b"), ("GET", "c")), exchange()

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
-import subprocess
-import sys
 import weakref
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from streamcore.errors import MissingExtra, RemoteProtocolError
-from streamcore.resp3 import Limits, Pairs, Push, extension, make_decoder
+from streamcore.errors import RemoteProtocolError
+from streamcore.resp3 import Limits, Pairs, make_decoder
 from streamcore.resp3.accelerated import AcceleratedDecoder
-from streamcore.resp3.extension import is_recent
+from streamcore.resp3.extension import HIREDIS
 from streamcore.resp3.reference import Parser, ReferenceDecoder
 from tests.core.pair import PushOf, resp
+from tests.support.decoders import needs_hiredis
+
+pytestmark = needs_hiredis
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def test_many_bytes_that_might_begin_something_are_searched_at_once(lent: list[i
     texts, number, [again], [pairs, push], last = decode(wire)
     assert texts == [text.encode()] * 5
     assert (number, again, pairs, last) == (12, text.encode(), Pairs([(b"a", 1), (b"a", 2)]), text.encode())
-    assert type(push) is Push
+    assert type(push) is HIREDIS.push
     assert len(lent) == 3
 
 
@@ -102,7 +101,7 @@ def test_a_push_of_many_items_does_not_go_to_hiredis(lent: list[int]) -> None:
     small, large = PushOf(["message", "c", "p"]), PushOf(range(100))
     found = decode(resp(small) * 20 + resp(large) + resp(small))
     assert [len(push) for push in found] == [3] * 20 + [100, 3]
-    assert all(type(push) is Push for push in found)
+    assert all(type(push) is HIREDIS.push for push in found)
     assert len(lent) == 1
 
 
@@ -143,7 +142,7 @@ def test_what_hiredis_cannot_allocate_is_an_error() -> None:
             raise MemoryError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extension, "make_reader", Reader)
+        patch.setattr(HIREDIS, "load", lambda: Reader)
         decoder = make_decoder("hiredis")
     assert decoder.feed(b"*1\r\n") == []
     assert isinstance(decoder.error, RemoteProtocolError)
@@ -161,70 +160,3 @@ def test_a_decoder_is_gone_as_soon_as_its_connection_is() -> None:
         assert gone() is None
     finally:
         gc.enable()
-
-
-# -- without hiredis ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("version", "recent"),
-    [
-        ("3.5.0", True),
-        ("3.10.1", True),
-        ("4.0", True),
-        ("3.4.9", False),
-        ("2.9.9", False),
-        ("3.5.0rc1", True),
-        ("?", False),
-    ],
-)
-def test_hiredis_is_used_from_3_5_on(version: str, recent: bool) -> None:
-    assert is_recent(version) is recent
-
-
-def test_where_hiredis_is_not_usable_the_reference_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extension, "make_reader", None)
-    assert isinstance(make_decoder("auto"), ReferenceDecoder)
-    with pytest.raises(MissingExtra, match=r"'hiredis' needs hiredis 3\.5 or newer: install it, or choose 'python'"):
-        make_decoder("hiredis")
-
-
-def fresh_extension(monkeypatch: pytest.MonkeyPatch, hiredis: Any) -> Any:
-    """The module as it would be imported beside this hiredis."""
-    monkeypatch.setitem(sys.modules, "hiredis", hiredis)
-    spec = importlib.util.spec_from_file_location("extension", extension.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("hiredis", [None, SimpleNamespace(__version__="3.4.0")], ids=["none", "old"])
-def test_without_a_usable_hiredis_there_is_a_push_all_the_same(monkeypatch: pytest.MonkeyPatch, hiredis: Any) -> None:
-    module = fresh_extension(monkeypatch, hiredis)
-    assert module.make_reader is module.pack_command is None
-    assert issubclass(module.Push, list)
-
-
-PROGRAM = """
-import sys
-sys.modules["hiredis"] = None
-from streamcore import Command, Requests
-from streamcore.resp3 import extension
-from tests.core.pair import Pair
-assert extension.make_reader is None and extension.pack_command is None
-requests = Requests(random=lambda: 0.5)
-pair = Pair(requests)
-request = requests.submit([Command.raw("ECHO", "caf\u00e9", 1, 2.5)], lambda done: None)
-pair.settle()
-pair.server.expect("ECHO", "caf\u00e9".encode(), "1", "2.5")
-pair.server.answer({"a": [1, None, 2.5, True]})
-print(request.replies)
-"""
-
-
-def test_streamcore_works_without_hiredis() -> None:
-    done = subprocess.run([sys.executable, "-bb", "-c", PROGRAM], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.stdout == "[{b'a': [1, None, 2.5, True]}]\n"

@@ -15,6 +15,7 @@ from streamcore.options import DecoderKind
 from streamcore.resp3 import Limits, make_decoder
 from streamcore.resp3.values import DEFAULT_LIMITS
 from tests.core.pair import resp
+from tests.support.decoders import needs_hiredis
 
 ERROR: Final = object()
 
@@ -69,6 +70,7 @@ def outcome(kind: DecoderKind, difference: Difference) -> list[Any]:
     return found
 
 
+@needs_hiredis
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.what)
 def test_the_decoders_differ_as_the_table_says(difference: Difference) -> None:
     assert outcome("python", difference) == difference.reference

@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import InvalidArgument
-from streamcore.resp3 import Argument, encode, encoder
+from streamcore.resp3 import Argument, encode
+from streamcore.resp3.extension import HIREDIS
 from tests.core.pair import commands_in
+from tests.support.decoders import DECODERS
 
 
-@pytest.fixture(autouse=True, params=["hiredis", "python"])
+@pytest.fixture(autouse=True, params=DECODERS)
 def packer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything holds with and without hiredis."""
     if request.param == "python":
-        monkeypatch.setattr(encoder, "_pack", encoder.pack)
+        monkeypatch.setattr(HIREDIS, "pack_command", None)
 
 
 class Colour(IntEnum):

@@ -107,8 +107,35 @@ class TestEntry:
         assert entry.get("total") is None
         assert entry.get("total", b"0") == b"0"
 
+    @pytest.mark.parametrize("encoding", [None, "utf-8"])
+    def test_in_asks_for_a_field_as_the_brackets_do(self, encoding: str | None) -> None:
+        entry = Batch[Any](b"s", [[b"1-0", [b"total", b"9", b"a", b"v", b"a", b"w", b"\xff", b""]]], encoding=encoding)[
+            0
+        ]
+        assert "total" in entry
+        assert b"total" in entry
+        assert bytearray(b"total") in entry
+        assert "a" in entry
+        assert b"\xff" in entry
+        for value in ("9", b"9", "v", b"v", "w", "s", b"s", entry.stream, entry.id, None):
+            assert value not in entry
+
+    def test_in_decodes_nothing(self) -> None:
+        entry = Batch[str](
+            b"s", [[b"rubbish", [b"\xff", b"\xff", "größe".encode("latin-1"), b"\xff"]]], encoding="latin-1"
+        )[0]
+        assert "größe" in entry
+        assert "größer" not in entry
+
+    def test_an_entry_of_a_group_has_its_fields_too(self) -> None:
+        entry = Inbox().batch("1-0")[0]
+        assert "f" in entry
+        assert "v" not in entry
+
     def test_a_field_that_the_encoding_cannot_write_is_missing(self) -> None:
         entry = Batch[str](b"s", raw("1-0"), encoding="ascii")[0]
+        assert "größe" not in entry
+        assert "\ud800" not in entry
         assert entry.get("größe") is None
         assert entry.get("\ud800") is None
 

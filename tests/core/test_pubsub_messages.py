@@ -25,6 +25,14 @@ def test_what_it_does_not_have() -> None:
         MESSAGE[MESSAGE.__len__()]
 
 
+def test_in_asks_for_a_name_as_the_brackets_do() -> None:
+    for name in ("type", "kind", "channel", "pattern", "data"):
+        assert name in MESSAGE
+    assert "pattern" in Message("message", b"news", None, b"data")
+    values: list[object] = ["payload", *MESSAGE, b"data", 0, None, []]
+    assert [value for value in values if value in MESSAGE] == []
+
+
 def test_it_is_frozen_and_can_be_pickled() -> None:
     with pytest.raises(AttributeError):
         MESSAGE.data = "other"  # type: ignore[misc]  # that is the test

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from streamcore.errors import RemoteProtocolError, ReplyError
 from streamcore.options import DecoderKind
-from streamcore.resp3 import Limits, Pairs, Push, Verbatim, make_decoder
+from streamcore.resp3 import Limits, Pairs, Verbatim, make_decoder
 
+PUSHES: Final = {make_decoder("python").push, make_decoder("hiredis").push}
 LIMITS: Final = Limits(bulk=1 << 20, elements=10_000, reply=1 << 20)
 
 
@@ -25,7 +26,7 @@ def comparable(reply: Any) -> Any:
         return ("map", [(comparable(key), comparable(value)) for key, value in reply.items()])
     if kind is Pairs:
         return ("pairs", [(comparable(key), comparable(value)) for key, value in reply])
-    if kind is Push:
+    if kind in PUSHES:
         return ("push", [comparable(item) for item in reply])
     if kind is Verbatim:
         return ("verbatim", reply.format, bytes(reply))

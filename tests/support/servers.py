@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import trustme
-
 from transports.embedded import EmbeddedServer
 
 
@@ -70,6 +68,8 @@ class Certificates:
     """A certificate authority of the test's own, with contexts for 127.0.0.1 and localhost."""
 
     def __init__(self) -> None:
+        import trustme  # only here: it needs a library that PyPy has no wheel of
+
         self.authority = trustme.CA()
 
     def write_ca(self, path: Path) -> Path:

@@ -334,8 +334,35 @@ def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
     nonsense = tmp_path / "server"
     nonsense.write_bytes(b"\x7fELF nonsense")
     nonsense.chmod(0o755)
-    with pytest.raises(EmbeddedServerError, match=r"(?s)guard did not start.*Exec format error"):
+    with pytest.raises(EmbeddedServerError, match=r"(?s)(guard did not start|status 127).*Exec format error"):
         EmbeddedServer(server=str(nonsense)).start()
+
+
+FORK = """
+import posix, signal, sys
+from transports import _guard
+
+if sys.argv[1] == "pypy":
+    posix.__dict__.pop("posix_spawn", None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+pid = _guard.start(sys.argv[2:])
+print(posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1]))
+"""
+CHILD = (
+    "import os, signal; print(os.getpid() == os.getpgrp(), signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)"
+)
+
+
+@pytest.mark.parametrize("kind", ["cpython", "pypy"])
+def test_the_guard_starts_a_leader_with_no_signal_blocked(kind: str) -> None:
+    def run(*command: str) -> tuple[str, str]:
+        program = [sys.executable, "-c", FORK, kind, *command]
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+        return done.stdout, done.stderr
+
+    assert run(sys.executable, "-c", CHILD) == ("True set()\n0\n", "")
+    if kind == "pypy":
+        assert run("/nonsense") == ("127\n", "/nonsense cannot be run: No such file or directory\n")
 
 
 def test_without_its_guard_the_server_still_ends() -> None:

@@ -363,6 +363,7 @@ async def consumers_of_bytes(client: transports.asyncio.Client) -> None:
             assert_type(entry.id, StreamId)
             assert_type(entry.fields, dict[bytes, bytes])
             assert_type(entry["total"], bytes)
+            assert_type("total" in entry, bool)
             assert_type(entry.get("total"), bytes | None)
         async for batch in consumer.batches():
             assert_type(batch, Batch[bytes])
@@ -431,6 +432,7 @@ def consumers_for_threads(client: transports.blocking.Client) -> None:
 
 
 async def hear(message: Message[str]) -> None:
+    assert_type("data" in message, bool)
     assert_type(message.data, str)
 
 

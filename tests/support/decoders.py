@@ -1,0 +1,13 @@
+"""The two decoders, for tests of both; what is about hiredis is skipped where there is none, as on PyPy."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from streamcore.resp3.extension import HIREDIS
+
+needs_hiredis: Final = pytest.mark.skipif(HIREDIS.load() is None, reason="hiredis 3.5 or newer is not installed")
+DECODERS: Final[list[Any]] = ["python", pytest.param("hiredis", marks=needs_hiredis)]
+both: Final = pytest.mark.parametrize("kind", DECODERS)
