@@ -212,33 +212,6 @@ def test_a_class_that_has_a_thread_is_not_reported() -> None:
     assert [*classes_of_threads("class Mine(threading.Event):\n    thread = Thread()")] == []
 
 
-def classes_of_threads(source: str) -> Iterator[int]:
-    """Where a class is derived from one of ``threading``'s threads: its attributes may be theirs in another version of Python."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ClassDef):
-            names = {base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in node.bases}
-            if names & {"Thread", "Timer"}:
-                yield node.lineno
-
-
-def test_no_class_is_a_thread() -> None:
-    files = python_files(CORE, TRANSPORTS, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
-    problems = [where(path, line) for path in files for line in classes_of_threads(path.read_text("utf-8"))]
-    fail_if(
-        problems,
-        "Thread has private attributes, other ones in each version: give it a target, and keep yours beside it:",
-    )
-
-
-@pytest.mark.parametrize("bases", ["Thread", "threading.Thread", "Generic[T], threading.Timer"])
-def test_a_class_that_is_a_thread_is_noticed(bases: str) -> None:
-    assert [*classes_of_threads(f"x = 1\nclass Mine({bases}): ...")] == [2]
-
-
-def test_a_class_that_has_a_thread_is_not_reported() -> None:
-    assert [*classes_of_threads("class Mine(threading.Event):\n    thread = Thread()")] == []
-
-
 def test_both_packages_are_typed() -> None:
     assert [where(folder / "py.typed") for folder in (CORE, TRANSPORTS) if not (folder / "py.typed").is_file()] == []
 

@@ -5,6 +5,9 @@ finalizers run there between any two steps, and may call anything. So each call 
 thread's mark is refused. The mark comes before the lock: whoever is interrupted between the two would hold a lock that is not
 marked, and what has interrupted him could wait for a thread that waits for that lock.
 
+The lock is one that knows its owner, and is asked for in the block that gives it back: on Python 3.14, what a signal handler raises
+may come between a ``with`` statement's taking a lock and its beginning, and nobody would give that back.
+
 A signal handler that raises, as Ctrl-C does, tears the call that it has interrupted: nobody knows how far that was. So a call
 that has not ended well, by its return or by an error of the engine's own, is followed by ``mend`` before the next one.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Container
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from typing import Final, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
@@ -97,22 +100,27 @@ class Entrance:
 
 
 class SharedEntrance(Entrance):
-    """Lets calls of any thread into an engine. ``visitors`` are the threads whose call is inside, or waits for the lock."""
+    """Lets calls of any thread into an engine.
+
+    ``visitors`` are the threads whose call is inside, or waits for the lock; ``mover`` is the one that moves the bytes, or 0.
+    """
 
     def __init__(self, engine: Engine, mend: Callable[[], object], alarm: Callable[[], object]) -> None:
         super().__init__(engine, mend, alarm)
         self.visitors: set[int] = set()
-        self._mover = 0
-        self._lock = Lock()
+        self.mover = 0
+        self._lock = RLock()
         _entrances[id(self)] = self
 
     def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         me, visitors = get_ident(), self.visitors
         if visitors:
             self._check_visit(me)
+        lock = self._lock
         try:
             visitors.add(me)
-            with self._lock:
+            try:
+                lock.acquire()
                 try:
                     if self._is_torn:
                         self._mend()
@@ -122,6 +130,11 @@ class SharedEntrance(Entrance):
                 except BaseException as error:
                     self._end_by(error)
                     raise
+            finally:
+                try:  # noqa: SIM105  # ``suppress`` is Python code, in which a signal handler may raise
+                    lock.release()
+                except RuntimeError:  # it was not given, before a signal handler has raised
+                    pass
         finally:
             visitors.discard(me)
         return result
@@ -137,7 +150,7 @@ class SharedEntrance(Entrance):
         me = get_ident()
         if me in self.visitors:
             raise ConcurrentUseError(REENTERED)
-        if me == self._mover:
+        if me == self.mover:
             raise ConcurrentUseError(WAITS_FOR_ITSELF)
 
     def _check_visit(self, me: int) -> None:
@@ -148,7 +161,7 @@ class SharedEntrance(Entrance):
         """
         if me in self.visitors:
             raise ConcurrentUseError(REENTERED)
-        if me == self._mover:
+        if me == self.mover:
             return
         if me in _movers:
             raise ConcurrentUseError(WAITS_FOR_ITSELF)
@@ -159,29 +172,16 @@ class SharedEntrance(Entrance):
 
     # -- the thread that moves the bytes ------------------------------------------------------------------------------
 
-    @property
-    def is_served(self) -> bool:
-        """Whether there is such a thread now."""
-        return self._mover != 0
-
-    @property
-    def is_mover(self) -> bool:
-        """Whether it is the calling one."""
-        return self._mover == get_ident()
-
     def serve(self, *, background: bool) -> None:
-        """The calling thread is the one that moves the bytes from now on, until it says ``leave``."""
-        self._mover = me = get_ident()
+        """The calling thread is the one that moves the bytes from now on."""
+        self.mover = me = get_ident()
         if background:
             _movers.add(me)
 
-    def leave(self) -> bool:
-        """The calling thread is not that thread any more; whether it was."""
-        if not self.is_mover:
-            return False
-        _movers.discard(self._mover)
-        self._mover = 0
-        return True
+    def leave(self) -> None:
+        """The calling thread is so no more."""
+        _movers.discard(self.mover)
+        self.mover = 0
 
 
 def give_up_links(engine: Engine, served: Container[Link], now: float) -> None:

@@ -243,7 +243,7 @@ class Driver:
 
     def _hang_up(self) -> Any:
         """Leave no socket behind. Where another thread pumps, a lock to wait for instead."""
-        if self._entrance.is_served:
+        if self._entrance.mover:
             return self._line_up()
         self._board.hang_up()
         return None
@@ -270,8 +270,9 @@ class Driver:
 
         One thread at a time: what it meets in the sockets no other would see. The others wait for it.
         """
+        entrance, me = self._entrance, get_ident()
         try:
-            if self._entrance.call(self._serve):
+            if entrance.call(self._serve):
                 while waiter in self._waiters and not self._engine.closed:
                     self._step(deadline)
                     if deadline is not None and deadline <= monotonic():
@@ -279,16 +280,17 @@ class Driver:
             else:
                 _wait(waiter, min(monotonic() + LOOK, deadline or inf))
         except BaseException:
-            if self._entrance.is_mover:
-                self._entrance.call(self._stop)
+            if entrance.mover == me:
+                entrance.call(self._stop)
             raise
         finally:
-            if self._entrance.leave():
-                self._entrance.call(self._leave)
+            if entrance.mover == me:
+                entrance.mover = 0  # at once: a signal handler may raise in any call
+                entrance.call(self._leave)
 
     def _serve(self) -> bool:
         """Pump from now on, unless another thread does."""
-        if self._entrance.is_served:
+        if self._entrance.mover:
             return False
         self._entrance.serve(background=False)
         return True

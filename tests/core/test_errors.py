@@ -10,7 +10,9 @@ from streamcore.errors import (
     REPLY_ERRORS,
     UNAVAILABLE,
     AuthenticationError,
+    ClosedError,
     CommandErrors,
+    ConcurrentUseError,
     ConnectFailed,
     ConnectionLost,
     DeliveryUnknown,
@@ -23,6 +25,7 @@ from streamcore.errors import (
     RequestTimeout,
     StreamcoreError,
     WrongTypeError,
+    is_interruption,
     reply_error,
 )
 
@@ -212,3 +215,22 @@ def test_a_refused_login_is_no_reason_to_dial_again() -> None:
     unavailable = {REPLY_ERRORS.get(word, ReplyError) for word in UNAVAILABLE}
     assert AuthenticationError not in unavailable
     assert not UNAVAILABLE & {"NOGROUP", "WRONGTYPE", "NOPERM", "UNBLOCKED", "ERR"}
+
+
+class _Alarm(Exception):
+    """Raised by a signal handler of an application."""
+
+
+@pytest.mark.parametrize(
+    ("error", "interrupts"),
+    [
+        (_Alarm(), True),
+        (TimeoutError("an alarm"), True),
+        (ConcurrentUseError("refused in the handler"), True),
+        (ClosedError("of this engine"), False),
+        (ReplyError("ERR", "no"), False),
+        (KeyError("a bug"), False),
+    ],
+)
+def test_what_a_signal_handler_has_raised_is_told_from_an_error_of_the_core(error: Exception, interrupts: bool) -> None:
+    assert is_interruption(error) is interrupts

@@ -136,6 +136,16 @@ def test_a_reply_that_makes_no_sense_is_the_servers_fault_and_costs_no_other_ans
         alone.answer()
 
 
+def test_what_a_signal_handler_raises_while_a_reply_is_parsed_comes_out() -> None:
+    def parse(reply: Any) -> int:
+        raise TimeoutError("an alarm of the application")
+
+    request = Request([Command(("STRLEN", "k"), parse)], lambda request: None, 5.0)
+    request.replies.append(5)
+    with pytest.raises(TimeoutError, match="an alarm"):
+        request.answers()
+
+
 def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:
     client, pair = connected()
     request = client.submit([get("k").text()], client.ended.append)

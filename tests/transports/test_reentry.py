@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, pending, take
 from transports._switchboard import Ready, Switchboard
-from transports.blocking import Client
+from transports.blocking import Client, GroupConsumer
 from transports.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.timeout(30)
@@ -82,8 +82,7 @@ def test_requests_of_a_signal_handler_are_answered_or_refused(client: Client, ra
             assert client.get(f"key{asked % 100}") == b"%d" % (asked % 100)
             client.incr("handler")
             counted += 1
-        except ConcurrentUseError as error:
-            assert WITHIN in str(error)
+        except ConcurrentUseError:
             refused += 1
 
     rounds = 0
@@ -250,6 +249,61 @@ def test_a_pump_that_is_interrupted_does_not_wait_for_itself(client: Client, raw
     assert all(WAITS in one for one in refused)
 
 
+# -- threads: what a signal handler raises -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["request", "get", "send", "ack", "pump"])
+def test_an_interruption_at_any_moment_leaves_nothing_taken(
+    client: Client, server: EmbeddedServer, raw: Raw, call: str
+) -> None:
+    """Where Python looks for signals; on 3.14 that is also between a lock's being taken by ``with`` and its block."""
+    with ExitStack() as opened:
+        producer = opened.enter_context(client.producer("p"))
+
+        def consumer() -> GroupConsumer[bytes]:
+            background = call != "pump"
+            return opened.enter_context(client.group_consumer("s", group="g", block=0.05, background=background))
+
+        reader = consumer()
+        calls: dict[str, Callable[[], object]] = {
+            "request": lambda: client.get("key"),
+            "get": lambda: reader.get(timeout=0),
+            "send": lambda: producer.send({"a": 1}),
+            "ack": lambda: next(reader).ack(),
+            "pump": lambda: reader.get(timeout=0),
+        }
+        at = interrupted = 0
+        goes_on = True
+        while goes_on:
+            if call == "ack":
+                add(raw, [at])
+            try:
+                goes_on = moments(calls[call], at, interrupt, within=(TRANSPORTS,))
+            except KeyboardInterrupt:
+                interrupted += 1
+            except ClosedError:  # nobody knows what an interrupted pump has seen
+                assert call == "pump"
+                reader = consumer()
+                continue
+            at += 1
+        assert interrupted > 10
+        in_another_thread(client.ping, partial(producer.send, {"a": 2}))
+        assert consumer().get(timeout=0.1) is None or call == "ack"
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def in_another_thread(*calls: Callable[[], object]) -> None:
+    """Nothing is held up there."""
+    done: list[object] = []
+    thread = threading.Thread(target=lambda: done.extend([call() for call in calls]), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert len(done) == len(calls)
+
+
 # -- threads: calls that do not wait -----------------------------------------------------------------------------------
 
 
@@ -359,6 +413,11 @@ async def test_a_drain_by_a_signal_handler_comes_at_any_moment(
 # -- all runtimes: what is refused -------------------------------------------------------------------------------------
 
 
+def refused(call: Callable[[], object]) -> None:
+    with pytest.raises(ConcurrentUseError, match=WITHIN):
+        call()
+
+
 async def test_no_call_gets_into_an_engine_in_the_middle_of_another(
     runtime: Runtime, server: EmbeddedServer, raw: Raw
 ) -> None:
@@ -378,12 +437,10 @@ async def test_no_call_gets_into_an_engine_in_the_middle_of_another(
             real: Any = getattr(one, "_blocking", one)
             for call in calls:
                 arguments = ("s",) if call == "remove_stream" else ()
-                with pytest.raises(ConcurrentUseError, match=WITHIN):
-                    real._running.driver.call(partial(getattr(real, call), *arguments))
+                real._running.driver.call(partial(refused, partial(getattr(real, call), *arguments)))
         for subscriber in (pubsub, channels):
             real = getattr(subscriber, "_blocking", subscriber)
-            with pytest.raises(ConcurrentUseError, match=WITHIN):
-                real._running.driver.call(lambda real=real: real.subscriptions)
+            real._running.driver.call(partial(refused, lambda real=real: real.subscriptions))
         assert await take(consumer, 3) == [0, 1, 2]
         assert await take(group, 3) == [0, 1, 2]
 

@@ -17,7 +17,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from typing import Any, Final, TypeAlias
 
 LINES: Final = 5
@@ -89,7 +89,7 @@ class Journal:
         self._lines: deque[Line] = deque()
         self._left_out = 0  # because there were too many
         self._is_due = False  # somebody has been asked to write
-        self._writing = Lock()
+        self._writing = RLock()
         self._writer = 0  # the thread that writes
 
     def note(self, kind: str, level: int, what: object, error: Exception | None = None) -> None:
@@ -113,19 +113,23 @@ class Journal:
     def write(self, patience: float = 0.0) -> None:
         """Write what is noted. Where somebody else does, that goes on with it; wait for it for so many seconds."""
         self._is_due = False
-        waits = patience > 0
-        while (self._lines or waits) and self._writer != get_ident():
-            if not self._writing.acquire(timeout=patience):
-                return
-            waits, patience = False, 0.0
+        me, waits = get_ident(), patience > 0
+        while (self._lines or waits) and self._writer != me:
             try:
-                self._writer = get_ident()
+                if not self._writing.acquire(timeout=patience):
+                    return
+                waits, patience = False, 0.0
+                self._writer = me
                 while self._lines:
                     level, text, values, error = self._lines.popleft()
                     write_line(level, text, *values, error=error)
             finally:
-                self._writer = 0
-                self._writing.release()
+                if self._writer == me:
+                    self._writer = 0
+                try:  # noqa: SIM105  # see ``SharedEntrance.call``
+                    self._writing.release()
+                except RuntimeError:  # somebody else has it
+                    pass
 
     def end(self, patience: float = 0.0) -> None:
         """Write everything, with what was left out so far; see ``write``."""

@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,14 +143,19 @@ class SoleUse:
     """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
 
     def __init__(self) -> None:
-        self._in_use = threading.Lock()
+        self._users: list[object] = []
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        if self._in_use.locked():
-            raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
-        with self._in_use:  # so that no signal handler can raise between taking it and what gives it back
+        users, me = self._users, object()
+        try:
+            users.append(me)  # in the block that takes it away: a signal handler may raise at once
+            if users[0] is not me:
+                raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
             yield
+        finally:
+            if me in users:
+                users.remove(me)
 
 
 class Opened:
