@@ -50,7 +50,7 @@ if hasattr(os, "register_at_fork"):
 class Entrance:
     """Lets calls into an engine that one thread runs: an event loop's.
 
-    ``mend`` is called before the next call where one was torn, and ``alarm`` to have a next one.
+    ``mend`` is called before the next call where one was torn, and ``alarm`` to have a next one. ``is_used``: a call is inside.
     """
 
     def __init__(self, engine: Engine, mend: Callable[[], object], alarm: Callable[[], object]) -> None:
@@ -58,31 +58,32 @@ class Entrance:
         self._mend = mend
         self._alarm = alarm
         self._is_torn = False
-        self._is_used = False
+        self.is_used = False
 
-    def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    def call(self, function: Callable[[], T]) -> T:
         """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call."""
-        if self._is_used:
+        if self.is_used:
             raise ConcurrentUseError(REENTERED)
+        is_torn = True  # until it is known to be whole, so that nothing need be done where it is not
         try:
-            self._is_used = True
+            self.is_used = True
             if self._is_torn:
                 self._mend()
-            self._is_torn = True  # until it is known to be whole, so that nothing need be done where it is not
-            result = function(*args)
-            self._is_torn = False
+            result = function()
+            is_torn = False
         except BaseException as error:
-            self._end_by(error)
+            is_torn = self._tears(error)
             raise
         finally:
-            self._is_used = False
+            self._is_torn, self.is_used = is_torn, False
         return result
 
-    def _end_by(self, error: BaseException) -> None:
+    def _tears(self, error: BaseException) -> bool:
+        """Whether a call that has ended by this error has left nobody knows what; then there is a next one."""
         if self._is_own(error):
-            self._is_torn = False
-        else:
-            self._alarm()
+            return False
+        self._alarm()
+        return True
 
     def _is_own(self, error: BaseException) -> bool:
         """Whether the engine has raised it, and not a signal handler, which may have used another client."""
@@ -113,6 +114,7 @@ class SharedEntrance(Entrance):
         _entrances[id(self)] = self
 
     def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """The same, with arguments."""
         me, visitors = get_ident(), self.visitors
         if visitors:
             self._check_visit(me)
@@ -121,15 +123,17 @@ class SharedEntrance(Entrance):
             visitors.add(me)
             try:
                 lock.acquire()
+                is_torn = True
                 try:
                     if self._is_torn:
                         self._mend()
-                    self._is_torn = True  # as above
                     result = function(*args)
-                    self._is_torn = False
+                    is_torn = False
                 except BaseException as error:
-                    self._end_by(error)
+                    is_torn = self._tears(error)
                     raise
+                finally:
+                    self._is_torn = is_torn
             finally:
                 try:  # noqa: SIM105  # ``suppress`` is Python code, in which a signal handler may raise
                     lock.release()

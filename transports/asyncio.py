@@ -12,7 +12,7 @@ from asyncio import current_task
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeVar, TypeVarTuple, cast
+from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
@@ -57,7 +57,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -68,6 +67,7 @@ class Wire(asyncio.BufferedProtocol):
         self._link = link
         self._buffer = memoryview(bytearray(link.read_size))
         self._transport: asyncio.Transport | None = None
+        self._size = 0  # of what the buffer holds
         self._full = False
         self._reading = True
         self.dropped = False
@@ -119,23 +119,22 @@ class Wire(asyncio.BufferedProtocol):
         if self.dropped:
             self._transport.abort()
         else:
-            self._driver.enter(self._driver.tell, self._link.connection_made, self._driver.loop.time())
+            self._driver.tell(partial(self._link.connection_made, self._driver.loop.time()))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self.dropped:
-            self._driver.enter(
-                self._driver.tell, self._link.receive_data, self._buffer[:nbytes], self._driver.loop.time()
-            )
+            self._size = nbytes
+            self._driver.enter(self._received)
 
     def pause_writing(self) -> None:
         self._full = True
 
     def resume_writing(self) -> None:
         self._full = False
-        self._driver.enter(self._driver.tell, _nothing)
+        self._driver.tell(_nothing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(exc)
@@ -143,7 +142,12 @@ class Wire(asyncio.BufferedProtocol):
     def _lost(self, error: Exception | None) -> None:
         if not self.dropped:
             self.dropped = True
-            self._driver.enter(self._driver.tell, self._driver.lose, self._link, error)
+            self._driver.tell(partial(self._driver.lose, self._link, error))
+
+    def _received(self) -> None:
+        self._link.receive_data(self._buffer[: self._size], self._driver.loop.time())
+        self._driver.settle()
+        self._driver.wake_waiters()
 
 
 def _always() -> bool:
@@ -165,7 +169,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
-        self.enter = Entrance(engine, self._mend, self._wake).call
+        self._entrance = Entrance(engine, self._mend, self._wake)
+        self.enter = self._entrance.call
         engine.on_wakeup = self._wake
         self.flush()
 
@@ -182,12 +187,13 @@ class Driver:
 
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""
-        self.enter(self._flush)
+        self.enter(self.settle)
 
     async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = _always) -> T:
         """Ask until the answer is true, again whenever something has happened that is ``worth`` it; ``within`` seconds at most."""
         deadline = None if within is None else self.loop.time() + within
-        while not (answer := self.enter(self._ask, ask)):
+        asking = partial(self._ask, ask)
+        while not (answer := self.enter(asking)):
             if deadline is not None and deadline <= self.loop.time():
                 self.flush()
                 break
@@ -214,7 +220,7 @@ class Driver:
     async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         waiter = self.loop.create_future()
-        request = self.enter(submit, commands, partial(_settle, waiter))
+        request = self.enter(lambda: submit(commands, partial(_settle, waiter)))
         try:
             await waiter
         except BaseException:
@@ -224,7 +230,7 @@ class Driver:
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function of the engine in the loop, and wake whoever waits; from any thread, and in signal handlers."""
-        self.loop.call_soon_threadsafe(self._do, function)
+        self.loop.call_soon_threadsafe(self.tell, function)
 
     def aside(self, work: Callable[[], object]) -> None:
         """Call a function soon, outside of the engine."""
@@ -262,35 +268,36 @@ class Driver:
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def lose(self, link: Link, error: Exception | None) -> None:
-        """A socket is gone; within the entrance."""
-        del self._wires[link]
-        link.connection_lost(error, self.loop.time())
-
-    def _do(self, function: Callable[[], object]) -> None:
-        self.enter(self.tell, function)
+    def tell(self, tell: Callable[[], object]) -> None:
+        """Tell the engine something, do what it wants, and wake who waits."""
+        self.enter(partial(self._tell, tell))
 
     # -- within the entrance ------------------------------------------------------------------------------------------
 
-    def tell(self, tell: Callable[[*Ts], object], *what: *Ts) -> None:
-        """The engine is told something: do what it wants, wake who waits."""
-        tell(*what)
-        self._flush()
-        self._wake_waiters()
+    def lose(self, link: Link, error: Exception | None) -> None:
+        """A socket is gone."""
+        del self._wires[link]
+        link.connection_lost(error, self.loop.time())
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        tell()
+        self.settle()
+        self.wake_waiters()
 
     def _ask(self, ask: Callable[[], T]) -> T:
         answer = ask()
         if answer:
-            self._flush()
+            self.settle()
         return answer
 
-    def _flush(self) -> None:
+    def settle(self) -> None:
+        """Do what the engine wants."""
         self._woken = False
         engine, now = self._engine, self.loop.time()
         due = engine.next_timeout()
         if due is not None and due <= now:
             engine.handle_timeout(now)
-            self._wake_waiters()
+            self.wake_waiters()
         for link in engine.links():
             wire = self._wires.get(link)
             if link.wants_connection:
@@ -301,21 +308,24 @@ class Driver:
             elif wire is not None:
                 del self._wires[link]
                 wire.drop()
-                self._wake_waiters()
+                self.wake_waiters()
         if engine.closed:
-            self._wake_waiters()
+            self.wake_waiters()
         self._set_timer(engine.next_timeout())
 
     def _mend(self) -> None:
         """An exception has hit the engine itself, in a call by a task or in the loop."""
         give_up_links(self._engine, self._wires, self.loop.time())
-        self._wake_waiters()
+        self.wake_waiters()
 
     def _wake(self) -> None:
         if not self._woken:
             self._woken = True
             try:
-                self._call_soon(self.flush)
+                if self._entrance.is_used and get_ident() == self._thread:
+                    self.loop.call_soon(self.enter, self.settle)
+                else:
+                    self._call_soon(self.flush)
             except BaseException:  # a signal handler has raised: the next one shall wake
                 self._woken = False
                 raise
@@ -328,7 +338,10 @@ class Driver:
         else:
             loop.call_soon_threadsafe(function)
 
-    def _wake_waiters(self) -> None:
+    def wake_waiters(self) -> None:
+        """Whoever waits for what may have happened looks again."""
+        if not self._waiters:
+            return
         for waiter in [waiter for waiter, worth in self._waiters.items() if worth()]:
             del self._waiters[waiter]
             _settle(waiter, True)

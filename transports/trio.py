@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeVar, TypeVarTuple
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 
@@ -57,7 +58,6 @@ __all__ = [
 
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 class Driver:
@@ -120,7 +120,7 @@ class Driver:
 
     @trio.lowlevel.enable_ki_protection
     def _call(self, function: Callable[[], T]) -> T:
-        return self._enter(self._ask, function)
+        return self._enter(partial(self._ask, function))
 
     async def checkpoint(self) -> None:
         """Let others run."""
@@ -145,11 +145,11 @@ class Driver:
 
     @trio.lowlevel.enable_ki_protection
     def _submit(self, submit: Submit, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
-        return self._enter(submit, commands, done)
+        return self._enter(partial(submit, commands, done))
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function of the engine in the run, and wake whoever waits; from any thread, and in signal handlers."""
-        self._token.run_sync_soon(self._do, function)
+        self._token.run_sync_soon(self._tell, function)
 
     def aside(self, work: Callable[[], object]) -> None:
         """Call a function soon, outside of the engine."""
@@ -205,8 +205,8 @@ class Driver:
             if wire is not None:
                 trio.lowlevel.notify_closing(wire.sock)
                 wire.sock.close()
-            self._enter(self._lose, link, error)
-        self._enter(self._tell, _nothing)
+            self._enter(partial(self._lose, link, error))
+        self._tell(_nothing)
 
     async def _connect_and_read(self, link: Link) -> None:
         timeout = self._engine.options.connect_timeout
@@ -217,14 +217,14 @@ class Driver:
             dialling.close()
             raise
         wire = self._wires[link] = Wire(link, sock)
-        self._enter(self._tell, link.connection_made, trio.current_time())
+        self._tell(partial(link.connection_made, trio.current_time()))
         while True:
             if link.wants_data:
                 await trio.lowlevel.wait_readable(sock)
             else:
                 await self._changed.wait()
             if link.wants_data:
-                self._enter(self._tell, self._receive, wire)
+                self._tell(partial(self._receive, wire))
                 if wire.error is not None:
                     raise wire.error
 
@@ -238,18 +238,18 @@ class Driver:
         with suppress(OSError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(wire.sock)
             wire.full = False
-            self._enter(self._tell, _nothing)
+            self._tell(_nothing)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def _do(self, function: Callable[[], object]) -> None:
-        self._enter(self._tell, function)
+    def _tell(self, tell: Callable[[], object]) -> None:
+        """Tell the engine something, do what it wants, and wake who waits."""
+        self._enter(partial(self._telling, tell))
 
     # -- within the entrance ------------------------------------------------------------------------------------------
 
-    def _tell(self, tell: Callable[[*Ts], object], *what: *Ts) -> None:
-        """The engine is told something: do what it wants, wake who waits."""
-        tell(*what)
+    def _telling(self, tell: Callable[[], object]) -> None:
+        tell()
         self._flush()
         self._wake_waiters()
 
