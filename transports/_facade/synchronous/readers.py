@@ -11,30 +11,27 @@ from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.engine import Engine
-from streamcore.entries import BaseBatch, Batch, Entry, StreamId
+from streamcore.entries import Batch, Entry, StreamId
 from streamcore.events import Event
 from streamcore.following import Change
 from streamcore.joining import Joining
 
+from ..handing import B, E, Handing
 from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
 from .running import Running
 
 T = TypeVar("T", bytes, str)
-E = TypeVar("E", bound=Entry[Any])
-B = TypeVar("B", bound=BaseBatch[Any, Any])
 Item = TypeVar("Item")
 
 
-class Reader(Generic[E, B]):
+class Reader(Handing[E, B]):
     """Entries one by one, or batch by batch. Belongs to one thread at a time."""
 
     def __init__(self, engine: Any, client: Running, *, background: bool) -> None:
+        super().__init__()
         self._engine = engine
         self._client = client
         self._running = client.part(engine, background=background)
-        self._batch: B | None = None
-        self._entries: Iterator[E] = iter(())
-        self._taken: Any = None  # from the engine, and not handed over yet
         self._running.leave = self._leave
         forgetful.add(self)
 
@@ -58,17 +55,17 @@ class Reader(Generic[E, B]):
         """On closing, also where that is the client's: nothing more is handed over."""
         self._forget()
 
-    def _forget(self) -> None:
-        """What is left of a batch is handed over no more: after closing, and in a forked child."""
-        self._entries, self._taken = iter(()), None
-
     def __iter__(self) -> Iterator[E]:
         self._go_on()
         return self
 
     def __next__(self) -> E:
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         return self._begin(self._fetch(self._ask))
 
     def get(self, timeout: Seconds | None = None) -> E | None:
@@ -77,8 +74,12 @@ class Reader(Generic[E, B]):
         A timeout of None waits, 0 only looks.
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         found = self._fetch(self._ask_for_entries, wait)
         if found is None or (isinstance(found, Told) and found.stops):
             self._taken = None
@@ -104,25 +105,34 @@ class Reader(Generic[E, B]):
         if isinstance(found, Told):
             self._taken = None
             return cast("E", _tell(found))
-        entries = cast("Iterator[E]", iter(found))
-        self._batch, self._entries, self._taken = found, entries, None  # no signal handler can raise in between
-        return next(entries)
+        self._go_through(found)
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
+        raise AssertionError("a batch has entries")
 
     def _next_batch(self) -> B:
-        rest = list(self._entries)
-        if rest and self._batch is not None:
-            tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - len(rest)))
+        if self._left and self._batch is not None:
+            tail: B = self._running.driver.call(partial(self._engine.split, self._batch, len(self._batch) - self._left))
             return tail
         found: Any = self._fetch(self._ask_for_entries)
         if isinstance(found, Told):
             self._taken = None
             found = _tell(found)
+        batch: B = found
         self._taken = None
-        return cast("B", found)
+        return batch
 
     def _next_with_events(self) -> E | Event:
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         while (found := self._fetch(self._ask_with_events)) is None:
             event: Event | None = self._running.driver.call(self._engine.next_event_in_place)
             if event is not None:
@@ -236,7 +246,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
     def _drop(self, stream: bytes) -> None:
         """Forget what was taken from the engine of a stream, and not handed over."""
         if self._batch is not None and self._batch.key == stream:
-            self._entries = iter(())
+            self._rows = self._entries = iter(())
         if isinstance(self._taken, Batch) and self._taken.key == stream:
             self._taken = None
 
@@ -260,10 +270,9 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         engine: ConsumerEngine[T] = self._engine
         kept = self._taken if isinstance(self._taken, Batch) else None
         cursor = self._running.call(partial(engine.cursor, kept))
-        rest = list(self._entries)
-        if rest and self._batch is not None:
-            self._entries = iter(rest)
-            cursor[self._batch.key] = self._batch[-len(rest) - 1].id
+        left = self._left
+        if left and self._batch is not None:
+            cursor[self._batch.key] = self._batch[-left - 1].id
         return cursor
 
 
