@@ -110,7 +110,7 @@ def test_no_entry_is_lost_in_a_storm_of_interrupts(
                         interrupts += 1
                     else:
                         handed.extend([] if found is None else found if how == "batches" else [found])
-        while (entry := consumer.get(timeout=0.3)) is not None:
+        while len(handed) < sent and (entry := consumer.get(timeout=10)) is not None:
             handed.append(entry)
     assert interrupts > 100
     assert [int(entry["n"]) for entry in handed] == list(range(sent))

@@ -20,7 +20,8 @@ B = TypeVar("B", bound=BaseBatch[Any, Any])
 class Handing(Generic[E, B]):
     """The place between an engine and the application."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
         self._batch: B | None = None
         self._rows: Iterator[Any] = iter(())  # of the batch
         self._entries: Iterator[E] = iter(())  # made of these
@@ -30,6 +31,14 @@ class Handing(Generic[E, B]):
     def _left(self) -> int:
         """How many entries of the batch were not handed over."""
         return length_hint(self._rows)
+
+    def _cut(self) -> None:
+        """Make what is left of a batch a batch of its own, which is taken and not handed over; within the engine."""
+        batch = self._batch
+        if batch is not None:
+            nothing: Iterator[Any] = iter(())
+            tail = self._engine.split(batch, len(batch) - self._left)
+            self._batch, self._rows, self._entries, self._taken = None, nothing, nothing, tail  # and nothing in between
 
     def _forget(self) -> None:
         """What is left of a batch is handed over no more: after closing, and in a forked child."""

@@ -28,8 +28,7 @@ class Reader(Handing[E, B]):
     """Entries one by one, or batch by batch. Belongs to one task at a time."""
 
     def __init__(self, engine: Any, client: Running) -> None:
-        super().__init__()
-        self._engine = engine
+        super().__init__(engine)
         self._client = client
         self._running = client.part(engine)
         self._running.leave = self._leave
@@ -115,9 +114,8 @@ class Reader(Handing[E, B]):
         raise AssertionError("a batch has entries")
 
     async def _next_batch(self) -> B:
-        if self._left and self._batch is not None:
-            tail: B = self._running.call(partial(self._engine.split, self._batch, len(self._batch) - self._left))
-            return tail
+        if self._left:
+            self._running.call(self._cut)
         found: Any = await self._fetch(self._ask_for_entries)
         if isinstance(found, Told):
             self._taken = None
