@@ -15,10 +15,11 @@ PYTEST := $(PY) -bb -m pytest -q
 # Most of those tests wait for a server most of the time.
 WORKERS ?= 3
 XDIST  := --dist load --tx "$(WORKERS)*popen//python=$(PY) -bb"
-# The tests that drive each runtime once through each part of the face.
+# The tests that drive each runtime once through each part of the face, and those that interrupt it.
 SMOKE  := tests/transports/test_connect.py tests/transports/test_consume.py tests/transports/test_group.py \
 	tests/transports/test_face_run.py tests/transports/test_produce.py tests/transports/test_pubsub.py \
-	tests/transports/test_channels.py tests/transports/test_demo.py
+	tests/transports/test_channels.py tests/transports/test_demo.py tests/transports/test_signals.py \
+	tests/transports/test_hand_over.py
 
 LOCK_VENV := .venv-lock
 
@@ -58,7 +59,7 @@ test-world: $(VENV)/.for-test ## all other tests: properties, simulation, transp
 core: $(VENV)/.for-core ## the core's tests on a Python that has no wheels, such as PyPy: without hiredis, and without their gate
 	$(PYTEST) tests/core $(ARGS)
 
-smoke: $(VENV)/.for-test ## the core's tests without their gate, and each runtime once through each part of the face
+smoke: $(VENV)/.for-test ## the core's tests without their gate, and each runtime once through each part of the face, and interrupted
 	$(PYTEST) tests/core $(SMOKE) $(XDIST) $(ARGS)
 
 test-pythons: ## all tests on every Python from 3.11 to the newest, as far as they are found

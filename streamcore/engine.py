@@ -29,6 +29,7 @@ from .errors import (
     RemoteProtocolError,
     ReplyError,
     StreamcoreError,
+    is_interruption,
 )
 from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
 from .handshake import is_permanent
@@ -204,6 +205,11 @@ class Engine(ProcessBound):
         """The oldest event that nobody took yet."""
         return self._events.take()
 
+    @property
+    def has_event(self) -> bool:
+        """Whether ``next_event`` has something now."""
+        return self._events.is_due(None)
+
     def next_event_in_place(self) -> Event | None:
         """The same for those who want events in order with the data: None until all batches before it were taken.
 
@@ -353,8 +359,10 @@ class ScriptRunner:
                 step = script.send(None)
         except StopIteration:
             self._script = None
-        except Exception as error:  # noqa: BLE001  # whatever a script raises ends here, never in the driver
-            self._raised(error)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            self._raised(error)  # whatever a script raises ends here, never in the driver
         else:
             if self.running:
                 self._waiting = True
@@ -364,8 +372,10 @@ class ScriptRunner:
     def _close(self, script: Script) -> None:
         try:
             script.close()
-        except Exception as error:  # noqa: BLE001  # the same, from a ``finally``
-            self._raised(error)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            self._raised(error)  # the same, from a ``finally``
 
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:

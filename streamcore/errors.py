@@ -43,7 +43,11 @@ class ClosedError(StreamcoreError):
 
 
 class ConcurrentUseError(StreamcoreError):
-    """An iterator belongs to one task or thread at a time, and a second one used it."""
+    """Something was used where somebody else uses it.
+
+    An iterator belongs to one task or thread at a time, and a second one used it; or a signal handler, a finalizer or a callback
+    has made a call in the middle of another one of the same client, or a call that would wait for what it has interrupted.
+    """
 
 
 class ForkedError(StreamcoreError):
@@ -355,3 +359,14 @@ def conceals_arguments(function: Callable[P, R]) -> Callable[P, R]:
             raise without_frames(error) from None
 
     return call
+
+
+def is_interruption(error: Exception) -> bool:
+    """Whether an error comes from a signal handler that has interrupted the core, which raises no such error itself.
+
+    The core performs no I/O and knows no classes of errors but its own and Python's. Of a client that is used in its middle
+    it never hears: that refuses the use.
+    """
+    if isinstance(error, StreamcoreError):
+        return isinstance(error, ConcurrentUseError)
+    return isinstance(error, OSError) or type(error).__module__ != "builtins"

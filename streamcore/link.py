@@ -275,8 +275,8 @@ class Link:
         self._enter(State.DIALLING, AT_ONCE)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
-        self.state, self._deadline = state, deadline
-        self._wanted = state in _WANTING
+        wanted = state in _WANTING
+        self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
 
     def _lose(self, error: Exception) -> None:
         self.error = error

@@ -51,6 +51,11 @@ class Prefetch(Generic[B]):
         self._size += batch.size
         self._whole += 1
 
+    @property
+    def first(self) -> B | None:
+        """What ``pop`` would give."""
+        return self._ready[0][0] if self._ready else None
+
     def pop(self) -> B | None:
         """The next batch for the application; None where nothing has arrived."""
         if not self._ready:
@@ -145,12 +150,19 @@ class Reader(Engine, Generic[B]):
 
     def take(self) -> B | None:
         """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        batch = None if self.paused else self._prefetch.pop()
+        batch = None if self.paused else self._prefetch.first
         if batch is None:
             self.check()
-        else:
+            self._reading.wake()
+            return None
+        try:
+            self._prefetch.pop()
             self._hand_over(batch)
-        self._reading.wake()
+            self._reading.wake()
+        except BaseException:  # a signal handler has raised: nobody gets it
+            if self._prefetch.first is not batch:
+                self.put_back(batch)
+            raise
         return batch
 
     def put_back(self, batch: B) -> None:

@@ -7,6 +7,7 @@ socket never blocks. A ``Wire`` is such a socket and the link that it serves.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import Link
@@ -61,42 +62,64 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
 
 
 class Dialling:
-    """``dial`` in a thread that may be abandoned: then, whoever comes second closes the socket."""
+    """``dial`` in a thread that may be abandoned: then, whoever comes second closes the socket.
+
+    Afterwards there is ``sock``, or the ``error`` of ``attempt``.
+    """
 
     def __init__(self, link: Link, target: Target, timeout: float) -> None:
+        self.link = link
+        self.sock: socket.socket | None = None
+        self.error: ConnectFailed | None = None
         self._arguments = link, target, timeout
-        self._sock: socket.socket | None = None
         self._abandoned = False
 
     def run(self) -> socket.socket:
         """Connect; see ``dial``."""
-        self._sock = sock = dial(*self._arguments)
+        self.sock = sock = dial(*self._arguments)
         if self._abandoned:
             sock.close()
         return sock
 
-    def abandon(self) -> None:
+    def attempt(self, done: Callable[[Dialling], object]) -> None:
+        """Connect, keep what came of it, and call ``done`` with this dial, whatever happens."""
+        try:
+            self.run()
+        except ConnectFailed as error:
+            self.error = error
+        except BaseException as error:  # noqa: BLE001  # of what the user's TLS context calls, say: told to whoever waits
+            self.error = ConnectFailed(f"dialling was ended by {error!r}")
+        finally:
+            done(self)
+
+    def close(self) -> None:
         """Nobody waits for the socket any more."""
         self._abandoned = True
-        if self._sock is not None:
-            self._sock.close()
+        if self.sock is not None:
+            self.sock.close()
 
 
 class Wire:
     """A link's socket.
 
     ``full``: the last write found no room, wait until the socket is writable. ``watched``: what a selector waits for.
+    ``error``: why it cannot be read from any more, for those who cannot raise it where they read.
     """
 
-    __slots__ = ("_buffer", "_pending", "full", "link", "sock", "watched")
+    __slots__ = ("_buffer", "_pending", "error", "full", "link", "sock", "watched")
 
     def __init__(self, link: Link, sock: socket.socket) -> None:
         self.link = link
         self.sock = sock
         self.full = False
         self.watched = 1
+        self.error: OSError | None = None
         self._buffer = memoryview(bytearray(link.read_size))
         self._pending = getattr(sock, "pending", int)  # TLS may hold decrypted bytes that no selector sees
+
+    def close(self) -> None:
+        """Close the socket; the link is told by somebody else."""
+        self.sock.close()
 
     def send(self) -> None:
         """Write what the link has, as far as the socket takes it. Raises ``OSError``."""

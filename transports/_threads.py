@@ -1,7 +1,8 @@
 """Threads that do one piece of work, and whose beginning and end can be relied on.
 
 ``Thread`` is not subclassed: its private names are Python's, and other ones in each version. Nor is its ``join`` relied on: before
-Python 3.13, one that Ctrl-C has interrupted takes a thread for ended that runs on.
+Python 3.13, one that Ctrl-C has interrupted takes a thread for ended that runs on. Nor are its events: they have a lock of their own
+inside, which an interrupted ``wait`` may leave taken on Python 3.14, and then ``set`` would wait for ever.
 """
 
 from __future__ import annotations
@@ -14,13 +15,33 @@ LOOK: Final = 0.5
 """Seconds between two looks at a thread that has not told yet that its work has begun, or ended."""
 
 
+class Latch:
+    """Something that happens once, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        """It has happened; called once."""
+        self.is_open = True
+        self._lock.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it has happened, at most ``timeout`` seconds; whether it has."""
+        if not self.is_open and self._lock.acquire(timeout=timeout):
+            self._lock.release()  # the next one may go on; interrupted before that, it has to wait for its time to be over
+        return self.is_open
+
+
 class Worker:
     """A daemon thread for one call of ``work``; an error of that ends the thread, as it would any other."""
 
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self._work = work
-        self._begun = threading.Event()
-        self._ended = threading.Event()
+        self._begun = Latch()
+        self._ended = Latch()
         self._returned = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -28,13 +49,13 @@ class Worker:
         """Start the thread, and return when its work has begun. Raises ``RuntimeError`` where it never will."""
         self._thread.start()
         while not self._begun.wait(LOOK):
-            if self._is_gone and not self._begun.is_set():
+            if self._is_gone and not self._begun.is_open:
                 raise RuntimeError(f"the thread {self._thread.name!r} has ended before its work began")
 
     @property
     def has_begun(self) -> bool:
         """Whether the work was begun; it may have ended since."""
-        return self._begun.is_set()
+        return self._begun.is_open
 
     @property
     def is_current(self) -> bool:
@@ -44,7 +65,7 @@ class Worker:
     @property
     def is_lost(self) -> bool:
         """Whether the thread has ended, and its work has not returned."""
-        return (self._ended.is_set() or self._is_gone) and not self._returned
+        return (self._ended.is_open or self._is_gone) and not self._returned
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the thread has ended, at most ``timeout`` seconds; whether it has."""
@@ -60,8 +81,8 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self._begun.set()
+            self._begun.open()
             self._work()
             self._returned = True
         finally:
-            self._ended.set()
+            self._ended.open()

@@ -1,12 +1,14 @@
 """asyncio (and uvloop): the event loop's callbacks own the sockets, so cancelling a task touches none of them.
 
 ``Driver`` keeps one transport for each link of an engine, moves the bytes, tells the time, and wakes whoever waits in
-``until``. It decides nothing: every input is followed by ``_pump``, which asks the engine for all of its outputs anew.
+``until``. It decides nothing: every input is followed by ``flush``, which asks the engine for all of its outputs anew. All of it
+goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +22,7 @@ from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 from streamcore.requests import Request, Submit
 
+from ._entrance import Entrance, give_up_links
 from ._facade.asynchronous import (
     Channels,
     ChannelSubscriber,
@@ -66,6 +69,7 @@ class Wire(asyncio.BufferedProtocol):
         self._link = link
         self._buffer = memoryview(bytearray(link.read_size))
         self._transport: asyncio.Transport | None = None
+        self._size = 0  # of what the buffer holds
         self._full = False
         self._reading = True
         self.dropped = False
@@ -73,6 +77,7 @@ class Wire(asyncio.BufferedProtocol):
 
     async def _connect(self) -> None:
         loop, target, address = self._driver.loop, self._driver.target, self._link.address
+        await asyncio.sleep(0)  # a task that is begun eagerly is so within the entrance
         try:
             context = None if target.tls is None else target.tls.context()
             if isinstance(address, UnixAddress):
@@ -126,23 +131,22 @@ class Wire(asyncio.BufferedProtocol):
         if self.dropped:
             self._transport.abort()
         else:
-            self._link.connection_made(self._driver.loop.time())
-            self._driver.happened()
+            self._driver.tell(partial(self._link.connection_made, self._driver.loop.time()))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self.dropped:
-            self._link.receive_data(self._buffer[:nbytes], self._driver.loop.time())
-            self._driver.happened()
+            self._size = nbytes
+            self._driver.enter(self._received)
 
     def pause_writing(self) -> None:
         self._full = True
 
     def resume_writing(self) -> None:
         self._full = False
-        self._driver.happened()
+        self._driver.tell(_nothing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(exc)
@@ -150,9 +154,12 @@ class Wire(asyncio.BufferedProtocol):
     def _lost(self, error: Exception | None) -> None:
         if not self.dropped:
             self.dropped = True
-            self._driver.forget(self._link)
-            self._link.connection_lost(loss(error, self._link, self._driver.target), self._driver.loop.time())
-            self._driver.happened()
+            self._driver.tell(partial(self._driver.lose, self._link, error))
+
+    def _received(self) -> None:
+        self._link.receive_data(self._buffer[: self._size], self._driver.loop.time())
+        self._driver.settle()
+        self._driver.wake_waiters()
 
 
 def _always() -> bool:
@@ -174,6 +181,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._entrance = Entrance(engine, self._mend, self._wake)
+        self.enter = self._entrance.call
         engine.on_wakeup = self._wake
         self.flush()
 
@@ -202,34 +211,21 @@ class Driver:
             wire.abandon()
         return False
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call, which it has interrupted."""
+        return self.enter(function)
+
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""
-        self._woken = False
-        engine, now = self._engine, self.loop.time()
-        due = engine.next_timeout()
-        if due is not None and due <= now:
-            engine.handle_timeout(now)
-            self._wake_waiters()
-        for link in engine.links():
-            wire = self._wires.get(link)
-            if link.wants_connection:
-                if wire is None:
-                    self._wires[link] = Wire(self, link)
-                else:
-                    wire.move()
-            elif wire is not None:
-                self.forget(link)
-                wire.drop()
-                self._wake_waiters()
-        if engine.closed:
-            self._wake_waiters()
-        self._set_timer(engine.next_timeout())
+        self.enter(self.settle)
 
     async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = _always) -> T:
         """Ask until the answer is true, again whenever something has happened that is ``worth`` it; ``within`` seconds at most."""
         deadline = None if within is None else self.loop.time() + within
-        while not (answer := ask()):
+        asking = partial(self._ask, ask)
+        while not (answer := self.enter(asking)):
             if deadline is not None and deadline <= self.loop.time():
+                self.flush()
                 break
             waiter = self.loop.create_future()
             self._waiters[waiter] = worth  # before the flush, which may wake it
@@ -241,7 +237,6 @@ class Driver:
                 self._waiters.pop(waiter, None)
                 if timer is not None:
                     timer.cancel()
-        self.flush()
         return answer
 
     async def checkpoint(self) -> None:
@@ -255,7 +250,7 @@ class Driver:
     async def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; cancelled, their reply reaches nobody."""
         waiter = self.loop.create_future()
-        request = submit(commands, partial(_settle, waiter))
+        request = self.enter(lambda: submit(commands, partial(_settle, waiter)))
         try:
             await waiter
         except BaseException:
@@ -265,7 +260,11 @@ class Driver:
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function of the engine in the loop, and wake whoever waits; from any thread, and in signal handlers."""
-        self.loop.call_soon_threadsafe(self._do, function)
+        self.loop.call_soon_threadsafe(self.tell, function)
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Call a function soon, outside of the engine."""
+        self._call_soon(work)
 
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
         """Run so many tasks of one kind; they are cancelled with the caller."""
@@ -299,25 +298,80 @@ class Driver:
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def happened(self) -> None:
-        """The engine was told something: do what it wants, wake who waits."""
-        self.flush()
-        self._wake_waiters()
+    def tell(self, tell: Callable[[], object]) -> None:
+        """Tell the engine something, do what it wants, and wake who waits."""
+        self.enter(partial(self._tell, tell))
 
-    def _do(self, function: Callable[[], object]) -> None:
-        function()
-        self.happened()
+    # -- within the entrance ------------------------------------------------------------------------------------------
 
-    def forget(self, link: Link) -> None:
+    def lose(self, link: Link, error: Exception | None) -> None:
+        """A socket is gone."""
         del self._wires[link]
+        link.connection_lost(loss(error, link, self.target), self.loop.time())
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        tell()
+        self.settle()
+        self.wake_waiters()
+
+    def _ask(self, ask: Callable[[], T]) -> T:
+        answer = ask()
+        if answer:
+            self.settle()
+        return answer
+
+    def settle(self) -> None:
+        """Do what the engine wants."""
+        self._woken = False
+        engine, now = self._engine, self.loop.time()
+        due = engine.next_timeout()
+        if due is not None and due <= now:
+            engine.handle_timeout(now)
+            self.wake_waiters()
+        for link in engine.links():
+            wire = self._wires.get(link)
+            if link.wants_connection:
+                if wire is None:
+                    self._wires[link] = Wire(self, link)
+                else:
+                    wire.move()
+            elif wire is not None:
+                del self._wires[link]
+                wire.drop()
+                self.wake_waiters()
+        if engine.closed:
+            self.wake_waiters()
+        self._set_timer(engine.next_timeout())
+
+    def _mend(self) -> None:
+        """An exception has hit the engine itself, in a call by a task or in the loop."""
+        give_up_links(self._engine, self._wires, self.loop.time())
+        self.wake_waiters()
 
     def _wake(self) -> None:
         if not self._woken:
             self._woken = True
-            call = self.loop.call_soon if get_ident() == self._thread else self.loop.call_soon_threadsafe
-            call(self.flush)
+            try:
+                if self._entrance.is_used and get_ident() == self._thread:
+                    self.loop.call_soon(self.enter, self.settle)
+                else:
+                    self._call_soon(self.flush)
+            except BaseException:  # a signal handler has raised: the next one shall wake
+                self._woken = False
+                raise
 
-    def _wake_waiters(self) -> None:
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        """Have the loop call something, from any thread; unless a task is at work, it may sleep, and this be a signal handler."""
+        loop = self.loop
+        if get_ident() == self._thread and current_task(loop) is not None:
+            loop.call_soon(function)
+        else:
+            loop.call_soon_threadsafe(function)
+
+    def wake_waiters(self) -> None:
+        """Whoever waits for what may have happened looks again."""
+        if not self._waiters:
+            return
         for waiter in [waiter for waiter, worth in self._waiters.items() if worth()]:
             del self._waiters[waiter]
             _settle(waiter, True)

@@ -1,27 +1,29 @@
 """Threads: one daemon thread per engine owns its sockets, or, with ``background=False``, the thread that waits.
 
-In the background, keep-alive, timed acknowledgements and recovery go on while user code runs, and an interrupted caller
-tears nothing. All calls to the engine are made under one lock. A caller writes what its call made ready by itself; the
-thread sleeps in ``select`` for bytes, for the timer, and for a byte in a socket pair that tells it to look again.
+In the background, keep-alive, timed acknowledgements and recovery go on while user code runs. All calls to the engine go
+through one ``SharedEntrance``, and nobody waits within. A caller writes what its call made ready by itself; the thread sleeps in
+``select`` for bytes, for the timer, and for a byte in a socket pair that tells it to look again.
+
+What waits, waits for a plain lock that somebody else gives free: unlike conditions and events these have no inside of their own
+in which a signal handler could catch them.
 """
 
 from __future__ import annotations
 
-import selectors
-import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
+from threading import Lock, get_ident
 from time import monotonic
 from typing import Any, TypeVar
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import ConnectFailed, ConnectionLost
-from streamcore.link import AT_ONCE, Link
+from streamcore.link import AT_ONCE
 from streamcore.requests import Request, Submit
 
+from ._entrance import SharedEntrance, give_up_links
 from ._facade.synchronous import (
     Channels,
     ChannelSubscriber,
@@ -37,7 +39,8 @@ from ._facade.synchronous import (
     Transaction,
     make_connect,
 )
-from ._sockets import Wire, dial, loss
+from ._switchboard import Ready, Switchboard
+from ._threads import LOOK, Worker
 from .address import Target
 
 __all__ = [
@@ -63,80 +66,71 @@ class Driver:
     """Runs one engine."""
 
     def __init__(self, engine: Engine, target: Target, *, background: bool = True) -> None:
-        self._lock = threading.RLock()
         self._engine = engine
-        self._target = target
         self._background = background
-        self._changed = threading.Condition(self._lock)
-        self._selector = selectors.DefaultSelector()
-        self._bell, self._ear = socket.socketpair()
-        for end in (self._bell, self._ear):
-            end.setblocking(False)
-        self._selector.register(self._ear, selectors.EVENT_READ)
-        self._wires: dict[Link, Wire | None] = {}  # None: being dialled
-        self._dialled: deque[tuple[Link, socket.socket | ConnectFailed]] = deque()
-        self._pumping = 0  # threads in _pump
+        self._name = f"streamcore {type(engine).__name__}"
+        self._board = Switchboard(engine, target, self._name)
+        self._ring = self._board.ring
+        self._entrance = SharedEntrance(engine, self._mend, self._ring)
+        self._woken = False  # by somebody whose call has not left yet
+        engine.on_wakeup = self._wakeup
+        self._waiters: dict[Any, None] = {}  # locks; whoever waits gets his when something happens
         self._asleep_until: float | None = None
-        self._rung = False
         self._calls: deque[Callable[[], object]] = deque()
-        self._workers: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._run, name=f"streamcore {type(engine).__name__}", daemon=True)
-        engine.on_wakeup = self._ring
+        self._failure: Exception | None = None
+        self._workers: list[Worker] = []
+        self._thread = Worker(self._run, self._name)
         if background:
-            self._thread.start()
+            try:
+                self._thread.start()
+            except BaseException:
+                self.close()
+                raise
 
     # -- the facade's side --------------------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Write now what the engine has ready; call it under the lock."""
-        for wire in self._wires.values():
-            if wire is not None and not wire.full:
-                self._send(wire)
-        engine = self._engine
-        due = engine.next_timeout()
-        if due == AT_ONCE and self._background:  # a pump looks at its sockets before it tells the time
-            engine.handle_timeout(monotonic())
-            self._changed.notify_all()
-            due = engine.next_timeout()
-        sooner = due is not None and (self._asleep_until is None or due < self._asleep_until)
-        if sooner or any(link.wants_connection != (link in self._wires) for link in engine.links()):
-            self._ring()
+    def check_home(self) -> None:
+        """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
+        self._entrance.check_close()
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function of the engine, and do what that makes ready."""
-        with self._lock:
-            try:
-                self._do_calls()
-                result = function()
-                self.flush()
-            except Exception:
-                raise
-            except BaseException:
-                self._interrupted()
-                raise
-            return result
+        result = self._entrance.call(self._call, function)
+        if self._woken:
+            self._ring()
+        return result
+
+    def hold(self, function: Callable[[], T]) -> T:
+        """Call a function that changes no output of the engine, while nobody else is in it."""
+        return self._entrance.call(function)
 
     def until(self, ask: Callable[[], T], within: float | None = None) -> T:
         """Ask until the answer is true, again whenever something has happened; after ``within`` seconds, the last one."""
         deadline = None if within is None else monotonic() + within
         late = False
-        with self._lock:
-            while True:
-                answer = self.call(ask)
-                if answer or late:
-                    return answer
+        while True:
+            answer, waiter = self._entrance.call(self._ask, ask, late)
+            if self._woken:
+                self._ring()
+            if waiter is None:
+                return answer
+            try:
+                self._entrance.check_wait()
                 if self._background:
-                    self._changed.wait(None if deadline is None else deadline - monotonic())
+                    _wait(waiter, deadline)
                 else:
-                    self._pump(deadline)
-                late = deadline is not None and deadline <= monotonic()
+                    self._pump(waiter, deadline)
+            finally:
+                self._waiters.pop(waiter, None)
+            late = deadline is not None and deadline <= monotonic()
 
     def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request:
         """Submit commands and wait until they are finished; interrupted, their reply reaches nobody."""
-        finished = threading.Event()
-        request = self.call(lambda: submit(commands, lambda _: finished.set()))
+        self._entrance.check_wait()
+        finished = _taken()
+        request = self.call(lambda: submit(commands, lambda _: finished.release()))
         try:
-            finished.wait()
+            finished.acquire()
         except BaseException:
             request.finished = True
             raise
@@ -149,189 +143,204 @@ class Driver:
 
     def spawn(self, work: Callable[[], None]) -> None:
         """Do something in a thread beside the user's, which ends when the engine is closed."""
-        self._workers.append(threading.Thread(target=work, name=f"{self._thread.name} handlers", daemon=True))
-        self._workers[-1].start()
+        worker = Worker(work, f"{self._name} handlers")
+        worker.start()
+        self._workers.append(worker)
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Do something that may take long in a thread that nobody waits for. Raises ``RuntimeError`` where there is none."""
+        Worker(work, f"{self._name} log").start()
 
     def close(self) -> None:
         """Close the engine and its sockets, whoever waits for it."""
-        with self._lock:
-            self._engine.close()
-            self._changed.notify_all()
-            self._ring()
-            while self._pumping:
-                self._changed.wait()
-            if not self._background:
-                self._reconcile()
-        if self._background:
-            self._thread.join()
+        self.check_home()
+        self._entrance.call(self._stop)
+        self._ring()
+        if self._thread.has_begun:
+            self._thread.wait()
+        while (waiter := self._entrance.call(self._hang_up)) is not None:
+            waiter.acquire(timeout=LOOK)
         for worker in self._workers:
-            if worker is not threading.current_thread():  # a handler may close what it belongs to
-                worker.join(self._engine.options.request_timeout)
-        self._selector.close()
-        self._bell.close()
-        self._ear.close()
+            if not worker.is_current:  # a handler may close what it belongs to
+                worker.wait(self._engine.options.request_timeout)
+        self._board.close()
 
-    # -- the thread that owns the sockets -----------------------------------------------------------------------------
+    # -- within the entrance ------------------------------------------------------------------------------------------
 
-    def _pump(self, deadline: float | None) -> None:
-        """Run the engine in the calling thread until something happens to it, or the deadline has passed.
+    def _call(self, function: Callable[[], T]) -> T:
+        if self._calls:
+            self._do_calls()
+        result = function()
+        self.flush()
+        return result
 
-        One thread at a time: what it meets in the sockets no other would see. The others wait for it.
-        """
-        if self._pumping:
-            self._changed.wait(None if deadline is None else deadline - monotonic())
-            return
-        self._pumping += 1
-        try:
-            while not (self._step(deadline) or self._engine.closed):
-                if deadline is not None and deadline <= monotonic():
-                    break
-        except BaseException:
-            self._interrupted()
-            raise
-        finally:
-            self._pumping -= 1
-            self._changed.notify_all()
+    def _ask(self, ask: Callable[[], T], late: bool) -> tuple[T, Any]:
+        """The answer; where it is worth waiting for another one, a lock to wait for."""
+        answer = self._call(ask)
+        return answer, None if answer or late else self._line_up()
 
-    def _run(self) -> None:
-        with self._lock:
-            try:
-                while not self._engine.closed:
-                    self._step(None)
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is told to whoever waits
-                self._engine.fail(error)
-            self._reconcile()
-            self._changed.notify_all()
+    def _line_up(self) -> Any:
+        waiter = _taken()
+        self._waiters[waiter] = None
+        return waiter
 
-    def _interrupted(self) -> None:
-        """Ctrl-C has hit the engine itself: nobody knows how far it was, and what it has noted about its connections."""
-        if self._background:
-            for link in self._engine.links():
-                link.drop(ConnectionLost("interrupted in the middle of a call"))
-                if link not in self._wires:  # nobody has come to dialling, and nobody would tell that it is lost
-                    link.connection_lost(None, monotonic())
+    def _wake(self) -> None:
+        """Whoever waits looks again."""
+        for waiter in list(self._waiters):
+            with suppress(RuntimeError):  # given free already, by a call that was torn before the next line
+                waiter.release()
+            self._waiters.pop(waiter, None)
+
+    def flush(self) -> None:
+        """Write now what the engine has ready."""
+        self._woken = False
+        engine, sleeps_until = self._engine, self._asleep_until
+        is_behind = self._board.send()
+        due = engine.next_timeout()
+        if due == AT_ONCE and self._background:  # a pump looks at its sockets before it tells the time
+            now = monotonic()
+            if sleeps_until is None or now < sleeps_until:  # else that thread does: no caller deals with what is late
+                engine.handle_timeout(now)
+                is_behind = self._board.send()
+                self._wake()
+                due = engine.next_timeout()
+        if is_behind or engine.closed or (due is not None and (sleeps_until is None or due < sleeps_until)):
             self._ring()
+
+    def _wakeup(self) -> None:
+        """The engine has changed. Whoever is inside writes what is ready, and looks here when he has left."""
+        if get_ident() in self._entrance.visitors:
+            self._woken = True
         else:
-            self._engine.close()
-            self._reconcile()
-
-    def _step(self, deadline: float | None) -> bool:
-        """One round, with the lock held, except while asleep; whether something happened to the engine."""
-        happened = self._reconcile()
-        due = self._engine.next_timeout()
-        self._asleep_until = due = min((at for at in (due, deadline) if at is not None), default=None)
-        if happened:
-            return True
-        try:
-            self._lock.release()
-            ready = self._selector.select(None if due is None else max(due - monotonic(), 0.0))
-        finally:
-            self._lock.acquire()
-        for key, events in ready:
-            if key.data is None:
-                with suppress(BlockingIOError):
-                    self._ear.recv(4096)
-                self._rung = False  # in this order: who rings in between is heard by the next round
-                happened |= self._do_calls()
-            else:
-                happened = True
-                self._move(key.data, events)
-        now = monotonic()
-        due = self._engine.next_timeout()
-        if due is not None and due <= now:
-            self._engine.handle_timeout(now)
-            happened = True
-        if happened:
-            self._changed.notify_all()
-        return happened
-
-    def _reconcile(self) -> bool:
-        """Make the sockets what the engine wants; whether it was told something."""
-        told = False
-        while self._dialled:
-            link, result = self._dialled.popleft()
-            told = True
-            if isinstance(result, ConnectFailed):
-                del self._wires[link]
-                link.connection_lost(result, monotonic())
-            else:
-                self._wires[link] = wire = Wire(link, result)
-                self._selector.register(result, selectors.EVENT_READ, wire)
-                link.connection_made(monotonic())
-        for link in self._engine.links():
-            wire_or_dial = self._wires.get(link)
-            if link.wants_connection:
-                if link not in self._wires:
-                    self._wires[link] = None
-                    threading.Thread(target=self._dial, args=(link,), daemon=True).start()
-            elif wire_or_dial is not None:
-                self._drop(wire_or_dial, None)
-                told = True
-        for open_wire in self._wires.values():
-            if open_wire is not None:
-                self._send(open_wire)
-        if told:
-            self._changed.notify_all()
-        return told
-
-    def _dial(self, link: Link) -> None:
-        try:
-            result: socket.socket | ConnectFailed = dial(link, self._target, self._engine.options.connect_timeout)
-        except ConnectFailed as error:
-            result = error
-        with self._lock:
-            if not self._engine.closed:
-                self._dialled.append((link, result))
-                self._ring()
-            elif isinstance(result, socket.socket):
-                result.close()
-
-    def _move(self, wire: Wire, events: int) -> None:
-        try:
-            if events & selectors.EVENT_READ and wire.link.wants_data:
-                wire.receive(monotonic())
-        except OSError as error:
-            if self._wires.get(wire.link) is wire:
-                self._drop(wire, error)
-
-    def _send(self, wire: Wire) -> None:
-        with suppress(OSError):  # the reading side meets the same error, and tells it
-            wire.send()
-        wanted = (selectors.EVENT_READ if wire.link.wants_data else 0) | (selectors.EVENT_WRITE if wire.full else 0)
-        if wanted != wire.watched:
-            if wire.watched:
-                self._selector.unregister(wire.sock)
-            if wanted:
-                self._selector.register(wire.sock, wanted, wire)
-            wire.watched = wanted
-
-    def _drop(self, wire: Wire, error: OSError | None) -> None:
-        del self._wires[wire.link]
-        if wire.watched:
-            self._selector.unregister(wire.sock)
-        wire.sock.close()
-        wire.link.connection_lost(loss(error, wire.link, self._target), monotonic())
+            self._ring()
 
     def _do_calls(self) -> bool:
         """Do what ``soon`` was given; whether there was something."""
         calls = self._calls
         found = bool(calls)
         while calls:
-            calls.popleft()()
+            calls[0]()
+            calls.popleft()  # and not before: if it is interrupted, it is called again
         if found:
-            self._changed.notify_all()
+            self._wake()
         return found
 
-    def _ring(self) -> None:
-        """Make the thread look again, from any thread; many rings are one."""
-        if not self._rung:
-            self._rung = True
-            try:
-                with suppress(OSError):
-                    self._bell.send(b"!")
-            except BaseException:  # Ctrl-C: the next one shall ring
-                self._rung = False
-                raise
+    def _mend(self) -> None:
+        """An exception has hit the engine itself."""
+        if self._background and self._failure is None:
+            give_up_links(self._engine, self._board.wires, monotonic())
+            self._wake()
+            self._ring()
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._failure is None:
+            self._engine.close()
+        else:
+            self._engine.fail(self._failure)
+        self._wake()
+
+    def _hang_up(self) -> Any:
+        """Leave no socket behind. Where another thread pumps, a lock to wait for instead."""
+        if self._entrance.mover:
+            return self._line_up()
+        self._board.hang_up()
+        return None
+
+    # -- the thread that owns the sockets -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._entrance.serve(background=True)
+        try:
+            while not self._engine.closed:
+                self._step(None)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told to whoever waits
+            self._failure = error
+        except BaseException as error:  # noqa: BLE001  # the same
+            self._failure = RuntimeError(f"the thread of this {self._engine.label} was ended: {error!r}")
+            self._failure.__cause__ = error
+        finally:
+            self._entrance.leave()
+            self._entrance.call(self._stop)
+            self._entrance.call(self._hang_up)
+
+    def _pump(self, waiter: Any, deadline: float | None) -> None:
+        """Run the engine in the calling thread until something happens to it, or the deadline has passed.
+
+        One thread at a time: what it meets in the sockets no other would see. The others wait for it.
+        """
+        entrance, me = self._entrance, get_ident()
+        try:
+            if entrance.call(self._serve):
+                while waiter in self._waiters and not self._engine.closed:
+                    self._step(deadline)
+                    if deadline is not None and deadline <= monotonic():
+                        break
+            else:
+                _wait(waiter, min(monotonic() + LOOK, deadline or inf))
+        except BaseException:
+            if entrance.mover == me:
+                entrance.call(self._stop)
+            raise
+        finally:
+            if entrance.mover == me:
+                entrance.mover = 0  # at once: a signal handler may raise in any call
+                entrance.call(self._leave)
+
+    def _serve(self) -> bool:
+        """Pump from now on, unless another thread does."""
+        if self._entrance.mover:
+            return False
+        self._entrance.serve(background=False)
+        return True
+
+    def _leave(self) -> None:
+        """Nobody pumps now."""
+        if self._engine.closed:
+            self._board.hang_up()
+        self._wake()
+
+    def _step(self, deadline: float | None) -> None:
+        """One round: wait until something happens to the engine, unless it has."""
+        happened, wait = self._entrance.call(self._prepare, deadline)
+        if not happened:
+            self._entrance.call(self._take_in, self._board.select(0.0 if self._woken else wait))
+
+    def _prepare(self, deadline: float | None) -> tuple[bool, float | None]:
+        """Whether something has happened already, and how long to sleep if not."""
+        self._woken = False
+        happened = self._board.reconcile()
+        due = self._engine.next_timeout()
+        self._asleep_until = due = min((at for at in (due, deadline) if at is not None), default=None)
+        if happened:
+            self._wake()
+        return happened, None if due is None else max(due - monotonic(), 0.0)
+
+    def _take_in(self, ready: Ready) -> None:
+        happened = self._board.take_in(ready)
+        happened |= self._do_calls()
+        now = monotonic()
+        due = self._engine.next_timeout()
+        if due is not None and due <= now:
+            self._engine.handle_timeout(now)
+            happened = True
+        if happened:
+            self._wake()
+
+
+def _taken() -> Any:
+    """A lock to wait for."""
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+def _wait(lock: Any, deadline: float | None) -> None:
+    if deadline is None:
+        lock.acquire()
+    else:
+        lock.acquire(timeout=max(deadline - monotonic(), 0.0))
 
 
 connect = make_connect(Driver)

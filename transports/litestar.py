@@ -22,6 +22,7 @@ from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, Miss
 
 from ._facade.asynchronous import Channels, Client
 from ._facade.durations import warn_of_milliseconds
+from ._facade.logs import write_line
 from .asyncio import connect
 
 try:
@@ -33,7 +34,6 @@ __all__ = ["PubSubChannelsBackend", "StreamChannelsBackend"]
 
 KEY_PREFIX: Final = "LITESTAR_CHANNELS"
 GivenClient: TypeAlias = Client | Callable[[], Client]
-_logger: Final = logging.getLogger("streamcore")
 
 
 class _Life:
@@ -268,7 +268,7 @@ class PubSubChannelsBackend(_Backend):
         except ConnectionLost as error:
             if not error.sent:
                 raise
-            _logger.warning("a message may have been published, or not: %s", error)
+            write_line(logging.WARNING, "a message may have been published, or not: %s", error)
 
     async def get_history(self, channel: str, limit: int | None = None) -> list[bytes]:
         """Raises ``NotImplementedError``, as Litestar's do: there is none."""

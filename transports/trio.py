@@ -1,7 +1,8 @@
 """trio: a system task per link owns its socket, so no cancelled task can leave one mid-frame.
 
 System tasks stand outside the user's nurseries: they are shielded from KeyboardInterrupt, and an error in the user's block is
-not wrapped in an exception group. Every input is followed by ``flush``, which asks the engine for all of its outputs anew.
+not wrapped in an exception group. Every input is followed by ``flush``, which asks the engine for all of its outputs anew. All
+of it goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from streamcore.errors import MissingExtra
 from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
+from ._entrance import Entrance, give_up_links
 from ._facade.asynchronous import (
     Channels,
     ChannelSubscriber,
@@ -77,6 +79,7 @@ class Driver:
         self._wires: dict[Link, Wire] = {}
         self._woken = False
         self._working: dict[trio.CancelScope, trio.lowlevel.Task] = {}
+        self._enter = Entrance(engine, self._mend, self._wake).call
         engine.on_wakeup = self._wake
         trio.lowlevel.spawn_system_task(self._keep_time)
         self.flush()
@@ -106,28 +109,17 @@ class Driver:
             return False
         return True
 
+    @trio.lowlevel.enable_ki_protection
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call, which it has interrupted.
+
+        Ctrl-C may end the user's task, and must not stop the engine half-way.
+        """
+        return self._enter(function)
+
     def flush(self) -> None:
         """Do now what the engine wants, after a call that may have changed it."""
-        self._woken = False
-        engine, now = self._engine, trio.current_time()
-        due = engine.next_timeout()
-        if due is not None and due <= now:
-            engine.handle_timeout(now)
-            self._wake_waiters()
-        for link in engine.links():
-            if not link.wants_connection:
-                if link in self._scopes:
-                    self._scopes[link].cancel()
-            elif link not in self._scopes:
-                self._scopes[link] = trio.CancelScope()
-                trio.lowlevel.spawn_system_task(self._serve, link, self._scopes[link])
-            elif (wire := self._wires.get(link)) is not None and not wire.full:
-                self._send(wire)
-        due = engine.next_timeout()
-        if engine.closed:
-            self._wake_waiters()
-        if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
-            self._timer.set()
+        self._enter(self._flush)
 
     async def until(
         self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] | None = None
@@ -150,10 +142,7 @@ class Driver:
 
     @trio.lowlevel.enable_ki_protection
     def _call(self, function: Callable[[], T]) -> T:
-        """Ctrl-C may end the user's task, and must not stop the engine half-way."""
-        result = function()
-        self.flush()
-        return result
+        return self._enter(partial(self._ask, function))
 
     async def checkpoint(self) -> None:
         """Let others run."""
@@ -178,11 +167,15 @@ class Driver:
 
     @trio.lowlevel.enable_ki_protection
     def _submit(self, submit: Submit, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
-        return submit(commands, done)
+        return self._enter(partial(submit, commands, done))
 
     def soon(self, function: Callable[[], object]) -> None:
         """Call a function of the engine in the run, and wake whoever waits; from any thread, and in signal handlers."""
-        self._token.run_sync_soon(self._do, function)
+        self._token.run_sync_soon(self._tell, function)
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Call a function soon, outside of the engine."""
+        self._token.run_sync_soon(work)
 
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
         """Run so many tasks of one kind; they are cancelled with the caller."""
@@ -234,9 +227,8 @@ class Driver:
             if wire is not None:
                 trio.lowlevel.notify_closing(wire.sock)
                 wire.sock.close()
-            del self._scopes[link]
-            link.connection_lost(loss(error, link, self._target), trio.current_time())
-        self._happened()
+            self._enter(partial(self._lose, link, error))
+        self._tell(_nothing)
 
     async def _connect_and_read(self, link: Link) -> None:
         timeout = self._engine.options.connect_timeout
@@ -244,19 +236,19 @@ class Driver:
         try:
             sock = await trio.to_thread.run_sync(dialling.run, abandon_on_cancel=True)
         except trio.Cancelled:
-            dialling.abandon()
+            dialling.close()
             raise
         wire = self._wires[link] = Wire(link, sock)
-        link.connection_made(trio.current_time())
-        self._happened()
+        self._tell(partial(link.connection_made, trio.current_time()))
         while True:
             if link.wants_data:
                 await trio.lowlevel.wait_readable(sock)
             else:
                 await self._changed.wait()
             if link.wants_data:
-                wire.receive(trio.current_time())
-                self._happened()
+                self._tell(partial(self._receive, wire))
+                if wire.error is not None:
+                    raise wire.error
 
     def _send(self, wire: Wire) -> None:
         with suppress(OSError):  # the reading task meets the same error, and tells it
@@ -268,16 +260,61 @@ class Driver:
         with suppress(OSError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(wire.sock)
             wire.full = False
-            self._happened()
+            self._tell(_nothing)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def _do(self, function: Callable[[], object]) -> None:
-        function()
-        self._happened()
+    def _tell(self, tell: Callable[[], object]) -> None:
+        """Tell the engine something, do what it wants, and wake who waits."""
+        self._enter(partial(self._telling, tell))
 
-    def _happened(self) -> None:
-        self.flush()
+    # -- within the entrance ------------------------------------------------------------------------------------------
+
+    def _telling(self, tell: Callable[[], object]) -> None:
+        tell()
+        self._flush()
+        self._wake_waiters()
+
+    def _ask(self, ask: Callable[[], T]) -> T:
+        answer = ask()
+        self._flush()
+        return answer
+
+    def _lose(self, link: Link, error: Exception | None) -> None:
+        del self._scopes[link]
+        link.connection_lost(loss(error, link, self._target), trio.current_time())
+
+    def _receive(self, wire: Wire) -> None:
+        try:
+            wire.receive(trio.current_time())
+        except OSError as error:
+            wire.error = error
+
+    def _flush(self) -> None:
+        self._woken = False
+        engine, now = self._engine, trio.current_time()
+        due = engine.next_timeout()
+        if due is not None and due <= now:
+            engine.handle_timeout(now)
+            self._wake_waiters()
+        for link in engine.links():
+            if not link.wants_connection:
+                if link in self._scopes:
+                    self._scopes[link].cancel()
+            elif link not in self._scopes:
+                self._scopes[link] = trio.CancelScope()
+                trio.lowlevel.spawn_system_task(self._serve, link, self._scopes[link])
+            elif (wire := self._wires.get(link)) is not None and not wire.full:
+                self._send(wire)
+        due = engine.next_timeout()
+        if engine.closed:
+            self._wake_waiters()
+        if engine.closed or (due is not None and (self._timer_at is None or due < self._timer_at)):
+            self._timer.set()
+
+    def _mend(self) -> None:
+        """An exception has hit the engine itself, in a call by a task: a signal handler has raised."""
+        give_up_links(self._engine, self._scopes, trio.current_time())
         self._wake_waiters()
 
     def _wake_waiters(self) -> None:

@@ -102,6 +102,7 @@ class Line:
         if self.bound:
             self.broken = ConnectionLost(f"the connection was lost, and what it had been told with it: {error}")
             self.finish_all(str(error))
+        self.queued = sum([len(request.data) for request in self._waiting])  # a call may have been torn in its middle
         was_up, self._was_up = self._was_up, False
         self._keeper.line_down(self, error, was_up=was_up)
 

@@ -23,6 +23,7 @@ from ..errors import (
     ReplyError,
     StreamcoreError,
     WatchedKeyChanged,
+    is_interruption,
 )
 from ..link import AT_ONCE
 
@@ -175,7 +176,10 @@ def _answer(command: Command[Any], reply: Any) -> Any:
         return command.parse(reply)
     except UnicodeDecodeError as error:
         return error  # the caller asked for text, and it is none
-    except Exception as error:  # noqa: BLE001  # whatever it is, it costs no other command its answer
+    except Exception as error:
+        if is_interruption(error):
+            raise
+        # whatever it is, it costs no other command its answer
         misshapen = RemoteProtocolError(f"the reply to {command.name} cannot be understood: {type(error).__name__}")
         misshapen.__cause__ = error
         return misshapen

@@ -158,6 +158,15 @@ def test_events_come_in_order_to_whoever_asks_and_whoever_listens() -> None:
     assert [story.next_event(), story.next_event(), story.next_event()] == [*happened, None]
 
 
+def test_whether_there_is_an_event_can_be_seen_without_taking_it() -> None:
+    story = Story(silent)
+    assert not story.has_event
+    story.tell(GhostKilled(1))
+    assert (story.has_event, story.has_event) == (True, True)
+    assert story.next_event() == GhostKilled(1)
+    assert not story.has_event
+
+
 def test_events_that_nobody_takes_are_bounded_and_the_loss_is_told_in_its_place() -> None:
     story = Story(silent)
     for number in range(MAX_EVENTS + 7):
@@ -509,6 +518,34 @@ def test_any_other_error_of_a_script_ends_the_engine_and_surfaces_there(error: E
     assert raised.value is error
     assert "script" in [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert not pair.server.link.wants_connection
+
+
+def test_what_a_signal_handler_raises_in_a_script_comes_out_and_ends_nothing() -> None:
+    """The core has no part in it: whoever runs the engine decides."""
+
+    def script(story: Story) -> Script:
+        yield from call(("GET", "k"))
+        raise TimeoutError("an alarm of the application")
+
+    pair = Pair(story := Story(script))
+    with pytest.raises(TimeoutError, match="an alarm"):
+        pair.server.answer("v")
+    assert story.error is None
+    assert not story.closed
+
+
+def test_what_a_signal_handler_raises_while_a_script_is_closed_comes_out_too() -> None:
+    def script(story: Story) -> Script:
+        try:
+            yield WAIT
+        finally:
+            raise TimeoutError("an alarm of the application")
+
+    pair = Pair(story := Story(script))
+    with pytest.raises(TimeoutError, match="an alarm"):
+        pair.server.close()
+    assert story.error is None
+    assert not story.closed
 
 
 def test_an_error_at_the_very_beginning_of_a_script_is_no_different() -> None:

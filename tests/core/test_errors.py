@@ -12,7 +12,9 @@ from streamcore.errors import (
     REPLY_ERRORS,
     UNAVAILABLE,
     AuthenticationError,
+    ClosedError,
     CommandErrors,
+    ConcurrentUseError,
     ConnectFailed,
     ConnectionLost,
     DeliveryUnknown,
@@ -27,6 +29,7 @@ from streamcore.errors import (
     StreamcoreError,
     WrongTypeError,
     conceals_arguments,
+    is_interruption,
     reply_error,
     without_frames,
 )
@@ -251,3 +254,22 @@ def test_without_frames_an_error_is_the_same() -> None:
     assert without_frames(error) is error
     assert error.sent
     assert [error.__cause__, error.__context__, error.__traceback__] == [None, None, None]
+
+
+class _Alarm(Exception):
+    """Raised by a signal handler of an application."""
+
+
+@pytest.mark.parametrize(
+    ("error", "interrupts"),
+    [
+        (_Alarm(), True),
+        (TimeoutError("an alarm"), True),
+        (ConcurrentUseError("refused in the handler"), True),
+        (ClosedError("of this engine"), False),
+        (ReplyError("ERR", "no"), False),
+        (KeyError("a bug"), False),
+    ],
+)
+def test_what_a_signal_handler_has_raised_is_told_from_an_error_of_the_core(error: Exception, interrupts: bool) -> None:
+    assert is_interruption(error) is interrupts

@@ -181,6 +181,39 @@ class TestReader:
         pair.server.answer("PONG")
         assert reader.answers == [[b"PONG"]]
 
+    @pytest.mark.parametrize("moment", ["before it is taken", "taken", "handed over"])
+    def test_a_batch_that_a_signal_handler_keeps_from_the_application_is_the_next(self, moment: str) -> None:
+        class Interrupted(Sums):
+            waits = True
+
+            def alarm(self, now: str) -> None:
+                if now == moment and self.waits:
+                    self.waits = False
+                    raise KeyboardInterrupt
+
+            def _hand_over(self, batch: Batch[bytes]) -> None:
+                self.alarm("taken")
+
+        class Alarming(ScriptRunner):
+            def wake(self) -> None:
+                reader.alarm("handed over")
+                super().wake()
+
+        class Late(Prefetch[Batch[bytes]]):
+            def pop(self) -> Batch[bytes] | None:
+                reader.alarm("before it is taken")
+                return super().pop()
+
+        reader = Interrupted()
+        reader._prefetch = Late(5, 100)
+        reader._reading = Alarming(reader, reader._read)
+        batches = [batch(), batch()]
+        for each in batches:
+            reader.arrive(each)
+        with pytest.raises(KeyboardInterrupt):
+            reader.take()
+        assert [reader.take(), reader.take(), reader.take()] == [*batches, None]
+
     def test_a_refusal_names_its_command(self) -> None:
         reader = Sums(("XLEN", "s"), ("XPENDING", "s", "g"))
         Pair(reader).server.answer(1, ReplyError("NOGROUP", "no such group"))

@@ -160,6 +160,16 @@ def test_of_a_whole_request_and_of_one_that_never_left_that_is_all_and_nothing()
     assert waiting.came() == []
 
 
+def test_what_a_signal_handler_raises_while_a_reply_is_parsed_comes_out() -> None:
+    def parse(reply: Any) -> int:
+        raise TimeoutError("an alarm of the application")
+
+    request = Request([Command(("STRLEN", "k"), parse)], lambda request: None, 5.0)
+    request.replies.append(5)
+    with pytest.raises(TimeoutError, match="an alarm"):
+        request.answers()
+
+
 def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:
     client, pair = connected()
     request = client.submit([get("k").text()], client.ended.append)

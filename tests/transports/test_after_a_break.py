@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+import transports._switchboard
 import transports.blocking
 from streamcore.events import Disconnected, Event, GhostKilled, LeaseLost, Reconnected, Recovered
 from tests.support.proxy import Proxy
@@ -156,7 +157,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0.0
-        monkeypatch.setattr(transports.blocking, "monotonic", self._shifted(time.monotonic))
+        for module in (transports.blocking, transports._switchboard):
+            monkeypatch.setattr(module, "monotonic", self._shifted(time.monotonic))
         monkeypatch.setattr(trio, "current_time", self._shifted(trio.current_time))
         monkeypatch.setattr(asyncio.SelectorEventLoop, "time", lambda loop: time.monotonic() + self._ahead)
 

@@ -136,11 +136,11 @@ def test_a_thread_that_ends_without_a_word_ends_the_run(
     seen: list[int] = []
 
     def run(worker: Worker) -> None:
-        worker._begun.set()
+        worker._begun.open()
         if not worker._thread.name.endswith("1"):
             worker._work()
             worker._returned = True
-            worker._ended.set()
+            worker._ended.open()
 
     monkeypatch.setattr(Worker, "_run", run)
     with pytest.raises(RuntimeError, match="in the middle of its work"):
@@ -177,7 +177,7 @@ def test_a_worker_whose_work_fails_is_lost() -> None:
 
 
 def test_a_worker_that_python_has_lost_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Worker, "_run", lambda worker: worker._begun.set())
+    monkeypatch.setattr(Worker, "_run", lambda worker: worker._begun.open())
     worker = Worker(list[Any], "worker")
     worker.start()
     assert worker.wait()

@@ -1,17 +1,43 @@
-"""How many lines a log gets: a few per kind and period, then the number of those that were left out.
+"""What is logged, how often, and where from.
 
 A server that is away, or a handler that always fails, makes the same event again and again. The first ``LINES`` of a period
 are written; the others are counted, and told in one line when the period is over and something happens again, or at
 the end.
+
+The log's handlers and filters are not ours. They may take long, raise, wait for a lock that somebody holds who waits for us, or
+use the very client that has something to say. So a ``Journal`` notes lines where something happens, which is in the middle of an
+engine's input, and has them written elsewhere; and whatever a handler raises ends with its line.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from contextlib import suppress
+from threading import RLock, get_ident
+from typing import Any, Final, TypeAlias
 
 LINES: Final = 5
 PERIOD: Final = 10.0
+KEPT: Final = 1000
+"""Lines that may wait to be written, in a log that is too slow for them."""
+
+_logger: Final = logging.getLogger("streamcore")
+Line: TypeAlias = tuple[int, str, tuple[Any, ...], Exception | None]
+
+
+def write_line(level: int, text: str, *values: object, error: Exception | None = None) -> None:
+    """Write a line. What a handler of the log raises is told as logging itself tells it: on stderr, if at all."""
+    try:
+        _logger.log(level, text, *values, exc_info=error)
+    except Exception:  # noqa: BLE001  # a handler may raise anything
+        if logging.raiseExceptions and sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None without a console
+            with suppress(OSError):
+                print("--- Logging error ---", file=sys.stderr)  # noqa: T201
+                traceback.print_exc()
 
 
 class _Period:
@@ -51,3 +77,74 @@ class Limiter:
                 self._periods.pop(kind, None)
                 if period.left_out:
                     yield kind, period.left_out, period.level
+
+
+class Journal:
+    """The lines of one engine. ``aside`` calls a function soon, outside of all engines, or raises ``RuntimeError``."""
+
+    def __init__(self, label: str, clock: Callable[[], float], aside: Callable[[Callable[[], object]], object]) -> None:
+        self._label = label
+        self._aside = aside
+        self._limiter = Limiter(clock)
+        self._lines: deque[Line] = deque()
+        self._left_out = 0  # because there were too many
+        self._is_due = False  # somebody has been asked to write
+        self._writing = RLock()
+        self._writer = 0  # the thread that writes
+
+    def note(self, kind: str, level: int, what: object, error: Exception | None = None) -> None:
+        """Have a line written, unless there were many of its kind just now. Calls no handler, and takes no lock."""
+        self._note_left_out()
+        if not _logger.disabled and level >= _logger.getEffectiveLevel() and self._limiter.admit(kind, level):
+            self._add(level, "%s %s", (self._label, what), error)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have written what is noted, if nobody has been asked to."""
+        if self._lines and not self._is_due:
+            self._is_due = True
+            try:
+                self._aside(self.write)
+            except BaseException as failure:
+                self._is_due = False
+                if not isinstance(failure, RuntimeError):  # no loop, or no thread: with the next line, or at the end
+                    raise
+
+    def write(self, patience: float = 0.0) -> None:
+        """Write what is noted. Where somebody else does, that goes on with it; wait for it for so many seconds."""
+        self._is_due = False
+        me, waits = get_ident(), patience > 0
+        while (self._lines or waits) and self._writer != me:
+            try:
+                if not self._writing.acquire(timeout=patience):
+                    return
+                waits, patience = False, 0.0
+                self._writer = me
+                while self._lines:
+                    level, text, values, error = self._lines.popleft()
+                    write_line(level, text, *values, error=error)
+            finally:
+                if self._writer == me:
+                    self._writer = 0
+                try:  # noqa: SIM105  # see ``SharedEntrance.call``
+                    self._writing.release()
+                except RuntimeError:  # somebody else has it
+                    pass
+
+    def end(self, patience: float = 0.0) -> None:
+        """Write everything, with what was left out so far; see ``write``."""
+        self._note_left_out(at_the_end=True)
+        self.write(patience)
+
+    def _note_left_out(self, *, at_the_end: bool = False) -> None:
+        for kind, lines, level in self._limiter.over(at_the_end=at_the_end):
+            self._add(level, "%s %d more %s in %g s", (self._label, lines, kind, PERIOD))
+        if self._left_out and (at_the_end or not self._lines):
+            lost, self._left_out = self._left_out, 0
+            self._add(logging.WARNING, "%s %d more lines, for which the log was too slow", (self._label, lost))
+
+    def _add(self, level: int, text: str, values: tuple[Any, ...], error: Exception | None = None) -> None:
+        if len(self._lines) < KEPT:
+            self._lines.append((level, text, values, error))
+        else:
+            self._left_out += 1

@@ -6,13 +6,12 @@ import inspect
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, cast
 from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, name, seconds, stream_names
@@ -41,12 +40,13 @@ from streamcore.starts import Starts
 from .._dial_errors import explain, is_permanent
 from ..address import TLS, Target, parse
 from .keywords import check_keywords
-from .logs import PERIOD, Limiter
+from .logs import Journal
 
 if TYPE_CHECKING:
     import ssl
 
-_logger = logging.getLogger("streamcore")
+T = TypeVar("T")
+
 _forks = 0
 _jitter = Random()  # noqa: S311  # spreads back-offs, and leaves the application's own generator as it is
 
@@ -153,20 +153,23 @@ class SoleUse:
     """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
 
     def __init__(self) -> None:
-        self._in_use = threading.Lock()
+        self._users: list[object] = []
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        if not self._in_use.acquire(blocking=False):
-            raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
+        users, me = self._users, object()
         try:
+            users.append(me)  # in the block that takes it away: a signal handler may raise at once
+            if users[0] is not me:
+                raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
             yield
         finally:
-            self._in_use.release()
+            if me in users:
+                users.remove(me)
 
 
 class Opened:
-    """An engine in use: checks each use, hands out its events, and logs them, as often as a ``Limiter`` lets it.
+    """An engine in use: checks each use, hands out its events, and has them logged.
 
     Losses are warnings unless the application listens by ``on_event``.
     """
@@ -177,7 +180,7 @@ class Opened:
         self._target = settings.target
         self._forks: int | None = _forks  # how often the process had forked when this began; None: it may begin in any
         self.sole_use = SoleUse()
-        self._limiter = Limiter(monotonic)
+        self._journal = Journal(engine.label, monotonic, self._aside)
         engine.on_event = self._log
 
     @property
@@ -237,11 +240,17 @@ class Opened:
         self.engine.check()
         return cast(Requests, self.engine).has_room
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine, which nobody runs so far."""
+        return function()
+
     def tell_events(self) -> None:
         """Hand the events so far to the application."""
         on_event = self._on_event
-        while on_event is not None and (event := self.engine.next_event()) is not None:
-            on_event(event)
+        while on_event is not None and self.engine.has_event:
+            event = self.call(self.engine.next_event)
+            if event is not None:  # another thread may have been faster
+                on_event(event)
 
     @contextmanager
     def telling_events(self) -> Iterator[None]:
@@ -263,17 +272,15 @@ class Opened:
             level = logging.WARNING
         else:
             level = logging.DEBUG if isinstance(event, Connected) else logging.INFO
-        self.log(type(event).__name__, level, event)
+        self._journal.note(type(event).__name__, level, event)
 
     def log(self, kind: str, level: int, what: object, error: Exception | None = None) -> None:
-        """Write a line, unless there were many of its kind just now."""
-        self._log_left_out()
-        if _logger.isEnabledFor(level) and self._limiter.admit(kind, level):
-            _logger.log(level, "%s %s", self.engine.label, what, exc_info=error)
+        """Have a line written, unless there were many of its kind just now."""
+        self._journal.note(kind, level, what, error)
 
-    def _log_left_out(self, *, at_the_end: bool = False) -> None:
-        for kind, lines, level in self._limiter.over(at_the_end=at_the_end):
-            _logger.log(level, "%s %d more %s in %g s", self.engine.label, lines, kind, PERIOD)
+    def _aside(self, work: Callable[[], object]) -> None:
+        """Call something outside of the engine, which nobody runs so far."""
+        work()
 
 
 NOTHING: Final = object()
@@ -323,6 +330,13 @@ def key_names(keys: Name | Iterable[Name]) -> list[Name]:
     return [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
 
 
+def gathered(names: Name | Iterable[Name]) -> Name | Iterable[Name]:
+    """One name or several, after the application's own iterable has been gone through: that is not done within an engine."""
+    given: Any = names
+    one = isinstance(given, (str, bytes, bytearray, memoryview))
+    return list(given) if isinstance(given, Iterable) and not one else given
+
+
 def together(streams: Starts | None, named: Mapping[str, Position | None]) -> Starts:
     """Streams as a mapping, or as names, and more of them by keywords; None stands for their end."""
     listed: Any = (
@@ -354,6 +368,7 @@ __all__ = [
     "Opened",
     "Settings",
     "Told",
+    "gathered",
     "join",
     "key_names",
     "member",

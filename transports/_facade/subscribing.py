@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -50,24 +50,6 @@ def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
         messages = [*filter(is_message, found)] if bare else found
         if messages:
             return messages
-    return found
-
-
-def search(
-    engine: PubSub[Any],
-    predicate: Callable[[Message[Any]], object],
-    keep: Callable[[Iterator[Message[Any]]], None],
-) -> list[Message[Any]]:
-    """The messages from the first one on for which the predicate is true; those before it are gone.
-
-    Where the predicate raises, ``keep`` has those that follow.
-    """
-    while found := engine.take():
-        messages = iter(found)
-        keep(messages)
-        for message in messages:
-            if predicate(message):
-                return [message, *messages]
     return found
 
 

@@ -343,6 +343,14 @@ class Driver:
 
         self.process.later(0.0, call)
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine; nothing here could come in between."""
+        return function()
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Call something outside of the engine: nothing of it can be seen there."""
+        work()
+
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
         """Run so many tasks of one kind."""
         await self.process.together([self.process.start(work) for _ in range(count)])

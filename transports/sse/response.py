@@ -21,7 +21,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
 
 from .._facade.durations import warn_of_milliseconds
-from .._facade.logs import Limiter
+from .._facade.logs import Limiter, write_line
 from .buffer import BYTES, Buffer
 from .wire import BadLastEventId, ServerSentEvent, checked_headers, last_event_id
 
@@ -37,7 +37,6 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),  # neither kept nor, by well-behaved proxies, collected
     (b"x-accel-buffering", b"no"),  # nginx collects a response unless it is told
 )
-_logger: Final = logging.getLogger("streamcore")
 _limiter: Final = Limiter(monotonic)  # while a server is away, every browser comes back every few seconds
 
 
@@ -223,10 +222,10 @@ async def _refuse(send: Send, why: str) -> None:
 
 def _log(what: str, error: Exception) -> None:
     for kind, lines, level in _limiter.over():
-        _logger.log(level, "server-sent events: %d more times: %s", lines, kind)
+        write_line(level, "server-sent events: %d more times: %s", lines, kind)
     level = logging.INFO if isinstance(error, ClosedError) else logging.WARNING
     if _limiter.admit(what, level):
-        _logger.log(level, "server-sent events: %s: %s", what, error)
+        write_line(level, "server-sent events: %s: %s", what, error)
 
 
 def _anyio() -> Any:

@@ -17,7 +17,7 @@ from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
-from ..settings import SoleUse, forgetful, raised_together
+from ..settings import SoleUse, forgetful, gathered, raised_together
 from .running import Running, submit
 
 T = TypeVar("T", bytes, str)
@@ -60,7 +60,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     async def aclose(self) -> None:
         """Leave all channels; the others on the same reader go on. Again does nothing."""
         self._forget()
-        self._hub.close_inbox(self._inbox)
+        self._running.call(partial(self._hub.close_inbox, self._inbox))
         self._running.soon(_nothing)  # whoever waits here is told
 
     def _forget(self) -> None:
@@ -71,7 +71,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     @property
     def subscriptions(self) -> frozenset[T]:
         """The channels that it is in."""
-        return self._hub.subscribers.channels(self._inbox)
+        return self._running.call(partial(self._hub.subscribers.channels, self._inbox))
 
     def cursor(self) -> dict[T, StreamId]:
         """For each channel the id of the last message handed over, or behind which it began: to go on ``after`` it.
@@ -80,7 +80,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         """
         if not self._hub.has_cursors:
             return {}
-        cursor: dict[Any, StreamId] = self._hub.subscribers.beginnings(self._inbox)
+        cursor: dict[Any, StreamId] = self._running.call(partial(self._hub.subscribers.beginnings, self._inbox))
         for channel, message in self._last.items():
             if message.id is not None and channel in cursor:
                 cursor[channel] = message.id
@@ -99,17 +99,18 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         ``RequestTimeout`` or ``ConnectionLost``; nothing of the call remains then.
         """
         hub, driver = self._hub, self._running.driver
-        joining = hub.join(self._inbox, channels, history, after)
+        joining = driver.call(partial(hub.join, self._inbox, gathered(channels), history, after))
         try:
             if not await driver.until(partial(_joined, hub, joining), hub.patience):
                 raise hub.why_not(joining)
         finally:
-            hub.end(joining)
+            driver.call(partial(hub.end, joining))
 
     async def unsubscribe(self, channels: Name | Iterable[Name] | None = None) -> None:
         """Leave channels, by default all: nothing more of them is handed over. Never waits for the server."""
-        self._hub.leave(self._inbox, channels)
-        staying = self._hub.subscribers.channels(self._inbox)
+        chosen = None if channels is None else gathered(channels)
+        self._running.call(partial(self._hub.leave, self._inbox, chosen))
+        staying = self.subscriptions
         self._items = iter([item for item in self._items if _is_wanted(item, staying)])
         self._last = {channel: last for channel, last in self._last.items() if channel in staying}
 
@@ -202,7 +203,7 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         """
         self._running.check_open()
         options = {"history": history, "after": after}
-        inbox = self._hub.subscribers.open(queue_size, queue_bytes)
+        inbox = self._running.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
         return ChannelSubscriber(self._hub, self._running, inbox, channels=channels, options=options)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
@@ -55,7 +56,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return engine.member.ack == "auto"
 
     def _go_on(self) -> None:
-        self._engine.begin()
+        self._running.call(self._engine.begin)
 
     def _ask_for_entries(self) -> Any:
         return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
@@ -97,7 +98,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
             grace=grace,
         )
         with self._running.sole_use(), self._running.telling_events():
-            self._return_rest()
+            self._running.call(self._return_rest)
             self._go_on()
             self._pool = pool
             if self._drained:
@@ -109,11 +110,10 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     def _return_rest(self) -> None:
         """What was taken from the engine, and not handed over, is the next that it has."""
-        rest = list(self._entries)
         if isinstance(self._taken, GroupBatch):
             self._engine.put_back(self._taken)
-        elif rest and self._batch is not None:
-            self._engine.put_back(self._engine.split(self._batch, len(self._batch) - len(rest)))
+        elif self._left and self._batch is not None:
+            self._engine.put_back(self._engine.split(self._batch, len(self._batch) - self._left))
         self._batch = None
         self._forget()
 
@@ -135,7 +135,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     async def flush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109  # as get
         """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
         driver = self._running.driver
-        self._engine.flush()
+        driver.call(self._engine.flush)
         wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         await driver.until(self._is_settled, wait)
         return self._has_settled()
@@ -149,11 +149,12 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         if isinstance(self._taken, GroupBatch):
             begun = (self._taken, 0)
         elif self._batch is not None:
-            begun = (self._batch, len(self._batch) - len(list(self._entries)))
+            begun = (self._batch, len(self._batch) - self._left)
         self._forget()
-        self._engine.leave(*begun)
-        await self._running.driver.linger(self._is_settled, self._engine.options.request_timeout)
-        self._engine.give_up_settling()
+        driver = self._running.driver
+        driver.call(partial(self._engine.leave, *begun))
+        await driver.linger(self._is_settled, self._engine.options.request_timeout)
+        driver.call(self._engine.give_up_settling)
 
     def _has_settled(self) -> bool:
         """Whether everything is confirmed. Raises what ended the engine where it is not."""
@@ -174,13 +175,16 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         Where the streams have groups of their own, ``group`` names the one of them to use. A read that waits in the server is
         ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
         """
-        joining = join(self._engine, stream, group)
+        joining = self._running.call(partial(join, self._engine, stream, group))
         if joining is not None:
             await self._settle(joining)
         return joining is not None
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        return self._running.call(partial(self._remove, stream))
+
+    def _remove(self, stream: Name) -> bool:
         self._return_rest()
         removed: bool = self._engine.remove_stream(stream)
         return removed
@@ -228,5 +232,7 @@ class _Acknowledging(Generic[Item]):
     async def __anext__(self) -> Item:
         last, self._last = self._last, None
         acknowledge(last)
-        item = self._last = await anext(self._items)
+        item = (
+            self._last
+        ) = await self._items.__anext__()  # in Python all the way: no signal handler can raise on its end
         return item

@@ -29,7 +29,7 @@ async def work_through(pool: Pool[E], running: Running, handler: Callable[[E], o
             raise
         raise error from None
     finally:
-        pool.give_back()
+        running.call(pool.give_back)
     if pool.error is not None:
         raise pool.error
 

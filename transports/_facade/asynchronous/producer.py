@@ -113,7 +113,7 @@ class Producer(ProcessBound):
                     await self._push(rows, rows.draw(source))
                     driver.flush()  # the next rows may take long to draw, and nothing else runs meanwhile
                     await driver.checkpoint()
-            self._engine.hurry()
+            driver.call(self._engine.hurry)
             await driver.until(rows.is_settled)
         except BaseException:
             rows.give_up()
@@ -133,11 +133,12 @@ class Producer(ProcessBound):
                 await self._push(rows, rows.add(fields))
 
     async def _push(self, rows: Rows, piece: list[Command[Any]]) -> None:
-        if not rows.has_room():
-            self._engine.hurry()
-            await self._running.driver.until(rows.has_room)
+        driver = self._running.driver
+        if not driver.call(rows.has_room):
+            driver.call(self._engine.hurry)
+            await driver.until(rows.has_room)
         if piece:
-            rows.submit(piece)
+            driver.call(partial(rows.submit, piece))
 
     async def send_nowait(
         self,
@@ -157,7 +158,7 @@ class Producer(ProcessBound):
             await driver.until(self._has_room_nowait)
         if running.listens:
             running.tell_events()
-        sent = Sent(engine.send_nowait(command, message_id), running)
+        sent = Sent(driver.call(partial(engine.send_nowait, command, message_id)), running)
         self._breath -= 1
         if not self._breath:
             self._breath = BREATH
@@ -170,16 +171,17 @@ class Producer(ProcessBound):
         Raises what has failed since the last time, together, as ``CommandErrors``.
         """
         driver, within = self._running.driver, None if timeout is None else seconds("timeout", timeout, zero=True)
-        self._engine.hurry()
-        done = await driver.until(settling(self._engine.unanswered()), within)
+        driver.call(self._engine.hurry)
+        done = await driver.until(settling(driver.call(self._engine.unanswered)), within)
         self._running.tell_events()
-        self._engine.raise_failures()
+        driver.call(self._engine.raise_failures)
         return done
 
     async def _leave(self) -> None:
-        if not self._running.is_away and (unanswered := self._engine.unanswered()):
-            self._engine.hurry()
-            await self._running.driver.linger(settling(unanswered), self._engine.patience)
+        driver = self._running.driver if not self._running.is_away else None
+        if driver is not None and (unanswered := driver.call(self._engine.unanswered)):
+            driver.call(self._engine.hurry)
+            await driver.linger(settling(unanswered), self._engine.patience)
 
     def _has_room_nowait(self) -> bool:
         self._engine.check()

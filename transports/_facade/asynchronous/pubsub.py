@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import isawaitable
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -15,7 +16,7 @@ from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Su
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, to_subscribe, unconfirmed
+from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -61,7 +62,8 @@ class Subscriber(ProcessBound, Generic[T]):
     @property
     def subscriptions(self) -> Subscriptions[T]:
         """What is desired, what the server has confirmed, and what it refuses, with its reason."""
-        return self._engine.subscriptions
+        engine = self._engine
+        return self._running.call(lambda: engine.subscriptions)
 
     @property
     def dropped(self) -> int:
@@ -72,19 +74,19 @@ class Subscriber(ProcessBound, Generic[T]):
         self, kind: Kind, given: Iterable[Name | Mapping[Any, Handler[T]]], named: Mapping[str, Handler[T]]
     ) -> None:
         self._running.check_open()
-        change = self._engine.subscribe(kind, to_subscribe(kind, given, named))
+        change = self._running.call(partial(self._engine.subscribe, kind, to_subscribe(kind, given, named)))
         self._start_handling()
         await self._settle(change)
 
     async def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
-        engine = self._engine
-        change = engine.unsubscribe(kind, with_handlers(kind, given, {}))
+        engine, running = self._engine, self._running
+        change = running.call(partial(engine.unsubscribe, kind, with_handlers(kind, given, {})))
         try:
             if not engine.lazy:
-                await self._running.driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
+                await running.driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
         finally:
-            engine.keep(change)
+            running.call(partial(engine.keep, change))
 
     async def _settle(self, *changes: Change) -> None:
         engine, driver = self._engine, self._running.driver
@@ -95,7 +97,7 @@ class Subscriber(ProcessBound, Generic[T]):
                 raise unconfirmed(engine, changes)
         finally:
             for change in changes:
-                end(change)
+                self._running.call(partial(end, change))
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -136,12 +138,16 @@ class Subscriber(ProcessBound, Generic[T]):
         Messages before it are passed over: nobody gets them.
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
-        for message in self._messages:
-            if predicate(message):
-                return message
-        ask = partial(search, self._engine, predicate, self._keep)
-        found = await self._fetch(ask, wait)
-        return self._begin(found) if found else None
+        deadline = None if wait is None else monotonic() + wait
+        ask = partial(take, self._engine, bare=False)
+        while True:
+            for message in self._messages:
+                if predicate(message):
+                    return message
+            found = await self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0))
+            if not found:
+                return None
+            self._messages = iter(found)
 
     def with_events(self) -> AsyncIterator[Message[T] | Event]:
         """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
@@ -153,7 +159,7 @@ class Subscriber(ProcessBound, Generic[T]):
     async def _next_with_events(self) -> Message[T] | Event:
         engine = self._engine
         while True:
-            event: Event | None = engine.next_event_in_place()
+            event: Event | None = self._running.call(engine.next_event_in_place)
             if event is not None:
                 return event
             for message in self._messages:
@@ -163,9 +169,6 @@ class Subscriber(ProcessBound, Generic[T]):
                 raise StopAsyncIteration
             if found is not WITH_EVENT:
                 self._messages = iter(found)
-
-    def _keep(self, messages: Iterator[Message[T]]) -> None:
-        self._messages = messages
 
     def _begin(self, found: list[Message[T]]) -> Message[T]:
         self._messages = messages = iter(found)
@@ -218,7 +221,7 @@ class Subscriber(ProcessBound, Generic[T]):
                     await self._call(call)
                     running.tell_events()
             except Exception as error:  # noqa: BLE001  # of ``on_event``
-                engine.fail(error)
+                running.call(partial(engine.fail, error))
             await driver.checkpoint()
 
     async def _call(self, call: Call) -> None:
@@ -227,11 +230,14 @@ class Subscriber(ProcessBound, Generic[T]):
             if isawaitable(result):
                 await result
         except Exception as error:  # noqa: BLE001  # a handler may raise anything
-            self._engine.handler_failed(call, error)
+            self._failed(call, error)
         except BaseException as error:
             if not self._running.driver.is_stray(error):
                 raise
-            self._engine.handler_failed(call, RuntimeError("the handler has awaited something that was cancelled"))
+            self._failed(call, RuntimeError("the handler has awaited something that was cancelled"))
+
+    def _failed(self, call: Call, error: Exception) -> None:
+        self._running.call(partial(self._engine.handler_failed, call, error))
 
 
 class PubSub(Subscriber[T], Generic[T]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -11,31 +11,27 @@ from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.engine import Engine
-from streamcore.entries import BaseBatch, Batch, Entry, StreamId
+from streamcore.entries import Batch, Entry, StreamId
 from streamcore.events import Event
 from streamcore.following import Change
 from streamcore.joining import Joining
 from streamcore.process_bound import ProcessBound
 
+from ..handing import B, E, Handing
 from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
 from .running import Running
 
 T = TypeVar("T", bytes, str)
-E = TypeVar("E", bound=Entry[Any])
-B = TypeVar("B", bound=BaseBatch[Any, Any])
 Item = TypeVar("Item")
 
 
-class Reader(ProcessBound, Generic[E, B]):
+class Reader(ProcessBound, Handing[E, B]):
     """Entries one by one, or batch by batch. Belongs to one task at a time."""
 
     def __init__(self, engine: Any, client: Running) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._client = client
         self._running = client.part(engine)
-        self._batch: B | None = None
-        self._entries: Iterator[E] = iter(())
-        self._taken: Any = None  # from the engine, and not handed over yet
         self._running.leave = self._leave
         forgetful.add(self)
 
@@ -59,17 +55,17 @@ class Reader(ProcessBound, Generic[E, B]):
         """On closing, also where that is the client's: nothing more is handed over."""
         self._forget()
 
-    def _forget(self) -> None:
-        """What is left of a batch is handed over no more: after closing, and in a forked child."""
-        self._entries, self._taken = iter(()), None
-
     def __aiter__(self) -> AsyncIterator[E]:
         self._go_on()
         return self
 
     async def __anext__(self) -> E:
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         return self._begin(await self._fetch(self._ask))
 
     async def get(self, timeout: Seconds | None = None) -> E | None:  # noqa: ASYNC109  # 0 polls
@@ -78,10 +74,15 @@ class Reader(ProcessBound, Generic[E, B]):
         A timeout of None waits, 0 only looks.
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         found = await self._fetch(self._ask_for_entries, wait)
         if found is None or (isinstance(found, Told) and found.stops):
+            self._taken = None
             return None
         return self._begin(found)
 
@@ -102,24 +103,37 @@ class Reader(ProcessBound, Generic[E, B]):
 
     def _begin(self, found: B | Told) -> E:
         if isinstance(found, Told):
+            self._taken = None
             return cast("E", _tell(found))
-        self._batch = found
-        self._entries = cast("Iterator[E]", iter(found))
-        return next(self._entries)
+        self._go_through(found)
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
+        raise AssertionError("a batch has entries")
 
     async def _next_batch(self) -> B:
-        rest = list(self._entries)
-        if rest and self._batch is not None:
-            tail: B = self._engine.split(self._batch, len(self._batch) - len(rest))
-            return tail
-        found = await self._fetch(self._ask_for_entries)
-        return cast("B", _tell(found) if isinstance(found, Told) else found)
+        if self._left:
+            self._running.call(self._cut)
+        found: Any = await self._fetch(self._ask_for_entries)
+        if isinstance(found, Told):
+            self._taken = None
+            found = _tell(found)
+        batch: B = found
+        self._taken = None
+        return batch
 
     async def _next_with_events(self) -> E | Event:
-        for entry in self._entries:
-            return entry
+        try:
+            for entry in self._entries:
+                return entry
+        except BaseException:
+            self._step_back()
+            raise
         while (found := await self._fetch(self._ask_with_events)) is None:
-            event: Event | None = self._engine.next_event_in_place()
+            event: Event | None = self._running.call(self._engine.next_event_in_place)
             if event is not None:
                 return event
         return self._begin(found)
@@ -137,19 +151,27 @@ class Reader(ProcessBound, Generic[E, B]):
         return WITH_EVENT if self._engine.has_event_in_place else self._ask()
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told."""
+        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told.
+
+        It stays in ``_taken`` until it is on its way to the application.
+        """
         running, engine = self._running, self._engine
         driver = running.driver
         with running.sole_use(), running.telling_events():
             if self._taken is None or self._taken is WITH_EVENT:
                 if within is not None or engine.has_batch:
                     await driver.checkpoint()  # once for each batch, others shall run
-                self._taken = await driver.until(ask, within)
+                self._taken = None
+                await driver.until(partial(self._take, ask), within)
                 if self._taken is WITH_EVENT:
                     self._taken = None
             running.tell_events()  # it may raise: the batch is kept for the next call
-            taken, self._taken = self._taken, None
-            return taken
+        return self._taken
+
+    def _take(self, ask: Callable[[], Any]) -> Any:
+        """Keep what there is at once: a signal handler may raise before it is handed over, and it is the next one then."""
+        self._taken = ask()
+        return self._taken
 
     async def _settle(self, change: Change | Joining) -> None:
         """Wait for a change of the streams. Raises why it cannot be made; then, and cancelled, it leaves no trace."""
@@ -158,7 +180,7 @@ class Reader(ProcessBound, Generic[E, B]):
             if not await running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
                 raise running.not_reached()
         finally:
-            engine.give_up(change)
+            running.call(partial(engine.give_up, change))
 
 
 class _Batches(Generic[E, B]):
@@ -195,13 +217,15 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         self._idle_value = idle_value
 
     def _go_on(self) -> None:
-        self._engine.begin()
+        self._running.call(self._engine.begin)
 
     def _ask(self) -> Any:
-        return self._engine.take() or told(self._engine, self._idle_value)
+        batch = self._engine.take()
+        return told(self._engine, self._idle_value) if batch is None else batch
 
     def _ask_for_entries(self) -> Any:
-        return self._engine.take() or told(self._engine, NOTHING)
+        batch = self._engine.take()
+        return told(self._engine, NOTHING) if batch is None else batch
 
     async def add_stream(self, stream: Name, start: Position | None = None) -> bool:
         """Follow one more stream, from its end unless told otherwise; False where it is followed already.
@@ -209,7 +233,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
         followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
         """
-        change = self._engine.add_stream(stream, start)
+        change = self._running.call(partial(self._engine.add_stream, stream, start))
         if change is not None:
             await self._settle(change)
         return change is not None
@@ -219,40 +243,40 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 
         Raises the server's error where that place cannot be found; reading goes on where it was then.
         """
-        change = self._engine.seek(stream, start)
+        change = self._running.call(partial(self._engine.seek, stream, start))
         await self._settle(change)
         self._drop(change.followed.stream)
 
     def _drop(self, stream: bytes) -> None:
         """Forget what was taken from the engine of a stream, and not handed over."""
         if self._batch is not None and self._batch.key == stream:
-            self._entries = iter(())
+            self._rows = self._entries = iter(())
         if isinstance(self._taken, Batch) and self._taken.key == stream:
             self._taken = None
 
     def remove_stream(self, stream: Name) -> bool:
         """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
-        removed: bool = self._engine.remove_stream(stream)
+        removed: bool = self._running.call(partial(self._engine.remove_stream, stream))
         if removed:
             self._drop(name("stream", stream))
         return removed
 
     def pause(self) -> None:
         """Hand over nothing but the rest of a batch that was begun, and read nothing more, until ``resume``."""
-        self._engine.pause()
+        self._running.call(self._engine.pause)
 
     def resume(self) -> None:
         """Go on after ``pause``."""
-        self._engine.resume()
+        self._running.call(self._engine.resume)
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
         engine: ConsumerEngine[T] = self._engine
-        cursor = engine.cursor(self._taken if isinstance(self._taken, Batch) else None)
-        rest = list(self._entries)
-        if rest and self._batch is not None:
-            self._entries = iter(rest)
-            cursor[self._batch.key] = self._batch[-len(rest) - 1].id
+        kept = self._taken if isinstance(self._taken, Batch) else None
+        cursor = self._running.call(partial(engine.cursor, kept))
+        left = self._left
+        if left and self._batch is not None:
+            cursor[self._batch.key] = self._batch[-left - 1].id
         return cursor
 
 

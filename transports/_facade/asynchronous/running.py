@@ -31,13 +31,15 @@ class Driver(Protocol):
     may wait there, too. ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; it may be
     called from any thread and from signal handlers. ``together`` runs so many tasks of one kind, and ends when all have
     ended; they are cancelled with it. ``is_stray`` tells a cancellation of what the task awaits from one of itself.
-    ``spawn`` runs something beside the user's tasks, and closing cancels it.
+    ``spawn`` runs something beside the user's tasks, and closing cancels it. ``aside`` calls a function soon, outside of the
+    engine; it raises ``RuntimeError`` where there is no loop any more.
     """
 
     @property
     def is_home(self) -> bool: ...
     def check_home(self) -> None: ...
     async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool: ...
+    def call(self, function: Callable[[], T]) -> T: ...
     def flush(self) -> None: ...
     async def until(self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] = ...) -> T: ...
     async def checkpoint(self) -> None: ...
@@ -46,6 +48,7 @@ class Driver(Protocol):
     def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None: ...
     async def aclose(self) -> None: ...
     def soon(self, function: Callable[[], object]) -> None: ...
+    def aside(self, work: Callable[[], object]) -> None: ...
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None: ...
     def is_stray(self, error: BaseException) -> bool: ...
 
@@ -96,8 +99,9 @@ class Running(Opened):
         if self._client is not None:
             self._client.check_open()
             self._client.parts.append(self)
-        driver = self._driver = self._runtime(self.engine, self._settings.target)
         try:
+            driver = self._driver = self._runtime(self.engine, self._settings.target)
+            self._journal.hurry()  # it may have said something before it was known here
             if not await driver.until(self.ready, self.engine.options.request_timeout):
                 raise self.not_reached()
         except BaseException:
@@ -109,6 +113,17 @@ class Running(Opened):
         driver = self._driver
         if driver is not None and not self.forked:
             driver.soon(function)
+
+    def _aside(self, work: Callable[[], object]) -> None:
+        driver = self._driver
+        if driver is None:
+            raise RuntimeError("nobody runs this engine")
+        driver.aside(work)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call, which it has interrupted."""
+        driver = self._driver
+        return function() if driver is None or self.forked else driver.call(function)
 
     @property
     def is_open(self) -> bool:
@@ -136,9 +151,11 @@ class Running(Opened):
                 self.tell_events()  # leaving may lose something, too
 
     async def _close(self) -> None:
-        driver, self._driver = self._driver, None
-        self.engine.close()
-        self._log_left_out(at_the_end=True)
+        driver = self._driver
+        self.call(self.engine.close)
+        self._driver = None
+        if not self.forked:
+            self._journal.end()
         if self._client is not None and self in self._client.parts:
             self._client.parts.remove(self)
         if driver is not None and not self.forked and driver.is_home:
@@ -179,4 +196,4 @@ async def leased(running: Running) -> AsyncIterator[Lease]:
         yield held[0]
     finally:
         for lease in () if running.forked else held:  # a forked child has no business with its parent's links
-            lease.release()
+            running.call(lease.release)

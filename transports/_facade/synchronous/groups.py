@@ -59,7 +59,8 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         self._running.driver.call(self._engine.begin)
 
     def _ask_for_entries(self) -> Any:
-        return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
+        batch = self._engine.take()
+        return Told(None, stops=True) if batch is None and self._engine.ended else batch
 
     def run(
         self,
@@ -110,11 +111,10 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     def _return_rest(self) -> None:
         """What was taken from the engine, and not handed over, is the next that it has."""
-        rest = list(self._entries)
         if isinstance(self._taken, GroupBatch):
             self._engine.put_back(self._taken)
-        elif rest and self._batch is not None:
-            self._engine.put_back(self._engine.split(self._batch, len(self._batch) - len(rest)))
+        elif self._left and self._batch is not None:
+            self._engine.put_back(self._engine.split(self._batch, len(self._batch) - self._left))
         self._batch = None
         self._forget()
 
@@ -146,7 +146,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         if isinstance(self._taken, GroupBatch):
             begun = (self._taken, 0)
         elif self._batch is not None:
-            begun = (self._batch, len(self._batch) - len(list(self._entries)))
+            begun = (self._batch, len(self._batch) - self._left)
         self._forget()
         driver = self._running.driver
         driver.call(partial(self._engine.leave, *begun))
@@ -229,5 +229,5 @@ class _Acknowledging(Generic[Item]):
     def __next__(self) -> Item:
         last, self._last = self._last, None
         acknowledge(last)
-        item = self._last = next(self._items)
+        item = self._last = self._items.__next__()  # in Python all the way: no signal handler can raise on its end
         return item

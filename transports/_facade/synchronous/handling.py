@@ -1,6 +1,7 @@
 """The threads of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other.
 
-Where two locks are held, the driver's comes first, then the pool's.
+What they share is under the driver's lock: with another one beside it, a finalizer that uses the consumer would make two threads
+wait for each other.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ class _Workers(Generic[E]):
         self._running = running
         self._driver = running.driver
         self._handler = handler
-        self._lock = Lock()
         self._telling = Lock()
 
     def thread(self, number: int) -> Worker:
@@ -92,37 +92,31 @@ class _Workers(Generic[E]):
         """Return to the engine what no handler has begun."""
         self._pool.halt()
         if self._running.is_open:
-            self._driver.call(self._give_back)
-
-    def _give_back(self) -> None:
-        with self._lock:
-            self._pool.give_back()
-
-    def _look(self) -> bool:
-        with self._lock:
-            return self._pool.look()
+            self._driver.call(self._pool.give_back)
 
     def _begin(self) -> tuple[Line[E], E] | None:
-        with self._lock:
-            job = self._pool.begin()
-            calls_others = self._pool.calls_others()
+        job, calls_others = self._driver.hold(self._next)
         if calls_others:
             self._driver.soon(_look_again)
         return job
 
+    def _next(self) -> tuple[tuple[Line[E], E] | None, bool]:
+        job = self._pool.begin()
+        return job, self._pool.calls_others()
+
     def _has_work(self) -> bool:
-        pool = self._pool
-        with self._lock:
-            pool.waiting += 1
+        pool, driver = self._pool, self._driver
+        driver.hold(partial(self._waits, 1))
         try:
-            self._driver.until(self._look)
+            driver.until(pool.look)
         finally:
-            with self._lock:
-                pool.waiting -= 1
+            driver.hold(partial(self._waits, -1))
         with self._telling:
             self._running.tell_events()
-        with self._lock:
-            return pool.has_work
+        return driver.hold(lambda: pool.has_work)
+
+    def _waits(self, more: int) -> None:
+        self._pool.waiting += more
 
     def _handle(self, line: Line[E], entry: E) -> None:
         try:
@@ -135,12 +129,10 @@ class _Workers(Generic[E]):
         else:
             refuse_coroutine(result)  # it would be acknowledged unhandled
             acknowledge(entry)
-        with self._lock:
-            self._pool.finish(line)
+        self._driver.hold(partial(self._pool.finish, line))
 
     def _fail(self, error: BaseException) -> None:
-        with self._lock:
-            self._pool.fail(error)
+        self._driver.hold(partial(self._pool.fail, error))
         self._driver.soon(_look_again)
 
 

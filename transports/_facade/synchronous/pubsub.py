@@ -20,8 +20,8 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, search, take, to_subscribe, unconfirmed
-from .running import Running
+from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from .running import Driver, Running
 
 T = TypeVar("T", bytes, str)
 
@@ -70,9 +70,7 @@ class Subscriber(ProcessBound, Generic[T]):
     def subscriptions(self) -> Subscriptions[T]:
         """What is desired, what the server has confirmed, and what it refuses, with its reason."""
         engine = self._engine
-        return (
-            self._running.driver.call(lambda: engine.subscriptions) if self._running.is_open else engine.subscriptions
-        )
+        return self._running.call(lambda: engine.subscriptions)
 
     @property
     def dropped(self) -> int:
@@ -148,12 +146,16 @@ class Subscriber(ProcessBound, Generic[T]):
         Messages before it are passed over: nobody gets them.
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
-        for message in self._messages:
-            if predicate(message):
-                return message
-        ask = partial(search, self._engine, predicate, self._keep)
-        found = self._fetch(ask, wait)
-        return self._begin(found) if found else None
+        deadline = None if wait is None else monotonic() + wait
+        ask = partial(take, self._engine, bare=False)
+        while True:
+            for message in self._messages:
+                if predicate(message):
+                    return message
+            found = self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0))
+            if not found:
+                return None
+            self._messages = iter(found)
 
     def with_events(self) -> Iterator[Message[T] | Event]:
         """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
@@ -175,9 +177,6 @@ class Subscriber(ProcessBound, Generic[T]):
                 raise StopIteration
             if found is not WITH_EVENT:
                 self._messages = iter(found)
-
-    def _keep(self, messages: Iterator[Message[T]]) -> None:
-        self._messages = messages
 
     def _begin(self, found: list[Message[T]]) -> Message[T]:
         self._messages = messages = iter(found)
@@ -206,8 +205,13 @@ class Subscriber(ProcessBound, Generic[T]):
     # -- handlers -----------------------------------------------------------------------------------------------------
 
     def _start_handling(self) -> None:
-        if self._background and self._running.driver.call(self._begins_handling):
-            self._running.driver.spawn(self._handle)
+        driver = self._running.driver
+        if self._background and driver.call(self._begins_handling):
+            try:
+                driver.spawn(self._handle)
+            except BaseException:
+                self._handling = False
+                raise
 
     def _begins_handling(self) -> bool:
         """Once, whichever thread comes first: two that call handlers would disorder messages."""
@@ -235,9 +239,17 @@ class Subscriber(ProcessBound, Generic[T]):
                 self._call(calls.popleft())
 
     def _handle(self) -> None:
-        """Call handlers, until the engine ends."""
+        driver = self._running.driver
+        try:
+            self._call_handlers(driver)
+        except BaseException as error:  # noqa: BLE001  # ``sys.exit`` in a handler: silently, no handler would be called any more
+            ended = RuntimeError(f"a handler has ended its thread: {error!r}")
+            ended.__cause__ = error
+            driver.call(partial(self._engine.fail, ended))
+
+    def _call_handlers(self, driver: Driver) -> None:
+        """Until the engine ends."""
         running, engine = self._running, self._engine
-        driver = running.driver
         while True:
             try:
                 calls = driver.until(engine.take_calls)
@@ -252,11 +264,6 @@ class Subscriber(ProcessBound, Generic[T]):
                     running.tell_events()
             except Exception as error:  # noqa: BLE001  # of ``on_event``
                 driver.call(partial(engine.fail, error))
-            except BaseException as error:  # noqa: BLE001  # ``sys.exit`` in a handler: silently, no handler would be called any more
-                ended = RuntimeError(f"a handler has ended its thread: {error!r}")
-                ended.__cause__ = error
-                driver.call(partial(engine.fail, ended))
-                return
 
     def _call(self, call: Call) -> None:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, TypeVar, cast
+from time import monotonic
+from typing import Any, Final, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary, finalize
 
 from streamcore.commands import Command
@@ -13,27 +14,36 @@ from streamcore.errors import ConnectionLost
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
+from ..logs import Journal
 from ..settings import Opened, Settings
 from .forgotten import close_when_forgotten, weakly
 
 T = TypeVar("T")
+
+PATIENCE: Final = 1.0
+"""Seconds for which leaving waits for a log that is just written, by a handler that may in its turn wait for whoever leaves."""
 
 
 class Driver(Protocol):
     """What the threads' transport does for one engine.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``within`` seconds have passed. ``call`` and ``until`` call their functions under a lock.
+    returns the last answer when ``within`` seconds have passed. ``call``, ``hold`` and ``until`` call their functions while nobody
+    else is in the engine; ``hold``, one that changes nothing there.
     ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; signal handlers may use it, too.
-    ``spawn`` runs something in a thread that ends when the engine is closed.
+    ``spawn`` runs something in a thread that ends when the engine is closed, ``aside`` in a thread that nobody waits for: it raises
+    ``RuntimeError`` where there is none. ``check_home`` raises where a call would wait for what it has interrupted.
     """
 
+    def check_home(self) -> None: ...
     def call(self, function: Callable[[], T]) -> T: ...
+    def hold(self, function: Callable[[], T]) -> T: ...
     def until(self, ask: Callable[[], T], within: float | None = None) -> T: ...
     def request(self, submit: Submit, commands: Sequence[Command[Any]]) -> Request: ...
     def spawn(self, work: Callable[[], None]) -> None: ...
     def close(self) -> None: ...
     def soon(self, function: Callable[[], object]) -> None: ...
+    def aside(self, work: Callable[[], object]) -> None: ...
 
 
 class Runtime(Protocol):
@@ -65,6 +75,7 @@ class Running(Opened):
         self.parts = WeakValueDictionary[int, Running]()  # of a client: what was opened through it, in order
         self._finalizer: finalize[..., Any] | None = None
         engine.on_event = weakly(self._log)
+        self._journal = Journal(engine.label, monotonic, weakly(self._aside))
 
     def part(self, engine: Engine, *, background: bool = True) -> Running:
         """Another engine of the same client."""
@@ -79,6 +90,12 @@ class Running(Opened):
         self.check()
         return driver
 
+    def check_home(self) -> None:
+        """Raises ``ConcurrentUseError`` where a call would wait for what it has interrupted."""
+        driver = self._driver
+        if driver is not None and not self.forked:
+            driver.check_home()
+
     def open(self) -> None:
         """Start, and wait until the engine is ready; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
@@ -86,9 +103,10 @@ class Running(Opened):
         if self._client is not None:
             self._client.check_open()
             self._client.parts[id(self)] = self
-        driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
-        self._finalizer = close_when_forgotten(self, driver, self.engine)
         try:
+            driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
+            self._finalizer = close_when_forgotten(self, driver, self.engine)
+            self._journal.hurry()  # it may have said something before it was known here
             if not driver.until(self.ready, self.engine.options.request_timeout):
                 raise self.not_reached()
         except BaseException:
@@ -101,12 +119,25 @@ class Running(Opened):
         if driver is not None and not self.forked:
             driver.soon(function)
 
+    def _aside(self, work: Callable[[], object]) -> None:
+        driver = self._driver
+        if driver is None:
+            raise RuntimeError("nobody runs this engine")
+        driver.aside(work)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine: before entering and after leaving, there is no thread beside this one to keep out."""
+        driver = self._driver
+        return function() if driver is None or self.forked else driver.call(function)
+
     @property
     def is_open(self) -> bool:
         return self._driver is not None and not self.engine.closed and not self.forked
 
     def close(self) -> None:
         """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
+        for one in (self, *self.parts.values()):  # before anything is half closed
+            one.check_home()
         with ExitStack() as closing:
             closing.callback(self._close)
             for part in list(self.parts.values()):
@@ -125,7 +156,8 @@ class Running(Opened):
             self.engine.close()
         else:
             driver.close()
-        self._log_left_out(at_the_end=True)
+        if not self.forked:
+            self._journal.end(PATIENCE)
 
 
 def _at_once() -> None:

@@ -1,0 +1,63 @@
+"""Something happens at a chosen moment of a call: what a signal handler does, without waiting for a signal to fall there."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import streamcore
+import transports
+
+CORE = str(Path(streamcore.__file__).parent)
+TRANSPORTS = str(Path(transports.__file__).parent)
+
+# After these Python looks for signals; before the first instruction of a function as well.
+LOOKS = ("CALL", "JUMP_BACKWARD", "RESUME")
+
+
+def moments(
+    victim: Callable[[], object],
+    at: int,
+    intruder: Callable[[], object],
+    *,
+    within: tuple[str, ...] = (TRANSPORTS, CORE),
+    everywhere: bool = False,
+) -> bool:
+    """Call ``victim``, and, at the ``at``-th moment in the files ``within``, ``intruder``, which may raise into it.
+
+    Moments are those at which Python would call a signal handler, or all bytecodes. Returns whether there were so many. What the
+    victim raises is raised.
+    """
+    passed = 0
+    last: dict[FrameType, str] = {}
+
+    def count(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal passed
+        if event == "return":
+            last.pop(frame, None)
+        elif event == "opcode":
+            before = last.get(frame, "RESUME")
+            last[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            if everywhere or before.startswith(LOOKS):
+                passed += 1
+                if passed == at + 1:
+                    intruder()
+        return count
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        if passed > at or not frame.f_code.co_filename.startswith(within):
+            return None
+        frame.f_trace_opcodes = True
+        return count
+
+    others = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        victim()
+    finally:
+        sys.settrace(others)
+    return passed > at
