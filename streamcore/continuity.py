@@ -69,7 +69,9 @@ class History(NamedTuple):
         """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
         if self.last < former.last or self.added < former.added or self.removed < former.removed:
             return False
-        if self.deleted < former.deleted:
+        if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):
+            return False
+        if self.is_past(former.last) and self.removed < former.added:
             return False
         if former.first is None:
             return self.is_past(former.last)
@@ -208,7 +210,9 @@ class Continuity:
             return False  # it is older than what was read, and was not there then
         was_there = behind.stands is not None
         place = int(was_there) if self._place is None else self._place
-        if history.added < place + len(self._ids):
+        seen_last = history.last if self._seen is None else self._seen.last
+        has_more = history.last > max(self.cursor, seen_last)
+        if history.added < place + len(self._ids) + has_more:
             return False
         if history.is_past(behind.id):
             return history.removed >= place + len(self._ids) - len(left)
