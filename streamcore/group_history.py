@@ -139,16 +139,25 @@ class GroupHistory:
         gaps: list[Gap] = []
         after, reached, least = self._sure, self._reached, self._least
         if group.id > reached:
+            is_skipped = self._is_strict or self._has_skipped(history, group)
             self._follow(history, group)
-            if self._is_strict and not _is_untouched(history, seen, reached, least):
+            if is_skipped and not _is_untouched(history, seen, reached, least):
                 gaps.append(self._possible(after, _end(history)))
         if self._reached == history.last:
-            gaps += self._caught_up(history, group)
+            gaps = self._caught_up(history, group) or gaps
         else:
             gaps += self._lost(history, group, seen)
         if group.id < self._reached and not _is_untouched(history, seen, group.id, 0):
             gaps = self._widen(gaps, group.id, _end(history))
         return gaps
+
+    def _has_skipped(self, history: History, group: Reached) -> bool:
+        """Whether a group with no member but us has gone further than by what we were given of it."""
+        if self._least != self._most or not (self._is_alone and group.alone) or self.identity.doubted:
+            return False
+        at_end = group.id == history.last
+        place = history.added if at_end else None if self._forgetful else group.place
+        return place is not None and place > self._least + self.identity.own
 
     def _widen(self, gaps: list[Gap], after: StreamId, before: StreamId | None) -> list[Gap]:
         """One more gap that is possible, in the place of those that are no more than that, and lie behind its beginning."""
