@@ -67,15 +67,15 @@ class GroupHistory:
         )
         self.connected(forgetful=forgetful)
 
-    def connected(self, *, forgetful: bool, strict: bool = False) -> None:
-        """The connection is a new one, perhaps to another server.
+    def connected(self, *, forgetful: bool, strict: bool = False, same_run: bool = False) -> None:
+        """The connection is a new one, perhaps to another server, unless that is known to be in the ``same_run``.
 
         ``strict``: we look before every read, and the reply of a look may have been lost with that of its read.
         """
         self._forgetful = forgetful
         self._hidden = None if forgetful else 0
         self._is_strict |= strict
-        self.identity.reconnected()
+        self.identity.reconnected(same_run=same_run)
 
     def judge(
         self,

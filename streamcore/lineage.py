@@ -53,6 +53,10 @@ class Lineage:
         told = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
         return Origin(told.get(b"run_id", b""), told.get(b"master_replid", b""))
 
+    def goes_on(self, origin: Origin) -> bool:
+        """Whether a server is still the one, in the same run, with which the reading link was connected before."""
+        return origin.continues(self._proven)
+
     def disconnected(self) -> None:
         """The reading link is down."""
         self._is_current = False
@@ -70,7 +74,7 @@ class Lineage:
         """Whether settlements may leave over another link. Raises ``ReplyError`` where that has to be dialled again."""
         proven = self._proven
         if not self._is_current:
-            return origin.continues(proven)
+            return self.goes_on(origin)
         assert proven is not None
         if origin.run_id and proven.run_id and origin.run_id != proven.run_id:
             raise ReplyError("TRYAGAIN", "the acknowledging link has reached another server than the reading one")
