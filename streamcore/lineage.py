@@ -46,7 +46,7 @@ class Lineage:
         self._is_current = False  # the reading link is connected to it
 
     def ask(self) -> Steps[Origin]:
-        """Who is at the other end of the link that this script runs on."""
+        """Ask for the server's run, and for its history, on the link that this script runs on."""
         [info] = yield from self._consumer.ask(("INFO", "server", "replication"))
         if isinstance(info, ReplyError):  # where it is forbidden, everything is compared on each connection
             return Origin()

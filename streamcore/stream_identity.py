@@ -21,7 +21,7 @@ from .entries import StreamId
 
 
 class Sameness(Enum):
-    """What a stream is to the one that was known under its name."""
+    """The relation of a stream to the stream that was known under its name."""
 
     SAME = auto()
     """It has gone on."""
@@ -84,7 +84,7 @@ class StreamIdentity:
         return None if anchor is None else ("XRANGE", self._stream, str(anchor), str(anchor))
 
     def judge(self, history: History, *, anchored: bool | None = None, ours: bool = False) -> Sameness:
-        """What the stream is, as the server tells of it.
+        """Compare the stream, as the server tells of it, with the stream that was known.
 
         ``anchored``: whether the anchor is there (None: not asked); ``ours``: whether its group is the one that we knew.
         """
