@@ -30,7 +30,7 @@ Break: TypeAlias = Gap | HistoryRewound
 
 
 class History(NamedTuple):
-    """What XINFO STREAM tells of a stream; of one that does not exist, zeros."""
+    """The word of XINFO STREAM on a stream; zeros for a stream that does not exist."""
 
     length: int = 0
     added: int = 0
@@ -69,7 +69,9 @@ class History(NamedTuple):
         """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
         if self.last < former.last or self.added < former.added or self.removed < former.removed:
             return False
-        if self.deleted < former.deleted:
+        if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):
+            return False
+        if self.is_past(former.last) and self.removed < former.added:
             return False
         if former.first is None:
             return self.is_past(former.last)
@@ -94,7 +96,7 @@ def mark(fields: list[bytes]) -> int:
 
 
 class Continuity:
-    """Watches one stream, up to whose ``cursor`` so many entries had been ``added``, None where nobody could tell yet.
+    """Watches one stream, up to whose ``cursor`` so many entries had been ``added``, None as long as that is unknown.
 
     ``is_entry``: the cursor is the id of an entry that was read; else it is only a place.
     """
@@ -117,7 +119,7 @@ class Continuity:
         return None if self._place is None else self._place + len(self._ids)
 
     def received(self, entries: list[Any], *, watched: bool = True) -> None:
-        """A batch has come, behind the cursor; unless it is ``watched`` nobody will prove it."""
+        """A batch has come, behind the cursor; it is to be proven if it is ``watched``."""
         before = self.cursor
         id_, fields = entries[-1]
         self.cursor = StreamId.parse(id_)
@@ -206,7 +208,9 @@ class Continuity:
             return False  # it is older than what was read, and was not there then
         was_there = behind.stands is not None
         place = int(was_there) if self._place is None else self._place
-        if history.added < place + len(self._ids):
+        seen_last = history.last if self._seen is None else self._seen.last
+        has_more = history.last > max(self.cursor, seen_last)
+        if history.added < place + len(self._ids) + has_more:
             return False
         if history.is_past(behind.id):
             return history.removed >= place + len(self._ids) - len(left)
@@ -215,7 +219,7 @@ class Continuity:
         return not was_there or history.deleted >= behind.id
 
     def _missed(self, history: History, left: list[StreamId]) -> Gap | None:
-        """What the same stream has lost in front of us."""
+        """The gap of the same stream in front of us, if there is one."""
         if not history.is_past(self._behind.id):
             return None
         if self._place is None:
@@ -268,7 +272,7 @@ class Continuity:
         return Gap(self._stream, after, before, entries, certain)
 
     def _count(self, history: History) -> None:
-        """What is known of our place in the stream."""
+        """Learn our place in the stream, as far as the counters tell it."""
         passed = history.passed
         if history.last == self.cursor:
             self._place = history.added

@@ -55,11 +55,12 @@ class GroupGaps:
         self._histories: dict[bytes, GroupHistory] = {}
         self._forbidden: set[bytes] = set()
 
-    def connected(self, server: Mapping[bytes, Any]) -> None:
-        """There is a new connection; its server has answered HELLO so."""
+    def connected(self, server: Mapping[bytes, Any], *, same_run: bool = False) -> None:
+        """There is a new connection; its server has answered HELLO so, and is known to be still in the ``same_run``."""
         self._forgetful = not Feature.GROUP_PLACE.of(server)
+        strict = self._member.detect_gaps == "always"
         for history in self._histories.values():
-            history.connected(forgetful=self._forgetful, strict=self._member.detect_gaps == "always")
+            history.connected(forgetful=self._forgetful, strict=strict, same_run=same_run)
 
     def forget(self, stream: bytes) -> None:
         """The stream is not read any more."""

@@ -67,15 +67,15 @@ class GroupHistory:
         )
         self.connected(forgetful=forgetful)
 
-    def connected(self, *, forgetful: bool, strict: bool = False) -> None:
-        """The connection is a new one, perhaps to another server.
+    def connected(self, *, forgetful: bool, strict: bool = False, same_run: bool = False) -> None:
+        """The connection is a new one, perhaps to another server, unless that is known to be in the ``same_run``.
 
         ``strict``: we look before every read, and the reply of a look may have been lost with that of its read.
         """
         self._forgetful = forgetful
         self._hidden = None if forgetful else 0
         self._is_strict |= strict
-        self.identity.reconnected()
+        self.identity.reconnected(same_run=same_run)
 
     def judge(
         self,
@@ -88,7 +88,7 @@ class GroupHistory:
         above: StreamId | None = None,
         pending: StreamId | None = None,
     ) -> list[Gap]:
-        """What was lost since the last time; the first time, what is missing ahead of the group.
+        """Tell the gaps since the last look; at the first, those ahead of the group.
 
         ``anchored`` and ``ours``: see ``StreamIdentity.judge``. ``another``: the group is not the one that was seen before. Somebody
         else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
@@ -122,7 +122,7 @@ class GroupHistory:
         return Gap(self._stream, after, before, None, certain=False)
 
     def _former(self, history: History, unread: int) -> Gap:
-        """What was lost with the stream that was known, as far as anybody can tell."""
+        """The gap at the end of the stream that was known, as far as that can be told."""
         end = _end(history)
         before = end if end is not None and end > self._reached else None
         return Gap(self._stream, self._reached, before, unread or None, certain=bool(unread) and self._is_alone)
@@ -139,19 +139,28 @@ class GroupHistory:
         gaps: list[Gap] = []
         after, reached, least = self._sure, self._reached, self._least
         if group.id > reached:
+            is_skipped = self._is_strict or self._has_skipped(history, group)
             self._follow(history, group)
-            if self._is_strict and not _is_untouched(history, seen, reached, least):
+            if is_skipped and not _is_untouched(history, seen, reached, least):
                 gaps.append(self._possible(after, _end(history)))
         if self._reached == history.last:
-            gaps += self._caught_up(history, group)
+            gaps = self._caught_up(history, group) or gaps
         else:
             gaps += self._lost(history, group, seen)
         if group.id < self._reached and not _is_untouched(history, seen, group.id, 0):
             gaps = self._widen(gaps, group.id, _end(history))
         return gaps
 
+    def _has_skipped(self, history: History, group: Reached) -> bool:
+        """Whether a group with no member but us has gone further than by what we were given of it."""
+        if self._least != self._most or not (self._is_alone and group.alone) or self.identity.doubted:
+            return False
+        at_end = group.id == history.last
+        place = history.added if at_end else None if self._forgetful else group.place
+        return place is not None and place > self._least + self.identity.own
+
     def _widen(self, gaps: list[Gap], after: StreamId, before: StreamId | None) -> list[Gap]:
-        """One more gap that is possible, in the place of those that are no more than that, and lie behind its beginning."""
+        """Add a gap that is possible, in the place of those that are no more than that, and lie behind its beginning."""
         kept = [gap for gap in gaps if gap.certain or gap.after < after]
         return [*kept, self._possible(after, before)]
 
@@ -188,7 +197,7 @@ class GroupHistory:
         return [Gap(self._stream, after, self._reached, passed)] if passed > 0 else []
 
     def _lost(self, history: History, group: Reached, seen: History | None) -> list[Gap]:
-        """What is missing ahead of the group."""
+        """Tell the gaps ahead of the group."""
         after, removed = self._sure, history.removed - (0 if seen is None else seen.removed)
         is_all_gone = history.last > self._reached and (history.first is None or history.first > self._reached)
         gaps: list[Gap] = []
@@ -210,7 +219,7 @@ class GroupHistory:
         return gaps
 
     def _account(self, history: History, is_all_gone: bool, more: int) -> None:
-        """What is missing ahead of the group is told. ``more`` may have been removed there while older entries stand."""
+        """Count the gaps ahead of the group as told. ``more`` entries may have been removed there while older entries stand."""
         if self._reached <= history.last and (history.newest is None or history.newest <= self._reached):
             self._least = self._most = history.added  # nothing is left ahead
         elif is_all_gone:

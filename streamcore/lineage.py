@@ -46,12 +46,16 @@ class Lineage:
         self._is_current = False  # the reading link is connected to it
 
     def ask(self) -> Steps[Origin]:
-        """Who is at the other end of the link that this script runs on."""
+        """Ask for the server's run, and for its history, on the link that this script runs on."""
         [info] = yield from self._consumer.ask(("INFO", "server", "replication"))
         if isinstance(info, ReplyError):  # where it is forbidden, everything is compared on each connection
             return Origin()
         told = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
         return Origin(told.get(b"run_id", b""), told.get(b"master_replid", b""))
+
+    def goes_on(self, origin: Origin) -> bool:
+        """Whether a server is still the one, in the same run, with which the reading link was connected before."""
+        return origin.continues(self._proven)
 
     def disconnected(self) -> None:
         """The reading link is down."""
@@ -70,7 +74,7 @@ class Lineage:
         """Whether settlements may leave over another link. Raises ``ReplyError`` where that has to be dialled again."""
         proven = self._proven
         if not self._is_current:
-            return origin.continues(proven)
+            return self.goes_on(origin)
         assert proven is not None
         if origin.run_id and proven.run_id and origin.run_id != proven.run_id:
             raise ReplyError("TRYAGAIN", "the acknowledging link has reached another server than the reading one")

@@ -9,7 +9,7 @@ until then, for what the entries hold: it tells whether the server still means t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from .connection import Arguments, Exchange
@@ -226,19 +226,22 @@ class Pending:
         self._acked, self._refused, self._spoken_of = {}, [], []
         return [one.command(member) for one in ride], ride
 
-    def confirm(self, ride: Ride) -> None:
-        """The server has answered a ride."""
-        self._riding.pop(id(ride), None)
+    def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
+        """The server has answered a ride; what is ``late`` of it has to be told once more."""
+        _, batches = self._riding.pop(id(ride), (ride, []))
+        for one in late:
+            self._put_off(one)
+        if late:
+            self._spoken_of += batches
 
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
             for one in ride:
-                self.put_off(one)
+                self._put_off(one)
             self._spoken_of += self._riding.pop(id(ride), (ride, []))[1]
 
-    def put_off(self, one: Settlement) -> None:
-        """Tell it once more, later."""
+    def _put_off(self, one: Settlement) -> None:
         if isinstance(one, Ack):
             self._acked.setdefault((one.stream, True), []).extend(one.ids)
         else:

@@ -13,7 +13,7 @@ from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import NoGroupError, OutOfMemoryError, ReplyError
 from .pending import Acks
-from .settlements import Nack
+from .settlements import Nack, Settlement
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -71,10 +71,10 @@ class Settling:
 
     def confirm(self, acks: Acks) -> None:
         """The server has answered. Raises where it refuses."""
-        consumer = self._consumer
+        consumer, late = self._consumer, list[Settlement]()
         for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
             if isinstance(answer, OutOfMemoryError):  # of a dead letter; whatever needs no memory goes on
-                consumer.pending.put_off(one)
+                late.append(one)
                 self.due = consumer.now + PATIENCE
                 continue
             if isinstance(answer, NoGroupError):  # with the group, nothing is pending
@@ -86,7 +86,7 @@ class Settling:
                 consumer.emit(event)
             if isinstance(one, Nack):
                 consumer.expect(one.delay)
-        consumer.pending.confirm(acks.ride)
+        consumer.pending.confirm(acks.ride, late)
 
     def lose(self, rides: Iterable[Acks]) -> None:
         """The replies of these will never come: send them again as soon as there is a connection."""

@@ -21,7 +21,7 @@ from .entries import StreamId
 
 
 class Sameness(Enum):
-    """What a stream is to the one that was known under its name."""
+    """The relation of a stream to the stream that was known under its name."""
 
     SAME = auto()
     """It has gone on."""
@@ -44,7 +44,7 @@ class StreamIdentity:
         self._newest: bytes | None = None  # of these
         self._doubted = False
         self._vanished = False
-        self._reconnected = False
+        self._may_be_back = False
 
     @property
     def doubted(self) -> bool:
@@ -63,15 +63,16 @@ class StreamIdentity:
     def settle_at(self, delivered: StreamId) -> None:
         """From now on nothing is known but that the group was given an entry of this id, or none (0-0)."""
         self._newest = None if delivered == ZERO else bytes(delivered)
-        self._doubted = self._vanished = self._reconnected = False
+        self._doubted = self._vanished = self._may_be_back = False
 
     def doubt(self) -> None:
         """Its group has not answered."""
         self._doubted = True
 
-    def reconnected(self) -> None:
-        """It was out of sight, and a failover may have lost its end."""
-        self._doubted = self._reconnected = True
+    def reconnected(self, *, same_run: bool = False) -> None:
+        """It was out of sight; a failover may have lost its end, unless the server is in the ``same_run``."""
+        self._doubted = True
+        self._may_be_back |= not same_run
 
     def vanish(self) -> None:
         """There is no such stream now."""
@@ -83,7 +84,7 @@ class StreamIdentity:
         return None if anchor is None else ("XRANGE", self._stream, str(anchor), str(anchor))
 
     def judge(self, history: History, *, anchored: bool | None = None, ours: bool = False) -> Sameness:
-        """What the stream is, as the server tells of it.
+        """Compare the stream, as the server tells of it, with the stream that was known.
 
         ``anchored``: whether the anchor is there (None: not asked); ``ours``: whether its group is the one that we knew.
         """
@@ -95,7 +96,7 @@ class StreamIdentity:
         is_known = was_there or bool(anchored) or anchor in ends
         if not _goes_on(seen, history, self._fresh) or (anchored is False and self._has_lost_its_end(history)):
             # What was delivered since may have come from another stream, unnoticed: a failover is proven by what was seen.
-            return Sameness.BACK if was_there and self._reconnected and not self._vanished else Sameness.OTHER
+            return Sameness.BACK if was_there and self._may_be_back and not self._vanished else Sameness.OTHER
         if is_known or _is_unchanged(seen, history):
             return Sameness.SAME
         if self._vanished or not self._is_explained(seen, history):
@@ -105,7 +106,7 @@ class StreamIdentity:
     def settle(self, history: History) -> None:
         """From now on this is what is known."""
         self.seen, self.own, self._fresh, self._newest = history, 0, 0, None
-        self._doubted = self._vanished = self._reconnected = False
+        self._doubted = self._vanished = self._may_be_back = False
 
     @property
     def _anchor(self) -> StreamId | None:
@@ -120,7 +121,7 @@ class StreamIdentity:
         """Whether an anchor that is gone was not removed: older entries stand, and XDEL has not come so far."""
         anchor = self._anchor
         is_older = anchor is not None and history.first is not None and history.first <= anchor
-        return is_older and anchor is not None and history.deleted < anchor and self._reconnected
+        return is_older and anchor is not None and history.deleted < anchor and self._may_be_back
 
     def _is_explained(self, seen: History, history: History) -> bool:
         """Whether it may be the same: where all that was seen is gone, as much has been removed."""

@@ -59,8 +59,8 @@ class Upkeep:
 
     def enter(self, link: Link) -> Steps[None]:
         """Before anything else on a connection."""
-        self._consumer.gaps.connected(link.server)
         origin = yield from self._consumer.lineage.ask()
+        self._consumer.gaps.connected(link.server, same_run=self._consumer.lineage.goes_on(origin))
         # Where INFO is forbidden, the audit covers what a ghost might take.
         former, self._present = self._present, Identity(link.server[b"id"], origin.run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)

@@ -176,6 +176,21 @@ def test_one_that_has_fewer_entries_than_were_read_goes_on_above_them(
     assert continuity.judge(said) is None, "once is enough"
 
 
+@pytest.mark.parametrize(
+    ("seen", "said", "gap"),
+    [
+        (history(1, 5, added=5, length=5), history(7, 9, added=6, length=3), Gap(S, at(3), at(7), None)),
+        (history(3, 3, added=3, length=1), history(7, 9, added=5, length=3), possible(3, 7)),
+        (history(3, 3, added=3, length=1), history(None, 4, added=3, length=0), possible(3, None)),
+    ],
+    ids=["fewer have gone than were there", "more are there than were added", "an id was given, and nothing added"],
+)
+def test_counters_explain_nothing_that_what_was_seen_before_refutes(seen: History, said: History, gap: Gap) -> None:
+    continuity = unanchored(3, 3)
+    continuity.begin(seen)
+    assert continuity.judge(said) == gap
+
+
 def test_a_batch_of_another_stream_came_behind_the_gap() -> None:
     continuity = unanchored(5, 5, 8)
     assert continuity.judge(history(7, 8, added=4, length=2)) == possible(5, 7)

@@ -117,6 +117,57 @@ def possible(after: int, before: int | StreamId | None, entries: int | None = No
 both = pytest.mark.parametrize("forgetful", [False, True])
 
 
+class TestWhileAReadWaits:
+    """The look before it knows nothing of what is appended, and trimmed, in one transaction."""
+
+    @staticmethod
+    def passing(*, forgetful: bool, alone: bool) -> tuple[Stream, GroupHistory]:
+        stream, watch = Stream(forgetful=forgetful), GroupHistory(S, forgetful=forgetful)
+        stream.add(4)
+        assert watch.judge(stream.history, stream.group._replace(alone=alone)) == []
+        stream.read(4)
+        watch.identity.received([[b"%d-0" % n, []] for n in range(1, 5)])
+        return stream, watch
+
+    @both
+    @pytest.mark.parametrize(("alone", "told"), [(True, [possible(4, 7)]), (False, [])])
+    def test_a_group_of_ours_alone_has_come_further_than_we_were_given(
+        self, forgetful: bool, alone: bool, told: list[Gap]
+    ) -> None:
+        stream, watch = self.passing(forgetful=forgetful, alone=alone)
+        group = stream.group._replace(alone=alone)
+        assert watch.judge(stream.history, group) == []
+        stream.add(2)
+        stream.trim(0)
+        stream.add(1)
+        stream.read(1)
+        watch.identity.received([[b"7-0", []]])
+        found = watch.judge(stream.history, stream.group._replace(alone=alone))
+        assert found == ([gap(4, 7, 2)] if forgetful else told), "a server that counts deliveries shows how many it was"
+        assert watch.judge(stream.history, stream.group._replace(alone=alone)) == []
+
+    @both
+    def test_what_we_were_given_is_no_loss(self, forgetful: bool) -> None:
+        stream, watch = self.passing(forgetful=forgetful, alone=True)
+        for length in (4, 0):
+            stream.trim(length)
+            assert watch.judge(stream.history, stream.group._replace(alone=True)) == []
+            stream.add(1)
+            stream.read(1)
+            watch.identity.received([[b"%d-0" % stream.added, []]])
+            stream.trim(0)
+
+    def test_nobody_knows_what_we_were_given_where_a_reply_is_lost(self) -> None:
+        stream, watch = self.passing(forgetful=False, alone=True)
+        watch.judge(stream.history, stream.group._replace(alone=True))
+        stream.add(1)
+        stream.read(1)
+        stream.trim(0)
+        watch.connected(forgetful=False)
+        found = watch.judge(stream.history, stream.group._replace(alone=True), ours=True)
+        assert found == [], "the audit may overlook it"
+
+
 class TestTrimming:
     @both
     def test_of_what_was_delivered_is_no_gap(self, forgetful: bool) -> None:

@@ -158,6 +158,24 @@ class TestReplaced:
         assert go_on(consumer, net)[1:] == ["1-0", "2-0", "3-0", "100-0", "101-0"]
         assert gaps(net)[0] == GroupRecreated(b"s", b"g", "0")
 
+    @pytest.mark.parametrize(("same_run", "told"), [(True, [gap(10, None), gap(0, None, 1)]), (False, [])])
+    def test_by_one_that_brings_its_group_whose_read_puts_our_name_in(
+        self, server: Server, same_run: bool, told: list[Gap]
+    ) -> None:
+        """The read that waits is answered there. Where the server's run is the same, no failover has taken anything back."""
+        consumer, net = busy(server)
+        consumer.resume()
+        for batch in take_all(consumer, net):
+            batch.ack()
+        net.advance(2)
+        replace_stream(server, 100, trimmed=1, group=True)
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "s", ">")
+        if not same_run:
+            server.run_id += "+"
+        net.cut("main", Fate.REPLIES_LOST)
+        net.advance(2)
+        assert [event for event in gaps(net) if isinstance(event, Gap)] == told
+
     def test_while_it_was_created_again(self, server: Server) -> None:
         consumer, net = busy(server)
 

@@ -57,6 +57,19 @@ class TestAcknowledging:
         assert commands == [("XACK", b"s", b"g", b"2-0"), ("XACK", b"t", b"g", b"1-0", b"2-0")]
         assert [batch.lost for batch in batches] == [{b"1-0"}, set()]
 
+    def test_what_is_late_is_spoken_of_and_keeps_what_its_entries_hold(self, pending: Pending) -> None:
+        """Applications, seed 54: an acknowledgement that was refused for lack of memory was void on the next connection."""
+        delivered(pending, "1-0").ack()
+        delivered(pending, "2-0").ack()
+        pending.collect()
+        _, ride = pending.take()
+        pending.confirm(ride, ride)
+        assert pending.bodies(b"s") == {b"1-0": [b"f", b"v"], b"2-0": [b"f", b"v"]}
+        commands, ride = pending.take()
+        assert commands == [("XACK", b"s", b"g", b"1-0", b"2-0")]
+        pending.confirm(ride)
+        assert pending.bodies(b"s") == {}
+
     def test_batches_of_a_stream_share_a_command(self, pending: Pending) -> None:
         for ids in (["1-0", "2-0"], ["3-0"]):
             delivered(pending, *ids).ack()

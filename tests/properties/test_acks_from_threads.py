@@ -296,7 +296,7 @@ def confirm_then_put_off(self: Pending, rides: list[list[Settlement]]) -> None:
     for ride in rides:
         self.confirm(ride)
         for one in ride:
-            self.put_off(one)
+            self._put_off(one)
 
 
 WRONG: list[tuple[type[Any], str, Callable[..., Any], Callable[[], None]]] = [

@@ -11,7 +11,7 @@ from streamcore.events import Event, Gap, GapDetectionOff, GroupRecreated
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, drain, take_and_ack
+from tests.transports.steps import add, blocked, drain, take_and_ack
 from transports.anyio import GroupConsumer
 from transports.embedded import EmbeddedServer
 
@@ -61,6 +61,29 @@ async def test_what_is_trimmed_ahead_of_the_group(
     [gap] = gaps(seen)
     assert (gap.stream, gap.before, gap.entries) == (b"s", added[at + 6], 5)
     assert gap.after <= added[at]
+
+
+@pytest.mark.every_server
+async def test_what_is_trimmed_while_a_read_waits(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
+    seen: list[Event] = []
+    add(raw, range(3))
+    async with (
+        runtime.connect(server.url, on_event=seen.append) as client,
+        client.group_consumer("s", group="g", consumer="me", detect_gaps="always") as consumer,
+    ):
+        assert await take_and_ack(consumer, 3) == [0, 1, 2]
+        assert await consumer.flush()
+        await blocked(runtime, raw)
+        raw("MULTI")
+        raw("XADD", "s", "*", "n", 7)
+        raw("XTRIM", "s", "MAXLEN", 0)
+        raw("XADD", "s", "*", "n", 8)
+        lost, _, last = raw("EXEC")
+        assert await take_and_ack(consumer, 1) == [8]
+        await blocked(runtime, raw)
+    [gap] = gaps(seen)
+    assert gap.after < StreamId.parse(lost)
+    assert gap.before == StreamId.parse(last)
 
 
 @pytest.mark.every_server

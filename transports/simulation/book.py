@@ -17,6 +17,7 @@ from .tenures import Tenures
 
 if TYPE_CHECKING:
     from streamcore import GroupConsumer
+    from streamcore.continuity import History as Seen
     from streamcore.events import Gap
     from streamcore.group_history import GroupHistory
     from transports.memory.model.values import Group, Stream
@@ -49,26 +50,27 @@ class Fate:
 class Loss(NamedTuple):
     """One entry that was removed unread, as the ``removed``-th of its stream.
 
-    ``witnesses``: the processes that knew the stream then; and whether they had seen the group further ahead before.
+    ``witnesses``: the processes that knew the stream then, by their last look; and whether they had seen the group further ahead
+    before.
     """
 
     id: Id
     removed: int
-    witnesses: dict[str, bool]
+    witnesses: dict[str, tuple[Seen | None, bool]]
 
 
 @dataclass
 class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
 
-    ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: when a stream
-    went with a group in which there were several.
+    ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
+    went with a group in which there were several, how much of it a process had seen unread when it was alone there.
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
     recent: dict[bytes, list[Loss]] = field(default_factory=dict)  # from the streams as they are now
     believed: set[bytes] = field(default_factory=set)
-    shared: dict[bytes, float] = field(default_factory=dict)
+    shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
 
     def add(self, stream: bytes, *ids: Id) -> None:
         """These are lost now."""
@@ -88,6 +90,7 @@ class Book:
     resets: dict[bytes, int] = field(default_factory=dict)  # how often the group of a stream was lost, or went back
     reset_at: dict[bytes, float] = field(default_factory=dict)
     wanted_again: dict[bytes, Id] = field(default_factory=dict)  # a stranger wants what is up to these ids once more
+    came_again: set[Key] = field(default_factory=set)  # what has come for that reason
     sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
     lost_unread: dict[bytes, str] = field(
         default_factory=dict
@@ -142,6 +145,18 @@ class Book:
         """Whether the group was lost, or went back, since the entry is there."""
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
+    def want_again(self, stream: bytes, last: Id) -> None:
+        """A stranger sets the group back, that had come to an id: what is up to there comes once more."""
+        self.wanted_again[stream] = max(self.wanted_again.get(stream, ZERO), last)
+        self.came_again = {key for key in self.came_again if key.stream != stream}
+
+    def comes_again(self, key: Key) -> bool:
+        """Whether an entry comes because the group was set back: for that reason it comes once."""
+        if key in self.came_again or key.number > self.wanted_again.get(key.stream, ZERO):
+            return False
+        self.came_again.add(key)
+        return True
+
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
         """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
         group = self.of(stream)
@@ -151,13 +166,14 @@ class Book:
             there = self.history.stream(stream)
             removed = there.added - len(there.ids) + len(ids)
             watches = {one.label: one.watch(stream) for one in self.members if one.node is not None}
-            reached = {
-                label: watch._reached  # noqa: SLF001
+            known = {
+                label: (watch.identity.seen, watch._reached)  # noqa: SLF001
                 for label, watch in watches.items()
                 if watch is not None and _is_of(watch, there)
             }
             self.losses.recent.setdefault(stream, []).extend(
-                Loss(id_, removed, {label: far >= StreamId(*id_) for label, far in reached.items()}) for id_ in lost
+                Loss(id_, removed, {label: (seen, far >= StreamId(*id_)) for label, (seen, far) in known.items()})
+                for id_ in lost
             )
         unread = 0 if group is None else len(lost)
         if unread and group is not None and group.last != ZERO and stream in self.guarded:
@@ -168,8 +184,13 @@ class Book:
         """The stream is about to go as a whole."""
         group, there = self.of(stream), self.history.stream(stream)
         self.losses.add(stream, *(there.ids if group is None else there.after(group.last, 0)))
+        self.losses.believed.discard(stream)
+        self.wanted_again.pop(stream, None)
         if group is not None and len(group.consumers) > 1:
-            self.losses.shared[stream] = self.world.now
+            for member in self.members:
+                watch = None if member.node is None else member.watch(stream)
+                if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
+                    self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
 
     def is_known(self, stream: bytes) -> bool:
         """Whether every member has seen what there is in a stream, and will miss what goes."""

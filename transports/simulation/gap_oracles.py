@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from streamcore import StreamId
 from streamcore.events import Gap
 
 from .group_oracles import GroupOracle
 from .history import Id
-
-RECENT: Final = 5.0
-"""Seconds within which all members know that a stream has gone."""
 
 if TYPE_CHECKING:
     from streamcore.group_history import GroupHistory
@@ -67,9 +64,10 @@ class SilenceIsAProof(GroupOracle):
         ahead = [
             one.id
             for one in lost
-            if one.removed <= seen.removed
+            if seen is not one.witnesses[member.label][0]
+            and one.removed <= seen.removed
             and at < StreamId(*one.id) <= seen.last
-            and (one.witnesses[member.label] or reached < StreamId(*one.id))
+            and (one.witnesses[member.label][1] or reached < StreamId(*one.id))
         ]
         if not ahead:
             return
@@ -139,7 +137,7 @@ class DamageTold(GroupOracle):
 class GapsAreTrue(GroupOracle):
     """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
 
-    Whoever sets the counters of a stream (XSETID) is believed, and whoever sets a group back to where it was at a look leads astray.
+    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there.
     A member that was alone in a group when it looked last may tell
     of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
     """
@@ -154,13 +152,13 @@ class GapsAreTrue(GroupOracle):
         if not gap.certain:
             self.world.notes["possible"] += 1
             self.world.notes["in vain"] += not lost
-        elif lost < (gap.entries or 1) and not self._is_excused(gap.stream):
+        elif lost < (gap.entries or 1) and not self._is_excused(label, gap):
             self._false.append(f"{label} tells {gap}, and {lost} entries were lost there")
 
-    def _is_excused(self, stream: bytes) -> bool:
+    def _is_excused(self, label: str, gap: Gap) -> bool:
         losses = self.book.losses
-        is_recent = self.world.now - losses.shared.get(stream, 0.0) < RECENT
-        return is_recent or stream in losses.believed or stream in self.book.wanted_again
+        counted = losses.shared.pop((label, gap.stream), 0)
+        return gap.stream in losses.believed or (gap.entries is not None and gap.entries <= counted)
 
     def look(self) -> None:
         for wrong in self._false:

@@ -12,7 +12,7 @@ from streamcore.claims import TOO_OFTEN
 from streamcore.events import Claimed, DeadLettered, GroupRecreated, Recovered
 
 from .book import Book, Fate
-from .history import ZERO, Key, fields_of, is_poison
+from .history import Key, fields_of, is_poison
 from .oracles import Oracle
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class NoNeedlessRepetition(GroupOracle):
 
     It was refused; whoever had it has ended, or has lost it, or its name, to another one; the group was lost, or went back. What the
     server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
-    memory, until that notices. What somebody has set the group back for may be pending, too, and comes for both reasons.
+    memory, until that notices. What somebody has set the group back for may be pending, too, and comes once for each of both
+    reasons.
     """
 
     def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
@@ -92,17 +93,20 @@ class NoNeedlessRepetition(GroupOracle):
             return
         if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
             return  # one of the two was delivered by a group that is gone
-        if StreamId.parse(key.id) <= self.book.wanted_again.get(key.stream, ZERO):
-            return
-        what = f"{member.label} was handed {key.id.decode()} ({key.name.decode()})"
+        wrong = self._wrong(member, key, fate)
+        if wrong and not self.book.comes_again(key):
+            self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
+
+    def _wrong(self, member: Member, key: Key, fate: Fate) -> str:
         if fate.settled and member.hands.since >= fate.settled:
-            self.violated(f"{what}, which {fate.holder} has settled, and the server has confirmed it")
+            return f", which {fate.holder} has settled, and the server has confirmed it"
         if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
-            return
+            return ""
         if fate.holder == member.label:
-            self.violated(f"{what} once more, and has neither refused nor lost it")
+            return " once more, and has neither refused nor lost it"
         if not member.may_claim(fate.at):
-            self.violated(f"{what}, which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds")
+            return f", which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds"
+        return ""
 
     def _takes_over(self, member: Member, fate: Fate) -> bool:
         """Whether the one that had it has lost its name to this process."""

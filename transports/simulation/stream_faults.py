@@ -41,8 +41,8 @@ def replace_stream(scene: Scene, fault: Fault) -> str | None:
     do(b"XTRIM", ASIDE, b"MAXLEN", b"%d" % (len(names) - trimmed))
     do(b"RENAME", ASIDE, stream)
     do(b"EXEC")
-    if trimmed:
-        book.losses.add(stream, scene.history.stream(stream).last)
+    ms, seq = scene.history.stream(stream).last
+    book.losses.add(stream, *((ms, seq - len(names) + number) for number in range(1, trimmed + 1)))
     return f"another stream of {len(names)} entries takes the name of {stream.decode()}; {trimmed} of them are trimmed"
 
 
@@ -61,7 +61,7 @@ def set_group(scene: Scene, fault: Fault) -> str | None:
     else:
         scene.note()
         book.reset(stream)
-        book.wanted_again[stream] = max(book.wanted_again.get(stream, id_), group.last)
+        book.want_again(stream, group.last)
     scene.host.do(b"XGROUP", b"SETID", stream, book.group, text(id_))
     return f"the group of {stream.decode()} is set to {text(id_).decode()}"
 

@@ -82,8 +82,8 @@ GROUPS: Final = (
     Mutant(
         "gap-of-a-lost-look-untold",
         HISTORY,
-        "if self._is_strict and not _is_untouched(history, seen, reached, least):",
-        "if False:",
+        "is_skipped = self._is_strict or self._has_skipped(history, group)",
+        "is_skipped = False",
         "what was passed over by a read whose reply was lost, together with that of the look before it",
     ),
     Mutant(
