@@ -202,6 +202,18 @@ def test_the_replay_is_exactly_once_over_a_network_that_breaks(server: EmbeddedS
     assert said
 
 
+def test_a_worker_ends_with_its_input_also_where_a_shell_has_had_it_ignore_interrupts() -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from transports.cli.demo.worker import interrupt_at_end_of_input\n"
+        "try:\n    interrupt_at_end_of_input(); time.sleep(60)\nexcept KeyboardInterrupt:\n    print('ended')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="", capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "ended\n"
+
+
 def test_a_worker_that_dies_by_itself_is_told_with_its_last_words() -> None:
     worker = Worker("asyncio", "redis://localhost:1", "prefix:", "k", "v")
     worker._command = [sys.executable, "-c", "raise SystemExit('the last words')"]

@@ -117,7 +117,11 @@ def tell(**facts: float) -> None:
 
 
 def interrupt_at_end_of_input() -> None:
-    """Ctrl-C this program when its standard input ends: the demo wants it to stop, or has died."""
+    """Ctrl-C this program when its standard input ends: the demo wants it to stop, or has died.
+
+    Whoever runs the demo in the background of a shell has had it ignore Ctrl-C, and so its workers.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def wait() -> None:
         while os.read(0, 4096):
