@@ -78,8 +78,8 @@ CHANNELS: Final = (
     Mutant(
         "iterator-acknowledges-what-it-hands-over",
         f"{FACE}.groups",
-        "item = self._last = await anext(self._items)",
-        "item = await anext(self._items); acknowledge(item)",
+        "item = (\n            self._last\n        ) = await self._items.__anext__()",
+        "item = await self._items.__anext__(); acknowledge(item)",
         "ack='auto' that acknowledges on delivery: a crash in the handler loses the entry",
         cast="applications",
     ),
@@ -94,9 +94,9 @@ CHANNELS: Final = (
     Mutant(
         "cancelled-wait-loses-a-batch",
         f"{FACE}.readers",
-        "self._taken = await driver.until(ask, within)",
-        "self._taken = await driver.until(ask, within); await driver.checkpoint(); self._taken, kept = None, self._taken; "
-        "await driver.checkpoint(); self._taken = kept",
+        "await driver.until(partial(self._take, ask), within)",
+        "await driver.until(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
+        "await driver.checkpoint(); await driver.checkpoint(); self._taken = kept",
         "a wait that is cancelled while the batch is in its hands loses it",
         cast="applications",
     ),

@@ -142,8 +142,9 @@ CONSUMERS: Final = (
     Mutant(
         "demand-not-told",
         PREFETCH,
-        "self._hand_over(batch)\n        self._reading.wake()",
-        "self._hand_over(batch)",
+        "self._reading.wake()\n            return None\n        try:\n            self._prefetch.pop()\n            self._hand_over(batch)\n"
+        "            self._reading.wake()",
+        "return None\n        try:\n            self._prefetch.pop()\n            self._hand_over(batch)",
         "issue 6: a lost wake-up; the reader sleeps although the application has made room",
         cast="readers",
     ),
