@@ -19,9 +19,10 @@ from .arguments import Name, Seconds, name, one_of, seconds
 from .commands.ids import Position
 from .connection import Arguments
 from .continuity import ZERO
-from .engine import MAX_EVENTS, WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
+from .engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
 from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError
+from .event_queue import MAX_EVENTS
 from .following import Change, Followed, FollowOptions
 from .interrupt import Interrupter
 from .link import Link

@@ -15,7 +15,6 @@ connection and begins again on the next one, so whatever must survive lives in a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from enum import Enum, auto
 from types import TracebackType
@@ -31,7 +30,8 @@ from .errors import (
     StreamcoreError,
     is_interruption,
 )
-from .events import ConnectAttemptFailed, Connected, Disconnected, Event, EventsDropped, Reconnected
+from .event_queue import EventQueue
+from .events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
 from .handshake import is_permanent
 from .link import AT_ONCE, Clock, Link, Owner, State
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
@@ -51,7 +51,6 @@ Replies: TypeAlias = list[Any]
 Script: TypeAlias = Generator[Exchange | Wait, Exchange | None, None]
 Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
 
-MAX_EVENTS: Final = 1000
 TOKEN_BYTES: Final = 8
 
 
@@ -73,33 +72,6 @@ def checked(reply: Any) -> Any:
 def no_jitter() -> float:
     """What an engine waits by unless it is given a ``random``: back-offs are not spread then."""
     return 1.0
-
-
-class _Queue:
-    """Events that nobody took yet, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it."""
-
-    def __init__(self) -> None:
-        self._kept: deque[tuple[int, Event]] = deque()
-        self._dropped = 0
-
-    def add(self, event: Event, place: int) -> None:
-        if len(self._kept) >= MAX_EVENTS:
-            self._kept.popleft()
-            self._dropped += 1
-        self._kept.append((place, event))
-
-    def is_due(self, reached: int | None) -> bool:
-        """Whether ``take`` has something for whoever has come to the place ``reached``; None: to the end."""
-        return bool(self._dropped or (self._kept and (reached is None or self._kept[0][0] <= reached)))
-
-    def take(self, reached: int | None = None) -> Event | None:
-        """The oldest event that is due; where older ones had to go, their number first."""
-        if not self.is_due(reached):
-            return None
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            return EventsDropped(dropped)
-        return self._kept.popleft()[1]
 
 
 def _nothing() -> None:
@@ -149,8 +121,8 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
-        self._events = _Queue()
-        self._placed_events = _Queue()
+        self._events = EventQueue()
+        self._placed_events = EventQueue()
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 

@@ -105,9 +105,8 @@ class Wire(asyncio.BufferedProtocol):
     def abandon(self) -> None:
         """The same where the loop does not run: the server is told now, the rest is done if it ever runs again."""
         if self._transport is not None:
-            with suppress(
-                OSError, TypeError, AttributeError
-            ):  # uvloop shows none after its end, and before one of no use
+            # uvloop shows none after its end, and before one of no use.
+            with suppress(OSError, TypeError, AttributeError):
                 self._transport.get_extra_info("socket").shutdown(SHUT_RDWR)
         with suppress(RuntimeError):  # it is closed
             self._driver.loop.call_soon_threadsafe(self.drop)

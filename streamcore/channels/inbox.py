@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
-from ..engine import MAX_EVENTS
 from ..entries import StreamId
+from ..event_queue import MAX_EVENTS
 from ..events import Dropped, Event, EventsDropped
 from .message import ChannelMessage, Received, Unreadable
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.connection import Exchange
-from streamcore.engine import MAX_EVENTS, WAIT, Engine, EngineOptions, Script, ScriptRunner, Steps, call, checked
+from streamcore.engine import WAIT, Engine, EngineOptions, Script, ScriptRunner, Steps, call, checked
 from streamcore.errors import (
     UNAVAILABLE,
     AuthenticationError,
@@ -21,6 +21,7 @@ from streamcore.errors import (
     ReplyError,
     reply_error,
 )
+from streamcore.event_queue import MAX_EVENTS
 from streamcore.events import (
     ConnectAttemptFailed,
     Connected,

@@ -96,7 +96,7 @@ class Application(Faced, Member):
                     fate.doubts += fate.holder != self.label
 
     def _listen(self, consumer: Any) -> None:
-        consumer._running.log = _say_nothing  # noqa: SLF001  # it would be written to the terminal
+        consumer._running._journal.note = _say_nothing  # noqa: SLF001  # it would be written to the terminal
         engine: Any = consumer._engine  # noqa: SLF001  # events are judged when they happen
         engine.on_event = self._heard
         self._events.listen(self.label, engine)

@@ -259,7 +259,7 @@ def cast_askers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     runs = RunAsTold(world, scene)
     oracles = AnswersBelong(world), runs, DeadlinesKept(world)
     world.oracles += oracles
-    scene.host.server.on_command = runs.tried
+    scene.running.append(runs.tried)
     for number in range(1, size.members + 1):
         asker = Asker(world, f"asker-{number}", oracles, events)
         world.at(world.now, asker.start)

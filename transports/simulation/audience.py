@@ -223,7 +223,7 @@ class Listeners(Faced):
                 queue_size=self.draw.choice([1, 2, 10, 1000]),
             )
             engine = hub._running.engine  # noqa: SLF001  # events are judged when they happen
-            hub._running.log = _say_nothing  # noqa: SLF001
+            hub._running._journal.note = _say_nothing  # noqa: SLF001
             self._events.listen(self.label, engine)
             async with hub:
                 self._hub = hub
@@ -348,7 +348,7 @@ def cast_audience(scene: Scene, size: Size, events: EventsInOrder) -> None:
     scene.removing.append(ledger.removing)
     scene.dropping.append(ledger.dropping)
     scene.rewinding.append(ledger.rewinding)
-    scene.host.server.on_command = ledger.before_command
+    scene.running.append(ledger.before_command)
     once, holes = PublishedOnce(world, ledger), NoHoleNoDuplicate(world, ledger)
     world.oracles += [once, holes]
     for number in range(1, size.senders + 1):

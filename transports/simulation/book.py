@@ -145,8 +145,15 @@ class Book:
         """Whether the group was lost, or went back, since the entry is there."""
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
+    def before_command(self, _: object, words: list[bytes]) -> None:
+        """A server is about to run a command. A member sets the group back that it has created, where that may pass over entries."""
+        if words[0].upper() == b"XGROUP" and words[1].upper() == b"SETID" and words[2] in self.streams:
+            group = self.of(words[2])
+            if group is not None:
+                self.want_again(words[2], group.last)
+
     def want_again(self, stream: bytes, last: Id) -> None:
-        """A stranger sets the group back, that had come to an id: what is up to there comes once more."""
+        """Somebody sets the group back, that had come to an id: what is up to there comes once more."""
         self.wanted_again[stream] = max(self.wanted_again.get(stream, ZERO), last)
         self.came_again = {key for key in self.came_again if key.stream != stream}
 

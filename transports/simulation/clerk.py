@@ -151,7 +151,7 @@ class Clerk(Faced):
         client = self.connect(process)
         self._events.listen(self.label, client._engine)  # noqa: SLF001  # events are judged when they happen
         running: Any = client._running  # noqa: SLF001
-        running.log = _say_nothing
+        running._journal.note = _say_nothing  # noqa: SLF001
         async with client:
             await self.all_of(process, *(partial(self._work, process, client, number) for number in range(TASKS)))
 

@@ -43,6 +43,7 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     scene.streams += [one for one in streams if one not in scene.streams]
     book = Book(world, scene.history, GROUP, streams)
     scene.books.append(book)
+    scene.running.append(book.before_command)
     max_deliveries = lots.choice([None, 2, 4])
     detect_gaps = lots.choice(["always", "audit", "audit"])
 

@@ -220,7 +220,7 @@ def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
         ReaderBounded(world),
     )
     world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
-    scene.host.server.on_command = ledger.before_command
+    scene.running.append(ledger.before_command)
     scene.removing.append(ledger.removing)
     scene.dropping.append(ledger.dropping)
     scene.rewinding.append(ledger.rewinding)

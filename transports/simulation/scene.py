@@ -13,6 +13,8 @@ from .plan import Fault
 from .world import World
 
 if TYPE_CHECKING:
+    from transports.memory.model import Session
+
     from .network import Wire
 
 T = TypeVar("T")
@@ -23,7 +25,8 @@ class Scene:
     """One world, as the nemesis sees it. ``books`` are those of the groups.
 
     ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
-    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was.
+    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was;
+    ``setting`` of each whose counters are about to be set; ``running`` of each command that the server is about to run for a client.
     """
 
     world: World
@@ -35,9 +38,15 @@ class Scene:
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
     dropping: list[Callable[[bytes], None]] = field(default_factory=list)
     rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
-    setting: list[Callable[[bytes], None]] = field(
-        default_factory=list
-    )  # told of streams whose counters are about to be set
+    setting: list[Callable[[bytes], None]] = field(default_factory=list)
+    running: list[Callable[[Session, list[bytes]], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.host.server.on_command = self._run  # its successors tell, too
+
+    def _run(self, session: Session, words: list[bytes]) -> None:
+        for told in self.running:
+            told(session, words)
 
     @property
     def takes_writes(self) -> bool:

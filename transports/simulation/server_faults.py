@@ -103,7 +103,7 @@ def faults_of(scene: Scene) -> CountedFaults:
         world = scene.world
         found = CountedFaults(lambda command, error: world.fault("error reply", f"{command} is answered {error}"))
         scene.host.server.faults = found
-        scene.host.server.on_command = found.begin
+        scene.running.append(found.begin)
     return found
 
 
