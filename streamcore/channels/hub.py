@@ -78,7 +78,7 @@ class Subscribers:
     def leave(self, inbox: Inbox, key: bytes) -> bool:
         """One is not any more, and gets nothing more of it; whether it was the last one."""
         del inbox.positions[key]
-        inbox.forget(self.naming.channel(key))
+        inbox.forget(self.naming.channel(key), key)
         members = self._members[key]
         members.remove(inbox)
         if not members:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..entries import StreamId
 from ..event_queue import MAX_EVENTS
-from ..events import Dropped, Event, EventsDropped
+from ..events import Dropped, Event, EventsDropped, Gap, HistoryRewound
 from .message import ChannelMessage, Received, Unreadable
 
 CHUNK: Final = 250
@@ -120,9 +120,9 @@ class Inbox:
         else:
             self._items.append(event)
 
-    def forget(self, channel: bytes | str) -> None:
-        """Hand over nothing of a channel any more."""
-        kept = [item for item in self._items if not (isinstance(item, ChannelMessage) and item.channel == channel)]
+    def forget(self, channel: bytes | str, key: bytes) -> None:
+        """Hand over nothing of a channel any more: no message, nor what has become of others in its stream."""
+        kept = [item for item in self._items if not _is_of(item, channel, key)]
         self._items = deque(kept)
         self._messages = self._nbytes = self._unreadable = 0
         self._count([item for item in kept if isinstance(item, (ChannelMessage, Unreadable))])
@@ -196,3 +196,9 @@ _data: Final = attrgetter("data")
 
 def _size(messages: Sequence[Received]) -> int:
     return sum(map(len, map(_data, messages)))
+
+
+def _is_of(item: Item | Unreadable, channel: bytes | str, key: bytes) -> bool:
+    if isinstance(item, ChannelMessage):
+        return bool(item.channel == channel)
+    return isinstance(item, Gap | HistoryRewound) and item.stream == key

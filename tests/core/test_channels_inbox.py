@@ -12,7 +12,7 @@ from streamcore.channels.message import Unreadable
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
 from streamcore.event_queue import MAX_EVENTS
-from streamcore.events import Dropped, Event, EventsDropped, GhostKilled
+from streamcore.events import Dropped, Event, EventsDropped, Gap, GhostKilled, HistoryRewound
 
 
 def messages(*data: Any, channel: str = "a") -> list[Any]:
@@ -134,13 +134,22 @@ class TestInbox:
         inbox.add_or_drop([Unreadable(error, None)] * 12, "drop_oldest")
         assert inbox.dropped == 2
 
+    def test_with_a_channel_what_became_of_others_in_its_stream_is_forgotten(self) -> None:
+        inbox = Inbox(3, 1000)
+        gaps = {key: Gap(key, StreamId(0), None, 1) for key in (b"a", b"b")}
+        for gap in gaps.values():
+            inbox.tell(gap)
+        inbox.tell(HistoryRewound(b"a", StreamId(2), StreamId(1)))
+        inbox.forget("a", b"a")
+        assert take(inbox) == [gaps[b"b"]]
+
     def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
         inbox = Inbox(3, 1000)
         inbox.add([*messages(1), *messages(2, channel="b")])
         inbox.tell(GhostKilled(1))
         inbox.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
         before = inbox.is_full
-        inbox.forget("a")
+        inbox.forget("a", b"a")
         assert (before, inbox.is_full) == (True, False)
         assert [one.data if isinstance(one, ChannelMessage) else one for one in inbox.take(ignore, events=True)] == [
             "2",

@@ -62,7 +62,7 @@ CHANNELS: Final = (
     Mutant(
         "left-channel-goes-on",
         "streamcore.channels.hub",
-        "inbox.forget(self.naming.channel(key))",
+        "inbox.forget(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
         cast="audience",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -13,7 +13,7 @@ from streamcore.commands import unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
-from streamcore.events import Event
+from streamcore.events import Event, Gap, HistoryRewound
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
@@ -111,7 +111,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         chosen = None if channels is None else gathered(channels)
         self._running.call(partial(self._hub.leave, self._inbox, chosen))
         staying = self.subscriptions
-        self._items = iter([item for item in self._items if _is_wanted(item, staying)])
+        self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
         self._last = {channel: last for channel, last in self._last.items() if channel in staying}
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -275,7 +275,9 @@ def _joined(hub: Hub, joining: Joining) -> bool:
     return joining.poll()
 
 
-def _is_wanted(item: object, channels: frozenset[Any]) -> bool:
+def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:
+    if isinstance(item, Gap | HistoryRewound):
+        return item.stream in keys
     return not isinstance(item, ChannelMessage) or item.channel in channels
 
 
