@@ -21,11 +21,10 @@ from streamcore.version import VERSION
 from tests.core import strategies as own
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 from tests.core.strategies import byte_by_byte, pieces, plain
-from tests.support.decoders import DECODERS
+from tests.support.decoders import DECODERS, both
 
 WELCOME = resp(HELLO) + OK * 2
 SECRET = "sesame"
-KINDS: tuple[DecoderKind, ...] = ("python", "hiredis")
 
 
 def exchange(*commands: tuple[Any, ...]) -> Exchange:
@@ -145,7 +144,7 @@ def test_an_echo_is_no_server_and_shows_no_password() -> None:
     assert str(connection.error) == "HELLO was answered by a reply of type list: is this a Redis or Valkey server?"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@both
 def test_errors_have_no_frames_whose_locals_show_what_was_received(kind: DecoderKind) -> None:
     options = Options(decoder=kind)
     echo = bytes(Connection(Login("ann", SECRET)).data_to_send())
