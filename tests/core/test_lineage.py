@@ -38,6 +38,17 @@ def fail_over(server: Server, *, lost: int, again: bool = False, delivers: str =
         server.do("XREADGROUP", "GROUP", "g", delivers, "COUNT", 1, "STREAMS", "s", ">")
 
 
+def load_at(server: Server, *words: bytes) -> None:
+    """From the next command of these words on, the server loads its data."""
+
+    def load(command: list[bytes]) -> None:
+        if command[: len(words)] == [*words]:
+            server.unavailable = LoadingError("LOADING", "wait")
+            server.before = len
+
+    server.before = load
+
+
 def lost(net: Net) -> list[bytes]:
     """The ids that are told not to be ours any more."""
     return [id_ for event in events(net) if isinstance(event, LeaseLost) for id_ in event.ids]
@@ -160,13 +171,7 @@ class TestProof:
         consumer, net, batch = holding(server, 2)
         batch.ack()
         server.restart()
-
-        def load(command: list[bytes]) -> None:
-            if command[0] == b"XRANGE":
-                server.unavailable = LoadingError("LOADING", "wait")
-                server.before = len
-
-        server.before = load
+        load_at(server, b"XRANGE")
         net.advance(0.1)
         assert (server.unavailable is not None, consumer.settled) == (True, False)
         server.unavailable = None
@@ -178,13 +183,7 @@ class TestProof:
         batch.ack()
         server.do("XDEL", "s", "2-0")
         server.restart()
-
-        def load(command: list[bytes]) -> None:
-            if command[:2] == [b"XINFO", b"STREAM"]:
-                server.unavailable = LoadingError("LOADING", "wait")
-                server.before = len
-
-        server.before = load
+        load_at(server, b"XINFO", b"STREAM")
         net.advance(0.1)
         assert (server.unavailable is not None, consumer.settled) == (True, False)
         server.unavailable = None

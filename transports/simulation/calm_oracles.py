@@ -52,10 +52,6 @@ class Prompt(Oracle):
     """*GroupConsumer*: an entry is handed over as soon as it is there, and acknowledgements leave within ``ack_delay``."""
 
 
-class StaysRenewed(Oracle):
-    """*Slow consumer*: leases are renewed while a handler runs; nobody else gets the entry."""
-
-
 class DelayKept(Oracle):
     """*nack*: the entry comes again after the delay, not before, and not much later."""
 

@@ -125,7 +125,6 @@ class Clerk(Faced):
         self._asked = 0
         self._pauses = 0
         self._served: Counter[int] = Counter()  # by task, since all was well
-        self._kinds: Counter[str] = Counter()
 
     # -- a life -------------------------------------------------------------------------------------------------------
 
