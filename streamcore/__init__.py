@@ -62,6 +62,7 @@ from .errors import (
     TryAgainError,
     UnblockedError,
     UnkillableError,
+    UnreadableError,
     WatchedKeyChanged,
     WrongTypeError,
 )
@@ -155,6 +156,7 @@ __all__ = [
     "UnblockedError",
     "UnixAddress",
     "UnkillableError",
+    "UnreadableError",
     "WatchedKeyChanged",
     "WrongTypeError",
     "__version__",

@@ -20,7 +20,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast, final
 
-from .errors import ConnectFailed, InvalidArgument, RemoteProtocolError, ReplyError, without_frames
+from .errors import ConnectFailed, InvalidArgument, RemoteProtocolError, ReplyError, UnreadableError, without_frames
 from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
 from .options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
 from .resp3 import Limits, Reply, encode, make_decoder
@@ -50,7 +50,17 @@ class Exchange:
     ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
     """
 
-    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
+    __slots__ = (
+        "attributes",
+        "commands",
+        "data",
+        "nbytes",
+        "offset",
+        "replies",
+        "size",
+        "subscribes",
+        "timeout",
+    )
 
     def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
         if not commands:
@@ -102,15 +112,17 @@ class Pushed:
 
 
 class Connection:
-    """Bytes between us and one server. ``server`` is its answer to HELLO; ``error`` tells how it broke the protocol.
+    """Bytes between us and one server. ``server`` is its answer to HELLO; ``partly`` counts replies of unfinished exchanges.
 
-    Or why it refuses our introduction. ``error`` comes without a traceback, whose frames would hold what was received, or sent.
+    ``error`` tells how it broke the protocol, or why it refuses our introduction. It comes without a traceback, whose frames would
+    hold what was received, or sent.
     """
 
     def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
         self.state = State.READY  # so far: nothing holds the introduction itself back
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
+        self.partly = 0
         self._login = login
         limits = Limits(options.max_bulk, options.max_elements, options.max_reply, options.max_depth)
         self._decoder = make_decoder(options.decoder, limits)
@@ -119,6 +131,7 @@ class Connection:
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
         self._first = b""  # of the bytes that the server has sent
+        self._unexecuted = -1  # the offset of the first exchange that the server does not execute any more
         self._written = 0
         self._sent = 0
         # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
@@ -148,6 +161,22 @@ class Connection:
         self._written += len(exchange.data)
         self._chunks.append(exchange.data)
         self._fifo.append(exchange)
+
+    def in_flight(self) -> list[Exchange]:
+        """The exchanges of others that may have reached the server, and are not answered."""
+        waiting = list(self._fifo)[len(self._greeting) :]
+        if not waiting:
+            return []
+        if begun := waiting[0].replies:
+            return waiting[:1] if type(begun[-1]) is UnreadableError else self._that_left(waiting)
+        return [] if waiting[0].offset == self._unexecuted else self._that_left(waiting)
+
+    def take_for_unreadable(self, exchange: Exchange) -> None:
+        """The server could not read the end of an exchange, which is answered: unless it answers more, it ran nothing behind it."""
+        self._unexecuted = exchange.offset + len(exchange.data)
+
+    def _that_left(self, waiting: list[Exchange]) -> list[Exchange]:
+        return [exchange for exchange in waiting if exchange.offset < self._sent]
 
     # -- the socket's side --------------------------------------------------------------------------------------------
 
@@ -224,6 +253,8 @@ class Connection:
                         self._welcome(exchange)
                     else:
                         completed.append(exchange)
+                else:
+                    self.partly += 1
         except (RemoteProtocolError, ConnectFailed) as error:
             self.error = without_frames(error)
         else:
@@ -237,7 +268,7 @@ class Connection:
         """The socket is gone. Returns the exchanges that may have reached the server, then those that never did."""
         self.state = State.CLOSED
         waiting = list(self._fifo)[len(self._greeting) :]
-        sent = [exchange for exchange in waiting if exchange.offset < self._sent]
+        sent = self.in_flight()
         unsent = waiting[len(sent) :] + self._held
         self._fifo.clear()
         self._held = []

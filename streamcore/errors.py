@@ -331,6 +331,13 @@ _REMEDIES: Final = {"NOAUTH": "give the user and password to connect()"}
 _QUOTED: Final = ", with args beginning with"
 
 
+class UnreadableError(ReplyError):
+    """The server could not read a command (``ERR Protocol error``): it executes nothing behind it, and closes the connection."""
+
+
+_UNREADABLE: Final = "Protocol error"
+
+
 def reply_error(line: str, command: str = "") -> ReplyError:
     """Make the exception for an error reply, from its first word; servers' texts differ, their words do not."""
     code, _, message = line.partition(" ")
@@ -338,7 +345,10 @@ def reply_error(line: str, command: str = "") -> ReplyError:
     remedy = _REMEDIES.get(code)
     if remedy:
         message = f"{message.rstrip('. ')}; {remedy}".removeprefix("; ")
-    return REPLY_ERRORS.get(code, ReplyError)(code, message, command)
+    kind = REPLY_ERRORS.get(code, ReplyError)
+    if kind is ReplyError and message.startswith(_UNREADABLE):
+        kind = UnreadableError
+    return kind(code, message, command)
 
 
 def without_frames(error: E) -> E:

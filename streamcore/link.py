@@ -10,7 +10,8 @@ socket does not want one again before the driver has confirmed by ``connection_l
 
 ``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again pointless.
 One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
-prolonged by every byte that comes), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``).
+from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``). Bytes that answer
+nothing yet, a part of a reply or pushes in front of it, prolong the wait by what they take at ``SLOWEST``, and no more.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ LATE: Final = 0.1
 What the server sent meanwhile may lie unread, and the driver gets as long again to look at it; not for ever, though."""
 
 MAX_EXCUSES: Final = 3
+
+SLOWEST: Final = 16 << 10
+"""Bytes a second. A server that sends, or takes, fewer while its answer is due is as good as silent."""
 
 
 class Clock:
@@ -77,7 +81,8 @@ class Link:
     """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
-    ``read_size`` is how many bytes the driver should read at once.
+    ``read_size`` is how many bytes the driver should read at once. ``on_doubt`` is called where the oldest exchange has waited
+    for half of its time.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class Link:
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
+        self.on_doubt: Callable[[], None] | None = None
         self._owner = owner
         self._login = login
         self._options = options
@@ -108,9 +114,12 @@ class Link:
         self._closing = False
         self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
-        # When a byte last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
+        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
         self._heard = 0.0
-        self._excuses = 0  # how often the driver was late since a byte came
+        self._partly = 0  # replies of unfinished exchanges
+        self._moved = 0  # bytes, to and fro, that answered nothing and have not prolonged the wait so far
+        self._doubted: Exchange | None = None  # the one for which ``on_doubt`` was called
+        self._excuses = 0  # how often the driver was late since an answer came
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -137,8 +146,11 @@ class Link:
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
-        if self._connection.oldest is None:
+        oldest = self._connection.oldest
+        if oldest is None:
             self._heard = AT_ONCE
+        elif type(oldest) is Ping:
+            oldest.timeout = min(oldest.timeout, exchange.timeout)  # the same silence stands before both
         self._connection.send(exchange)
 
     def pause(self) -> None:
@@ -164,6 +176,21 @@ class Link:
         """Exchanges in flight."""
         return self._connection.unanswered if self._connection is not None and self.state is _UP else 0
 
+    @property
+    def oldest(self) -> Exchange | None:
+        """The exchange that the server is to answer next."""
+        return None if self._connection is None else self._connection.oldest
+
+    def in_flight(self) -> list[Exchange]:
+        """The exchanges of the owner that may have reached the server, and are not answered."""
+        assert self._connection is not None
+        return _without_pings(self._connection.in_flight())
+
+    def take_for_unreadable(self, exchange: Exchange) -> None:
+        """The server could not read the end of an exchange that it has just answered: what stands behind it will come back unsent."""
+        assert self._connection is not None
+        self._connection.take_for_unreadable(exchange)
+
     # -- the driver's side --------------------------------------------------------------------------------------------
 
     @property
@@ -181,6 +208,7 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
+            self._doubted, self._partly, self._moved = None, 0, 0
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
@@ -189,9 +217,12 @@ class Link:
         connection = self._connection
         if connection is None:
             return
-        self._heard = now
-        self._excuses = 0
         completed = connection.receive_data(data)
+        if completed and type(completed[-1]) is not Pushed:
+            self._heard = now
+            self._moved = self._excuses = 0
+        else:
+            self._weigh(connection, completed, len(data), now)
         if self.state is _GREETING and connection.state is ConnectionState.READY:
             self._enter(State.UP)
             self.server, self.error = connection.server, None
@@ -230,8 +261,8 @@ class Link:
         connection = self._connection
         if connection is not None:
             connection.data_sent(n)
-            if n and connection.data_to_send():
-                self._heard = AT_ONCE  # whoever takes a long write piece by piece is not silent
+            if connection.data_to_send():
+                self._moved += n  # whoever takes a long write piece by piece is not silent
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, on the driver's clock; None = never."""
@@ -241,7 +272,11 @@ class Link:
             return None
         assert self._connection is not None
         oldest = self._connection.oldest
-        return self._heard + (self._options.keepalive_idle if oldest is None else oldest.timeout)
+        if oldest is None:
+            return self._heard + self._options.keepalive_idle
+        if self.on_doubt is None or oldest is self._doubted:
+            return self._heard + oldest.timeout
+        return self._heard + oldest.timeout / 2
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time; a timer that fires early does no harm."""
@@ -259,9 +294,14 @@ class Link:
             self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
         elif self.state is State.BACKING_OFF:
             self._dial()
+        elif self._moved and self.unanswered:
+            self._heard, self._moved = min(now, self._heard + self._moved / SLOWEST), 0
         elif self.unanswered and now - due > LATE and self._excuses < MAX_EXCUSES:
             self._excuses += 1
             self._heard += now - due + LATE
+        elif self.unanswered and self.on_doubt is not None and self._doubted is not self.oldest:
+            self._doubted = self.oldest
+            self.on_doubt()
         elif self.unanswered:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
         else:
@@ -269,6 +309,19 @@ class Link:
             self._heard = now
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
+        """Bytes have come, at whose end no exchange was complete."""
+        partly, self._partly = self._partly, connection.partly
+        if (
+            connection.oldest is None
+            or partly != connection.partly
+            or any(type(one) is not Pushed for one in completed)
+        ):
+            self._heard = now
+            self._moved = self._excuses = 0
+        else:
+            self._moved += size
 
     def _dial(self) -> None:
         self.attempts += 1

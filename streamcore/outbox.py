@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from .arguments import Seconds, positive, seconds
 from .commands import Command
 from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
 from .entries import StreamId
-from .errors import ConnectionLost, InvalidArgument, NoScriptError, ReplyError, StreamcoreError
+from .errors import ConnectionLost, InvalidArgument, NoScriptError, ReplyError, StreamcoreError, UnreadableError
 from .idempotence import Memory
 from .link import AT_ONCE
 from .requests import Request
@@ -78,13 +79,24 @@ class Outgoing(Request):
 class Batch(Request):
     """Entries that leave together, and the wait behind them."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "once")
 
     def __init__(
-        self, entries: list[Outgoing], commands: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float
+        self,
+        entries: list[Outgoing],
+        commands: Sequence[Command[Any]],
+        done: Callable[[Request], None],
+        timeout: float,
+        *,
+        once: bool,
     ) -> None:
         super().__init__(commands, done, timeout)
         self.entries = entries
+        self.once = once
+
+    def may_be_lost(self) -> bool:
+        """Its entries are appended once, and nothing in it makes the server wait."""
+        return self.once
 
     def was_refused(self) -> bool:
         """Each of its entries is looked at instead: some may have been executed."""
@@ -227,7 +239,7 @@ class Outbox:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        late, waiting = deadlines[0].deadline, self._waiting
+        late, waiting = self._line.lateness.due(deadlines[0].deadline), self._waiting
         if not waiting or waiting[0].number <= self._due or not self._may_leave:
             return late
         return min(late, self._leaves_at(waiting[0]))
@@ -240,7 +252,10 @@ class Outbox:
                 break
             entry.deadline = now + self.timeout
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
-            entry = deadlines.popleft()
+            entry = deadlines[0]
+            if not entry.finished and self._line.lateness.excuses(entry.deadline, now):
+                break
+            deadlines.popleft()
             if not entry.finished:
                 entry.finish(self._ended(entry, f"within {self.timeout:g} s"))
         if self._is_refused:
@@ -288,7 +303,8 @@ class Outbox:
                 commands = [self._wire(entry) for entry in entries]
                 if self._durability is not None:
                     commands.append(self._durability.command())
-                batch = Batch(entries, commands, self._answered, self._batch_timeout)
+                once = self._memory is not None and self._durability is None
+                batch = Batch(entries, commands, self._answered, self._batch_timeout, once=once)
                 self._flying.append(batch)
                 self._line.submit(batch)
 
@@ -323,10 +339,12 @@ class Outbox:
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
+        unread = False  # behind what the server could not read, it has executed nothing
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
             if not entry.finished:
-                (again if self._goes_again(entry, reply, request) else ended).append(entry)
+                (again if unread or self._goes_again(entry, reply, request) else ended).append(entry)
+            unread |= type(reply) is UnreadableError
         self._again(again)
         for entry in ended:
             entry.finish(self._error(entry, replies[-1], request))
@@ -369,12 +387,8 @@ class Outbox:
     def _again(self, entries: list[Outgoing]) -> None:
         """They wait once more, in their old places."""
         if entries:
-            self._waiting = deque(sorted([*entries, *self._waiting], key=_number))
+            self._waiting = deque(sorted([*entries, *self._waiting], key=attrgetter("number")))
             self.queued += sum([len(entry.data) for entry in entries])
-
-
-def _number(entry: Outgoing) -> int:
-    return entry.number
 
 
 def _id_in(reply: object) -> StreamId | None:

@@ -14,6 +14,7 @@ from typing import Final
 from streamcore.errors import ConnectFailed, ReplyError
 from streamcore.options import Address
 
+from ._addresses import NoneReached
 from .address import Target, class_names
 
 # What the error is, whether it is permanent, and what to say; the first row that fits it or one of its causes counts.
@@ -67,7 +68,8 @@ def explain(error: BaseException, target: Target) -> str:
         other = f"if that port speaks {'no TLS, use redis' if target.tls else 'TLS, use rediss'}://"
     if target.tls is not None and target.tls.cert_file is None and target.tls.ssl_context is None:
         other += "; if it wants a client certificate, pass cert_file=..."
-    return sentence.format(where=target, detail=detail or type(culprit).__name__, other=other)
+    told = sentence.format(where=target, detail=detail or type(culprit).__name__, other=other)
+    return f"{told} [{error}]" if isinstance(error, NoneReached) else told
 
 
 def is_permanent(error: BaseException) -> bool:

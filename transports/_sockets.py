@@ -13,6 +13,7 @@ from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
+from ._addresses import connect_first
 from ._dial_errors import explain, is_permanent
 from .address import Target, class_names
 
@@ -46,7 +47,8 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
 
             sock = memory.dial(address.name)
         else:
-            sock = socket.create_connection((address.host, address.port), timeout)
+            sock = connect_first(address.host, address.port, timeout)
+            sock.settimeout(timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if target.tls is not None:
                 sock = target.tls.context().wrap_socket(sock, server_hostname=target.server_hostname)

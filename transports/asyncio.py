@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from asyncio import current_task
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from functools import partial
-from socket import SHUT_RDWR
 from threading import get_ident
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
 from streamcore.link import Link
-from streamcore.options import MemoryAddress, UnixAddress
 from streamcore.requests import Request, Submit
 
+from ._asyncio_wire import Wire
 from ._entrance import Entrance, give_up_links
 from ._facade.asynchronous import (
     Channels,
@@ -39,7 +37,7 @@ from ._facade.asynchronous import (
     away_from_home,
     make_connect,
 )
-from ._sockets import dial_error, loss
+from ._sockets import loss
 from .address import Target
 
 __all__ = [
@@ -59,106 +57,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class Wire(asyncio.BufferedProtocol):
-    """One link's socket, from the dial on. Once ``dropped`` it reports nothing more."""
-
-    def __init__(self, driver: Driver, link: Link) -> None:
-        self._driver = driver
-        self._link = link
-        self._buffer = memoryview(bytearray(link.read_size))
-        self._transport: asyncio.Transport | None = None
-        self._size = 0  # of what the buffer holds
-        self._full = False
-        self._reading = True
-        self.dropped = False
-        self.dial = driver.loop.create_task(self._connect())
-
-    async def _connect(self) -> None:
-        loop, target, address = self._driver.loop, self._driver.target, self._link.address
-        await asyncio.sleep(0)  # a task that is begun eagerly is so within the entrance
-        try:
-            context = None if target.tls is None else target.tls.context()
-            if isinstance(address, UnixAddress):
-                await loop.create_unix_connection(lambda: self, address.path)
-            elif isinstance(address, MemoryAddress):
-                from . import memory
-
-                await loop.create_connection(lambda: self, sock=memory.dial(address.name))
-            else:
-                name = target.server_hostname if context else None
-                await loop.create_connection(
-                    lambda: self, address.host, address.port, ssl=context, server_hostname=name
-                )
-        except Exception as error:  # noqa: BLE001  # whatever it is, dialling has failed
-            self._lost(dial_error(error, target))
-
-    def drop(self) -> None:
-        """The link does not want this socket any more."""
-        self.dropped = True
-        self.dial.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-        self._link.connection_lost(None, self._driver.loop.time())
-
-    def abandon(self) -> None:
-        """The same where the loop does not run: the server is told now, the rest is done if it ever runs again."""
-        if self._transport is not None:
-            # uvloop shows none after its end, and before one of no use.
-            with suppress(OSError, TypeError, AttributeError):
-                self._transport.get_extra_info("socket").shutdown(SHUT_RDWR)
-        with suppress(RuntimeError):  # it is closed
-            self._driver.loop.call_soon_threadsafe(self.drop)
-
-    def move(self) -> None:
-        """Write what the link has, and read or not as it wants."""
-        transport, link = self._transport, self._link
-        if transport is None:
-            return
-        if not self._full and (data := link.data_to_send()):
-            transport.write(data)
-            link.data_sent(len(data))
-        if link.wants_data is not self._reading:
-            self._reading = link.wants_data
-            (transport.resume_reading if self._reading else transport.pause_reading)()
-
-    # -- what the loop tells ------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        if self.dropped:
-            self._transport.abort()
-        else:
-            self._driver.tell(partial(self._link.connection_made, self._driver.loop.time()))
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if not self.dropped:
-            self._size = nbytes
-            self._driver.enter(self._received)
-
-    def pause_writing(self) -> None:
-        self._full = True
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._driver.tell(_nothing)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost(exc)
-
-    def _lost(self, error: Exception | None) -> None:
-        if not self.dropped:
-            self.dropped = True
-            self._driver.tell(partial(self._driver.lose, self._link, error))
-
-    def _received(self) -> None:
-        self._link.receive_data(self._buffer[: self._size], self._driver.loop.time())
-        self._driver.settle()
-        self._driver.wake_waiters()
 
 
 def _always() -> bool:

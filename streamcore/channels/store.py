@@ -20,7 +20,7 @@ from ..commands.command import READ
 from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, NoScriptError, RequestTimeout, StreamcoreError
 from ..requests import Request, Requests, Transaction
-from ..requests.request import NOT_NOW, OR_BUSY
+from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
 from .message import FIELD, ChannelMessage, Naming, Unreadable
@@ -159,12 +159,13 @@ class Store:
 
     def again(self, commands: Sequence[Command[Any]], error: StreamcoreError) -> list[Command[Any]]:
         """What to send next, after an attempt that has ended by ``error``. Raises that where it is final."""
-        if not isinstance(error, (ConnectionLost, RequestTimeout, *NOT_NOW)):
+        refused = type(error) in OR_BUSY  # the same errors as those of one attempt
+        if not refused and not isinstance(error, (ConnectionLost, RequestTimeout)):
             raise error
         if self.has_history:
             [command] = commands
             return [PUBLISH.evalsha(command.keys, ("1", *command.args[_AGAIN + 1 :]))]
-        if not isinstance(error, ConnectionLost) or error.sent:
+        if not refused and (not isinstance(error, ConnectionLost) or error.sent):
             raise error
         return [*commands]
 

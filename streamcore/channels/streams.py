@@ -24,7 +24,7 @@ from ..engine import WAIT, EngineOptions, Steps, checked
 from ..entries import StreamId
 from ..errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Gap, HistoryRewound
-from ..link import Link
+from ..link import Link, Owner
 from ..requests import Request
 from ..requests.line import Line, because
 from ..resp3 import Argument
@@ -278,6 +278,10 @@ class StreamHub(Tail):
     def new_line_link(self, line: Line) -> Link:
         """The link beside the reader's."""
         return self._new_link(line, "history")
+
+    def new_witness_link(self, witness: Owner) -> Link:
+        """A link that exists while the one beside the reader's is in doubt."""
+        return self._new_link(witness, "witness")
 
     def line_up(self, line: Line, *, again: bool) -> None:
         self._reading.wake()

@@ -161,6 +161,11 @@ class PubSub(Engine, Generic[T]):
         return self.lazy or (self._subscriber.link.is_up and tracks)
 
     @property
+    def patience(self) -> float:
+        """Seconds that entering may take: to reach the server, and to hear of the first subscriptions."""
+        return max(self.options.request_timeout, self.subscription_timeout)
+
+    @property
     def has_handlers(self) -> bool:
         """Whether somebody has to call what ``take_calls`` gives."""
         return self._tracking.command is not None or any(one.handler for one in self._subscriber.special)

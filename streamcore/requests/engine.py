@@ -16,7 +16,7 @@ from ..connection import Exchange
 from ..engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..handshake import is_permanent
-from ..link import AT_ONCE, Link
+from ..link import AT_ONCE, Link, Owner
 from ..process_bound import ProcessBound
 from .line import Line, because
 from .request import Request, Transaction
@@ -56,6 +56,11 @@ class Requests(Engine):
     def has_room(self) -> bool:
         """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
         return self._main.queued < self.options.max_outgoing
+
+    def no_room(self) -> ConnectionLost:
+        """The error of a request that has waited for room as long as it may."""
+        unanswered = f"{self._main.queued} bytes of requests before it are unanswered"
+        return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
         """Send commands together. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
@@ -100,6 +105,10 @@ class Requests(Engine):
     def new_line_link(self, line: Line) -> Link:
         """The first link is everybody's."""
         return self._new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
+
+    def new_witness_link(self, witness: Owner) -> Link:
+        """A link that exists while the main one is in doubt."""
+        return self._new_link(witness, "witness")
 
     def line_up(self, line: Line, *, again: bool) -> None:
         if isinstance(line, Spare):
@@ -154,6 +163,9 @@ class Spare(Line):
         self.leased, self.bound, self.broken = True, False, None
         self.afresh |= not self.link.wants_connection
         self.link.open()
+
+    def doubt(self) -> None:
+        """Whatever blocks is silent for long, and a bound line repeats nothing."""
 
     def give_back(self) -> None:
         """What is unanswered reaches nobody any more: a server that still works on it shall stop."""

@@ -14,15 +14,18 @@ from collections import deque
 from typing import Any, Protocol, cast
 
 from ..connection import Exchange
-from ..errors import ConnectionLost, StreamcoreError
-from ..link import AT_ONCE, Link
+from ..errors import ConnectionLost, StreamcoreError, UnreadableError
+from ..link import AT_ONCE, Link, Owner
+from .lateness import Lateness
 from .request import MAYBE_REFUSED, Request
+from .witness import Witness
 
 
 class Keeper(Protocol):
     """What a line asks of its engine."""
 
     def new_line_link(self, line: Line) -> Link: ...
+    def new_witness_link(self, witness: Owner) -> Link: ...
     def line_up(self, line: Line, *, again: bool) -> None: ...
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None: ...
     def lost(self, error: Exception) -> ConnectionLost: ...
@@ -42,7 +45,10 @@ class Line:
         self._refused: list[Request] = []  # by a server that cannot serve now: they wait for the next connection
         self._up_before = False
         self._was_up = False
+        self._witness: Witness | None = None
         self.link = keeper.new_line_link(self)
+        self.link.on_doubt = self.doubt
+        self.lateness = Lateness(self.link)
 
     def submit(self, request: Request) -> None:
         """Send it, or have it wait for a connection."""
@@ -57,6 +63,12 @@ class Line:
     def is_clean(self) -> bool:
         """Whether nothing is unanswered."""
         return not (self.link.unanswered or self._waiting or self._refused)
+
+    def doubt(self) -> None:
+        """The server says nothing: look whether it is there."""
+        if self._witness is None:
+            self._witness = Witness(self.link, self._keeper.new_witness_link)
+        self._witness.ask()
 
     # -- what the link tells ------------------------------------------------------------------------------------------
 
@@ -73,10 +85,13 @@ class Line:
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
-        if type(exchange.replies[-1]) in MAYBE_REFUSED and not self.bound and link.is_up and exchange.was_refused():
-            exchange.refuse()
-            self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told
-            return
+        if type(exchange.replies[-1]) in MAYBE_REFUSED and not self.bound and link.is_up:
+            if exchange.was_refused():
+                exchange.refuse()
+                self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told
+                return
+            if type(exchange.replies[-1]) is UnreadableError:
+                link.take_for_unreadable(exchange)
         self.queued -= len(exchange.data)
         exchange.finish()
         if link.attempts:
@@ -88,6 +103,10 @@ class Line:
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         kept: list[Request] = []
         for request in cast("list[Request]", sent):
+            if request.was_cut_short():
+                self.queued -= len(request.data)
+                request.finish()
+                continue
             request.sent = True
             if request.repeatable and not self.bound:
                 request.repeat()
@@ -122,7 +141,7 @@ class Line:
             deadlines.popleft()
         if not deadlines:
             return None
-        return AT_ONCE if deadlines[-1].deadline == AT_ONCE else deadlines[0].deadline
+        return AT_ONCE if deadlines[-1].deadline == AT_ONCE else self.lateness.due(deadlines[0].deadline)
 
     def elapse(self, now: float) -> None:
         """The time is ``now``."""
@@ -133,7 +152,10 @@ class Line:
             request.deadline = now + request.timeout
         # A request is not answered before its elders, nor late. ``done`` may submit again: what has no deadline is not late.
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
-            request = deadlines.popleft()
+            request = deadlines[0]
+            if not request.finished and self.lateness.excuses(request.deadline, now):
+                break
+            deadlines.popleft()
             if not request.finished:
                 request.finish(self._late(request))
         if self._is_refused:

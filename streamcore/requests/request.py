@@ -22,6 +22,7 @@ from ..errors import (
     RemoteProtocolError,
     ReplyError,
     StreamcoreError,
+    UnreadableError,
     WatchedKeyChanged,
     is_interruption,
 )
@@ -31,8 +32,8 @@ from ..link import AT_ONCE
 NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
 OR_BUSY: Final = NOT_NOW | {BusyError}
 """The same for requests that rather wait for the end of a script than fail."""
-MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError}
-"""The types of the last reply by which a request may have been refused as a whole."""
+MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError, UnreadableError}
+"""The types of the last reply by which a request may have been refused as a whole, or others behind it."""
 
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
 """How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
@@ -96,6 +97,18 @@ class Request(Exchange):
         pairs = zip(self.asked, self.replies, strict=True)
         self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in self.not_now)
         self.replies = []
+
+    def may_be_lost(self) -> bool:
+        """Whether losing its connection, after it was sent, costs nothing."""
+        return self.repeatable or self.finished
+
+    def was_cut_short(self) -> bool:
+        """The server could not read one of the commands: it ran none behind that, and they have the same answer."""
+        if not self.replies or type(self.replies[-1]) is not UnreadableError:
+            return False
+        last = self.replies[-1]
+        self.replies += [UnreadableError(last.code, last.message) for _ in range(self.size - len(self.replies))]
+        return True
 
     def repeat(self) -> None:
         """It is going to be sent again, since nobody knows what has become of it."""

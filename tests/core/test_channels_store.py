@@ -214,6 +214,14 @@ class TestTryingForLonger:
         with pytest.raises(WrongTypeError):
             store.again(commands, reply_error("WRONGTYPE no"))
 
+    @pytest.mark.parametrize("kind", ["streams", "pubsub"])
+    @pytest.mark.parametrize("word", ["BUSY", "LOADING", "READONLY", "MASTERDOWN"])
+    def test_what_one_attempt_waits_for_the_next_one_does_as_well(self, kind: Any, word: str) -> None:
+        store = Desk(kind=kind).store
+        commands = store.publications("x", "a")
+        [again] = store.again(commands, reply_error(f"{word} wait"))
+        assert again.args[-1] == commands[0].args[-1]
+
     def test_of_pubsub_nothing_is_sent_twice(self) -> None:
         store = Desk(kind="pubsub").store
         commands = store.publications("x", ["a", "b"])

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamcore.commands import Command, incr
 from streamcore.consumer import Consumer
+from streamcore.errors import ConnectionLost, DeliveryUnknown, RequestTimeout
 from streamcore.events import Disconnected, Event
 from streamcore.link import LATE, MAX_EXCUSES
+from streamcore.producer import Producer
+from streamcore.requests import Request, Requests
 from tests.core.pair import Pair
 
 BLOCK, ANSWER = 5.0, 5.0  # the defaults: a blocking read may be silent for as long as both
@@ -67,3 +76,72 @@ def test_a_driver_in_time_drops_at_once() -> None:
     assert losses(pair) == []
     pair.advance(0.001)
     assert len(losses(pair)) == 1
+
+
+# -- deadlines of requests ---------------------------------------------------------------------------------------------
+
+
+def nobody(request: Request) -> None:
+    """The tests look at it."""
+
+
+def asking(commands: list[Command[Any]] | None = None) -> tuple[Pair, Request]:
+    client = Requests()
+    pair = Pair(client)
+    request = client.submit(commands or [incr("n")], nobody)
+    pair.settle()
+    return pair, request
+
+
+def producing() -> tuple[Pair, Request]:
+    engine = Producer("s", linger=0.01)
+    pair = Pair(engine)
+    request = engine.send({"n": 1}, nobody)
+    pair.advance(0.01)
+    return pair, request
+
+
+@pytest.mark.parametrize("ask", [asking, producing])
+def test_an_answer_that_lies_unread_is_not_late(ask: Callable[[], tuple[Pair, Request]]) -> None:
+    pair, request = ask()
+    wake_up_after(pair, 60)
+    assert not request.finished
+    assert pair.engine.next_timeout() == pytest.approx(pair.now + LATE)
+    pair.server.answer("1-1")
+    assert request.error is None
+    assert request.finished
+
+
+@pytest.mark.parametrize("ask", [asking, producing])
+def test_a_request_that_is_not_answered_even_then_is_late(ask: Callable[[], tuple[Pair, Request]]) -> None:
+    pair, request = ask()
+    wake_up_after(pair, 60)
+    pair.advance(LATE)
+    assert isinstance(request.error, (RequestTimeout, DeliveryUnknown))
+
+
+@pytest.mark.parametrize("ask", [asking, producing])
+def test_the_lateness_of_a_request_is_not_excused_for_ever(ask: Callable[[], tuple[Pair, Request]]) -> None:
+    pair, request = ask()
+    for _ in range(MAX_EXCUSES + 2):
+        wake_up_after(pair, 60)
+    assert request.finished
+
+
+def test_a_request_without_a_connection_has_no_excuse() -> None:
+    client = Requests()
+    pair = Pair(client, dials=False)
+    request = client.submit([incr("n")], nobody)
+    pair.settle()
+    wake_up_after(pair, 60)
+    assert isinstance(request.error, ConnectionLost)
+
+
+def test_what_is_answered_needs_no_excuse() -> None:
+    pair, request = asking()
+    pair.server.answer(1)
+    assert isinstance(pair.engine, Requests)
+    later = pair.engine.submit([incr("n")], nobody)
+    wake_up_after(pair, 60)
+    pair.server.answer(2)
+    assert [request.answer(), later.answer()] == [1, 2]

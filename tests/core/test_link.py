@@ -15,7 +15,7 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
-from streamcore.link import AT_ONCE, LATE, MAX_EXCUSES, Clock, Link, State
+from streamcore.link import AT_ONCE, LATE, MAX_EXCUSES, SLOWEST, Clock, Link, State
 from streamcore.options import Address, Login, Options
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 
@@ -593,29 +593,84 @@ def test_a_request_is_timed_from_when_it_became_the_oldest(up: Rig) -> None:
     assert isinstance(error, ConnectionLost)
 
 
-def test_a_deadline_is_prolonged_by_what_comes(up: Rig) -> None:
+def test_a_long_answer_has_the_time_that_it_takes_at_the_slowest(up: Rig) -> None:
     up.ask(5.0)
     up.tell()
-    wire = resp(b"x" * 100)
-    for now, byte in enumerate(wire, 101):
+    up.hear(b"$%d\r\n" % (100 * SLOWEST))
+    for now in range(101, 200):
         up.tell(now + 0.5)
-        up.hear(bytes([byte]))
-        assert up.link.is_up
+        up.hear(b"x" * SLOWEST)
+    up.expect(State.UP)
+    up.hear(b"x" * SLOWEST + b"\r\n")
     assert [page[0] for page in up.diary.read()] == ["answered"]
 
 
-def test_a_deadline_is_prolonged_by_a_long_write_that_goes_on(up: Rig) -> None:
+@pytest.mark.parametrize("drop", [b"x", resp(PushOf(["invalidate", None]))], ids=["a reply that never ends", "pushes"])
+def test_bytes_that_answer_nothing_do_not_keep_a_dead_link_alive(up: Rig, drop: bytes) -> None:
+    up.ask(5.0)
+    up.write()
+    up.tell()
+    if drop == b"x":
+        up.hear(b"$100000000\r\n")
+    for tenth in range(1, 52):
+        up.tell(100.0 + tenth / 10)
+        up.hear(drop)
+    up.expect(State.DROPPING)
+    *_, (_, error, sent, _) = up.diary.read()
+    assert (str(error), len(sent)) == ("server:1 did not answer in time", 1)
+
+
+def test_a_long_answer_that_stops_has_as_long_as_it_had_earned(up: Rig) -> None:
     up.ask(5.0)
     up.tell()
-    for now in (104.0, 108.0, 112.0):
+    up.hear(b"$100000000\r\n" + b"x" * (2 * SLOWEST))
+    up.tell(105.0)
+    assert up.link.next_timeout() == pytest.approx(107.0, abs=0.01)
+    up.tell(107.1)
+    up.expect(State.DROPPING)
+
+
+def test_what_came_in_a_burst_earns_no_more_than_another_whole_time(up: Rig) -> None:
+    up.ask(5.0)
+    up.tell()
+    up.hear(b"$100000000\r\n" + b"x" * (1000 * SLOWEST))
+    up.tell(105.0)
+    assert up.link.next_timeout() == 110.0
+    up.tell(110.0)
+    up.expect(State.DROPPING)
+
+
+def test_each_reply_of_an_exchange_is_an_answer(up: Rig) -> None:
+    up.link.send(Exchange([("GET", "k")] * 3, 5.0))
+    up.tell()
+    for now in (104.0, 108.0):
+        up.tell(now)
+        up.hear(resp("v"))
+        assert up.link.next_timeout() == now + 5.0
+    up.tell(112.0)
+    up.hear(resp("v"))
+    assert [page[0] for page in up.diary.read()] == ["answered"]
+
+
+def test_a_long_write_that_goes_on_has_the_time_that_it_takes_at_the_slowest(up: Rig) -> None:
+    up.link.send(Exchange([("SET", "k", b"x" * (100 * SLOWEST))], 5.0))
+    up.tell()
+    for now in range(101, 200):
+        up.link.data_sent(SLOWEST)
+        up.tell(now)
+    up.expect(State.UP)
+    up.link.data_sent(len(up.link.data_to_send()))  # all of it went: the answer has 5 s from the last sign of life
+    up.tell(200.0)
+    assert up.link.next_timeout() == pytest.approx(204.0, abs=0.01)
+
+
+def test_a_server_that_takes_a_byte_now_and_then_is_silent(up: Rig) -> None:
+    up.ask(5.0)
+    up.tell()
+    for now in (101.0, 102.0, 103.0, 104.0):
         up.link.data_sent(1)
         up.tell(now)
-        assert up.link.next_timeout() == now + 5.0
-    up.link.data_sent(0)  # nothing went: silence
-    assert up.link.next_timeout() == 117.0
-    up.link.data_sent(len(up.link.data_to_send()))  # all of it went: the answer has 5 s from the last sign of life
-    assert up.link.next_timeout() == 117.0
-    up.tell(117.0)
+    up.tell(105.01)
     up.expect(State.DROPPING)
 
 
@@ -626,7 +681,8 @@ def test_a_driver_that_was_held_up_gets_a_moment_to_read_what_has_come_meanwhile
         late = 100.0 + 60.0 * excuse
         up.tell(late)
         assert up.link.next_timeout() == pytest.approx(late + LATE)
-    up.hear(b"$")  # a byte earns all excuses anew
+    up.ask(5.0)
+    up.hear(resp("v"))  # an answer earns all excuses anew
     for excuse in range(MAX_EXCUSES):
         up.tell(up.now + 60.0 + excuse)
         up.expect(State.UP)

@@ -287,6 +287,16 @@ def test_room_is_counted_in_bytes_from_submitting_to_answering() -> None:
     assert client._main.queued == 0
 
 
+def test_who_has_waited_for_room_in_vain_has_sent_nothing() -> None:
+    client = Client(Options(max_outgoing=100, request_timeout=2.0))
+    client.ask("x" * 150)
+    error = client.no_room()
+    assert (
+        str(error) == f"nothing was sent within 2 s: {client._main.queued} bytes of requests before it are unanswered"
+    )
+    assert not error.sent
+
+
 def test_asking_for_outputs_again_changes_nothing() -> None:
     client, pair = connected(budget=10**6)
     client.ask("a")
@@ -301,7 +311,7 @@ def test_asking_for_outputs_again_changes_nothing() -> None:
     pair.settle()
     pair.server.answer("a")
     assert outputs() == outputs() == outputs()
-    assert client.next_timeout() == pair.now + 5.0
+    assert client.next_timeout() == pair.now + 2.5
 
 
 # -- losing the connection ---------------------------------------------------------------------------------------------

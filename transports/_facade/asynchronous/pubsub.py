@@ -35,10 +35,11 @@ class Subscriber(ProcessBound, Generic[T]):
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
-        await self._running.open()
+        deadline = monotonic() + self._engine.patience
+        await self._running.open(self._engine.patience)
         try:
             self._start_handling()
-            await self._settle(*self._engine.first)
+            await self._settle(*self._engine.first, within=max(deadline - monotonic(), 0.0))
         except BaseException:
             await self.aclose()
             raise
@@ -76,7 +77,7 @@ class Subscriber(ProcessBound, Generic[T]):
         self._running.check_open()
         change = self._running.call(partial(self._engine.subscribe, kind, to_subscribe(kind, given, named)))
         self._start_handling()
-        await self._settle(change)
+        await self._settle(change, within=self._engine.subscription_timeout)
 
     async def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
@@ -88,13 +89,13 @@ class Subscriber(ProcessBound, Generic[T]):
         finally:
             running.call(partial(engine.keep, change))
 
-    async def _settle(self, *changes: Change) -> None:
+    async def _settle(self, *changes: Change, within: float) -> None:
         engine, driver = self._engine, self._running.driver
         end = engine.keep if engine.lazy else engine.give_up
         confirmed = partial(all_done, engine, changes)
         try:
-            if not engine.lazy and not await driver.until(confirmed, engine.subscription_timeout):
-                raise unconfirmed(engine, changes)
+            if not engine.lazy and not await driver.until(confirmed, within):
+                raise unconfirmed(engine, changes, within)
         finally:
             for change in changes:
                 self._running.call(partial(end, change))

@@ -92,8 +92,8 @@ class Running(Opened):
         driver.check_home()
         return driver
 
-    async def open(self) -> None:
-        """Start, and wait until the engine is ready; raises why it is not."""
+    async def open(self, within: float | None = None) -> None:
+        """Start, and wait until the engine is ready, by default for the request timeout; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
         self.belong_here()
         if self._client is not None:
@@ -102,7 +102,7 @@ class Running(Opened):
         try:
             driver = self._driver = self._runtime(self.engine, self._settings.target)
             self._journal.hurry()  # it may have said something before it was known here
-            if not await driver.until(self.ready, self.engine.options.request_timeout):
+            if not await driver.until(self.ready, self.engine.options.request_timeout if within is None else within):
                 raise self.not_reached()
         except BaseException:
             await self.close()
@@ -167,10 +167,10 @@ async def _at_once() -> None:
 
 
 async def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
-    """Send commands over everybody's link, by the engine's ``submit`` or ``how``."""
+    """Send commands over everybody's link, by the engine's ``submit`` or ``how``. Raises ``ConnectionLost`` where there is no room."""
     driver, engine = running.driver, cast(Requests, running.engine)
-    if not engine.has_room:
-        await driver.until(running.has_room)
+    if not engine.has_room and not await driver.until(running.has_room, engine.options.request_timeout):
+        raise engine.no_room()
     if running.listens:
         running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
     return await driver.request(how or engine.submit, asked)

@@ -41,10 +41,11 @@ class Subscriber(ProcessBound, Generic[T]):
         forgetful.add(self)
 
     def __enter__(self) -> Self:
-        self._running.open()
+        deadline = monotonic() + self._engine.patience
+        self._running.open(self._engine.patience)
         try:
             self._start_handling()
-            self._settle(*self._engine.first)
+            self._settle(*self._engine.first, within=max(deadline - monotonic(), 0.0))
         except BaseException:
             self.close()
             raise
@@ -84,7 +85,7 @@ class Subscriber(ProcessBound, Generic[T]):
         wanted = to_subscribe(kind, given, named)
         change = self._running.driver.call(lambda: self._engine.subscribe(kind, wanted))
         self._start_handling()
-        self._settle(change)
+        self._settle(change, within=self._engine.subscription_timeout)
 
     def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
@@ -97,12 +98,12 @@ class Subscriber(ProcessBound, Generic[T]):
         finally:
             driver.call(partial(engine.keep, change))
 
-    def _settle(self, *changes: Change) -> None:
+    def _settle(self, *changes: Change, within: float) -> None:
         engine, driver = self._engine, self._running.driver
         end = engine.keep if engine.lazy else engine.give_up
         try:
-            if not engine.lazy and not driver.until(partial(all_done, engine, changes), engine.subscription_timeout):
-                raise unconfirmed(engine, changes)
+            if not engine.lazy and not driver.until(partial(all_done, engine, changes), within):
+                raise unconfirmed(engine, changes, within)
         finally:
             for change in changes:
                 driver.call(partial(end, change))

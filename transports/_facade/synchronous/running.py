@@ -96,8 +96,8 @@ class Running(Opened):
         if driver is not None and not self.forked:
             driver.check_home()
 
-    def open(self) -> None:
-        """Start, and wait until the engine is ready; raises why it is not."""
+    def open(self, within: float | None = None) -> None:
+        """Start, and wait until the engine is ready, by default for the request timeout; raises why it is not."""
         self.check_unopened(opened=self._driver is not None)
         self.belong_here()
         if self._client is not None:
@@ -107,7 +107,7 @@ class Running(Opened):
             driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
             self._finalizer = close_when_forgotten(self, driver, self.engine)
             self._journal.hurry()  # it may have said something before it was known here
-            if not driver.until(self.ready, self.engine.options.request_timeout):
+            if not driver.until(self.ready, self.engine.options.request_timeout if within is None else within):
                 raise self.not_reached()
         except BaseException:
             self.close()
@@ -165,10 +165,10 @@ def _at_once() -> None:
 
 
 def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
-    """Send commands over everybody's link, by the engine's ``submit`` or ``how``."""
+    """Send commands over everybody's link, by the engine's ``submit`` or ``how``. Raises ``ConnectionLost`` where there is no room."""
     driver, engine = running.driver, cast(Requests, running.engine)
-    if not engine.has_room:
-        driver.until(running.has_room)
+    if not engine.has_room and not driver.until(running.has_room, engine.options.request_timeout):
+        raise engine.no_room()
     if running.listens:
         running.tell_events()  # before, since it may raise, and an answer shall not be lost by that
     return driver.request(how or engine.submit, asked)
