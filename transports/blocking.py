@@ -80,14 +80,13 @@ class Driver:
         self._failure: Exception | None = None
         self._workers: list[Worker] = []
         self._thread = Worker(self._run, self._name)
-        if background:
-            try:
-                self._thread.start()
-            except BaseException:
-                self.close()
-                raise
 
     # -- the facade's side --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to move bytes: in the background, in a thread of its own."""
+        if self._background:
+            self._thread.start()
 
     def check_home(self) -> None:
         """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from ..arguments import Name
 from ..commands.ids import Id
 from ..entries import StreamId
 from ..errors import ClosedError, StreamcoreError
-from ..events import Event
+from ..events import Event, Gap
 from .inbox import Inbox, Item, Position
 from .message import Naming
 from .options import Settings
@@ -107,6 +107,13 @@ class Subscribers:
         """Something has happened to all of them."""
         for inbox in self._inboxes:
             inbox.tell(event)
+
+    def doubt(self, cursors: Mapping[Any, StreamId]) -> list[Event]:
+        """Messages of channels behind these ids may be lost on their way to a subscriber; what to tell it, and the others are told."""
+        gaps = [Gap(self.naming.key(channel), after, None, None, certain=False) for channel, after in cursors.items()]
+        for gap in gaps:
+            self._announce(gap)
+        return list[Event](gaps)
 
     def take(self, inbox: Inbox, check: Callable[[], None], *, events: bool) -> list[Item]:
         """What is next for one of them. Raises what has ended the engine, behind what had arrived before."""

@@ -67,6 +67,7 @@ class Inbox:
         self._dropped_events = 0
         self._untold = 0  # of the dropped ones
         self._head: deque[Event] = deque()  # what stood among messages that were dropped
+        self._is_taking = False  # or was interrupted in that, by a signal handler that has raised
 
     @property
     def is_full(self) -> bool:
@@ -122,10 +123,12 @@ class Inbox:
 
     def forget(self, channel: bytes | str, key: bytes) -> None:
         """Hand over nothing of a channel any more: no message, nor what has become of others in its stream."""
-        kept = [item for item in self._items if not _is_of(item, channel, key)]
-        self._items = deque(kept)
+        self._items = deque([item for item in self._items if not _is_of(item, channel, key)])
+        self._recount()
+
+    def _recount(self) -> None:
         self._messages = self._nbytes = self._unreadable = 0
-        self._count([item for item in kept if isinstance(item, (ChannelMessage, Unreadable))])
+        self._count([item for item in self._items if isinstance(item, (ChannelMessage, Unreadable))])
 
     def clear(self) -> None:
         """Nobody wants anything any more."""
@@ -139,6 +142,14 @@ class Inbox:
     def take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
         """The next messages, and the ``events`` between them. Raises the error of a message that is no text, in its place."""
         self.has_news = False
+        if self._is_taking:
+            self._recount()
+        self._is_taking = True
+        taken = self._take(announce, events=events)
+        self._is_taking = False
+        return taken
+
+    def _take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
         if self._messages == len(self._items) and not (self._unreadable or self._untold or self._dropped_events):
             pop = self._items.popleft
             messages: list[Any] = [pop() for _ in range(min(self._messages, CHUNK))]
@@ -164,6 +175,7 @@ class Inbox:
                     self._items.appendleft(item)
                     break
                 self._uncount(item)
+                self._is_taking = False
                 raise item.error
             else:
                 if isinstance(item, Dropped):

@@ -48,6 +48,20 @@ class TestInbox:
         [one] = inbox.take(ignore, events=False)
         assert one == ChannelMessage("a", "1")
 
+    def test_what_an_interrupted_take_has_left_is_counted_again(self) -> None:
+        inbox = Inbox(4, 1000)
+        inbox.add_or_drop(messages(*range(1, 8)), "drop_oldest")
+
+        def interrupt(event: Event) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            inbox.take(interrupt, events=False)
+        inbox.add_or_drop(messages(8), "drop_newest")
+        assert take(inbox) == ["4", "5", "6", "7", Dropped(1)]
+        inbox.add(messages(9))
+        assert take(inbox) == ["9"]
+
     @pytest.mark.parametrize(
         "come",
         [

@@ -454,6 +454,12 @@ class TestHistories:
         assert hub.seen() == ["9", Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3)]
         assert hub.seen(late) == []
 
+    def test_what_was_lost_on_the_way_to_a_subscriber_is_told_it_and_who_listens(self) -> None:
+        hub = joined()
+        gap = Gap(b"a", StreamId(5, 0), None, None, certain=False)
+        assert hub.engine.subscribers.doubt({"a": StreamId(5, 0)}) == [gap]
+        assert hub.pair.events()[-1] == gap
+
     def test_a_channel_that_was_deleted_before_its_time_is_told_and_goes_on(self) -> None:
         hub = joined()
         hub.bring("a", message("6-0", "6"))

@@ -11,7 +11,7 @@ from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
 from streamcore.pubsub import Change, Kind, Message, PubSub, notifies, with_handlers
 
 NO_HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType({})
-_MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
+MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
 
 
 def to_subscribe(
@@ -41,7 +41,7 @@ def unconfirmed(engine: PubSub[Any], changes: Sequence[Change], within: float) -
 
 def is_message(message: Message[Any]) -> bool:
     """Whether it is one, and not the server's word on a subscription."""
-    return message.kind in _MESSAGES
+    return message.kind in MESSAGES
 
 
 def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:

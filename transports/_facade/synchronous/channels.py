@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -41,6 +42,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         self._first = channels
         self._options: dict[str, Any] = options or {}
         self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
+        self._is_taking = False  # or was interrupted in that: what had been taken is lost
         self._last: dict[Any, ChannelMessage[Any]] = {}  # that were handed over, by channel
         self._sole_use = SoleUse()
         forgetful.add(self)
@@ -112,7 +114,9 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         chosen = None if channels is None else gathered(channels)
         self._running.call(partial(self._hub.leave, self._inbox, chosen))
         staying = self.subscriptions
+        self._is_taking = True
         self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
+        self._is_taking = False
         self._last = {channel: last for channel, last in self._last.items() if channel in staying}
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -139,30 +143,43 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         return _WithEvents(self)
 
     def _next(self, within: float | None) -> ChannelMessage[T] | None:
-        for item in self._items:
-            if isinstance(item, ChannelMessage):
-                return self._hand_over(item)
-        found = self._fetch(partial(self._hub.take_for, self._inbox), within)
-        return None if found is None else self._hand_over(found)
+        ask = partial(self._hub.take_for, self._inbox)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                    return item
+            if not self._fetch(ask, within):
+                return None
 
     def _next_with_events(self) -> ChannelMessage[T] | Event:
-        for item in self._items:
-            return self._hand_over(item) if isinstance(item, ChannelMessage) else cast("Event", item)
         ask = partial(self._hub.take_for, self._inbox, events=True)
-        found = self._fetch(ask, None)
-        return self._hand_over(found) if isinstance(found, ChannelMessage) else cast("Event", found)
-
-    def _hand_over(self, message: Any) -> ChannelMessage[T]:
-        self._last[message.channel] = message
-        return cast("ChannelMessage[T]", message)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                return cast("ChannelMessage[T] | Event", item)
+            self._fetch(ask, None)
 
     def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first."""
+        """What the engine has for us, in ``_items``; what is false when ``within`` seconds have passed first."""
+        driver = self._running.driver
         with self._sole_use(), self._running.telling_events():
-            found = self._running.driver.until(ask, within)
-            self._items = iter(found)
+            if self._is_taking:
+                gaps = driver.call(partial(self._hub.subscribers.doubt, self.cursor()))
+                self._items, self._is_taking = chain(gaps, self._items), False
+            found = driver.until(partial(self._keep, ask), within)
             self._running.tell_events()  # it may raise: what was taken is kept for the next call
-        return next(self._items, None)
+        return found
+
+    def _keep(self, ask: Callable[[], Any]) -> Any:
+        """Keep what was taken at once: a signal handler may raise before it is handed over."""
+        self._is_taking = True
+        found = ask()
+        if found:
+            self._items = chain(self._items, found)
+        self._is_taking = False
+        return found
 
 
 class Channels(ChannelSubscriber[T], Generic[T]):

@@ -43,6 +43,15 @@ def close_when_forgotten(holder: object, driver: Driver, engine: Engine) -> weak
     return finalizer
 
 
+def close_aside(finalizer: weakref.finalize[..., Any]) -> None:
+    """Close in a thread of its own what its user could not close altogether; where it is closed, nothing happens."""
+    found = finalizer.detach()
+    if found is not None:
+        _, _, (driver, engine, _), _ = found
+        with suppress(RuntimeError):  # the interpreter ends
+            start_new_thread(_close, (driver, engine))
+
+
 def _forgotten(driver: Driver, engine: Engine, process: int) -> None:
     if os.getpid() != process:  # a forked child has no business with its parent's links
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -20,7 +21,7 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..subscribing import MESSAGES, all_done, check_notifies, is_left, take, to_subscribe, unconfirmed
 from .running import Driver, Running
 
 T = TypeVar("T", bytes, str)
@@ -116,10 +117,11 @@ class Subscriber(ProcessBound, Generic[T]):
     def __next__(self) -> Message[T]:
         for message in self._messages:
             return message
-        found = self._fetch(self._ask)
-        if found is True:
+        if self._fetch(self._ask) is True:
             raise StopIteration
-        return self._begin(found)
+        for message in self._messages:
+            return message
+        raise AssertionError("there is a message")
 
     def get_message(
         self,
@@ -132,10 +134,12 @@ class Subscriber(ProcessBound, Generic[T]):
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
         for message in self._messages:
-            if not ignore_subscribe_messages or is_message(message):
+            if not ignore_subscribe_messages or message.kind in MESSAGES:
                 return message
-        found = self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
-        return self._begin(found) if found else None
+        self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
+        for message in self._messages:
+            return message
+        return None
 
     def wait_for_message(
         self,
@@ -151,12 +155,14 @@ class Subscriber(ProcessBound, Generic[T]):
         ask = partial(take, self._engine, bare=False)
         while True:
             for message in self._messages:
-                if predicate(message):
-                    return message
-            found = self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0))
-            if not found:
+                try:
+                    if predicate(message):
+                        return message
+                except BaseException:
+                    self._put_back(message)
+                    raise
+            if not self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0)):
                 return None
-            self._messages = iter(found)
 
     def with_events(self) -> Iterator[Message[T] | Event]:
         """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
@@ -173,15 +179,12 @@ class Subscriber(ProcessBound, Generic[T]):
                 return event
             for message in self._messages:
                 return message
-            found = self._fetch(self._ask_with_events)
-            if found is True:
+            if self._fetch(self._ask_with_events) is True:
                 raise StopIteration
-            if found is not WITH_EVENT:
-                self._messages = iter(found)
 
-    def _begin(self, found: list[Message[T]]) -> Message[T]:
-        self._messages = messages = iter(found)
-        return next(messages)
+    def _put_back(self, message: Message[T]) -> None:
+        """A message was not handed over: it is the next one again."""
+        self._messages = chain((message,), self._messages)
 
     def _ask(self) -> Any:
         return self._engine.take() or self._engine.is_over
@@ -192,16 +195,22 @@ class Subscriber(ProcessBound, Generic[T]):
         return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
 
     def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us; what is false when ``within`` seconds have passed first."""
-        running = self._running
+        """What the engine has for us, messages in ``_messages``; what is false when ``within`` seconds have passed first."""
+        running, keep = self._running, partial(self._keep, ask)
         with running.sole_use(), running.telling_events():
-            found = running.driver.until(ask, within) if self._background else self._pump(ask, within)
-            try:
-                running.tell_events()
-            except BaseException:
-                self._messages = iter(found if type(found) is list else ())  # for the next call
-                raise
+            found = running.driver.until(keep, within) if self._background else self._pump(keep, within)
+            running.tell_events()  # it may raise: the messages are there for the next call
             return found
+
+    def _keep(self, ask: Callable[[], Any]) -> Any:
+        """Keep messages at once: a signal handler may raise before they are handed over.
+
+        Where one raises here, the connection is given up, and ``SubscriptionGap`` tells that messages may be lost.
+        """
+        found = ask()
+        if type(found) is list:
+            self._messages = iter(found)
+        return found
 
     # -- handlers -----------------------------------------------------------------------------------------------------
 
@@ -350,12 +359,23 @@ class KeyEvents(ProcessBound, Generic[T]):
         return self
 
     def __next__(self) -> KeyEvent[T]:
-        return KeyEvent.of(next(self._pubsub))
+        message = self._pubsub.__next__()
+        try:
+            return KeyEvent.of(message)
+        except BaseException:  # of a signal handler
+            self._pubsub._put_back(message)  # noqa: SLF001  # its other half
+            raise
 
     def get(self, timeout: Seconds | None = None) -> KeyEvent[T] | None:
         """The next event; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks."""
         message = self._pubsub.get_message(timeout=timeout)
-        return None if message is None else KeyEvent.of(message)
+        if message is None:
+            return None
+        try:
+            return KeyEvent.of(message)
+        except BaseException:  # of a signal handler
+            self._pubsub._put_back(message)  # noqa: SLF001  # its other half
+            raise
 
 
 class _WithEvents(Generic[T]):

@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary, finalize
 
 from streamcore.commands import Command
 from streamcore.engine import Engine
-from streamcore.errors import ConnectionLost
+from streamcore.errors import ConcurrentUseError, ConnectionLost
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
 from ..logs import Journal
 from ..settings import Opened, Settings
-from .forgotten import close_when_forgotten, weakly
+from .forgotten import close_aside, close_when_forgotten, weakly
 
 T = TypeVar("T")
 
@@ -28,13 +28,14 @@ class Driver(Protocol):
     """What the threads' transport does for one engine.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine, and
-    returns the last answer when ``within`` seconds have passed. ``call``, ``hold`` and ``until`` call their functions while nobody
+    returns the last answer when ``within`` seconds have passed. ``start`` begins to move bytes. ``call``, ``hold`` and ``until`` call their functions while nobody
     else is in the engine; ``hold``, one that changes nothing there.
     ``soon`` calls a function of the engine when it is its turn, and wakes whoever waits; signal handlers may use it, too.
     ``spawn`` runs something in a thread that ends when the engine is closed, ``aside`` in a thread that nobody waits for: it raises
     ``RuntimeError`` where there is none. ``check_home`` raises where a call would wait for what it has interrupted.
     """
 
+    def start(self) -> None: ...
     def check_home(self) -> None: ...
     def call(self, function: Callable[[], T]) -> T: ...
     def hold(self, function: Callable[[], T]) -> T: ...
@@ -106,6 +107,7 @@ class Running(Opened):
         try:
             driver = self._driver = self._runtime(self.engine, self._settings.target, background=self._background)
             self._finalizer = close_when_forgotten(self, driver, self.engine)
+            driver.start()  # and not before somebody would close it, wherever this is interrupted
             self._journal.hurry()  # it may have said something before it was known here
             if not driver.until(self.ready, self.engine.options.request_timeout if within is None else within):
                 raise self.not_reached()
@@ -135,27 +137,37 @@ class Running(Opened):
         return self._driver is not None and not self.engine.closed and not self.forked
 
     def close(self) -> None:
-        """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
-        for one in (self, *self.parts.values()):  # before anything is half closed
-            one.check_home()
-        with ExitStack() as closing:
-            closing.callback(self._close)
-            for part in list(self.parts.values()):
-                closing.callback(part.close)
-            if self.is_open:
-                self.leave()
-                self.tell_events()  # leaving may lose something, too
+        """Close the engine and its sockets, after everything that was opened through it; again does nothing.
+
+        Where a signal handler raises meanwhile, as Ctrl-C does, that goes on in a thread of its own.
+        """
+        try:
+            for one in (self, *self.parts.values()):  # before anything is half closed
+                one.check_home()
+            with ExitStack() as closing:
+                closing.callback(self._close)
+                for part in list(self.parts.values()):
+                    closing.callback(part.close)
+                if self.is_open:
+                    self.leave()
+                    self.tell_events()  # leaving may lose something, too
+        except ConcurrentUseError:
+            raise
+        except BaseException:
+            if self._finalizer is not None and not self.forked:
+                close_aside(self._finalizer)
+            raise
 
     def _close(self) -> None:
         driver, self._driver = self._driver, None
-        if self._finalizer is not None:
-            self._finalizer.detach()
         if self._client is not None:
             self._client.parts.pop(id(self), None)
         if driver is None or self.forked:
             self.engine.close()
         else:
             driver.close()
+        if self._finalizer is not None:
+            self._finalizer.detach()  # not before it is closed: this may be interrupted
         if not self.forked:
             self._journal.end(PATIENCE)
 
