@@ -27,6 +27,16 @@ class Server(Broker):
         self.published: Counter[bytes] = Counter()
         self.deaf = False  # half-open: nothing passes, and nobody says so
 
+    def answer(self, command: list[bytes]) -> bytes:
+        """The server's word; the rights to channels bar nobody's way out of them."""
+        if not command[0].startswith(b"UN"):
+            return super().answer(command)
+        refused, self.refused = self.refused, {}
+        try:
+            return super().answer(command)
+        finally:
+            self.refused = refused
+
     def move(self) -> None:
         """Answer what was asked, and pass on what is read."""
         pair = self.pair
