@@ -339,11 +339,12 @@ class Outbox:
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
-        unread = False  # behind what the server could not read, it has executed nothing
+        unread = False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
             if not entry.finished:
-                (again if unread or self._goes_again(entry, reply, request) else ended).append(entry)
+                goes = (unread and type(reply) is UnreadableError) or self._goes_again(entry, reply, request)
+                (again if goes else ended).append(entry)
             unread |= type(reply) is UnreadableError
         self._again(again)
         for entry in ended:

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, Protocol, cast
 
 from ..connection import Exchange
-from ..errors import ConnectionLost, StreamcoreError, UnreadableError
+from ..errors import ConnectionLost, StreamcoreError
 from ..link import AT_ONCE, Link, Owner
 from .lateness import Lateness
 from .request import MAYBE_REFUSED, Request
@@ -90,7 +90,7 @@ class Line:
                 exchange.refuse()
                 self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told
                 return
-            if type(exchange.replies[-1]) is UnreadableError:
+            if exchange.was_unreadable():
                 link.take_for_unreadable(exchange)
         self.queued -= len(exchange.data)
         exchange.finish()
