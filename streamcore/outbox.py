@@ -239,7 +239,7 @@ class Outbox:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        late, waiting = self._line.lateness.due(deadlines[0].deadline), self._waiting
+        late, waiting = max(deadlines[0].deadline, self._line.lateness.until), self._waiting
         if not waiting or waiting[0].number <= self._due or not self._may_leave:
             return late
         return min(late, self._leaves_at(waiting[0]))
@@ -339,7 +339,9 @@ class Outbox:
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
-        unread = False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
+        unread = (
+            False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
+        )
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
             if not entry.finished:

@@ -141,7 +141,10 @@ class Line:
             deadlines.popleft()
         if not deadlines:
             return None
-        return AT_ONCE if deadlines[-1].deadline == AT_ONCE else self.lateness.due(deadlines[0].deadline)
+        if deadlines[-1].deadline == AT_ONCE:
+            return AT_ONCE
+        due, until = deadlines[0].deadline, self.lateness.until
+        return due if due > until else until
 
     def elapse(self, now: float) -> None:
         """The time is ``now``."""

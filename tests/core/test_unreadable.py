@@ -84,7 +84,9 @@ def test_a_server_that_goes_on_has_said_something_else(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [eval_("return 1", ["k"]), fcall("f", ["k"]), raw("eval_ro", "return 1", 1, "k")], ids=lambda one: one.name
+    "script",
+    [eval_("return 1", ["k"]), fcall("f", ["k"]), raw("eval_ro", "return 1", 1, "k")],
+    ids=lambda one: one.name,
 )
 def test_what_a_script_says_proves_nothing(pair: Pair, script: Command[Any]) -> None:
     """What stands behind it may have been executed when the connection is lost by chance."""
