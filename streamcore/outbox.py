@@ -14,7 +14,7 @@ An entry has one deadline, wherever it is. What is cancelled while it waits neve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -26,6 +26,7 @@ from .entries import StreamId
 from .errors import ConnectionLost, InvalidArgument, NoScriptError, ReplyError, StreamcoreError, UnreadableError
 from .idempotence import Memory
 from .link import AT_ONCE
+from .outgoing import Batch, Outgoing
 from .requests import Request
 from .requests.line import Line, because
 from .requests.request import NOT_NOW
@@ -58,49 +59,6 @@ class Keeper(Protocol):
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
     def fail(self, error: Exception) -> None: ...
-
-
-class Outgoing(Request):
-    """One entry, from its submission to its id."""
-
-    __slots__ = ("flying", "id", "message_id", "native", "number")
-
-    def __init__(
-        self, command: Command[Any], done: Callable[[Request], None], timeout: float, message_id: bytes
-    ) -> None:
-        super().__init__([command], done, timeout)
-        self.message_id = message_id
-        self.number = 0
-        self.flying = False
-        self.id: StreamId | None = None  # once it is known, while the wait is not answered
-        self.native: bool | None = None  # the way by which it was sent first
-
-
-class Batch(Request):
-    """Entries that leave together, and the wait behind them."""
-
-    __slots__ = ("entries", "once")
-
-    def __init__(
-        self,
-        entries: list[Outgoing],
-        commands: Sequence[Command[Any]],
-        done: Callable[[Request], None],
-        timeout: float,
-        *,
-        once: bool,
-    ) -> None:
-        super().__init__(commands, done, timeout)
-        self.entries = entries
-        self.once = once
-
-    def may_be_lost(self) -> bool:
-        """Its entries are appended once, and nothing in it makes the server wait."""
-        return self.once
-
-    def was_refused(self) -> bool:
-        """Each of its entries is looked at instead: some may have been executed."""
-        return False
 
 
 class Outbox:

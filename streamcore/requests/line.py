@@ -143,8 +143,7 @@ class Line:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        due, until = deadlines[0].deadline, self.lateness.until
-        return due if due > until else until
+        return max(deadlines[0].deadline, self.lateness.until)
 
     def elapse(self, now: float) -> None:
         """The time is ``now``."""

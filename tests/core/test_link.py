@@ -672,7 +672,7 @@ def test_an_answer_begins_the_count_anew(up: Rig) -> None:
         up.tell(100.0 + half / 2)
         up.hear(flood)
     up.hear(resp("v"))
-    for half in range(1, 2 * 5 * LONGEST - 10):
+    for _half in range(1, 2 * 5 * LONGEST - 10):
         up.tell(up.now + 0.5)
         up.hear(flood)
     up.expect(State.UP)
