@@ -50,17 +50,7 @@ class Exchange:
     ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
     """
 
-    __slots__ = (
-        "attributes",
-        "commands",
-        "data",
-        "nbytes",
-        "offset",
-        "replies",
-        "size",
-        "subscribes",
-        "timeout",
-    )
+    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
 
     def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
         if not commands:
@@ -78,6 +68,10 @@ class Exchange:
     def is_confirmed_by(self, push: list[Any]) -> bool:
         """Whether a push is the next answer."""
         return False
+
+    def was_unreadable(self) -> bool:
+        """Whether the server could not read the command that the last reply is for: it runs nothing behind that."""
+        return bool(self.replies) and type(self.replies[-1]) is UnreadableError
 
 
 class Subscribing(Exchange):
@@ -167,8 +161,8 @@ class Connection:
         waiting = list(self._fifo)[len(self._greeting) :]
         if not waiting:
             return []
-        if begun := waiting[0].replies:
-            return waiting[:1] if type(begun[-1]) is UnreadableError else self._that_left(waiting)
+        if waiting[0].replies:
+            return waiting[:1] if waiting[0].was_unreadable() else self._that_left(waiting)
         return [] if waiting[0].offset == self._unexecuted else self._that_left(waiting)
 
     def take_for_unreadable(self, exchange: Exchange) -> None:

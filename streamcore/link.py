@@ -11,7 +11,8 @@ socket does not want one again before the driver has confirmed by ``connection_l
 ``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again pointless.
 One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
 from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``). Bytes that answer
-nothing yet, a part of a reply or pushes in front of it, prolong the wait by what they take at ``SLOWEST``, and no more.
+nothing yet, a part of a reply or pushes in front of it, prolong the wait by what they take at ``SLOWEST``, and all together
+to ``LONGEST`` at most.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ MAX_EXCUSES: Final = 3
 
 SLOWEST: Final = 16 << 10
 """Bytes a second. A server that sends, or takes, fewer while its answer is due is as good as silent."""
+
+LONGEST: Final = 10
+"""Times its timeout: no answer is waited for any longer, however many bytes come in front of it."""
 
 
 class Clock:
@@ -81,8 +85,8 @@ class Link:
     """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
-    ``read_size`` is how many bytes the driver should read at once. ``on_doubt`` is called where the oldest exchange has waited
-    for half of its time.
+    ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered nothing.
+    ``on_doubt`` is called where the oldest exchange has waited for half of the request timeout.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Link:
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
+        self.moved = 0
         self.on_doubt: Callable[[], None] | None = None
         self._owner = owner
         self._login = login
@@ -116,10 +121,13 @@ class Link:
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
         self._heard = 0.0
-        self._partly = 0  # replies of unfinished exchanges
-        self._moved = 0  # bytes, to and fro, that answered nothing and have not prolonged the wait so far
+        self._half = options.request_timeout / 2
         self._doubted: Exchange | None = None  # the one for which ``on_doubt`` was called
-        self._excuses = 0  # how often the driver was late since an answer came
+        self._partly = 0  # replies of unfinished exchanges
+        self._is_strained = False  # whether any of these has grown since an answer came:
+        self._weighed = 0  # of the bytes that have moved, those that prolong nothing any more
+        self._earned = 0.0  # seconds by which bytes have prolonged the wait
+        self._excuses = 0  # how often the driver was late
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -146,11 +154,8 @@ class Link:
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
-        oldest = self._connection.oldest
-        if oldest is None:
+        if self._connection.oldest is None:
             self._heard = AT_ONCE
-        elif type(oldest) is Ping:
-            oldest.timeout = min(oldest.timeout, exchange.timeout)  # the same silence stands before both
         self._connection.send(exchange)
 
     def pause(self) -> None:
@@ -208,7 +213,8 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
-            self._doubted, self._partly, self._moved = None, 0, 0
+            self._doubted, self._partly = None, 0
+            self._relax()
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
@@ -220,7 +226,8 @@ class Link:
         completed = connection.receive_data(data)
         if completed and type(completed[-1]) is not Pushed:
             self._heard = now
-            self._moved = self._excuses = 0
+            if self._is_strained:
+                self._relax()
         else:
             self._weigh(connection, completed, len(data), now)
         if self.state is _GREETING and connection.state is ConnectionState.READY:
@@ -262,7 +269,7 @@ class Link:
         if connection is not None:
             connection.data_sent(n)
             if connection.data_to_send():
-                self._moved += n  # whoever takes a long write piece by piece is not silent
+                self._move(n)  # whoever takes a long write piece by piece is not silent
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, on the driver's clock; None = never."""
@@ -274,9 +281,8 @@ class Link:
         oldest = self._connection.oldest
         if oldest is None:
             return self._heard + self._options.keepalive_idle
-        if self.on_doubt is None or oldest is self._doubted:
-            return self._heard + oldest.timeout
-        return self._heard + oldest.timeout / 2
+        timeout, half = oldest.timeout, self._half
+        return self._heard + (timeout if self.on_doubt is None or timeout < half or oldest is self._doubted else half)
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time; a timer that fires early does no harm."""
@@ -294,16 +300,8 @@ class Link:
             self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
         elif self.state is State.BACKING_OFF:
             self._dial()
-        elif self._moved and self.unanswered:
-            self._heard, self._moved = min(now, self._heard + self._moved / SLOWEST), 0
-        elif self.unanswered and now - due > LATE and self._excuses < MAX_EXCUSES:
-            self._excuses += 1
-            self._heard += now - due + LATE
-        elif self.unanswered and self.on_doubt is not None and self._doubted is not self.oldest:
-            self._doubted = self.oldest
-            self.on_doubt()
         elif self.unanswered:
-            self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
+            self._overdue(now, due)
         else:
             self.send(Ping([("PING",)], self._options.keepalive_answer))
             self._heard = now
@@ -312,16 +310,43 @@ class Link:
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
         """Bytes have come, at whose end no exchange was complete."""
-        partly, self._partly = self._partly, connection.partly
-        if (
-            connection.oldest is None
-            or partly != connection.partly
-            or any(type(one) is not Pushed for one in completed)
-        ):
-            self._heard = now
-            self._moved = self._excuses = 0
+        before, self._partly = self._partly, connection.partly
+        if connection.oldest is not None and before == self._partly and all(type(one) is Pushed for one in completed):
+            self._move(size)
+            return
+        self._heard = now
+        if self._is_strained:
+            self._relax()
+
+    def _move(self, size: int) -> None:
+        """So many bytes have come, or have left, and answer nothing."""
+        self.moved += size
+        self._is_strained = True
+
+    def _relax(self) -> None:
+        """The server has answered: what is next has all its time before it."""
+        self._is_strained, self._weighed, self._earned, self._excuses = False, self.moved, 0.0, 0
+
+    def _overdue(self, now: float, due: float) -> None:
+        """An answer has not come in its time: there is a reason to wait for longer, or to doubt the link, or to give it up."""
+        assert self._connection is not None
+        oldest = self._connection.oldest
+        assert oldest is not None
+        may_earn = min(now - self._heard, (LONGEST - 1) * oldest.timeout - self._earned)
+        earned = min((self.moved - self._weighed) / SLOWEST, may_earn)
+        self._weighed = self.moved
+        if earned > 0.0:
+            self._heard += earned
+            self._earned += earned
+        elif now - due > LATE and self._excuses < MAX_EXCUSES:
+            self._heard += now - due + LATE
+            self._excuses += 1
+            self._is_strained = True
+        elif self.on_doubt is not None and oldest is not self._doubted:
+            self._doubted = oldest
+            self.on_doubt()
         else:
-            self._moved += size
+            self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
     def _dial(self) -> None:
         self.attempts += 1

@@ -14,7 +14,7 @@ An entry has one deadline, wherever it is. What is cancelled while it waits neve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -26,6 +26,7 @@ from .entries import StreamId
 from .errors import ConnectionLost, InvalidArgument, NoScriptError, ReplyError, StreamcoreError, UnreadableError
 from .idempotence import Memory
 from .link import AT_ONCE
+from .outgoing import Batch, Outgoing
 from .requests import Request
 from .requests.line import Line, because
 from .requests.request import NOT_NOW
@@ -58,49 +59,6 @@ class Keeper(Protocol):
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
     def fail(self, error: Exception) -> None: ...
-
-
-class Outgoing(Request):
-    """One entry, from its submission to its id."""
-
-    __slots__ = ("flying", "id", "message_id", "native", "number")
-
-    def __init__(
-        self, command: Command[Any], done: Callable[[Request], None], timeout: float, message_id: bytes
-    ) -> None:
-        super().__init__([command], done, timeout)
-        self.message_id = message_id
-        self.number = 0
-        self.flying = False
-        self.id: StreamId | None = None  # once it is known, while the wait is not answered
-        self.native: bool | None = None  # the way by which it was sent first
-
-
-class Batch(Request):
-    """Entries that leave together, and the wait behind them."""
-
-    __slots__ = ("entries", "once")
-
-    def __init__(
-        self,
-        entries: list[Outgoing],
-        commands: Sequence[Command[Any]],
-        done: Callable[[Request], None],
-        timeout: float,
-        *,
-        once: bool,
-    ) -> None:
-        super().__init__(commands, done, timeout)
-        self.entries = entries
-        self.once = once
-
-    def may_be_lost(self) -> bool:
-        """Its entries are appended once, and nothing in it makes the server wait."""
-        return self.once
-
-    def was_refused(self) -> bool:
-        """Each of its entries is looked at instead: some may have been executed."""
-        return False
 
 
 class Outbox:
@@ -239,7 +197,7 @@ class Outbox:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        late, waiting = self._line.lateness.due(deadlines[0].deadline), self._waiting
+        late, waiting = max(deadlines[0].deadline, self._line.lateness.until), self._waiting
         if not waiting or waiting[0].number <= self._due or not self._may_leave:
             return late
         return min(late, self._leaves_at(waiting[0]))
@@ -339,11 +297,14 @@ class Outbox:
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
-        unread = False  # behind what the server could not read, it has executed nothing
+        unread = (
+            False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
+        )
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
             if not entry.finished:
-                (again if unread or self._goes_again(entry, reply, request) else ended).append(entry)
+                goes = (unread and type(reply) is UnreadableError) or self._goes_again(entry, reply, request)
+                (again if goes else ended).append(entry)
             unread |= type(reply) is UnreadableError
         self._again(again)
         for entry in ended:

@@ -29,9 +29,13 @@ class Place(NamedTuple):
     where: Any
 
     def open(self) -> socket.socket:
-        """A socket that does not block, to connect."""
-        sock = socket.socket(self.family, socket.SOCK_STREAM)
+        """A socket that does not block, to connect. Raises ``OSError``, where this machine has no such family, say."""
+        try:
+            sock = socket.socket(self.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        except OSError as error:
+            raise self.failed(error) from None
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
     def failed(self, error: OSError) -> OSError:
@@ -40,10 +44,17 @@ class Place(NamedTuple):
         return OSError(error.errno or errno.ECONNABORTED, f"{text} ({self.where[0]})")
 
 
-def places(host: str, port: int) -> list[Place]:
+def numeric(host: str, port: int) -> list[Place]:
+    """The address that ``host`` is already; none where it is a name. Asks nobody."""
+    with suppress(socket.gaierror):
+        return places(host, port, socket.AI_NUMERICHOST)
+    return []
+
+
+def places(host: str, port: int, flags: int = 0) -> list[Place]:
     """The addresses of a name, families in turn. Raises ``OSError``; takes as long as the resolver does."""
     families: dict[int, list[Place]] = {}
-    for family, _, _, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for family, _, _, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags):
         families.setdefault(family, []).append(Place(family, where))
     return [place for place in chain.from_iterable(zip_longest(*families.values())) if place is not None]
 
@@ -72,7 +83,11 @@ def connect_first(host: str, port: int, timeout: float) -> socket.socket:
             while waiting or dialled:
                 if waiting:
                     place = waiting.pop(0)
-                    sock = place.open()
+                    try:
+                        sock = place.open()
+                    except OSError as error:
+                        errors.append(error)
+                        continue
                     dialled[sock] = place
                     selector.register(sock, selectors.EVENT_WRITE)
                     _note(sock.connect_ex(place.where), sock, dialled, errors, selector)

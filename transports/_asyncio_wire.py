@@ -6,19 +6,24 @@ Of a host name all addresses are dialled, a moment apart, and the first that ans
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from functools import partial
 from socket import SHUT_RDWR, socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
-from ._addresses import APART, Place, none_of, places
+from ._addresses import APART, Place, none_of, numeric, places
 from ._sockets import dial_error
 
 if TYPE_CHECKING:
     from .asyncio import Driver
+
+
+PIECE: Final = 64 << 10
+"""Bytes that are written at once. The link is told when they leave, and so knows of a long write whether it goes on."""
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -80,11 +85,20 @@ class Wire(asyncio.BufferedProtocol):
         if transport is None:
             return
         if not self._full and (data := link.data_to_send()):
-            transport.write(data)
-            link.data_sent(len(data))
+            if len(data) > PIECE:
+                self._write_long(transport)
+            else:
+                transport.write(data)
+                link.data_sent(len(data))
         if link.wants_data is not self._reading:
             self._reading = link.wants_data
             (transport.resume_reading if self._reading else transport.pause_reading)()
+
+    def _write_long(self, transport: asyncio.Transport) -> None:
+        link = self._link
+        while not (self._full or transport.is_closing()) and (piece := link.data_to_send()[:PIECE]):
+            transport.write(piece)
+            link.data_sent(len(piece))
 
     # -- what the loop tells ------------------------------------------------------------------------------------------
 
@@ -111,7 +125,20 @@ class Wire(asyncio.BufferedProtocol):
         self._driver.tell(_nothing)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._reading and not self.dropped and self._driver.target.tls is None:
+            self._driver.enter(self._read_last_words)
         self._lost(exc)
+
+    def _read_last_words(self) -> None:
+        """A write has failed, perhaps. What the server has said before it closed tells why, and may lie in the socket still."""
+        assert self._transport is not None
+        try:
+            fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        except (OSError, TypeError, AttributeError):  # uvloop shows none after its end
+            return
+        with socket(fileno=fd) as sock, suppress(OSError):
+            while size := sock.recv_into(self._buffer):
+                self._link.receive_data(self._buffer[:size], self._driver.loop.time())
 
     def _lost(self, error: Exception | None) -> None:
         if not self.dropped:
@@ -127,47 +154,50 @@ class Wire(asyncio.BufferedProtocol):
 async def connect_first(host: str, port: int) -> socket:
     """Connect to the first address of a name that answers; see ``_addresses``. Raises ``OSError``."""
     loop = asyncio.get_running_loop()
-    waiting = await loop.run_in_executor(None, places, host, port)
-    dialled: set[asyncio.Task[socket]] = set()
+    waiting = numeric(host, port) or await loop.run_in_executor(None, places, host, port)
+    dialling: set[asyncio.Task[None]] = set()
+    connected: list[socket] = []
     errors: list[OSError] = []
     try:
-        while waiting or dialled:
-            if waiting:
-                dialled.add(loop.create_task(_connect(waiting.pop(0))))
-            ended, _ = await asyncio.wait(
-                dialled, timeout=APART if waiting else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in ended:
-                dialled.remove(task)
-                error = task.exception()
-                if error is None:
-                    return task.result()
-                if not isinstance(error, OSError):
-                    raise error
-                errors.append(error)
+        try:
+            while not connected and (waiting or dialling):
+                if waiting:
+                    dialling.add(loop.create_task(_connect(waiting.pop(0), connected, errors)))
+                ended, dialling = await asyncio.wait(
+                    dialling, timeout=APART if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in ended:
+                    task.result()
+        finally:
+            for task in dialling:
+                task.cancel()
+            if dialling:
+                await asyncio.wait(dialling)
+    except BaseException:
+        for sock in connected:
+            sock.close()
+        raise
+    if not connected:
         raise none_of(errors)
-    finally:
-        for task in dialled:
-            task.add_done_callback(_close)
-            task.cancel()
+    first, *others = connected
+    for sock in others:
+        sock.close()
+    return first
 
 
-async def _connect(place: Place) -> socket:
-    sock = place.open()
+async def _connect(place: Place, connected: list[socket], errors: list[OSError]) -> None:
+    sock: socket | None = None
     try:
+        sock = place.open()
         await asyncio.get_running_loop().sock_connect(sock, place.where)
     except BaseException as error:
-        sock.close()
-        if isinstance(error, OSError):
-            raise place.failed(error) from None
-        raise
-    return sock
-
-
-def _close(task: asyncio.Task[socket]) -> None:
-    """It came second."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
+        if sock is not None:
+            sock.close()
+        if not isinstance(error, OSError):
+            raise
+        errors.append(error if sock is None else place.failed(error))
+    else:
+        connected.append(sock)
 
 
 def _nothing() -> None:

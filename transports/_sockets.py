@@ -49,7 +49,6 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
         else:
             sock = connect_first(address.host, address.port, timeout)
             sock.settimeout(timeout)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if target.tls is not None:
                 sock = target.tls.context().wrap_socket(sock, server_hostname=target.server_hostname)
         sock.setblocking(False)

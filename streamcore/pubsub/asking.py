@@ -41,7 +41,7 @@ class PubSubOptions(TypedDict, total=False):
     retry_policy: None
     """Refused: the link is dialled for ever, and its back-off begins anew after each success (None)."""
     subscription_timeout: Seconds
-    """Seconds that a call waits for the server's word on a subscription (1)."""
+    """Seconds within which a call has the server's word on a subscription, or entering on the first ones, else it fails (1)."""
     unsubscription_timeout: Seconds
     """The same for the end of one (0.1)."""
     max_idle_seconds: Seconds

@@ -48,8 +48,8 @@ class PubSub(Engine, Generic[T]):
 
     ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with what is called with
     their messages. ``ignore_subscribe_messages=False`` hands over the server's word on subscriptions, too. A call waits for
-    that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout`` (0.1) seconds, with ``lazy`` not at all. A
-    dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for
+    that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout`` (0.1) seconds, with ``lazy`` not at all;
+    entering waits up to ``subscription_timeout`` for the connection and that word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for
     the application; ``when_full`` says what then: ``"block"``, ``"drop_oldest"``, ``"drop_newest"``.
 
     ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``, broadcasting);
@@ -159,11 +159,6 @@ class PubSub(Engine, Generic[T]):
         """Whether the server has been reached, or need not be."""
         tracks = self._tracking.in_force or self._tracking.command is None
         return self.lazy or (self._subscriber.link.is_up and tracks)
-
-    @property
-    def patience(self) -> float:
-        """Seconds that entering may take: to reach the server, and to hear of the first subscriptions."""
-        return max(self.options.request_timeout, self.subscription_timeout)
 
     @property
     def has_handlers(self) -> bool:

@@ -6,18 +6,17 @@ from ..link import AT_ONCE, LATE, Link
 
 
 class Lateness:
-    """Prolongs the deadlines of requests while their answers may lie unread; the link itself ends that, if nothing comes."""
+    """Prolongs the deadlines of requests while their answers may lie unread; the link itself ends that, if nothing comes.
+
+    No request is late before ``until``.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._until = AT_ONCE
-
-    def due(self, deadline: float) -> float:
-        """When a request with this deadline is late."""
-        return max(self._until, deadline)
+        self.until = AT_ONCE
 
     def excuses(self, deadline: float, now: float) -> bool:
         """Whether a request that is due is not late yet: the driver has been, and now has a moment to read what has come."""
-        if now - self.due(deadline) > LATE and self._link.unanswered:
-            self._until = now + LATE
-        return now < self._until
+        if now - max(self.until, deadline) > LATE and self._link.unanswered:
+            self.until = now + LATE
+        return now < self.until

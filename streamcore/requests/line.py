@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, Protocol, cast
 
 from ..connection import Exchange
-from ..errors import ConnectionLost, StreamcoreError, UnreadableError
+from ..errors import ConnectionLost, StreamcoreError
 from ..link import AT_ONCE, Link, Owner
 from .lateness import Lateness
 from .request import MAYBE_REFUSED, Request
@@ -90,7 +90,7 @@ class Line:
                 exchange.refuse()
                 self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told
                 return
-            if type(exchange.replies[-1]) is UnreadableError:
+            if exchange.was_unreadable():
                 link.take_for_unreadable(exchange)
         self.queued -= len(exchange.data)
         exchange.finish()
@@ -141,7 +141,9 @@ class Line:
             deadlines.popleft()
         if not deadlines:
             return None
-        return AT_ONCE if deadlines[-1].deadline == AT_ONCE else self.lateness.due(deadlines[0].deadline)
+        if deadlines[-1].deadline == AT_ONCE:
+            return AT_ONCE
+        return max(deadlines[0].deadline, self.lateness.until)
 
     def elapse(self, now: float) -> None:
         """The time is ``now``."""

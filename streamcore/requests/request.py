@@ -8,7 +8,7 @@ understood when the caller asks for the answers, in the caller's own time. A com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from ..commands.command import WRITE, Command, LinkUse, forbidden
 from ..connection import Exchange
@@ -37,6 +37,9 @@ MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError, UnreadableError}
 
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
 """How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
+
+SCRIPTS: Final = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
+"""Commands whose errors are the application's own texts."""
 
 _MULTI: Final[Command[Any]] = Command(("MULTI",), traits=WRITE)
 _EXEC: Final[Command[Any]] = Command(("EXEC",), traits=WRITE)
@@ -102,11 +105,15 @@ class Request(Exchange):
         """Whether losing its connection, after it was sent, costs nothing."""
         return self.repeatable or self.finished
 
+    def was_unreadable(self) -> bool:
+        """The same; a script may answer any text, and proves nothing by it."""
+        return super().was_unreadable() and self.asked[len(self.replies) - 1].name not in SCRIPTS
+
     def was_cut_short(self) -> bool:
         """The server could not read one of the commands: it ran none behind that, and they have the same answer."""
-        if not self.replies or type(self.replies[-1]) is not UnreadableError:
+        if not self.was_unreadable():
             return False
-        last = self.replies[-1]
+        last = cast(UnreadableError, self.replies[-1])
         self.replies += [UnreadableError(last.code, last.message) for _ in range(self.size - len(self.replies))]
         return True
 

@@ -3,7 +3,8 @@
 A server that is busy answers neither, and is waited for. One that greets a newcomer, and says nothing to us, has lost our
 connection, or a gateway between us has: it is given up while there is time to send again what may be repeated. Where
 something else is unanswered there, it is left alone: to lose that as well would help nobody. A server that has just become
-free answers us first, and the newcomer's PING, behind its introduction, later: so what it has sent to us is read by then.
+free answers us first, and the newcomer's PING, behind its introduction, later: so what it has sent to us is read by then,
+or has begun to come, and then we are silent no more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..connection import Exchange
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, ReplyError
 from ..link import Link, Owner
 from .request import Request
 
@@ -24,17 +25,18 @@ class Witness:
         self._suspect = suspect
         self._link = new_link(self)
         self._silent: Exchange | None = None
+        self._moved = 0
 
     def ask(self) -> None:
         """The oldest exchange of the suspect has waited for half of its time."""
-        self._silent = self._suspect.oldest
+        self._silent, self._moved = self._suspect.oldest, self._suspect.moved
         if self._is_harmless():
             self._link.open()
 
     def _is_harmless(self) -> bool:
         """Whether the suspect is still silent, and may be given up."""
         suspect = self._suspect
-        if suspect.oldest is not self._silent:
+        if suspect.oldest is not self._silent or suspect.moved != self._moved:
             return False
         return all(isinstance(one, Request) and one.may_be_lost() for one in suspect.in_flight())
 
@@ -46,7 +48,7 @@ class Witness:
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         link.succeeded()
         link.close()
-        if self._is_harmless():
+        if not isinstance(exchange.replies[0], ReplyError) and self._is_harmless():  # BUSY: by a script, ours perhaps
             where = self._suspect.address
             self._suspect.drop(ConnectionLost(f"{where} answers a new connection, and not this one", sent=True))
 

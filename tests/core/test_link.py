@@ -15,7 +15,7 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
-from streamcore.link import AT_ONCE, LATE, MAX_EXCUSES, SLOWEST, Clock, Link, State
+from streamcore.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Clock, Link, State
 from streamcore.options import Address, Login, Options
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 
@@ -596,8 +596,8 @@ def test_a_request_is_timed_from_when_it_became_the_oldest(up: Rig) -> None:
 def test_a_long_answer_has_the_time_that_it_takes_at_the_slowest(up: Rig) -> None:
     up.ask(5.0)
     up.tell()
-    up.hear(b"$%d\r\n" % (100 * SLOWEST))
-    for now in range(101, 200):
+    up.hear(b"$%d\r\n" % (45 * SLOWEST))
+    for now in range(101, 145):
         up.tell(now + 0.5)
         up.hear(b"x" * SLOWEST)
     up.expect(State.UP)
@@ -640,6 +640,60 @@ def test_what_came_in_a_burst_earns_no_more_than_another_whole_time(up: Rig) -> 
     up.expect(State.DROPPING)
 
 
+FLOOD: dict[str, tuple[bytes, bytes]] = {
+    "a reply that never ends": (b"$500000000\r\n", b"x" * (4 * SLOWEST)),
+    "pushes": (b"", resp(PushOf(["invalidate", "k" * (4 * SLOWEST)]))),
+}
+
+
+@pytest.mark.parametrize("what", FLOOD)
+def test_no_answer_is_waited_for_longer_than_tenfold(up: Rig, what: str) -> None:
+    first, piece = FLOOD[what]
+    up.ask(5.0)
+    up.write()
+    up.tell()
+    up.hear(first)
+    for half in range(1, 2 * 5 * LONGEST):
+        up.tell(100.0 + half / 2)
+        up.hear(piece)
+        up.expect(State.UP)
+    up.tell(100.0 + 5 * LONGEST)
+    up.expect(State.DROPPING)
+    *_, (_, error, sent, _) = up.diary.read()
+    assert (str(error), len(sent)) == ("server:1 did not answer in time", 1)
+
+
+def test_an_answer_begins_the_count_anew(up: Rig) -> None:
+    flood = resp(PushOf(["invalidate", "k" * (4 * SLOWEST)]))
+    for _ in range(2):
+        up.ask(5.0)
+    up.tell()
+    for half in range(1, 2 * 5 * LONGEST - 10):
+        up.tell(100.0 + half / 2)
+        up.hear(flood)
+    up.hear(resp("v"))
+    for _half in range(1, 2 * 5 * LONGEST - 10):
+        up.tell(up.now + 0.5)
+        up.hear(flood)
+    up.expect(State.UP)
+
+
+def test_a_driver_that_was_held_up_in_the_middle_of_an_answer_has_its_moment_as_ever(up: Rig) -> None:
+    up.ask(5.0)
+    up.tell()
+    up.hear(b"$500000000\r\n")
+    for _ in range(MAX_EXCUSES):
+        up.hear(b"x" * (1000 * SLOWEST))
+        up.tell(up.now + 1000.0)
+        up.expect(State.UP)
+
+
+def test_pushes_to_an_idle_link_are_signs_of_life(up: Rig) -> None:
+    up.tell()
+    up.hear(resp(PushOf(["message", "c", "x"])))
+    assert up.link.next_timeout() == up.now + 10.0
+
+
 def test_each_reply_of_an_exchange_is_an_answer(up: Rig) -> None:
     up.link.send(Exchange([("GET", "k")] * 3, 5.0))
     up.tell()
@@ -653,15 +707,15 @@ def test_each_reply_of_an_exchange_is_an_answer(up: Rig) -> None:
 
 
 def test_a_long_write_that_goes_on_has_the_time_that_it_takes_at_the_slowest(up: Rig) -> None:
-    up.link.send(Exchange([("SET", "k", b"x" * (100 * SLOWEST))], 5.0))
+    up.link.send(Exchange([("SET", "k", b"x" * (45 * SLOWEST))], 5.0))
     up.tell()
-    for now in range(101, 200):
+    for now in range(101, 145):
         up.link.data_sent(SLOWEST)
         up.tell(now)
     up.expect(State.UP)
     up.link.data_sent(len(up.link.data_to_send()))  # all of it went: the answer has 5 s from the last sign of life
-    up.tell(200.0)
-    assert up.link.next_timeout() == pytest.approx(204.0, abs=0.01)
+    up.tell(145.0)
+    assert up.link.next_timeout() == pytest.approx(149.0, abs=0.01)
 
 
 def test_a_server_that_takes_a_byte_now_and_then_is_silent(up: Rig) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import AuthenticationError, ClosedError, InvalidArgument, RemoteProtocolError
 from streamcore.events import Connected, Disconnected, HandlerFailed, Reconnected, SubscriptionGap
-from streamcore.options import DEFAULT_OPTIONS, Options
+from streamcore.options import Options
 from streamcore.pubsub import Kind, Message, MessageKind, PubSub
 from tests.core.pair import Pair
 from tests.core.strategies import byte_by_byte
@@ -396,8 +396,3 @@ def test_names_and_handlers_may_overlap() -> None:
     engine = PubSub(["a", "a", "b"], channel_handlers={"b": print, "c": print})
     assert engine.subscriptions.desired == {b"a", b"b", b"c"}
     assert engine.has_handlers
-
-
-def test_entering_has_the_longer_of_two_times() -> None:
-    times = [PubSub(["a"], subscription_timeout=seconds).patience for seconds in (1, 30)]
-    assert times == [DEFAULT_OPTIONS.request_timeout, 30]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from streamcore.commands import get, incr
+from streamcore.commands import Command, eval_, fcall, get, incr, raw
 from streamcore.errors import ConnectionLost, ExecAbortError, UnreadableError, reply_error
 from streamcore.producer import Producer
 from streamcore.requests import Request, Requests
@@ -81,6 +83,28 @@ def test_a_server_that_goes_on_has_said_something_else(pair: Pair) -> None:
     assert caught.value.sent
 
 
+@pytest.mark.parametrize(
+    "script",
+    [eval_("return 1", ["k"]), fcall("f", ["k"]), raw("eval_ro", "return 1", 1, "k")],
+    ids=lambda one: one.name,
+)
+def test_what_a_script_says_proves_nothing(pair: Pair, script: Command[Any]) -> None:
+    """What stands behind it may have been executed when the connection is lost by chance."""
+    engine = client(pair)
+    engine.submit([script], nobody)
+    behind = ask(pair)
+    pair.server.reply(LAST)
+    pair.server.close()
+    mixed = engine.submit([script, incr("n")], nobody)
+    pair.advance(0.1)
+    pair.server.reply(LAST)
+    pair.server.close()
+    for lost in (behind, mixed):
+        with pytest.raises(ConnectionLost) as caught:
+            lost.answers()
+        assert caught.value.sent
+
+
 def test_the_rest_of_a_pipeline_was_not_executed(pair: Pair) -> None:
     request, behind = ask(pair, 3), ask(pair)
     pair.server.reply(b":1\r\n" + LAST)
@@ -134,3 +158,15 @@ def test_the_innocent_of_a_batch_are_sent_again() -> None:
     assert [str(sent[0].answer()), str(sent[2].answer())] == ["1-1", "2-1"]
     with pytest.raises(UnreadableError):
         sent[1].answer()
+
+
+def test_what_is_answered_behind_it_was_executed() -> None:
+    engine = Producer("s", linger=0.01)
+    pair = Pair(engine)
+    sent = [engine.send({"n": n}, nobody) for n in range(2)]
+    pair.advance(0.01)
+    pair.server.commands.clear()
+    pair.server.reply(LAST + b"$3\r\n1-1\r\n")
+    pair.advance(0.1)
+    pair.server.expect_nothing()
+    assert str(sent[1].answer()) == "1-1"

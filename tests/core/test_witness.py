@@ -105,6 +105,19 @@ def test_a_server_that_answers_nobody_is_waited_for() -> None:
     asked.pair.server.expect_nothing()
 
 
+@pytest.mark.parametrize("word", ["BUSY", "LOADING", "NOPERM"])
+def test_an_error_is_no_proof_that_the_server_has_time_for_us(word: str) -> None:
+    """A script that runs for long lets a server say BUSY to others, and may be the very one that is waited for."""
+    asked = Asked()
+    request = asked.get()
+    asked.pair.advance(2.5)
+    asked.pair.peer("witness").reply(b"-%b wait\r\n" % word.encode())
+    asked.pair.advance(2.4)
+    assert (asked.losses(), asked.witnesses) == ([], 1)
+    asked.pair.server.answer("v")
+    assert request.answer() == b"v"
+
+
 def test_a_network_that_refuses_the_witness_proves_nothing() -> None:
     asked = Asked()
     request = asked.get()
@@ -134,6 +147,36 @@ def test_a_witness_that_comes_when_the_answer_has_come_changes_nothing() -> None
     assert later.answer() == b"v"
 
 
+def test_an_answer_that_has_begun_to_come_is_waited_for() -> None:
+    asked = Asked()
+    request = asked.get()
+    asked.pair.dials = False
+    asked.pair.advance(2.5)
+    asked.pair.server.reply(b"$10\r\n01234")
+    asked.pair.dials = True
+    asked.pair.settle()
+    asked.witness()
+    assert asked.losses() == []
+    asked.pair.server.reply(b"56789\r\n")
+    assert request.answer() == b"0123456789"
+
+
+def test_a_connection_that_was_made_meanwhile_is_not_the_one_that_was_doubted() -> None:
+    asked = Asked()
+    request = asked.get()
+    asked.pair.dials = False
+    asked.pair.advance(2.5)
+    asked.pair.server.close()
+    asked.pair.dials = True
+    asked.pair.advance(0.05)
+    asked.pair.server.expect("GET", "k")
+    asked.losses()
+    asked.witness()
+    assert asked.losses() == []
+    asked.pair.server.answer("v")
+    assert request.answer() == b"v"
+
+
 def test_what_may_not_be_repeated_is_waited_for() -> None:
     asked = Asked()
     request, counted = asked.get(), asked.incr()
@@ -154,6 +197,19 @@ def test_the_ping_before_a_request_is_doubted_as_early_as_the_request() -> None:
     asked.pair.server.answer("v")
     assert request.answer() == b"v"
     assert asked.witnesses == 1
+
+
+def test_a_request_behind_a_late_ping_has_its_own_time() -> None:
+    """The server was busy when the request came, and answers nobody until then."""
+    asked = Asked(Options(request_timeout=2.0))
+    asked.pair.advance(10.0)
+    asked.pair.greets = False
+    asked.pair.advance(2.5)
+    counted = asked.incr()
+    asked.pair.advance(1.9)
+    assert asked.losses() == []
+    asked.pair.server.reply(b"+PONG\r\n:1\r\n")
+    assert counted.answer() == 1
 
 
 def test_a_link_for_what_blocks_is_not_doubted() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streamcore import ConnectionLost, RequestTimeout, UnreadableError
+from streamcore import ConnectFailed, ConnectionLost, RequestTimeout, UnreadableError
 from streamcore.events import Disconnected, Event
 from tests.support.proxy import Proxy
 from tests.transports.runtimes import Runtime
@@ -110,16 +110,17 @@ async def test_a_server_that_is_busy_is_waited_for(runtime: Runtime, fresh_serve
     assert not any(isinstance(event, Disconnected) for event in events)
 
 
-async def test_behind_what_the_server_could_not_read(runtime: Runtime, limited: EmbeddedServer) -> None:
+@pytest.mark.parametrize("size", [(1 << 20) + 1, 16 << 20], ids=["read", "too long to be written before it closes"])
+async def test_behind_what_the_server_could_not_read(runtime: Runtime, limited: EmbeddedServer, size: int) -> None:
     """It closes, and has executed nothing that stands behind: all of that is sent again."""
     async with runtime.connect(limited.url) as client:
         await client.unlink("s", "t")
     async with runtime.connect(limited.url) as client, client.producer("s") as producer, runtime.tasks() as tasks:
         for number in range(5):
             with pytest.raises(UnreadableError):
-                await client.set("k", b"x" * ((1 << 20) + 1))
+                await client.set("k", b"x" * size)
             await client.xadd("t", {"n": number})
-            culprit = tasks.start(producer.send, {"x": b"x" * ((1 << 20) + 1)})
+            culprit = tasks.start(producer.send, {"x": b"x" * size})
             others = [tasks.start(producer.send, {"n": n}) for n in range(5)]
             assert isinstance(await culprit.raised(), UnreadableError)
             for other in others:
@@ -134,27 +135,37 @@ BUSY = "local t = redis.call('TIME'); local e = t[1] + t[2] / 1e6 + ARGV[1]; rep
 async def test_publishing_waits_for_the_end_of_a_script(runtime: Runtime, limited: EmbeddedServer, kind: Any) -> None:
     async with (
         runtime.connect(limited.url, request_timeout=10) as busy,
-        runtime.connect(limited.url, request_timeout=0.3) as client,
+        runtime.connect(limited.url, request_timeout=0.7) as client,
         runtime.tasks() as tasks,
     ):
         channels = client.channels(kind=kind)
         await channels.publish("warm", "room")
-        script = tasks.start(busy.eval, BUSY, [], [1.2])
+        script = tasks.start(busy.eval, BUSY, [], [1.8])
         await runtime.sleep(0.3)
         assert len(await channels.publish("m", "room", timeout=10)) == 1
         await script.result()
 
 
-async def test_entering_a_subscriber_has_the_request_timeout(
-    runtime: Runtime, server: EmbeddedServer, proxy: Proxy
+@pytest.mark.parametrize("what", ["nobody accepts", "nobody greets", "nobody confirms"])
+async def test_entering_a_subscriber_takes_no_longer_than_its_subscription_timeout(
+    runtime: Runtime, server: EmbeddedServer, proxy: Proxy, what: str
 ) -> None:
-    """Calls have ``subscription_timeout`` for the server's word; entering has the longer of the two for everything."""
-    async with runtime.connect(proxy.url, request_timeout=5) as client:
-        proxy.delay(0.1)
-        async with client.pubsub(["a"], subscription_timeout=0.05) as pubsub:
-            assert pubsub.subscriptions.confirmed == {b"a"}
-            with pytest.raises(RequestTimeout, match=r"within 0\.05 s"):
-                await pubsub.subscribe("b")
+    """To reach the server and to hear of the first subscriptions, together, however long a request may take."""
+    async with runtime.connect(proxy.url, request_timeout=20, connect_timeout=20) as client:
+        if what == "nobody accepts":
+            proxy.refuse()
+        else:
+            proxy.delay(0.1 if what == "nobody confirms" else 5)
+        began = time.monotonic()
+        with pytest.raises((ConnectFailed, RequestTimeout)) as caught:
+            async with client.pubsub(["a"], subscription_timeout=0.3):
+                pass
+        assert time.monotonic() - began < 5
+        proxy.delay(0)
+        proxy.accept()
+        if what == "nobody confirms":
+            assert isinstance(caught.value, RequestTimeout)
+            assert "within 0.3 s" in str(caught.value)
 
 
 async def test_entering_a_subscriber_has_a_longer_subscription_timeout(

@@ -229,10 +229,10 @@ async def test_lazily_nobody_waits_for_the_server(runtime: Runtime, server: Embe
 async def test_no_confirmation_in_time(runtime: Runtime, server: EmbeddedServer, proxy: Proxy) -> None:
     async with (
         runtime.connect(proxy.url) as client,
-        client.pubsub(["a"], subscription_timeout=0.1, unsubscription_timeout=0.1) as pubsub,
+        client.pubsub(["a"], subscription_timeout=0.6, unsubscription_timeout=0.1) as pubsub,
     ):
         proxy.freeze()
-        with pytest.raises(RequestTimeout, match=r"no subscription was confirmed within 0\.1 s"):
+        with pytest.raises(RequestTimeout, match=r"no subscription was confirmed within 0\.6 s"):
             await pubsub.subscribe("b")
         await pubsub.unsubscribe("a")
         assert pubsub.subscriptions.desired == set()

@@ -30,13 +30,13 @@ def all_done(engine: PubSub[Any], changes: Sequence[Change]) -> bool:
     return all(change.poll() for change in changes)
 
 
-def unconfirmed(engine: PubSub[Any], changes: Sequence[Change], within: float) -> StreamcoreError:
+def unconfirmed(engine: PubSub[Any], changes: Sequence[Change]) -> StreamcoreError:
     """Why a subscription was not confirmed in time."""
     for change in changes:
         if change.refusal is not None:
             return change.refusal
     why = next((f": {link.error}" for link in engine.links() if link.error is not None), "")
-    return RequestTimeout(f"no subscription was confirmed within {within:.3g} s{why}")
+    return RequestTimeout(f"no subscription was confirmed within {engine.subscription_timeout:g} s{why}")
 
 
 def is_message(message: Message[Any]) -> bool:

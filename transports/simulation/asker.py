@@ -124,6 +124,7 @@ class Asker(Program):
     ) -> None:
         super().__init__(world, name)
         self.pauses = 0
+        self.rests = False  # asks nothing of itself
         self._answers, self._runs, self._deadlines = oracles
         self._events = events
         self._open: dict[bytes, Asked] = {}
@@ -166,7 +167,7 @@ class Asker(Program):
 
         def act() -> None:
             if self.node is not None and self.incarnation == incarnation:
-                if not self.node.paused:
+                if not (self.node.paused or self.rests):
                     for _ in range(self.draw.choice([1, 1, 2, 5])):
                         self._ask()
                 self._soon()

@@ -24,6 +24,7 @@ from . import calm_back
 from . import calm_oracles as promises
 from .calm_gaps import begin_anew, replace, trim, unheard
 from .calm_more import bury, double, refuse, restart
+from .calm_requests import try_requests
 from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
@@ -96,6 +97,7 @@ class Calm:
             for book in books:
                 trial(book)
                 self._settle()
+        try_requests(self)
 
     def _is_whole(self, book: Book) -> bool:
         return all(member.node is not None or member.is_twin for member in book.members)

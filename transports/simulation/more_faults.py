@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .data_faults import trim
+from .network_faults import babble
 from .plan import Fault
 from .scene import Kind, Scene, pick
 from .server_faults import faults_of
@@ -77,6 +78,13 @@ def refuse_asker(scene: Scene, fault: Fault) -> None:
     faults_of(scene).arm(*ASKING[int(fault.a * len(ASKING))])
 
 
+def farewell(scene: Scene, fault: Fault) -> None:
+    """The server cannot read a command, says so, and closes; what stands before it is done, and what stands behind it is not."""
+    wire = pick([wire for wire in scene.wires() if wire.link.is_up and wire.session is not None], fault.a)
+    if wire is not None and wire.session is not None:
+        faults_of(scene).part(wire.session, int(fault.b * 4))
+
+
 def shrink_buffer(scene: Scene, fault: Fault) -> str:
     """For a while the server keeps next to nothing for those who do not read."""
     scene.host.server.output_limit = 300
@@ -107,6 +115,8 @@ READER_KINDS: Final = {
 }
 ASKER_KINDS: Final = {
     "error to an asker": Kind(30, refuse_asker, counts=False),
+    "farewell": Kind(8, farewell),
+    "babble": Kind(6, babble),
 }
 LISTENER_KINDS: Final = {
     "error to a subscriber": Kind(20, refuse_listener, counts=False),

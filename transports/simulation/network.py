@@ -7,6 +7,7 @@ What is in flight when a connection is closed in order still arrives, as with TC
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -175,6 +176,19 @@ class Wire:
                 self.node.receive(self, data)
             else:
                 self.node.lost(self, None)
+
+    def babble(self, first: bytes, piece: bytes, every: float) -> None:
+        """What the server says is lost from now on. Instead this comes, a piece after so many seconds, while the client listens."""
+        self.down.clear()
+        self.down.deaf = True
+        self._babble(first, piece, every)
+
+    def _babble(self, data: bytes, piece: bytes, every: float) -> None:
+        node = self.node
+        if node is not None and node.wires.get(self.link) is self:
+            if self.reads(self.down):
+                node.receive(self, data)
+            self.world.after(every, partial(self._babble, piece, piece, every))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,10 @@ from typing import Final
 from .plan import Fault
 from .scene import Kind, Scene, pick
 
+_PUSH: Final = b">2\r\n$5\r\nnoise\r\n$100\r\n%b\r\n" % (b"x" * 100)
+BABBLE: Final = ((_PUSH, _PUSH), (b"$100000000\r\n", b"x" * 100))
+"""What may come first, and again and again behind it: pushes, or a reply without an end."""
+
 
 def reset(scene: Scene, fault: Fault) -> str | None:
     """Both ends lose the connection, and what is in flight."""
@@ -79,6 +83,16 @@ def stall(scene: Scene, fault: Fault) -> None:
     if wire is not None:
         pipe = wire.down if fault.b < 0.5 else wire.up
         pipe.last = max(pipe.last, scene.world.now) + fault.c * 0.4
+
+
+def babble(scene: Scene, fault: Fault) -> str | None:
+    """A broken proxy: bytes come for ever, and answer nothing."""
+    wire = pick([wire for wire in scene.wires() if wire.link.is_up], fault.a)
+    if wire is None:
+        return None
+    first, piece = BABBLE[int(fault.b * len(BABBLE))]
+    wire.babble(first, piece, 0.02 + 0.1 * fault.c)
+    return f"{wire.label} babbles, and answers nothing any more"
 
 
 def rubbish(scene: Scene, fault: Fault) -> None:

@@ -54,6 +54,9 @@ ONCE: Final = (
 )
 """What a single command is answered, once."""
 
+FAREWELL: Final = "ERR Protocol error: invalid bulk length"
+"""What a server says before it closes, where it cannot read a command."""
+
 DENIED: Final = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK", "CONFIG")
 """What a user may not be allowed to do, and an engine has to do without."""
 
@@ -65,11 +68,17 @@ class CountedFaults(Faults):
         super().__init__()
         self._struck = struck
         self._armed: dict[str, deque[str]] = {}
+        self._parting: dict[Session, int] = {}  # after so many commands more
+        self._session: Session | None = None
         self._running: list[bytes] = []
 
-    def begin(self, _: Session, words: list[bytes]) -> None:
+    def begin(self, session: Session, words: list[bytes]) -> None:
         """A client's command is about to be run; what scripts call does not fail by itself."""
-        self._running = words
+        self._session, self._running = session, words
+
+    def part(self, session: Session, commands: int) -> None:
+        """After so many commands more, the server cannot read the next one, says so, and closes."""
+        self._parting[session] = commands
 
     def arm(self, command: str, error: str) -> None:
         """The next one of these commands fails."""
@@ -78,12 +87,15 @@ class CountedFaults(Faults):
     def clear(self) -> None:
         """Nothing fails any more."""
         self._armed.clear()
+        self._parting.clear()
         self.denied.clear()
         self.unavailable = None
 
     def check(self, word: bytes, words: Sequence[bytes], flags: str) -> None:
-        if not (self._armed or self.denied or self.unavailable):
+        if not (self._armed or self._parting or self.denied or self.unavailable):
             return
+        if words is self._running and (session := self._session) in self._parting:
+            self._part(session)
         if self._armed and words is self._running:
             name = word.decode()
             for named in (name, f"{name} {words[1].decode(errors='replace').upper()}" if len(words) > 1 else name):
@@ -95,13 +107,26 @@ class CountedFaults(Faults):
                     raise Failure(error)
         super().check(word, words, flags)
 
+    def _part(self, session: Session) -> None:
+        left = self._parting.pop(session)
+        if left:
+            self._parting[session] = left - 1
+            return
+        session.is_leaving = True
+        self._struck("a command that could not be read", FAREWELL)
+        raise Failure(FAREWELL)
+
 
 def faults_of(scene: Scene) -> CountedFaults:
     """The faults of the server; made the first time, also after another server has taken its place."""
     found = scene.host.server.faults
     if not isinstance(found, CountedFaults):
         world = scene.world
-        found = CountedFaults(lambda command, error: world.fault("error reply", f"{command} is answered {error}"))
+
+        def struck(command: str, error: str) -> None:
+            world.fault("farewell" if error == FAREWELL else "error reply", f"{command} is answered {error}")
+
+        found = CountedFaults(struck)
         scene.host.server.faults = found
         scene.running.append(found.begin)
     return found

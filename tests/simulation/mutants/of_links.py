@@ -50,9 +50,25 @@ LINKS: Final = (
     Mutant(
         "timer-early",
         LINK,
-        "self._options.keepalive_idle if oldest is None else oldest.timeout)",
-        "self._options.keepalive_idle if oldest is None else oldest.timeout * 0.4)",
+        "timeout, half = oldest.timeout, self._half",
+        "timeout, half = oldest.timeout * 0.4, self._half",
         "issue 6: a timer that fires early; a healthy connection is dropped before its deadline",
+    ),
+    Mutant(
+        "bytes-keep-a-dead-link-alive",
+        LINK,
+        "            self._move(size)\n            return\n",
+        "            pass\n",
+        "clients whose deadline is one of reading: each byte that comes, of a push too, begins it anew",
+        cast="askers",
+    ),
+    Mutant(
+        "flood-without-an-end",
+        LINK,
+        "min(now - self._heard, (LONGEST - 1) * oldest.timeout - self._earned)",
+        "now - self._heard",
+        "a proxy that sends for ever, and fast, and answers nothing: the wait for an answer has no limit",
+        cast="askers",
     ),
     Mutant(
         "completions-lost-before-an-error",

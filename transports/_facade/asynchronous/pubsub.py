@@ -35,11 +35,11 @@ class Subscriber(ProcessBound, Generic[T]):
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
-        deadline = monotonic() + self._engine.patience
-        await self._running.open(self._engine.patience)
+        began = monotonic()
+        await self._running.open(self._engine.subscription_timeout)
         try:
             self._start_handling()
-            await self._settle(*self._engine.first, within=max(deadline - monotonic(), 0.0))
+            await self._settle(*self._engine.first, spent=monotonic() - began)
         except BaseException:
             await self.aclose()
             raise
@@ -77,7 +77,7 @@ class Subscriber(ProcessBound, Generic[T]):
         self._running.check_open()
         change = self._running.call(partial(self._engine.subscribe, kind, to_subscribe(kind, given, named)))
         self._start_handling()
-        await self._settle(change, within=self._engine.subscription_timeout)
+        await self._settle(change)
 
     async def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
@@ -89,13 +89,14 @@ class Subscriber(ProcessBound, Generic[T]):
         finally:
             running.call(partial(engine.keep, change))
 
-    async def _settle(self, *changes: Change, within: float) -> None:
+    async def _settle(self, *changes: Change, spent: float = 0.0) -> None:
         engine, driver = self._engine, self._running.driver
         end = engine.keep if engine.lazy else engine.give_up
         confirmed = partial(all_done, engine, changes)
         try:
+            within = max(engine.subscription_timeout - spent, 0.0)
             if not engine.lazy and not await driver.until(confirmed, within):
-                raise unconfirmed(engine, changes, within)
+                raise unconfirmed(engine, changes)
         finally:
             for change in changes:
                 self._running.call(partial(end, change))

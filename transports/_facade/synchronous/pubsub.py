@@ -42,11 +42,11 @@ class Subscriber(ProcessBound, Generic[T]):
         forgetful.add(self)
 
     def __enter__(self) -> Self:
-        deadline = monotonic() + self._engine.patience
-        self._running.open(self._engine.patience)
+        began = monotonic()
+        self._running.open(self._engine.subscription_timeout)
         try:
             self._start_handling()
-            self._settle(*self._engine.first, within=max(deadline - monotonic(), 0.0))
+            self._settle(*self._engine.first, spent=monotonic() - began)
         except BaseException:
             self.close()
             raise
@@ -86,7 +86,7 @@ class Subscriber(ProcessBound, Generic[T]):
         wanted = to_subscribe(kind, given, named)
         change = self._running.driver.call(lambda: self._engine.subscribe(kind, wanted))
         self._start_handling()
-        self._settle(change, within=self._engine.subscription_timeout)
+        self._settle(change)
 
     def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
@@ -99,12 +99,13 @@ class Subscriber(ProcessBound, Generic[T]):
         finally:
             driver.call(partial(engine.keep, change))
 
-    def _settle(self, *changes: Change, within: float) -> None:
+    def _settle(self, *changes: Change, spent: float = 0.0) -> None:
         engine, driver = self._engine, self._running.driver
         end = engine.keep if engine.lazy else engine.give_up
         try:
+            within = max(engine.subscription_timeout - spent, 0.0)
             if not engine.lazy and not driver.until(partial(all_done, engine, changes), within):
-                raise unconfirmed(engine, changes, within)
+                raise unconfirmed(engine, changes)
         finally:
             for change in changes:
                 driver.call(partial(end, change))
