@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
+from .rights import is_refusal_in_script, missing_right
+
 E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,7 +148,12 @@ class AuthenticationError(ReplyError):
 
 
 class NoPermissionError(ReplyError):
-    """The user's ACL forbids the command, the key or the channel (``NOPERM``)."""
+    """The user's ACL forbids the command, the key or the channel (``NOPERM``), or one in a script (``ERR``)."""
+
+    @property
+    def missing(self) -> str:
+        """The right, as far as the server tells: a rule such as ``+hmget``, or ``a key of XADD``."""
+        return missing_right(self.message, self.command)
 
 
 class LoginRefused(AuthenticationError, ConnectFailed):
@@ -348,6 +355,8 @@ def reply_error(line: str, command: str = "") -> ReplyError:
     kind = REPLY_ERRORS.get(code, ReplyError)
     if kind is ReplyError and message.startswith(_UNREADABLE):
         kind = UnreadableError
+    elif kind is ReplyError and is_refusal_in_script(message):
+        kind = NoPermissionError
     return kind(code, message, command)
 
 

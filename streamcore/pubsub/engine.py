@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
 from ..connection import Exchange
+from ..degradation import Degradation
 from ..engine import Engine, EngineOptions
 from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyError
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
@@ -125,6 +126,7 @@ class PubSub(Engine, Generic[T]):
         self.lazy = lazy
         self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
         self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
+        self.degradation = Degradation(self._emit)
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
         limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
         self._tracking = Tracking(track, on_invalidate, limit)
