@@ -33,13 +33,15 @@ APPEND_ONCE: Final = Script[bytes](
     local message = 'm' .. ARGV[1]
     local id = redis.call('HGET', KEYS[2], message)
     if not id then
-        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
         local place = 's' .. redis.call('HINCRBY', KEYS[2], 'n', 1) % ARGV[2]
+        redis.call('PEXPIRE', KEYS[2], ARGV[3]) -- before anything is appended: it may be forbidden
+        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
         local oldest = redis.call('HGET', KEYS[2], place)
         if oldest then redis.call('HDEL', KEYS[2], oldest) end
         redis.call('HSET', KEYS[2], place, message, message, id)
+    else
+        redis.call('PEXPIRE', KEYS[2], ARGV[3])
     end
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
     return id
     """,
     None,
