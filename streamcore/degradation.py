@@ -26,6 +26,7 @@ GUARD: Final = "guarding the name"
 KEY_EVENTS: Final = "checking notify-keyspace-events"
 LETTERS: Final = "dead letters"
 REMOVING: Final = "removing consumers"
+UNSUBSCRIBING: Final = "ending subscriptions on the server"
 ASKING_WINDOW: Final = "asking for the window of idempotence"
 
 

@@ -343,6 +343,7 @@ class UnreadableError(ReplyError):
 
 
 _UNREADABLE: Final = "Protocol error"
+_DISCARDED: Final = "Transaction discarded because of: "
 
 
 def reply_error(line: str, command: str = "") -> ReplyError:
@@ -357,7 +358,10 @@ def reply_error(line: str, command: str = "") -> ReplyError:
         kind = UnreadableError
     elif kind is ReplyError and is_refusal_in_script(message):
         kind = NoPermissionError
-    return kind(code, message, command)
+    error = kind(code, message, command)
+    if message.startswith(_DISCARDED):
+        error.__cause__ = reply_error(message.removeprefix(_DISCARDED), command)
+    return error
 
 
 def without_frames(error: E) -> E:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 SCRIPTS: Final = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
+IN_SCRIPT: Final = "a command of the script"
 _GROUPED: Final = frozenset({"XINFO", "XGROUP"})
 _IN_SCRIPT: Final = ("ACL failure in script: ", "The user executing the script can't ")
 _COMMAND: Final = re.compile(r"run the '([^']+)' command")
@@ -28,10 +29,9 @@ def missing_right(message: str, command: str) -> str:
     """The right that a refusal of ``command`` tells of: ``+get``, ``a key of GET``, ``a channel of PUBLISH``."""
     if named := _COMMAND.search(message):
         return f"+{named[1]}"
-    thing = _THING.search(message)
-    if thing is None and not is_refusal_in_script(message):
-        return "+" + command.lower().replace(" ", "|")
-    return f"a {thing[1] if thing else 'command'}" + (f" of {command}" if command else "")
+    if thing := _THING.search(message):
+        return f"a {thing[1]}" + (f" of {command}" if command else "")
+    return IN_SCRIPT if is_refusal_in_script(message) else "+" + command.lower().replace(" ", "|")
 
 
 def missing_in(message: str, command: Sequence[Any]) -> str:
@@ -41,7 +41,7 @@ def missing_in(message: str, command: Sequence[Any]) -> str:
     if right.startswith("a key"):
         return " ".join(f"~{_text(key)}" for key in _keys(command)) or right
     at = _LINE.search(message)
-    if right.startswith("a command") and word == "EVAL" and at is not None:
+    if right == IN_SCRIPT and word == "EVAL" and at is not None:
         line = str(command[1]).splitlines()[int(at[1]) - 1 :][:1]
         called = _CALL.findall("".join(line))
         if len(called) == 1:

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from streamcore.degradation import Degradation, missing_for
-from streamcore.errors import NoPermissionError, ReplyError, reply_error
+from streamcore.errors import ExecAbortError, NoPermissionError, ReplyError, reply_error
 from streamcore.events import Degraded, Event
 from streamcore.name_lease import HOLD
 
@@ -23,8 +23,8 @@ SAID = {
     "ERR ACL failure in script: No permissions to access a key script: f18a, on @user_script:1.": "a key of X",
     "ERR ACL failure in script: No permissions to access a channel script: on @user_script:1.": "a channel of X",
     "ERR ACL failure in script: User bob has no permissions to run the 'get' command": "+get",
-    f"{SCRIPT_7}6.": "a command of X",
-    "ERR The user executing the script can't run this command or subcommand": "a command of X",
+    f"{SCRIPT_7}6.": "a command of the script",
+    "ERR The user executing the script can't run this command or subcommand": "a command of the script",
     "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments "
     "script: 131b5f2ed4, on @user_script:1.": "a key of X",
     "ERR The user executing the script can't publish to the channel mentioned in the command script: f, on "
@@ -47,6 +47,15 @@ def test_without_a_command_it_is_not_named() -> None:
     assert error.missing == "a key"
 
 
+def test_an_exec_that_is_refused_says_why() -> None:
+    error = reply_error(
+        "EXECABORT Transaction discarded because of: NOPERM User bob has no permissions to run the 'exec' command"
+    )
+    assert isinstance(error, ExecAbortError)
+    assert isinstance(error.__cause__, NoPermissionError)
+    assert error.__cause__.missing == "+exec"
+
+
 @pytest.mark.parametrize(
     "line",
     ["ERR no such key script: on @user_script:1.", "ERR Unknown command called from script script: on @user_script:1."],
@@ -59,15 +68,15 @@ def test_other_errors_of_scripts_are_none(line: str) -> None:
     ("line", "command", "missing"),
     [
         (f"{SCRIPT_7}2.", ("EVAL", HOLD, 1, b"k"), "+hmget"),
-        (f"{SCRIPT_7}6.", ("EVAL", HOLD, 1, b"k"), "+pexpire"),
+        (f"{SCRIPT_7}5.", ("EVAL", HOLD, 1, b"k"), "+pexpire"),
         (f"{SCRIPT_7}2.", ("EVAL", "\nredis.call('XGROUP', 'DELCONSUMER', KEYS[1])", 1, b"k"), "+xgroup|delconsumer"),
-        (f"{SCRIPT_7}1.", ("EVAL", "redis.call(unpack(claim))", 1, b"k"), "a command of EVAL"),
-        (f"{SCRIPT_7}9.", ("EVAL", "return 1", 1, b"k"), "a command of EVAL"),
-        (f"{SCRIPT_7}1.", ("EVALSHA", "5ed185f36b", 1, b"k"), "a command of EVALSHA"),
+        (f"{SCRIPT_7}1.", ("EVAL", "redis.call(unpack(claim))", 1, b"k"), "a command of the script"),
+        (f"{SCRIPT_7}9.", ("EVAL", "return 1", 1, b"k"), "a command of the script"),
+        (f"{SCRIPT_7}1.", ("EVALSHA", "5ed185f36b", 1, b"k"), "a command of the script"),
         (
             "ERR The user executing the script can't run this command or subcommand",
             ("EVAL", "", 0),
-            "a command of EVAL",
+            "a command of the script",
         ),
         ("NOPERM No permissions to access a key", ("EVAL", "", 2, b"s", b"{s}:dead", b"x"), "~s ~{s}:dead"),
         ("NOPERM No permissions to access a key", ("EVAL", "", 0), "a key of EVAL"),
