@@ -63,6 +63,11 @@ class NameLease:
         )  # the streams beside which we may not hold it, as far as this connection knows
         self._wanted = consumer.member.exclusive and consumer.member.keeps
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing forbids us to hold the name, beside any stream."""
+        return self._wanted and not self._forbidden
+
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
         """Hold the name beside a stream, on a new connection; by which connection somebody else has held it."""
         if self._wanted and not self._consumer.nonce:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from transports.memory.model import Session
@@ -54,15 +55,20 @@ ONCE: Final = (
 )
 """What a single command is answered, once."""
 
-DENIED: Final = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK", "CONFIG")
+DENIED: Final = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK")
 """What a user may not be allowed to do, and an engine has to do without."""
+
+DENIED_IN_SCRIPTS: Final = ("XGROUP DELCONSUMER", "XINFO CONSUMERS")
+"""The same, of what our scripts run."""
 
 
 class CountedFaults(Faults):
     """Faults that are told when they strike."""
 
-    def __init__(self, struck: Callable[[str, str], None]) -> None:
+    def __init__(self, struck: Callable[[str, str], None], for_good: AbstractSet[str]) -> None:
         super().__init__()
+        self._for_good = for_good
+        self.denied |= for_good
         self._struck = struck
         self._armed: dict[str, deque[str]] = {}
         self._running: list[bytes] = []
@@ -78,7 +84,7 @@ class CountedFaults(Faults):
     def clear(self) -> None:
         """Nothing fails any more."""
         self._armed.clear()
-        self.denied.clear()
+        self.denied &= self._for_good
         self.unavailable = None
 
     def check(self, word: bytes, words: Sequence[bytes], flags: str) -> None:
@@ -101,7 +107,9 @@ def faults_of(scene: Scene) -> CountedFaults:
     found = scene.host.server.faults
     if not isinstance(found, CountedFaults):
         world = scene.world
-        found = CountedFaults(lambda command, error: world.fault("error reply", f"{command} is answered {error}"))
+        found = CountedFaults(
+            lambda command, error: world.fault("error reply", f"{command} is answered {error}"), scene.refused_for_good
+        )
         scene.host.server.faults = found
         scene.running.append(found.begin)
     return found
@@ -158,7 +166,8 @@ def error(scene: Scene, fault: Fault) -> None:
 
 def deny(scene: Scene, fault: Fault) -> str | None:
     """For a while, something is not allowed."""
-    faults, command = faults_of(scene), DENIED[int(fault.a * len(DENIED))]
+    faults, at = faults_of(scene), int(fault.a * (len(DENIED) + 1))
+    command = DENIED[at] if at < len(DENIED) else DENIED_IN_SCRIPTS[int(fault.b * len(DENIED_IN_SCRIPTS))]
     if command in faults.denied:
         return None
     faults.denied.add(command)
