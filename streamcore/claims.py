@@ -19,9 +19,11 @@ from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from .connection import Arguments
+from .degradation import DELAYS, DELETIONS, REMOVING
 from .engine import AT_ONCE, Steps, checked
 from .entries import StreamId
-from .errors import NoGroupError, NoPermissionError, ReplyError
+from .errors import NoGroupError, ReplyError
 from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
 from .membership import NACKED
 from .redelivery import Waiting
@@ -57,7 +59,7 @@ class Claims:
         self._claim_from: dict[bytes, bytes] = {}
         self._regular = AT_ONCE if consumer.member.keeps else float("inf")
         self._expected: list[float] = []  # when what we have given back may be claimed
-        self._removes = consumer.member.remove_idle is not None
+        self._removes = True  # as far as this connection knows
 
     @property
     def at(self) -> float:
@@ -89,6 +91,10 @@ class Claims:
     def spare(self, stream: bytes) -> None:
         """Whoever had our name before us is not known to be gone: its last attempt need not have failed."""
         self._spared.add(stream)
+
+    def connected(self) -> None:
+        """There is a new connection: what was forbidden on the last one is tried again."""
+        self._removes = True
 
     def end(self, stream: bytes) -> None:
         """The stream is not ours any more."""
@@ -196,13 +202,18 @@ class Claims:
         if not ids:
             return set()
         key = schedule(stream, self._consumer.member.group)
-        time, scores = yield from self._consumer.ask(("TIME",), ("ZMSCORE", key, *ids))
+        commands: list[Arguments] = [("TIME",), ("ZMSCORE", key, *ids)]
+        answers = yield from self._consumer.ask(*commands)
+        for command, answer in zip(commands, answers, strict=True):
+            self._consumer.degradation.is_forbidden(DELAYS, command, answer)
+        time, scores = answers
         if isinstance(time, ReplyError) or isinstance(scores, ReplyError):
             return set()
         now = int(time[0]) * 1000 + int(time[1]) // 1000
         listed = {id_: float(due) for id_, due in zip(ids, scores, strict=True) if due is not None}
         if over := [id_ for id_, due in listed.items() if due <= now]:
-            yield from self._consumer.ask(("ZREM", key, *over))
+            [removed] = yield from self._consumer.ask(("ZREM", key, *over))
+            self._consumer.degradation.is_forbidden(DELAYS, ("ZREM", key), removed)
         return {id_ for id_, due in listed.items() if due > now}
 
     def _take_over(self, stream: bytes, rows: list[Any]) -> Steps[None]:
@@ -261,6 +272,7 @@ class Claims:
         if not settled:
             return
         found = yield from consumer.ask(*(("XRANGE", stream, i, i) for i in settled))
+        consumer.degradation.is_forbidden(DELETIONS, ("XRANGE", stream), found[0])
         # Where it is forbidden to look, a loss that was none is better told than one that was kept back.
         gone = [id_ for id_, entry in zip(settled, found, strict=True) if isinstance(entry, ReplyError) or not entry]
         if gone:
@@ -270,13 +282,16 @@ class Claims:
         consumer, member = self._consumer, self._consumer.member
         if not self._removes or member.remove_idle is None:
             return
-        [listed] = yield from consumer.ask(("XINFO", "CONSUMERS", stream, member.group))
+        question: Arguments = ("XINFO", "CONSUMERS", stream, member.group)
+        [listed] = yield from consumer.ask(question)
+        self._removes = not consumer.degradation.is_forbidden(REMOVING, question, listed)
         idle = int(member.remove_idle * 1000)
         for one in () if isinstance(listed, ReplyError) else listed:
             if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
-                [removed] = yield from consumer.ask(("EVAL", REMOVE, 1, stream, member.group, one[b"name"], idle))
+                remove: Arguments = ("EVAL", REMOVE, 1, stream, member.group, one[b"name"], idle)
+                [removed] = yield from consumer.ask(remove)
                 if isinstance(removed, ReplyError):
-                    self._removes = not isinstance(removed, NoPermissionError)
+                    self._removes = not consumer.degradation.is_forbidden(REMOVING, remove, removed)
                     return
                 if removed:
                     consumer.emit(ConsumerRemoved(stream, one[b"name"]))

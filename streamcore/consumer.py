@@ -109,7 +109,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
         self._reading = ScriptRunner(self, self._read)
-        self._interrupter = Interrupter(self, self._reading.link)
+        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     # -- the user's side ----------------------------------------------------------------------------------------------
@@ -271,6 +271,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _enter(self) -> Steps[None]:
         """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
+        for one in self._streams.values():
+            one.watched = self._watches  # the server may have forbidden it on the last connection
         known = [one for one in self._streams.values() if not one.sought]  # where others were does not matter any more
         yield from self._look_at([one for one in known if one.continuity is None or one.watched])
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
+from .rights import is_refusal_in_script, missing_right
+
 E = TypeVar("E", bound=BaseException)
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,7 +148,12 @@ class AuthenticationError(ReplyError):
 
 
 class NoPermissionError(ReplyError):
-    """The user's ACL forbids the command, the key or the channel (``NOPERM``)."""
+    """The user's ACL forbids the command, the key or the channel (``NOPERM``), or one in a script (``ERR``)."""
+
+    @property
+    def missing(self) -> str:
+        """The right, as far as the server tells: a rule such as ``+hmget``, or ``a key of XADD``."""
+        return missing_right(self.message, self.command)
 
 
 class LoginRefused(AuthenticationError, ConnectFailed):
@@ -336,6 +343,7 @@ class UnreadableError(ReplyError):
 
 
 _UNREADABLE: Final = "Protocol error"
+_DISCARDED: Final = "Transaction discarded because of: "
 
 
 def reply_error(line: str, command: str = "") -> ReplyError:
@@ -348,7 +356,12 @@ def reply_error(line: str, command: str = "") -> ReplyError:
     kind = REPLY_ERRORS.get(code, ReplyError)
     if kind is ReplyError and message.startswith(_UNREADABLE):
         kind = UnreadableError
-    return kind(code, message, command)
+    elif kind is ReplyError and is_refusal_in_script(message):
+        kind = NoPermissionError
+    error = kind(code, message, command)
+    if message.startswith(_DISCARDED):
+        error.__cause__ = reply_error(message.removeprefix(_DISCARDED), command)
+    return error
 
 
 def without_frames(error: E) -> E:

@@ -158,17 +158,6 @@ class ConsumerReplaced:
 
 
 @dataclass(frozen=True, slots=True)
-class NameUnguarded:
-    """Our name in the group is not guarded, so a twin of ours will not be noticed.
-
-    ``error`` says why: the server forbids it, or the engine was given no ``entropy``, and has nothing to be known by.
-    """
-
-    stream: bytes
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
 class ConsumerRemoved:
     """A member that had nothing pending, and has not been heard of for long, was removed (``XGROUP DELCONSUMER``)."""
 
@@ -215,11 +204,15 @@ class HistoryRewound:
 
 
 @dataclass(frozen=True, slots=True)
-class GapDetectionOff:
-    """The server does not let us look at a stream's history (``error``), so gaps in it will not be noticed."""
+class Degraded:
+    """``what`` is done without, because the server refuses it; all else goes on. Told once in the life of a connection.
 
-    stream: bytes
-    error: Exception
+    ``missing`` is what it takes: a rule of an ACL, such as ``+info`` or ``~{orders}:name:billing:worker-1``, as far as the
+    server tells; or ``entropy``, of an engine that was given none. It is tried again on the next connection.
+    """
+
+    what: str
+    missing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,13 +284,12 @@ Event: TypeAlias = (
     | Unconfirmed
     | PossibleLoss
     | ConsumerReplaced
-    | NameUnguarded
     | ConsumerRemoved
     | GhostKilled
     | ReadShrunk
     | Gap
     | HistoryRewound
-    | GapDetectionOff
+    | Degraded
     | EventsDropped
     | SendFailed
     | SubscriptionGap
@@ -314,11 +306,10 @@ LOSS: Final = (
     Unconfirmed,
     PossibleLoss,
     ConsumerReplaced,
-    NameUnguarded,
     GroupRecreated,
     Gap,
     HistoryRewound,
-    GapDetectionOff,
+    Degraded,
     EventsDropped,
     SendFailed,
     SubscriptionGap,

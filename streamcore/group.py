@@ -39,7 +39,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     *The group.* Where it is missing it is created, at ``start``: ``"0"``, ``"$"`` or an id; with ``create=False`` that
     raises ``NoGroupError``, as does one that vanishes with ``on_group_lost="raise"``. A name is held by one process at a
     time, unless ``exclusive=False``: an older one raises ``NameTaken``. An engine without ``entropy`` cannot hold it, and
-    says so by ``NameUnguarded``.
+    says so by ``Degraded``.
 
     *Settling.* ``ack="auto"`` acknowledges an entry when the iterator is asked for the next; ``"none"`` leaves nothing
     pending (``NOACK``). Acknowledgements leave within ``ack_delay`` (0.05) seconds; ``fenced`` ones do nothing once another

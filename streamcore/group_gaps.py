@@ -14,9 +14,10 @@ from typing import Any, TypedDict, Unpack
 
 from .connection import Arguments, Exchange
 from .continuity import History
+from .degradation import GAPS, Degradation
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError, WrongTypeError
-from .events import Event, GapDetectionOff
+from .events import Event
 from .features import Feature
 from .group_history import GroupHistory, Reached
 from .membership import Membership
@@ -48,9 +49,10 @@ class GroupGaps:
     Where gaps are not to be told, nobody looks; but whoever creates a group again must know its stream.
     """
 
-    def __init__(self, member: Membership, emit: Callable[[Event], None]) -> None:
+    def __init__(self, member: Membership, emit: Callable[[Event], None], degradation: Degradation) -> None:
         self._member = member
         self._emit = emit
+        self._degradation = degradation
         self._forgetful = True
         self._histories: dict[bytes, GroupHistory] = {}
         self._forbidden: set[bytes] = set()
@@ -58,6 +60,7 @@ class GroupGaps:
     def connected(self, server: Mapping[bytes, Any], *, same_run: bool = False) -> None:
         """There is a new connection; its server has answered HELLO so, and is known to be still in the ``same_run``."""
         self._forgetful = not Feature.GROUP_PLACE.of(server)
+        self._forbidden.clear()
         strict = self._member.detect_gaps == "always"
         for history in self._histories.values():
             history.connected(forgetful=self._forgetful, strict=strict, same_run=same_run)
@@ -112,6 +115,7 @@ class GroupGaps:
         elif group is not None and not self.is_on:
             self._watch(stream).identity.settle_at(group.id)
         elif replies and group is not None:
+            self._degradation.is_forbidden(GAPS, ("XRANGE", stream), replies[-1])
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
             for gap in watch.judge(history, group, anchored=anchored, **known):
@@ -151,9 +155,8 @@ class GroupGaps:
             self._watch(stream).identity.vanish()
         elif stream not in self._forbidden and not (error.code in UNAVAILABLE or isinstance(error, WrongTypeError)):
             self._forbidden.add(stream)
-            error.command = "XINFO"
             if self.is_on:
-                self._emit(GapDetectionOff(stream, error))
+                self._degradation.refused(GAPS, ("XINFO", "STREAM", stream), error)
 
 
 def _is_anchored(replies: Sequence[Any]) -> bool | None:

@@ -63,7 +63,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.idling = Idling(self)
         self.lineage = Lineage(self)
         self.upkeep = Upkeep(self)
-        self.gaps = GroupGaps(member, self.emit)
+        self.gaps = GroupGaps(member, self.emit, self.degradation)
         self.settling = Settling(self)
         self.returns = Returns(self)
         self._renewal = Renewal(self)
@@ -81,7 +81,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._may_claim = True  # claims and reads take turns
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
-        self._interrupter = Interrupter(self, self._reading.link)
+        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     def _introduce(self) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from .arguments import Name, beside, name
 from .commands import Command, Script, raw
+from .degradation import ASKING_WINDOW, Degradation
 from .errors import InvalidArgument
 from .features import Feature
 
@@ -32,13 +33,15 @@ APPEND_ONCE: Final = Script[bytes](
     local message = 'm' .. ARGV[1]
     local id = redis.call('HGET', KEYS[2], message)
     if not id then
-        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
         local place = 's' .. redis.call('HINCRBY', KEYS[2], 'n', 1) % ARGV[2]
+        redis.call('PEXPIRE', KEYS[2], ARGV[3]) -- before anything is appended: it may be forbidden
+        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
         local oldest = redis.call('HGET', KEYS[2], place)
         if oldest then redis.call('HDEL', KEYS[2], oldest) end
         redis.call('HSET', KEYS[2], place, message, message, id)
+    else
+        redis.call('PEXPIRE', KEYS[2], ARGV[3])
     end
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
     return id
     """,
     None,
@@ -51,12 +54,15 @@ class Memory:
     ``token`` draws names that nobody else has.
     """
 
-    def __init__(self, stream: bytes, producer_id: Name | None, token: Callable[[], bytes]) -> None:
+    def __init__(
+        self, stream: bytes, producer_id: Name | None, token: Callable[[], bytes], degradation: Degradation
+    ) -> None:
         self.producer_id = token() if producer_id is None else name("producer_id", producer_id)
         self.native = False
         self.window = WINDOW
         self.seconds = WINDOW_SECONDS
         self._stream = stream
+        self._degradation = degradation
         self._key = beside(stream, b"sent:" + self.producer_id)
         # Of this run only: what a former one has numbered shall not be taken for what this one sends.
         self._run = token()
@@ -65,16 +71,22 @@ class Memory:
 
     def meet(self, server: Mapping[bytes, Any]) -> list[Command[Any]]:
         """There is a new connection; what to ask the server before anything is sent, for ``learn``."""
+        self._degradation.begin()
         self.native = Feature.IDMP.of(server)
         self._has_script = False
         self.window, self.seconds = (NATIVE_WINDOW if self.native else WINDOW), WINDOW_SECONDS
         if not self.native:
             return []
-        return [raw("CONFIG", "GET", "stream-idmp-*"), raw("XINFO", "STREAM", self._stream)]
+        return [*self._questions]
+
+    @property
+    def _questions(self) -> tuple[Command[Any], Command[Any]]:
+        return raw("CONFIG", "GET", "stream-idmp-*"), raw("XINFO", "STREAM", self._stream)
 
     def learn(self, replies: list[Any]) -> None:
         """Take in the window from what was answered: the stream's own wins. What was refused tells nothing."""
-        for reply in replies:
+        for question, reply in zip(self._questions, replies, strict=False):
+            self._degradation.is_forbidden(ASKING_WINDOW, question.args, reply)
             if isinstance(reply, dict):
                 told = {word.removeprefix(b"stream-"): value for word, value in cast("dict[bytes, Any]", reply).items()}
                 self.window = _whole(told.get(b"idmp-maxsize")) or self.window

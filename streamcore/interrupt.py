@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .degradation import ENDING_READS, Degradation
 from .engine import WAIT, Engine, Script, ScriptRunner, call
 from .errors import ConnectionLost, ReplyError
 from .link import AT_ONCE, Link
@@ -20,9 +21,11 @@ AGAIN: Final = 0.01  # seconds
 class Interrupter:
     """Ends reads of one link."""
 
-    def __init__(self, engine: Engine, link: Link) -> None:
+    def __init__(self, engine: Engine, link: Link, degradation: Degradation) -> None:
         self._engine = engine
         self._link = link
+        self._degradation = degradation
+        self._is_refused = False  # and that was told: the connection does not outlive it, so once until it is granted
         self._due: float | None = None  # while there is a read to be ended
         self._runner: ScriptRunner | None = None
 
@@ -61,6 +64,9 @@ class Interrupter:
                 unblock = ("CLIENT", "UNBLOCK", self._link.server[b"id"])
                 [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
                 self._runner.link.succeeded()
+                was_refused, self._is_refused = self._is_refused, isinstance(reply, ReplyError)
+                if isinstance(reply, ReplyError) and not was_refused:
+                    self._degradation.refused(ENDING_READS, unblock, reply)
                 if isinstance(reply, ReplyError) and self.wanted:
                     self._link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))
             yield WAIT

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .degradation import CLOSING_FORMER, COMPARING
 from .engine import Steps, checked
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError
@@ -47,7 +48,9 @@ class Lineage:
 
     def ask(self) -> Steps[Origin]:
         """Ask for the server's run, and for its history, on the link that this script runs on."""
-        [info] = yield from self._consumer.ask(("INFO", "server", "replication"))
+        consumer, command = self._consumer, ("INFO", "server", "replication")
+        [info] = yield from consumer.ask(command)
+        consumer.degradation.is_forbidden(CLOSING_FORMER, command, info)
         if isinstance(info, ReplyError):  # where it is forbidden, everything is compared on each connection
             return Origin()
         told = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
@@ -88,6 +91,7 @@ class Lineage:
         else:
             highest = max(bodies, key=StreamId.parse)
             [found] = yield from consumer.ask(("XRANGE", stream, highest, highest))
+            consumer.degradation.is_forbidden(COMPARING, ("XRANGE", stream), found)
             if _is(found, bodies[highest]):
                 bound = StreamId.parse(highest)
                 lost = {id_ for id_ in consumer.pending.ids(stream) if StreamId.parse(id_) > bound}
@@ -101,7 +105,9 @@ class Lineage:
     def _compare(self, stream: bytes, bodies: dict[bytes, list[bytes]]) -> Steps[set[bytes]]:
         """Those that are the same; or gone for good, so that it does no harm to speak of them."""
         consumer = self._consumer
-        [info] = yield from consumer.ask(("XINFO", "STREAM", stream))
+        command = ("XINFO", "STREAM", stream)
+        [info] = yield from consumer.ask(command)
+        consumer.degradation.is_forbidden(COMPARING, command, info)
         _refuse(info)
         last = None if isinstance(info, ReplyError) else StreamId.parse(info[b"last-generated-id"])
         ids, same = list(bodies), set[bytes]()

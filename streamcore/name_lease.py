@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .arguments import beside
 from .connection import Arguments
+from .degradation import GUARD
 from .engine import Steps, checked
-from .errors import InvalidArgument, NameTaken, NoPermissionError, OutOfMemoryError
-from .events import ConsumerReplaced, NameUnguarded
+from .errors import NameTaken, OutOfMemoryError
+from .events import ConsumerReplaced
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -27,8 +28,8 @@ HOLD: Final = """
 local held = redis.call('HMGET', KEYS[1], 'holder', 'client', 'run')
 if held[1] and held[1] ~= ARGV[1] and ARGV[2] == '0' then return {0} end
 if held[1] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
+redis.call('PEXPIRE', KEYS[1], ARGV[5]) -- before the name is ours: it may be forbidden
 redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'client', ARGV[3], 'run', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {1, held[1], held[2], held[3]}
 """
 
@@ -57,20 +58,30 @@ class NameLease:
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         self._held: set[bytes] = set()
-        self.wanted = consumer.member.exclusive and consumer.member.keeps
+        self._forbidden: set[bytes] = (
+            set()
+        )  # the streams beside which we may not hold it, as far as this connection knows
+        self._wanted = consumer.member.exclusive and consumer.member.keeps
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing forbids us to hold the name, beside any stream."""
+        return self._wanted and not self._forbidden
 
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
         """Hold the name beside a stream, on a new connection; by which connection somebody else has held it."""
-        if self.wanted and not self._consumer.nonce:
-            self._do_without(stream, InvalidArgument("a guarded name needs entropy=os.urandom, to tell us from a twin"))
-        if not self.wanted:
+        if self._wanted and not self._consumer.nonce:
+            self._wanted = False
+            self._consumer.degradation.tell(GUARD, "entropy")  # nothing tells us from a twin
+        if not self._wanted:
             return None
+        self._forbidden.discard(stream)
         former = yield from self._hold(stream, present, take_over=stream not in self._held)
         return former
 
     def check(self, stream: bytes, present: Identity) -> Steps[None]:
         """Whether it is still ours. Raises ``NameTaken``."""
-        if self.wanted:
+        if self._wanted and stream not in self._forbidden:
             yield from self._hold(stream, present, take_over=False)
 
     def let_go(self) -> list[Arguments]:
@@ -80,15 +91,17 @@ class NameLease:
     def forget(self, stream: bytes) -> None:
         """The stream is not ours any more."""
         self._held.discard(stream)
+        self._forbidden.discard(stream)
 
     def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[Identity | None]:
         consumer = self._consumer
         who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
-        [reply] = yield from consumer.ask(("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000)))
+        command: Arguments = ("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000))
+        [reply] = yield from consumer.ask(command)
         if isinstance(reply, OutOfMemoryError):
             return None  # a full server can be read all the same, and has to be; the next audit asks again
-        if isinstance(reply, NoPermissionError):
-            self._do_without(stream, reply)
+        if consumer.degradation.is_forbidden(GUARD, command, reply):
+            self._forbidden.add(stream)
             return None
         is_ours, *former = checked(reply)
         if not is_ours:
@@ -100,10 +113,6 @@ class NameLease:
         self._held.add(stream)
         holder, client, run = former
         return None if holder in {None, consumer.nonce} else Identity(int(client), run, holder)
-
-    def _do_without(self, stream: bytes, error: Exception) -> None:
-        self.wanted = False
-        self._consumer.emit(NameUnguarded(stream, error))
 
     def _key(self, stream: bytes) -> bytes:
         member = self._consumer.member

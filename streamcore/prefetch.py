@@ -10,6 +10,7 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from .arguments import Seconds, encoding, positive, seconds
 from .connection import Arguments
+from .degradation import Degradation
 from .engine import Engine, EngineOptions, Replies, ScriptRunner, Steps, call
 from .entries import BaseBatch
 from .errors import ReplyError, ReplyTooLarge
@@ -124,6 +125,7 @@ class Reader(Engine, Generic[B]):
         super().__init__(**engine)
         self.is_ready = False
         self.paused = False
+        self.degradation = Degradation(self.emit)
         self.count = positive("count", count)
         self.polls = block is None  # reads never wait in the server
         self.block = 0.0 if block is None else seconds("block", block)
@@ -190,6 +192,11 @@ class Reader(Engine, Generic[B]):
             if isinstance(reply, ReplyError):
                 reply.command = command[0]
         return replies
+
+    def _report_up(self, link: Link, *, again: bool) -> None:
+        super()._report_up(link, again=again)
+        if link is self._reading.link:
+            self.degradation.begin()
 
     def _place(self) -> int:
         return self._prefetch.added

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias, TypedDict, Unpack
 
 from .arguments import Name, Seconds, name
 from .commands import Command, xadd
+from .degradation import Degradation
 from .durability import Durability
 from .engine import EngineOptions
 from .entries import StreamId
@@ -120,7 +121,9 @@ class Producer(Requests):
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
         self._memory: Memory | None = None
         if idempotent or producer_id is not None:
-            self._memory = Memory(self.stream, producer_id, partial(self.token, "an idempotent producer"))
+            self._memory = Memory(
+                self.stream, producer_id, partial(self.token, "an idempotent producer"), Degradation(self._emit)
+            )
         self.entry({"check": ""})  # a bad option fails here, not at the first send
         gathering = Gathering(linger, batch_count, batch_bytes)
         self._outbox: Outbox | None = None

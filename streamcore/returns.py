@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from .claims import REMOVE
 from .connection import Arguments
+from .degradation import GIVING_BACK, GUARD, REMOVING
 from .engine import Steps
 from .entries import GroupBatch
 from .membership import NACKED
+from .name_lease import LET_GO
 from .settlements import NO_CLAIMS, RELEASE
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
 
 MAX_IDS: Final = 1000
+_WHAT: Final = {LET_GO: GUARD, REMOVE: REMOVING}
+"""What is done without where one of these scripts is refused."""
 
 
 class Returns:
@@ -58,8 +63,9 @@ class Returns:
         ids, self._ids = self._ids, {}
         parting, self._parting = self._parting, []
         self._telling += 1
+        commands = [*self._commands(ids), *parting]
         try:
-            yield from self._consumer.ask(*self._commands(ids), *parting)
+            replies = yield from self._consumer.ask(*commands)
         except BaseException:  # the reply will never come
             for key, lost in ids.items():
                 self._ids.setdefault(key, []).extend(lost)
@@ -68,6 +74,8 @@ class Returns:
             raise
         finally:
             self._telling -= 1
+        for command, reply in zip(commands, replies, strict=True):
+            self._consumer.degradation.is_forbidden(_WHAT.get(command[1], GIVING_BACK), command, reply)
 
     def _commands(self, ids_of: dict[tuple[bytes, int], list[bytes]]) -> list[Arguments]:
         member = self._consumer.member

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from .degradation import LETTERS
 from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import NoGroupError, OutOfMemoryError, ReplyError
 from .pending import Acks
-from .settlements import Nack, Settlement
+from .settlements import Burial, Nack, Settlement
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
 
 PATIENCE: Final = 1.0
-"""Seconds until a full server is asked again."""
+"""Seconds until a server that is full, or refuses dead letters, is asked again."""
 
 
 class Settling:
@@ -73,7 +74,10 @@ class Settling:
         """The server has answered. Raises where it refuses."""
         consumer, late = self._consumer, list[Settlement]()
         for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
-            if isinstance(answer, OutOfMemoryError):  # of a dead letter; whatever needs no memory goes on
+            waits = isinstance(answer, OutOfMemoryError)  # a dead letter does; whatever needs no memory goes on
+            if isinstance(one, Burial):
+                waits |= consumer.degradation.is_forbidden(LETTERS, command, answer)
+            if waits:
                 late.append(one)
                 self.due = consumer.now + PATIENCE
                 continue

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .claims import REMOVE
 from .connection import Arguments
+from .degradation import CLOSING_FORMER, GAPS
 from .engine import AT_ONCE, Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
@@ -61,6 +62,7 @@ class Upkeep:
         """Before anything else on a connection."""
         origin = yield from self._consumer.lineage.ask()
         self._consumer.gaps.connected(link.server, same_run=self._consumer.lineage.goes_on(origin))
+        self._consumer.claims.connected()
         # Where INFO is forbidden, the audit covers what a ghost might take.
         former, self._present = self._present, Identity(link.server[b"id"], origin.run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)
@@ -107,11 +109,14 @@ class Upkeep:
         ask, present = self._consumer.ask, self._present
         if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:
             return ghost is None
-        [listed] = yield from ask(("CLIENT", "LIST", "ID", ghost.client_id))
+        listing, kill = ("CLIENT", "LIST", "ID", ghost.client_id), ("CLIENT", "KILL", "ID", ghost.client_id)
+        [listed] = yield from ask(listing)
+        self._consumer.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
             return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
         self._stood.add(ghost)
-        [killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))
+        [killed] = yield from ask(kill)
+        self._consumer.degradation.is_forbidden(CLOSING_FORMER, kill, killed)
         if killed == 1:
             self._consumer.emit(GhostKilled(ghost.client_id))
         return False
@@ -147,6 +152,8 @@ class Upkeep:
     def _signs(self, stream: bytes, replies: Replies) -> None:
         if replies in ([0], [1]):
             self._signed.add(stream)
+        elif replies:
+            self._consumer.degradation.is_forbidden(GAPS, self._signature(stream)[0], replies[0])
 
     def _ask_about(self, stream: bytes, *more: Arguments) -> Steps[tuple[Replies, Any, Any, Replies]]:
         """What there is to know of a stream, of its groups and of what is pending; and more.

@@ -13,9 +13,10 @@ from typing import Any, Final, Protocol
 
 from .connection import Arguments
 from .continuity import History
+from .degradation import GAPS, Degradation
 from .engine import Replies, Steps, checked
 from .errors import UNAVAILABLE, NoPermissionError, ReplyError, StreamRewound, WrongTypeError
-from .events import Event, GapDetectionOff, HistoryRewound
+from .events import Event, HistoryRewound
 from .following import Followed
 
 LOOKS: Final = 2
@@ -26,6 +27,8 @@ EVERY: Final = 5.0
 class Watcher(Protocol):
     """What a watch tells its consumer."""
 
+    @property
+    def degradation(self) -> Degradation: ...
     def emit(self, event: Event) -> None: ...
     def ask(self, *commands: Arguments) -> Steps[Replies]: ...
     def restart(self, one: Followed) -> None: ...
@@ -73,7 +76,7 @@ class Watch:
             if reply.code in UNAVAILABLE:
                 self.suspects.append(one)  # which proves nothing
             elif not isinstance(reply, WrongTypeError):  # the read meets that as well
-                self._unwatch(one, reply)
+                self._unwatch(one, (word, one.stream), reply)
         elif not one.is_proven(reply):
             self.suspects.append(one)
 
@@ -92,9 +95,9 @@ class Watch:
         Raises ``StreamRewound``, and a ``ReplyError`` other than a missing stream.
         """
         if one.continuity is not None:
-            for reply in (anchor, info):
+            for command, reply in ((("XRANGE", one.stream), anchor), (("XINFO", "STREAM", one.stream), info)):
                 if isinstance(reply, NoPermissionError):
-                    self._unwatch(one, reply)
+                    self._unwatch(one, command, reply)
                     return
         missing = isinstance(info, ReplyError) and info.code == "ERR"
         history = History() if missing else History.of(checked(info))
@@ -115,7 +118,7 @@ class Watch:
             self._watcher.restart(one)
             self.look(one, info)
 
-    def _unwatch(self, one: Followed, error: ReplyError) -> None:
+    def _unwatch(self, one: Followed, command: Arguments, error: ReplyError) -> None:
         if one.watched:
             one.watched = False
-            self._watcher.emit(GapDetectionOff(one.stream, error))
+            self._watcher.degradation.refused(GAPS, command, error)

@@ -46,6 +46,9 @@ PUBLISH: Final = Script[list[StreamId]](
         end
         return false
     end
+    if ARGV[5] ~= '0' and not redis.acl_check_cmd('PEXPIRE', KEYS[1], ARGV[5]) then
+        return redis.error_reply("NOPERM User has no permissions to run the 'pexpire' command")
+    end
     if #KEYS > 1 then
         for _, key in ipairs(KEYS) do redis.call('XLEN', key) end
     end

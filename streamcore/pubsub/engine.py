@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
 from ..connection import Exchange
+from ..degradation import UNSUBSCRIBING, Degradation
 from ..engine import Engine, EngineOptions
 from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyError
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
@@ -125,6 +126,7 @@ class PubSub(Engine, Generic[T]):
         self.lazy = lazy
         self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
         self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
+        self.degradation = Degradation(self._emit)
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
         limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
         self._tracking = Tracking(track, on_invalidate, limit)
@@ -275,6 +277,7 @@ class PubSub(Engine, Generic[T]):
 
     def subscriber_up(self, subscriber: Subscriber) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
+        self.degradation.begin()
         self._report_up(subscriber.link, again=again)
         if self._tracking.command is not None and subscriber.link.is_up:
             subscriber.link.send(Exchange([self._tracking.command], self.options.request_timeout))
@@ -299,6 +302,8 @@ class PubSub(Engine, Generic[T]):
         for push in telling.replies:
             if not isinstance(push, ReplyError):
                 self._sorter.add_word(push)
+            elif not telling.wanted:  # what still comes reaches nobody
+                self.degradation.is_forbidden(UNSUBSCRIBING, (telling.subscriptions[0].kind.unsubscribe,), push)
         self._balance()
 
     def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:

@@ -17,14 +17,13 @@ from typing import Final
 from streamcore.events import (
     Claimed,
     ConsumerReplaced,
+    Degraded,
     Dropped,
     EventsDropped,
     Gap,
-    GapDetectionOff,
     GroupRecreated,
     HandlerFailed,
     HistoryRewound,
-    NameUnguarded,
     PossibleLoss,
     Tombstones,
 )
@@ -39,14 +38,13 @@ LIES: Final = frozenset(
     kind.__name__
     for kind in (
         ConsumerReplaced,
+        Degraded,
         Dropped,
         EventsDropped,
         Gap,
-        GapDetectionOff,
         GroupRecreated,
         HandlerFailed,
         HistoryRewound,
-        NameUnguarded,
         PossibleLoss,
         Tombstones,
     )

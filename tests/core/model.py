@@ -86,6 +86,7 @@ class Server:
         self.schedules: dict[bytes, dict[bytes, float]] = {}  # sorted sets
         self.sessions: dict[int, Session] = {}
         self.forbidden: set[bytes] = set()
+        self.forbidden_keys: set[bytes] = set()
         self.unavailable: ReplyError | None = None
         self.is_full = False  # over its memory limit: what would need more is refused
         self.seen: deque[list[bytes]] = deque(maxlen=1000)
@@ -167,6 +168,8 @@ class Server:
         subcommand = args[0].upper() if args else b""
         if {word, word + b" " + subcommand} & self.forbidden:
             return ReplyError("NOPERM", "this user has no permissions to run the command")
+        if not self.forbidden_keys.isdisjoint(args):
+            return ReplyError("NOPERM", "No permissions to access a key")
         if self.unavailable is not None and word not in {b"HELLO", b"CLIENT", b"INFO"}:
             return self.unavailable
         run: Callable[..., Any] = getattr(self, f"_{word.decode().lower()}")

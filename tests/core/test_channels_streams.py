@@ -17,7 +17,7 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
-from streamcore.events import Connected, Disconnected, Gap, GapDetectionOff, HistoryRewound, Reconnected
+from streamcore.events import Connected, Degraded, Disconnected, Gap, HistoryRewound, Reconnected
 from tests.core.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
 from tests.core.pair import HELLO, Pair, Simple
 from tests.core.streams import info
@@ -552,7 +552,7 @@ class TestHistories:
         hub.pair.server.expect("XRANGE")
         hub.read("a", "6-0")
         hub.bring("a", message("7-0", "7"), proof=[reply_error("NOPERM no XRANGE")])
-        assert [type(item) for item in hub.seen() if not isinstance(item, str)] == [GapDetectionOff]
+        assert [type(item) for item in hub.seen() if not isinstance(item, str)] == [Degraded]
 
 
 class TestLeaving:

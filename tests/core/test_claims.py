@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import NoGroupError, NoPermissionError
-from streamcore.events import Claimed, GroupCreated, LeaseLost, Recovered, Tombstones
+from streamcore.events import Claimed, Degraded, GroupCreated, LeaseLost, Recovered, Tombstones
 from streamcore.group import GroupConsumer
 from tests.core.members import NOISE, add, consume, deliver, delivery, events, ids, pending, sent, take_all, times
 from tests.core.model import Server
@@ -338,7 +338,7 @@ class TestClaiming:
         server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
         consumer, net = consume(server)
         assert take_all(consumer, net) == []
-        assert events(net) == [Tombstones(b"s", (b"1-0",))]
+        assert events(net) == [Degraded("telling deleted entries", "+xrange"), Tombstones(b"s", (b"1-0",))]
 
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
         server.forbidden = {b"XPENDING"}

@@ -7,7 +7,7 @@ import pytest
 from streamcore.consumer import Consumer
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, StreamRewound, WrongTypeError
-from streamcore.events import Gap, GapDetectionOff, HistoryRewound
+from streamcore.events import Degraded, Gap, HistoryRewound
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
 
@@ -38,7 +38,7 @@ THERE: Final = [entry("3-0")]
 
 
 def happened(pair: Pair) -> list[Any]:
-    return [event for event in pair.events() if isinstance(event, (Gap, HistoryRewound, GapDetectionOff))]
+    return [event for event in pair.events() if isinstance(event, (Gap, HistoryRewound, Degraded))]
 
 
 def ids(consumer: Consumer[Any]) -> list[str]:
@@ -169,11 +169,20 @@ def test_without_a_permission_it_is_said_once_and_entries_are_read_all_the_same(
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.expect("XREAD")
     pair.server.expect_nothing()
+    assert happened(pair) == [Degraded("gap detection", "+xrange")]
+    assert ids(consumer) == ["4-0"]
+
+
+def test_on_the_next_connection_a_forbidden_look_is_tried_again() -> None:
+    consumer, pair = resumed(FORBIDDEN, FORBIDDEN)
+    pair.server.answer({"s": [entry("4-0")]})
     pair.server.close()
     pair.advance(1.0)
+    pair.server.expect("XRANGE", "s", "4-0", "4-0")
+    pair.server.expect("XINFO", "STREAM", "s")
+    pair.server.answer(THERE, FORBIDDEN)
     pair.server.expect("XREAD")
-    [off] = happened(pair)
-    assert (off.stream, str(off.error)) == (b"s", "NOPERM no permissions (in reply to XRANGE)")
+    assert happened(pair) == [Degraded("gap detection", "+xrange"), Degraded("gap detection", "+xinfo|stream")]
     assert ids(consumer) == ["4-0"]
 
 
@@ -187,7 +196,7 @@ def test_a_proof_may_be_forbidden_by_itself() -> None:
     consumer, pair = resumed(THERE, info("5-0", length=5, first="1-0"))
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.answer(FORBIDDEN, {"s": [entry("5-0")]})
-    assert [str(event.error) for event in happened(pair)] == ["NOPERM no permissions (in reply to XRANGE)"]
+    assert happened(pair) == [Degraded("gap detection", "+xrange")]
     assert ids(consumer) == ["4-0", "5-0"]
     pair.settle()
     assert [command[0] for command in pair.server.commands] == [b"XREAD", b"XRANGE", b"XREAD", b"XREAD"]
@@ -246,8 +255,5 @@ def test_what_is_said_of_a_stream_that_is_not_watched_any_more_is_no_news() -> N
     pair.server.answer({"s": [entry("4-0")]})
     pair.server.answer([], {"s": [entry("5-0")]})
     pair.server.answer(FORBIDDEN)
-    assert [type(event) for event in happened(pair)] == [GapDetectionOff]
+    assert [type(event) for event in happened(pair)] == [Degraded]
     assert ids(consumer) == ["4-0", "5-0"]
-    pair.server.close()
-    pair.advance(1.0)
-    assert happened(pair) == []

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from streamcore.claims import TOO_OFTEN
-from streamcore.errors import InvalidArgument, NoPermissionError
-from streamcore.events import DeadLettered, Recovered, Tombstones
+from streamcore.errors import InvalidArgument
+from streamcore.events import DeadLettered, Degraded, Recovered, Tombstones
 from streamcore.group import GroupConsumer
 from streamcore.options import Options
 from streamcore.settlements import BURY
@@ -100,14 +100,19 @@ class TestByCrashLoops:
         net.advance(0.1)
         assert pending(server, "c") == []
 
-    def test_a_burial_that_is_forbidden_is_the_end(self, server: Server) -> None:
+    def test_a_burial_that_is_forbidden_waits_until_it_is_not(self, server: Server) -> None:
         add(server, 1, 1)
         server.forbidden = {b"EVAL"}
         consumer, net = crash_loop(server, 2, max_deliveries=2)
-        net.advance(0.1)
-        with pytest.raises(NoPermissionError, match="in reply to EVAL"):
-            consumer.take()
-        assert pending(server, "c") == ["1-0"]
+        add(server, 2, 2)
+        net.advance(10)
+        assert ids(take_all(consumer, net)) == ["2-0"], "the others go on"
+        assert events(net).count(Degraded("dead letters", "+eval")) == 1
+        assert pending(server, "c") == ["1-0", "2-0"]
+        server.forbidden = set()
+        net.advance(1.1)
+        assert pending(server, "c") == ["2-0"]
+        assert [id_ for id_, *_ in buried(net)] == [b"1-0"]
 
 
 class TestByTheApplication:

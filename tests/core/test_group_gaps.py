@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from streamcore.degradation import Degradation
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, ReplyError, WrongTypeError
-from streamcore.events import Event, Gap, GapDetectionOff
+from streamcore.events import Degraded, Event, Gap
 from streamcore.group import GroupConsumer
 from streamcore.group_gaps import GroupGaps
 from streamcore.group_history import Reached
@@ -18,6 +19,7 @@ from tests.core.streams import info, listed
 from tests.core.test_group_history import Stream, reading
 
 S = b"s"
+GAPS_OFF = Degraded("gap detection", "+xinfo|stream")
 REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
 VALKEY9 = {b"server": b"valkey", b"version": b"9.1.2"}
 
@@ -56,7 +58,8 @@ def group(stream: Stream, name: bytes = b"g") -> dict[bytes, Any]:
 
 def watching(*streams: str, detect_gaps: Any = "always") -> tuple[GroupGaps, list[Event]]:
     events: list[Event] = []
-    gaps = GroupGaps(Membership.of(streams, "g", "c", detect_gaps=detect_gaps), events.append)
+    member = Membership.of(streams, "g", "c", detect_gaps=detect_gaps)
+    gaps = GroupGaps(member, events.append, Degradation(events.append))
     gaps.connected(VALKEY9)
     return gaps, events
 
@@ -184,14 +187,28 @@ def test_a_stream_whose_history_is_forbidden_is_not_asked_about_again() -> None:
     before = gaps.look(5.0)
     gaps.hear(b"s", [error], reading()[0].group)
     gaps.hear(b"s", [error], None)
-    assert events == [GapDetectionOff(b"s", error)]
-    assert "in reply to XINFO" in str(error)
+    assert events == [GAPS_OFF]
     assert gaps.questions(b"s") == ()
     assert before is not None
     assert list(before.parts) == [b"s", b"t"]
     assert [list(one.parts) for one in (gaps.look(5.0),) if one] == [[b"t"]]
     gaps.hear(b"t", [error], None)
-    assert gaps.look(5.0) is None
+    assert (gaps.look(5.0), events) == (None, [GAPS_OFF]), "once"
+
+
+def test_on_the_next_connection_a_forbidden_history_is_asked_for_again() -> None:
+    gaps, _ = watching("s")
+    gaps.hear(b"s", [NoPermissionError("NOPERM", "no permission")], None)
+    gaps.connected(VALKEY9)
+    assert gaps.questions(b"s") == (("XINFO", "STREAM", b"s"),)
+
+
+def test_an_anchor_that_is_forbidden_is_told() -> None:
+    gaps, events = watching("s")
+    stream, _ = reading()
+    audit(gaps, stream)
+    gaps.hear(b"s", [said(stream), NoPermissionError("NOPERM", "no permission")], stream.group)
+    assert events == [Degraded("gap detection", "+xrange")]
 
 
 def test_a_stream_that_is_read_no_more_is_forgotten() -> None:
@@ -204,7 +221,7 @@ def test_a_stream_that_is_read_no_more_is_forgotten() -> None:
     stream.create(4)
     stream.trim(3)
     audit(gaps, stream)
-    assert [type(event) for event in events] == [GapDetectionOff, Gap], "whoever comes anew knows less"
+    assert [type(event) for event in events] == [Degraded, Gap], "whoever comes anew knows less"
 
 
 @pytest.mark.parametrize("error", [LoadingError("LOADING", "wait"), WrongTypeError("WRONGTYPE", "a string")])
@@ -251,7 +268,7 @@ def add(server: Server, first: int, last: int) -> None:
 
 
 def gaps_told(net: Net) -> list[Event]:
-    return [event for event in net.pair.events() if isinstance(event, Gap | GapDetectionOff)]
+    return [event for event in net.pair.events() if isinstance(event, Gap | Degraded)]
 
 
 @pytest.mark.parametrize("detect_gaps", ["audit", "always", None])
@@ -290,7 +307,7 @@ def test_where_it_is_forbidden_the_consumer_goes_on() -> None:
     server.forbidden = {b"XINFO STREAM"}
     consumer, net = consuming(server, detect_gaps="always")
     [off] = gaps_told(net)
-    assert isinstance(off, GapDetectionOff)
+    assert off == GAPS_OFF
     net.advance(20)
     add(server, 5, 5)
     net.serve()

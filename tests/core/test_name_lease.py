@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import NameTaken
-from streamcore.events import ConsumerReplaced, GhostKilled, NameUnguarded, Recovered
+from streamcore.events import ConsumerReplaced, Degraded, GhostKilled, Recovered
 from tests.core.members import add, consume, deliver, events, holding, ids, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -126,7 +126,8 @@ class TestGhosts:
         consume(server)
         [stranger] = server.sessions
         _, net = twin(server)
-        assert (stranger in server.sessions, events(net)) == (True, [])
+        told = [Degraded("closing former connections", "+info")]
+        assert (stranger in server.sessions, events(net)) == (True, told)
 
 
 class TestTheLease:
@@ -168,19 +169,37 @@ class TestTheLease:
         assert consumer.error is None
         assert server.hashes[LEASE][b"holder"] == consumer.nonce
 
-    def test_where_scripts_are_forbidden_that_is_told_once(self, server: Server) -> None:
+    def test_where_scripts_are_forbidden_that_is_told_once_on_a_connection(self, server: Server) -> None:
         server.forbidden = {b"EVAL"}
         consumer, net = consume(server, streams=["s", "t"])
         other, other_net = twin(server, streams=["s", "t"])
         for each in (net, other_net):
             each.cut("main", Fate.REQUESTS_LOST)
             each.advance(10)
-            [told] = [event for event in events(each) if isinstance(event, NameUnguarded)]
-            assert (told.stream, str(told.error)) == (
-                b"s",
-                "NOPERM this user has no permissions to run the command (in reply to EVAL)",
-            )
+            told = [event for event in events(each) if isinstance(event, Degraded)]
+            assert told == [Degraded("guarding the name", "+eval")] * 2, "once on each connection"
         assert (consumer.error, other.error) == (None, None)
+
+    def test_the_name_is_guarded_again_from_the_next_connection_on(self, server: Server) -> None:
+        server.forbidden = {b"EVAL"}
+        consumer, net = consume(server)
+        server.forbidden = set()
+        net.advance(30)
+        assert server.hashes == {}, "an audit does not ask for what is forbidden"
+        assert not consumer.upkeep.lease.is_held
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(6)
+        assert server.hashes[LEASE][b"holder"] == consumer.nonce
+        assert consumer.upkeep.lease.is_held
+
+    def test_beside_which_stream_it_is_forbidden_is_told_and_the_others_are_guarded(self, server: Server) -> None:
+        server.forbidden_keys = {b"{t}:name:g:c"}
+        consumer, net = consume(server, streams=["s", "t"])
+        net.advance(30)
+        assert [event for event in events(net) if isinstance(event, Degraded)] == [
+            Degraded("guarding the name", "~{t}:name:g:c")
+        ]
+        assert server.hashes[LEASE][b"holder"] == consumer.nonce
 
     def test_a_consumer_that_reads_nothing_of_an_earlier_run_is_no_exception(self, server: Server) -> None:
         deliver(server, "c", 1)
@@ -210,11 +229,8 @@ class TestWithoutEntropy:
         for net in nets:
             net.cut("main", Fate.REQUESTS_LOST)
             net.advance(10)
-            [told] = [event for event in events(net) if isinstance(event, NameUnguarded)]
-            assert (told.stream, str(told.error)) == (
-                b"s",
-                "a guarded name needs entropy=os.urandom, to tell us from a twin",
-            )
+            [told] = [event for event in events(net) if isinstance(event, Degraded)]
+            assert told == Degraded("guarding the name", "entropy")
             assert net.pair.engine.error is None
         assert (sent(server, "EVAL"), server.hashes) == ([], {})
 
@@ -224,7 +240,7 @@ class TestWithoutEntropy:
     ) -> None:
         _, net = consume(server, entropy=None, **options)
         net.advance(10)
-        assert NameUnguarded not in {type(event) for event in events(net)}
+        assert Degraded not in {type(event) for event in events(net)}
 
     def test_its_connection_has_no_name_and_is_not_closed_for_it(self, server: Server) -> None:
         """What a ghost takes is found by the audit."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamcore.connection import Exchange, Subscribing
 from streamcore.errors import BusyError, MovedError, NoPermissionError
-from streamcore.events import Disconnected, Reconnected, SubscriptionFailed, SubscriptionGap
+from streamcore.events import Degraded, Disconnected, Reconnected, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Kind, PubSub, with_handlers
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
 
@@ -329,7 +329,8 @@ def test_taken_away_and_not_wanted() -> None:
     broker.serve()
     broker.pair.server.push("sunsubscribe", "s", 0)
     assert broker.engine.take() == []
-    assert broker.pair.events() == []
+    told = Degraded("ending subscriptions on the server", "a channel of SUNSUBSCRIBE")
+    assert broker.pair.events() == [told], "what the server goes on sending reaches nobody"
 
 
 # -- reconnects ----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from streamcore.entries import GroupBatch, StreamId
 from streamcore.errors import NoGroupError, OutOfMemoryError, WrongTypeError
 from streamcore.events import (
     Connected,
+    Degraded,
     Disconnected,
     Gap,
     GhostKilled,
@@ -60,7 +61,7 @@ class TestGroup:
         server.forbidden = {b"XGROUP"}
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["3-0"]
-        assert events(net) == []
+        assert events(net) == [Degraded("gap detection", "+xgroup|createconsumer")]
 
     def test_another_consumer_may_be_faster_to_create_it(self) -> None:
         consumer, pair = scripted()
@@ -290,7 +291,8 @@ class TestGhost:
         assert take_all(consumer, net) == []
         net.advance(6)
         assert ids(take_all(consumer, net)) == ["1-0"]
-        assert events(net)[1:] == [Recovered(b"s", 1)]
+        right = "+" + word.decode().lower().replace(" ", "|")
+        assert events(net)[1:] == [Degraded("closing former connections", right), Recovered(b"s", 1)]
 
     def test_it_may_go_by_itself_just_before(self) -> None:
         consumer, pair = scripted()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore import StreamId
-from streamcore.events import Event, Gap, GapDetectionOff, GroupRecreated
+from streamcore.events import Degraded, Event, Gap, GroupRecreated
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
@@ -226,7 +226,7 @@ async def test_where_it_is_forbidden_that_is_said_once_and_nothing_else_stops(
                 await runtime.sleep(PAUSE / 2)
     finally:
         raw("ACL", "DELUSER", "worker")
-    assert [event.stream for event in seen if isinstance(event, GapDetectionOff)] == [b"s"]
+    assert [event for event in seen if isinstance(event, Degraded)] == [Degraded("gap detection", "+xinfo|stream")]
 
 
 async def test_who_does_not_want_to_know_asks_nothing(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore import NameTaken
-from streamcore.events import ConsumerReplaced, Event, GhostKilled, NameUnguarded
+from streamcore.events import ConsumerReplaced, Degraded, Event, GhostKilled
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, drain, take
@@ -98,8 +98,8 @@ async def test_where_it_is_forbidden_that_is_said_and_nothing_else_stops(
     ):
         assert await drain(consumer) == [0, 1, 2]
     raw.close()
-    [told] = [event for event in events if isinstance(event, NameUnguarded)]
-    assert told.stream == b"s"
+    told = [event for event in events if isinstance(event, Degraded)]
+    assert told[0] == Degraded("guarding the name", "~{s}:name:g:me")
 
 
 @pytest.mark.runtimes("asyncio", "trio", "background")

@@ -70,7 +70,7 @@ from streamcore.commands import (
     zrange,
     zrangebyscore,
 )
-from streamcore.events import Gap, GapDetectionOff, HistoryRewound
+from streamcore.events import Degraded, Gap, HistoryRewound
 
 
 async def clients_of_all_runtimes() -> None:
@@ -348,8 +348,8 @@ def events(event: Event) -> None:
             assert_type(event.before, StreamId | None)
         case HistoryRewound():
             assert_type(event.last, StreamId)
-        case GapDetectionOff():
-            assert_type(event.error, Exception)
+        case Degraded():
+            assert_type(event.missing, str)
         case _:
             pass
 

@@ -170,7 +170,13 @@ def take_over(calm: Calm, book: Book) -> None:
     calm.run(SOON)
     holder = _holder(book, key)
     twin = next((one for one in book.members if one.is_twin), None)
-    if holder is None or twin is None or holder.consumer != twin.consumer or book.fate(key).times != 2:
+    if (
+        holder is None
+        or twin is None
+        or calm.scene.refused_for_good
+        or holder.consumer != twin.consumer
+        or book.fate(key).times != 2
+    ):
         return
     twin.retires = False
     twin.start()

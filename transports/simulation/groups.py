@@ -20,6 +20,7 @@ from .habits import Habits
 from .member import Member
 from .oracles import EventsInOrder
 from .plan import Size
+from .rights import DegradedTold, refuse_for_good
 from .scene import Scene
 from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
 
@@ -38,6 +39,7 @@ def cast_applications(scene: Scene, size: Size, events: EventsInOrder) -> None:
 
 def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Member]]) -> None:
     world = scene.world
+    refuse_for_good(scene)
     lots = world.lots("cast of the group")
     streams = [b"s", b"t"][: lots.choice([1, 1, 2])]
     scene.streams += [one for one in streams if one not in scene.streams]
@@ -69,7 +71,7 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     if detect_gaps == "always":
         watch.append(GapsAnnounced(world, book))
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
-    world.oracles += [*watch, *judges]
+    world.oracles += [*watch, *judges, DegradedTold(world, events, scene)]
 
     members, senders = min(size.members, lots.choice([2, 2, 3])), min(size.senders, lots.choice([1, 2]))
     for number in range(1, members + 1):

@@ -7,6 +7,7 @@ is told by ``violated``, which ends the run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore.events import (
@@ -171,6 +172,10 @@ class EventsInOrder(Oracle):
                 case _:
                     if was_up:
                         self.violated(f"{label}: link {event.link} could not be brought up, and is up")
+
+    def all_told(self) -> Iterable[tuple[str, list[Event]]]:
+        """What each engine has told, by its label."""
+        return self._heard.items()
 
     def told(self, label: str) -> list[Event]:
         """All that an engine has told so far."""

@@ -103,7 +103,7 @@ def twin(scene: Scene, fault: Fault) -> str | None:
     """Somebody starts a program a second time, under the same name."""
     twins = [one for one in scene.world.programs if isinstance(one, Member) and one.is_twin and one.node is None]
     one = pick(twins, fault.a)
-    if one is None:
+    if one is None or scene.refused_for_good:  # nobody guards a name then: both would have the same entries
         return None
     one.start()
     return f"{one.label} starts, whose name another process may have"

@@ -13,7 +13,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from streamcore import Consumer, StreamcoreError, StreamId, StreamRewound
-from streamcore.events import Gap, GapDetectionOff, HistoryRewound
+from streamcore.degradation import GAPS
+from streamcore.events import Degraded, Gap, HistoryRewound
 
 from .history import ZERO, Id, fields_of
 from .program import Program
@@ -356,8 +357,9 @@ class Reader(Program):
                 track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
                 if self._seeking is not None and self._seeking[1] == event.stream:
                     self._seeking[2].begin_anew(self.ledger.number(event.stream))
-            case GapDetectionOff():
-                self.tracks.setdefault(event.stream, Track(ZERO)).unwatched = True
+            case Degraded() if event.what == GAPS:
+                for track in self.tracks.values():
+                    track.unwatched = True
 
     # -- what is done to it -------------------------------------------------------------------------------------------
 

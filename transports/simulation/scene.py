@@ -34,6 +34,7 @@ class Scene:
     history: History
     streams: list[bytes]
     books: list[Book] = field(default_factory=list)
+    refused_for_good: set[str] = field(default_factory=set)  # commands, by their names
     latest_clock: float = 0.0  # how far the server's clock was ever ahead
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
     dropping: list[Callable[[bytes], None]] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from transports.memory.model import Session
@@ -57,15 +58,20 @@ ONCE: Final = (
 FAREWELL: Final = "ERR Protocol error: invalid bulk length"
 """What a server says before it closes, where it cannot read a command."""
 
-DENIED: Final = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK", "CONFIG")
+DENIED: Final = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK")
 """What a user may not be allowed to do, and an engine has to do without."""
+
+DENIED_IN_SCRIPTS: Final = ("XGROUP DELCONSUMER", "XINFO CONSUMERS")
+"""The same, of what our scripts run."""
 
 
 class CountedFaults(Faults):
     """Faults that are told when they strike."""
 
-    def __init__(self, struck: Callable[[str, str], None]) -> None:
+    def __init__(self, struck: Callable[[str, str], None], for_good: AbstractSet[str]) -> None:
         super().__init__()
+        self._for_good = for_good
+        self.denied |= for_good
         self._struck = struck
         self._armed: dict[str, deque[str]] = {}
         self._parting: dict[Session, int] = {}  # after so many commands more
@@ -88,7 +94,7 @@ class CountedFaults(Faults):
         """Nothing fails any more."""
         self._armed.clear()
         self._parting.clear()
-        self.denied.clear()
+        self.denied &= self._for_good
         self.unavailable = None
 
     def check(self, word: bytes, words: Sequence[bytes], flags: str) -> None:
@@ -126,7 +132,7 @@ def faults_of(scene: Scene) -> CountedFaults:
         def struck(command: str, error: str) -> None:
             world.fault("farewell" if error == FAREWELL else "error reply", f"{command} is answered {error}")
 
-        found = CountedFaults(struck)
+        found = CountedFaults(struck, scene.refused_for_good)
         scene.host.server.faults = found
         scene.running.append(found.begin)
     return found
@@ -183,7 +189,8 @@ def error(scene: Scene, fault: Fault) -> None:
 
 def deny(scene: Scene, fault: Fault) -> str | None:
     """For a while, something is not allowed."""
-    faults, command = faults_of(scene), DENIED[int(fault.a * len(DENIED))]
+    faults, at = faults_of(scene), int(fault.a * (len(DENIED) + 1))
+    command = DENIED[at] if at < len(DENIED) else DENIED_IN_SCRIPTS[int(fault.b * len(DENIED_IN_SCRIPTS))]
     if command in faults.denied:
         return None
     faults.denied.add(command)

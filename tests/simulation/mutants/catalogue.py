@@ -12,8 +12,10 @@ from .of_identities import IDENTITIES
 from .of_links import LINKS
 from .of_pubsub import PUBSUB
 from .of_requests import REQUESTS
+from .of_rights import RIGHTS
 from .of_settlements import SETTLEMENTS
 
 MUTANTS: Final[dict[str, Mutant]] = {
-    one.name: one for one in (*LINKS, *CONSUMERS, *GROUPS, *SETTLEMENTS, *PUBSUB, *REQUESTS, *CHANNELS, *IDENTITIES)
+    one.name: one
+    for one in (*LINKS, *CONSUMERS, *GROUPS, *SETTLEMENTS, *PUBSUB, *REQUESTS, *CHANNELS, *IDENTITIES, *RIGHTS)
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Unpack, overload
 
 from streamcore.arguments import Name
 from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
+from streamcore.degradation import KEY_EVENTS
 from streamcore.errors import ReplyError
 from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
 from streamcore.pubsub import PubSub as PubSubEngine
@@ -185,13 +187,14 @@ class Subscribers(Commands):
         patterns = keyspace_patterns(keys, number)
         check_keywords("key_events", options, PubSubOptions, "database", "decode", "background")
         engine = PubSubEngine[Any](patterns=patterns, decode=decode, **options, **self._settings.engine())
-        return KeyEvents(PubSub(engine, self._running, background=background), self._notifications)
+        return KeyEvents(PubSub(engine, self._running, background=background), partial(self._notifications, engine))
 
-    def _notifications(self) -> str | None:
+    def _notifications(self, engine: PubSubEngine[Any]) -> str | None:
         """What the server publishes about keys; None where it does not tell."""
         setting = "notify-keyspace-events"
         try:
             found = self.config_get(setting)
-        except ReplyError:
+        except ReplyError as error:
+            engine.degradation.refused(KEY_EVENTS, ("CONFIG", "GET", setting), error)
             return None
         return found.get(setting)

@@ -9,10 +9,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from .resp import Failure
+from .resp import Denied, Failure
 
 # What an error that befalls the whole server leaves alone, by its word: commands without this flag. All others: those with "l".
 _ONLY: Final = {"READONLY": "w", "MISCONF": "w", "NOREPLICAS": "w", "OOM": "m"}
+
+
+CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CONFIG", "PUBSUB", "SCRIPT", "XGROUP", "XINFO"})
+"""Commands that have subcommands, and are refused by the names of these."""
 
 
 class Faults:
@@ -35,7 +39,7 @@ class Faults:
         both = f"{name} {words[1].decode(errors='replace').upper()}" if len(words) > 1 else name
         for named in (name, both):
             if named in self.denied:
-                raise Failure(f"NOPERM User default has no permissions to run the '{both.lower()}' command")
+                raise Denied((both if name in CONTAINERS else name).lower().replace(" ", "|"))
             if self._next.get(named):
                 raise Failure(self._next[named].popleft())
         if self.unavailable is not None:

@@ -21,6 +21,14 @@ class Failure(Exception):
     """An error reply; its text begins with its word, such as ``WRONGTYPE``."""
 
 
+class Denied(Failure):
+    """The user may not run ``command``, such as ``get`` or ``xinfo|stream``."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"NOPERM User default has no permissions to run the '{command}' command")
+        self.command = command
+
+
 class Simple(bytes):
     """A simple string."""
 

@@ -17,7 +17,7 @@ from streamcore.name_lease import HOLD, LET_GO
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 
 from .arguments import integer
-from .resp import OK, Failure, Reply
+from .resp import OK, Denied, Failure, Reply
 from .session import Session
 from .table import Command
 
@@ -80,6 +80,7 @@ def _bury(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     letter = b""
     if found:
         fields = found[0][1] if len(found[0][1]) <= 7000 else []
+        s.server.call(s, b"XACK", keys[0], group, b"0-0")
         letter = s.server.call(s, b"XADD", keys[1], b"*", *fields, *about)
     s.server.call(s, b"XACK", keys[0], group, id_)
     return letter
@@ -115,8 +116,8 @@ def _hold(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
         return [0]
     if former[0] != nonce:
         s.server.call(s, b"HINCRBY", keys[0], b"epoch", b"1")
-    s.server.call(s, b"HSET", keys[0], b"holder", nonce, b"client", client, b"run", run)
     s.server.call(s, b"PEXPIRE", keys[0], expiry)
+    s.server.call(s, b"HSET", keys[0], b"holder", nonce, b"client", client, b"run", run)
     return [1, *former]
 
 
@@ -131,13 +132,15 @@ def _append_once(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     message = b"m" + args[0]
     id_ = call(s, b"HGET", held, message)
     if id_ is None:
-        id_ = call(s, b"XADD", stream, *args[3:])
         place = b"s%d" % (call(s, b"HINCRBY", held, b"n", b"1") % int(args[1]))
+        call(s, b"PEXPIRE", held, args[2])
+        id_ = call(s, b"XADD", stream, *args[3:])
         oldest = call(s, b"HGET", held, place)
         if oldest is not None:
             call(s, b"HDEL", held, oldest)
         call(s, b"HSET", held, place, message, message, id_)
-    call(s, b"PEXPIRE", held, args[2])
+    else:
+        call(s, b"PEXPIRE", held, args[2])
     return id_
 
 
@@ -151,6 +154,8 @@ def _published(s: Session, key: bytes, nonce: bytes, looks_back: int) -> Reply:
 def _publish(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     call = s.server.call
     again, nonce, how, maxlen, ttl, field, data, looks_back = args
+    if ttl != b"0":
+        s.server.faults.check(b"PEXPIRE", [b"PEXPIRE", keys[0], ttl], "")
     for key in keys:
         call(s, b"XLEN", key)
     ids = []
@@ -192,11 +197,29 @@ def _run(s: Session, source: bytes, rest: list[bytes]) -> Reply:
             "ERR this server in memory runs no Lua; give the script's effect to add_script(source, effect), or test it "
             "with a real server"
         )
-    return effect(s, rest[1 : count + 1], rest[count + 1 :])
+    try:
+        return effect(s, rest[1 : count + 1], rest[count + 1 :])
+    except Denied as denied:
+        raise Failure(_refusal(s, denied, source)) from None
 
 
 def _sha(source: bytes) -> bytes:
     return sha1(source, usedforsecurity=False).hexdigest().encode()
+
+
+def _refusal(s: Session, denied: Denied, source: bytes) -> str:
+    """What a server says where a script runs what its user may not."""
+    words = "', '".join(denied.command.upper().split("|"))
+    lines = source.decode(errors="replace").splitlines()
+    line = next((at for at, text in enumerate(lines, 1) if f"'{words}'" in text), 1)
+    flavour = s.server.flavour
+    sha = "" if flavour.name == b"valkey" else f"{_sha(source).decode()}, "
+    why = (
+        f"ACL failure in script: {str(denied).partition(' ')[2]}"
+        if flavour.modern
+        else "The user executing the script can't run this command or subcommand"
+    )
+    return f"ERR {why} script: {sha}on @user_script:{line}."
 
 
 def eval_(s: Session, args: list[bytes]) -> Reply:
