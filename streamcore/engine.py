@@ -352,9 +352,9 @@ class ScriptRunner:
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
             self.link.drop(error)
-        elif isinstance(error, StreamcoreError):
+        elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
             self._engine.fail(error)
-        else:  # scripts take a reply for what its command answers
+        else:  # scripts take a reply for what its command answers; whatever they parse is the server's
             senseless = RemoteProtocolError(
                 f"{self.link.address} sent a reply that makes no sense, or this is a bug of ours: {error!r}"
             )

@@ -267,6 +267,30 @@ class SubscriptionFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelEnded:
+    """A channel cannot be read (``error``): its key holds no stream, say. Whoever was in it has left it, and is told by the error.
+
+    ``stream`` is its key. All others go on.
+    """
+
+    stream: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class SettlingRefused:
+    """The server refuses (``error``) to write ``key`` for entries that are to be given back or to become dead letters.
+
+    They stay pending here, and it is tried again from time to time. Told once for each entry and reason.
+    """
+
+    stream: bytes
+    ids: tuple[bytes, ...]
+    key: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerFailed:
     """A handler has raised ``error``, on a message from this channel; the others go on."""
 
@@ -303,6 +327,8 @@ Event: TypeAlias = (
     | SubscriptionGap
     | Dropped
     | SubscriptionFailed
+    | ChannelEnded
+    | SettlingRefused
     | HandlerFailed
 )
 
@@ -324,5 +350,7 @@ LOSS: Final = (
     SubscriptionGap,
     Dropped,
     SubscriptionFailed,
+    ChannelEnded,
+    SettlingRefused,
     HandlerFailed,
 )

@@ -26,6 +26,14 @@ def mapping(reply: Any) -> dict[Any, Any]:
     return dict(pairs(reply))
 
 
+def strings(reply: Any) -> list[bytes]:
+    """An array of bulk strings. Raises ``TypeError`` for anything else."""
+    if type(reply) is not list or not {bytes}.issuperset(map(type, reply)):  # pyright: ignore[reportUnknownArgumentType]
+        raise TypeError("no array of strings")
+    found: list[bytes] = reply
+    return found
+
+
 def number(reply: Any) -> float:
     """A double, or the text of one."""
     return float(reply)
