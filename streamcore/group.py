@@ -116,6 +116,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
         self.pending.sweep()
+        self.settling.retry()
         self.settling.flush_soon()
         self.on_wakeup()
 

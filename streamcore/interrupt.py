@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .engine import WAIT, Engine, Script, ScriptRunner, call
+from .engine import WAIT, Engine, Script, ScriptRunner, Steps, call
 from .errors import ConnectionLost, ReplyError
 from .link import AT_ONCE, Link
 
@@ -58,9 +58,18 @@ class Interrupter:
         assert self._runner is not None
         while True:
             if self.wanted and self._link.is_up:
-                unblock = ("CLIENT", "UNBLOCK", self._link.server[b"id"])
-                [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
-                self._runner.link.succeeded()
-                if isinstance(reply, ReplyError) and self.wanted:
-                    self._link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))
+                yield from self._unblock()
             yield WAIT
+
+    def _unblock(self) -> Steps[None]:
+        assert self._runner is not None
+        link = self._link
+        if not link.client_id:
+            link.drop(ConnectionLost("dropped, since a read that blocks cannot be ended: the server tells no id of it"))
+            return
+        [reply] = yield from call(
+            ("CLIENT", "UNBLOCK", link.client_id), timeout=self._engine.options.request_timeout
+        )
+        self._runner.link.succeeded()
+        if isinstance(reply, ReplyError) and self.wanted:
+            link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))
