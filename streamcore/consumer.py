@@ -104,7 +104,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
         followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._streams = {one.stream: one for one in followed}
+        self._streams = self._names = {one.stream: one for one in followed}
         self._changes: list[Change] = []
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False

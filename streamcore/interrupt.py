@@ -67,9 +67,7 @@ class Interrupter:
         if not link.client_id:
             link.drop(ConnectionLost("dropped, since a read that blocks cannot be ended: the server tells no id of it"))
             return
-        [reply] = yield from call(
-            ("CLIENT", "UNBLOCK", link.client_id), timeout=self._engine.options.request_timeout
-        )
+        [reply] = yield from call(("CLIENT", "UNBLOCK", link.client_id), timeout=self._engine.options.request_timeout)
         self._runner.link.succeeded()
         if isinstance(reply, ReplyError) and self.wanted:
             link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))

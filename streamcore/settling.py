@@ -59,7 +59,7 @@ class Settling:
         """When ``elapse`` is due."""
         if self._consumer.starved and self._consumer.pending.noted:
             return AT_ONCE
-        if self._retry_at is None or self.due is not None and self.due < self._retry_at:
+        if self._retry_at is None or (self.due is not None and self.due < self._retry_at):
             return self.due
         return self._retry_at
 

@@ -85,6 +85,11 @@ class StreamHub(Tail):
         """What messages call it."""
         return "Channels"
 
+    @property
+    def title(self) -> str:
+        """The same: there may be thousands."""
+        return self.label
+
     # -- the application's side ---------------------------------------------------------------------------------------
 
     @property

@@ -164,7 +164,9 @@ def behind() -> Hub:
 
 def test_a_page_of_it_that_is_refused_ends_it() -> None:
     hub = behind()
-    hub.pair.peer("history").answer(Simple("OK"), QUEUED, QUEUED, QUEUED, [reply_error(WRONG), NEVER, reply_error(WRONG)])
+    hub.pair.peer("history").answer(
+        Simple("OK"), QUEUED, QUEUED, QUEUED, [reply_error(WRONG), NEVER, reply_error(WRONG)]
+    )
     assert ended(hub) == [(b"a", WrongTypeError)]
     raised(hub)
     assert not hub.engine.closed

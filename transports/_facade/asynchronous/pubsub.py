@@ -17,6 +17,7 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..settings import WITH_EVENT, forgetful
 from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..telling import NEWS
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -190,7 +191,7 @@ class Subscriber(ProcessBound, Generic[T]):
         with running.sole_use(), running.telling_events():
             if within is not None or engine.has_messages:
                 await driver.checkpoint()  # once for each piece, others shall run
-            found = await driver.until(ask, within)
+            found = await running.wait(ask, within)
             try:
                 running.tell_events()
             except BaseException:
@@ -211,11 +212,13 @@ class Subscriber(ProcessBound, Generic[T]):
         driver = running.driver
         while True:
             try:
-                calls = await driver.until(engine.take_calls)
+                calls = await driver.until(running.or_news(engine.take_calls))
             except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
                 return
             try:
                 running.tell_events()
+                if calls is NEWS:
+                    continue
                 for call in calls:
                     if is_left(engine):
                         return

@@ -159,7 +159,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
         """What the engine has for us; None when ``within`` seconds have passed first."""
         with self._sole_use(), self._running.telling_events():
-            found = self._running.driver.until(ask, within)
+            found = self._running.wait(ask, within)
             self._items = iter(found)
             self._running.tell_events()  # it may raise: what was taken is kept for the next call
         return next(self._items, None)

@@ -21,6 +21,7 @@ from streamcore.pubsub import PubSub as PubSubEngine
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
 from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..telling import NEWS
 from .running import Driver, Running
 
 T = TypeVar("T", bytes, str)
@@ -195,7 +196,7 @@ class Subscriber(ProcessBound, Generic[T]):
         """What the engine has for us; what is false when ``within`` seconds have passed first."""
         running = self._running
         with running.sole_use(), running.telling_events():
-            found = running.driver.until(ask, within) if self._background else self._pump(ask, within)
+            found = running.wait(ask, within) if self._background else self._pump(ask, within)
             try:
                 running.tell_events()
             except BaseException:
@@ -232,7 +233,7 @@ class Subscriber(ProcessBound, Generic[T]):
             return calls or ask()
 
         while True:
-            found = running.driver.until(look, None if deadline is None else max(deadline - monotonic(), 0.0))
+            found = running.wait(look, None if deadline is None else max(deadline - monotonic(), 0.0))
             if found is not calls or not calls:
                 return found
             running.tell_events()
@@ -253,11 +254,13 @@ class Subscriber(ProcessBound, Generic[T]):
         running, engine = self._running, self._engine
         while True:
             try:
-                calls = driver.until(engine.take_calls)
+                calls = driver.until(running.or_news(engine.take_calls))
             except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
                 return
             try:
                 running.tell_events()
+                if calls is NEWS:
+                    continue
                 for call in calls:
                     if is_left(engine):
                         return
