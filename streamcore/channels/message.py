@@ -167,7 +167,7 @@ def messages_in(reply: Any) -> list[Any]:
     """Entries of a channel as they are. Raises what comes of reading another shape, or ``RemoteProtocolError``."""
     if type(reply) is not list:
         raise senseless("entries")
-    entries: list[Any] = reply
+    entries: list[Any] = reply  # pyright: ignore[reportUnknownVariableType]  # a reply
     for id_, fields in entries:
         StreamId.told(id_)
         if len(strings(fields)) % 2 or not fields:

@@ -281,10 +281,10 @@ class StreamHub(Tail):
         try:
             info, left, entries = request.answers()
             missing = isinstance(info, ReplyError) and info.code == "ERR"
-            for answer in (left, entries) if missing else (info, left, entries):
+            history: Any = History() if missing else info
+            for answer in (history, left, entries):
                 if isinstance(answer, Exception):
                     raise answer
-            history = History() if missing else info
         except StreamcoreError as raised:
             error = raised.__cause__ if isinstance(raised.__cause__, ReplyError) else raised  # why EXEC was refused
             if joining is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import isawaitable
 from time import monotonic
@@ -16,7 +16,7 @@ from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Su
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..subscribing import all_done, is_left, is_message, take, to_subscribe, unconfirmed
 from ..telling import NEWS
 from .running import Running
 
@@ -299,12 +299,10 @@ class KeyEvents(ProcessBound, Generic[T]):
 
     _pubsub: PubSub[T]
 
-    def __init__(self, pubsub: PubSub[T], setting: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(self, pubsub: PubSub[T]) -> None:
         self._pubsub = pubsub
-        self._setting = setting
 
     async def __aenter__(self) -> Self:
-        check_notifies(await self._setting())
         await self._pubsub.__aenter__()
         return self
 

@@ -20,7 +20,7 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..subscribing import all_done, is_left, is_message, take, to_subscribe, unconfirmed
 from ..telling import NEWS
 from .running import Driver, Running
 
@@ -331,12 +331,10 @@ class KeyEvents(ProcessBound, Generic[T]):
 
     _pubsub: PubSub[T]
 
-    def __init__(self, pubsub: PubSub[T], setting: Callable[[], str | None]) -> None:
+    def __init__(self, pubsub: PubSub[T]) -> None:
         self._pubsub = pubsub
-        self._setting = setting
 
     def __enter__(self) -> Self:
-        check_notifies(self._setting())
         self._pubsub.__enter__()
         return self
 
