@@ -132,7 +132,9 @@ class Running(Opened):
     ) -> T:
         """``driver.until``, where the application waits in a loop: events are told as they come. Raises what ``on_event`` raises."""
         driver, asking = self.driver, self.or_news(ask)
-        how: tuple[Any, ...] = () if worth is None else (lambda: worth() or self.engine.has_event,)
+        how: tuple[Any, ...] = () if worth is None else (worth,)
+        if worth is not None and self.listens:
+            how = (lambda: worth() or self.engine.has_event,)
         deadline = None if within is None else monotonic() + within
         left = within
         while (answer := await driver.until(asking, left, *how)) is NEWS:

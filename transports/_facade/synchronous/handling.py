@@ -127,8 +127,7 @@ class _Workers(Generic[E]):
         except Exception as error:  # noqa: BLE001  # on_error decides
             verdict = self._pool.settle(entry, error)
             if verdict != "raise":
-                what = f"handler failed on {entry.raw_id.decode()}, {verdict or 'left to on_error'}:"
-                self._running.log("failures of the handler", logging.WARNING, what, error)
+                self._running.log("failures of the handler", logging.WARNING, *self._pool.report(entry, error, verdict))
         else:
             refuse_coroutine(result)  # it would be acknowledged unhandled
             acknowledge(entry)
