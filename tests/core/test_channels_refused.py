@@ -234,3 +234,17 @@ def test_a_read_that_the_server_cannot_serve_now_is_sent_again_on_another_connec
     assert not hub.engine.closed
     assert ended(hub) == []
     assert not hub.pair.server.connected
+
+
+def test_where_nobody_but_who_is_joining_is_left_nothing_else_tells() -> None:
+    hub = joined()
+    other = hub.engine.subscribers.open()
+    joining = hub.engine.join(other, "a")
+    hub.asked("XREVRANGE", "a")
+    hub.engine.leave(hub.inbox)
+    hub.pair.server.answer(reply_error(WRONG))
+    with pytest.raises(WrongTypeError):
+        joining.poll()
+    hub.engine.end(joining)
+    assert ended(hub) == []
+    assert not hub.engine.closed
