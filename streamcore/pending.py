@@ -233,6 +233,16 @@ class Pending:
             self._late += late
             self._late_batches += batches
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is put off until ``retry``."""
+        return bool(self._late)
+
+    def unburied(self, stream: bytes) -> set[bytes]:
+        """The ids of a stream whose dead letters are put off: they are still ours."""
+        late = [one for one in self._late if isinstance(one, Burial) and one.stream == stream]
+        return {id_ for one in late for id_ in one.ids}
+
     def retry(self) -> None:
         """What the server has refused may leave again."""
         late, self._late = self._late, []

@@ -222,6 +222,17 @@ class TestWhereLettersCannotBeWritten:
         net.advance(6)
         assert [kind for *_, kind in refused(net)] == [WrongTypeError, NoPermissionError]
 
+    def test_no_other_member_takes_it_over_meanwhile(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        _, net, batch = holding(server, 1, claim_idle=3.0, renew=True)
+        other, other_net = consume(server, consumer="d", claim_idle=3.0)
+        batch.dead_letter("no")
+        for _ in range(10):
+            net.advance(0.5)
+            other_net.advance(0.5)
+        assert pending(server, "c") == ["1-0"]
+        assert take_all(other, other_net) == []
+
     def test_it_is_tried_once_more_on_leaving(self, server: Server) -> None:
         server.streams[b"{s}:dead"] = None
         consumer, net, batch = holding(server, 1)
