@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from .errors import InvalidArgument
 
+SHOWN: Final = 3
+"""How many names are shown of many."""
 _MOST: Final = (1 << 64) - 1
 T = TypeVar("T")
 Name: TypeAlias = bytes | str | bytearray | memoryview
@@ -24,6 +26,13 @@ class MillisecondsWarning(UserWarning):
 
 _ENDLESS: Final = 1e12  # seconds; infinity and NaN are not below it, and milliseconds of less fit an int64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def listed(names: Iterable[bytes]) -> str:
+    """Names for a line of a log; the first of them, where there are many."""
+    first, *more = names
+    shown = [one.decode(errors="replace") for one in (first, *more[: SHOWN - 1])]
+    return ", ".join(shown) + (f" and {len(more) - SHOWN + 1} more" if len(more) >= SHOWN else "")
 
 
 def name(what: str, value: Name) -> bytes:

@@ -21,7 +21,7 @@ from .connection import Arguments
 from .continuity import ZERO
 from .engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
-from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError
+from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError, about
 from .event_queue import MAX_EVENTS
 from .following import Change, Followed, FollowOptions
 from .interrupt import Interrupter
@@ -104,7 +104,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
         followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._streams = {one.stream: one for one in followed}
+        self._streams = self._names = {one.stream: one for one in followed}
         self._changes: list[Change] = []
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
@@ -316,7 +316,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
         if isinstance(reply, ReplyError):
             reply.command = "XREAD"
-            raise reply
+            yield from self._watch.refuse([one for one in cursors if self._streams.get(one.stream) is one], reply)
+            return
+        self._watch.setbacks = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         self._absorb(cursors, received, answered.nbytes)
@@ -329,6 +331,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if idle:
             self.idle, self.ended = True, self.stop_on_idle
         self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
+
+    def refused(self, one: Followed, error: ReplyError) -> None:
+        """The server does not let us read a stream. Raises its error, which tells of which."""
+        raise about(error, "stream", one.stream)
 
     def _answer(self) -> Steps[Exchange]:
         while (answered := (yield WAIT)) is None:

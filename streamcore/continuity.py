@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from .connection import Arguments
 from .entries import StreamId
 from .events import Gap, HistoryRewound
+from .sense import ids_in, senseless
 
 ZERO: Final = StreamId(0, 0)
 NO_ENTRY: Final = (1 << 64) - 1
@@ -41,14 +42,18 @@ class History(NamedTuple):
 
     @classmethod
     def of(cls, info: dict[bytes, Any]) -> History:
+        """What it says. Raises ``RemoteProtocolError``, or what comes of reading another shape."""
         first, newest = info[b"first-entry"], info[b"last-entry"]
+        length, added = info[b"length"], info[b"entries-added"]
+        if not (type(length) is type(added) is int):
+            raise senseless("the counters of a stream")
         return cls(
-            info[b"length"],
-            info[b"entries-added"],
-            None if first is None else StreamId.parse(first[0]),
-            None if newest is None else StreamId.parse(newest[0]),
-            StreamId.parse(info[b"last-generated-id"]),
-            StreamId.parse(info[b"max-deleted-entry-id"]),
+            length,
+            added,
+            None if first is None else StreamId.told(first[0]),
+            None if newest is None else StreamId.told(newest[0]),
+            StreamId.told(info[b"last-generated-id"]),
+            StreamId.told(info[b"max-deleted-entry-id"]),
         )
 
     @property
@@ -120,7 +125,7 @@ class Continuity:
 
     def received(self, entries: list[Any], *, watched: bool = True) -> None:
         """A batch has come, behind the cursor; it is to be proven if it is ``watched``."""
-        before = self.cursor
+        before, ids = self.cursor, ids_in(entries)
         id_, fields = entries[-1]
         self.cursor = StreamId.parse(id_)
         if not watched:
@@ -129,7 +134,7 @@ class Continuity:
             self._ids = []
             return
         self._tip = Anchor(self.cursor, True, mark(fields))
-        self._ids += [entry[0] for entry in entries]
+        self._ids += ids
         if self._learnt is not None:
             self._learnt += len(entries)
         elif self._known is not None and self._known.last <= self.cursor:

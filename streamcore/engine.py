@@ -151,6 +151,11 @@ class Engine(ProcessBound):
         """What messages call it."""
         return type(self).__name__
 
+    @property
+    def title(self) -> str:
+        """What logs and events call it: the label, and what it works at."""
+        return self.label
+
     # -- everybody's side ---------------------------------------------------------------------------------------------
 
     def token(self, whose: str) -> bytes:
@@ -257,7 +262,7 @@ class Engine(ProcessBound):
     def _report_up(self, link: Link, *, again: bool) -> None:
         server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"
         kind = Reconnected if again else Connected
-        self._emit(kind(link.name, str(link.address), server))
+        self._emit(kind(link.name, str(link.address), server, self.title))
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Tell of a lost or failed connection; where dialling again is pointless, end."""
@@ -266,9 +271,9 @@ class Engine(ProcessBound):
         if is_permanent(error) and not link.server:
             self.fail(error)
         elif was_up:
-            self._emit(Disconnected(link.name, str(link.address), error))
+            self._emit(Disconnected(link.name, str(link.address), error, self.title))
         else:
-            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts, error))
+            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts, error, self.title))
 
 
 def _text(value: object) -> str:
@@ -352,9 +357,9 @@ class ScriptRunner:
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
             self.link.drop(error)
-        elif isinstance(error, StreamcoreError):
+        elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
             self._engine.fail(error)
-        else:  # scripts take a reply for what its command answers
+        else:  # scripts take a reply for what its command answers; whatever they parse is the server's
             senseless = RemoteProtocolError(
                 f"{self.link.address} sent a reply that makes no sense, or this is a bug of ours: {error!r}"
             )

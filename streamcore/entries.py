@@ -13,49 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from .arguments import Seconds, seconds
 from .errors import InvalidArgument
 from .process_bound import ProcessBound
+from .sense import MISSHAPEN, ids_in, senseless, unread
+from .stream_id import StreamId
+
+__all__ = ["BaseBatch", "Batch", "Entry", "GroupBatch", "GroupEntry", "Refusal", "StreamId"]
 
 T = TypeVar("T", bytes, str)
 E = TypeVar("E", bound="Entry[Any]")
-
-
-class StreamId(NamedTuple):
-    """The id of an entry: milliseconds, and a sequence number within them. Orders like the server orders."""
-
-    ms: int
-    seq: int = 0
-
-    @classmethod
-    def parse(cls, text: bytes | str) -> StreamId:
-        """Parse ``1526919030474-55``, or ``1526919030474`` for ``...-0``. Raises ``InvalidArgument``."""
-        digits: Any = text.encode("ascii", "replace") if isinstance(text, str) else text
-        if isinstance(digits, bytes):
-            ms, dash, seq = digits.partition(b"-")
-            if ms.isdigit() and (seq.isdigit() or not dash) and len(ms) <= _DIGITS >= len(seq):
-                parsed = cls(int(ms), int(seq or 0))
-                if max(parsed) <= _U64:
-                    return parsed
-        raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
-
-    def __str__(self) -> str:
-        return f"{self.ms}-{self.seq}"
-
-    def __bytes__(self) -> bytes:
-        return b"%d-%d" % self
-
-    def before(self) -> StreamId:
-        """The largest id below this one; ``0-0`` has none and stays."""
-        if self.seq:
-            return StreamId(self.ms, self.seq - 1)
-        return StreamId(self.ms - 1, _U64) if self.ms else self
-
-
-_U64: Final = (1 << 64) - 1
-_DIGITS: Final = len(str(_U64))
 
 
 class Entry(Generic[T]):
@@ -78,8 +47,11 @@ class Entry(Generic[T]):
 
     @property
     def id(self) -> StreamId:
-        """The entry's id."""
-        return StreamId.parse(self._raw[0])
+        """The entry's id. Raises ``RemoteProtocolError`` where the server has sent none."""
+        try:
+            return StreamId.parse(self._raw[0])
+        except InvalidArgument:
+            raise senseless("the id of an entry") from None
 
     @property
     def raw_id(self) -> bytes:
@@ -89,14 +61,23 @@ class Entry(Generic[T]):
 
     @property
     def fields(self) -> dict[T, T]:
-        """Fields and values; where the entry repeats a field, the last value. ``pairs`` has them all."""
-        values = iter(self._batch.decode(self._raw[1]))
-        return dict(zip(values, values, strict=True))
+        """Fields and values; where the entry repeats a field, the last value. ``pairs`` has them all.
+
+        Raises ``UnicodeDecodeError`` for what is no text, and ``RemoteProtocolError`` where the server has sent no fields.
+        """
+        try:
+            values = iter(self._batch.decode(self._raw[1]))
+            return dict(zip(values, values, strict=True))
+        except MISSHAPEN as error:
+            raise unread(error) from None
 
     def pairs(self) -> list[tuple[T, T]]:
         """Fields and values in the entry's own order, repeated fields included."""
-        values = iter(self._batch.decode(self._raw[1]))
-        return list(zip(values, values, strict=True))
+        try:
+            values = iter(self._batch.decode(self._raw[1]))
+            return list(zip(values, values, strict=True))
+        except MISSHAPEN as error:
+            raise unread(error) from None
 
     def __getitem__(self, field: str | bytes) -> T:
         try:
@@ -104,9 +85,12 @@ class Entry(Generic[T]):
         except UnicodeEncodeError:
             raise KeyError(field) from None
         flat = self._raw[1]
-        for at in range(len(flat) - 2, -1, -2):
-            if flat[at] == wanted:
-                return self._batch.decode(flat[at + 1 : at + 2])[0]
+        try:
+            for at in range(len(flat) - 2, -1, -2):
+                if flat[at] == wanted:
+                    return self._batch.decode(flat[at + 1 : at + 2])[0]
+        except MISSHAPEN as error:
+            raise unread(error) from None
         raise KeyError(field)
 
     def __contains__(self, field: object) -> bool:
@@ -115,7 +99,10 @@ class Entry(Generic[T]):
                 field = field.encode(self._batch.encoding or "utf-8")
             except UnicodeEncodeError:
                 return False
-        return field in self._raw[1][::2]
+        try:
+            return field in self._raw[1][::2]
+        except MISSHAPEN as error:
+            raise unread(error) from None
 
     def get(self, field: str | bytes, default: T | None = None) -> T | None:
         """One value, or ``default`` where the entry does not have the field."""
@@ -142,9 +129,13 @@ class Entry(Generic[T]):
         return _entry, (batch.key, self._raw, batch.encoding)  # without the entries that came with it
 
     def __repr__(self) -> str:
-        stream, *flat = self._batch.shown([self._batch.key, *self._raw[1]])
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        return f"{type(self).__name__}(stream={stream!r}, id={self.raw_id.decode()}, fields={fields!r})"
+        [stream] = self._batch.shown([self._batch.key])
+        try:
+            flat = self._batch.shown(self._raw[1])
+            fields: object = dict(zip(flat[::2], flat[1::2], strict=True))
+        except MISSHAPEN:
+            fields = self._raw[1]
+        return f"{type(self).__name__}(stream={stream!r}, id={self.raw_id.decode(errors='replace')}, fields={fields!r})"
 
 
 class Refusal(NamedTuple):
@@ -194,7 +185,7 @@ class GroupEntry(ProcessBound, Entry[T]):
 class BaseBatch(Sequence[E], Generic[T, E]):
     """Entries of one stream that came in one reply, in id order. ``size`` is about their bytes on the wire."""
 
-    __slots__ = ("encoding", "key", "raw", "size")
+    __slots__ = ("_ids", "_listed", "encoding", "key", "raw", "size")
     view: ClassVar[Any]  # the class of E
 
     def __init__(self, key: bytes, raw: list[Any], *, encoding: str | None = None, size: int = 0) -> None:
@@ -202,6 +193,8 @@ class BaseBatch(Sequence[E], Generic[T, E]):
         self.raw = raw
         self.encoding = encoding
         self.size = size
+        self._ids: list[bytes] = []
+        self._listed: object = None  # of what these are the ids
 
     @property
     def stream(self) -> T:
@@ -210,8 +203,14 @@ class BaseBatch(Sequence[E], Generic[T, E]):
 
     @property
     def ids(self) -> list[bytes]:
-        """The ids of all entries, as the server wrote them."""
-        return [entry[0] for entry in self.raw]
+        """The ids of all entries, as the server wrote them. Raises ``RemoteProtocolError`` where there are none."""
+        if self._listed is not self.raw:
+            self.check()
+        return self._ids.copy()
+
+    def check(self) -> None:
+        """Raises ``RemoteProtocolError`` where something in it is no entry."""
+        self._ids, self._listed = ids_in(self.raw), self.raw
 
     def decode(self, values: list[bytes]) -> list[T]:
         """Values as the application asked for them: bytes, or text by ``encoding``. Raises ``UnicodeDecodeError``."""
@@ -241,7 +240,8 @@ class BaseBatch(Sequence[E], Generic[T, E]):
         return entry
 
     def __repr__(self) -> str:
-        span = f", {self.raw[0][0].decode()} to {self.raw[-1][0].decode()}" if self.raw else ""
+        ends = [id_.decode(errors="replace") for id_ in self.ids]
+        span = f", {ends[0]} to {ends[-1]}" if ends else ""
         [stream] = self.shown([self.key])
         return f"{type(self).__name__}(stream={stream!r}, {len(self)} entries{span})"
 

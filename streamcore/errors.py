@@ -364,6 +364,12 @@ def reply_error(line: str, command: str = "") -> ReplyError:
     return error
 
 
+def about(error: ReplyError, what: str, name: bytes | str) -> ReplyError:
+    """The same error, telling which key it is about; servers do not say."""
+    shown = name.decode(errors="replace") if isinstance(name, bytes) else name
+    return type(error)(error.code, f"{error.message} ({what} {shown!r})", error.command)
+
+
 def without_frames(error: E) -> E:
     """Cut an error off from the frames and errors that it came through: their locals may hold a password, or replies."""
     error.__cause__ = error.__context__ = error.__traceback__ = None

@@ -6,19 +6,24 @@ events that tell of entries which the application will not see: transports warn 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from .entries import StreamId
+from .of_member import OfMember
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A link is up: ``HELLO`` was answered. ``link`` names it, ``server`` is such as ``valkey 9.1.2``."""
+    """A link is up: ``HELLO`` was answered. ``link`` names it, ``server`` is such as ``valkey 9.1.2``.
+
+    ``owner`` tells whose link it is, such as ``GroupConsumer me of billing on orders``; so it does below.
+    """
 
     link: str
     address: str
     server: str
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Reconnected:
     link: str
     address: str
     server: str
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Disconnected:
     link: str
     address: str
     error: Exception
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class ConnectAttemptFailed:
     address: str
     attempt: int
     error: Exception
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class GroupCreated:
     stream: bytes
     group: bytes
     start: str
+    consumer: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +77,11 @@ class GroupRecreated:
     stream: bytes
     group: bytes
     start: str
+    consumer: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(OfMember):
     """Entries of our own pending list that we had never seen (a lost reply, an earlier run) are handed over again."""
 
     stream: bytes
@@ -79,7 +89,7 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(OfMember):
     """Idle entries of other consumers were taken over (``XCLAIM``)."""
 
     stream: bytes
@@ -87,7 +97,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstones:
+class Tombstones(OfMember):
     """Pending entries whose data had been deleted or trimmed: they were settled, and cannot be handed over."""
 
     stream: bytes
@@ -95,7 +105,7 @@ class Tombstones:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseLost:
+class LeaseLost(OfMember):
     """Entries that were handed over here are not pending for us any more.
 
     Another consumer has claimed or settled them, or a failover has lost them, and their ids may mean others by now.
@@ -108,7 +118,7 @@ class LeaseLost:
 
 
 @dataclass(frozen=True, slots=True)
-class AckMissed:
+class AckMissed(OfMember):
     """An acknowledgement found fewer entries pending than it named: another consumer settled or deleted them."""
 
     stream: bytes
@@ -116,7 +126,7 @@ class AckMissed:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(OfMember):
     """The server has confirmed the acknowledgement of entries; told where ``report_settled`` asks for it."""
 
     stream: bytes
@@ -124,14 +134,14 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfirmed:
+class Unconfirmed(OfMember):
     """We have left, and the server has not confirmed in time what became of ``entries``: they may come again."""
 
     entries: int
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLettered:
+class DeadLettered(OfMember):
     """An entry was moved to the dead-letter stream ``letters``, as ``letter``, after so many ``deliveries``."""
 
     stream: bytes
@@ -143,7 +153,7 @@ class DeadLettered:
 
 
 @dataclass(frozen=True, slots=True)
-class PossibleLoss:
+class PossibleLoss(OfMember):
     """A group is read without acknowledgements, and up to ``entries`` of what the server has delivered are lost."""
 
     entries: int
@@ -155,6 +165,7 @@ class ConsumerReplaced:
 
     stream: bytes
     consumer: bytes
+    group: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +174,11 @@ class ConsumerRemoved:
 
     stream: bytes
     consumer: bytes
+    group: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class GhostKilled:
+class GhostKilled(OfMember):
     """Our previous connection was still open on the server, and was closed there (``CLIENT KILL ID``)."""
 
     client_id: int
@@ -180,7 +192,7 @@ class ReadShrunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(OfMember):
     """Entries between ``after`` and ``before`` were trimmed or deleted before we could read them.
 
     ``entries`` of them (None: unknown, perhaps none; the counters of the server do not tell).
@@ -260,6 +272,30 @@ class SubscriptionFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelEnded:
+    """A channel cannot be read (``error``): its key holds no stream, say. Whoever was in it has left it, and is told by the error.
+
+    ``stream`` is its key. All others go on.
+    """
+
+    stream: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class SettlingRefused(OfMember):
+    """The server refuses (``error``) to write ``key`` for entries that are to be given back or to become dead letters.
+
+    They stay pending here, and it is tried again from time to time. Told once for each entry and reason.
+    """
+
+    stream: bytes
+    ids: tuple[bytes, ...]
+    key: bytes
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerFailed:
     """A handler has raised ``error``, on a message from this channel; the others go on."""
 
@@ -295,6 +331,8 @@ Event: TypeAlias = (
     | SubscriptionGap
     | Dropped
     | SubscriptionFailed
+    | ChannelEnded
+    | SettlingRefused
     | HandlerFailed
 )
 
@@ -315,5 +353,7 @@ LOSS: Final = (
     SubscriptionGap,
     Dropped,
     SubscriptionFailed,
+    ChannelEnded,
+    SettlingRefused,
     HandlerFailed,
 )

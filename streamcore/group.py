@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast, overload
 
-from .arguments import Name, name
+from .arguments import Name, listed, name
 from .engine import EngineOptions
 from .entries import GroupBatch
-from .events import PossibleLoss, Unconfirmed
+from .events import Event, PossibleLoss, Unconfirmed
 from .group_reading import GroupReading
 from .joining import Joining
 from .membership import MemberOptions, Membership
+from .of_member import named
 from .prefetch import ReaderOptions
 
 T = TypeVar("T", bytes, str)
@@ -98,6 +99,16 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         super().__init__(Membership.of(streams, group, consumer, **own), decode=decode, **given)
 
     @property
+    def title(self) -> str:
+        """Which member of which group, of which streams."""
+        member = self.member
+        who = f"{self.label} {member.name.decode(errors='replace')} of {member.group.decode(errors='replace')}"
+        return f"{who} on {listed(member.streams)}" if member.streams else who
+
+    def _emit(self, event: Event) -> None:
+        super()._emit(named(event, self.member.group, self.member.name))
+
+    @property
     def groups(self) -> dict[bytes, bytes]:
         """The group of each stream that is read."""
         return dict.fromkeys(self.member.streams, self.member.group)
@@ -116,6 +127,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
         self.pending.sweep()
+        self.settling.retry()
         self.settling.flush_soon()
         self.on_wakeup()
 

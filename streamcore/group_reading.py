@@ -106,6 +106,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             deliveries=deliveries,
             is_unsure=is_unsure,
         )
+        batch.check()
         if not self.member.keeps:
             batch.inbox = _nothing_to_settle
         else:
@@ -300,6 +301,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
+        b"".join(received)  # names, and nothing else
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)

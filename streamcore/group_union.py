@@ -37,6 +37,11 @@ class _Part(GroupConsumer[T], Generic[T]):
 
     on_end: Callable[[Exception | None], None]
 
+    @property
+    def label(self) -> str:
+        """A member like any other."""
+        return GroupConsumer.__name__
+
     def _new_link(self, owner: Owner, name: str = "main") -> Link:
         return super()._new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}")
 
@@ -89,6 +94,11 @@ class GroupUnion(Engine, Generic[T]):
     @property
     def label(self) -> str:
         return GroupConsumer.__name__
+
+    @property
+    def title(self) -> str:
+        """All of its parts."""
+        return "; ".join(part.title for part in self._parts)
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from .degradation import ENDING_READS, Degradation
-from .engine import WAIT, Engine, Script, ScriptRunner, call
+from .engine import WAIT, Engine, Script, ScriptRunner, Steps, call
 from .errors import ConnectionLost, ReplyError
 from .link import AT_ONCE, Link
 
@@ -61,12 +61,20 @@ class Interrupter:
         assert self._runner is not None
         while True:
             if self.wanted and self._link.is_up:
-                unblock = ("CLIENT", "UNBLOCK", self._link.server[b"id"])
-                [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
-                self._runner.link.succeeded()
-                was_refused, self._is_refused = self._is_refused, isinstance(reply, ReplyError)
-                if isinstance(reply, ReplyError) and not was_refused:
-                    self._degradation.refused(ENDING_READS, unblock, reply)
-                if isinstance(reply, ReplyError) and self.wanted:
-                    self._link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))
+                yield from self._unblock()
             yield WAIT
+
+    def _unblock(self) -> Steps[None]:
+        assert self._runner is not None
+        link = self._link
+        if not link.client_id:
+            link.drop(ConnectionLost("dropped, since a read that blocks cannot be ended: the server tells no id of it"))
+            return
+        unblock = ("CLIENT", "UNBLOCK", link.client_id)
+        [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
+        self._runner.link.succeeded()
+        was_refused, self._is_refused = self._is_refused, isinstance(reply, ReplyError)
+        if isinstance(reply, ReplyError) and not was_refused:
+            self._degradation.refused(ENDING_READS, unblock, reply)
+        if isinstance(reply, ReplyError) and self.wanted:
+            link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))

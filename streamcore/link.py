@@ -177,6 +177,12 @@ class Link:
         return self.state is _UP
 
     @property
+    def client_id(self) -> int:
+        """Which connection this is to the server; 0 where HELLO was answered without an id."""
+        told = self.server.get(b"id")
+        return told if type(told) is int else 0
+
+    @property
     def unanswered(self) -> int:
         """Exchanges in flight."""
         return self._connection.unanswered if self._connection is not None and self.state is _UP else 0

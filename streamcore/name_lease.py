@@ -48,8 +48,8 @@ class Identity(NamedTuple):
 
     @property
     def is_proof(self) -> bool:
-        """Whether it proves that: not where the server hides its run, or an engine has no name that is its own."""
-        return bool(self.run_id and self.nonce)
+        """Whether it proves that: not where the server hides its run or the id, or an engine has no name that is its own."""
+        return bool(self.client_id and self.run_id and self.nonce)
 
 
 class NameLease:

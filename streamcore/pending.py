@@ -42,6 +42,8 @@ class Pending:
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
         self._refused: list[Settlement] = []  # unsent
+        self._late: list[Settlement] = []  # what the server refuses for now; it leaves again after ``retry``
+        self._late_batches: list[GroupBatch[Any]] = []  # which that is about
         self._spoken_of: list[GroupBatch[Any]] = []  # what is unsent is about entries of these
         self._riding: dict[int, tuple[Ride, list[GroupBatch[Any]]]] = {}
 
@@ -107,7 +109,7 @@ class Pending:
 
     def _all_unconfirmed(self) -> list[Settlement]:
         acked = [Ack(stream, ids) for (stream, _), ids in tuple(self._acked.items())]
-        return [*acked, *self._refused, *(one for ride, _ in tuple(self._riding.values()) for one in ride)]
+        return [*acked, *self._refused, *self._late, *(one for ride, _ in tuple(self._riding.values()) for one in ride)]
 
     def streams(self) -> list[bytes]:
         """Those of which anything is ours."""
@@ -124,7 +126,7 @@ class Pending:
     def _known_batches(self) -> list[GroupBatch[Any]]:
         """Those of which anything is ours, or spoken of."""
         riding = (batch for _, batches in self._riding.values() for batch in batches)
-        return [*self._spoken_of, *riding, *self._batches.values()]
+        return [*self._spoken_of, *self._late_batches, *riding, *self._batches.values()]
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
         """These ids mean other entries by now, or none: nothing is said of them."""
@@ -134,11 +136,9 @@ class Pending:
                 batch.lost |= ids.intersection(batch.ids)
         kept = [(key, [id_ for id_ in told if key[0] != stream or id_ not in ids]) for key, told in self._acked.items()]
         self._acked = {key: told for key, told in kept if told}
-        refused = [
-            one._replace(ids=[id_ for id_ in one.ids if one.stream != stream or id_ not in ids])
-            for one in self._refused
-        ]
-        self._refused = [one for one in refused if one.ids]
+        self._refused, self._late = (
+            [left for one in told if (left := _without(one, stream, ids)).ids] for told in (self._refused, self._late)
+        )
 
     @property
     def noted(self) -> bool:
@@ -153,7 +153,7 @@ class Pending:
     @property
     def settling(self) -> bool:
         """Whether something is in any of the three places."""
-        return bool(self._noted or self._acked or self._refused or self._riding)
+        return bool(self._noted or self._acked or self._refused or self._late or self._riding)
 
     @property
     def gives_back(self) -> bool:
@@ -227,12 +227,29 @@ class Pending:
         return [one.command(member) for one in ride], ride
 
     def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
-        """The server has answered a ride; what is ``late`` of it has to be told once more."""
+        """The server has answered a ride; what is ``late`` of it has to be told once more, after ``retry``."""
         _, batches = self._riding.pop(id(ride), (ride, []))
+        if late:
+            self._late += late
+            self._late_batches += batches
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is put off until ``retry``."""
+        return bool(self._late)
+
+    def unburied(self, stream: bytes) -> set[bytes]:
+        """The ids of a stream whose dead letters are put off: they are still ours."""
+        late = [one for one in self._late if isinstance(one, Burial) and one.stream == stream]
+        return {id_ for one in late for id_ in one.ids}
+
+    def retry(self) -> None:
+        """What the server has refused may leave again."""
+        late, self._late = self._late, []
         for one in late:
             self._put_off(one)
-        if late:
-            self._spoken_of += batches
+        self._spoken_of += self._late_batches
+        self._late_batches = []
 
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
@@ -246,3 +263,8 @@ class Pending:
             self._acked.setdefault((one.stream, True), []).extend(one.ids)
         else:
             self._refused.append(one.again())
+
+
+def _without(one: Settlement, stream: bytes, ids: set[bytes]) -> Settlement:
+    """What is told, but for some entries of a stream."""
+    return one._replace(ids=[id_ for id_ in one.ids if one.stream != stream or id_ not in ids])

@@ -6,9 +6,10 @@ Servers bound a reply only by COUNT, so the byte bound stops *further* reads, an
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from .arguments import Seconds, encoding, positive, seconds
+from .arguments import Seconds, encoding, listed, positive, seconds
 from .connection import Arguments
 from .degradation import Degradation
 from .engine import Engine, EngineOptions, Replies, ScriptRunner, Steps, call
@@ -111,6 +112,7 @@ class Reader(Engine, Generic[B]):
     """
 
     _reading: ScriptRunner
+    _names: Collection[bytes] = ()
 
     def __init__(
         self,
@@ -134,6 +136,11 @@ class Reader(Engine, Generic[B]):
         self._prefetch: Prefetch[B] = Prefetch(
             positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
         )
+
+    @property
+    def title(self) -> str:
+        """Of which streams it is."""
+        return f"{self.label} of {listed(self._names)}" if self._names else self.label
 
     @property
     def has_batch(self) -> bool:

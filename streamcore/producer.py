@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias, TypedDict, Unpack
 
-from .arguments import Name, Seconds, name
+from .arguments import Name, Seconds, listed, name
 from .commands import Command, xadd
 from .degradation import Degradation
 from .durability import Durability
@@ -132,6 +132,11 @@ class Producer(Requests):
             self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
         self._unanswered: deque[Sent] = deque()  # of ``send_nowait``, in order
         self._failed: deque[Sent] = deque(maxlen=MAX_UNANSWERED)
+
+    @property
+    def title(self) -> str:
+        """To which stream it appends."""
+        return f"{self.label} of {listed([self.stream])}"
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 

@@ -35,7 +35,8 @@ class Renewal:
     @property
     def timer(self) -> float | None:
         """When something is to be renewed, if nothing is acknowledged before."""
-        if self._interval is None or not (self._consumer.pending.in_flight or self._consumer.redelivery):
+        pending = self._consumer.pending
+        if self._interval is None or not (pending.in_flight or pending.waits or self._consumer.redelivery):
             return None
         if self._at == AT_ONCE:  # the first entry has just come
             self._at = self._consumer.now + self._interval
@@ -66,7 +67,7 @@ class Renewal:
             page = ("XPENDING", stream, member.group, "IDLE", idle, start, "+", PAGE, member.name)
             [rows] = yield from consumer.ask(page)
             consumer.pending.collect()  # what was refused is about to have another owner: not to be taken back
-            held = consumer.held(stream)
+            held = consumer.held(stream) | consumer.pending.unburied(stream)
             ours = [row[0] for row in checked(rows) if row[0] in held]
             if ours:
                 [renewed] = yield from consumer.ask(

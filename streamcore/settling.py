@@ -7,20 +7,24 @@ blocks it, they go over the *acking* link, which exists only from then on.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .degradation import LETTERS
 from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
-from .errors import NoGroupError, OutOfMemoryError, ReplyError
+from .errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
+from .events import SettlingRefused
 from .pending import Acks
-from .settlements import Burial, Nack, Settlement
+from .settlements import Burial, Nack, Settlement, schedule
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
 
 PATIENCE: Final = 1.0
-"""Seconds until a server that is full, or refuses dead letters, is asked again."""
+"""Seconds until a full server is asked again."""
+LONG_PATIENCE: Final = 5.0
+"""Seconds until a server is asked again that refuses to write a dead letter, or when entries are to come again."""
 
 
 class Settling:
@@ -31,6 +35,8 @@ class Settling:
         self.due: float | None = None  # when they shall have left
         self.at_once = False  # they shall leave now
         self._rode = False  # some have left since the timer was set
+        self._retry_at: float | None = None  # when what the server has refused leaves again
+        self._told: dict[tuple[bytes, bytes], str] = {}  # why, by stream and id, as far as that was told
         self._runner: ScriptRunner | None = None  # of the acking link
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -54,7 +60,9 @@ class Settling:
         """When ``elapse`` is due."""
         if self._consumer.starved and self._consumer.pending.noted:
             return AT_ONCE
-        return self.due
+        if self._retry_at is None or (self.due is not None and self.due < self._retry_at):
+            return self.due
+        return self._retry_at
 
     # -- parts of the links' stories ----------------------------------------------------------------------------------
 
@@ -74,23 +82,45 @@ class Settling:
         """The server has answered. Raises where it refuses."""
         consumer, late = self._consumer, list[Settlement]()
         for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
-            waits = isinstance(answer, OutOfMemoryError)  # a dead letter does; whatever needs no memory goes on
-            if isinstance(one, Burial):
-                waits |= consumer.degradation.is_forbidden(LETTERS, command, answer)
-            if waits:
-                late.append(one)
-                self.due = consumer.now + PATIENCE
-                continue
             if isinstance(answer, NoGroupError):  # with the group, nothing is pending
                 continue
             if isinstance(answer, ReplyError):
                 answer.command = command[0]
-                raise answer
+                if isinstance(one, Burial):
+                    consumer.degradation.is_forbidden(LETTERS, command, answer)
+                self._put_off(one, answer)
+                late.append(one)
+                continue
+            self._forget(one)
             for event in one.heed(answer):
                 consumer.emit(event)
             if isinstance(one, Nack):
                 consumer.expect(one.delay)
         consumer.pending.confirm(acks.ride, late)
+
+    def _put_off(self, one: Settlement, error: ReplyError) -> None:
+        """What needs a key of its own, or memory, stays pending and waits; whatever else is settled goes on. Raises all other errors."""
+        consumer, patience = self._consumer, PATIENCE
+        if not isinstance(error, OutOfMemoryError):
+            if error.code in UNAVAILABLE or not isinstance(one, (Burial, Nack)):
+                raise error
+            patience = LONG_PATIENCE
+            if fresh := [id_ for id_ in one.ids if self._told.get((one.stream, id_)) != error.code]:
+                self._told |= {(one.stream, id_): error.code for id_ in fresh}
+                key = one.letters if isinstance(one, Burial) else schedule(one.stream, consumer.member.group)
+                consumer.emit(SettlingRefused(one.stream, tuple(fresh), key, about(error, "key", key)))
+        self._retry_at = min(consumer.now + patience, self._retry_at or inf)
+
+    def _forget(self, one: Settlement) -> None:
+        """It was refused before, perhaps, and is told now."""
+        if self._told:
+            for id_ in one.ids:
+                self._told.pop((one.stream, id_), None)
+
+    def retry(self) -> None:
+        """What the server has refused leaves with the next ride."""
+        self._retry_at = None
+        self._consumer.pending.retry()
 
     def lose(self, rides: Iterable[Acks]) -> None:
         """The replies of these will never come: send them again as soon as there is a connection."""
@@ -132,6 +162,9 @@ class Settling:
     def elapse(self, now: float) -> None:
         """The time is ``now``."""
         consumer = self._consumer
+        if self._retry_at is not None and now >= self._retry_at:
+            self.retry()
+            self.flush_soon()
         if self.due == AT_ONCE and not self.at_once:
             self.due = now + consumer.member.ack_delay / 2
         if self.due is None or now < self.due:

@@ -64,7 +64,7 @@ class Upkeep:
         self._consumer.gaps.connected(link.server, same_run=self._consumer.lineage.goes_on(origin))
         self._consumer.claims.connected()
         # Where INFO is forbidden, the audit covers what a ghost might take.
-        former, self._present = self._present, Identity(link.server[b"id"], origin.run_id, self._consumer.nonce)
+        former, self._present = self._present, Identity(link.client_id, origin.run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)
         # In one order for all: of two that begin together, one holds every name in the end.
         for stream in sorted(self._consumer.member.streams):

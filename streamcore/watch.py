@@ -20,6 +20,7 @@ from .events import Event, HistoryRewound
 from .following import Followed
 
 LOOKS: Final = 2
+MAX_SETBACKS: Final = 3
 EVERY: Final = 5.0
 """Seconds after which streams are looked at, though no read has come back empty."""
 
@@ -32,6 +33,7 @@ class Watcher(Protocol):
     def emit(self, event: Event) -> None: ...
     def ask(self, *commands: Arguments) -> Steps[Replies]: ...
     def restart(self, one: Followed) -> None: ...
+    def refused(self, one: Followed, error: ReplyError) -> None: ...
 
 
 class Watch:
@@ -39,6 +41,7 @@ class Watch:
 
     def __init__(self, watcher: Watcher, on_rewind: str) -> None:
         self.suspects: list[Followed] = []
+        self.setbacks = 0  # reads that were refused, one after the other
         self._watcher = watcher
         self._on_rewind = on_rewind
         self._looks: list[Followed] = []
@@ -71,7 +74,7 @@ class Watch:
         if isinstance(reply, ReplyError):
             reply.command = word
         if word == "XINFO":
-            self.look(one, reply)
+            self._look(one, reply)
         elif isinstance(reply, ReplyError):
             if reply.code in UNAVAILABLE:
                 self.suspects.append(one)  # which proves nothing
@@ -87,7 +90,16 @@ class Watch:
         for one, continuity, commands in asked:
             *anchor, info = islice(replies, len(commands))
             if one.continuity is continuity and not one.sought:
-                self.look(one, info, *anchor)
+                self._look(one, info, *anchor)
+
+    def _look(self, one: Followed, info: Any, anchor: Any = None) -> None:
+        """The same as ``look``, where the stream may be one of many: what the server refuses is about this one only."""
+        try:
+            self.look(one, info, anchor)
+        except ReplyError as error:
+            if error.code in UNAVAILABLE:
+                raise
+            self._watcher.refused(one, error)
 
     def look(self, one: Followed, info: Any, anchor: Any = None) -> None:
         """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
@@ -117,6 +129,22 @@ class Watch:
                 )
             self._watcher.restart(one)
             self.look(one, info)
+
+    def refuse(self, streams: list[Followed], error: ReplyError) -> Steps[None]:
+        """Part of a script: a read was refused; find out because of which streams.
+
+        Raises ``error`` where the server cannot serve now, or where it was none of them, again and again.
+        """
+        self.setbacks += 1
+        if error.code in UNAVAILABLE or self.setbacks > MAX_SETBACKS:
+            raise error
+        if len(streams) == 1:
+            self._watcher.refused(streams[0], error)
+            return
+        replies = yield from self._watcher.ask(*(("XREAD", "COUNT", 1, "STREAMS", one.stream, "$") for one in streams))
+        for one, reply in zip(streams, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                self._watcher.refused(one, reply)
 
     def _unwatch(self, one: Followed, command: Arguments, error: ReplyError) -> None:
         if one.watched:

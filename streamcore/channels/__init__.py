@@ -8,7 +8,7 @@ from ..engine import EngineOptions
 from .broadcast import BroadcastHub
 from .hub import Hub, Joining, Subscribers
 from .inbox import Inbox
-from .message import ChannelMessage, Naming
+from .message import ChannelMessage, Naming, UnreadableMessage
 from .options import ChannelsKind, ChannelsOptions, Settings
 from .store import PUBLISH, Store
 from .streams import StreamHub
@@ -33,5 +33,6 @@ __all__ = [
     "Store",
     "StreamHub",
     "Subscribers",
+    "UnreadableMessage",
     "hub_engine",
 ]

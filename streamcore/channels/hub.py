@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from ..arguments import Name
 from ..commands.ids import Id
 from ..entries import StreamId
-from ..errors import ClosedError, StreamcoreError
+from ..errors import ClosedError
 from ..events import Event, Gap
 from .inbox import Inbox, Item, Position
 from .message import Naming
@@ -35,7 +35,7 @@ class Hub(Protocol):
     def patience(self) -> float: ...
     def check(self) -> None: ...
     def join(self, inbox: Inbox, channels: Name | Iterable[Name], history: int, after: Id | None) -> Joining: ...
-    def why_not(self, joining: Any) -> StreamcoreError: ...
+    def why_not(self, joining: Any) -> Exception: ...
     def end(self, joining: Any) -> None: ...
     def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None: ...
     def close_inbox(self, inbox: Inbox) -> None: ...
@@ -84,6 +84,14 @@ class Subscribers:
         if not members:
             del self._members[key]
         return not members
+
+    def expel(self, inbox: Inbox, key: bytes, error: Exception) -> None:
+        """One is not any more, since the channel cannot be read: that is told behind what it has got of it."""
+        del inbox.positions[key]
+        self._members[key].remove(inbox)
+        if not self._members[key]:
+            del self._members[key]
+        inbox.fail(self.naming.channel(key), error)
 
     def channels(self, inbox: Inbox) -> frozenset[Any]:
         """The channels that one is in."""

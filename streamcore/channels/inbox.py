@@ -113,6 +113,10 @@ class Inbox:
             else:
                 self._head.append(item)
 
+    def fail(self, channel: Any, error: Exception) -> None:
+        """A channel has come to its end: ``error`` is raised behind what has arrived of it."""
+        self.add([Unreadable(error, channel=channel)])
+
     def tell(self, event: Event) -> None:
         """Something has happened behind these messages."""
         self.has_news = True
@@ -211,6 +215,6 @@ def _size(messages: Sequence[Received]) -> int:
 
 
 def _is_of(item: Item | Unreadable, channel: bytes | str, key: bytes) -> bool:
-    if isinstance(item, ChannelMessage):
+    if isinstance(item, (ChannelMessage, Unreadable)):
         return bool(item.channel == channel)
     return isinstance(item, Gap | HistoryRewound) and item.stream == key

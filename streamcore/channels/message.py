@@ -10,18 +10,19 @@ of that stream, with its data in the field ``data``; what others have appended w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from ..arguments import Name, encoding, name
+from ..commands.shapes import strings
 from ..entries import StreamId
 from ..errors import InvalidArgument
+from ..sense import senseless
 
 T = TypeVar("T", bytes, str)
 
 FIELD: Final = b"data"
 
 
-@final
 class ChannelMessage(Generic[T]):
     """A message of a channel; ``channel, data = message`` unpacks it. ``id`` is None where the server gives none (pub/sub).
 
@@ -42,7 +43,7 @@ class ChannelMessage(Generic[T]):
     def id(self) -> StreamId | None:
         """The id of its entry."""
         if isinstance(self._id, bytes):
-            self._id = StreamId.parse(self._id)
+            self._id = StreamId.told(self._id)
         return self._id
 
     def __iter__(self) -> Iterator[T]:
@@ -63,15 +64,51 @@ class ChannelMessage(Generic[T]):
         return f"ChannelMessage(channel={self.channel!r}, data={self.data!r}, id={self.id!r})"
 
 
+class UnreadableMessage(ChannelMessage[T]):
+    """A message of a history that is no text: ``data`` raises why, ``raw`` is what was published."""
+
+    __slots__ = ("error", "raw")
+
+    def __init__(self, channel: T, raw: bytes, error: Exception, id: StreamId | bytes | None) -> None:  # noqa: A002
+        self.channel = channel
+        self.raw = raw
+        self.error = error
+        self._id = id
+
+    @property
+    def data(self) -> NoReturn:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # it has none
+        """Raises its ``UnicodeDecodeError``."""
+        raise self.error.with_traceback(None)
+
+    def _key(self) -> tuple[object, ...]:
+        return type(self), self.channel, self.raw, self.id
+
+    def __hash__(self) -> int:
+        return hash((self.channel, self.raw, self.id))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.channel, self.raw, self.error, self._id)
+
+    def __repr__(self) -> str:
+        return f"UnreadableMessage(channel={self.channel!r}, raw={self.raw!r}, id={self.id!r})"
+
+
 class Unreadable:
-    """Stands for a message that is no text; its error is raised in its place."""
+    """Stands for a message that is no text, or for the end of a channel; its ``error`` is raised in its place."""
 
-    __slots__ = ("data", "error", "id")
+    __slots__ = ("channel", "data", "error", "id", "raw")
 
-    def __init__(self, error: UnicodeDecodeError, id_: StreamId | None = None) -> None:
+    def __init__(self, error: Exception, id_: StreamId | None = None, channel: Any = None, raw: bytes = b"") -> None:
         self.data = b""
         self.error = error
         self.id = id_
+        self.channel = channel
+        self.raw = raw
+
+    @property
+    def kept(self) -> UnreadableMessage[Any]:
+        """The same in a list of messages, where nothing is raised before it is looked at."""
+        return UnreadableMessage(self.channel, self.raw, self.error, self.id)
 
 
 Received: TypeAlias = ChannelMessage[Any] | Unreadable
@@ -108,7 +145,7 @@ class Naming:
         try:
             return ChannelMessage(channel, data.decode(self._encoding), id_)
         except UnicodeDecodeError as error:
-            return Unreadable(error, None if id_ is None else StreamId.parse(id_))
+            return Unreadable(error, None if id_ is None else StreamId.told(id_), channel, data)
 
     def messages(self, channel: Any, entries: Iterable[Any]) -> list[Received]:
         """Those of the entries of a stream that are messages."""
@@ -124,6 +161,18 @@ class Naming:
     def pattern(self) -> bytes:
         """What all keys of the prefix fit, for ``SCAN``, and no others."""
         return b"".join(b"\\%c" % byte if byte in b"*?[]^\\" else b"%c" % byte for byte in self.prefix) + b"*"
+
+
+def messages_in(reply: Any) -> list[Any]:
+    """Entries of a channel as they are. Raises what comes of reading another shape, or ``RemoteProtocolError``."""
+    if type(reply) is not list:
+        raise senseless("entries")
+    entries: list[Any] = reply  # pyright: ignore[reportUnknownVariableType]  # a reply
+    for id_, fields in entries:
+        StreamId.told(id_)
+        if len(strings(fields)) % 2 or not fields:
+            raise senseless("the fields of an entry")
+    return entries
 
 
 def _data_in(fields: list[bytes]) -> bytes | None:

@@ -23,7 +23,7 @@ from ..requests import Request, Requests, Transaction
 from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
-from .message import FIELD, ChannelMessage, Naming, Unreadable
+from .message import FIELD, ChannelMessage, Naming, Unreadable, messages_in
 from .options import ChannelsKind, Settings
 
 LOOKS_BACK: Final = 1000
@@ -63,7 +63,7 @@ PUBLISH: Final = Script[list[StreamId]](
     end
     return ids
     """,
-    lambda reply: [StreamId.parse(id_) for id_ in reply],
+    lambda reply: list(map(StreamId.told, reply)),
 )
 _AGAIN: Final = -8  # where the script's first argument stands in its command
 
@@ -184,7 +184,7 @@ class Store:
         return [None] * len(answers)
 
     def history(self, channel: Name, limit: int | None = None) -> Command[list[ChannelMessage[Any]]]:
-        """The last messages of a channel, oldest first."""
+        """The last messages of a channel, oldest first; one that is no text is an ``UnreadableMessage``, in its place."""
         if not self.has_history:
             raise InvalidArgument("kind='pubsub' keeps no history; use kind='streams'")
         key = self._naming.key(channel)
@@ -194,12 +194,8 @@ class Store:
         return Command(("XREVRANGE", key, "+", "-", "COUNT", max(most, 1)), parse if most else _nothing, READ)
 
     def _looked_back(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
-        found: list[ChannelMessage[Any]] = []
-        for message in self._naming.messages(channel, reversed(entries)):
-            if isinstance(message, Unreadable):
-                raise message.error
-            found.append(message)
-        return found
+        found = self._naming.messages(channel, messages_in(entries)[::-1])
+        return [one.kept if isinstance(one, Unreadable) else one for one in found]
 
     def scan(self, cursor: int) -> Command[Any]:
         """Some of the keys of the prefix."""

@@ -13,27 +13,31 @@ A page comes together with the server's counters (MULTI), so a gap in front of i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import partial
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Final, NamedTuple, Unpack
 
 from ..arguments import Name, positive
-from ..commands import raw
+from ..commands import Command
+from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
 from ..continuity import Continuity, History
-from ..engine import WAIT, EngineOptions, Steps, checked
+from ..engine import WAIT, EngineOptions, Steps
 from ..entries import StreamId
-from ..errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
-from ..events import Gap, HistoryRewound
+from ..errors import UNAVAILABLE, ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, StreamcoreError, about
+from ..events import ChannelEnded, Gap, HistoryRewound
 from ..link import Link, Owner
 from ..requests import Request
 from ..requests.line import Line, because
 from ..resp3 import Argument
 from .hub import ZERO
 from .inbox import Inbox, Item, Position
-from .message import Naming
+from .message import Naming, messages_in
 from .options import Settings
 from .store import PatientTransaction
 from .tail import Tail
+
+_ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
 class Joining:
@@ -45,7 +49,7 @@ class Joining:
         self.keys: list[bytes] = []
         self.waiting: set[bytes] = set()
         self.others: list[Joining] = []  # calls that want some of the same, and came before this one
-        self.error: StreamcoreError | None = None
+        self.error: Exception | None = None
 
     def poll(self) -> bool:
         """Whether it is done. Raises why it cannot be."""
@@ -80,6 +84,11 @@ class StreamHub(Tail):
     def label(self) -> str:
         """What messages call it."""
         return "Channels"
+
+    @property
+    def title(self) -> str:
+        """The same: there may be thousands."""
+        return self.label
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
@@ -145,6 +154,22 @@ class StreamHub(Tail):
         for key in keys:
             if self._subscribers.leave(inbox, key):
                 self._unfollow(key)
+
+    def _expel(self, key: bytes, error: Exception) -> None:
+        """A channel cannot be read: whoever is in it is told, and in it no more; all others go on."""
+        channel = self._subscribers.naming.channel(key)
+        if isinstance(error, ReplyError):
+            error = about(error, "channel", channel)
+        joinings = [one for one in self._joinings if key in one.waiting]
+        for joining in joinings:
+            joining.error = joining.error or error
+        staying = [inbox for inbox in self._subscribers.of(key) if all(one.inbox is not inbox for one in joinings)]
+        for inbox in staying:
+            self._subscribers.expel(inbox, key, copy(error))
+        if staying:
+            self._announce(ChannelEnded(key, error))
+        if not joinings:
+            self._unfollow(key)
 
     def _enter(self) -> Steps[None]:
         """The hub is ready when both of its links are."""
@@ -239,8 +264,11 @@ class StreamHub(Tail):
     def _ask(self, asked: Asked, command: tuple[Argument, ...], then: Callable[[Asked, Request], None]) -> None:
         """Ask for entries of a channel, with the counters of the server and the time that the channel has left."""
         asked.position.asking = True
-        about = [raw("XINFO", "STREAM", asked.key, repeatable=True), raw("PTTL", asked.key, repeatable=True)]
-        commands = [*about, raw(*command, repeatable=True)]
+        commands: list[Command[Any]] = [
+            Command(("XINFO", "STREAM", asked.key), History.of, _ABOUT),
+            Command(("PTTL", asked.key), int, READ),
+            Command(command, messages_in, READ),
+        ]
         self._line.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
         self.on_wakeup()
 
@@ -252,24 +280,26 @@ class StreamHub(Tail):
             return None
         try:
             info, left, entries = request.answers()
-            for reply in (left, entries):
-                if isinstance(reply, ReplyError):
-                    raise reply
             missing = isinstance(info, ReplyError) and info.code == "ERR"
-            history = History() if missing else History.of(checked(info))
+            history: Any = History() if missing else info
+            for answer in (history, left, entries):
+                if isinstance(answer, Exception):
+                    raise answer
         except StreamcoreError as raised:
             error = raised.__cause__ if isinstance(raised.__cause__, ReplyError) else raised  # why EXEC was refused
             if joining is not None:
                 joining.error = joining.error or error
-            elif isinstance(error, ReplyError):
-                self.fail(error)
+            elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+                self._line.link.drop(error)
+            elif not isinstance(error, ConnectionLost):
+                self._expel(key, error)
             inbox.has_news = True
             return None  # whatever it is, it is asked again when the subscriber looks for more
         if not missing:  # else what was known about its end is what the reader needs to know
             self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
         return history, entries
 
-    def why_not(self, joining: Joining) -> StreamcoreError:
+    def why_not(self, joining: Joining) -> Exception:
         """Why joining has not come to an end in time."""
         return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._line.link.error)}")
 

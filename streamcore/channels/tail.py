@@ -14,6 +14,7 @@ from typing import Final, Unpack
 from ..consumer import Consumer
 from ..engine import EngineOptions, Steps
 from ..entries import Batch, StreamId
+from ..errors import ReplyError
 from ..events import Event, Gap, HistoryRewound
 from ..following import Change, Followed
 from ..link import Link
@@ -54,7 +55,7 @@ class Tail(Consumer[bytes]):
         block = min(BLOCK, options.keepalive_idle)
         super().__init__({b"-": "0"}, count=COUNT, block=block, on_rewind="restart", **engine)
         self._streams.clear()  # a consumer follows one at least; a hub begins with none
-        self._subscribers = Subscribers(settings, naming, super()._emit)
+        self._subscribers = Subscribers(settings, naming, self._announce)
         self._topics: dict[bytes, Topic] = {}
         self._ttl = settings.ttl_ms / 1000
         self._margin = min(self._ttl / 10, 1.0)  # seconds that a message may have been on its way to us
@@ -87,7 +88,13 @@ class Tail(Consumer[bytes]):
     def _end_change(self, change: Change) -> None:
         super()._end_change(change)
         if change.error is not None:
-            self.fail(change.error)
+            self._expel(change.followed.stream, change.error)
+
+    def refused(self, one: Followed, error: ReplyError) -> None:
+        """The server lets nobody read a channel."""
+        self._expel(one.stream, error)
+
+    def _expel(self, key: bytes, error: Exception) -> None: ...
 
     # -- what is received ---------------------------------------------------------------------------------------------
 
@@ -152,11 +159,15 @@ class Tail(Consumer[bytes]):
         """Whether nothing can have come, and have gone again, while there was no connection."""
         return self._down_since is None or self._clock.now - self._down_since < self._ttl
 
+    def _announce(self, event: Event) -> None:
+        """Tell everybody but the subscribers."""
+        super()._emit(event)
+
     def _tell(self, event: Event, inboxes: Iterable[Inbox]) -> None:
         """Tell some subscribers, and once everybody else."""
         concerned = list(inboxes)
         if concerned:
-            super()._emit(event)
+            self._announce(event)
         for inbox in concerned:
             inbox.tell(event)
 

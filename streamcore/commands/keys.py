@@ -13,6 +13,7 @@ from ..arguments import Moment, Name, Seconds, at_most_one, milliseconds, name, 
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import ALL_KEYS, ASK_SERVER, READ, WRITE, Command, Traits
+from .shapes import strings
 
 _READ_ALL: Final = Traits(ALL_KEYS, repeatable=True)
 _WRITE_ALL: Final = Traits(ALL_KEYS)
@@ -129,7 +130,7 @@ def scan(
 
 def _page(reply: list[Any]) -> ScanPage:
     cursor, keys = reply
-    return ScanPage(int(cursor), keys)
+    return ScanPage(int(cursor), strings(keys))
 
 
 def memory_usage(key: Name, *, samples: int | None = None) -> Command[int | None]:

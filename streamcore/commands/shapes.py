@@ -7,7 +7,7 @@ through these functions, and are written once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 
 def pairs(reply: Any) -> list[tuple[Any, Any]]:
@@ -24,6 +24,13 @@ def pairs(reply: Any) -> list[tuple[Any, Any]]:
 def mapping(reply: Any) -> dict[Any, Any]:
     """A map; of a repeated key, the last value."""
     return dict(pairs(reply))
+
+
+def strings(reply: Any) -> list[bytes]:
+    """An array of bulk strings. Raises ``TypeError`` for anything else."""
+    if type(reply) is list and {bytes}.issuperset(map(type, reply)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return cast("list[bytes]", reply)
+    raise TypeError("no array of strings")
 
 
 def number(reply: Any) -> float:

@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ..entries import StreamId
-from .shapes import pairs
+from .shapes import pairs, strings
 
 
 class EntryFields(dict[bytes, bytes]):
@@ -22,6 +22,7 @@ class EntryFields(dict[bytes, bytes]):
     __slots__ = ("_flat",)
 
     def __init__(self, flat: list[bytes]) -> None:
+        strings(flat)
         super().__init__(zip(flat[::2], flat[1::2], strict=True))
         self._flat = flat
 

@@ -3,7 +3,7 @@
 from .asking import Call, Handler, Handlers, PubSubOptions, with_handlers
 from .changes import Change, Standing, Subscriptions
 from .engine import PubSub
-from .key_events import KeyEvent, keyspace_patterns, notifies
+from .key_events import KeyEvent, KeyWatch, keyspace_patterns
 from .message import Kind, Message, MessageKind
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Handler",
     "Handlers",
     "KeyEvent",
+    "KeyWatch",
     "Kind",
     "Message",
     "MessageKind",
@@ -20,6 +21,5 @@ __all__ = [
     "Standing",
     "Subscriptions",
     "keyspace_patterns",
-    "notifies",
     "with_handlers",
 ]

@@ -23,6 +23,7 @@ from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyErr
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..link import Link
 from ..options import DEFAULT_OPTIONS
+from ..sense import MISSHAPEN
 from .asking import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
 from .changes import Change, Subscriptions, standing
 from .inbox import Inbox, WhenFull
@@ -323,7 +324,7 @@ class PubSub(Engine, Generic[T]):
     def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
         try:
             self._sorter.sort(subscriber, pushes)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+        except MISSHAPEN as error:
             subscriber.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
         self._balance()
 

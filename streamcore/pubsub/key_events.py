@@ -1,20 +1,33 @@
 """Keyspace notifications: what happens to keys, as messages of channels that the server publishes itself.
 
 A server publishes them where ``notify-keyspace-events`` has ``K`` and the classes of events that are wanted, by default
-nothing. They come of the server that one is connected to only.
+nothing. They come of the server that one is connected to only. The next one may be set otherwise, and so may the same one after
+a restart: each connection asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack, cast
 
 from ..arguments import Name, positive
-from ..errors import InvalidArgument
-from .asking import names
+from ..connection import Exchange
+from ..degradation import KEY_EVENTS
+from ..engine import EngineOptions
+from ..errors import InvalidArgument, ReplyError
+from ..events import SubscriptionFailed
+from .asking import PubSubOptions, names
+from .engine import PubSub
+from .inbox import Failed
 from .message import Message
+from .subscriber import Subscriber
 
-T = TypeVar("T", bound=bytes | str)
+T = TypeVar("T", bytes, str)
+
+SETTING: Final = "notify-keyspace-events"
+
+
+class _Options(PubSubOptions, EngineOptions, total=False): ...
 
 
 class KeyEvent(NamedTuple, Generic[T]):
@@ -42,6 +55,66 @@ def keyspace_patterns(keys: Name | Iterable[Name], database: int) -> list[bytes]
     return [b"__keyspace@%d__:%b" % (positive("database", database, zero=True), key) for key in listed]
 
 
-def notifies(setting: str) -> bool:
-    """Whether a server with this ``notify-keyspace-events`` publishes anything of this kind."""
-    return "K" in setting and len(setting) > 1
+class Question(Exchange):
+    """Asks what a server is set to publish."""
+
+    __slots__ = ()
+
+
+class KeyWatch(PubSub[T], Generic[T]):
+    """A subscriber to what happens to ``keys``, in one ``database``; see ``PubSub`` for the options.
+
+    Where the server is not set to tell, the first connection ends it by ``InvalidArgument``. A later one has ``take`` raise that once,
+    behind what had arrived, and tells it by ``SubscriptionFailed``; what is told after all is handed over. A server that does not
+    let itself be asked is taken to be set rightly.
+    """
+
+    def __init__(
+        self, keys: Name | Iterable[Name], database: int, *, decode: str | None = None, **options: Unpack[_Options]
+    ) -> None:
+        self._has_entered = False
+        self._patterns = tuple(keyspace_patterns(keys, database))
+        given: Any = {**options, "decode": decode}
+        super().__init__(patterns=self._patterns, **given)
+
+    @property
+    def label(self) -> str:
+        """What it is to its users."""
+        return "KeyEvents"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached and is set to tell, or need not be."""
+        return super().is_ready and (self._has_entered or self.lazy)
+
+    def subscriber_up(self, subscriber: Subscriber) -> None:
+        super().subscriber_up(subscriber)
+        if subscriber.link.is_up:
+            subscriber.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
+
+    def subscriber_answered(self, exchange: Exchange) -> None:
+        if type(exchange) is not Question:
+            super().subscriber_answered(exchange)
+            return
+        [reply] = exchange.replies
+        if isinstance(reply, ReplyError):
+            self.degradation.refused(KEY_EVENTS, exchange.commands[0], reply)
+        error = _silence(reply)
+        if not (self._has_entered or error is None):
+            self.fail(error)
+            return
+        self._has_entered = True
+        if error is not None:
+            self._emit(SubscriptionFailed("pattern", self._patterns, error))
+            self._inbox.add_odd(Failed(error))
+
+
+def _silence(reply: Any) -> InvalidArgument | None:
+    """Why a server with these settings publishes nothing about keys; None where it does, or does not say."""
+    setting: Any = reply.get(SETTING.encode()) if type(reply) is dict else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(setting, bytes) or (b"K" in setting and len(setting) > 1):
+        return None
+    return InvalidArgument(
+        f"the server publishes nothing about keys: its {SETTING} is {setting.decode(errors='replace')!r}; "
+        f"it needs K and the classes of events, such as 'KA' for all: CONFIG SET {SETTING} KA"
+    )

@@ -8,6 +8,7 @@ understood when the caller asks for the answers, in the caller's own time. A com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from ..commands.command import WRITE, Command, LinkUse, forbidden
@@ -34,6 +35,8 @@ OR_BUSY: Final = NOT_NOW | {BusyError}
 """The same for requests that rather wait for the end of a script than fail."""
 MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError, UnreadableError}
 """The types of the last reply by which a request may have been refused as a whole, or others behind it."""
+
+_PACKAGE: Final = __name__.partition(".")[0]
 
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
 """How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
@@ -197,12 +200,21 @@ def _answer(command: Command[Any], reply: Any) -> Any:
     except UnicodeDecodeError as error:
         return error  # the caller asked for text, and it is none
     except Exception as error:
-        if is_interruption(error):
+        if is_interruption(error) and _is_ours(command):
             raise
         # whatever it is, it costs no other command its answer
         misshapen = RemoteProtocolError(f"the reply to {command.name} cannot be understood: {type(error).__name__}")
         misshapen.__cause__ = error
         return misshapen
+
+
+def _is_ours(command: Command[Any]) -> bool:
+    """Whether we have written its parser, which raises nothing but what Python raises; an application's may raise anything."""
+    parse: Any = command.parse
+    while isinstance(parse, partial):  # ``Command.text`` wraps the parser
+        parse = next((arg for arg in parse.args if callable(arg)), parse.func)
+    module: str = getattr(parse, "__module__", "")
+    return module.partition(".")[0] == _PACKAGE
 
 
 def _explained(reply: ReplyError, command: Command[Any]) -> ReplyError:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
 
-from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store
+from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store, UnreadableMessage
 from streamcore.commands import scan
 from streamcore.entries import StreamId
-from streamcore.errors import ConnectionLost, InvalidArgument, ReplyError, RequestTimeout, WrongTypeError, reply_error
+from streamcore.errors import (
+    ConnectionLost,
+    InvalidArgument,
+    RemoteProtocolError,
+    ReplyError,
+    RequestTimeout,
+    WrongTypeError,
+    reply_error,
+)
 from streamcore.requests import Request, Requests
 from tests.core.entropy import entropy
 from tests.core.pair import Pair, Simple
@@ -169,13 +178,40 @@ def test_looking_back() -> None:
     assert command.parse is not None
     entries = [[b"2-0", [b"data", b"2"]], [b"1-0", [b"data", b"1"]]]
     assert command.parse(entries) == [ChannelMessage("a", "1", StreamId(1)), ChannelMessage("a", "2", StreamId(2))]
-    with pytest.raises(UnicodeDecodeError):
-        command.parse([[b"2-0", [b"data", b"\xff"]]])
     nothing = desk.store.history("a", 0)
     assert nothing.parse is not None
     assert nothing.parse(entries) == []
     with pytest.raises(InvalidArgument, match="limit"):
         desk.store.history("a", -1)
+
+
+def test_a_message_that_is_no_text_hides_no_other_one_of_its_history() -> None:
+    command = Desk().store.history("a", 3)
+    assert command.parse is not None
+    entries = [[b"3-0", [b"data", b"3"]], [b"2-0", [b"data", b"\xff"]], [b"1-0", [b"data", b"1"]]]
+    first, bad, last = command.parse(entries)
+    assert [first.data, last.data] == ["1", "3"]
+    assert isinstance(bad, UnreadableMessage)
+    assert (bad.channel, bad.raw, bad.id) == ("a", b"\xff", StreamId(2))
+    for _ in range(2):
+        with pytest.raises(UnicodeDecodeError):
+            _ = bad.data
+    with pytest.raises(UnicodeDecodeError):
+        _ = [*bad]
+    assert repr(bad) == "UnreadableMessage(channel='a', raw=b'\\xff', id=StreamId(ms=2, seq=0))"
+    assert pickle.loads(pickle.dumps(bad)) == bad  # our own
+    assert len({bad, pickle.loads(pickle.dumps(bad)), first}) == 2
+    assert bad not in {first, last}
+
+
+@pytest.mark.parametrize(
+    "reply", [None, {}, [None], [[b"1-0", None]], [[b"1-0", []]], [[b"1-0", [b"a"]]], [[b"x", [b"a", b"b"]]]]
+)
+def test_a_history_that_makes_no_sense_is_the_servers_fault(reply: Any) -> None:
+    request = Request([Desk().store.history("a", 3)], lambda _: None, 1.0)
+    request.replies.append(reply)
+    with pytest.raises(RemoteProtocolError):
+        request.answer()
 
 
 def test_clearing_away_needs_a_prefix() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from streamcore.continuity import ZERO, Continuity, History
 from streamcore.entries import StreamId
+from streamcore.errors import RemoteProtocolError
 from streamcore.events import Gap, HistoryRewound
 from tests.core.streams import info
 
@@ -47,12 +48,24 @@ def possible(after: int, before: int | None) -> Gap:
 
 
 def test_a_history_is_what_the_server_says() -> None:
-    said = {key.encode(): value for key, value in info("9-2", length=3, added=8, first="5-0", deleted="4-0").items()}
+    told = info("9-2", length=3, added=8, first="5-0", deleted="4-0")
+    said = {key.encode(): value.encode() if isinstance(value, str) else value for key, value in told.items()}
     said[b"first-entry"], said[b"last-entry"] = [b"5-0", []], [b"9-2", []]
     assert History.of(said) == History(3, 8, at(5), StreamId(9, 2), StreamId(9, 2), at(4))
     assert History.of(said).removed == 5
     empty = {**said, b"first-entry": None, b"last-entry": None}
     assert (History.of(empty).first, History.of(empty).newest) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "change", [{b"length": b"3"}, {b"entries-added": None}, {b"last-generated-id": b"x"}, {b"first-entry": [3]}]
+)
+def test_counters_that_make_no_sense_are_the_servers_fault(change: dict[bytes, Any]) -> None:
+    told = info("9-2", length=3, added=8, first="5-0", deleted="4-0")
+    said = {key.encode(): value.encode() if isinstance(value, str) else value for key, value in told.items()}
+    said[b"first-entry"] = said[b"last-entry"] = None
+    with pytest.raises(RemoteProtocolError):
+        History.of(said | change)
 
 
 # -- proving a batch ---------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from streamcore.claims import TOO_OFTEN
-from streamcore.errors import InvalidArgument
-from streamcore.events import DeadLettered, Degraded, Recovered, Tombstones
+from streamcore.errors import InvalidArgument, LoadingError, NoPermissionError, WrongTypeError
+from streamcore.events import DeadLettered, Degraded, Recovered, SettlingRefused, Tombstones
 from streamcore.group import GroupConsumer
 from streamcore.options import Options
 from streamcore.settlements import BURY
+from streamcore.settling import LONG_PATIENCE
 from tests.core.members import (
     add,
     consume,
@@ -43,6 +44,13 @@ def letters(server: Server, name: bytes = b"{s}:dead") -> list[dict[bytes, bytes
 def buried(net: Net) -> list[tuple[bytes, int, str]]:
     """The entries that became dead letters, how often they were handed over, and why."""
     return [(one.id, one.deliveries, one.reason) for one in events(net) if isinstance(one, DeadLettered)]
+
+
+def refused(net: Net) -> list[tuple[str, bytes, type[Exception]]]:
+    """What the server would not write: the entries, the key, and why."""
+    told = [one for one in events(net) if isinstance(one, SettlingRefused)]
+    assert all(repr(one.key.decode()) in str(one.error) for one in told)
+    return [(one.ids[0].decode(), one.key, type(one.error)) for one in told]
 
 
 def crash_loop(server: Server, times: int, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
@@ -100,19 +108,19 @@ class TestByCrashLoops:
         net.advance(0.1)
         assert pending(server, "c") == []
 
-    def test_a_burial_that_is_forbidden_waits_until_it_is_not(self, server: Server) -> None:
-        add(server, 1, 1)
+    def test_a_burial_that_is_forbidden_waits(self, server: Server) -> None:
+        add(server, 1, 2)
         server.forbidden = {b"EVAL"}
         consumer, net = crash_loop(server, 2, max_deliveries=2)
-        add(server, 2, 2)
-        net.advance(10)
-        assert ids(take_all(consumer, net)) == ["2-0"], "the others go on"
+        net.advance(0.1)
+        assert refused(net) == [("1-0", b"{s}:dead", NoPermissionError)]
         assert events(net).count(Degraded("dead letters", "+eval")) == 1
+        assert ids(take_all(consumer, net)) == ["2-0"]
         assert pending(server, "c") == ["1-0", "2-0"]
         server.forbidden = set()
-        net.advance(1.1)
+        net.advance(LONG_PATIENCE)
+        assert buried(net) == [(b"1-0", 2, TOO_OFTEN.decode())]
         assert pending(server, "c") == ["2-0"]
-        assert [id_ for id_, *_ in buried(net)] == [b"1-0"]
 
 
 class TestByTheApplication:
@@ -168,6 +176,98 @@ def test_one_that_is_too_large_where_entries_are_read_one_by_one(server: Server)
     net.advance(3)
     assert ids(take_all(consumer, net)) == ["2-0"]
     assert buried(net) == [(b"1-0", 0, "larger than max_reply")]
+
+
+class TestWhereLettersCannotBeWritten:
+    def test_the_entry_stays_pending_and_everything_else_goes_on(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None  # a key of another type
+        consumer, net, batch = holding(server, 3)
+        batch[0].dead_letter("no")
+        batch[1].ack()
+        for _ in range(20):
+            net.advance(1)
+        assert refused(net) == [("1-0", b"{s}:dead", WrongTypeError)]  # told once
+        assert (pending(server, "c"), consumer.settled, batch[0].settled()) == (["1-0", "3-0"], False, False)
+        add(server, 6, 6)
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["6-0"]
+        del server.streams[b"{s}:dead"]
+        net.advance(LONG_PATIENCE)
+        assert buried(net) == [(b"1-0", 1, "no")]
+        assert (pending(server, "c"), consumer.settled) == (["3-0", "6-0"], True)
+
+    def test_it_is_tried_now_and_then_whatever_else_happens(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        consumer, net, batch = holding(server, 1)
+        batch.dead_letter("no")
+        net.advance(1)
+        sent(server, "EVAL")
+        for number in range(20):
+            add(server, 10 + number, 10 + number)
+            net.advance(1)
+            take_all(consumer, net)
+        assert 2 <= sum(command[1] == BURY.encode() for command in sent(server, "EVAL")) <= 5
+        consumer.flush()
+        net.serve()
+        assert sum(command[1] == BURY.encode() for command in sent(server, "EVAL")) == 1
+
+    def test_another_reason_is_told_as_well(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        _, net, batch = holding(server, 1)
+        batch.dead_letter("no")
+        net.advance(6)
+        server.forbidden = {b"EVAL"}
+        net.advance(6)
+        del server.streams[b"{s}:dead"]
+        server.forbidden = set()
+        net.advance(6)
+        assert [kind for *_, kind in refused(net)] == [WrongTypeError, NoPermissionError]
+
+    def test_no_other_member_takes_it_over_meanwhile(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        _, net, batch = holding(server, 1, claim_idle=3.0, renew=True)
+        other, other_net = consume(server, consumer="d", claim_idle=3.0)
+        batch.dead_letter("no")
+        for _ in range(10):
+            net.advance(0.5)
+            other_net.advance(0.5)
+        assert pending(server, "c") == ["1-0"]
+        assert take_all(other, other_net) == []
+
+    def test_it_is_tried_once_more_on_leaving(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        consumer, net, batch = holding(server, 1)
+        batch.dead_letter("no")
+        net.advance(1)
+        del server.streams[b"{s}:dead"]
+        consumer.leave()
+        net.serve()
+        assert consumer.settled
+        assert pending(server, "c") == []
+
+    def test_it_survives_a_lost_connection(self, server: Server) -> None:
+        server.streams[b"{s}:dead"] = None
+        consumer, net, batch = holding(server, 1)
+        batch.dead_letter("no")
+        net.advance(1)
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(8)
+        assert take_all(consumer, net) == []
+        del server.streams[b"{s}:dead"]
+        net.advance(LONG_PATIENCE)
+        assert buried(net) == [(b"1-0", 1, "no")]
+
+    def test_what_is_refused_while_a_server_cannot_serve_is_repeated_on_another_connection(
+        self, server: Server
+    ) -> None:
+        _, net, batch = holding(server, 1)
+        server.unavailable = LoadingError("LOADING", "wait")
+        batch.dead_letter("no")
+        net.advance(1)
+        assert net.pair.server.dials > 1
+        server.unavailable = None
+        net.advance(6)
+        assert buried(net) == [(b"1-0", 1, "no")]
 
 
 class TestOnAFullServer:

@@ -559,11 +559,11 @@ def test_an_error_at_the_very_beginning_of_a_script_is_no_different() -> None:
         pair.engine.check()
 
 
-def test_an_argument_that_cannot_be_sent_ends_the_engine_like_any_error_of_a_script() -> None:
+def test_a_part_of_a_reply_that_cannot_be_sent_or_parsed_is_the_servers_fault() -> None:
     def script(story: Story) -> Script:
         yield from call(("SET", "k", None))
 
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(RemoteProtocolError, match="makes no sense"):
         Pair(Story(script)).engine.check()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import Batch, Entry, GroupBatch, GroupEntry, StreamId
-from streamcore.errors import InvalidArgument
+from streamcore.errors import InvalidArgument, RemoteProtocolError
 
 U64 = (1 << 64) - 1
 
@@ -151,8 +151,30 @@ class TestEntry:
     def test_the_id_is_parsed_only_when_asked_for(self) -> None:
         entry = Batch[bytes](b"s", [[b"rubbish", [b"a", b"b"]]])[0]
         assert entry["a"] == b"b"
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(RemoteProtocolError):
             _ = entry.id
+
+    @pytest.mark.parametrize("fields", [None, 5, [b"a"], [b"a", 1, b"b"], b"ab", [[], []]])
+    def test_fields_that_are_none_are_the_servers_fault(self, fields: Any) -> None:
+        batch: Batch[str] = Batch(b"s", [[b"1-0", fields]], encoding="utf-8")
+        batch.check()
+        for look in (lambda: batch[0].fields, batch[0].pairs, lambda: [*batch[0]]):
+            with pytest.raises(RemoteProtocolError):
+                look()
+        assert "fields=" in repr(batch[0])
+
+    def test_so_is_a_field_that_cannot_be_looked_for(self) -> None:
+        for fields in (None, 5):
+            [entry] = Batch[bytes](b"s", [[b"1-0", fields]])
+            with pytest.raises(RemoteProtocolError):
+                _ = entry["a"]
+            with pytest.raises(RemoteProtocolError):
+                _ = "a" in entry
+
+    @pytest.mark.parametrize("entry", [None, 1, [b"1-0"], [None, []], [5, []], [[], []], "text", [b"1-0", [], 1]])
+    def test_a_batch_of_what_are_no_entries_is_the_servers_fault(self, entry: Any) -> None:
+        with pytest.raises(RemoteProtocolError):
+            Batch[bytes](b"s", [[b"1-0", []], entry]).check()
 
     def test_repr_tells_everything_and_never_fails(self) -> None:
         entry = Batch[bytes](b"s", raw("1-0", total=b"9"))[0]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamcore.errors import NameTaken
 from streamcore.events import ConsumerReplaced, Degraded, GhostKilled, Recovered
-from tests.core.members import add, consume, deliver, events, holding, ids, sent, take_all
+from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate
 
@@ -94,6 +96,38 @@ class TestTwins:
             net.advance(20)
             assert net.pair.engine.error is None
         assert sent(server, "EVAL") == []
+
+
+class TestOnAServerThatTellsNoId:
+    """A proxy, or an old one: HELLO is answered without an id, so that no connection can be told from another one."""
+
+    @pytest.mark.parametrize("told", [None, b"x", ...])
+    def test_a_member_works_all_the_same(self, server: Server, told: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        hello = server._hello
+
+        def without(*args: Any) -> dict[str, Any]:
+            answer = {**hello(*args), "id": told}
+            if told is ...:
+                del answer["id"]
+            return answer
+
+        monkeypatch.setattr(server, "_hello", without)
+        add(server, 1, 2)
+        consumer, net, batch = holding(server, 2, block=1)
+        batch.ack()
+        net.cut("main", Fate.HALF_OPEN)
+        net.advance(10)
+        assert pending(server, "c") == []
+        assert consumer.add_stream("t") is not None  # which ends a read that blocks: by a new connection
+        net.advance(3)
+        server.add("t", "1-0")
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["1-0"]
+        older, older_net = consumer, net
+        twin(server)
+        older_net.advance(6)
+        with pytest.raises(NameTaken):
+            older.take()
 
 
 class TestGhosts:

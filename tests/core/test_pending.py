@@ -65,10 +65,25 @@ class TestAcknowledging:
         _, ride = pending.take()
         pending.confirm(ride, ride)
         assert pending.bodies(b"s") == {b"1-0": [b"f", b"v"], b"2-0": [b"f", b"v"]}
+        assert (pending.unsent, pending.settling, pending.unconfirmed) == (False, True, 2)
+        assert pending.ids(b"s") == {b"1-0", b"2-0"}
+        pending.retry()
+        assert pending.bodies(b"s") == {b"1-0": [b"f", b"v"], b"2-0": [b"f", b"v"]}
         commands, ride = pending.take()
         assert commands == [("XACK", b"s", b"g", b"1-0", b"2-0")]
         pending.confirm(ride)
         assert pending.bodies(b"s") == {}
+
+    def test_what_is_void_is_not_told_later_either(self, pending: Pending) -> None:
+        delivered(pending, "1-0").ack()
+        delivered(pending, "2-0").ack()
+        pending.collect()
+        _, ride = pending.take()
+        pending.confirm(ride, ride)
+        pending.void(b"s", {b"1-0"})
+        pending.void(b"t", {b"2-0"})
+        pending.retry()
+        assert pending.take()[0] == [("XACK", b"s", b"g", b"2-0")]
 
     def test_batches_of_a_stream_share_a_command(self, pending: Pending) -> None:
         for ids in (["1-0", "2-0"], ["3-0"]):

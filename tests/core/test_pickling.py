@@ -111,7 +111,8 @@ def test_an_event(again: Callable[[Any], Any], kind: Any) -> None:
     samples = {"bytes": b"s", "str": "s", "int": 5, "bool": False, "StreamId": StreamId(5), "Exception": None}
     error = errors.ConnectionLost("gone", sent=True)
     values = [samples.get(str(field.type).split(" | ")[0], (b"1-0",)) for field in fields(kind)]
-    event = kind(*(error if value is None else value for value in values))
+    given = zip(fields(kind), values, strict=True)
+    event = kind(**{field.name: error if value is None else value for field, value in given})
     twin = again(event)
     assert (type(twin), repr(twin), str(twin)) == (kind, repr(event), str(event))
     if None not in values:

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import InvalidArgument, ReplyError
 from streamcore.events import HandlerFailed
-from streamcore.pubsub import Call, KeyEvent, Message, PubSub, keyspace_patterns, notifies
+from streamcore.pubsub import Call, KeyEvent, Message, PubSub, keyspace_patterns
 from tests.core.subscribers import Broker
 
 
@@ -104,10 +104,3 @@ def test_what_happened_to_a_key() -> None:
     assert KeyEvent.of(message) == KeyEvent(b"a:b@c_", "expired", 12)
     text = Message("pmessage", "__keyspace@0__:ä", "__keyspace@0__:*", "set")
     assert KeyEvent.of(text) == KeyEvent("ä", "set", 0)
-
-
-@pytest.mark.parametrize(
-    ("setting", "tells"), [("", False), ("K", False), ("KA", True), ("AE", False), ("g$lshztdxeKE", True)]
-)
-def test_which_servers_tell(setting: str, tells: bool) -> None:
-    assert notifies(setting) is tells

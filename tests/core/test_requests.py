@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.commands import Command, get
+from streamcore.commands import Command, get, xrange
 from streamcore.commands.command import READ, Traits
 from streamcore.errors import (
     AuthenticationError,
@@ -160,14 +160,46 @@ def test_of_a_whole_request_and_of_one_that_never_left_that_is_all_and_nothing()
     assert waiting.came() == []
 
 
-def test_what_a_signal_handler_raises_while_a_reply_is_parsed_comes_out() -> None:
-    def parse(reply: Any) -> int:
-        raise TimeoutError("an alarm of the application")
+def alarm(*_: object) -> Any:
+    raise TimeoutError("an alarm of the application")
 
-    request = Request([Command(("STRLEN", "k"), parse)], lambda request: None, 5.0)
-    request.replies.append(5)
+
+class Interrupted:
+    """A reply in whose reading a signal handler raises."""
+
+    __iter__ = decode = alarm
+
+
+@pytest.mark.parametrize("command", [xrange("s"), get("a").text()])
+def test_what_a_signal_handler_raises_while_a_reply_is_parsed_comes_out(command: Command[Any]) -> None:
+    request = Request([command], lambda request: None, 5.0)
+    request.replies.append(cast("Any", Interrupted()))
     with pytest.raises(TimeoutError, match="an alarm"):
         request.answers()
+
+
+class Malformed(Exception):
+    """An error of an application's own."""
+
+
+@pytest.mark.parametrize("error", [OSError("its file"), Malformed(), ValueError(), TimeoutError()])
+def test_a_parser_of_the_application_fails_its_own_command_only(error: Exception) -> None:
+    def parse(reply: Any) -> int:
+        raise error
+
+    commands: list[Command[Any]] = [
+        get("a"),
+        Command(("GET", "b"), parse),
+        Command(("GET", "c"), parse).text(),
+        get("d"),
+    ]
+    request = Request(commands, lambda request: None, 5.0)
+    request.replies += [b"1", b"2", b"3", b"4"]
+    first, *wrong, last = request.answers()
+    assert (first, last) == (b"1", b"4")
+    for one in wrong:
+        assert isinstance(one, RemoteProtocolError)
+        assert one.__cause__ is error
 
 
 def test_bytes_that_are_not_the_text_that_was_asked_for() -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import NoPermissionError
-from streamcore.events import AckMissed, Claimed, LeaseLost, Settled
+from streamcore.events import AckMissed, Claimed, LeaseLost, Settled, SettlingRefused
 from streamcore.membership import NACKED
 from streamcore.settlements import schedule
+from streamcore.settling import LONG_PATIENCE
 from tests.core.members import consume, delivery, events, holding, ids, pending, sent, take, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -129,12 +130,25 @@ class TestRefusing:
         assert ids(take_all(consumer, net)) == ["1-0"]
         assert net.pair.server.dials == 2
 
-    def test_where_scripts_are_forbidden_it_is_the_end(self, server: Server) -> None:
-        consumer, net, batch = holding(server, 1, exclusive=False)
+    def test_where_scripts_are_forbidden_it_waits_and_that_is_told(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 2, exclusive=False)
         server.forbidden = {b"EVAL"}
         batch.nack()
         net.advance(0.1)
-        with pytest.raises(NoPermissionError, match="in reply to EVAL"):
+        [told] = [event for event in events(net) if isinstance(event, SettlingRefused)]
+        assert (told.ids, told.key, told.stream) == ((b"1-0", b"2-0"), b"{s}:later:g", b"s")
+        assert take_all(consumer, net) == []
+        assert pending(server, "c") == ["1-0", "2-0"]
+        server.forbidden = set()
+        net.advance(LONG_PATIENCE + 1)
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
+
+    def test_an_acknowledgement_that_is_forbidden_is_the_end(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1, exclusive=False)
+        server.forbidden = {b"XACK"}
+        batch.ack()
+        net.advance(0.1)
+        with pytest.raises(NoPermissionError, match="in reply to XACK"):
             consumer.take()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore import InvalidArgument, WrongTypeError
-from streamcore.events import DeadLettered, Event, LeaseLost, Tombstones
+from streamcore.events import DeadLettered, Event, LeaseLost, SettlingRefused, Tombstones
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, pending, take, take_and_ack
@@ -170,14 +170,23 @@ async def test_what_another_member_has_taken_over_is_not_ours_to_bury(
 
 
 async def test_dead_letters_that_are_no_stream_lose_nothing(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    add(raw, range(1))
+    add(raw, range(2))
     raw("SET", "{s}:dead", "a string")
-    async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g", consumer="worker") as consumer:
-            (await anext(consumer)).dead_letter()
-            with pytest.raises(WrongTypeError):
-                await consumer.flush()
-        assert pending(raw) == 1
+    told: list[Event] = []
+    async with (
+        runtime.connect(server.url, on_event=told.append) as client,
+        client.group_consumer("s", group="g", consumer="worker", count=1) as consumer,
+    ):
+        (await anext(consumer)).dead_letter()
+        assert not await consumer.flush(timeout=0.3)
+        assert int((await anext(consumer))["n"]) == 1  # which ends nothing
+        assert pending(raw) == 2
+        [refused] = [event for event in told if isinstance(event, SettlingRefused)]
+        assert (refused.key, refused.group, refused.consumer) == (b"{s}:dead", b"g", b"worker")
+        assert isinstance(refused.error, WrongTypeError)
+        raw("DEL", "{s}:dead")
+        assert await consumer.flush()
+        assert (pending(raw), raw("XLEN", "{s}:dead")) == (1, 1)
 
 
 async def test_options_that_contradict_each_other(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore import ChannelMessage, ClosedError, ConcurrentUseError, InvalidArgument, StreamId, WrongTypeError
-from streamcore.channels import PUBLISH, Inbox
+from streamcore.channels import PUBLISH, Inbox, UnreadableMessage
 from streamcore.commands import xadd
 from streamcore.events import Connected, Dropped, Event, Gap
 from tests.support.raw import Raw
@@ -461,8 +461,12 @@ async def test_data_that_is_no_text_is_an_error_in_its_place(runtime: Runtime, s
         with pytest.raises(UnicodeDecodeError):
             await anext(channels)
         assert await data(channels, 1) == ["2"]
+        first, bad, last = await channels.get_history("a")
+        assert (first.data, last.data, bad.channel) == ("1", "2", "a")
+        assert isinstance(bad, UnreadableMessage)
+        assert bad.raw == b"\xff"
         with pytest.raises(UnicodeDecodeError):
-            await channels.get_history("a")
+            _ = bad.data
 
 
 async def test_what_others_append_without_data_is_no_message(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 
@@ -11,7 +12,7 @@ from streamcore.group import GroupConsumer
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add
-from transports._facade import settings
+from transports._facade import telling
 from transports._facade.logs import LINES, PERIOD, Limiter
 from transports._facade.settings import Opened, Settings
 from transports.embedded import EmbeddedServer
@@ -49,7 +50,7 @@ def test_at_the_end_nothing_waits_for_its_period() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(settings, "monotonic", clock)
+    monkeypatch.setattr(telling, "monotonic", clock)
     return clock
 
 
@@ -62,9 +63,12 @@ def test_a_flood_of_events_is_a_few_lines_and_a_number(clock: Clock, log: pytest
     clock.now += PERIOD
     opened.engine.on_event(Connected("main", "here", "valkey 9"))
     assert [(record.levelno, record.message) for record in log.records[-3:]] == [
-        (logging.INFO, "GroupConsumer 995 more GhostKilled in 10 s"),
-        (logging.WARNING, "GroupConsumer 995 more AckMissed in 10 s"),
-        (logging.DEBUG, "GroupConsumer Connected(link='main', address='here', server='valkey 9')"),
+        (logging.INFO, "GroupConsumer me of g on s 995 more GhostKilled in 10 s"),
+        (logging.WARNING, "GroupConsumer me of g on s 995 more AckMissed in 10 s"),
+        (
+            logging.DEBUG,
+            "GroupConsumer me of g on s Connected(link='main', address='here', server='valkey 9', owner='')",
+        ),
     ]
 
 
@@ -91,4 +95,4 @@ async def test_leaving_tells_what_was_left_out(
                 await consumer.flush()
         told = [record.message for record in log.records if "AckMissed" in record.message]
     assert len(told) == LINES + 1
-    assert told[-1] == f"GroupConsumer {LINES} more AckMissed in 10 s"
+    assert re.fullmatch(rf"GroupConsumer \S+ of g on s {LINES} more AckMissed in 10 s", told[-1])

@@ -201,6 +201,14 @@ class Pool(Generic[E]):
             return "raise"
         return verdict
 
+    def report(self, entry: E, error: Exception, verdict: Verdict | None) -> tuple[str, Exception | None]:
+        """A line for the log, and the error whose traceback goes with it: none, where the application's own ``on_error`` has had it."""
+        stream: bytes = entry._batch.key  # noqa: SLF001  # a part of the face
+        where = f"{entry.raw_id.decode()} of {stream.decode(errors='replace')}"
+        if callable(self._on_error):
+            return f"handler failed on {where}, {verdict or 'left to on_error'}: {type(error).__name__}: {error}", None
+        return f"handler failed on {where}, {verdict}:", error
+
 
 def acknowledge(item: object) -> None:
     """Acknowledge an entry, or a batch, as far as the application has not refused it; what is no such thing is left alone.

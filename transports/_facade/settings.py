@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, cast
 from weakref import WeakSet
 
@@ -28,7 +26,7 @@ from streamcore.errors import (
     InvalidArgument,
     StreamcoreError,
 )
-from streamcore.events import LOSS, Connected, Event
+from streamcore.events import Event
 from streamcore.group import GroupConsumer as GroupEngine
 from streamcore.group_union import GroupUnion
 from streamcore.joining import Joining
@@ -40,7 +38,7 @@ from streamcore.starts import Starts
 from .._dial_errors import explain, is_permanent
 from ..address import TLS, Target, parse
 from .keywords import check_keywords
-from .logs import Journal
+from .telling import Telling
 
 if TYPE_CHECKING:
     import ssl
@@ -168,20 +166,14 @@ class SoleUse:
                 users.remove(me)
 
 
-class Opened:
-    """An engine in use: checks each use, hands out its events, and has them logged.
-
-    Losses are warnings unless the application listens by ``on_event``.
-    """
+class Opened(Telling):
+    """An engine in use: checks each use, hands out its events, and has them logged."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
-        self.engine = engine
-        self._on_event = settings.on_event
+        super().__init__(engine, settings.on_event)
         self._target = settings.target
         self._forks: int | None = _forks  # how often the process had forked when this began; None: it may begin in any
         self.sole_use = SoleUse()
-        self._journal = Journal(engine.label, monotonic, self._aside)
-        engine.on_event = self._log
 
     @property
     def forked(self) -> bool:
@@ -191,11 +183,6 @@ class Opened:
     def belong_here(self) -> None:
         """From now on this process is the one that may use the engine."""
         self._forks = _forks
-
-    @property
-    def listens(self) -> bool:
-        """Whether the application wants events."""
-        return self._on_event is not None
 
     def check(self) -> None:
         """Raises ``ForkedError`` in a forked child."""
@@ -240,47 +227,12 @@ class Opened:
         self.engine.check()
         return cast(Requests, self.engine).has_room
 
-    def call(self, function: Callable[[], T]) -> T:
-        """Call a function of the engine, which nobody runs so far."""
-        return function()
-
-    def tell_events(self) -> None:
-        """Hand the events so far to the application."""
-        on_event = self._on_event
-        while on_event is not None and self.engine.has_event:
-            event = self.call(self.engine.next_event)
-            if event is not None:  # another thread may have been faster
-                on_event(event)
-
-    @contextmanager
-    def telling_events(self) -> Iterator[None]:
-        """Hand over the events up to the end of the block, also where it raises: they may tell why."""
-        try:
-            yield
-        finally:
-            self.tell_events()
-
     def not_reached(self) -> ConnectFailed:
         """Why the engine is not ready in time."""
         reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
         if isinstance(reason, ConnectFailed):
             return reason
         return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
-
-    def _log(self, event: Event) -> None:
-        if isinstance(event, LOSS) and self._on_event is None:
-            level = logging.WARNING
-        else:
-            level = logging.DEBUG if isinstance(event, Connected) else logging.INFO
-        self._journal.note(type(event).__name__, level, event)
-
-    def log(self, kind: str, level: int, what: object, error: Exception | None = None) -> None:
-        """Have a line written, unless there were many of its kind just now."""
-        self._journal.note(kind, level, what, error)
-
-    def _aside(self, work: Callable[[], object]) -> None:
-        """Call something outside of the engine, which nobody runs so far."""
-        work()
 
 
 NOTHING: Final = object()

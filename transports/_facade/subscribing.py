@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from streamcore.arguments import Name
 from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
-from streamcore.pubsub import Change, Kind, Message, PubSub, notifies, with_handlers
+from streamcore.pubsub import Change, Kind, Message, PubSub, with_handlers
 
 NO_HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType({})
 MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
@@ -56,12 +56,3 @@ def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
 def is_left(engine: PubSub[Any]) -> bool:
     """Whether its user has closed it: no handler is called any more. Where an error has ended it, what had arrived is handled."""
     return engine.closed and engine.error is None
-
-
-def check_notifies(setting: str | None) -> None:
-    """Raises where the server publishes nothing about keys; None: it does not tell."""
-    if setting is not None and not notifies(setting):
-        raise InvalidArgument(
-            f"the server publishes nothing about keys: its notify-keyspace-events is {setting!r}; "
-            "it needs K and the classes of events, such as 'KA' for all: CONFIG SET notify-keyspace-events KA"
-        )

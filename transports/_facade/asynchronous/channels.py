@@ -160,7 +160,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         driver = self._running.driver
         with self._sole_use(), self._running.telling_events():
             await driver.checkpoint()  # once for each piece, others shall run
-            found = await driver.until(ask, within, self._is_worth_it)
+            found = await self._running.wait(ask, within, self._is_worth_it)
             self._items = iter(found)
             self._running.tell_events()  # it may raise: what was taken is kept for the next call
         return next(self._items, None)

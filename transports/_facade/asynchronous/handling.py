@@ -59,7 +59,7 @@ class _Worker(Generic[E]):
         await driver.checkpoint()
         pool.waiting += 1
         try:
-            await driver.until(pool.look)
+            await self._running.wait(pool.look)
             self._running.tell_events()
         except Exception as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
             self._fail(error)
@@ -89,8 +89,7 @@ class _Worker(Generic[E]):
     def _failed(self, entry: E, error: Exception) -> None:
         verdict = self._pool.settle(entry, error)
         if verdict != "raise":
-            what = f"handler failed on {entry.raw_id.decode()}, {verdict or 'left to on_error'}:"
-            self._running.log("failures of the handler", logging.WARNING, what, error)
+            self._running.log("failures of the handler", logging.WARNING, *self._pool.report(entry, error, verdict))
 
     def _fail(self, error: BaseException) -> None:
         self._pool.fail(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import isawaitable
 from time import monotonic
@@ -16,7 +16,8 @@ from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Su
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, check_notifies, is_left, is_message, take, to_subscribe, unconfirmed
+from ..subscribing import all_done, is_left, is_message, take, to_subscribe, unconfirmed
+from ..telling import NEWS
 from .running import Running
 
 T = TypeVar("T", bytes, str)
@@ -191,7 +192,7 @@ class Subscriber(ProcessBound, Generic[T]):
         with running.sole_use(), running.telling_events():
             if within is not None or engine.has_messages:
                 await driver.checkpoint()  # once for each piece, others shall run
-            found = await driver.until(ask, within)
+            found = await running.wait(ask, within)
             try:
                 running.tell_events()
             except BaseException:
@@ -212,11 +213,13 @@ class Subscriber(ProcessBound, Generic[T]):
         driver = running.driver
         while True:
             try:
-                calls = await driver.until(engine.take_calls)
+                calls = await driver.until(running.or_news(engine.take_calls))
             except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
                 return
             try:
                 running.tell_events()
+                if calls is NEWS:
+                    continue
                 for call in calls:
                     if is_left(engine):
                         return
@@ -297,12 +300,10 @@ class KeyEvents(ProcessBound, Generic[T]):
 
     _pubsub: PubSub[T]
 
-    def __init__(self, pubsub: PubSub[T], setting: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(self, pubsub: PubSub[T]) -> None:
         self._pubsub = pubsub
-        self._setting = setting
 
     async def __aenter__(self) -> Self:
-        check_notifies(await self._setting())
         await self._pubsub.__aenter__()
         return self
 

@@ -162,7 +162,7 @@ class Reader(ProcessBound, Handing[E, B]):
                 if within is not None or engine.has_batch:
                     await driver.checkpoint()  # once for each batch, others shall run
                 self._taken = None
-                await driver.until(partial(self._take, ask), within)
+                await running.wait(partial(self._take, ask), within)
                 if self._taken is WITH_EVENT:
                     self._taken = None
             running.tell_events()  # it may raise: the batch is kept for the next call

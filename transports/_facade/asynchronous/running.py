@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from streamcore.commands import Command
@@ -17,6 +18,7 @@ from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 
 from ...address import Target
 from ..settings import Opened, Settings
+from ..telling import NEWS
 
 T = TypeVar("T")
 
@@ -124,6 +126,21 @@ class Running(Opened):
         """Call a function of the engine. Raises ``ConcurrentUseError`` in the middle of another call, which it has interrupted."""
         driver = self._driver
         return function() if driver is None or self.forked else driver.call(function)
+
+    async def wait(
+        self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] | None = None
+    ) -> T:
+        """``driver.until``, where the application waits in a loop: events are told as they come. Raises what ``on_event`` raises."""
+        driver, asking = self.driver, self.or_news(ask)
+        how: tuple[Any, ...] = () if worth is None else (worth,)
+        if worth is not None and self.listens:
+            how = (lambda: worth() or self.engine.has_event,)
+        deadline = None if within is None else monotonic() + within
+        left = within
+        while (answer := await driver.until(asking, left, *how)) is NEWS:
+            self.tell_events()
+            left = None if deadline is None else max(deadline - monotonic(), 0.0)
+        return cast(T, answer)
 
     @property
     def is_open(self) -> bool:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Unpack, overload
 
 from streamcore.arguments import Name
 from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
-from streamcore.degradation import KEY_EVENTS
-from streamcore.errors import ReplyError
-from streamcore.pubsub import Handlers, PubSubOptions, keyspace_patterns
+from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
 from streamcore.pubsub import PubSub as PubSubEngine
 from streamcore.requests import Requests
 
@@ -152,20 +149,10 @@ class Subscribers(Commands):
     ) -> KeyEvents[Any]:
         """Hear what happens to keys whose names fit one of the patterns; in this client's database, unless told otherwise.
 
-        Entering raises ``InvalidArgument`` where the server is not set to tell (``notify-keyspace-events``).
+        Entering raises ``InvalidArgument`` where the server is not set to tell (``notify-keyspace-events``). Where it is not any more,
+        after a lost connection, so does the next call, once.
         """
         number = self._settings.target.login.database if database is None else database
-        patterns = keyspace_patterns(keys, number)
         check_keywords("key_events", options, PubSubOptions, "database", "decode")
-        engine = PubSubEngine[Any](patterns=patterns, decode=decode, **options, **self._settings.engine())
-        return KeyEvents(PubSub(engine, self._running), partial(self._notifications, engine))
-
-    async def _notifications(self, engine: PubSubEngine[Any]) -> str | None:
-        """What the server publishes about keys; None where it does not tell."""
-        setting = "notify-keyspace-events"
-        try:
-            found = await self.config_get(setting)
-        except ReplyError as error:
-            engine.degradation.refused(KEY_EVENTS, ("CONFIG", "GET", setting), error)
-            return None
-        return found.get(setting)
+        engine = KeyWatch[Any](keys, number, decode=decode, **options, **self._settings.engine())
+        return KeyEvents(PubSub(engine, self._running))

@@ -163,12 +163,11 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
 
     def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
         """What the engine has for us, in ``_items``; what is false when ``within`` seconds have passed first."""
-        driver = self._running.driver
         with self._sole_use(), self._running.telling_events():
             if self._is_taking:
-                gaps = driver.call(partial(self._hub.subscribers.doubt, self.cursor()))
+                gaps = self._running.call(partial(self._hub.subscribers.doubt, self.cursor()))
                 self._items, self._is_taking = chain(gaps, self._items), False
-            found = driver.until(partial(self._keep, ask), within)
+            found = self._running.wait(partial(self._keep, ask), within)
             self._running.tell_events()  # it may raise: what was taken is kept for the next call
         return found
 

@@ -17,6 +17,7 @@ from streamcore.entries import GroupEntry
 
 from ..._threads import LOOK, Worker
 from ..handling import Line, Pool, acknowledge, refuse_coroutine
+from ..telling import NEWS
 from .running import Running
 
 E = TypeVar("E", bound=GroupEntry[Any])
@@ -105,14 +106,16 @@ class _Workers(Generic[E]):
         return job, self._pool.calls_others()
 
     def _has_work(self) -> bool:
-        pool, driver = self._pool, self._driver
+        pool, driver, running = self._pool, self._driver, self._running
         driver.hold(partial(self._waits, 1))
         try:
-            driver.until(pool.look)
+            while driver.until(running.or_news(pool.look)) is NEWS:
+                with self._telling:
+                    running.tell_events()
         finally:
             driver.hold(partial(self._waits, -1))
         with self._telling:
-            self._running.tell_events()
+            running.tell_events()
         return driver.hold(lambda: pool.has_work)
 
     def _waits(self, more: int) -> None:
@@ -124,8 +127,7 @@ class _Workers(Generic[E]):
         except Exception as error:  # noqa: BLE001  # on_error decides
             verdict = self._pool.settle(entry, error)
             if verdict != "raise":
-                what = f"handler failed on {entry.raw_id.decode()}, {verdict or 'left to on_error'}:"
-                self._running.log("failures of the handler", logging.WARNING, what, error)
+                self._running.log("failures of the handler", logging.WARNING, *self._pool.report(entry, error, verdict))
         else:
             refuse_coroutine(result)  # it would be acknowledged unhandled
             acknowledge(entry)

@@ -21,7 +21,8 @@ from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handling import refuse_coroutine
 from ..settings import WITH_EVENT, forgetful
-from ..subscribing import MESSAGES, all_done, check_notifies, is_left, take, to_subscribe, unconfirmed
+from ..subscribing import MESSAGES, all_done, is_left, take, to_subscribe, unconfirmed
+from ..telling import NEWS
 from .running import Driver, Running
 
 T = TypeVar("T", bytes, str)
@@ -199,7 +200,7 @@ class Subscriber(ProcessBound, Generic[T]):
         """What the engine has for us, messages in ``_messages``; what is false when ``within`` seconds have passed first."""
         running, keep = self._running, partial(self._keep, ask)
         with running.sole_use(), running.telling_events():
-            found = running.driver.until(keep, within) if self._background else self._pump(keep, within)
+            found = running.wait(keep, within) if self._background else self._pump(keep, within)
             running.tell_events()  # it may raise: the messages are there for the next call
             return found
 
@@ -242,7 +243,7 @@ class Subscriber(ProcessBound, Generic[T]):
             return calls or ask()
 
         while True:
-            found = running.driver.until(look, None if deadline is None else max(deadline - monotonic(), 0.0))
+            found = running.wait(look, None if deadline is None else max(deadline - monotonic(), 0.0))
             if found is not calls or not calls:
                 return found
             running.tell_events()
@@ -263,11 +264,13 @@ class Subscriber(ProcessBound, Generic[T]):
         running, engine = self._running, self._engine
         while True:
             try:
-                calls = driver.until(engine.take_calls)
+                calls = driver.until(running.or_news(engine.take_calls))
             except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
                 return
             try:
                 running.tell_events()
+                if calls is NEWS:
+                    continue
                 for call in calls:
                     if is_left(engine):
                         return
@@ -338,12 +341,10 @@ class KeyEvents(ProcessBound, Generic[T]):
 
     _pubsub: PubSub[T]
 
-    def __init__(self, pubsub: PubSub[T], setting: Callable[[], str | None]) -> None:
+    def __init__(self, pubsub: PubSub[T]) -> None:
         self._pubsub = pubsub
-        self._setting = setting
 
     def __enter__(self) -> Self:
-        check_notifies(self._setting())
         self._pubsub.__enter__()
         return self
 

@@ -157,11 +157,11 @@ class Reader(ProcessBound, Handing[E, B]):
         It stays in ``_taken`` until it is on its way to the application.
         """
         running = self._running
-        driver = running.driver
+        running.check()
         with running.sole_use(), running.telling_events():
             if self._taken is None or self._taken is WITH_EVENT:
                 self._taken = None
-                driver.until(partial(self._take, ask), within)
+                running.wait(partial(self._take, ask), within)
                 if self._taken is WITH_EVENT:
                     self._taken = None
             running.tell_events()  # it may raise: the batch is kept for the next call

@@ -16,6 +16,7 @@ from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
 from ...address import Target
 from ..logs import Journal
 from ..settings import Opened, Settings
+from ..telling import NEWS
 from .forgotten import close_aside, close_when_forgotten, weakly
 
 T = TypeVar("T")
@@ -75,8 +76,8 @@ class Running(Opened):
         self._background = background
         self.parts = WeakValueDictionary[int, Running]()  # of a client: what was opened through it, in order
         self._finalizer: finalize[..., Any] | None = None
-        engine.on_event = weakly(self._log)
-        self._journal = Journal(engine.label, monotonic, weakly(self._aside))
+        engine.on_event = weakly(self._happened)
+        self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
     def part(self, engine: Engine, *, background: bool = True) -> Running:
         """Another engine of the same client."""
@@ -131,6 +132,16 @@ class Running(Opened):
         """Call a function of the engine: before entering and after leaving, there is no thread beside this one to keep out."""
         driver = self._driver
         return function() if driver is None or self.forked else driver.call(function)
+
+    def wait(self, ask: Callable[[], T], within: float | None = None) -> T:
+        """``driver.until``, where the application waits in a loop: events are told as they come. Raises what ``on_event`` raises."""
+        driver, asking = self.driver, self.or_news(ask)
+        deadline = None if within is None else monotonic() + within
+        left = within
+        while (answer := driver.until(asking, left)) is NEWS:
+            self.tell_events()
+            left = None if deadline is None else max(deadline - monotonic(), 0.0)
+        return cast(T, answer)
 
     @property
     def is_open(self) -> bool:
