@@ -108,6 +108,8 @@ class Pushed:
 class Connection:
     """Bytes between us and one server. ``server`` is its answer to HELLO; ``partly`` counts replies of unfinished exchanges.
 
+    ``waiting`` are the exchanges without an answer, in their order: to be looked at, ``send`` alone adds to them.
+
     ``error`` tells how it broke the protocol, or why it refuses our introduction. It comes without a traceback, whose frames would
     hold what was received, or sent.
     """
@@ -121,7 +123,7 @@ class Connection:
         limits = Limits(options.max_bulk, options.max_elements, options.max_reply, options.max_depth)
         self._decoder = make_decoder(options.decoder, limits)
         self._pushes = frozenset({self._decoder.push})
-        self._fifo: deque[Exchange] = deque()
+        self.waiting: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
         self._first = b""  # of the bytes that the server has sent
@@ -139,12 +141,12 @@ class Connection:
     @property
     def oldest(self) -> Exchange | None:
         """The exchange that the server is answering now."""
-        return self._fifo[0] if self._fifo else None
+        return self.waiting[0] if self.waiting else None
 
     @property
     def unanswered(self) -> int:
         """How many exchanges wait for replies."""
-        return len(self._fifo) + len(self._held)
+        return len(self.waiting) + len(self._held)
 
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange behind those already queued."""
@@ -154,11 +156,11 @@ class Connection:
         exchange.offset = self._written
         self._written += len(exchange.data)
         self._chunks.append(exchange.data)
-        self._fifo.append(exchange)
+        self.waiting.append(exchange)
 
     def in_flight(self) -> list[Exchange]:
         """The exchanges of others that may have reached the server, and are not answered."""
-        waiting = list(self._fifo)[len(self._greeting) :]
+        waiting = list(self.waiting)[len(self._greeting) :]
         if not waiting:
             return []
         if waiting[0].replies:
@@ -206,7 +208,7 @@ class Connection:
         completed: list[Exchange | Pushed] = []
         if self.error is not None:
             return completed
-        decoder, fifo, greeting = self._decoder, self._fifo, self._greeting
+        decoder, fifo, greeting = self._decoder, self.waiting, self._greeting
         if greeting and len(self._first) < FIRST:
             self._first += bytes(data[:FIRST])
         replies = decoder.feed(data)
@@ -261,10 +263,10 @@ class Connection:
     def lost(self) -> tuple[list[Exchange], list[Exchange]]:
         """The socket is gone. Returns the exchanges that may have reached the server, then those that never did."""
         self.state = State.CLOSED
-        waiting = list(self._fifo)[len(self._greeting) :]
+        waiting = list(self.waiting)[len(self._greeting) :]
         sent = self.in_flight()
         unsent = waiting[len(sent) :] + self._held
-        self._fifo.clear()
+        self.waiting.clear()
         self._held = []
         return sent, unsent
 

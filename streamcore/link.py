@@ -30,6 +30,8 @@ from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress
 AT_ONCE: Final = float("-inf")
 """A deadline that has passed on every clock: work that waits to be told the time."""
 
+_NEVER: Final = float("inf")
+
 LATE: Final = 0.1
 """Seconds. A driver that tells the time so much later than was due has been held up, by a handler that blocks its loop, say.
 What the server sent meanwhile may lie unread, and the driver gets as long again to look at it; not for ever, though."""
@@ -86,7 +88,6 @@ class Link:
 
     ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered nothing.
-    ``on_doubt`` is called where the oldest exchange has waited for half of the request timeout.
     """
 
     def __init__(
@@ -108,7 +109,6 @@ class Link:
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self.moved = 0
-        self.on_doubt: Callable[[], None] | None = None
         self._owner = owner
         self._login = login
         self._options = options
@@ -121,10 +121,11 @@ class Link:
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
         self._heard = 0.0
-        self._half = options.request_timeout / 2
-        self._doubted: Exchange | None = None  # the one for which ``on_doubt`` was called
+        self._on_doubt: Callable[[], None] = _nothing
+        self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
         self._partly = 0  # replies of unfinished exchanges
-        self._is_strained = False  # whether any of these has grown since an answer came:
+        self._is_strained = False  # whether any of these has changed since an answer came:
+        self._most = _NEVER  # seconds until a doubt, or none any more
         self._weighed = 0  # of the bytes that have moved, those that prolong nothing any more
         self._earned = 0.0  # seconds by which bytes have prolonged the wait
         self._excuses = 0  # how often the driver was late
@@ -154,9 +155,14 @@ class Link:
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
-        if self._connection.oldest is None:
+        if not self._connection.waiting:
             self._heard = AT_ONCE
         self._connection.send(exchange)
+
+    def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
+        """Have this called, once, where the oldest exchange has waited for half of the request timeout."""
+        self._on_doubt = on_doubt
+        self._most = self._doubts_after = self._options.request_timeout / 2
 
     def pause(self) -> None:
         """Stop reading: the application is too slow. The watch over the connection is suspended meanwhile."""
@@ -219,8 +225,7 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
-            self._doubted, self._partly = None, 0
-            self._relax()
+            self._partly = 0
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
@@ -238,6 +243,8 @@ class Link:
             self._weigh(connection, completed, len(data), now)
         if self.state is _GREETING and connection.state is ConnectionState.READY:
             self._enter(State.UP)
+            self._heard = now
+            self._relax()
             self.server, self.error = connection.server, None
             self._owner.link_up(self)
         for item in completed:
@@ -283,12 +290,12 @@ class Link:
             return self._deadline
         if self._paused:
             return None
-        assert self._connection is not None
-        oldest = self._connection.oldest
-        if oldest is None:
+        connection = self._connection
+        assert connection is not None
+        if not connection.waiting:
             return self._heard + self._options.keepalive_idle
-        timeout, half = oldest.timeout, self._half
-        return self._heard + (timeout if self.on_doubt is None or timeout < half or oldest is self._doubted else half)
+        timeout, most = connection.waiting[0].timeout, self._most
+        return self._heard + (timeout if timeout < most else most)  # noqa: FURB136  # each call counts here
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time; a timer that fires early does no harm."""
@@ -315,14 +322,18 @@ class Link:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
-        """Bytes have come, at whose end no exchange was complete."""
+        """Bytes have come, at whose end no exchange was complete. Whole pushes are news of a link that waits for nothing else."""
         before, self._partly = self._partly, connection.partly
-        if connection.oldest is not None and before == self._partly and all(type(one) is Pushed for one in completed):
+        if connection.oldest is None:
+            is_news = bool(completed)
+        else:
+            is_news = before != self._partly or any(type(one) is not Pushed for one in completed)
+        if is_news:
+            self._heard = now
+            if self._is_strained:
+                self._relax()
+        else:
             self._move(size)
-            return
-        self._heard = now
-        if self._is_strained:
-            self._relax()
 
     def _move(self, size: int) -> None:
         """So many bytes have come, or have left, and answer nothing."""
@@ -331,7 +342,8 @@ class Link:
 
     def _relax(self) -> None:
         """The server has answered: what is next has all its time before it."""
-        self._is_strained, self._weighed, self._earned, self._excuses = False, self.moved, 0.0, 0
+        self._is_strained, self._most = False, self._doubts_after
+        self._weighed, self._earned, self._excuses = self.moved, 0.0, 0
 
     def _overdue(self, now: float, due: float) -> None:
         """An answer has not come in its time: there is a reason to wait for longer, or to doubt the link, or to give it up."""
@@ -348,9 +360,9 @@ class Link:
             self._heard += now - due + LATE
             self._excuses += 1
             self._is_strained = True
-        elif self.on_doubt is not None and oldest is not self._doubted:
-            self._doubted = oldest
-            self.on_doubt()
+        elif self._most != _NEVER:
+            self._most, self._is_strained = _NEVER, True
+            self._on_doubt()
         else:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
@@ -369,6 +381,10 @@ class Link:
         self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _at(address: AnyAddress, error: Exception) -> Exception:

@@ -28,6 +28,7 @@ from .idempotence import Memory
 from .link import AT_ONCE
 from .outgoing import Batch, Outgoing
 from .requests import Request
+from .requests.lateness import excuse
 from .requests.line import Line, because
 from .requests.request import NOT_NOW
 
@@ -197,7 +198,7 @@ class Outbox:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        late, waiting = max(deadlines[0].deadline, self._line.lateness.until), self._waiting
+        late, waiting = deadlines[0].deadline, self._waiting
         if not waiting or waiting[0].number <= self._due or not self._may_leave:
             return late
         return min(late, self._leaves_at(waiting[0]))
@@ -211,7 +212,7 @@ class Outbox:
             entry.deadline = now + self.timeout
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
             entry = deadlines[0]
-            if not entry.finished and self._line.lateness.excuses(entry.deadline, now):
+            if not entry.finished and excuse(deadlines, self._line.link, now):
                 break
             deadlines.popleft()
             if not entry.finished:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from ..link import AT_ONCE, LATE, Link
+from collections.abc import Iterable
+
+from ..link import LATE, Link
+from .request import Request
 
 
-class Lateness:
-    """Prolongs the deadlines of requests while their answers may lie unread; the link itself ends that, if nothing comes.
+def excuse(requests: Iterable[Request], link: Link, now: float) -> bool:
+    """Whether requests, of which the first is due, are not late yet: the driver has been, and their answers may lie unread.
 
-    No request is late before ``until``.
+    It has a moment to read then; ``link`` itself ends that, if nothing comes.
     """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.until = AT_ONCE
-
-    def excuses(self, deadline: float, now: float) -> bool:
-        """Whether a request that is due is not late yet: the driver has been, and now has a moment to read what has come."""
-        if now - max(self.until, deadline) > LATE and self._link.unanswered:
-            self.until = now + LATE
-        return now < self.until
+    late = False
+    for request in requests:
+        late = late or (now - request.deadline > LATE and link.unanswered > 0)
+        if not late or request.deadline >= now + LATE:
+            break
+        request.deadline = now + LATE
+    return late

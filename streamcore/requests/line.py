@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from ..connection import Exchange
 from ..errors import ConnectionLost, StreamcoreError
 from ..link import AT_ONCE, Link, Owner
-from .lateness import Lateness
+from .lateness import excuse
 from .request import MAYBE_REFUSED, Request
 from .witness import Witness
 
@@ -47,8 +47,7 @@ class Line:
         self._was_up = False
         self._witness: Witness | None = None
         self.link = keeper.new_line_link(self)
-        self.link.on_doubt = self.doubt
-        self.lateness = Lateness(self.link)
+        self.link.tell_doubts(self.doubt)
 
     def submit(self, request: Request) -> None:
         """Send it, or have it wait for a connection."""
@@ -143,7 +142,7 @@ class Line:
             return None
         if deadlines[-1].deadline == AT_ONCE:
             return AT_ONCE
-        return max(deadlines[0].deadline, self.lateness.until)
+        return deadlines[0].deadline
 
     def elapse(self, now: float) -> None:
         """The time is ``now``."""
@@ -155,7 +154,7 @@ class Line:
         # A request is not answered before its elders, nor late. ``done`` may submit again: what has no deadline is not late.
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
             request = deadlines[0]
-            if not request.finished and self.lateness.excuses(request.deadline, now):
+            if not request.finished and excuse(deadlines, self.link, now):
                 break
             deadlines.popleft()
             if not request.finished:

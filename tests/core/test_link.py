@@ -694,6 +694,32 @@ def test_pushes_to_an_idle_link_are_signs_of_life(up: Rig) -> None:
     assert up.link.next_timeout() == up.now + 10.0
 
 
+def test_a_part_of_a_push_is_none(up: Rig) -> None:
+    """An idle link asks whether the server is there, and finds that it is not."""
+    up.tell()
+    up.hear(b"$100000000\r\n")
+    for half in range(1, 20):
+        up.tell(100.0 + half / 2)
+        up.hear(b"x")
+        up.expect(State.UP)
+    up.tell(110.0)
+    assert up.write() == [[b"PING"]]
+    for half in range(1, 5):
+        up.tell(110.0 + half / 2)
+        up.hear(b"x")
+    up.tell(112.1)
+    up.expect(State.DROPPING)
+
+
+def test_a_connection_that_has_just_come_up_was_just_heard(up: Rig) -> None:
+    up.tell()
+    up.link.drop(ConnectionLost("dropped"))
+    up.link.connection_lost(None, up.now)
+    up.tell(5000.0)
+    up.to(State.UP)
+    assert up.link.next_timeout() == 5010.0
+
+
 def test_each_reply_of_an_exchange_is_an_answer(up: Rig) -> None:
     up.link.send(Exchange([("GET", "k")] * 3, 5.0))
     up.tell()

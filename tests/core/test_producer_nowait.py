@@ -59,7 +59,7 @@ def test_batches_are_bounded_by_number_and_bytes() -> None:
     producer.hurry()
     pair.dials = True
     pair.settle()
-    assert len(producer.links()[0]._connection._fifo) == 3  # type: ignore[union-attr]  # it is up
+    assert len(producer.links()[0]._connection.waiting) == 3  # type: ignore[union-attr]  # it is up
     assert len(appended(pair)) == 10
 
 

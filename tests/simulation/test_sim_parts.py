@@ -129,7 +129,21 @@ def test_of_a_half_open_connection_only_one_end_knows() -> None:
     wire.vanish_for_server()
     assert node.wires
     run(world, OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + 0.5)
-    assert [link.is_up for link in node.engine.links()] == [True]
+    assert [link.is_up for link in node.engine.links() if link.wants_connection] == [True]
+
+
+def test_a_connection_that_babbles_answers_nothing_until_it_is_given_up() -> None:
+    world, _, asker, node = stage()
+    run(world, 0.2)
+    [wire] = node.wires.values()
+    wire.babble(b"$100\r\n", b"x", 0.05)
+    asker.ask(1)
+    run(world, 0.2)
+    assert asker.answers == []
+    assert list(node.wires.values()) == [wire]
+    run(world, 0.28)
+    assert asker.answers == [b"1"]  # an ECHO may be asked again
+    assert wire not in node.wires.values()
 
 
 def test_what_comes_for_a_paused_process_waits() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore.commands import echo, incr
 from streamcore.errors import UnreadableError
@@ -122,10 +122,15 @@ def _check_farewell(
     calm: Calm, asker: Asker, keys: list[bytes], replies: list[object], wanted: list[int | None]
 ) -> None:
     """None: it was not read, and is said not to have been."""
-    run = [int(bytes(calm.scene.host.server.databases[0].values.get(key) or b"0")) for key in keys]
+    run = [_count(calm, key) for key in keys]
     meant = [None if isinstance(reply, UnreadableError) else reply for reply in replies]
     if meant != wanted or run != [number or 0 for number in wanted]:
         SentAgain(calm.world).violated(f"{asker.label}: {replies}, and what was run is {run}, where {wanted} is right")
+
+
+def _count(calm: Calm, key: bytes) -> int:
+    value: Any = calm.scene.host.server.databases[0].values.get(key)
+    return int(bytes(value or b"0"))
 
 
 def _babble(calm: Calm, asker: Asker) -> None:
