@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from .connection import Arguments
 from .degradation import LETTERS
 from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
 from .entries import GroupBatch
@@ -74,23 +75,26 @@ class Settling:
         """The server has answered. Raises where it refuses."""
         consumer, late = self._consumer, list[Settlement]()
         for one, command, answer in zip(acks.ride, acks.commands, acks.replies, strict=True):
-            waits = isinstance(answer, OutOfMemoryError)  # a dead letter does; whatever needs no memory goes on
-            if isinstance(one, Burial):
-                waits |= consumer.degradation.is_forbidden(LETTERS, command, answer)
-            if waits:
+            if isinstance(answer, ReplyError):
+                if isinstance(answer, NoGroupError):  # with the group, nothing is pending
+                    continue
+                if not self._waits(one, command, answer):
+                    answer.command = command[0]
+                    raise answer
                 late.append(one)
                 self.due = consumer.now + PATIENCE
                 continue
-            if isinstance(answer, NoGroupError):  # with the group, nothing is pending
-                continue
-            if isinstance(answer, ReplyError):
-                answer.command = command[0]
-                raise answer
             for event in one.heed(answer):
                 consumer.emit(event)
             if isinstance(one, Nack):
                 consumer.expect(one.delay)
         consumer.pending.confirm(acks.ride, late)
+
+    def _waits(self, one: Settlement, command: Arguments, error: ReplyError) -> bool:
+        """Whether a settlement that was refused is sent again later: a dead letter; whatever needs no memory goes on."""
+        if isinstance(error, OutOfMemoryError):
+            return True
+        return isinstance(one, Burial) and self._consumer.degradation.is_forbidden(LETTERS, command, error)
 
     def lose(self, rides: Iterable[Acks]) -> None:
         """The replies of these will never come: send them again as soon as there is a connection."""
