@@ -201,7 +201,6 @@ class Pool(Generic[E]):
             return "raise"
         return verdict
 
-
     def report(self, entry: E, error: Exception, verdict: Verdict | None) -> tuple[str, Exception | None]:
         """A line for the log, and the error whose traceback goes with it: none, where the application's own ``on_error`` has had it."""
         stream: bytes = entry._batch.key  # noqa: SLF001  # a part of the face

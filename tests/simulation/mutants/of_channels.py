@@ -20,6 +20,14 @@ CHANNELS: Final = (
         cast="audience",
     ),
     Mutant(
+        "one-bad-channel-ends-the-hub",
+        TAIL,
+        "self._expel(one.stream, error)",
+        "self.fail(error)",
+        "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
+        cast="audience",
+    ),
+    Mutant(
         "history-comes-twice",
         TAIL,
         "[one for one in messages if one.id is not None and one.id > position.cursor]",
