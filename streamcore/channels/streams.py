@@ -171,7 +171,9 @@ class StreamHub(Tail):
 
     def _named(self, key: bytes, error: Exception) -> Exception:
         """The error of a channel says of which."""
-        return about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
+        return (
+            about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
+        )
 
     def _enter(self) -> Steps[None]:
         """The hub is ready when both of its links are."""

@@ -102,8 +102,8 @@ CHANNELS: Final = (
     Mutant(
         "cancelled-wait-loses-a-batch",
         f"{FACE}.readers",
-        "await driver.until(partial(self._take, ask), within)",
-        "await driver.until(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
+        "await running.wait(partial(self._take, ask), within)",
+        "await running.wait(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
         "await driver.checkpoint(); await driver.checkpoint(); self._taken = kept",
         "a wait that is cancelled while the batch is in its hands loses it",
         cast="applications",
