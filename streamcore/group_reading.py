@@ -18,7 +18,7 @@ from .claims import Claims
 from .connection import Arguments
 from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch
-from .errors import InvalidArgument, NoGroupError, ReplyError, ReplyTooLarge, UnblockedError
+from .errors import InvalidArgument, NoGroupError, ReplyError, ReplyTooLarge, UnblockedError, WrongTypeError
 from .events import PossibleLoss
 from .group_gaps import GroupGaps, Look
 from .idling import Idling
@@ -37,7 +37,8 @@ from .upkeep import Upkeep
 
 T = TypeVar("T", bytes, str)
 
-GROUP_GONE: Final = (NoGroupError, UnblockedError)
+LOOKED_AFTER: Final = (NoGroupError, UnblockedError, WrongTypeError)
+"""Errors of a read that do not say of which stream they are."""
 MAX_SETBACKS: Final = 3
 
 
@@ -309,8 +310,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                 self._backlogged |= len(entries) >= self.count
 
     def _mend(self, error: ReplyError) -> Steps[None]:
-        """A read was refused: create the group again, once the other read is back as well."""
-        if not isinstance(error, GROUP_GONE):
+        """A read was refused: look at each stream, once the other read is back as well, and create the group again."""
+        if not isinstance(error, LOOKED_AFTER):
             raise error
         if self._reads:
             return

@@ -21,7 +21,7 @@ from .connection import Arguments
 from .degradation import CLOSING_FORMER, GAPS
 from .engine import AT_ONCE, Replies, Steps, checked
 from .entries import StreamId
-from .errors import BusyGroupError, NoGroupError, ReplyError
+from .errors import BusyGroupError, NoGroupError, NoPermissionError, ReplyError, WrongTypeError, about
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
 from .group_history import Reached
 from .link import Link
@@ -124,7 +124,16 @@ class Upkeep:
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def ensure_group(self, stream: bytes) -> Steps[None]:
-        """Make sure that the group exists, by creating it where that is allowed; tell what it has lost."""
+        """Make sure that the group exists, by creating it where that is allowed; tell what it has lost.
+
+        Raises ``WrongTypeError`` and ``NoPermissionError``, which say of which stream.
+        """
+        try:
+            yield from self._ensure_group(stream)
+        except (WrongTypeError, NoPermissionError) as error:
+            raise about(error, "stream", stream) from None
+
+    def _ensure_group(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
         was_signed = stream in self._signed
         self._signed.discard(stream)  # until the reply has come

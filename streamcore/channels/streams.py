@@ -157,9 +157,7 @@ class StreamHub(Tail):
 
     def _expel(self, key: bytes, error: Exception) -> None:
         """A channel cannot be read: whoever is in it is told, and in it no more; all others go on."""
-        channel = self._subscribers.naming.channel(key)
-        if isinstance(error, ReplyError):
-            error = about(error, "channel", channel)
+        error = self._named(key, error)
         joinings = [one for one in self._joinings if key in one.waiting]
         for joining in joinings:
             joining.error = joining.error or error
@@ -170,6 +168,12 @@ class StreamHub(Tail):
             self._announce(ChannelEnded(key, error))
         if not joinings:
             self._unfollow(key)
+
+    def _named(self, key: bytes, error: Exception) -> Exception:
+        """The error of a channel says of which."""
+        return (
+            about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
+        )
 
     def _enter(self) -> Steps[None]:
         """The hub is ready when both of its links are."""
@@ -288,7 +292,7 @@ class StreamHub(Tail):
         except StreamcoreError as raised:
             error = raised.__cause__ if isinstance(raised.__cause__, ReplyError) else raised  # why EXEC was refused
             if joining is not None:
-                joining.error = joining.error or error
+                joining.error = joining.error or self._named(key, error)
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
                 self._line.link.drop(error)
             elif not isinstance(error, ConnectionLost):

@@ -299,7 +299,10 @@ class Server:
         names, starts, count = _reading(args)
         found = {}
         for name, start in zip(names, starts, strict=True):
-            if name in self.streams and (entries := self._stream(name).after(StreamId.parse(start), count)):
+            if name not in self.streams:
+                continue
+            stream = self._stream(name)
+            if entries := stream.after(stream.last if start == b"$" else StreamId.parse(start), count):
                 found[name] = entries
         return found or (BLOCKED if b"BLOCK" in args else None)
 

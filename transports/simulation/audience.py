@@ -11,13 +11,22 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from streamcore import ClosedError, ConnectionLost, ReplyError, RequestTimeout, StreamcoreError, StreamId
+from streamcore import (
+    ClosedError,
+    ConnectionLost,
+    ReplyError,
+    RequestTimeout,
+    StreamcoreError,
+    StreamId,
+    WrongTypeError,
+)
 from streamcore.events import Gap, HistoryRewound
 
 from .faced import Faced
 from .history import ZERO, Id
 from .ledger import Ledger
 from .oracles import Oracle
+from .strange_channel import ROOM, disturb, sit_there
 from .tasks import Process, Task
 
 if TYPE_CHECKING:
@@ -181,6 +190,8 @@ class Listeners(Faced):
         self._hub: Any = None
 
     def expects(self, error: StreamcoreError) -> bool:
+        if isinstance(error, WrongTypeError):  # of the strange channel, where it has not ended up here
+            self.world.violated("OneBadChannel", f"{self.label} was ended by another channel's key: {error}")
         return isinstance(error, ConnectionLost | ReplyError)
 
     def ask_to_leave(self, main: Task, lot: float) -> None:
@@ -228,7 +239,10 @@ class Listeners(Faced):
             async with hub:
                 self._hub = hub
                 first = partial(self._listen, process, hub, hub, "first")
-                await self.all_of(process, first, partial(self._second, process, hub))
+                works = [first, partial(self._second, process, hub)]
+                if self.world.notes["strange"]:
+                    works.append(partial(sit_there, self, process, hub))
+                await self.all_of(process, *works)
 
     async def _second(self, process: Process, hub: Any) -> None:
         """Comes and goes."""
@@ -349,6 +363,9 @@ def cast_audience(scene: Scene, size: Size, events: EventsInOrder) -> None:
     scene.dropping.append(ledger.dropping)
     scene.rewinding.append(ledger.rewinding)
     scene.running.append(ledger.before_command)
+    if world.lots("is there a strange channel").random() < 0.3:
+        world.notes["strange"] = 1
+        disturb(scene, f"{PREFIX}_{ROOM}".encode())
     once, holes = PublishedOnce(world, ledger), NoHoleNoDuplicate(world, ledger)
     world.oracles += [once, holes]
     for number in range(1, size.senders + 1):

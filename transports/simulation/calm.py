@@ -23,6 +23,7 @@ from streamcore.events import (
 from . import calm_back
 from . import calm_oracles as promises
 from .calm_gaps import begin_anew, replace, trim, unheard
+from .calm_letters import no_letters
 from .calm_more import bury, double, refuse, restart
 from .calm_requests import try_requests
 from .history import HELD, LATER, REFUSED, STRANGER, fields_of
@@ -92,7 +93,7 @@ class Calm:
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
-        drawn.append(partial(double, self))  # by a lot of its own
+        drawn += [partial(double, self), partial(no_letters, self)]  # by lots of their own
         for trial in drawn:
             for book in books:
                 trial(book)

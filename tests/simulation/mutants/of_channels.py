@@ -20,6 +20,14 @@ CHANNELS: Final = (
         cast="audience",
     ),
     Mutant(
+        "one-bad-channel-ends-the-hub",
+        TAIL,
+        "self._expel(one.stream, error)",
+        "self.fail(error)",
+        "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
+        cast="audience",
+    ),
+    Mutant(
         "history-comes-twice",
         TAIL,
         "[one for one in messages if one.id is not None and one.id > position.cursor]",
@@ -94,8 +102,8 @@ CHANNELS: Final = (
     Mutant(
         "cancelled-wait-loses-a-batch",
         f"{FACE}.readers",
-        "await driver.until(partial(self._take, ask), within)",
-        "await driver.until(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
+        "await running.wait(partial(self._take, ask), within)",
+        "await running.wait(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
         "await driver.checkpoint(); await driver.checkpoint(); self._taken = kept",
         "a wait that is cancelled while the batch is in its hands loses it",
         cast="applications",

@@ -20,6 +20,27 @@ SETTLEMENTS: Final = (
         "issue 6: acknowledgements that were under way are forgotten, and their entries come again",
     ),
     Mutant(
+        "letters-of-another-type-end-the-member",
+        SETTLING,
+        "if error.code in UNAVAILABLE or not isinstance(one, (Burial, Nack)):",
+        "if error.code:",
+        "issue 13: a dead-letter key of another type, or forbidden, ended the member",
+    ),
+    Mutant(
+        "a-letter-that-waits-is-forgotten",
+        SETTLING,
+        "late.append(one)",
+        "assert one",
+        "issue 13: a dead letter that could not be written is never written, and its entry pending for ever",
+    ),
+    Mutant(
+        "who-waits-for-a-letter-does-not-renew",
+        "streamcore.renewal",
+        "| consumer.pending.unburied(stream)",
+        "",
+        "issue 13: an entry whose dead letter waits counts as idle, and another member is handed it",
+    ),
+    Mutant(
         "acks-never-flushed",
         SETTLING,
         "self.at_once = True\n            consumer.wake()",
