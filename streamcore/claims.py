@@ -102,6 +102,10 @@ class Claims:
         """Everything that is pending for us and unknown here."""
         with suppress(NoGroupError):  # with the group, nothing is pending; the next read mends it
             yield from self._recover(stream)
+        self.recovered(stream)
+
+    def recovered(self, stream: bytes) -> None:
+        """Nothing is pending for us that is unknown here."""
         if stream in self._consumer.member.streams:
             self._met.add(stream)  # from now on, what is listed and unknown was delivered to this process
             self._claiming.pop(stream, None)

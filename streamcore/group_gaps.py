@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from .connection import Arguments, Exchange
-from .continuity import History
+from .continuity import ZERO, History
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError, WrongTypeError
 from .events import Event, GapDetectionOff
@@ -115,6 +115,15 @@ class GroupGaps:
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
             for gap in watch.judge(history, group, anchored=anchored, **known):
+                self._emit(gap)
+
+    def vanished(self, stream: bytes, pending: StreamId | None) -> None:
+        """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""
+        if (watch := self._histories.get(stream)) is None:
+            return
+        watch.identity.vanish()
+        if self.is_on and stream not in self._forbidden:
+            for gap in watch.judge(History(), Reached(ZERO), another=True, pending=pending):
                 self._emit(gap)
 
     # -- before each read ---------------------------------------------------------------------------------------------

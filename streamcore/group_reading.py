@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from .absence import Absence
 from .claims import Claims
 from .connection import Arguments
 from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
@@ -62,6 +63,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.claims = Claims(self)
         self.idling = Idling(self)
         self.lineage = Lineage(self)
+        self.absence = Absence(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit)
         self.settling = Settling(self)
@@ -148,6 +150,12 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         streams = max(1, len(self.member.streams))
         self.count = min(self._most, max(1, self.member.max_in_flight // streams))
         self.most_at_once = self.count * streams
+
+    @property
+    def present(self) -> list[bytes]:
+        """The streams that are read now: those that are there."""
+        streams = self.member.streams
+        return [one for one in streams if one not in self.absence] if self.absence else streams.copy()
 
     @property
     def joins(self) -> bool:
@@ -255,6 +263,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Nothing is in flight: do what is due."""
         if self._joining:
             yield from self._joining.run()
+        if self.absence.due:
+            yield from self.absence.look()
+            if not self.present:
+                self.idling.find_nothing()
         if self._may_claim and not (self.stops or self.idling) and self.now >= self.claims.at and self.has_room():
             self._may_claim = False
             yield from self.claims.run()
@@ -266,7 +278,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _is_due(self) -> bool:
         """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
         now = self._clock.now
-        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at
+        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at or self.absence.due
 
     def _may_read(self) -> bool:
         in_flight = self._reads
@@ -274,7 +286,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             return False
         if in_flight and (not self._backlogged or self._is_due()):
             return False
-        return bool(self.member.streams) and self.has_room(in_flight)
+        return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
 
     def _next_read(self) -> Exchange:
         polls = self.polls and self.idling.expected is None
@@ -283,11 +295,14 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
-        read = (*head, *block, *acks, "STREAMS", *member.streams, *(">" for _ in member.streams))
+        streams = self.present
+        read = (*head, *block, *acks, "STREAMS", *streams, *(">" for _ in streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _waiting(self) -> Arguments:
         own = self.idling.expected if self.polls else None
+        if own is None and self.absence.at is not None and not self.polls:
+            own = min(self.block, max(0.0, self.absence.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange) -> Steps[None]:
@@ -303,6 +318,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
+                self.upkeep.rota.came(stream)
                 self.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= self.count
 
@@ -315,9 +331,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks += 1
         if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
             raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
-        for stream in self.member.streams.copy():
-            self.gaps.doubt(stream)
-            yield from self.upkeep.ensure_group(stream)
+        yield from self.upkeep.mend()
 
     def _rest(self) -> Steps[None]:
         """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
@@ -369,18 +383,19 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.closed:
             return None
         audit = self.upkeep.audit_at if self._resting and not self._leaving else None
+        absence = self.absence.at if self._resting and not (self._leaving or self.stops) else None
         renewal = self._renewal.timer if self._resting or self.blocked else None
         interruption = self._interrupter.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
-        due = (self.settling.timer, interruption, audit, renewal)
+        due = (self.settling.timer, interruption, audit, absence, renewal)
         return min((at for at in due if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
         if self.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self._renewal.due):
+        if self._resting and (self.upkeep_is_due() or self.absence.due or self._renewal.due):
             self._reading.wake()
         if self.blocked:
             if (at := self._renewal.timer) is not None and now >= at:

@@ -62,6 +62,10 @@ class Redelivery:
         """What waits of a stream."""
         return {one.id for one in self._queue if one.stream == stream}
 
+    def streams(self) -> set[bytes]:
+        """Those of which anything waits."""
+        return {one.stream for one in self._queue}
+
     def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
         """These, or all of a stream, are not ours any more."""
         gone = self.ids(stream) if ids is None else ids

@@ -183,7 +183,7 @@ class TestRecovery:
     def test_a_group_that_vanishes_under_it_is_no_end(self) -> None:
         consumer, pair = scripted()
         pair.server.answer("run_id:1")
-        pair.server.answer([listed()], NOTHING_PENDING)
+        pair.server.answer([listed()], [1, "1-0", "1-0", [["c", "1"]]])
         pair.server.answer([["1-0", "c", 0, 0]])
         pair.server.commands.clear()
         pair.server.answer(GONE)
