@@ -25,7 +25,9 @@ from .errors import NoGroupError, NoPermissionError, ReplyError
 from .events import Claimed, ConsumerRemoved, Recovered, Tombstones
 from .membership import NACKED
 from .redelivery import Waiting
+from .rota import Passes, are_many
 from .settlements import NO_CLAIMS, schedule
+from .together import PAGE
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -56,27 +58,28 @@ class Claims:
         self._claiming: dict[bytes, set[bytes]] = {}  # others had these before
         self._claim_from: dict[bytes, bytes] = {}
         self._regular = AT_ONCE if consumer.member.keeps else float("inf")
-        self._expected: list[float] = []  # when what we have given back may be claimed
+        self._passes = Passes(consumer.member.claim_idle or NO_CLAIMS)
+        self._expected: list[tuple[float, bytes]] = []  # when what we have given back may be claimed, and in which stream
         self._removes = consumer.member.remove_idle is not None
 
     @property
     def at(self) -> float:
         """When something may be claimed."""
-        return min(self._regular, self._expected[0]) if self._expected else self._regular
+        return min(self._regular, self._expected[0][0]) if self._expected else self._regular
 
     @property
     def expected_at(self) -> float | None:
         """When something that we have given back may be claimed."""
-        return self._expected[0] if self._expected else None
+        return self._expected[0][0] if self._expected else None
 
     def expected_within(self, patience: float) -> float | None:
         """Seconds until then, where these are no more than a read waits for, and its margin."""
         at, now = self.expected_at, self._consumer.now
         return None if at is None or at > now + patience + MARGIN else max(0.0, at - now)
 
-    def expect(self, delay: float) -> None:
-        """Something was given back, and may be claimed after so many seconds."""
-        heappush(self._expected, self._consumer.now + delay + MARGIN)
+    def expect(self, stream: bytes, delay: float) -> None:
+        """Something of a stream was given back, and may be claimed after so many seconds."""
+        heappush(self._expected, (self._consumer.now + delay + MARGIN, stream))
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover what is pending for us in a stream from the beginning, or behind what was ``delivered`` before."""
@@ -95,6 +98,7 @@ class Claims:
         self._recover_from.pop(stream, None)
         self._met.discard(stream)
         self._spared.discard(stream)
+        self._passes.forget(stream)
 
     # -- our own ------------------------------------------------------------------------------------------------------
 
@@ -150,20 +154,56 @@ class Claims:
     # -- others' ------------------------------------------------------------------------------------------------------
 
     def run(self) -> Steps[None]:
-        """One page per stream of what may be claimed."""
+        """One page of what may be claimed, for each of the streams whose turn it is."""
         consumer = self._consumer
         member, now = consumer.member, consumer.now
-        while self._expected and self._expected[0] <= now:
-            heappop(self._expected)
+        expected: dict[bytes, None] = {}
+        while self._expected and self._expected[0][0] <= now:
+            expected[heappop(self._expected)[1]] = None
         patience = member.claim_idle or NO_CLAIMS
-        # Spread over the second quarter of the interval, so that consumers which started together drift apart.
-        pause = patience * (0.25 + 0.25 * consumer.random())
-        with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            for stream in member.streams.copy():
+        present = consumer.present
+        is_regular = not are_many(present) or now >= self._regular
+        if is_regular:
+            self._passes.begin(now, present)
+            expected |= dict.fromkeys(self._passes.piece())
+        unfinished: list[bytes] = []
+        for stream in (yield from self._with_something([one for one in expected if one not in consumer.absence])):
+            with suppress(NoGroupError):  # the next read meets it as well, and mends it
                 finished = yield from self._claim(stream, max(1, int(patience * 1000)))
-                pause = pause if finished else 0.0
                 yield from self._remove_idle(stream)
-        self._regular = now + pause
+                if not finished:
+                    unfinished.append(stream)
+        self._passes.put_back(unfinished)
+        if is_regular or unfinished:
+            # Spread over the second quarter of the interval, so that consumers which started together drift apart.
+            pause = patience * (0.25 + 0.25 * consumer.random()) if self._passes.is_through else 0.0
+            self._regular = now + pause
+
+    def _with_something(self, streams: list[bytes]) -> Steps[list[bytes]]:
+        """Those in which something is pending for others; where streams are few, that is found out by looking for it."""
+        consumer, asked_at = self._consumer, self._consumer.now
+        if not are_many(consumer.present):
+            return streams
+        found: list[bytes] = []
+        for at in range(0, len(streams), PAGE):
+            page = streams[at : at + PAGE]
+            summaries = yield from consumer.ask(*(("XPENDING", stream, consumer.member.group) for stream in page))
+            for stream, summary in zip(page, summaries, strict=True):
+                if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
+                    continue
+                if self.is_calm(checked(summary)):
+                    self.calm(stream, asked_at)
+                else:
+                    found.append(stream)
+        return found
+
+    def is_calm(self, summary: Any) -> bool:
+        """Whether nothing is pending for others, by the reply of XPENDING."""
+        return all(name == self._consumer.member.name for name, _ in summary[3] or ())
+
+    def calm(self, stream: bytes, at: float) -> None:
+        """Nothing was pending for others then."""
+        self._passes.calm(stream, at)
 
     def _claim(self, stream: bytes, idle: int) -> Steps[bool]:
         """One page of what has been idle for long enough; whether it was the last."""

@@ -166,9 +166,9 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Something has changed for the reading link."""
         self._reading.wake()
 
-    def expect(self, delay: float) -> None:
-        """Something was given back, and may be claimed after so many seconds."""
-        self.claims.expect(delay)
+    def expect(self, stream: bytes, delay: float) -> None:
+        """Something of a stream was given back, and may be claimed after so many seconds."""
+        self.claims.expect(stream, delay)
         self.idling.look_again()
 
     def renew_if_blocked(self) -> Steps[None]:

@@ -87,3 +87,51 @@ class Rota:
         self._size = max(PIECE, ceil(len(self._due) / PIECES))
         self._pause = self._interval / max(1, ceil(len(self._due) / self._size))
         self._began, self._done = now, 0
+
+
+class Passes:
+    """The turns of one member's streams in its looks for what others have left. ``patience``: seconds until that may be claimed.
+
+    A pass goes through all streams; where these are many, piece by piece, and without those that were *calm* a moment ago:
+    nothing was pending in them for others, so nothing of theirs can have been left for long enough yet.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._calm: dict[bytes, float] = {}  # when
+        self._left: deque[bytes] = deque()
+        self._size = PIECE
+
+    @property
+    def is_through(self) -> bool:
+        """Whether a pass is at its end."""
+        return not self._left
+
+    def calm(self, stream: bytes, at: float) -> None:
+        """Nothing was pending for others then."""
+        self._calm[stream] = at
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not read any more."""
+        self._calm.pop(stream, None)
+
+    def begin(self, now: float, streams: Collection[bytes]) -> None:
+        """Begin a pass, unless one is under way."""
+        if not self._left:
+            late = now - self._patience
+            is_few = not are_many(streams)
+            self._left.extend(one for one in streams if is_few or self._calm.get(one, AT_ONCE) <= late)
+            self._size = max(PIECE, ceil(len(self._left) / PIECES))
+
+    def piece(self) -> list[bytes]:
+        """Those whose turn it is in this pass."""
+        return [self._left.popleft() for _ in range(min(self._size, len(self._left)))]
+
+    def put_back(self, streams: Collection[bytes]) -> None:
+        """These are not done with: they come once more."""
+        self._left.extend(streams)
+
+
+def are_many(streams: Collection[bytes]) -> bool:
+    """Whether there are more than have their turn in each round."""
+    return len(streams) > QUIET

@@ -85,7 +85,7 @@ class Settling:
             for event in one.heed(answer):
                 consumer.emit(event)
             if isinstance(one, Nack):
-                consumer.expect(one.delay)
+                consumer.expect(one.stream, one.delay)
         consumer.pending.confirm(acks.ride, late)
 
     def lose(self, rides: Iterable[Acks]) -> None:

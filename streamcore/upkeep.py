@@ -331,8 +331,10 @@ class Upkeep:
     def _count(self, stream: bytes) -> Steps[int]:
         """How many entries the server lists for us; tell what the group has lost."""
         consumer = self._consumer
+        asked_at = consumer.now
         told, groups, summary, _ = yield from self._ask_about(stream)
-        checked(summary)
+        if consumer.claims.is_calm(checked(summary)):
+            consumer.claims.calm(stream, asked_at)
         group = _find(consumer.member.group, [groups])
         if group is None:
             return 0
