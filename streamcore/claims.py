@@ -146,7 +146,7 @@ class Claims:
     def own_page(self, stream: bytes, start: bytes) -> Steps[list[Any]]:
         """What the server lists as pending for us, from an id on."""
         consumer = self._consumer
-        page = ("XPENDING", stream, consumer.member.group, start, "+", consumer.count, consumer.member.name)
+        page = ("XPENDING", stream, consumer.member.group, start, "+", consumer.page, consumer.member.name)
         [rows] = yield from consumer.ask(page)
         listed: list[Any] = checked(rows)
         return listed
@@ -210,7 +210,7 @@ class Claims:
         consumer = self._consumer
         whose = () if consumer.member.claim_idle is not None else (NACKED,)
         start = self._claim_from.get(stream, b"-")
-        page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.count, *whose)
+        page = ("XPENDING", stream, consumer.member.group, "IDLE", idle, start, "+", consumer.page, *whose)
         known = consumer.known(stream)
         [rows] = yield from consumer.ask(page)
         checked(rows)
@@ -222,7 +222,7 @@ class Claims:
             yield from self.recover(stream)
         yield from self._fetch(stream, [row for row in free if not row[3]], Claimed)
         yield from self._take_over(stream, [row for row in free if row[3]])
-        if len(rows) < consumer.count:
+        if len(rows) < consumer.page:
             self._claim_from.pop(stream, None)
             return True
         self._claim_from[stream] = b"(" + rows[-1][0]

@@ -103,6 +103,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if wait and merge is None:
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._splits = self._merge is None
         followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
         self._streams = {one.stream: one for one in followed}
         self._changes: list[Change] = []
@@ -289,16 +290,19 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
 
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
+        named = {one.stream: one for one in streams}
+        portion = self._portions.next(list(named), self.count, split=self._splits)
+        self._asked = deque([portion])
         cursors: dict[Followed, StreamId] = {
-            one: one.continuity.cursor for one in streams if one.continuity is not None
+            one: one.continuity.cursor for one in map(named.__getitem__, portion.streams) if one.continuity is not None
         }
         questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
         if questions:
             yield Exchange([question for _, _, question in questions], self.options.request_timeout)
-        waiting: Arguments = self._waiting()
+        waiting: Arguments = self._waiting() if portion.whole else ()
         self._blocked = bool(waiting)
         names: Arguments = tuple(one.stream for one in cursors)
-        read: Arguments = ("XREAD", "COUNT", self.count, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
+        read: Arguments = ("XREAD", "COUNT", portion.count, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()
@@ -317,13 +321,14 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise reply
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
+        self._portions.heard(portion, received, answered.nbytes, self.count)
         self._absorb(cursors, received, answered.nbytes)
         if suspects := self._watch.suspects:
             yield from self._look_at(suspects)
         else:
             self._hand_on()
         held = self._merge is not None and self._merge.holds
-        idle = not (any(received.values()) or interrupted or self._changes or held)
+        idle = portion.whole and not (any(received.values()) or interrupted or self._changes or held)
         if idle:
             self.idle, self.ended = True, self.stop_on_idle
         self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
@@ -356,7 +361,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return
         self._merge.begin()
         for batch in arrived:
-            full = len(batch.raw) >= self.count
+            full = len(batch.raw) >= self._asked[0].count
             self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
         self._release()
 

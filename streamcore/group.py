@@ -192,7 +192,6 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         self.member.streams.remove(key)
         self.upkeep.forget(key)
         self.claims.end(key)
-        self.limit_count()
         for batch in self._prefetch.drop(key):
             self.returns.add(batch)
         self._give_waiting_back(key)

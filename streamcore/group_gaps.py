@@ -128,13 +128,13 @@ class GroupGaps:
 
     # -- before each read ---------------------------------------------------------------------------------------------
 
-    def look(self, timeout: float) -> Look | None:
-        """What to ask about all streams in front of a read, if anything."""
+    def look(self, streams: Sequence[bytes], timeout: float) -> Look | None:
+        """What to ask about streams in front of a read of them, if anything."""
         if self._member.detect_gaps != "always":
             return None
         asked = {
             stream: (*self.questions(stream), ("XINFO", "GROUPS", stream))
-            for stream in self._member.streams
+            for stream in streams
             if stream not in self._forbidden
         }
         return Look(asked, timeout) if asked else None

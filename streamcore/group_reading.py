@@ -29,6 +29,7 @@ from .lineage import Lineage
 from .link import Link
 from .membership import Membership
 from .pending import Acks, Pending
+from .portions import Portion
 from .prefetch import Reader
 from .redelivery import Redelivery, Waiting
 from .renewal import Renewal
@@ -46,7 +47,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     """What ``GroupConsumer`` does on its own."""
 
     member: Membership
-    _most: int
 
     def __init__(self, member: Membership, **options: Any) -> None:
         if not member.keeps:
@@ -55,8 +55,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.polls and not member.stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.member = member
-        self._most = self.count
-        self.limit_count()
+        self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
         self.pending = Pending(member)
         self.redelivery = Redelivery(self)
@@ -145,11 +144,16 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.pending.void(stream, ids)
         self._prefetch.withdraw(stream, ids)
 
-    def limit_count(self) -> None:
-        """Never more in one read than may be in flight."""
-        streams = max(1, len(self.member.streams))
-        self.count = min(self._most, max(1, self.member.max_in_flight // streams))
-        self.most_at_once = self.count * streams
+    @property
+    def page(self) -> int:
+        """How many entries of one stream are fetched at once."""
+        return min(self.count, self._portions.affordable)
+
+    @property
+    def most_at_once(self) -> int:
+        """How many entries a read may bring while nothing is in hand: one of each stream, at least."""
+        streams = len(self.member.streams)
+        return max(streams, min(self.count * streams, self.member.max_in_flight))
 
     @property
     def present(self) -> list[bytes]:
@@ -197,12 +201,22 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.starved = False
         if self.redelivery or not self._prefetch.has_room(in_flight):
             return False
-        pending, limit = self.pending, self.member.max_in_flight - (in_flight + 1) * self.most_at_once
-        if pending.in_flight > limit:
+        pending, wanted = self.pending, self._wanted
+        if self._left < wanted:
             pending.collect()
-        fits = pending.in_flight <= limit or not (pending.in_flight or in_flight)
+        fits = self._left >= wanted or not (pending.in_flight or in_flight)
         self.starved = not (fits or in_flight)
         return fits
+
+    @property
+    def _left(self) -> int:
+        """How many more entries may be in hand, when all reads are answered."""
+        return self.member.max_in_flight - self.pending.in_flight - sum(one.most for one in self._asked)
+
+    @property
+    def _wanted(self) -> int:
+        """How many a read asks for at least, of many streams together, so that few of them do not stop it."""
+        return min(self.most_at_once, max(self.count, self.member.max_in_flight // 4))
 
     def upkeep_is_due(self) -> bool:
         """Whether there is something to look after."""
@@ -212,6 +226,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _read(self) -> Script:
         self._reads, self.fetching = 0, None
+        self._asked.clear()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self.blocked = False
         self.settling.at_once |= self.returns.unsent
@@ -226,10 +241,12 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
-                    if (look := self.gaps.look(self.options.request_timeout)) is not None:
+                    portion = self._portions.next(self.present, self.count, max(self._left, self._wanted))
+                    if (look := self.gaps.look(portion.streams, self.options.request_timeout)) is not None:
                         yield look
-                    yield self._next_read()
+                    yield self._next_read(portion)
                     self._reads += 1
+                    self._asked.append(portion)
                     self._may_claim = True
                 if not self._reads:
                     yield from self._rest()
@@ -242,14 +259,16 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.gaps.saw(answered)
                 else:
                     self._reads -= 1
-                    is_last = not (self._reads or self._interrupter.wanted) and (self.blocked or self.polls)
+                    portion = self._asked.popleft()
+                    is_last = portion.whole and not (self._reads or self._interrupter.wanted)
+                    is_last &= self.blocked or self.polls
                     self.blocked = False
                     self._interrupter.done()
-                    yield from self._absorb(answered)
+                    yield from self._absorb(answered, portion)
                     self.idling.read(answered, is_last=is_last)
         finally:
             if self._reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(self._reads * self.most_at_once))
+                self._emit(PossibleLoss(sum(one.most for one in self._asked)))
             self.blocked, self._reads = False, 0
             self.settling.lose(rides)
 
@@ -288,14 +307,15 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             return False
         return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
 
-    def _next_read(self) -> Exchange:
+    def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
-        self.blocked = not (self._backlogged or self._is_due() or polls)
+        is_through = portion.whole and self._portions.is_through
+        self.blocked = is_through and not (self._backlogged or self._is_due() or polls)
         member: Membership = self.member
-        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
+        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.count)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
-        streams = self.present
+        streams = portion.streams
         read = (*head, *block, *acks, "STREAMS", *streams, *(">" for _ in streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
@@ -305,7 +325,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             own = min(self.block, max(0.0, self.absence.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
-    def _absorb(self, read: Exchange) -> Steps[None]:
+    def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies
         self._backlogged = False
         if isinstance(reply, ReplyError):
@@ -315,12 +335,13 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
+        self._portions.heard(portion, received, read.nbytes, self.count)
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
                 self.upkeep.rota.came(stream)
                 self.deliver(stream, entries, read.nbytes // len(received))
-                self._backlogged |= len(entries) >= self.count
+                self._backlogged |= len(entries) >= portion.count
 
     def _mend(self, error: ReplyError) -> Steps[None]:
         """A read was refused: create the group again, once the other read is back as well."""
@@ -360,9 +381,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             self._interrupter.done()  # with the connection, the read has ended too
             self.lineage.disconnected()
         super()._report_down(link, error, was_up=was_up)
-        if isinstance(error, ReplyTooLarge):
-            self._most = min(self._most, self.count)
-            self.limit_count()
 
     def _goes_on_without(self, error: ReplyTooLarge) -> bool:
         """An entry that is too large is pending for us all the same: the next connection finds out which it is."""

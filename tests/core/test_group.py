@@ -357,8 +357,8 @@ class TestInFlight:
         ("limit", "streams", "count"), [(100, 1, 20), (10, 1, 10), (10, 2, 5), (3, 2, 1), (1, 3, 1)]
     )
     def test_the_count_fits_into_it(self, limit: int, streams: int, count: int) -> None:
-        names = [str(n) for n in range(streams)]
-        assert GroupConsumer(names, group="g", consumer="c", count=20, max_in_flight=limit).count == count
+        _, pair = entered(streams=[str(n) for n in range(streams)], count=20, max_in_flight=limit)
+        assert pair.server.expect("XREADGROUP")[5] == str(count).encode()
 
     def test_more_streams_than_entries_allowed_are_still_read(self) -> None:
         consumer, pair = entered(streams=["s", "t"], max_in_flight=1)

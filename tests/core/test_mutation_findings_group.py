@@ -104,7 +104,7 @@ class TestSettling:
         consumer: GroupConsumer[bytes] = GroupConsumer(
             "s", group="g", consumer="c", exclusive=False, detect_gaps="always", options=Options(request_timeout=0.5)
         )
-        look = consumer.gaps.look(consumer.options.request_timeout)
+        look = consumer.gaps.look([b"s"], consumer.options.request_timeout)
         assert look is not None
         assert look.timeout == 0.5
 
