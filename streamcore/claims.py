@@ -59,7 +59,9 @@ class Claims:
         self._claim_from: dict[bytes, bytes] = {}
         self._regular = AT_ONCE if consumer.member.keeps else float("inf")
         self._passes = Passes(consumer.member.claim_idle or NO_CLAIMS)
-        self._expected: list[tuple[float, bytes]] = []  # when what we have given back may be claimed, and in which stream
+        self._expected: list[
+            tuple[float, bytes]
+        ] = []  # when what we have given back may be claimed, and in which stream
         self._removes = consumer.member.remove_idle is not None
 
     @property

@@ -34,6 +34,7 @@ from .prefetch import Reader
 from .redelivery import Redelivery, Waiting
 from .renewal import Renewal
 from .returns import Returns
+from .room import Room
 from .settling import Settling
 from .upkeep import Upkeep
 
@@ -58,6 +59,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
         self.pending = Pending(member)
+        self.room = Room(self)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
         self.idling = Idling(self)
@@ -147,13 +149,12 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     @property
     def page(self) -> int:
         """How many entries of one stream are fetched at once."""
-        return min(self.count, self._portions.affordable)
+        return min(self.count, self.portions.affordable)
 
     @property
-    def most_at_once(self) -> int:
-        """How many entries a read may bring while nothing is in hand: one of each stream, at least."""
-        streams = len(self.member.streams)
-        return max(streams, min(self.count * streams, self.member.max_in_flight))
+    def expected(self) -> int:
+        """How many entries the reads that are unanswered may bring."""
+        return sum(one.most for one in self._asked)
 
     @property
     def present(self) -> list[bytes]:
@@ -201,22 +202,9 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.starved = False
         if self.redelivery or not self._prefetch.has_room(in_flight):
             return False
-        pending, wanted = self.pending, self._wanted
-        if self._left < wanted:
-            pending.collect()
-        fits = self._left >= wanted or not (pending.in_flight or in_flight)
+        fits = self.room.fits(in_flight)
         self.starved = not (fits or in_flight)
         return fits
-
-    @property
-    def _left(self) -> int:
-        """How many more entries may be in hand, when all reads are answered."""
-        return self.member.max_in_flight - self.pending.in_flight - sum(one.most for one in self._asked)
-
-    @property
-    def _wanted(self) -> int:
-        """How many a read asks for at least, of many streams together, so that few of them do not stop it."""
-        return min(self.most_at_once, max(self.count, self.member.max_in_flight // 4))
 
     def upkeep_is_due(self) -> bool:
         """Whether there is something to look after."""
@@ -241,7 +229,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
-                    portion = self._portions.next(self.present, self.count, max(self._left, self._wanted))
+                    portion = self.room.portion()
                     if (look := self.gaps.look(portion.streams, self.options.request_timeout)) is not None:
                         yield look
                     yield self._next_read(portion)
@@ -268,7 +256,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.idling.read(answered, is_last=is_last)
         finally:
             if self._reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(sum(one.most for one in self._asked)))
+                self._emit(PossibleLoss(self.expected))
             self.blocked, self._reads = False, 0
             self.settling.lose(rides)
 
@@ -309,10 +297,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
-        is_through = portion.whole and self._portions.is_through
+        is_through = portion.whole and self.portions.is_through
         self.blocked = is_through and not (self._backlogged or self._is_due() or polls)
         member: Membership = self.member
-        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.count)
+        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         streams = portion.streams
@@ -335,13 +323,13 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
-        self._portions.heard(portion, received, read.nbytes, self.count)
+        self.portions.heard(portion, received, read.nbytes, self.count)
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
                 self.upkeep.rota.came(stream)
                 self.deliver(stream, entries, read.nbytes // len(received))
-                self._backlogged |= len(entries) >= portion.count
+                self._backlogged |= len(entries) >= portion.each
 
     def _mend(self, error: ReplyError) -> Steps[None]:
         """A read was refused: create the group again, once the other read is back as well."""

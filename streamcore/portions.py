@@ -19,16 +19,16 @@ FADING: Final = 0.9
 
 
 class Portion(NamedTuple):
-    """What a read asks for: so many entries of each of these streams. ``whole``: these are all."""
+    """What a read asks for: so many entries of ``each`` of these streams. ``whole``: these are all."""
 
     streams: Sequence[bytes]
-    count: int
+    each: int
     whole: bool = True
 
     @property
     def most(self) -> int:
         """How many entries may come."""
-        return self.count * len(self.streams)
+        return self.each * len(self.streams)
 
 
 class Portions:
@@ -79,9 +79,9 @@ class Portions:
             size = nbytes / entries
             self._size = max(size, self._size * FADING) if self._is_known else size
             self._is_known = True
-        if portion.count < count or not portion.whole or self._busy:
+        if portion.each < count or not portion.whole or self._busy:
             asked = set(portion.streams)
-            full = [stream for stream, came in received.items() if len(came) >= portion.count]
+            full = [stream for stream, came in received.items() if len(came) >= portion.each]
             self._busy = [*(one for one in self._busy if one not in asked), *full]
             if portion.whole and len(received) > self.affordable:
                 self._asked = 0

@@ -27,7 +27,7 @@ from .link import Link
 from .name_lease import Identity, NameLease
 from .rota import Rota
 from .stream_identity import Sameness
-from .together import PAGE, pages, together
+from .together import pages, together
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading

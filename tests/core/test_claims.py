@@ -12,7 +12,7 @@ from tests.core.members import NOISE, add, consume, deliver, delivery, events, i
 from tests.core.model import Server
 from tests.core.net import Fate
 from tests.core.pair import Pair
-from tests.core.streams import NOTHING_PENDING, listed
+from tests.core.streams import listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 

@@ -85,7 +85,7 @@ class TestAdding:
         assert joining is not None
         net.serve()
         assert joining.poll()
-        assert consumer.most_at_once == 2, "never more in one read than may be in flight"
+        assert consumer.room.most_at_once == 2, "never more in one read than may be in flight"
 
     def test_what_is_pending_for_us_in_it_comes_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
