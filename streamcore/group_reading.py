@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from .between_reads import BetweenReads
 from .claims import Claims
 from .connection import Arguments
 from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
@@ -30,6 +31,7 @@ from .membership import Membership
 from .pending import Acks, Pending
 from .prefetch import Reader
 from .redelivery import Redelivery, Waiting
+from .removal import Removal
 from .renewal import Renewal
 from .returns import Returns
 from .settling import Settling
@@ -60,14 +62,16 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.pending = Pending(member)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
+        self._between_reads = BetweenReads(self)
+        self.removal = Removal(self)
         self.idling = Idling(self)
         self.lineage = Lineage(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit)
         self.settling = Settling(self)
         self.returns = Returns(self)
-        self._renewal = Renewal(self)
-        self._joining = Joinings(self)
+        self.renewal = Renewal(self)
+        self.joining = Joinings(self)
         self.blocked = False  # the read in flight may wait in the server
         self.starved = False  # no read may leave before something is acknowledged
         self.fetching: tuple[bytes, bytes, int] | None = None  # the one entry that is asked for, and its deliveries
@@ -78,7 +82,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._draining = False  # what is here is handed over, and nothing more read
         self._leaving = False
         self._is_through = False  # with what an earlier run has left, and that is all
-        self._may_claim = True  # claims and reads take turns
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
         self._interrupter = Interrupter(self, self._reading.link)
@@ -152,7 +155,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     @property
     def joins(self) -> bool:
         """Whether a stream is about to be read as well."""
-        return bool(self._joining)
+        return bool(self.joining)
 
     def wake(self) -> None:
         """Something has changed for the reading link."""
@@ -165,8 +168,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def renew_if_blocked(self) -> Steps[None]:
         """By the acking link: the reading link cannot do it."""
-        if self._renewal.due and self.blocked:
-            yield from self._renewal.run()
+        while self.renewal.due and self.blocked:
+            yield from self.renewal.run()
+            if self.settling.at_once:
+                yield from self.settling.send()
 
     def give_back(self) -> Steps[None]:
         """Tell the server what nobody has seen."""
@@ -179,8 +184,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
-            elif self._joining.waiting:
-                yield from self._joining.enter()
+            elif self.joining.waiting:
+                yield from self.joining.enter()
             else:
                 yield from self._rest()
 
@@ -213,8 +218,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             yield from self._recover()
             while True:
                 if not self._reads:
-                    yield from self._look_after()
-                while self._may_read():
+                    yield from self._between_reads.run()
+                while self.may_read():
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
@@ -222,7 +227,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                         yield look
                     yield self._next_read()
                     self._reads += 1
-                    self._may_claim = True
+                    self._between_reads.read()
                 if not self._reads:
                     yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
@@ -250,35 +255,20 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.member.keeps:
             yield from self.upkeep.recover()
         self._is_through = self.member.history_only
+        self._between_reads.begin()
 
-    def _look_after(self) -> Steps[None]:
-        """Nothing is in flight: do what is due."""
-        if self._joining:
-            yield from self._joining.run()
-        if self._may_claim and not (self.stops or self.idling) and self.now >= self.claims.at and self.has_room():
-            self._may_claim = False
-            yield from self.claims.run()
-        if self.upkeep_is_due():
-            yield from self.upkeep.audit()
-        if self._renewal.due:
-            yield from self._renewal.run()
-
-    def _is_due(self) -> bool:
-        """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
-        now = self._clock.now
-        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at
-
-    def _may_read(self) -> bool:
+    def may_read(self) -> bool:
+        """Whether a read may leave, beside those in flight."""
         in_flight = self._reads
         if self.stops or self.idling or self.paused or in_flight > 1:
             return False
-        if in_flight and (not self._backlogged or self._is_due()):
+        if in_flight and (not self._backlogged or self._between_reads.is_due):
             return False
         return bool(self.member.streams) and self.has_room(in_flight)
 
     def _next_read(self) -> Exchange:
         polls = self.polls and self.idling.expected is None
-        self.blocked = not (self._backlogged or self._is_due() or polls)
+        self.blocked = not (self._backlogged or self._between_reads.is_due or polls)
         member: Membership = self.member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
         block: Arguments = self._waiting() if self.blocked else ()
@@ -323,8 +313,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
         if self.redelivery.due:
             yield from self.redelivery.run()
-        elif self._renewal.due:
-            yield from self._renewal.run()
+        elif self.renewal.due:
+            yield from self.renewal.run()
         else:
             self._resting = not self.settling.at_once
             try:
@@ -369,7 +359,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.closed:
             return None
         audit = self.upkeep.audit_at if self._resting and not self._leaving else None
-        renewal = self._renewal.timer if self._resting or self.blocked else None
+        renewal = self.renewal.timer if self._resting or self.blocked else None
         interruption = self._interrupter.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
@@ -380,11 +370,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self._renewal.due):
+        if self._resting and (self.upkeep_is_due() or self.renewal.due):
             self._reading.wake()
         if self.blocked:
-            if (at := self._renewal.timer) is not None and now >= at:
-                self._renewal.remind()
+            if (at := self.renewal.timer) is not None and now >= at:
+                self.renewal.remind()
                 self.settling.wake_runner()
             if (at := self.claims.expected_at) is not None and now >= at and not self._interrupter.wanted:
                 self._interrupter.interrupt()

@@ -16,15 +16,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .claims import REMOVE
 from .connection import Arguments
 from .engine import AT_ONCE, Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
 from .group_history import Reached
+from .holdings import look_for, pieces
 from .link import Link
 from .name_lease import Identity, NameLease
+from .removal import remove
 from .stream_identity import Sameness
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Upkeep:
         self._founded.pop(stream, None)
         self._low_water.pop(stream, None)
         self._consumer.gaps.forget(stream)
+        self._consumer.removal.forget(stream)
         self.lease.forget(stream)
 
     def recover(self) -> Steps[None]:
@@ -99,7 +101,7 @@ class Upkeep:
         commands = self.lease.let_go()
         member = self._consumer.member
         if member.remove_on_leaving:
-            commands += [("EVAL", REMOVE, 1, stream, member.group, member.name, 0) for stream in member.streams]
+            commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
         return commands
 
     def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
@@ -237,6 +239,7 @@ class Upkeep:
         if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
             return 0
         total, lowest, _, consumers = checked(summary)
+        self._consumer.removal.note(stream, group[b"consumers"])
         delivered = StreamId.parse(group[b"last-delivered-id"])
         pending = StreamId.parse(lowest) if total else None
         self._low_water[stream] = Mark(delivered if pending is None else min(delivered, pending.before()), pending)
@@ -289,11 +292,14 @@ class Upkeep:
 
     def _check_leases(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        gone = consumer.held(stream)
-        start = b"-"
-        while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
-            gone.difference_update(row[0] for row in rows)
-            start = b"(" + rows[-1][0]
+        gone: set[bytes] = set()
+        for piece in pieces(consumer, stream):
+            left = piece
+            while left.ids:
+                rows, rest = yield from look_for(consumer, left)
+                reached = left.ids[: len(left.ids) - len(rest.ids)]
+                gone.update(set(reached).difference(row[0] for row in rows))
+                left = rest
         consumer.redelivery.forget(stream, gone)
         gone &= consumer.pending.unsettled(stream)
         if gone:
