@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.removal import REMOVE
 from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 from tests.core.pair import HELLO, Simple
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from streamcore.removal import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, FOREVER, GIVE_BACK, RELEASE
 from tests.simulation.twins import Words
 

@@ -11,9 +11,9 @@ from hashlib import sha1
 from typing import Final, TypeAlias
 
 from streamcore.channels import PUBLISH
-from streamcore.removal import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 
 from .arguments import integer
