@@ -1,9 +1,8 @@
 """What is done between reads, and its budget: the work goes first.
 
-The first read of a connection leaves before anything here, unless none may leave. Then, whenever nothing is in flight, each
-task that is due does one piece: a command or a few, each of them bounded, however much is pending and however many names there
-are. What concerns other members, their entries and their names, takes turns with reads. While anything is due, reads do not
-wait in the server.
+Whenever nothing is in flight, each task that is due does one piece: a command or a few, each of them bounded, however much is
+pending and however many names there are. What concerns other members, their entries and their names, takes turns with reads,
+and the first read of a connection leaves before it. While anything is due, reads do not wait in the server.
 """
 
 from __future__ import annotations
@@ -21,16 +20,15 @@ class BetweenReads:
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
-        self._has_begun = False
-        self._has_read = False
+        self._has_read = False  # since others were looked after
 
     def begin(self) -> None:
         """A connection begins to read."""
-        self._has_begun = self._has_read = False
+        self._has_read = False
 
     def read(self) -> None:
         """A read has left."""
-        self._has_begun = self._has_read = True
+        self._has_read = True
 
     @property
     def is_due(self) -> bool:
@@ -44,9 +42,6 @@ class BetweenReads:
         consumer = self._consumer
         if consumer.joins:
             yield from consumer.joining.run()
-        if not self._has_begun and consumer.may_read():
-            return
-        self._has_begun = True
         if self._has_read and not (consumer.stops or consumer.idling):
             yield from self._look_after_others()
         if consumer.upkeep_is_due():

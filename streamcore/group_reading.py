@@ -219,7 +219,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             while True:
                 if not self._reads:
                     yield from self._between_reads.run()
-                while self.may_read():
+                while self._may_read():
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
@@ -254,11 +254,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Before the first read of a connection: what is pending for us and was never seen."""
         if self.member.keeps:
             yield from self.upkeep.recover()
+        self.upkeep.put_off_audit()  # whoever has entered, and recovered, has done all that an audit does
         self._is_through = self.member.history_only
         self._between_reads.begin()
 
-    def may_read(self) -> bool:
-        """Whether a read may leave, beside those in flight."""
+    def _may_read(self) -> bool:
         in_flight = self._reads
         if self.stops or self.idling or self.paused or in_flight > 1:
             return False

@@ -132,6 +132,8 @@ class Upkeep:
             consumer.claims.begin(stream, ZERO)
         else:
             self._signs(stream, created)
+            if created == [1]:  # it was listed without us
+                group = {**group, b"consumers": group[b"consumers"] + 1}
             signed = created if was_signed else []
             yield from self._meet(stream, told, group, ours=signed == [0], is_another=signed == [1])
             self._note(stream, group, summary)

@@ -195,9 +195,6 @@ class TestRecovery:
         pair.server.answer(None)
         pair.server.expect("XPENDING", "s", "g", "-", "+", 500)
         pair.server.answer(GONE)
-        pair.server.expect("XINFO", "GROUPS", "s")
-        pair.server.expect("XPENDING", "s", "g")
-        pair.server.answer([], GONE)
         pair.server.expect("XREADGROUP")
         assert consumer.take() is None
 

@@ -143,7 +143,7 @@ class TestRecreation:
         server.seen.clear()
         server.before = set_back
         _, net = consume(server)
-        net.serve()
+        net.advance(6)
         assert events(net) == [GroupRecreated(b"s", b"g", "1-0")]
 
     def test_the_mark_is_that_of_the_last_audit(self, server: Server) -> None:
@@ -394,8 +394,7 @@ class TestAudit:
         pair.server.answer([])
         pair.server.answer(None)
         pair.server.answer([])
-        pair.server.answer([], NOTHING_PENDING)  # and comes back
-        pair.server.commands.clear()
+        pair.server.commands.clear()  # it blocks
         assert consumer.upkeep._low_water == {}
         pair.advance(5)
         pair.server.answer(None)
