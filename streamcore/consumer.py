@@ -288,7 +288,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
         named = {one.stream: one for one in streams}
         portion = self.portions.next(list(named), self.count, split=self._splits)
-        self._asked = deque([portion])
+        self.asked = deque([portion])
         cursors: dict[Followed, StreamId] = {
             one: one.continuity.cursor for one in map(named.__getitem__, portion.streams) if one.continuity is not None
         }
@@ -357,7 +357,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return
         self._merge.begin()
         for batch in arrived:
-            full = len(batch.raw) >= self._asked[0].each
+            full = len(batch.raw) >= self.asked[0].each
             self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
         self._release()
 

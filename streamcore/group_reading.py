@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from .absence import Absence
+from .between_reads import BetweenReads
 from .claims import Claims
 from .connection import Arguments
 from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
@@ -32,6 +33,7 @@ from .pending import Acks, Pending
 from .portions import Portion
 from .prefetch import Reader
 from .redelivery import Redelivery, Waiting
+from .removal import Removal
 from .renewal import Renewal
 from .returns import Returns
 from .room import Room
@@ -62,6 +64,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.room = Room(self)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
+        self._between_reads = BetweenReads(self)
+        self.removal = Removal(self)
         self.idling = Idling(self)
         self.lineage = Lineage(self)
         self.absence = Absence(self)
@@ -69,8 +73,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.gaps = GroupGaps(member, self.emit)
         self.settling = Settling(self)
         self.returns = Returns(self)
-        self._renewal = Renewal(self)
-        self._joining = Joinings(self)
+        self.renewal = Renewal(self)
+        self.joining = Joinings(self)
         self.blocked = False  # the read in flight may wait in the server
         self.starved = False  # no read may leave before something is acknowledged
         self.fetching: tuple[bytes, bytes, int] | None = None  # the one entry that is asked for, and its deliveries
@@ -81,7 +85,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._draining = False  # what is here is handed over, and nothing more read
         self._leaving = False
         self._is_through = False  # with what an earlier run has left, and that is all
-        self._may_claim = True  # claims and reads take turns
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
         self._interrupter = Interrupter(self, self._reading.link)
@@ -147,16 +150,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._prefetch.withdraw(stream, ids)
 
     @property
-    def page(self) -> int:
-        """How many entries of one stream are fetched at once."""
-        return min(self.count, self.portions.affordable)
-
-    @property
-    def expected(self) -> int:
-        """How many entries the reads that are unanswered may bring."""
-        return sum(one.most for one in self._asked)
-
-    @property
     def present(self) -> list[bytes]:
         """The streams that are read now: those that are there."""
         streams = self.member.streams
@@ -165,7 +158,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     @property
     def joins(self) -> bool:
         """Whether a stream is about to be read as well."""
-        return bool(self._joining)
+        return bool(self.joining)
 
     def wake(self) -> None:
         """Something has changed for the reading link."""
@@ -178,8 +171,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def renew_if_blocked(self) -> Steps[None]:
         """By the acking link: the reading link cannot do it."""
-        if self._renewal.due and self.blocked:
-            yield from self._renewal.run()
+        while self.renewal.due and self.blocked:
+            yield from self.renewal.run()
+            if self.settling.at_once:
+                yield from self.settling.send()
 
     def give_back(self) -> Steps[None]:
         """Tell the server what nobody has seen."""
@@ -192,8 +187,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
-            elif self._joining.waiting:
-                yield from self._joining.enter()
+            elif self.joining.waiting:
+                yield from self.joining.enter()
             else:
                 yield from self._rest()
 
@@ -214,7 +209,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _read(self) -> Script:
         self._reads, self.fetching = 0, None
-        self._asked.clear()
+        self.asked.clear()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self.blocked = False
         self.settling.at_once |= self.returns.unsent
@@ -224,7 +219,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             yield from self._recover()
             while True:
                 if not self._reads:
-                    yield from self._look_after()
+                    yield from self._between_reads.run()
                 while self._may_read():
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
@@ -234,8 +229,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                         yield look
                     yield self._next_read(portion)
                     self._reads += 1
-                    self._asked.append(portion)
-                    self._may_claim = True
+                    self.asked.append(portion)
+                    self._between_reads.read()
                 if not self._reads:
                     yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
@@ -247,7 +242,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.gaps.saw(answered)
                 else:
                     self._reads -= 1
-                    portion = self._asked.popleft()
+                    portion = self.asked.popleft()
                     is_last = portion.whole and not (self._reads or self._interrupter.wanted)
                     is_last &= self.blocked or self.polls
                     self.blocked = False
@@ -256,7 +251,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.idling.read(answered, is_last=is_last)
         finally:
             if self._reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(self.expected))
+                self._emit(PossibleLoss(self.room.expected))
             self.blocked, self._reads = False, 0
             self.settling.lose(rides)
 
@@ -264,47 +259,27 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Before the first read of a connection: what is pending for us and was never seen."""
         if self.member.keeps:
             yield from self.upkeep.recover()
+        self.upkeep.put_off_audit()  # whoever has entered, and recovered, has done all that an audit does
         self._is_through = self.member.history_only
-
-    def _look_after(self) -> Steps[None]:
-        """Nothing is in flight: do what is due."""
-        if self._joining:
-            yield from self._joining.run()
-        if self.absence.due:
-            yield from self.absence.look()
-            if not self.present:
-                self.idling.find_nothing()
-        if self._may_claim and not (self.stops or self.idling) and self.now >= self.claims.at and self.has_room():
-            self._may_claim = False
-            yield from self.claims.run()
-        if self.upkeep_is_due():
-            yield from self.upkeep.audit()
-        if self._renewal.due:
-            yield from self._renewal.run()
-
-    def _is_due(self) -> bool:
-        """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
-        now = self._clock.now
-        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at or self.absence.due
+        self._between_reads.begin()
 
     def _may_read(self) -> bool:
         in_flight = self._reads
         if self.stops or self.idling or self.paused or in_flight > 1:
             return False
-        if in_flight and (not self._backlogged or self._is_due()):
+        if in_flight and (not self._backlogged or self._between_reads.is_due):
             return False
         return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
         is_through = portion.whole and self.portions.is_through
-        self.blocked = is_through and not (self._backlogged or self._is_due() or polls)
+        self.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
         member: Membership = self.member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
-        streams = portion.streams
-        read = (*head, *block, *acks, "STREAMS", *streams, *(">" for _ in streams))
+        read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _waiting(self) -> Arguments:
@@ -346,8 +321,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
         if self.redelivery.due:
             yield from self.redelivery.run()
-        elif self._renewal.due:
-            yield from self._renewal.run()
+        elif self.renewal.due:
+            yield from self.renewal.run()
         else:
             self._resting = not self.settling.at_once
             try:
@@ -390,7 +365,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             return None
         audit = self.upkeep.audit_at if self._resting and not self._leaving else None
         absence = self.absence.at if self._resting and not (self._leaving or self.stops) else None
-        renewal = self._renewal.timer if self._resting or self.blocked else None
+        renewal = self.renewal.timer if self._resting or self.blocked else None
         interruption = self._interrupter.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
@@ -401,11 +376,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self.absence.due or self._renewal.due):
+        if self._resting and (self.upkeep_is_due() or self.absence.due or self.renewal.due):
             self._reading.wake()
         if self.blocked:
-            if (at := self._renewal.timer) is not None and now >= at:
-                self._renewal.remind()
+            if (at := self.renewal.timer) is not None and now >= at:
+                self.renewal.remind()
                 self.settling.wake_runner()
             if (at := self.claims.expected_at) is not None and now >= at and not self._interrupter.wanted:
                 self._interrupter.interrupt()

@@ -107,6 +107,11 @@ class Pending:
         own = self._batches_of(stream)
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
 
+    @property
+    def batches(self) -> tuple[GroupBatch[Any], ...]:
+        """Those of which anything is in hand, in the order in which they came."""
+        return tuple(self._batches.values())
+
     def deliveries(self, stream: bytes, id_: bytes) -> int | None:
         """How often an entry was handed over, or is about to have been; None where it is not among those that are."""
         return next(

@@ -135,7 +135,7 @@ class Reader(Engine, Generic[B]):
             positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
         )
         self.portions = Portions(prefetch_bytes // 2)  # two reads may be in flight
-        self._asked: deque[Portion] = deque()  # by the reads that are in flight
+        self.asked: deque[Portion] = deque()  # by the reads that are in flight
         self._splits = True  # a read may be about a part of the streams
 
     @property
@@ -218,7 +218,7 @@ class Reader(Engine, Generic[B]):
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if isinstance(error, ReplyTooLarge) and link is self._reading.link:
-            may_ask_less = bool(self._asked) and self.portions.too_much(self._asked[0]) and self._splits
+            may_ask_less = bool(self.asked) and self.portions.too_much(self.asked[0]) and self._splits
             if self.count > 1 or may_ask_less:
                 self.count = max(1, self.count // 2)
                 self._emit(ReadShrunk(self.count))

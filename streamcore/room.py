@@ -21,6 +21,16 @@ class Room:
         self._consumer = consumer
 
     @property
+    def page(self) -> int:
+        """How many entries of one stream are fetched at once."""
+        return min(self._consumer.count, self._consumer.portions.affordable)
+
+    @property
+    def expected(self) -> int:
+        """How many entries the reads that are unanswered may bring."""
+        return sum(one.most for one in self._consumer.asked)
+
+    @property
     def most_at_once(self) -> int:
         """How many entries a read may bring while nothing is in hand: one of each stream, at least."""
         member = self._consumer.member
@@ -36,7 +46,7 @@ class Room:
     def _left(self) -> int:
         """How many more there may be, when all reads are answered."""
         consumer = self._consumer
-        return consumer.member.max_in_flight - consumer.pending.in_flight - consumer.expected
+        return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected
 
     def fits(self, in_flight: int) -> bool:
         """Whether another read may leave while so many are unanswered."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
+from .engine import AT_ONCE, WAIT, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import NoGroupError, OutOfMemoryError, ReplyError
 from .pending import Acks
@@ -110,6 +110,22 @@ class Settling:
                 self.lose([acks])
                 raise
         yield from self._consumer.give_back()
+
+    def send_before(self, read: Exchange) -> Steps[None]:
+        """Send what there is, and a read behind it; wait for both answers."""
+        acks = self.collect()
+        try:
+            if acks is not None:
+                yield acks
+            yield read
+            while (answered := (yield WAIT)) is not read:
+                if acks is not None and answered is acks:
+                    self.confirm(acks)
+                    acks = None
+        except BaseException:
+            if acks is not None:
+                self.lose([acks])
+            raise
 
     def _story(self) -> Script:
         """The story of the acking link."""

@@ -16,15 +16,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .claims import REMOVE
 from .connection import Arguments
 from .engine import Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, ReplyError
 from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost, StreamAwaited
 from .group_history import Reached
+from .holdings import look_for, pieces
 from .link import Link
 from .name_lease import Identity, NameLease
+from .removal import remove
 from .rota import Rota
 from .stream_identity import Sameness
 from .together import pages, together
@@ -91,6 +92,7 @@ class Upkeep:
         self._low_water.pop(stream, None)
         self._consumer.gaps.forget(stream)
         self._consumer.absence.end(stream)
+        self._consumer.removal.forget(stream)
         self.lease.forget(stream)
         self.rota.forget(stream)
 
@@ -110,7 +112,7 @@ class Upkeep:
         commands = self.lease.let_go()
         member = self._consumer.member
         if member.remove_on_leaving:
-            commands += [("EVAL", REMOVE, 1, stream, member.group, member.name, 0) for stream in member.streams]
+            commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
         return commands
 
     def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
@@ -147,6 +149,8 @@ class Upkeep:
             consumer.claims.begin(stream, ZERO)
         else:
             self._signs(stream, created)
+            if created == [1]:  # it was listed without us
+                group = {**group, b"consumers": group[b"consumers"] + 1}
             signed = created if was_signed else []
             yield from self._meet(stream, told, group, ours=signed == [0], is_another=signed == [1])
             if not (self._note(stream, group, summary) or isinstance(summary, ReplyError)):
@@ -289,6 +293,7 @@ class Upkeep:
         if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
             return 0
         total, lowest, _, consumers = checked(summary)
+        self._consumer.removal.note(stream, group[b"consumers"])
         delivered = StreamId.parse(group[b"last-delivered-id"])
         pending = StreamId.parse(lowest) if total else None
         self._low_water[stream] = Mark(delivered if pending is None else min(delivered, pending.before()), pending)
@@ -359,12 +364,15 @@ class Upkeep:
 
     def _check_leases(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        gone = consumer.held(stream)
-        start = b"-"
+        gone: set[bytes] = set()
         try:
-            while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
-                gone.difference_update(row[0] for row in rows)
-                start = b"(" + rows[-1][0]
+            for piece in pieces(consumer, stream):
+                left = piece
+                while left.ids:
+                    rows, rest = yield from look_for(consumer, left)
+                    reached = left.ids[: len(left.ids) - len(rest.ids)]
+                    gone.update(set(reached).difference(row[0] for row in rows))
+                    left = rest
         except NoGroupError:  # the next read meets it as well, and mends it
             return
         consumer.redelivery.forget(stream, gone)

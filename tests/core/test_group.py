@@ -72,16 +72,30 @@ def joined(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
 
 
 def entered(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
-    """The same, and it has just sent its first read."""
+    """The same, and its first read has found nothing; it has looked after everything, and sent the next one."""
     consumer, pair = joined(**options)
-    keep_up(pair.server)
+    settle_in(pair.server)
     return consumer, pair
 
 
-def reconnected(pair: Pair) -> None:
+def settle_in(peer: Peer) -> None:
+    """Answer what comes before the first read of a connection, that read, and what comes behind it."""
+    keep_up(peer)
+    peer.expect("XREADGROUP")
+    peer.answer(None)
+    keep_up(peer)
+
+
+def dialled(pair: Pair) -> None:
     """The lost connection is dialled again, and has sent its first read."""
     pair.advance(0.05)
     keep_up(pair.server)
+
+
+def reconnected(pair: Pair) -> None:
+    """The same, and it has settled in."""
+    pair.advance(0.05)
+    settle_in(pair.server)
 
 
 def reply(*ids: str, stream: str = "s") -> dict[str, Any]:
@@ -687,7 +701,7 @@ class TestLosing:
         pair.settle()
         pair.server.commands.clear()
         pair.server.close()
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
         pair.server.expect(*PATIENT)
         pair.server.answer(0)
@@ -705,7 +719,7 @@ class TestLosing:
         consumer.leave()
         pair.settle()
         pair.server.close()
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
         pair.server.expect_nothing()
         pair.server.answer(0)
@@ -780,15 +794,16 @@ class TestLosing:
         pair.server.answer(error)
         batch.ack()
         assert [type(event) for event in pair.events()] == [Connected, Disconnected]
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.answer(error)
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.expect("XREADGROUP")
 
     def test_the_back_off_grows_until_a_read_is_answered(self) -> None:
-        _, pair = entered()
+        _, pair = joined()
+        keep_up(pair.server)
         for attempt in range(1, 5):
             pair.server.answer(READONLY)
             assert pair.server.link.attempts == attempt

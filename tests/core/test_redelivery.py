@@ -33,7 +33,7 @@ def server() -> Server:
 def asked(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer with three entries of an earlier run, that the application has just asked for the first of them."""
     deliver(server, "c", 1, 2, 3)
-    consumer, net = consume(server, **options)
+    consumer, net = consume(server, **{"max_deliveries": 9, **options})
     assert consumer.take() is None
     net.pair.settle()
     return consumer, net
@@ -213,7 +213,7 @@ class TestLeaving:
 
     def test_while_what_was_done_before_is_told_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
-        consumer, net = consume(server, count=10)
+        consumer, net = consume(server, count=10, max_deliveries=9)
         taken(consumer, net).ack()
         assert consumer.take() is None
         net.pair.settle()

@@ -103,7 +103,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.starts += 1
 
     def _has_entered(self) -> bool:
-        return self.consumer.is_ready and not self.server.unavailable and not self.consumer._joining
+        return self.consumer.is_ready and not self.server.unavailable and not self.consumer.joining
 
     def _read_by_us(self) -> list[str]:
         return [stream.decode() for stream in self.consumer.member.streams] or ["s"]
