@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 UNKNOWN: Final = 64 << 10
 """Bytes of an entry, as long as none has come."""
+FRAME: Final = 32
+"""Bytes of an entry beside its fields."""
 FADING: Final = 0.9
 """What is left of a larger size when a reply has smaller entries."""
 
@@ -74,9 +76,10 @@ class Portions:
 
     def heard(self, portion: Portion, received: Mapping[bytes, Sequence[Any]], nbytes: int, count: int) -> None:
         """The reply to a read, and how large it was; ``count`` is how many entries of a stream there might have been."""
-        entries = sum(map(len, received.values()))
-        if entries:
-            size = nbytes / entries
+        if lasts := [came[-1] for came in received.values() if came]:
+            # Of a reply that came together with another one, not all bytes are counted.
+            seen = sum(FRAME + sum(map(len, fields)) for _, fields in lasts) / len(lasts)
+            size = max(seen, nbytes / sum(map(len, received.values())))
             self._size = max(size, self._size * FADING) if self._is_known else size
             self._is_known = True
         if portion.each < count or not portion.whole or self._busy:
