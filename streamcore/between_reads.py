@@ -34,7 +34,7 @@ class BetweenReads:
     def is_due(self) -> bool:
         """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
         consumer = self._consumer
-        at = min(consumer.upkeep.audit_at, consumer.claims.at, consumer.removal.at)
+        at = min(consumer.upkeep.audit_at, consumer.claims.at, consumer.removal.at, consumer.presence.at)
         return consumer.joins or consumer.absence.due or consumer.now >= at
 
     def run(self) -> Steps[None]:
@@ -50,6 +50,8 @@ class BetweenReads:
             yield from self._look_after_others()
         if consumer.upkeep_is_due():
             yield from consumer.upkeep.audit()
+        if consumer.now >= consumer.presence.at:
+            yield from consumer.presence.run()
         if consumer.renewal.due:
             yield from consumer.renewal.run()
 

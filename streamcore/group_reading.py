@@ -32,6 +32,7 @@ from .membership import Membership
 from .pending import Acks, Pending
 from .portions import Portion
 from .prefetch import Reader
+from .presence import Presence
 from .redelivery import Redelivery, Waiting
 from .removal import Removal
 from .renewal import Renewal
@@ -69,6 +70,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.idling = Idling(self)
         self.lineage = Lineage(self)
         self.absence = Absence(self)
+        self.presence = Presence(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit)
         self.settling = Settling(self)

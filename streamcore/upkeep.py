@@ -73,6 +73,7 @@ class Upkeep:
         for page in (streams[:1], *pages(streams[1:])):
             yield from together([self.enter_stream(stream) for stream in page])
         self.rota.entered(self._consumer.now, self._consumer.block)
+        self._consumer.presence.connected(link.server)
         yield from self._consumer.lineage.prove(origin)
 
     def enter_stream(self, stream: bytes) -> Steps[None]:
