@@ -3,7 +3,7 @@
 ``COUNT`` holds for each stream of a read, and a reply may hold as much of every one of them. So it is chosen by how many streams
 are read, by how large entries were lately, and by how many more may be in hand. Where even one entry of each stream would be too
 much, a read is about a *part* of the streams, the parts in turn; only when all have been asked does a read wait, and that is about
-all of them: it is answered by the first that has something. Streams that have more than they were asked for are read again by
+all of them: it is answered by the first that has something, and the parts are asked again. Streams that have more than they were asked for are read again by
 themselves, in every second read, so that a few busy ones among many neither wait for these nor hold them up.
 """
 
@@ -43,7 +43,7 @@ class Portions:
         self._busy: list[bytes] = []  # streams that have more than they were asked for
         self._apart = False  # the last read was about these
         self._at = 0  # where the next part begins
-        self._asked = 0  # streams that parts have asked, since the last read of all that brought too much
+        self._asked = 0  # streams that parts have asked, since a read of all has brought something
 
     @property
     def affordable(self) -> int:
@@ -61,7 +61,7 @@ class Portions:
                 self._apart = True
                 return Portion(busy, min(count, limit // len(busy)), whole=len(busy) == number)
         self._apart = False
-        if number <= limit or not split or self._asked >= number:
+        if number <= limit or not split or (self._asked >= number and self.is_through):
             return Portion(streams, max(1, min(count, limit // number)))
         begin = self._at % number
         part = streams[begin : begin + limit]
@@ -86,8 +86,8 @@ class Portions:
             asked = set(portion.streams)
             full = [stream for stream, came in received.items() if len(came) >= portion.each]
             self._busy = [*(one for one in self._busy if one not in asked), *full]
-            if portion.whole and len(received) > self.affordable:
-                self._asked = 0
+        if portion.whole and received:
+            self._asked = 0
 
     def too_much(self, portion: Portion) -> bool:
         """The reply to it was larger than replies may be. Whether less can be asked for."""

@@ -267,6 +267,8 @@ class Upkeep:
             pending = None if mark is None else mark.pending
             consumer.gaps.hear(stream, told, reached, another=True, pending=pending)
             self._low_water[stream] = Mark(reached.id, None)
+        elif start != "$":
+            consumer.gaps.hear(stream, told, Reached(StreamId.parse(start)))
         return True
 
     def _tell_founded(
