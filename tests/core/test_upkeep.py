@@ -23,7 +23,7 @@ from tests.core.members import add, consume, deliver, events, ids, pending, sent
 from tests.core.model import Server
 from tests.core.net import Fate
 from tests.core.pair import Pair, Simple, entry
-from tests.core.streams import info, listed
+from tests.core.streams import NOTHING_PENDING, info, listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
@@ -396,6 +396,10 @@ class TestAudit:
         pair.server.answer([])
         pair.server.commands.clear()  # it blocks
         assert consumer.upkeep._low_water == {}
+        pair.advance(5)
+        pair.server.answer(None)
+        pair.server.answer([], NOTHING_PENDING)  # and comes back
+        pair.server.commands.clear()
         pair.advance(5)
         pair.server.answer(None)
         pair.server.answer([listed("5-0")], GONE)

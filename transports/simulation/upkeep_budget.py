@@ -105,7 +105,9 @@ def leave_names(calm: Calm, book: Book) -> None:
     group = book.of(stream)
     left = [name for name in names if group is not None and name in group.consumers]
     if left:
-        NamesRemoved(calm.world).violated(f"{len(left)} of {GONE} consumers are still in the group of {stream.decode()}")
+        NamesRemoved(calm.world).violated(
+            f"{len(left)} of {GONE} consumers are still in the group of {stream.decode()}"
+        )
 
 
 def leave_a_list(calm: Calm, book: Book) -> None:
