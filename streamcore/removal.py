@@ -2,15 +2,16 @@
 
 There may be many thousands of them: each process under a name of its own that has died leaves one behind. The server lists
 them all or none (``XINFO CONSUMERS``), so it is asked rarely; it looks up a name at once, so a list is worked off name by name,
-a few in one script, with a read between two of these. The script looks whether something is pending for a name in one step with
-its removal. A name that comes back to life between the list and its removal is created again by its next read, with nothing
-lost; so no list is used for long.
+a few in one script, with a read between two of these. In one step with the removal of a name the script looks whether something
+is pending for it, and whether a process holds it (``name_lease``): it may have come back since, or be quiet on a server that
+takes no empty read for a sign of life. A name that is not guarded like that, and comes back just then, is created again by
+its next read, with nothing lost; and no list is used for long.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from .connection import Arguments
 from .engine import AT_ONCE, Steps, checked
 from .errors import NoPermissionError, ReplyError
 from .events import ConsumerRemoved
+from .name_lease import lease_of
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -29,12 +31,13 @@ LISTED: Final = 500
 FRESH: Final = 5.0
 """Seconds for which a list is used."""
 
-# ARGV: group, names. Returns those that were removed.
+# KEYS: the stream, the leases on the names. ARGV: the group, the names. Returns those that were removed.
 REMOVE: Final = """
 local removed = {}
 for at = 2, #ARGV do
-    local is_new = redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[at]) == 1
-    if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then
+    local is_held = redis.call('EXISTS', KEYS[at]) == 1
+    if not is_held and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then
+        local is_new = redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[at]) == 1
         redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[at])
         if not is_new then table.insert(removed, ARGV[at]) end
     end
@@ -43,9 +46,10 @@ return removed
 """
 
 
-def remove(stream: bytes, group: bytes, names: Iterable[bytes]) -> Arguments:
-    """The command that removes those of some consumers for which nothing is pending."""
-    return ("EVAL", REMOVE, 1, stream, group, *names)
+def remove(stream: bytes, group: bytes, names: Sequence[bytes]) -> Arguments:
+    """The command that removes those of some consumers for which nothing is pending, and whose names no process holds."""
+    leases = [lease_of(stream, group, name) for name in names]
+    return ("EVAL", REMOVE, 1 + len(leases), stream, *leases, group, *names)
 
 
 class Removal:
@@ -82,7 +86,7 @@ class Removal:
         except NoPermissionError:
             self.at = inf
             return
-        except ReplyError:  # the next read meets it as well; what is left has time until the next pass
+        except ReplyError:  # the next read meets it as well, and what is left has time
             self._forget_pass()
         if not (self._names or self._unlisted):
             # Spread over the second quarter, as claims are.
@@ -107,7 +111,9 @@ class Removal:
         self._listed_at, idle = consumer.now, int(self._patience * 1000)
         replies = yield from consumer.ask(*(("XINFO", "CONSUMERS", stream, member.group) for stream in streams))
         for stream, listed in zip(streams, replies, strict=True):
-            for one in checked(listed):
+            if isinstance(listed, NoPermissionError):
+                raise listed
+            for one in () if isinstance(listed, ReplyError) else listed:
                 if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
                     self._names.append((stream, one[b"name"]))
 

@@ -462,7 +462,8 @@ class Server:
     def _remove(self, keys: Sequence[bytes], group: bytes, *names: bytes) -> Any:
         self._stream(keys[0], create=False)
         state = self._group(keys[0], group)[1]
-        removed = [name for name in names if name in state.seen and not state.of(name)]
+        free = [name for lease, name in zip(keys[1:], names, strict=True) if lease not in self.hashes]
+        removed = [name for name in free if name in state.seen and not state.of(name)]
         for name in removed:
             del state.seen[name]
         return removed

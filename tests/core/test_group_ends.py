@@ -10,6 +10,7 @@ from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
 from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss, Unconfirmed
 from streamcore.group import GroupConsumer
 from streamcore.membership import NACKED
+from streamcore.name_lease import lease_of
 from streamcore.options import Options
 from streamcore.removal import REMOVE
 from tests.core.entropy import entropy
@@ -270,7 +271,7 @@ class TestRemovingOthers:
 
         def come_back(command: list[bytes]) -> None:
             if command[:2] == [b"EVAL", REMOVE.encode()]:
-                server.group().seen[b"dead"] = server.now
+                server.hashes[lease_of(b"s", b"g", b"dead")] = {b"holder": b"itself"}
 
         server.before = come_back
         _, net = consume(server)

@@ -399,6 +399,10 @@ class TestAudit:
         assert consumer.upkeep._low_water == {}
         pair.advance(5)
         pair.server.answer(None)
+        pair.server.answer([], NOTHING_PENDING)  # and comes back
+        pair.server.commands.clear()
+        pair.advance(5)
+        pair.server.answer(None)
         pair.server.answer([listed("5-0")], GONE)
         pair.server.expect("XINFO", "GROUPS", "s")
         pair.server.expect("XPENDING", "s", "g")

@@ -102,9 +102,10 @@ def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
 def _remove(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     group, *names = args
     removed: list[Reply] = []
-    for name in names:
-        is_new = s.server.call(s, b"XGROUP", b"CREATECONSUMER", keys[0], group, name) == 1
-        if not s.server.call(s, b"XPENDING", keys[0], group, b"-", b"+", b"1", name):
+    for lease, name in zip(keys[1:], names, strict=True):
+        is_held = s.server.call(s, b"EXISTS", lease) == 1
+        if not (is_held or s.server.call(s, b"XPENDING", keys[0], group, b"-", b"+", b"1", name)):
+            is_new = s.server.call(s, b"XGROUP", b"CREATECONSUMER", keys[0], group, name) == 1
             s.server.call(s, b"XGROUP", b"DELCONSUMER", keys[0], group, name)
             if not is_new:
                 removed.append(name)
