@@ -30,9 +30,8 @@ class Piece(NamedTuple):
 
 def pieces(consumer: GroupReading[Any], stream: bytes | None = None) -> Iterator[Piece]:
     """What is held of a stream, or of all, at most ``PAGE`` entries of it at a time."""
-    streams = (
-        [*dict.fromkeys([*consumer.pending.streams(), *consumer.redelivery.streams()])] if stream is None else [stream]
-    )
+    held = {*consumer.pending.streams(), *consumer.redelivery.streams()} if stream is None else {stream}
+    streams = [one for one in consumer.member.streams if one in held] if stream is None else [stream]
     piece: Piece | None = None
     for key, ids, batch in _parts(consumer, streams):
         if piece is not None and not _goes_on(piece, key, ids):

@@ -24,7 +24,7 @@ from tests.core.members import add, consume, deliver, events, ids, pending, sent
 from tests.core.model import Server
 from tests.core.net import Fate
 from tests.core.pair import Pair, Simple, entry
-from tests.core.streams import info, listed
+from tests.core.streams import NOTHING_PENDING, info, listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
