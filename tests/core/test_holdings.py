@@ -139,9 +139,8 @@ def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> No
     net.serve()
     take_all(consumer, net)
     first, second = consumer.renewal.run(), consumer.renewal.run()
-    asked = [next(first), next(second)]
+    asked = [one for one in (next(first), next(second)) if isinstance(one, Exchange)]
     for story, exchange in zip((first, second), asked, strict=True):
-        assert isinstance(exchange, Exchange)
         next(story)
         exchange.replies = [[]]
         with pytest.raises(StopIteration):

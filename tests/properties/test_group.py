@@ -63,8 +63,7 @@ class Process:
             if batch.deliveries > 1
             for entry in batch
         }
-        doubtful = self.consumer.redelivery._in_doubt
-        return again | (set() if doubtful is None else {(doubtful.stream.decode(), doubtful.id.decode())})
+        return again | {(one.stream.decode(), one.id.decode()) for one in self.consumer.redelivery._in_doubt}
 
 
 class GroupMachine(RuleBasedStateMachine):
