@@ -155,6 +155,13 @@ class TestGone:
         assert ids(take_all(consumer, net)) == ["1-0"]
         assert events(net) == [StreamAwaited(b"s", b"g"), GroupRecreated(b"s", b"g", "0")]
 
+    def test_of_one_that_nobody_has_looked_at_no_gap_is_told(self, server: Server) -> None:
+        _, net = consume(server, start="$")
+        events(net)
+        server.do("DEL", "s")
+        net.serve()
+        assert events(net) == [StreamAwaited(b"s", b"g")]
+
     def test_nothing_is_looked_for_once_it_drains(self, server: Server) -> None:
         consumer, net = expired(server, "s")
         consumer.drain()
@@ -205,6 +212,17 @@ class TestNeverThere:
     def test_a_contradiction_is_refused(self) -> None:
         with pytest.raises(InvalidArgument, match="creates no stream"):
             GroupConsumer("s", group="g", consumer="c", create="group", on_stream_lost="recreate")
+
+    def test_or_goes_at_the_moment_when_its_group_is_to_be_created(self, server: Server) -> None:
+        def expire(command: list[bytes]) -> None:
+            if command[:2] == [b"XGROUP", b"CREATE"]:
+                server.before = len
+                server.do("DEL", "s")
+
+        server.before = expire
+        add(server, 1, 1)
+        _, net = consume(server, create="group")
+        assert (server.streams, events(net)) == ({}, [StreamAwaited(b"s", b"g")])
 
 
 class TestLooking:

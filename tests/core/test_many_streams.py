@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import NameTaken, NoGroupError
-from streamcore.events import Claimed, GroupRecreated
+from streamcore.events import Claimed, Gap, GroupRecreated, LeaseLost
 from streamcore.group import GroupConsumer
 from streamcore.rota import LONGEST, QUIET
 from streamcore.together import PAGE
@@ -188,3 +188,21 @@ class TestMending:
         net.serve()
         with pytest.raises(NoGroupError, match="'s100'"):
             consumer.take()
+
+    def test_one_that_goes_during_an_audit_is_left_to_the_read(self, server: Server) -> None:
+        consumer, net = member(server, block=1, audit=1)
+        for name in ("s001", "s002"):
+            add(server, 1, 1, name)
+        net.serve()
+        assert len(take_all(consumer, net)) == 2
+        server.do("XACK", "s001", "g", "1-0")
+
+        def destroy(command: list[bytes]) -> None:
+            if command == [b"XPENDING", b"s001", b"g"]:
+                server.before = len
+                server.do("XGROUP", "DESTROY", "s002", "g")
+
+        events(net)
+        server.before = destroy
+        net.advance(3)
+        assert [type(event) for event in events(net)] == [LeaseLost, GroupRecreated, Gap]

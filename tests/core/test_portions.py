@@ -92,9 +92,9 @@ def test_and_none_waits_while_a_stream_is_known_to_have_more() -> None:
     portions = Portions(4000)
     streams = named(6)
     hear(portions, portions.next([b"0"], 1), came({"0": 1}), count=1)
-    for streams_of_part in (streams[:4], streams[4:]):
-        part = portions.next(streams, 1)
-        assert part.streams == streams_of_part
+    assert portions.next(streams, 1).streams == streams[:4]
+    part = portions.next(streams, 1)
+    assert part.streams == streams[4:]
     hear(portions, part, came({"4": 1}), count=1)
     assert portions.next(streams, 1) == Portion([b"4"], 1, whole=False)
     assert portions.next(streams, 1) == Portion(streams[:4], 1, whole=False)
