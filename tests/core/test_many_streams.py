@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import NameTaken, NoGroupError
-from streamcore.events import Claimed, Gap, GroupRecreated, LeaseLost
+from streamcore.events import Claimed, GroupRecreated, LeaseLost
 from streamcore.group import GroupConsumer
 from streamcore.rota import LONGEST, QUIET
 from streamcore.together import PAGE
@@ -205,4 +205,4 @@ class TestMending:
         events(net)
         server.before = destroy
         net.advance(3)
-        assert [type(event) for event in events(net)] == [LeaseLost, GroupRecreated, Gap]
+        assert [type(event) for event in events(net)] == [LeaseLost, GroupRecreated]
