@@ -23,12 +23,13 @@ from .engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
 from .entries import Batch, StreamId
 from .errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError, about
 from .event_queue import MAX_EVENTS
-from .following import Change, Followed, FollowOptions
+from .following import Change, Changes, Followed, FollowOptions
 from .interrupt import Interrupter
 from .link import Link
 from .merge import Merge
 from .prefetch import Reader, ReaderOptions
 from .starts import Lookup, Starts, start, starts
+from .together import PAGE
 from .watch import Watch
 
 T = TypeVar("T", bytes, str)
@@ -103,9 +104,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if wait and merge is None:
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._splits = self._merge is None
         followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
         self._streams = self._names = {one.stream: one for one in followed}
-        self._changes: list[Change] = []
+        self._changes = Changes()
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
         self._reading = ScriptRunner(self, self._read)
@@ -132,7 +134,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """
         self.check()
         key = name("stream", stream)
-        if key in self._streams or any(change.followed.stream == key for change in self._changes):
+        if key in self._streams or key in self._changes:
             if place is not None:
                 raise InvalidArgument("the stream is followed already; seek() goes to another place in it")
             return None
@@ -142,7 +144,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """Go on reading a stream from another place; what was read ahead of it is dropped."""
         self.check()
         key = self._known(stream)
-        self._overtake(key)
+        self._changes.overtake(key)
         change = self._change(key, place)
         self._drop(key)
         self._streams[key].sought = True
@@ -154,7 +156,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         key = name("stream", stream)
         if self._streams.pop(key, None) is None:
             return False
-        self._overtake(key)
+        self._changes.overtake(key)
         self._drop(key)
         if self._merge is not None:
             self._release()  # what waited for this stream waits no more
@@ -168,7 +170,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def give_up(self, change: Change) -> None:
         """Nobody waits for a change any more: it leaves no trace, and a stream that was sought goes on where it was."""
-        if change in self._changes:
+        if self._changes.are_to_have(change):
             self._end_change(change)
 
     def _end_change(self, change: Change) -> None:
@@ -219,7 +221,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _change(self, stream: bytes, place: Position | None) -> Change:
         change = Change(Followed(stream, Lookup.END if place is None else start(place), watched=self._watches))
-        self._changes.append(change)
+        self._changes.add(change)
         if self._blocked:
             self._interrupter.interrupt()
         self._reading.wake()
@@ -234,26 +236,21 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if self._merge is not None:
             self._merge.forget(stream)
 
-    def _overtake(self, stream: bytes) -> None:
-        """What was to become of a stream does not matter any more; nobody need wait for it."""
-        for change in [one for one in self._changes if one.followed.stream == stream]:
-            change.done = True
-            self._changes.remove(change)
-
     def _settle_changes(self) -> Steps[None]:
-        for change in self._changes.copy():
-            followed = change.followed
-            *anchor, info = yield from self.ask(*followed.look())
-            if change not in self._changes:
-                continue  # given up meanwhile
-            try:
-                self._watch.look(followed, info, *anchor)
-            except (ReplyError, StreamRewound) as error:
-                change.error = error
-            else:
-                change.done = True
-                self._streams[followed.stream] = followed
-            self._end_change(change)
+        for change, (*anchor, info) in (yield from self._changes.look(self.ask)):
+            if self._changes.are_to_have(change):  # else it was given up meanwhile
+                self._settle(change, info, *anchor)
+
+    def _settle(self, change: Change, info: Any, *anchor: Any) -> None:
+        followed = change.followed
+        try:
+            self._watch.look(followed, info, *anchor)
+        except (ReplyError, StreamRewound) as error:
+            change.error = error
+        else:
+            change.done = True
+            self._streams[followed.stream] = followed
+        self._end_change(change)
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
@@ -278,8 +275,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _look_at(self, streams: list[Followed]) -> Steps[None]:
         """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
-        if streams:
-            yield from self._watch.look_at(streams)
+        for at in range(0, len(streams), PAGE):
+            yield from self._watch.look_at(streams[at : at + PAGE])
         self._watch.suspects = []
         self._hand_on()
 
@@ -291,16 +288,19 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
 
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
+        named = {one.stream: one for one in streams}
+        portion = self.portions.next(list(named), self.count, split=self._splits)
+        self.asked = deque([portion])
         cursors: dict[Followed, StreamId] = {
-            one: one.continuity.cursor for one in streams if one.continuity is not None
+            one: one.continuity.cursor for one in map(named.__getitem__, portion.streams) if one.continuity is not None
         }
         questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
         if questions:
             yield Exchange([question for _, _, question in questions], self.options.request_timeout)
-        waiting: Arguments = self._waiting()
+        waiting: Arguments = self._waiting() if portion.whole else ()
         self._blocked = bool(waiting)
         names: Arguments = tuple(one.stream for one in cursors)
-        read: Arguments = ("XREAD", "COUNT", self.count, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
+        read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()
@@ -321,13 +321,14 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._watch.setbacks = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
+        self.portions.heard(portion, received, answered.nbytes, self.count)
         self._absorb(cursors, received, answered.nbytes)
         if suspects := self._watch.suspects:
             yield from self._look_at(suspects)
         else:
             self._hand_on()
         held = self._merge is not None and self._merge.holds
-        idle = not (any(received.values()) or interrupted or self._changes or held)
+        idle = portion.whole and not (any(received.values()) or interrupted or self._changes or held)
         if idle:
             self.idle, self.ended = True, self.stop_on_idle
         self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
@@ -364,7 +365,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return
         self._merge.begin()
         for batch in arrived:
-            full = len(batch.raw) >= self.count
+            full = len(batch.raw) >= self.asked[0].each
             self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
         self._release()
 

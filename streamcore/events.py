@@ -81,6 +81,14 @@ class GroupRecreated:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamAwaited:
+    """There is no such stream, or there is none any more. It is read as soon as there is one, through a group that begins with it."""
+
+    stream: bytes
+    group: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered(OfMember):
     """Entries of our own pending list that we had never seen (a lost reply, an earlier run) are handed over again."""
 
@@ -310,6 +318,7 @@ Event: TypeAlias = (
     | ConnectAttemptFailed
     | GroupCreated
     | GroupRecreated
+    | StreamAwaited
     | Recovered
     | Claimed
     | Tombstones

@@ -21,6 +21,8 @@ class Feature(Enum):
     """XADD that appends once however often it is sent."""
     GROUP_PLACE = (("redis", (8, 0)), ("valkey", (9, 1)))
     """A group's ``entries-read`` is its place in the stream, also behind entries that were trimmed, and after a failover."""
+    SEEN_WAITING = (("valkey", (7, 2)), ("redis", (7, 2)))
+    """A consumer of a group is heard of with each read, also where that brings nothing."""
     WAITAOF = (("redis", (7, 2)), ("valkey", (7, 2)))
     """Waiting for the disk."""
 

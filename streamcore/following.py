@@ -6,13 +6,17 @@ watches whether the history goes on behind it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Any, Literal, TypedDict
 
 from .arguments import Seconds
 from .connection import Arguments
 from .continuity import ZERO, Continuity, History
+from .engine import Replies, Steps
 from .entries import StreamId
 from .starts import Lookup, Start
+from .together import PAGE
 
 
 class FollowOptions(TypedDict, total=False):
@@ -115,3 +119,42 @@ class Change:
         if self.error is not None:
             raise self.error
         return self.done
+
+
+class Changes:
+    """Those of one consumer that are not done yet, one for each stream; true while there are any."""
+
+    def __init__(self) -> None:
+        self._of: dict[bytes, Change] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._of.values())
+
+    def __contains__(self, stream: object) -> bool:
+        return stream in self._of
+
+    def add(self, change: Change) -> None:
+        """A stream is to be followed, from somewhere."""
+        self._of[change.followed.stream] = change
+
+    def are_to_have(self, change: Change) -> bool:
+        """Whether somebody waits for it still."""
+        return self._of.get(change.followed.stream) is change
+
+    def remove(self, change: Change) -> None:
+        """It is done, or nobody waits for it any more."""
+        del self._of[change.followed.stream]
+
+    def overtake(self, stream: bytes) -> None:
+        """What was to become of a stream does not matter any more; nobody need wait for it."""
+        if (change := self._of.pop(stream, None)) is not None:
+            change.done = True
+
+    def look(self, ask: Callable[..., Steps[Replies]]) -> Steps[list[tuple[Change, list[Any]]]]:
+        """Ask about the first of them, as many as leave together; the answers to what each has to ask."""
+        page = [(change, change.followed.look()) for change in islice(self, PAGE)]
+        replies = iter((yield from ask(*chain.from_iterable(commands for _, commands in page))))
+        return [(change, list(islice(replies, len(commands)))) for change, commands in page]

@@ -186,14 +186,14 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     def add_stream(self, stream: Name) -> Joining | None:
         """Read one more stream, through the same group; None where it is read already."""
         self.check()
-        joining = self._joining.add(name("stream", stream))
+        joining = self.joining.add(name("stream", stream))
         if joining is not None:
             self._end_read()
         return joining
 
     def give_up(self, joining: Joining) -> None:
         """Nobody waits for a stream any more: if it has not joined, it does not."""
-        self._joining.give_up(joining)
+        self.joining.give_up(joining)
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
@@ -204,7 +204,6 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         self.member.streams.remove(key)
         self.upkeep.forget(key)
         self.claims.end(key)
-        self.limit_count()
         for batch in self._prefetch.drop(key):
             self.returns.add(batch)
         self._give_waiting_back(key)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from .connection import Arguments, Exchange
-from .continuity import History
+from .continuity import ZERO, History
 from .degradation import GAPS, Degradation
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError, WrongTypeError
@@ -121,15 +121,24 @@ class GroupGaps:
             for gap in watch.judge(history, group, anchored=anchored, **known):
                 self._emit(gap)
 
+    def vanished(self, stream: bytes, pending: StreamId | None) -> None:
+        """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""
+        if (watch := self._histories.get(stream)) is None:
+            return
+        watch.identity.vanish()
+        if self.is_on and stream not in self._forbidden:
+            for gap in watch.judge(History(), Reached(ZERO), another=True, pending=pending):
+                self._emit(gap)
+
     # -- before each read ---------------------------------------------------------------------------------------------
 
-    def look(self, timeout: float) -> Look | None:
-        """What to ask about all streams in front of a read, if anything."""
+    def look(self, streams: Sequence[bytes], timeout: float) -> Look | None:
+        """What to ask about streams in front of a read of them, if anything."""
         if self._member.detect_gaps != "always":
             return None
         asked = {
             stream: (*self.questions(stream), ("XINFO", "GROUPS", stream))
-            for stream in self._member.streams
+            for stream in streams
             if stream not in self._forbidden
         }
         return Look(asked, timeout) if asked else None

@@ -61,7 +61,8 @@ class GroupHistory:
         self._deleted: StreamId = ZERO  # up to here it was told that XDEL took entries ahead
         self._ahead = 0  # told, not yet passed over, and never to be counted by a forgetful server
         self._hidden: int | None = 0  # what the server's place lacks; None: unknown
-        self._is_alone = False  # nobody else was in the group
+        self._is_alone = False  # nobody else was in the group, at the last two looks
+        self._was_alone = False  # at the last one: others may have been about to come
         self._is_strict = (
             False  # what the group has passed since the last look, we may have passed, and not have looked
         )
@@ -114,7 +115,8 @@ class GroupHistory:
             gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]
             if sameness is Sameness.OTHER and group.id == ZERO and history.removed:
                 gaps.append(Gap(self._stream, ZERO, _end(history), history.removed, certain=False))
-        self._at, self._is_alone, self._is_strict = group.id, group.alone, False
+        self._at, self._is_strict = group.id, False
+        self._is_alone, self._was_alone = group.alone and self._was_alone, group.alone
         self.identity.settle(history)
         return gaps
 

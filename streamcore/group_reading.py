@@ -14,6 +14,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from .absence import Absence
+from .between_reads import BetweenReads
 from .claims import Claims
 from .connection import Arguments
 from .engine import WAIT, Exchange, Script, ScriptRunner, Steps
@@ -28,10 +30,14 @@ from .lineage import Lineage
 from .link import Link
 from .membership import Membership
 from .pending import Acks, Pending
+from .portions import Portion
 from .prefetch import Reader
+from .presence import Presence
 from .redelivery import Redelivery, Waiting
+from .removal import Removal
 from .renewal import Renewal
 from .returns import Returns
+from .room import Room
 from .settling import Settling
 from .upkeep import Upkeep
 
@@ -46,7 +52,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     """What ``GroupConsumer`` does on its own."""
 
     member: Membership
-    _most: int
 
     def __init__(self, member: Membership, **options: Any) -> None:
         if not member.keeps:
@@ -55,20 +60,24 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.polls and not member.stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.member = member
-        self._most = self.count
-        self.limit_count()
+        self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
         self.pending = Pending(member)
+        self.room = Room(self)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
+        self._between_reads = BetweenReads(self)
+        self.removal = Removal(self)
         self.idling = Idling(self)
         self.lineage = Lineage(self)
+        self.absence = Absence(self)
+        self.presence = Presence(self)
         self.upkeep = Upkeep(self)
         self.gaps = GroupGaps(member, self.emit, self.degradation)
         self.settling = Settling(self)
         self.returns = Returns(self)
-        self._renewal = Renewal(self)
-        self._joining = Joinings(self)
+        self.renewal = Renewal(self)
+        self.joining = Joinings(self)
         self.blocked = False  # the read in flight may wait in the server
         self.starved = False  # no read may leave before something is acknowledged
         self.fetching: tuple[bytes, bytes, int] | None = None  # the one entry that is asked for, and its deliveries
@@ -79,7 +88,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._draining = False  # what is here is handed over, and nothing more read
         self._leaving = False
         self._is_through = False  # with what an earlier run has left, and that is all
-        self._may_claim = True  # claims and reads take turns
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
         self._interrupter = Interrupter(self, self._reading.link, self.degradation)
@@ -145,30 +153,32 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.pending.void(stream, ids)
         self._prefetch.withdraw(stream, ids)
 
-    def limit_count(self) -> None:
-        """Never more in one read than may be in flight."""
-        streams = max(1, len(self.member.streams))
-        self.count = min(self._most, max(1, self.member.max_in_flight // streams))
-        self.most_at_once = self.count * streams
+    @property
+    def present(self) -> list[bytes]:
+        """The streams that are read now: those that are there."""
+        streams = self.member.streams
+        return [one for one in streams if one not in self.absence] if self.absence else streams.copy()
 
     @property
     def joins(self) -> bool:
         """Whether a stream is about to be read as well."""
-        return bool(self._joining)
+        return bool(self.joining)
 
     def wake(self) -> None:
         """Something has changed for the reading link."""
         self._reading.wake()
 
-    def expect(self, delay: float) -> None:
-        """Something was given back, and may be claimed after so many seconds."""
-        self.claims.expect(delay)
+    def expect(self, stream: bytes, delay: float) -> None:
+        """Something of a stream was given back, and may be claimed after so many seconds."""
+        self.claims.expect(stream, delay)
         self.idling.look_again()
 
     def renew_if_blocked(self) -> Steps[None]:
         """By the acking link: the reading link cannot do it."""
-        if self._renewal.due and self.blocked:
-            yield from self._renewal.run()
+        while self.renewal.due and self.blocked:
+            yield from self.renewal.run()
+            if self.settling.at_once:
+                yield from self.settling.send()
 
     def give_back(self) -> Steps[None]:
         """Tell the server what nobody has seen."""
@@ -181,8 +191,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
-            elif self._joining.waiting:
-                yield from self._joining.enter()
+            elif self.joining.waiting:
+                yield from self.joining.enter()
             else:
                 yield from self._rest()
 
@@ -191,10 +201,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.starved = False
         if self.redelivery or not self._prefetch.has_room(in_flight):
             return False
-        pending, limit = self.pending, self.member.max_in_flight - (in_flight + 1) * self.most_at_once
-        if pending.in_flight > limit:
-            pending.collect()
-        fits = pending.in_flight <= limit or not (pending.in_flight or in_flight)
+        fits = self.room.fits(in_flight)
         self.starved = not (fits or in_flight)
         return fits
 
@@ -206,6 +213,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _read(self) -> Script:
         self._reads, self.fetching = 0, None
+        self.asked.clear()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self.blocked = False
         self.settling.at_once |= self.returns.unsent
@@ -215,16 +223,18 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             yield from self._recover()
             while True:
                 if not self._reads:
-                    yield from self._look_after()
+                    yield from self._between_reads.run()
                 while self._may_read():
                     if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
-                    if (look := self.gaps.look(self.options.request_timeout)) is not None:
+                    portion = self.room.portion()
+                    if (look := self.gaps.look(portion.streams, self.options.request_timeout)) is not None:
                         yield look
-                    yield self._next_read()
+                    yield self._next_read(portion)
                     self._reads += 1
-                    self._may_claim = True
+                    self.asked.append(portion)
+                    self._between_reads.read()
                 if not self._reads:
                     yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
@@ -236,14 +246,16 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                     self.gaps.saw(answered)
                 else:
                     self._reads -= 1
-                    is_last = not (self._reads or self._interrupter.wanted) and (self.blocked or self.polls)
+                    portion = self.asked.popleft()
+                    is_last = portion.whole and not (self._reads or self._interrupter.wanted)
+                    is_last &= self.blocked or self.polls
                     self.blocked = False
                     self._interrupter.done()
-                    yield from self._absorb(answered)
+                    yield from self._absorb(answered, portion)
                     self.idling.read(answered, is_last=is_last)
         finally:
             if self._reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(self._reads * self.most_at_once))
+                self._emit(PossibleLoss(self.room.expected))
             self.blocked, self._reads = False, 0
             self.settling.lose(rides)
 
@@ -251,48 +263,36 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Before the first read of a connection: what is pending for us and was never seen."""
         if self.member.keeps:
             yield from self.upkeep.recover()
+        self.upkeep.put_off_audit()  # whoever has entered, and recovered, has done all that an audit does
         self._is_through = self.member.history_only
-
-    def _look_after(self) -> Steps[None]:
-        """Nothing is in flight: do what is due."""
-        if self._joining:
-            yield from self._joining.run()
-        if self._may_claim and not (self.stops or self.idling) and self.now >= self.claims.at and self.has_room():
-            self._may_claim = False
-            yield from self.claims.run()
-        if self.upkeep_is_due():
-            yield from self.upkeep.audit()
-        if self._renewal.due:
-            yield from self._renewal.run()
-
-    def _is_due(self) -> bool:
-        """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
-        now = self._clock.now
-        return bool(self._joining) or now >= self.upkeep.audit_at or now >= self.claims.at
+        self._between_reads.begin()
 
     def _may_read(self) -> bool:
         in_flight = self._reads
         if self.stops or self.idling or self.paused or in_flight > 1:
             return False
-        if in_flight and (not self._backlogged or self._is_due()):
+        if in_flight and (not self._backlogged or self._between_reads.is_due):
             return False
-        return bool(self.member.streams) and self.has_room(in_flight)
+        return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
 
-    def _next_read(self) -> Exchange:
+    def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
-        self.blocked = not (self._backlogged or self._is_due() or polls)
+        is_through = portion.whole and self.portions.is_through
+        self.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
         member: Membership = self.member
-        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", self.count)
+        head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if self.blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
-        read = (*head, *block, *acks, "STREAMS", *member.streams, *(">" for _ in member.streams))
+        read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _waiting(self) -> Arguments:
         own = self.idling.expected if self.polls else None
+        if own is None and self.absence.at is not None and not self.polls:
+            own = min(self.block, max(0.0, self.absence.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
-    def _absorb(self, read: Exchange) -> Steps[None]:
+    def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies
         self._backlogged = False
         if isinstance(reply, ReplyError):
@@ -303,11 +303,13 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         b"".join(received)  # names, and nothing else
+        self.portions.heard(portion, received, read.nbytes, self.count)
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
+                self.upkeep.rota.came(stream)
                 self.deliver(stream, entries, read.nbytes // len(received))
-                self._backlogged |= len(entries) >= self.count
+                self._backlogged |= len(entries) >= portion.each
 
     def _mend(self, error: ReplyError) -> Steps[None]:
         """A read was refused: look at each stream, once the other read is back as well, and create the group again."""
@@ -318,16 +320,14 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._setbacks += 1
         if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
             raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
-        for stream in self.member.streams.copy():
-            self.gaps.doubt(stream)
-            yield from self.upkeep.ensure_group(stream)
+        yield from self.upkeep.mend()
 
     def _rest(self) -> Steps[None]:
         """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
         if self.redelivery.due:
             yield from self.redelivery.run()
-        elif self._renewal.due:
-            yield from self._renewal.run()
+        elif self.renewal.due:
+            yield from self.renewal.run()
         else:
             self._resting = not self.settling.at_once
             try:
@@ -349,9 +349,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             self._interrupter.done()  # with the connection, the read has ended too
             self.lineage.disconnected()
         super()._report_down(link, error, was_up=was_up)
-        if isinstance(error, ReplyTooLarge):
-            self._most = min(self._most, self.count)
-            self.limit_count()
 
     def _goes_on_without(self, error: ReplyTooLarge) -> bool:
         """An entry that is too large is pending for us all the same: the next connection finds out which it is."""
@@ -372,22 +369,23 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.closed:
             return None
         audit = self.upkeep.audit_at if self._resting and not self._leaving else None
-        renewal = self._renewal.timer if self._resting or self.blocked else None
+        absence = self.absence.at if self._resting and not (self._leaving or self.stops) else None
+        renewal = self.renewal.timer if self._resting or self.blocked else None
         interruption = self._interrupter.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
-        due = (self.settling.timer, interruption, audit, renewal)
+        due = (self.settling.timer, interruption, audit, absence, renewal)
         return min((at for at in due if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
         if self.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self._renewal.due):
+        if self._resting and (self.upkeep_is_due() or self.absence.due or self.renewal.due):
             self._reading.wake()
         if self.blocked:
-            if (at := self._renewal.timer) is not None and now >= at:
-                self._renewal.remind()
+            if (at := self.renewal.timer) is not None and now >= at:
+                self.renewal.remind()
                 self.settling.wake_runner()
             if (at := self.claims.expected_at) is not None and now >= at and not self._interrupter.wanted:
                 self._interrupter.interrupt()

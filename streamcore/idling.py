@@ -40,6 +40,11 @@ class Idling:
         waits = consumer.paused or consumer.joins or consumer.now >= consumer.claims.at or self.expected is not None
         self._idle = not (isinstance(reply, ReplyError) or any(received.values()) or waits)
 
+    def find_nothing(self) -> None:
+        """There is no stream that could be read."""
+        consumer = self._consumer
+        self._idle = consumer.member.stop_on_idle and not (consumer.paused or consumer.joins)
+
     def look_again(self) -> None:
         """Something was given back."""
         if self.expected is not None:

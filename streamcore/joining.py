@@ -86,5 +86,4 @@ class Joinings:
                 joining.done = True
                 self._joined.append(joining.stream)
                 consumer.member.streams.append(joining.stream)
-                consumer.limit_count()
             self.give_up(joining)

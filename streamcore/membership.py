@@ -20,12 +20,15 @@ class MemberOptions(TypedDict, total=False):
     ack: Literal["manual", "auto", "none"]
     """Who acknowledges: you, by ``"manual"``; with ``"auto"`` the loop, when it asks for the next; with ``"none"`` nobody:
     nothing is kept pending (``"manual"``)."""
-    create: bool
-    """Create the group, and the stream, where they do not exist; with False that raises ``NoGroupError`` (True)."""
+    create: bool | Literal["group"]
+    """Create the group, and the stream, where they do not exist; ``"group"`` waits for the stream; with False that raises
+    ``NoGroupError`` (True)."""
     start: str | StreamId
     """Where a new group begins: ``"0"`` is the beginning of the stream, ``"$"`` its end, an id is exclusive (``"0"``)."""
     on_group_lost: Literal["recreate", "raise"]
     """When the group vanishes: ``"recreate"`` it, or ``"raise"`` ``NoGroupError`` (``"recreate"``)."""
+    on_stream_lost: Literal["wait", "recreate"]
+    """When the stream vanishes with it: ``"wait"`` until there is one again, or ``"recreate"`` it, empty (``"wait"``)."""
     backlog: bool
     """Begin with what an earlier run under this name has left pending (True)."""
     history_only: bool
@@ -72,9 +75,10 @@ class Membership:
     group: bytes
     name: bytes
     ack: Literal["manual", "auto", "none"]
-    create: bool
+    create: bool | Literal["group"]
     start: str
     on_group_lost: Literal["recreate", "raise"]
+    on_stream_lost: Literal["wait", "recreate"]
     backlog: bool
     history_only: bool
     stop_on_idle: bool
@@ -101,9 +105,10 @@ class Membership:
         consumer: Name,
         *,
         ack: Literal["manual", "auto", "none"] = "manual",
-        create: bool = True,
+        create: bool | Literal["group"] = True,
         start: str | StreamId = "0",
         on_group_lost: Literal["recreate", "raise"] = "recreate",
+        on_stream_lost: Literal["wait", "recreate"] = "wait",
         backlog: bool = True,
         history_only: bool = False,
         stop_on_idle: bool = False,
@@ -134,6 +139,8 @@ class Membership:
             raise InvalidArgument(
                 "ack='none' leaves nothing pending: no history_only, max_deliveries or fenced with it"
             )
+        if create == "group" and on_stream_lost == "recreate":
+            raise InvalidArgument("create='group' creates no stream: leave on_stream_lost='wait', or pass create=True")
         if history_only and not backlog:
             raise InvalidArgument("history_only hands over the backlog alone; leave backlog=True")
         return cls(
@@ -141,9 +148,10 @@ class Membership:
             group=name("group", group),
             name=name("consumer", consumer),
             ack=one_of("ack", ack, "manual", "auto", "none"),
-            create=create,
+            create=one_of("create", create, True, False, "group"),
             start="$" if start == "$" else str(start if isinstance(start, StreamId) else StreamId.parse(start)),
             on_group_lost=one_of("on_group_lost", on_group_lost, "recreate", "raise"),
+            on_stream_lost=one_of("on_stream_lost", on_stream_lost, "wait", "recreate"),
             backlog=backlog,
             history_only=history_only,
             stop_on_idle=stop_on_idle,

@@ -115,6 +115,10 @@ class NameLease:
         return None if holder in {None, consumer.nonce} else Identity(int(client), run, holder)
 
     def _key(self, stream: bytes) -> bytes:
-        member = self._consumer.member
-        group = member.group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
-        return beside(stream, b"name:" + group + b":" + member.name)
+        return lease_of(stream, self._consumer.member.group, self._consumer.member.name)
+
+
+def lease_of(stream: bytes, group: bytes, name: bytes) -> bytes:
+    """The key that exists while a process holds a name in a group of a stream."""
+    escaped = group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
+    return beside(stream, b"name:" + escaped + b":" + name)

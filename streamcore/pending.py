@@ -39,6 +39,7 @@ class Pending:
         self.in_flight = 0  # entries handed over, or waiting to be, and not settled
         self._member = member
         self._batches: dict[int, GroupBatch[Any]] = {}
+        self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the same, by stream
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
         self._refused: list[Settlement] = []  # unsent
@@ -51,18 +52,32 @@ class Pending:
 
     def add(self, batch: GroupBatch[Any]) -> None:
         """A batch was delivered to us."""
-        self._batches[id(batch)] = batch
+        self._keep(batch)
         self.in_flight += len(batch.raw)
 
     def split(self, batch: GroupBatch[Any], at: int) -> GroupBatch[Any]:
         """Cut a batch in two, so that each part is kept, and settled, by itself."""
         self.collect()
         rest = batch.split(at)
-        self._batches[id(rest)] = rest
+        self._keep(rest)
         for part in (batch, rest):
             if part.settled:
-                self._batches.pop(id(part), None)
+                self._drop(part)
         return rest
+
+    def _keep(self, batch: GroupBatch[Any]) -> None:
+        self._batches[id(batch)] = batch
+        self._of.setdefault(batch.key, {})[id(batch)] = batch
+
+    def _drop(self, batch: GroupBatch[Any]) -> None:
+        if self._batches.pop(id(batch), None) is not None:
+            own = self._of[batch.key]
+            del own[id(batch)]
+            if not own:
+                del self._of[batch.key]
+
+    def _batches_of(self, stream: bytes) -> tuple[GroupBatch[Any], ...]:
+        return tuple(self._of.get(stream, {}).values())
 
     def note(self, batch: GroupBatch[Any]) -> None:
         """A batch has something new to collect; called in any thread."""
@@ -84,21 +99,25 @@ class Pending:
 
     def forget(self, stream: bytes, ids: set[bytes]) -> None:
         """Entries that are not ours any more: their acknowledgement will do nothing."""
-        for key, batch in tuple(self._batches.items()):
-            if batch.key == stream:
-                self.in_flight -= batch.forget(ids)
-                if batch.settled:
-                    del self._batches[key]
+        for batch in self._batches_of(stream):
+            self.in_flight -= batch.forget(ids)
+            if batch.settled:
+                self._drop(batch)
 
     def unsettled(self, stream: bytes) -> set[bytes]:
         """The ids of a stream that were delivered to us and not settled, as far as is collected."""
-        own = [batch for batch in self._batches.values() if batch.key == stream]
+        own = self._batches_of(stream)
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
+
+    @property
+    def batches(self) -> tuple[GroupBatch[Any], ...]:
+        """Those of which anything is in hand, in the order in which they came."""
+        return tuple(self._batches.values())
 
     def deliveries(self, stream: bytes, id_: bytes) -> int | None:
         """How often an entry was handed over, or is about to have been; None where it is not among those that are."""
         return next(
-            (one.deliveries for one in self._batches.values() if one.key == stream and id_ in one.ids),
+            (one.deliveries for one in self._batches_of(stream) if id_ in one.ids),
             None,
         )
 
@@ -114,8 +133,7 @@ class Pending:
     def streams(self) -> list[bytes]:
         """Those of which anything is ours."""
         self.collect()
-        held = (one.key for one in self._batches.values())
-        return list(dict.fromkeys([*held, *(one.stream for one in self._all_unconfirmed())]))
+        return list(dict.fromkeys([*self._of, *(one.stream for one in self._all_unconfirmed())]))
 
     def bodies(self, stream: bytes) -> dict[bytes, list[bytes]]:
         """The fields of what is ours in a stream, as far as they are known."""
@@ -183,7 +201,7 @@ class Pending:
                 self._refuse(batch, batch.collect_refusals())
             self._spoken_of.append(batch)
             if batch.settled:
-                self._batches.pop(id(batch), None)
+                self._drop(batch)
             noted.popleft()
 
     def _refuse(self, batch: GroupBatch[Any], refusals: list[Refusal]) -> None:
@@ -237,6 +255,10 @@ class Pending:
     def waits(self) -> bool:
         """Whether something is put off until ``retry``."""
         return bool(self._late)
+
+    def unburied_streams(self) -> set[bytes]:
+        """The streams of which there are such."""
+        return {one.stream for one in self._late if isinstance(one, Burial)}
 
     def unburied(self, stream: bytes) -> set[bytes]:
         """The ids of a stream whose dead letters are put off: they are still ours."""

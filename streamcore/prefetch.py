@@ -1,6 +1,7 @@
 """Reading ahead of the application: what has arrived and waits for it, and what the engines that read have in common.
 
-Servers bound a reply only by COUNT, so the byte bound stops *further* reads, and a reply over the limit halves COUNT.
+Servers bound a reply only by COUNT, so the byte bound stops *further* reads, and these are sized by it (``portions``). A reply over
+the limit of all replies halves COUNT.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .entries import BaseBatch
 from .errors import ReplyError, ReplyTooLarge
 from .events import Event, ReadShrunk
 from .link import Link
+from .portions import Portion, Portions
 
 B = TypeVar("B", bound=BaseBatch[Any, Any])
 
@@ -136,6 +138,9 @@ class Reader(Engine, Generic[B]):
         self._prefetch: Prefetch[B] = Prefetch(
             positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
         )
+        self.portions = Portions(prefetch_bytes // 2)  # two reads may be in flight
+        self.asked: deque[Portion] = deque()  # by the reads that are in flight
+        self._splits = True  # a read may be about a part of the streams
 
     @property
     def title(self) -> str:
@@ -227,8 +232,9 @@ class Reader(Engine, Generic[B]):
 
     def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if isinstance(error, ReplyTooLarge) and link is self._reading.link:
-            if self.count > 1:
-                self.count //= 2
+            may_ask_less = bool(self.asked) and self.portions.too_much(self.asked[0]) and self._splits
+            if self.count > 1 or may_ask_less:
+                self.count = max(1, self.count // 2)
                 self._emit(ReadShrunk(self.count))
             elif not self._goes_on_without(error):
                 self.fail(error)

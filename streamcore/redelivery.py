@@ -1,4 +1,4 @@
-"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more: one at a time.
+"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more.
 
 The server's counter of deliveries says how often an entry was tried. It must rise before the application has the entry,
 which may kill the process, and must not rise for the entries behind it. So nothing is read ahead: only when the
@@ -6,22 +6,32 @@ application asks for more, the first one is read from our own pending entries (`
 counts, hands over the data, and finds out whether the entry is still ours, in one step. Where the answer is lost with its
 connection, the counter is set back on the next one: that of the entry, or of the next one of ours, which the server has
 counted in its stead where another member had claimed it.
+
+Where no counter condemns (``max_deliveries`` is None), entries that were handed over once before come as a batch: they are
+asked for in one round trip, each by a command of its own, and each counts when the batch is handed over. Whoever dies with
+such a batch has counted them all; from then on they come one at a time.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .engine import Steps, checked
+from .connection import Arguments
+from .engine import Exchange, Steps, checked
 from .entries import StreamId
-from .errors import NoGroupError
+from .errors import NoGroupError, ReplyError
 from .events import Tombstones
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
+
+
+MOST: Final = 100
+"""Entries that one round trip asks for."""
 
 
 class Waiting(NamedTuple):
@@ -40,7 +50,7 @@ class Redelivery:
         self._consumer = consumer
         self._queue: deque[Waiting] = deque()
         self._wanted = False
-        self._in_doubt: Waiting | None = None  # asked for, and not answered
+        self._in_doubt: list[Waiting] = []  # asked for, and not answered
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -62,6 +72,14 @@ class Redelivery:
         """What waits of a stream."""
         return {one.id for one in self._queue if one.stream == stream}
 
+    def streams(self) -> set[bytes]:
+        """Those of which anything waits."""
+        return {one.stream for one in self._queue}
+
+    def waiting(self, stream: bytes) -> list[bytes]:
+        """The same, in the order in which it waits."""
+        return [one.id for one in self._queue if one.stream == stream]
+
     def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
         """These, or all of a stream, are not ours any more."""
         gone = self.ids(stream) if ids is None else ids
@@ -75,72 +93,113 @@ class Redelivery:
 
     def recover(self) -> Steps[None]:
         """Take back what a lost answer may have counted; before anything else is done about what is pending for us."""
-        if (asked := self._in_doubt) is None:
+        if not self._in_doubt:
             return
-        consumer, member = self._consumer, self._consumer.member
+        member, stream = self._consumer.member, self._in_doubt[0].stream
         with suppress(NoGroupError):
-            page = ("XPENDING", asked.stream, member.group, asked.id, "+", 1, member.name)
-            [rows] = yield from consumer.ask(page)
-            for id_, *_ in checked(rows):
-                if (known := self._deliveries(asked.stream, id_)) is not None:
-                    yield from self._set_back(asked.stream, id_, known)
-        self._in_doubt = None
-
-    def _deliveries(self, stream: bytes, id_: bytes) -> int | None:
-        """How often an entry of ours was handed over, as far as we know of it."""
-        waits = next((one.deliveries for one in self._queue if (one.stream, one.id) == (stream, id_)), None)
-        return self._consumer.pending.deliveries(stream, id_) if waits is None else waits
+            # The server has counted the first of ours from an id on.
+            pages = [("XPENDING", stream, member.group, one.id, "+", 1, member.name) for one in self._in_doubt]
+            listed = yield from self._consumer.ask(*pages)
+            rows = [row for page in listed for row in checked(page)]
+            counted = Counter(row[0] for row in rows)
+            known = {one.id: one.deliveries for one in self._queue if one.stream == stream}
+            for id_ in counted.keys() - known.keys():
+                known[id_] = self._consumer.pending.deliveries(stream, id_) or 0
+            yield from self._set_back(stream, [row for row in rows if known[row[0]]], counted, known)
+        self._in_doubt = []
 
     def run(self) -> Steps[None]:
-        """Hand over the first one; only when it is ``due``, and with nothing in flight."""
-        consumer, first = self._consumer, self._queue[0]
-        consumer.settling.at_once = True
-        yield from consumer.settling.send()  # what is done by now shall not count once more if this one kills us
-        if not self._queue or self._queue[0] is not first:
+        """Hand over the first one, or a batch; only when it is ``due``, and with nothing in flight."""
+        consumer = self._consumer
+        yield from consumer.give_back()
+        if not self._queue:
             return
-        self._in_doubt = first
-        consumer.fetching = first[:3]
+        asked = self._in_doubt = self._next()
+        first = asked[0]
+        consumer.fetching = first[:3] if len(asked) == 1 else None
         try:
-            entry = yield from self._read(first)
+            read = yield from self._read(asked)
         except NoGroupError:  # the next read meets it as well, and mends it
             self.forget(first.stream)
-            self._in_doubt = consumer.fetching = None
+            self._in_doubt, consumer.fetching = [], None
             return
-        self._in_doubt = consumer.fetching = None
-        if not self._queue or self._queue[0] is not first:  # we are leaving, and have given it back
-            if entry is not None:  # perhaps over the other link, and before it was counted
-                consumer.returns.add_waiting(*first[:3])
+        found = yield from self._found(asked, read)
+        self._in_doubt, consumer.fetching = [], None
+        left = set(asked).difference(self._queue)
+        for one in asked:
+            if one in left and one.id in found:  # we are leaving, and have given it back, perhaps before it was counted
+                consumer.returns.add_waiting(*one[:3])
                 consumer.settling.flush_soon()
-            return
-        self._wanted = False
-        self._queue.popleft()
-        if entry is None:
-            return
-        if entry[1] is None:  # its data is gone, and the server keeps it as pending
-            consumer.emit(Tombstones(first.stream, (first.id,)))
-            consumer.pending.clear(first.stream, [first.id])
-            consumer.settling.flush_soon()
-        else:
-            consumer.deliver(first.stream, [entry], deliveries=first.deliveries + 1, is_unsure=first.is_unsure)
+        if len(left) < len(asked):
+            self._wanted = False
+        self._queue = deque(one for one in self._queue if one not in asked)
+        self._hand_over(first, [found[one.id] for one in asked if one not in left and one.id in found], read.nbytes)
 
-    def _read(self, first: Waiting) -> Steps[list[Any] | None]:
-        """The entry, counted as handed over; None if it is not ours any more."""
-        consumer = self._consumer
-        head = ("XREADGROUP", "GROUP", consumer.member.group, consumer.member.name, "COUNT", 1, "STREAMS")
-        [reply] = yield from consumer.ask((*head, first.stream, bytes(StreamId.parse(first.id).before())))
-        found: list[Any] = checked(reply)[first.stream]
-        if not found or found[0][0] == first.id:
-            return found[0] if found else None
-        if found[0][1] is not None:  # the next one of ours was counted in its stead
-            yield from self._set_back(first.stream, found[0][0])
-        return None
+    def _next(self) -> list[Waiting]:
+        """What is asked for in one round trip."""
+        consumer, first = self._consumer, self._queue[0]
+        asked = [first]
+        if first.deliveries > 1 or consumer.member.max_deliveries is not None:
+            return asked
+        for one in islice(self._queue, 1, min(MOST, consumer.room.page)):
+            if one._replace(id=first.id) != first or StreamId.parse(one.id) <= StreamId.parse(asked[-1].id):
+                break
+            asked.append(one)
+        return asked
 
-    def _set_back(self, stream: bytes, id_: bytes, known: int = 0) -> Steps[None]:
-        """Take back one delivery that was counted, if there were more than we know of."""
+    def _read(self, asked: list[Waiting]) -> Steps[Exchange]:
+        """Count entries as handed over, and fetch them; behind what is done by now, which shall not count if these kill us."""
         consumer, member = self._consumer, self._consumer.member
-        [rows] = yield from consumer.ask(("XPENDING", stream, member.group, id_, id_, 1))
-        for _, owner, idle, times in checked(rows):
-            if owner == member.name and times > known:
+        head = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS")
+        reads: list[Arguments] = [(*head, one.stream, bytes(StreamId.parse(one.id).before())) for one in asked]
+        read = Exchange(reads, consumer.options.request_timeout)
+        yield from consumer.settling.send_before(read)
+        for reply in read.replies:
+            if isinstance(reply, ReplyError):
+                reply.command = "XREADGROUP"
+                raise reply
+        return read
+
+    def _found(self, asked: list[Waiting], read: Exchange) -> Steps[dict[bytes, list[Any]]]:
+        """What has come, by id; nothing for an entry that is not ours any more."""
+        stream = asked[0].stream
+        found: dict[bytes, list[Any]] = {}
+        counted: Counter[bytes] = Counter()
+        for one, reply in zip(asked, read.replies, strict=True):
+            replies: Any = reply
+            for entry in replies[stream]:
+                if entry[0] == one.id:
+                    found[one.id] = entry
+                elif entry[1] is not None:  # the next one of ours was counted in its stead
+                    counted[entry[0]] += 1
+        if counted:
+            group = self._consumer.member.group
+            listed = yield from self._consumer.ask(*(("XPENDING", stream, group, id_, id_, 1) for id_ in counted))
+            yield from self._set_back(stream, [row for page in listed for row in checked(page)], counted, {})
+        return found
+
+    def _hand_over(self, first: Waiting, entries: list[list[Any]], nbytes: int) -> None:
+        consumer = self._consumer
+        gone = [entry[0] for entry in entries if entry[1] is None]
+        if gone:  # its data is gone, and the server keeps it as pending
+            consumer.emit(Tombstones(first.stream, tuple(gone)))
+            consumer.pending.clear(first.stream, gone)
+            consumer.settling.flush_soon()
+        if there := [entry for entry in entries if entry[1] is not None]:
+            deliveries = first.deliveries + 1
+            consumer.deliver(first.stream, there, nbytes, deliveries=deliveries, is_unsure=first.is_unsure)
+
+    def _set_back(
+        self, stream: bytes, rows: list[Any], counted: Counter[bytes], known: dict[bytes, int]
+    ) -> Steps[None]:
+        """Take back deliveries that were ``counted``, as far as there were more than are ``known``."""
+        member = self._consumer.member
+        claims: dict[bytes, Arguments] = {}
+        for id_, owner, idle, times in rows:
+            over = min(counted[id_], times - known.get(id_, 0))
+            if owner == member.name and over > 0:
                 # No other member's, whose claim would have made it less idle.
-                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", times - 1, "JUSTID")
-                yield from consumer.ask(claim)
+                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", times - over, "JUSTID")
+                claims[id_] = claim
+        if claims:
+            yield from self._consumer.ask(*claims.values())

@@ -4,20 +4,24 @@ The server counts for how long an entry has been with a consumer. Every third of
 for so long are claimed once more by ourselves, without counting a delivery (``XCLAIM ... JUSTID``). Only those that the
 server still lists for us are named, and only if they are as idle as that: one that another member has claimed a moment
 ago is not, so we never take it back.
+
+A pass goes through what we hold piece by piece, and a piece is all that is done at a time: reads and acknowledgements come
+between two of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from .engine import AT_ONCE, Steps, checked
 from .errors import NoGroupError
+from .holdings import Piece, look_for, pieces, still_held
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
 
-PAGE: Final = 1000
 PATIENCE: Final = 1.0
 """Seconds until whoever should renew is reminded."""
 
@@ -31,6 +35,9 @@ class Renewal:
         self._interval = idle / 3 if idle is not None and consumer.member.renew else None
         self._at = AT_ONCE
         self._reminded = AT_ONCE
+        self._began = AT_ONCE  # the pass that is under way
+        self._left: Iterator[Piece] | None = None  # of it
+        self._piece: Piece | None = None  # the next of these, or the rest of the last
 
     @property
     def timer(self) -> float | None:
@@ -53,26 +60,30 @@ class Renewal:
         self._reminded = self._consumer.now
 
     def run(self) -> Steps[None]:
-        """Renew what needs it; only when it is ``due``."""
+        """Renew a piece of what needs it; only when it is ``due``, and it is until the pass is at its end."""
         assert self._interval is not None
-        self._at = self._consumer.now + self._interval
-        with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            for stream in self._consumer.member.streams.copy():
-                yield from self._renew(stream, max(1, int(self._interval * 1000)))
+        if self._left is None:
+            self._began, self._left = self._consumer.now, pieces(self._consumer)
+        left = self._left
+        piece = self._piece = self._piece or next(left, None)  # until it is done: a lost connection skips none
+        if piece is not None:
+            rest: Piece | None = None
+            with suppress(NoGroupError):  # the next read meets it as well, and mends it
+                rest = yield from self._renew(piece, max(1, int(self._interval * 1000)))
+            if self._piece is piece:  # else the other link has renewed it, too
+                self._piece = rest or next(left, None)
+        if self._piece is None:
+            self._at, self._left = self._began + self._interval, None
 
-    def _renew(self, stream: bytes, idle: int) -> Steps[None]:
+    def _renew(self, piece: Piece, idle: int) -> Steps[Piece | None]:
+        """Renew what one page lists of a piece; what the page does not reach to."""
         consumer, member = self._consumer, self._consumer.member
-        start, more = b"-", True
-        while more:
-            page = ("XPENDING", stream, member.group, "IDLE", idle, start, "+", PAGE, member.name)
-            [rows] = yield from consumer.ask(page)
-            consumer.pending.collect()  # what was refused is about to have another owner: not to be taken back
-            held = consumer.held(stream) | consumer.pending.unburied(stream)
-            ours = [row[0] for row in checked(rows) if row[0] in held]
-            if ours:
-                [renewed] = yield from consumer.ask(
-                    ("XCLAIM", stream, member.group, member.name, idle, *ours, "JUSTID")
-                )
-                checked(renewed)
-            more = len(rows) == PAGE
-            start = b"(" + rows[-1][0] if more else b""
+        rows, rest = yield from look_for(consumer, piece)
+        held = still_held(consumer, piece)  # what was refused is about to have another owner: not to be taken back
+        ours = [row[0] for row in rows if row[2] >= idle and row[0] in held]
+        if ours:
+            [renewed] = yield from consumer.ask(
+                ("XCLAIM", piece.stream, member.group, member.name, idle, *ours, "JUSTID")
+            )
+            checked(renewed)
+        return rest if rest.ids else None

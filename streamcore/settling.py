@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .degradation import LETTERS
-from .engine import AT_ONCE, WAIT, Script, ScriptRunner, Steps
+from .engine import AT_ONCE, WAIT, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
 from .events import SettlingRefused
@@ -95,7 +95,7 @@ class Settling:
             for event in one.heed(answer):
                 consumer.emit(event)
             if isinstance(one, Nack):
-                consumer.expect(one.delay)
+                consumer.expect(one.stream, one.delay)
         consumer.pending.confirm(acks.ride, late)
 
     def _put_off(self, one: Settlement, error: ReplyError) -> None:
@@ -144,6 +144,22 @@ class Settling:
                 self.lose([acks])
                 raise
         yield from self._consumer.give_back()
+
+    def send_before(self, read: Exchange) -> Steps[None]:
+        """Send what there is, and a read behind it; wait for both answers."""
+        acks = self.collect()
+        try:
+            if acks is not None:
+                yield acks
+            yield read
+            while (answered := (yield WAIT)) is not read:
+                if acks is not None and answered is acks:
+                    self.confirm(acks)
+                    acks = None
+        except BaseException:
+            if acks is not None:
+                self.lose([acks])
+            raise
 
     def _story(self) -> Script:
         """The story of the acking link."""

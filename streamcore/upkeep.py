@@ -16,17 +16,20 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .claims import REMOVE
 from .connection import Arguments
 from .degradation import CLOSING_FORMER, GAPS
-from .engine import AT_ONCE, Replies, Steps, checked
+from .engine import Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, NoPermissionError, ReplyError, WrongTypeError, about
-from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost
+from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost, StreamAwaited
 from .group_history import Reached
+from .holdings import look_for, pieces
 from .link import Link
 from .name_lease import Identity, NameLease
+from .removal import remove
+from .rota import Rota
 from .stream_identity import Sameness
+from .together import pages, together
 
 if TYPE_CHECKING:
     from .group_reading import GroupReading
@@ -54,7 +57,8 @@ class Upkeep:
         self._signed: set[bytes] = set()  # those whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
         self._stood: set[Identity] = set()  # connections of our name that were there when we came
-        self.audit_at = AT_ONCE
+        self._idle: set[bytes] = set()  # those of which nothing was pending for us when we entered
+        self.rota = Rota(consumer.member.audit)
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
@@ -62,13 +66,16 @@ class Upkeep:
         """Before anything else on a connection."""
         origin = yield from self._consumer.lineage.ask()
         self._consumer.gaps.connected(link.server, same_run=self._consumer.lineage.goes_on(origin))
-        self._consumer.claims.connected()
+        self._consumer.removal.connected()
         # Where INFO is forbidden, the audit covers what a ghost might take.
         former, self._present = self._present, Identity(link.client_id, origin.run_id, self._consumer.nonce)
         yield from self._lay_ghost(former)
-        # In one order for all: of two that begin together, one holds every name in the end.
-        for stream in sorted(self._consumer.member.streams):
-            yield from self.enter_stream(stream)
+        # In one order for all, and the first by itself: of two that begin together, one holds every name in the end.
+        streams = sorted(self._consumer.member.streams)
+        for page in (streams[:1], *pages(streams[1:])):
+            yield from together([self.enter_stream(stream) for stream in page])
+        self.rota.entered(self._consumer.now, self._consumer.block)
+        self._consumer.presence.connected(link.server)
         yield from self._consumer.lineage.prove(origin)
 
     def enter_stream(self, stream: bytes) -> Steps[None]:
@@ -87,21 +94,28 @@ class Upkeep:
         self._founded.pop(stream, None)
         self._low_water.pop(stream, None)
         self._consumer.gaps.forget(stream)
+        self._consumer.absence.end(stream)
+        self._consumer.removal.forget(stream)
         self.lease.forget(stream)
+        self.rota.forget(stream)
 
     def recover(self) -> Steps[None]:
         """Before the first read of a connection: what is pending for us and unknown."""
         yield from self._consumer.redelivery.recover()
         yield from self.check_leases()
         for stream in self._consumer.member.streams.copy():
-            yield from self._consumer.claims.recover(stream)
+            if stream in self._idle:
+                self._consumer.claims.recovered(stream)
+            else:
+                yield from self._consumer.claims.recover(stream)
+        self._idle = set()
 
     def parting(self) -> list[Arguments]:
         """What to tell the server on leaving: the name is free, and the consumer gone, if nothing is pending for it."""
         commands = self.lease.let_go()
         member = self._consumer.member
         if member.remove_on_leaving:
-            commands += [("EVAL", REMOVE, 1, stream, member.group, member.name, 0) for stream in member.streams]
+            commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
         return commands
 
     def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
@@ -135,22 +149,51 @@ class Upkeep:
 
     def _ensure_group(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
+        self._idle.discard(stream)
         was_signed = stream in self._signed
         self._signed.discard(stream)  # until the reply has come
         told, groups, summary, created = yield from self._ask_about(stream, *self._signature(stream))
         group = _find(consumer.member.group, [groups])
+        if group is None and _is_missing(groups) and consumer.absence.covers(is_lost=stream in self._known):
+            self._check_leave(stream)
+            self._miss(stream)
+            return
         if group is None:
-            yield from self._create_group(stream, told)
+            if not (yield from self._create_group(stream, told)):
+                return
             consumer.claims.begin(stream, ZERO)
         else:
             self._signs(stream, created)
+            if created == [1]:  # it was listed without us
+                group = {**group, b"consumers": group[b"consumers"] + 1}
             signed = created if was_signed else []
             yield from self._meet(stream, told, group, ours=signed == [0], is_another=signed == [1])
-            self._note(stream, group, summary)
+            if not (self._note(stream, group, summary) or isinstance(summary, ReplyError)):
+                self._idle.add(stream)
             if stream not in self._known:
                 delivered = StreamId.parse(group[b"last-delivered-id"])
                 consumer.claims.begin(stream, ZERO if consumer.member.backlog else delivered)
         self._known.add(stream)
+        consumer.absence.end(stream)
+
+    def mend(self) -> Steps[None]:
+        """A group has not answered, and nobody says which: have them all, and doubt that their streams are the same."""
+        consumer = self._consumer
+        for page in pages(consumer.present):
+            for stream in page:
+                consumer.gaps.doubt(stream)
+                self.rota.came(stream)
+            yield from together([self.ensure_group(stream) for stream in page])
+
+    def _miss(self, stream: bytes) -> None:
+        """There is no such stream, and it is waited for; tell what went with it."""
+        consumer = self._consumer
+        mark = self._low_water.pop(stream, None)
+        if stream not in consumer.absence:
+            consumer.absence.begin(stream)
+            consumer.emit(StreamAwaited(stream, consumer.member.group))
+        if stream in self._known:
+            consumer.gaps.vanished(stream, None if mark is None else mark.pending)
 
     def _signature(self, stream: bytes) -> tuple[Arguments, ...]:
         """Puts our name into the group: while that is found there, the group is the one that we knew, and so is its stream."""
@@ -191,25 +234,32 @@ class Upkeep:
             above, reached = None, reached if event is founded else Reached(ZERO)
         self._consumer.gaps.hear(stream, told, reached, ours=ours, another=is_another, above=above)
 
-    def _create_group(self, stream: bytes, told: Replies) -> Steps[None]:
-        consumer, member = self._consumer, self._consumer.member
-        is_lost = stream in self._known
+    def _check_leave(self, stream: bytes) -> None:
+        """Raises ``NoGroupError`` where no group may be created."""
+        member, is_lost = self._consumer.member, stream in self._known
         if not member.create or (is_lost and member.on_group_lost == "raise"):
             group, key = member.group.decode(errors="replace"), stream.decode(errors="replace")
             what = "has lost its group" if is_lost else "has no group"
             remedy = "pass on_group_lost='recreate'" if member.create else "pass create=True"
             raise NoGroupError("NOGROUP", f"stream {key!r} {what} {group!r}; create it, or {remedy}")
-        start = member.start
+
+    def _create_group(self, stream: bytes, told: Replies) -> Steps[bool]:
+        """Create it; False where its stream has vanished, and is waited for."""
+        consumer, member = self._consumer, self._consumer.member
+        is_lost = stream in self._known
+        self._check_leave(stream)
+        start = "0" if stream in consumer.absence else member.start  # all of it has come while it was waited for
         if is_lost:
             told = told or (yield from self._ask_history(stream))
             consumer.gaps.hear(stream, told, None)
             start = self._restart_point(stream, told)
         self._founded[stream] = (GroupRecreated if is_lost else GroupCreated)(stream, member.group, start)
-        create = ("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM")
+        waits = consumer.absence.covers(is_lost=is_lost)
+        create = ("XGROUP", "CREATE", stream, member.group, start, *(() if waits else ("MKSTREAM",)))
         signature = self._signature(stream)
         questions = consumer.gaps.questions(stream, group_is_gone=is_lost)
         reply, *replies = yield from consumer.ask(create, *signature, *questions)
-        signed, told = replies[: len(signature)], replies[len(signature) :]
+        signed, seen, told = replies[: len(signature)], told, replies[len(signature) :]
         if isinstance(reply, ReplyError):
             del self._founded[stream]
         if isinstance(reply, BusyGroupError):  # another consumer was faster
@@ -217,8 +267,14 @@ class Upkeep:
             if (found := _find(member.group, [groups])) is not None:
                 yield from self._meet(stream, told, found, is_another=is_lost)
                 self._note(stream, found, summary)
-            return
+            return True
+        if waits and _is_missing(reply):  # it was there a moment ago
+            if is_lost:
+                consumer.gaps.hear(stream, seen, Reached(ZERO), another=True)
+            self._miss(stream)
+            return False
         checked(reply)
+        self._idle.add(stream)
         self._signs(stream, signed)
         mark = self._low_water.get(stream)
         event = yield from self._tell_founded(stream, told, self._founded[stream])
@@ -227,6 +283,9 @@ class Upkeep:
             pending = None if mark is None else mark.pending
             consumer.gaps.hear(stream, told, reached, another=True, pending=pending)
             self._low_water[stream] = Mark(reached.id, None)
+        elif start != "$":
+            consumer.gaps.hear(stream, told, Reached(StreamId.parse(start)))
+        return True
 
     def _tell_founded(
         self, stream: bytes, told: Replies, event: GroupCreated | GroupRecreated
@@ -253,6 +312,7 @@ class Upkeep:
         if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
             return 0
         total, lowest, _, consumers = checked(summary)
+        self._consumer.removal.note(stream, group[b"consumers"])
         delivered = StreamId.parse(group[b"last-delivered-id"])
         pending = StreamId.parse(lowest) if total else None
         self._low_water[stream] = Mark(delivered if pending is None else min(delivered, pending.before()), pending)
@@ -260,56 +320,80 @@ class Upkeep:
 
     # -- between reads ------------------------------------------------------------------------------------------------
 
-    def audit(self) -> Steps[None]:
-        """Compare what the server lists with what we know."""
-        consumer = self._consumer
-        self.put_off_audit()
-        with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            differing: list[bytes] = []
-            for stream in consumer.member.streams.copy():
-                assert self._present is not None
-                yield from self.lease.check(stream, self._present)
-                consumer.pending.sweep()
-                ours = yield from self._count(stream)
-                if consumer.member.keeps and ours != len(consumer.known(stream)):
-                    differing.append(stream)
-            if differing:
-                yield from self.check_leases()
-            for stream in () if consumer.stops else differing:
-                yield from consumer.claims.recover(stream)
+    @property
+    def audit_at(self) -> float:
+        """When the next audit is due."""
+        return self.rota.at
 
     def put_off_audit(self) -> None:
         """The next audit is due an interval from now."""
-        self.audit_at = self._consumer.now + self._consumer.member.audit
+        self.rota.put_off(self._consumer.now)
+
+    def audit(self) -> Steps[None]:
+        """Compare what the server lists with what we know, for the streams whose turn it is."""
+        consumer = self._consumer
+        consumer.pending.sweep()
+        turn = self.rota.piece(consumer.now, consumer.present, set(self._in_hand()))
+        differing = [stream for stream in (yield from together([self._audit(stream) for stream in turn])) if stream]
+        if differing:
+            yield from self.check_leases()
+        with suppress(NoGroupError):  # the next read meets it as well, and mends it
+            for stream in () if consumer.stops else differing:
+                yield from consumer.claims.recover(stream)
+
+    def _audit(self, stream: bytes) -> Steps[bytes | None]:
+        """The stream, if the server lists something else for us than we know."""
+        consumer = self._consumer
+        assert self._present is not None
+        yield from self.lease.check(stream, self._present)
+        with suppress(NoGroupError):  # the next read meets it as well, and mends it
+            ours = yield from self._count(stream)
+            if consumer.member.keeps and ours != len(consumer.known(stream)):
+                return stream
+        return None
 
     def _count(self, stream: bytes) -> Steps[int]:
         """How many entries the server lists for us; tell what the group has lost."""
         consumer = self._consumer
+        asked_at = consumer.now
         told, groups, summary, _ = yield from self._ask_about(stream)
-        checked(summary)
+        if consumer.claims.is_calm(checked(summary)):
+            consumer.claims.calm(stream, asked_at)
         group = _find(consumer.member.group, [groups])
         if group is None:
             return 0
         ours = self._note(stream, group, summary)
         if consumer.held(stream) and not ours:
             consumer.gaps.doubt(stream)  # all is gone that was pending: the group may be another one
+            self.rota.came(stream)
         else:
             consumer.gaps.hear(stream, told, Reached.of(group))
         return ours
 
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
-        for stream in self._consumer.member.streams.copy():
-            with suppress(NoGroupError):  # the next read meets it as well, and mends it
-                yield from self._check_leases(stream)
+        for page in pages(self._in_hand()):
+            yield from together([self._check_leases(stream) for stream in page])
+
+    def _in_hand(self) -> list[bytes]:
+        """The streams of which anything is handed over, or waits to be."""
+        consumer = self._consumer
+        held = {*consumer.pending.streams(), *consumer.redelivery.streams()}
+        return [stream for stream in consumer.present if stream in held]
 
     def _check_leases(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        gone = consumer.held(stream)
-        start = b"-"
-        while gone and (rows := (yield from consumer.claims.own_page(stream, start))):
-            gone.difference_update(row[0] for row in rows)
-            start = b"(" + rows[-1][0]
+        gone: set[bytes] = set()
+        try:
+            for piece in pieces(consumer, stream):
+                left = piece
+                while left.ids:
+                    rows, rest = yield from look_for(consumer, left)
+                    reached = left.ids[: len(left.ids) - len(rest.ids)]
+                    gone.update(set(reached).difference(row[0] for row in rows))
+                    left = rest
+        except NoGroupError:  # the next read meets it as well, and mends it
+            return
         consumer.redelivery.forget(stream, gone)
         gone &= consumer.pending.unsettled(stream)
         if gone:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.claims import REMOVE
 from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 from tests.core.pair import HELLO, Simple
 
@@ -465,13 +465,14 @@ class Server:
         letters.entries[letters.last] = [*(fields or []), *about]
         return str(letters.last)
 
-    def _remove(self, keys: Sequence[bytes], group: bytes, name: bytes, idle: bytes) -> Any:
+    def _remove(self, keys: Sequence[bytes], group: bytes, *names: bytes) -> Any:
         self._stream(keys[0], create=False)
         state = self._group(keys[0], group)[1]
-        if name not in state.seen or state.of(name) or (self.now - state.seen[name]) * 1000 < int(idle):
-            return 0
-        del state.seen[name]
-        return 1
+        free = [name for lease, name in zip(keys[1:], names, strict=True) if lease not in self.hashes]
+        removed = [name for name in free if name in state.seen and not state.of(name)]
+        for name in removed:
+            del state.seen[name]
+        return removed
 
     def _hold(
         self, keys: Sequence[bytes], nonce: bytes, take_over: bytes, client: bytes, run: bytes, expiry: bytes

@@ -242,7 +242,7 @@ class TestLostAnswers:
     def asked(self, server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
         """The application has asked for the first of three entries, and another member claims it meanwhile."""
         deliver(server, "c", 1, 2, 3)
-        consumer, net = consume(server, **options)
+        consumer, net = consume(server, **{"max_deliveries": 9, **options})
         assert consumer.take() is None
         net.pair.settle()
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "JUSTID")
@@ -259,6 +259,20 @@ class TestLostAnswers:
         net.advance(1)
         batches += take_all(consumer, net)
         assert [(batch.ids, batch.deliveries) for batch in batches] == [([b"2-0"], 2), ([b"3-0"], 2)]
+        assert times(server) == {1: 1, 2: 2, 3: 2}
+
+    @pytest.mark.parametrize("after", [None, *range(1, 12)])
+    def test_of_a_batch_too(self, server: Server, after: int | None) -> None:
+        """1-0 is gone, so that 2-0 was counted twice."""
+        consumer, net = self.asked(server, count=10, max_deliveries=None)
+        net.cut("main", Fate.REPLIES_LOST)
+        if after is not None:
+            net.cut("main", Fate.REPLIES_LOST, after=after)
+        net.advance(1)
+        batches = take_all(consumer, net)
+        net.advance(1)
+        batches += take_all(consumer, net)
+        assert [(batch.ids, batch.deliveries) for batch in batches] == [([b"2-0", b"3-0"], 2)]
         assert times(server) == {1: 1, 2: 2, 3: 2}
 
     def test_also_where_that_one_is_in_hand(self, server: Server) -> None:

@@ -194,7 +194,7 @@ class TestPrefetching:
         pair.server.expect_nothing()
         consumer.take()
         pair.settle()
-        pair.server.expect(*READ, "s", "2-0")
+        pair.server.expect("XREAD", "COUNT", 1, "BLOCK", 5000, "STREAMS", "s", "2-0")
 
     def test_the_bytes_of_a_reply_are_shared_by_its_batches(self) -> None:
         consumer = unwatched({"s": "0", "t": "0"})

@@ -70,16 +70,30 @@ def joined(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
 
 
 def entered(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
-    """The same, and it has just sent its first read."""
+    """The same, and its first read has found nothing; it has looked after everything, and sent the next one."""
     consumer, pair = joined(**options)
-    keep_up(pair.server)
+    settle_in(pair.server)
     return consumer, pair
 
 
-def reconnected(pair: Pair) -> None:
+def settle_in(peer: Peer) -> None:
+    """Answer what comes before the first read of a connection, that read, and what comes behind it."""
+    keep_up(peer)
+    peer.expect("XREADGROUP")
+    peer.answer(None)
+    keep_up(peer)
+
+
+def dialled(pair: Pair) -> None:
     """The lost connection is dialled again, and has sent its first read."""
     pair.advance(0.05)
     keep_up(pair.server)
+
+
+def reconnected(pair: Pair) -> None:
+    """The same, and it has settled in."""
+    pair.advance(0.05)
+    settle_in(pair.server)
 
 
 def reply(*ids: str, stream: str = "s") -> dict[str, Any]:
@@ -355,8 +369,8 @@ class TestInFlight:
         ("limit", "streams", "count"), [(100, 1, 20), (10, 1, 10), (10, 2, 5), (3, 2, 1), (1, 3, 1)]
     )
     def test_the_count_fits_into_it(self, limit: int, streams: int, count: int) -> None:
-        names = [str(n) for n in range(streams)]
-        assert GroupConsumer(names, group="g", consumer="c", count=20, max_in_flight=limit).count == count
+        _, pair = entered(streams=[str(n) for n in range(streams)], count=20, max_in_flight=limit)
+        assert pair.server.expect("XREADGROUP")[5] == str(count).encode()
 
     def test_more_streams_than_entries_allowed_are_still_read(self) -> None:
         consumer, pair = entered(streams=["s", "t"], max_in_flight=1)
@@ -685,7 +699,7 @@ class TestLosing:
         pair.settle()
         pair.server.commands.clear()
         pair.server.close()
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
         pair.server.expect(*PATIENT)
         pair.server.answer(0)
@@ -703,7 +717,7 @@ class TestLosing:
         consumer.leave()
         pair.settle()
         pair.server.close()
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0", "2-0")
         pair.server.expect_nothing()
         pair.server.answer(0)
@@ -778,15 +792,16 @@ class TestLosing:
         pair.server.answer(error)
         batch.ack()
         assert [type(event) for event in pair.events()] == [Connected, Disconnected]
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.answer(error)
-        reconnected(pair)
+        dialled(pair)
         pair.server.expect("XACK", "s", "g", "1-0")
         pair.server.expect("XREADGROUP")
 
     def test_the_back_off_grows_until_a_read_is_answered(self) -> None:
-        _, pair = entered()
+        _, pair = joined()
+        keep_up(pair.server)
         for attempt in range(1, 5):
             pair.server.answer(READONLY)
             assert pair.server.link.attempts == attempt
@@ -833,7 +848,7 @@ class TestRefusedReads:
         pair.server.answer([], NOGROUP)
         pair.server.expect("XINFO", "STREAM", "s")
         pair.server.answer(info())
-        pair.server.expect("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
+        assert pair.server.expect("XGROUP", "CREATE", "s", "g", "0")[5:] == []
         pair.server.expect("XINFO", "STREAM", "s")
         pair.server.answer(Simple("OK"), info())
         pair.server.expect(*PATIENT)

@@ -86,9 +86,9 @@ def test_each_stream_is_asked_about_and_judged_by_itself() -> None:
 
 
 def test_in_front_of_reads_nothing_is_asked_unless_told_so() -> None:
-    assert watching("s", detect_gaps="audit")[0].look(5.0) is None
+    assert watching("s", detect_gaps="audit")[0].look([b"s"], 5.0) is None
     gaps, events = watching("s", detect_gaps=None)
-    assert (gaps.look(5.0), gaps.questions(b"s")) == (None, ())
+    assert (gaps.look([b"s"], 5.0), gaps.questions(b"s")) == (None, ())
     gaps.hear(b"s", [], reading()[0].group)
     assert events == []
 
@@ -97,7 +97,7 @@ def test_one_look_asks_about_all_of_them_and_of_each_stream_first() -> None:
     gaps, events = watching("s", "t")
     s, _ = reading()
     s.trim(3)
-    look = gaps.look(5.0)
+    look = gaps.look([b"s", b"t"], 5.0)
     assert look is not None
     assert look.commands == [
         ("XINFO", "STREAM", b"s"),
@@ -144,7 +144,7 @@ def test_one_that_is_in_doubt_is_asked_for_its_anchor() -> None:
     refused = NoPermissionError("NOPERM", "no permission")
     for reply, sameness in (anchor("10-0"), Sameness.SAME), ([], Sameness.UNPROVEN), (refused, Sameness.UNPROVEN):
         assert gaps.sameness(b"s", [said(stream), reply]) is sameness
-    look = gaps.look(5.0)
+    look = gaps.look([b"s", b"t"], 5.0)
     assert look is not None
     assert look.parts == {b"s": 3, b"t": 2}
     look.replies = [said(stream), anchor("10-0"), [group(stream)], *[ReplyError("ERR", "no such key")] * 2]
@@ -184,16 +184,16 @@ def test_after_a_reconnect_whoever_looks_before_every_read_may_have_passed_a_gap
 def test_a_stream_whose_history_is_forbidden_is_not_asked_about_again() -> None:
     gaps, events = watching("s", "t")
     error = NoPermissionError("NOPERM", "no permission")
-    before = gaps.look(5.0)
+    before = gaps.look([b"s", b"t"], 5.0)
     gaps.hear(b"s", [error], reading()[0].group)
     gaps.hear(b"s", [error], None)
     assert events == [GAPS_OFF]
     assert gaps.questions(b"s") == ()
     assert before is not None
     assert list(before.parts) == [b"s", b"t"]
-    assert [list(one.parts) for one in (gaps.look(5.0),) if one] == [[b"t"]]
+    assert [list(one.parts) for one in (gaps.look([b"s", b"t"], 5.0),) if one] == [[b"t"]]
     gaps.hear(b"t", [error], None)
-    assert (gaps.look(5.0), events) == (None, [GAPS_OFF]), "once"
+    assert (gaps.look([b"s", b"t"], 5.0), events) == (None, [GAPS_OFF]), "once"
 
 
 def test_on_the_next_connection_a_forbidden_history_is_asked_for_again() -> None:

@@ -510,17 +510,18 @@ class TestAnotherStream:
     TRIMMED = History(1, 20, StreamId(99), StreamId(99), StreamId(99), StreamId(0))
 
     @pytest.mark.parametrize(("other", "before"), [(EMPTY, None), (YOUNG, 90), (TRIMMED, 99)])
-    @pytest.mark.parametrize("alone", [False, True])
+    @pytest.mark.parametrize("looks", [[False], [True], [False, True], [True, True]])
     def test_has_taken_what_the_former_one_had_not_delivered(
-        self, other: History, before: int | None, alone: bool
+        self, other: History, before: int | None, looks: list[bool]
     ) -> None:
         stream, watch = reading()
-        watch.judge(stream.history, stream.group._replace(alone=alone))
+        for alone in looks:
+            watch.judge(stream.history, stream.group._replace(alone=alone))
         watch.identity.received([[b"5-0", []], [b"6-0", []]])
         watch.identity.vanish()
         watch.identity.received([[b"1-0", []]])
         [former, *own] = watch.judge(other, Reached(StreamId(0)))
-        assert former == replace(gap(4, before, 4), certain=alone)
+        assert former == replace(gap(4, before, 4), certain=looks == [True, True])
         assert own == ([possible(0, 99, 19)] if other is self.TRIMMED else [])
         assert watch.judge(other, Reached(StreamId(0))) == []
 

@@ -41,7 +41,7 @@ class TestWithoutWaiting:
 
     def test_nothing_was_there(self, server: Server) -> None:
         consumer, net = stopping(server)
-        assert (consumer.take(), ended(consumer), len(sent(server, "XREADGROUP"))) == (None, True, 1)
+        assert (consumer.take(), ended(consumer), len(sent(server, "XREADGROUP"))) == (None, True, 2)
         net.advance(30)
         assert (ended(consumer), sent(server, "XREADGROUP")) == (True, [])
 

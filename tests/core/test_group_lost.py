@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.events import Event, Gap, GroupCreated, GroupRecreated, LeaseLost, Recovered
+from streamcore.events import Event, Gap, GroupCreated, GroupRecreated, LeaseLost, Recovered, StreamAwaited
 from streamcore.group import GroupConsumer
 from streamcore.group_union import GroupUnion
 from tests.core.members import add, consume, deliver, events, ids, sent, take_all
@@ -49,7 +49,7 @@ def gap(after: int, before: int | None, entries: int | None = None, *, certain: 
 
 
 def gaps(net: Net) -> list[Event]:
-    return [event for event in events(net) if isinstance(event, Gap | GroupCreated | GroupRecreated)]
+    return [event for event in events(net) if isinstance(event, Gap | GroupCreated | GroupRecreated | StreamAwaited)]
 
 
 def replace_stream(server: Server, *numbers: int, trimmed: int = 0, group: bool = False) -> None:
@@ -88,7 +88,7 @@ class TestDeleted:
         consumer, net = busy(server)
         server.do("DEL", "s")
         assert go_on(consumer, net) == ["5-0"]
-        assert gaps(net) == [GroupRecreated(b"s", b"g", "0"), gap(5, None, 5, certain=True)]
+        assert gaps(net) == [StreamAwaited(b"s", b"g"), gap(5, None, 5, certain=True)]
 
     def test_what_was_delivered_to_us_since_the_last_look_is_not_lost(self, server: Server) -> None:
         consumer, net = busy(server)
@@ -96,7 +96,7 @@ class TestDeleted:
         assert ids(take_all(consumer, net)) == [f"{n}-0" for n in range(5, 11)]
         server.do("DEL", "s")
         net.advance(2)
-        assert gaps(net) == [GroupRecreated(b"s", b"g", "0"), gap(5, None)]
+        assert gaps(net) == [StreamAwaited(b"s", b"g"), gap(5, None)]
 
     def test_each_of_two_members_tells(self, server: Server) -> None:
         consumer, net = busy(server)

@@ -33,7 +33,7 @@ def server() -> Server:
 def asked(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer with three entries of an earlier run, that the application has just asked for the first of them."""
     deliver(server, "c", 1, 2, 3)
-    consumer, net = consume(server, **options)
+    consumer, net = consume(server, **{"max_deliveries": 9, **options})
     assert consumer.take() is None
     net.pair.settle()
     return consumer, net
@@ -112,6 +112,125 @@ class TestCounting:
         net.advance(1)
         assert ids(batches + take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
         assert times(server) == {1: 2, 2: 2, 3: 2}
+
+
+class TestBatches:
+    """Where no counter condemns."""
+
+    def test_what_was_handed_over_once_comes_as_a_batch_and_is_counted_then(self, server: Server) -> None:
+        deliver(server, "c", *range(1, 8))
+        consumer, net = consume(server, count=5)
+        assert times(server) == dict.fromkeys(range(1, 8), 1), "nothing is read ahead"
+        batch = taken(consumer, net)
+        assert (batch.ids, batch.deliveries) == ([b"%d-0" % number for number in range(1, 6)], 2)
+        assert times(server) == {**dict.fromkeys(range(1, 6), 2), 6: 1, 7: 1}
+
+    def test_in_one_round_trip(self, server: Server) -> None:
+        deliver(server, "c", *range(1, 101))
+        consumer, net = consume(server, count=100)
+        server.seen.clear()
+        assert consumer.take() is None
+        net.pair.settle()
+        net.serve()
+        assert len(taken(consumer, net)) == 100
+        assert len([one for one in server.seen if one[0] == b"XREADGROUP" and one[-1] != b">"]) == 100
+
+    def test_behind_what_is_done_by_then(self, server: Server) -> None:
+        """Else it counted once more, if these killed us."""
+        deliver(server, "c", *range(1, 5))
+        consumer, net = consume(server, count=2)
+        taken(consumer, net).ack()
+        server.seen.clear()
+        taken(consumer, net)
+        words = [one[0] for one in server.seen if one[0] in {b"XACK", b"XREADGROUP"}]
+        assert words[:3] == [b"XACK", b"XREADGROUP", b"XREADGROUP"]
+
+    def test_an_acknowledgement_whose_reply_is_lost_with_theirs_is_repeated(self, server: Server) -> None:
+        deliver(server, "c", *range(1, 5))
+        consumer, net = consume(server, count=2)
+        taken(consumer, net).ack()
+        assert consumer.take() is None
+        net.pair.settle()
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1)
+        assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
+        assert (consumer.settled, times(server)) == (True, {3: 2, 4: 2})
+
+    def test_from_then_on_one_at_a_time(self, server: Server) -> None:
+        """Whoever dies with a batch has counted them all, and only one of them has killed it."""
+        deliver(server, "c", 1, 2, 3)
+        for deliveries, expected in ((2, {1: 2, 2: 2, 3: 2}), (3, {1: 3, 2: 2, 3: 2}), (4, {1: 4, 2: 2, 3: 2})):
+            consumer, net = consume(server, count=10)
+            assert taken(consumer, net).deliveries == deliveries
+            net.kill()
+            assert times(server) == expected
+
+    @pytest.mark.parametrize("fate", Fate)
+    @pytest.mark.parametrize("after", range(5))
+    def test_a_reply_that_is_lost_is_no_attempt(self, server: Server, fate: Fate, after: int) -> None:
+        deliver(server, "c", *range(1, 7))
+        consumer, net = consume(server, count=6)
+        assert consumer.take() is None
+        net.pair.settle()
+        net.cut("main", Fate.REPLIES_LOST)
+        if after:
+            net.cut("main", fate, after=after)
+        net.advance(1)
+        batches = take_all(consumer, net)
+        net.advance(1)
+        batches += take_all(consumer, net)
+        assert ids(batches) == [f"{number}-0" for number in range(1, 7)]
+        assert {batch.deliveries for batch in batches} == {2}
+        assert times(server) == dict.fromkeys(range(1, 7), 2)
+
+    def test_of_which_others_have_claimed_some(self, server: Server) -> None:
+        """For each of these the server counts, and hands over, the next one of ours."""
+        deliver(server, "c", *range(1, 7))
+        consumer, net = consume(server, count=4)
+        assert consumer.take() is None
+        net.pair.settle()
+        for number in (1, 2, 4):
+            server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
+        net.serve()
+        assert taken(consumer, net).ids == [b"3-0"]
+        assert times(server) == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1}
+
+    def test_never_of_several_streams_or_out_of_order(self, server: Server) -> None:
+        deliver(server, "c", 1, 2)
+        consumer, _ = consume(server, count=10, backlog=False)
+        consumer.redelivery.add([Waiting(b"s", b"2-0", 1), Waiting(b"s", b"1-0", 1), Waiting(b"t", b"3-0", 1)])
+        assert [one.id for one in consumer.redelivery._next()] == [b"2-0"]
+        consumer.redelivery.forget(b"s", {b"2-0"})
+        assert [one.id for one in consumer.redelivery._next()] == [b"1-0"]
+
+    def test_a_reply_over_the_limit_ends_in_batches_of_one(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server, count=2)
+        consumer.count = 1
+        assert taken(consumer, net).ids == [b"1-0"]
+        assert times(server) == {1: 2, 2: 1, 3: 1}
+
+    def test_what_was_given_back_is_told_first(self, server: Server) -> None:
+        """And if nothing is left then, nothing is asked for."""
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server, count=10, streams=["s", "t"])
+        consumer.returns.add_waiting(b"s", b"1-0", 1)
+        assert consumer.take() is None
+        net.pair.settle()
+        consumer.remove_stream("s")
+        net.serve()
+        net.advance(0.1)
+        assert (consumer.take(), times(server)) == (None, {1: 1, 2: 1, 3: 1})
+        assert {server.now - delivery(server, number).at > 59 for number in (1, 2, 3)} == {True}
+
+    def test_a_member_that_leaves_meanwhile_gives_all_of_it_back(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        consumer, net = consume(server, count=10)
+        assert consumer.take() is None
+        net.pair.settle()
+        consumer.leave()
+        net.serve()
+        assert (times(server), consumer.settled) == ({1: 1, 2: 1, 3: 1}, True)
 
 
 class TestNoLongerOurs:
@@ -213,7 +332,7 @@ class TestLeaving:
 
     def test_while_what_was_done_before_is_told_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
-        consumer, net = consume(server, count=10)
+        consumer, net = consume(server, count=10, max_deliveries=9)
         taken(consumer, net).ack()
         assert consumer.take() is None
         net.pair.settle()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamcore import renewal
+from streamcore import holdings
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost
 from streamcore.group import GroupConsumer
@@ -81,7 +81,7 @@ def test_while_the_rest_of_a_backlog_waits_for_room(server: Server) -> None:
 
 def test_what_waits_to_be_handed_over_again_is_kept_too(server: Server) -> None:
     deliver(server, "c", 1, 2, 3)
-    consumer, net = consume(server)
+    consumer, net = consume(server, max_deliveries=9)
     assert taken(consumer, net).ids == [b"1-0"]
     assert wait(net, 100) < 2 * IDLE / 3
     assert times(server) == {1: 2, 2: 1, 3: 1}
@@ -138,7 +138,7 @@ def test_what_is_pending_for_us_and_unknown_is_left_alone(server: Server) -> Non
 
 
 def test_many_entries_are_renewed_page_by_page(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renewal, "PAGE", 4)
+    monkeypatch.setattr(holdings, "PAGE", 4)
     consumer, net = consume(server)
     hold(server, consumer, net, 12)
     assert wait(net, 50) < 2 * IDLE / 3

@@ -95,7 +95,7 @@ class TestRefusing:
         assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
 
     def test_many_at_once_and_each_delay_by_itself(self, server: Server) -> None:
-        consumer, net, batch = holding(server, 2500)
+        consumer, net, batch = holding(server, 2500, prefetch_bytes=1 << 30)
         server.seen.clear()
         batch[0].nack(50)
         batch.nack(30)

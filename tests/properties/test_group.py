@@ -63,8 +63,7 @@ class Process:
             if batch.deliveries > 1
             for entry in batch
         }
-        doubtful = self.consumer.redelivery._in_doubt
-        return again | (set() if doubtful is None else {(doubtful.stream.decode(), doubtful.id.decode())})
+        return again | {(one.stream.decode(), one.id.decode()) for one in self.consumer.redelivery._in_doubt}
 
 
 class GroupMachine(RuleBasedStateMachine):
@@ -103,7 +102,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.starts += 1
 
     def _has_entered(self) -> bool:
-        return self.consumer.is_ready and not self.server.unavailable and not self.consumer._joining
+        return self.consumer.is_ready and not self.server.unavailable and not self.consumer.joining
 
     def _read_by_us(self) -> list[str]:
         return [stream.decode() for stream in self.consumer.member.streams] or ["s"]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, FOREVER, GIVE_BACK, RELEASE
 from tests.simulation.twins import Words
 
@@ -211,7 +211,8 @@ class Sequence:
                 ("EVAL", BURY, "2", key, letters, group, name, ids[0], *about),
                 ("EVAL", BURY, "2", key, letters, group, name, ids[0], *about),
                 ("XCLAIM", key, group, name, str(FOREVER), *ids, "JUSTID"),
-                ("EVAL", REMOVE, "1", key, group, name, self.random.choice(("0", "50000"))),
+                ("EVAL", REMOVE, "2", key, self.random.choice(("lease", "none")), group, name),
+                ("EVAL", REMOVE, "3", key, "lease", "none", group, *NAMES[:2]),
                 ("EVAL", HOLD, "1", "lease", self.random.choice("12"), self.random.choice("01"), "7", "run", "300000"),
                 ("EVAL", LET_GO, "1", "lease", self.random.choice("12")),
                 ("EVAL", APPEND_ONCE.source.decode(), *append),

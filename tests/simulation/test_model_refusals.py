@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.claims import REMOVE
+from streamcore.removal import REMOVE
 from streamcore.name_lease import HOLD
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind

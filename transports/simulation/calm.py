@@ -30,6 +30,7 @@ from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
+from .upkeep_budget import leave_a_list, leave_names
 
 if TYPE_CHECKING:
     from streamcore.events import Event
@@ -93,7 +94,9 @@ class Calm:
         self._quiet.begin()
         self.run(0.5 if drawn and books else 1.5)
         self._quiet.end()
-        drawn += [partial(double, self), partial(no_letters, self)]  # by lots of their own
+        drawn += [
+            partial(trial, self) for trial in (double, no_letters, leave_names, leave_a_list)
+        ]  # by lots of their own
         for trial in drawn:
             for book in books:
                 trial(book)
@@ -204,10 +207,10 @@ class Calm:
         name = self._append_unheard(book, self.lots.choice(book.streams), REFUSED)
         key, counted = self.key(name), [0]
 
-        def before(data: bytes) -> None:
+        def before(_: bytes) -> None:
             group = book.of(key.stream)
-            if key.id in data and group is not None and (one := group.pending.get(key.number)) is not None:
-                counted[0] = one.times
+            if group is not None and (one := group.pending.get(key.number)) is not None:
+                counted[0] = one.times  # at last, when it is settled
 
         host.before = before
         self.run(2 * SOON)

@@ -289,6 +289,6 @@ class InFlightBounded(GroupOracle):
         for node in self.world.nodes:
             engine: Any = node.engine
             if isinstance(engine, GroupConsumer) and engine.member.keeps:
-                most = engine.member.max_in_flight + engine.most_at_once
+                most = engine.member.max_in_flight + engine.room.most_at_once
                 if engine.pending.in_flight > most:
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")

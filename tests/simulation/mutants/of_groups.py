@@ -12,6 +12,7 @@ UPKEEP: Final = "streamcore.upkeep"
 GAPS: Final = "streamcore.group_gaps"
 HISTORY: Final = "streamcore.group_history"
 REDELIVERY: Final = "streamcore.redelivery"
+REMOVAL: Final = "streamcore.removal"
 SETTLEMENTS: Final = "streamcore.settlements"
 SCRIPTS: Final = "transports.memory.model.scripts"
 
@@ -19,7 +20,7 @@ GROUPS: Final = (
     Mutant(
         "own-pending-not-read-again",
         CLAIMS,
-        "rows = yield from self.own_page(stream, start)",
+        "rows = yield from self._own_page(stream, start, size)",
         "rows = []",
         "issue 6: after a lost reply its entries stay pending for us and are never handed over",
     ),
@@ -117,8 +118,8 @@ GROUPS: Final = (
     Mutant(
         "claim-cursor-never-wraps",
         CLAIMS,
-        "self._claim_from.pop(stream, None)\n            return True",
-        'self._claim_from[stream] = b"(" + rows[-1][0] if rows else start\n            return True',
+        "        if is_last:\n            return True",
+        '        if is_last:\n            self._claim_from[stream] = b"(" + rows[-1][0] if rows else b"+"\n            return True',
         "issue 6: a cursor of claims that stays at the end; what becomes idle below it is never claimed",
     ),
     Mutant(
@@ -138,8 +139,8 @@ GROUPS: Final = (
     Mutant(
         "claim-too-early",
         CLAIMS,
-        "finished = yield from self._claim(stream, max(1, int(patience * 1000)))",
-        "finished = yield from self._claim(stream, max(1, int(patience * 250)))",
+        "finished = yield from self._look(stream, max(1, int(patience * 1000)))",
+        "finished = yield from self._look(stream, max(1, int(patience * 250)))",
         "issue 6: a timer that fires early; entries are taken from members that are at work",
     ),
     Mutant(
@@ -152,22 +153,22 @@ GROUPS: Final = (
     Mutant(
         "no-renewal",
         "streamcore.renewal",
-        "ours = [row[0] for row in checked(rows) if row[0] in held]",
-        "ours = [row[0] for row in checked(rows) if not held]",
+        "ours = [row[0] for row in rows if row[2] >= idle and row[0] in held]",
+        "ours = [row[0] for row in rows if row[2] >= idle and not held]",
         "most clients: a handler slower than the idle time loses its entry to another member",
     ),
     Mutant(
         "renewal-takes-back",
         "streamcore.renewal",
-        '("XCLAIM", stream, member.group, member.name, idle, *ours, "JUSTID")',
-        '("XCLAIM", stream, member.group, member.name, 0, *held, "JUSTID")',
+        '("XCLAIM", piece.stream, member.group, member.name, idle, *ours, "JUSTID")',
+        '("XCLAIM", piece.stream, member.group, member.name, 0, *held, "JUSTID")',
         "a lease that is renewed although another member has it by now",
     ),
     Mutant(
         "reconnect-counts-as-attempt",
         REDELIVERY,
-        "if (asked := self._in_doubt) is None:",
-        "if (asked := self._in_doubt) is None or asked is not None:",
+        "if not self._in_doubt:",
+        "if not self._in_doubt or self._in_doubt:",
         "issue 6: a flapping link condemns healthy entries to the dead letters",
     ),
     Mutant(
@@ -180,8 +181,8 @@ GROUPS: Final = (
     Mutant(
         "attempt-not-recorded",
         REDELIVERY,
-        "deliveries=first.deliveries + 1, is_unsure",
-        "deliveries=first.deliveries, is_unsure",
+        "deliveries = first.deliveries + 1",
+        "deliveries = first.deliveries",
         "an entry that never reaches its last attempt",
     ),
     Mutant(
@@ -226,8 +227,8 @@ GROUPS: Final = (
     Mutant(
         "tombstone-crashes",
         REDELIVERY,
-        "if entry[1] is None:",
-        "if entry[1] == []:",
+        "if there := [entry for entry in entries if entry[1] is not None]:",
+        "if there := entries:",
         "issue 6: an entry that was deleted while it was pending has no fields, and nobody thought of it",
     ),
     Mutant(
@@ -281,10 +282,56 @@ GROUPS: Final = (
     ),
     Mutant(
         "busy-consumer-removed",
-        CLAIMS,
-        "if one[2] == ARGV[2] and one[4] == 0 and one[6]",
-        "if one[2] == ARGV[2] and one[6]",
+        REMOVAL,
+        "if not is_held and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then",
+        "if not is_held then",
         "XGROUP DELCONSUMER of a member with pending entries: the server forgets them",
-        mirror=Edit(SCRIPTS, 'if one[b"name"] == name and one[b"pending"] == 0 and', 'if one[b"name"] == name and'),
+        mirror=Edit(
+            SCRIPTS,
+            'if not (is_held or s.server.call(s, b"XPENDING", keys[0], group, b"-", b"+", b"1", name)):',
+            "if not is_held:",
+        ),
+    ),
+    Mutant(
+        "claims-walk-the-list",
+        CLAIMS,
+        '("XPENDING", stream, consumer.member.group, start, "+", size, *whose)',
+        '("XPENDING", stream, consumer.member.group, "IDLE", 1, start, "+", size, *whose)',
+        "0.1: XPENDING with IDLE walks all that is pending, and blocks the server meanwhile",
+    ),
+    Mutant(
+        "renewal-walks-the-list",
+        "streamcore.holdings",
+        '("XPENDING", piece.stream, member.group, piece.ids[0], piece.ids[-1], PAGE, member.name)',
+        '("XPENDING", piece.stream, member.group, "IDLE", 1, "-", "+", PAGE, member.name)',
+        "0.1: the same, of all that is pending for one consumer, at each renewal",
+    ),
+    Mutant(
+        "names-without-a-budget",
+        REMOVAL,
+        "self._names[0][0] == stream and len(names) < MOST:",
+        "self._names[0][0] == stream:",
+        "thousands of dead consumers are removed in one go, and nobody else is served meanwhile",
+    ),
+    Mutant(
+        "names-are-left",
+        REMOVAL,
+        "yield from self._remove()",
+        "self._names.clear()",
+        "whoever dies under a name of its own leaves it in the group for ever",
+    ),
+    Mutant(
+        "upkeep-before-the-work",
+        "streamcore.between_reads",
+        "if self._has_read and not (consumer.stops or consumer.idling):",
+        "if not (consumer.stops or consumer.idling):",
+        "0.1: the first entry waits until thousands of dead consumers are removed",
+    ),
+    Mutant(
+        "redelivered-one-by-one",
+        REDELIVERY,
+        "if first.deliveries > 1 or consumer.member.max_deliveries is not None:",
+        "if first.deliveries:",
+        "0.1: a round trip for each of a million entries that an earlier run has left",
     ),
 )

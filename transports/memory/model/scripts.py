@@ -11,9 +11,9 @@ from hashlib import sha1
 from typing import Final, TypeAlias
 
 from streamcore.channels import PUBLISH
-from streamcore.claims import REMOVE
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
+from streamcore.removal import REMOVE
 from streamcore.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
 
 from .arguments import integer
@@ -101,12 +101,16 @@ def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
 
 
 def _remove(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
-    group, name, idle = args
-    for one in s.server.call(s, b"XINFO", b"CONSUMERS", keys[0], group):
-        if one[b"name"] == name and one[b"pending"] == 0 and one[b"idle"] >= int(idle):
+    group, *names = args
+    removed: list[Reply] = []
+    for lease, name in zip(keys[1:], names, strict=True):
+        is_held = s.server.call(s, b"EXISTS", lease) == 1
+        if not (is_held or s.server.call(s, b"XPENDING", keys[0], group, b"-", b"+", b"1", name)):
+            is_new = s.server.call(s, b"XGROUP", b"CREATECONSUMER", keys[0], group, name) == 1
             s.server.call(s, b"XGROUP", b"DELCONSUMER", keys[0], group, name)
-            return 1
-    return 0
+            if not is_new:
+                removed.append(name)
+    return removed
 
 
 def _hold(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:

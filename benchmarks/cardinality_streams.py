@@ -1,0 +1,259 @@
+"""What many streams, or channels, cost whoever reads them, beside a few.
+
+    python -m benchmarks.cardinality_streams                        # everything, at its full size: some minutes
+    python -m benchmarks.cardinality_streams group --scale 0.1      # one row, a tenth as many
+
+Each row is run twice, with few and with many, on a server of its own; what is bounded is the ratio of the two runs. Every stream
+has an entry when its reader comes. ``longest`` leaves out the read itself, which names every stream; it has a column of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.cardinalities import NOT_OURS, _stats
+from benchmarks.raw import Raw
+from benchmarks.server import Server
+from transports.asyncio import Client, connect
+
+HEADINGS: Final[Mapping[str, str]] = {
+    "enter": "entering, ms",
+    "first": "first entry, ms",
+    "idle": "commands/s, idle",
+    "longest": "longest command, µs",
+    "read": "a read, µs",
+    "stall": "entries wait, ms",
+    "memory": "memory, MiB",
+}
+PIECE: Final = 500
+PAD: Final = b"x" * 50_000
+READS: Final = frozenset({"xread", "xreadgroup"})
+
+Measured = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """``work(client, raw, names, seconds)`` measures; of ``bounds`` each is ``(many + floor) / (few + floor)`` of a column."""
+
+    name: str
+    title: str
+    many: int
+    few: int
+    work: Callable[[Client, Raw, list[str], float], Coroutine[Any, Any, Measured]]
+    bounds: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What two runs have measured."""
+
+    row: Row
+    sizes: tuple[int, int]
+    few: Measured
+    many: Measured
+
+    def ratio(self, column: str) -> float:
+        """Many beside few."""
+        floor = self.row.bounds.get(column, (0.0, 1.0))[1]
+        return (self.many[column] + floor) / (self.few[column] + floor)
+
+    @property
+    def broken(self) -> list[str]:
+        """The bounds that do not hold."""
+        ratios = {column: self.ratio(column) for column in self.row.bounds}
+        return [
+            f"{self.row.name}: {column} x {ratio:.2f}"
+            for column, ratio in ratios.items()
+            if ratio > self.row.bounds[column][0]
+        ]
+
+
+# -- the readers --------------------------------------------------------------------------------------------------------
+
+
+async def group(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
+    """A member of a group."""
+    fill(raw, names)
+    began = time.perf_counter()
+    async with client.group_consumer(names, group="g", consumer="me", block=1, audit=1, claim_idle=4) as consumer:
+        entered = time.perf_counter() - began
+
+        async def get() -> Any:
+            entry = await consumer.get(timeout=10)
+            assert entry is not None
+            entry.ack()
+            return entry
+
+        return await _follow(raw, names, seconds, began, entered, get)
+
+
+async def follow(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
+    """A consumer without a group."""
+    fill(raw, names)
+    began = time.perf_counter()
+    async with client.consumer(dict.fromkeys(names, "0"), block=1) as consumer:
+        entered = time.perf_counter() - began
+        return await _follow(raw, names, seconds, began, entered, lambda: consumer.get(timeout=10))
+
+
+async def channels(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
+    """A hub, and a subscriber to all of its channels."""
+    async with client.channels(history=10) as hub:
+        await hub.publish(b"before", names[0])
+        began = time.perf_counter()
+        await hub.subscribe(names, history=1)
+        entered = time.perf_counter() - began
+        await hub.get(timeout=10)
+        first = time.perf_counter() - began
+        waits: list[float] = []
+        until = time.perf_counter() + seconds
+        while (sent := time.perf_counter()) < until:
+            await hub.publish(b"now", names[len(waits) * 7919 % len(names)])
+            await hub.get(timeout=10)
+            waits.append(time.perf_counter() - sent)
+            await asyncio.sleep(0.02)
+        return {"enter": entered * 1000, "first": first * 1000, "stall": _high(waits), **await _idle(raw, seconds)}
+
+
+async def prefetch(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
+    """A consumer that may have 1 MiB ahead, of streams with entries of 50 kB."""
+    for name in names:
+        raw.pipeline([("XADD", name, "*", "pad", PAD)] * 50)
+    tracemalloc.start()
+    try:
+        async with client.consumer(dict.fromkeys(names, "0"), prefetch_bytes=1 << 20) as consumer:
+            await consumer.get(timeout=10)
+            await asyncio.sleep(seconds / 4)
+        return {"memory": tracemalloc.get_traced_memory()[1] / (1 << 20)}
+    finally:
+        tracemalloc.stop()
+
+
+async def _follow(
+    raw: Raw,
+    names: list[str],
+    seconds: float,
+    began: float,
+    entered: float,
+    get: Callable[[], Coroutine[Any, Any, Any]],
+) -> Measured:
+    await get()
+    first = time.perf_counter() - began
+    for _ in names[1:]:
+        await get()
+    waits: list[float] = []
+    until = time.perf_counter() + seconds
+    while (sent := time.perf_counter()) < until:
+        raw.call("XADD", names[len(waits) * 7919 % len(names)], "*", "n", len(waits))
+        await get()
+        waits.append(time.perf_counter() - sent)
+        await asyncio.sleep(0.02)
+    return {"enter": entered * 1000, "first": first * 1000, "stall": _high(waits), **await _idle(raw, seconds)}
+
+
+async def _idle(raw: Raw, seconds: float) -> Measured:
+    """What is asked by a reader that has nothing to do, and has settled in."""
+    await asyncio.sleep(seconds)
+    raw.call("CONFIG", "RESETSTAT")
+    await asyncio.sleep(seconds)
+    stats = {name: one for name, one in _stats(raw).items() if name.split("|")[0] not in NOT_OURS}
+    return {
+        "idle": sum(calls for calls, _ in stats.values()) / seconds,
+        "longest": max((mean for name, (_, mean) in stats.items() if name not in READS), default=0.0),
+        "read": max((mean for name, (_, mean) in stats.items() if name in READS), default=0.0),
+    }
+
+
+def _high(waits: list[float]) -> float:
+    return statistics.quantiles(waits, n=20)[-1] * 1000
+
+
+def fill(raw: Raw, names: list[str]) -> None:
+    """Every stream has an entry."""
+    for at in range(0, len(names), PIECE):
+        raw.pipeline([("XADD", name, "*", "n", 0) for name in names[at : at + PIECE]])
+
+
+# Entering names each stream once, so it may grow as their number does; what goes on for ever may not.
+ROWS: Final = (
+    Row(
+        "group",
+        "streams that a member of a group reads",
+        10_000,
+        100,
+        group,
+        {"enter": (150, 20), "idle": (10, 1), "longest": (4, 20), "stall": (60, 5)},
+    ),
+    Row(
+        "consumer",
+        "streams that a consumer without a group reads",
+        10_000,
+        100,
+        follow,
+        {"enter": (150, 20), "idle": (1.5, 1), "longest": (4, 20), "stall": (40, 5)},
+    ),
+    Row(
+        "channels",
+        "channels of one hub, all of them joined",
+        10_000,
+        100,
+        channels,
+        {"enter": (150, 20), "idle": (1.5, 1), "longest": (4, 20), "stall": (40, 5)},
+    ),
+    Row("prefetch", "streams of large entries, and prefetch_bytes of 1 MiB", 60, 4, prefetch, {"memory": (2.5, 1)}),
+)
+
+
+# -- measuring, and telling ---------------------------------------------------------------------------------------------
+
+
+def measure(row: Row, *, scale: float = 1.0, seconds: float = 4.0, program: str | None = None) -> Result:
+    """Run a row, with few and with many."""
+    sizes = max(2, int(row.few * scale)), max(2, int(row.many * scale))
+    few, many = (_run(row, n, seconds, program) for n in sizes)
+    return Result(row, sizes, few, many)
+
+
+def _run(row: Row, n: int, seconds: float, program: str | None) -> Measured:
+    async def run(raw: Raw, url: str) -> Measured:
+        async with connect(url, request_timeout=60, on_event=lambda _: None) as client:
+            return await row.work(client, raw, [f"s{at:05}" for at in range(n)], seconds)
+
+    with Server(program) as server, server.connect() as raw:
+        return asyncio.run(run(raw, f"redis://{server.host}:{server.port}"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 if a bound does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cardinality_streams", description=__doc__)
+    parser.add_argument("row", nargs="*", choices=[*(row.name for row in ROWS), "all"], default="all")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all sizes")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each part of a run")
+    parser.add_argument("--server", metavar="PROGRAM", help="another server program, instead of the bundled Valkey")
+    options = parser.parse_args(arguments)
+    broken: list[str] = []
+    for row in ROWS:
+        if "all" not in options.row and row.name not in options.row:
+            continue
+        result = measure(row, scale=options.scale, seconds=options.seconds, program=options.server)
+        print(f"\n{row.name}: {row.title}")
+        print(f"{'':22}" + "".join(f"{size:>14,}" for size in result.sizes) + f"{'ratio':>9}{'bound':>9}")
+        for column in result.many:
+            limit = f"<= {row.bounds[column][0]:g}" if column in row.bounds else ""
+            values = f"{result.few[column]:>14,.1f}{result.many[column]:>14,.1f}"
+            print(f"{HEADINGS[column]:22}{values}{result.ratio(column):>9.2f}{limit:>9}")
+        broken += result.broken
+    print("\n" + ("\n".join(broken) or "All bounds hold."))
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

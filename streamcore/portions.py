@@ -1,0 +1,98 @@
+"""How much a read asks for, so that its reply stays within bounds.
+
+``COUNT`` holds for each stream of a read, and a reply may hold as much of every one of them. So it is chosen by how many streams
+are read, by how large entries were lately, and by how many more may be in hand. Where even one entry of each stream would be too
+much, a read is about a *part* of the streams, the parts in turn; only when all have been asked does a read wait, and that is about
+all of them: it is answered by the first that has something, and the parts are asked again. Streams that have more than they were asked for are read again by
+themselves, in every second read, so that a few busy ones among many neither wait for these nor hold them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+UNKNOWN: Final = 64 << 10
+"""Bytes of an entry, as long as none has come."""
+FRAME: Final = 32
+"""Bytes of an entry beside its fields."""
+FADING: Final = 0.9
+"""What is left of a larger size when a reply has smaller entries."""
+
+
+class Portion(NamedTuple):
+    """What a read asks for: so many entries of ``each`` of these streams. ``whole``: these are all."""
+
+    streams: Sequence[bytes]
+    each: int
+    whole: bool = True
+
+    @property
+    def most(self) -> int:
+        """How many entries may come."""
+        return self.each * len(self.streams)
+
+
+class Portions:
+    """Of one consumer, whose replies shall have no more than ``room`` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = max(1, room)
+        self._size: float = UNKNOWN
+        self._is_known = False
+        self._busy: list[bytes] = []  # streams that have more than they were asked for
+        self._apart = False  # the last read was about these
+        self._at = 0  # where the next part begins
+        self._asked = 0  # streams that parts have asked, since a read of all has brought something
+
+    @property
+    def affordable(self) -> int:
+        """How many entries a reply may have."""
+        return max(1, int(self._room / self._size))
+
+    def next(self, streams: Sequence[bytes], count: int, most: int | None = None, *, split: bool = True) -> Portion:
+        """The next read: at most ``count`` entries of a stream, and ``most`` at all. Without ``split`` it is about all streams."""
+        limit = max(1, self.affordable if most is None else min(self.affordable, most))
+        number = len(streams)
+        if split and self._busy and not self._apart:
+            known = set(streams)
+            busy = [stream for stream in self._busy if stream in known][:limit]
+            if busy:
+                self._apart = True
+                return Portion(busy, min(count, limit // len(busy)), whole=len(busy) == number)
+        self._apart = False
+        if number <= limit or not split or (self._asked >= number and self.is_through):
+            return Portion(streams, max(1, min(count, limit // number)))
+        begin = self._at % number
+        part = streams[begin : begin + limit]
+        self._at = begin + len(part)
+        self._asked += len(part)
+        return Portion(part, 1, whole=False)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether no stream is known to have more."""
+        return not self._busy
+
+    def heard(self, portion: Portion, received: Mapping[bytes, Sequence[Any]], nbytes: int, count: int) -> None:
+        """The reply to a read, and how large it was; ``count`` is how many entries of a stream there might have been."""
+        if lasts := [came[-1] for came in received.values() if came]:
+            # Of a reply that came together with another one, not all bytes are counted.
+            seen = sum(FRAME + sum(map(len, fields)) for _, fields in lasts) / len(lasts)
+            size = max(seen, nbytes / sum(map(len, received.values())))
+            self._size = max(size, self._size * FADING) if self._is_known else size
+            self._is_known = True
+        if portion.each < count or not portion.whole or self._busy:
+            asked = set(portion.streams)
+            full = [stream for stream, came in received.items() if len(came) >= portion.each]
+            self._busy = [*(one for one in self._busy if one not in asked), *full]
+        if portion.whole and received:
+            self._asked = 0
+
+    def too_much(self, portion: Portion) -> bool:
+        """The reply to it was larger than replies may be. Whether less can be asked for."""
+        self._is_known = True
+        less = portion.most // 2
+        self._size = max(self._size, self._room / max(1, less))
+        self._asked = 0
+        return portion.most > 1

@@ -1,0 +1,61 @@
+"""How many more entries a member of a group may be given: ``max_in_flight``, less what is in hand, and what reads may bring.
+
+Of many streams a read asks for what is left, or for a quarter of all at least, so that what is in hand of a few of them does not stop
+reading. A read that waits is about all streams, and is answered by the first that has something; it may bring an entry of each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .portions import Portion
+
+if TYPE_CHECKING:
+    from .group_reading import GroupReading
+
+
+class Room:
+    """The room of one consumer."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+
+    @property
+    def page(self) -> int:
+        """How many entries of one stream are fetched at once."""
+        return min(self._consumer.count, self._consumer.portions.affordable)
+
+    @property
+    def expected(self) -> int:
+        """How many entries the reads that are unanswered may bring."""
+        return sum(one.most for one in self._consumer.asked)
+
+    @property
+    def most_at_once(self) -> int:
+        """How many entries a read may bring while nothing is in hand: one of each stream, at least."""
+        member = self._consumer.member
+        streams = len(member.streams)
+        return max(streams, min(self._consumer.count * streams, member.max_in_flight))
+
+    @property
+    def _wanted(self) -> int:
+        consumer = self._consumer
+        return min(self.most_at_once, max(consumer.count, consumer.member.max_in_flight // 4))
+
+    @property
+    def _left(self) -> int:
+        """How many more there may be, when all reads are answered."""
+        consumer = self._consumer
+        return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected
+
+    def fits(self, in_flight: int) -> bool:
+        """Whether another read may leave while so many are unanswered."""
+        pending, wanted = self._consumer.pending, self._wanted
+        if self._left < wanted:
+            pending.collect()
+        return self._left >= wanted or not (pending.in_flight or in_flight)
+
+    def portion(self) -> Portion:
+        """What the next read asks for."""
+        consumer = self._consumer
+        return consumer.portions.next(consumer.present, consumer.count, max(self._left, self._wanted))

@@ -1,0 +1,14 @@
+"""The table of cardinalities, a twentieth of it: what a lot of something costs, beside a little of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cardinalities import ROWS, Row, measure
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_a_lot_costs_a_command_no_more_than_a_little(row: Row) -> None:
+    result = measure(row, scale=0.05, seconds=1.5)
+    assert result.much["first"] > 0, "an entry has come"
+    assert result.broken == []
