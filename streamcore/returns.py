@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .claims import REMOVE
 from .connection import Arguments
 from .degradation import GIVING_BACK, GUARD, REMOVING
 from .engine import Steps
 from .entries import GroupBatch
 from .membership import NACKED
 from .name_lease import LET_GO
+from .removal import REMOVE
 from .settlements import NO_CLAIMS, RELEASE
 
 if TYPE_CHECKING:

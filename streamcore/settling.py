@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from .degradation import LETTERS
+from .degradation import DELAYS, LETTERS
 from .engine import AT_ONCE, WAIT, Exchange, Script, ScriptRunner, Steps
 from .entries import GroupBatch
 from .errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
@@ -86,9 +86,8 @@ class Settling:
                 continue
             if isinstance(answer, ReplyError):
                 answer.command = command[0]
-                if isinstance(one, Burial):
-                    consumer.degradation.is_forbidden(LETTERS, command, answer)
                 self._put_off(one, answer)
+                consumer.degradation.is_forbidden(LETTERS if isinstance(one, Burial) else DELAYS, command, answer)
                 late.append(one)
                 continue
             self._forget(one)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.events import ConsumerRemoved, GroupRecreated
+from streamcore.events import ConsumerRemoved, Degraded, GroupRecreated
 from streamcore.removal import FRESH, MOST, REMOVE
 from tests.core.members import add, consume, deliver, events, ids, take_all
 from tests.core.model import Server
+from tests.core.net import Fate
 
 
 @pytest.fixture
@@ -153,11 +154,19 @@ def test_where_it_is_forbidden_nothing_else_stops(server: Server, forbidden: byt
     leave_names(server, 2)
     server.forbidden = {forbidden}
     consumer, net = consume(server, remove_idle=60, exclusive=False)
-    server.seen.clear()
+    asked = [command for command in server.seen if is_list(command) or is_removal(command)]
     add(server, 1, 1)
-    net.advance(100)
+    for _ in range(60):
+        net.advance(1)
     assert ids(take_all(consumer, net)) == ["1-0"]
-    assert not [command for command in server.seen if is_list(command) or is_removal(command)]
+    assert asked == [command for command in server.seen if is_list(command) or is_removal(command)]
+    missing = "+" + "|".join(forbidden.decode().lower().split())
+    assert [event for event in events(net) if isinstance(event, Degraded)] == [Degraded("removing consumers", missing)]
+    server.forbidden = set()
+    net.cut("main", Fate.REPLIES_LOST)
+    for _ in range(20):
+        net.advance(1)
+    assert [event.consumer for event in events(net) if isinstance(event, ConsumerRemoved)] == [b"gone-0", b"gone-1"]
 
 
 @pytest.mark.parametrize("at", [is_list, is_removal])

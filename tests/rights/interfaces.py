@@ -93,31 +93,30 @@ INTERFACES: Final = (
         scenarios.member,
         always("xreadgroup", "xack", "xpending", "xclaim", "xinfo|groups")
         | {"xgroup|create": "to create the group; else `create=False`"},
-        without(GAPS, "xinfo|stream", "xrange", "xgroup|createconsumer")
+        without(GAPS, "xinfo|stream", "xrange")
+        | without((GAPS, REMOVING), "xgroup|createconsumer")
         | without(CLOSING_FORMER, "info", "client|list", "client|kill")
         | without(ENDING_READS, "client|unblock")
         | without((GUARD, REMOVING, GIVING_BACK), "eval")
         | without(GUARD, "hmget", "hincrby", "hset", "pexpire", "hget", "del")
-        | without(REMOVING, "xinfo|consumers", "xgroup|delconsumer")
+        | without(REMOVING, "xinfo|consumers", "exists", "xgroup|delconsumer")
         | without(DELAYS, "time", "zmscore", "zrem"),
         keys=("~orders", "~{orders}:more"),
         own={
-            "~{orders}:name:billing:worker-1": (GUARD,),
+            "~{orders}:name:billing:*": (GUARD, REMOVING),
             "~{orders}:later:billing": (DELAYS,),
-            "~{orders}:more:name:billing:worker-1": (GUARD,),
+            "~{orders}:more:name:billing:*": (GUARD,),
         },
     ),
     Interface(
         "`nack`, `dead_letter`, `fenced=True`, beside the above",
         scenarios.retries,
-        always("eval", "xreadgroup", "xack", "xpending", "xclaim", "xinfo|groups", "xgroup|create")
-        | dict.fromkeys(
-            ("time", "zadd", "pttl", "pexpire"),
-            "for a `delay` longer than `claim_idle`, with the key `{orders}:later:billing`",
-        ),
-        without(CLOSING_FORMER, "info") | without(LETTERS, "xrange", "xadd"),
-        keys=("~orders", "~{orders}:later:billing"),
-        own={"~{orders}:dead": (LETTERS,)},
+        always("eval", "xreadgroup", "xack", "xpending", "xinfo|groups", "xgroup|create"),
+        without(CLOSING_FORMER, "info")
+        | without(LETTERS, "xrange", "xadd")
+        | without(DELAYS, "xclaim", "time", "zadd", "pttl", "pexpire"),
+        keys=("~orders",),
+        own={"~{orders}:dead": (LETTERS,), "~{orders}:later:billing": (DELAYS,)},
     ),
     Interface("`producer`", scenarios.producer, always("xadd"), keys=("~orders",)),
     Interface(

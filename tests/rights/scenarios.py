@@ -88,8 +88,8 @@ async def member(world: World) -> None:
     """Come after others, take over what they have left, lose the connection, read one more stream, and leave."""
     _others(world)
     _former(world)
-    await asyncio.sleep(0.002)  # until ``gone`` counts as idle
-    options: dict[str, Any] = {"remove_idle": 0.001, "block": 1.0, "count": 10}
+    await asyncio.sleep(0.11)  # until ``gone`` counts as idle
+    options: dict[str, Any] = {"remove_idle": 0.1, "block": 1.0, "count": 10}
     async with (
         world.connect() as client,
         client.group_consumer(STREAM, group=GROUP, consumer=NAME, **options) as consumer,
@@ -125,7 +125,7 @@ async def retries(world: World) -> None:
         first.ack()
         await consumer.flush()
         second.nack(delay=3600)
-        await consumer.flush()
+        await consumer.flush(timeout=0.3)
         third.dead_letter("in vain")
         await consumer.flush(timeout=0.3)
         await consumer.get(timeout=0)

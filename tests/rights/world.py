@@ -38,7 +38,7 @@ class Administrator:
 
     def __call__(self, *words: Argument) -> Any:
         """Run a command; its reply."""
-        self.done[right((str(words[0]).lower(), *map(str, words[1:])))] += 1
+        self.done[right((str(words[0]).lower(), *(word for word in words[1:2] if isinstance(word, str))))] += 1
         return self._raw(*words)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamcore.removal import REMOVE
 from streamcore.name_lease import HOLD
+from streamcore.removal import REMOVE
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
@@ -21,8 +21,10 @@ REFUSED: list[tuple[str, tuple[Any, ...]]] = [
     ("HINCRBY", HELD),
     ("PEXPIRE", HELD),
     ("HSET", HELD),
-    ("XINFO CONSUMERS", ("EVAL", REMOVE, 1, "s", "g", "c", 0)),
-    ("XGROUP DELCONSUMER", ("EVAL", REMOVE, 1, "s", "g", "c", 0)),
+    ("EXISTS", ("EVAL", REMOVE, 2, "s", "lease", "g", "c")),
+    ("XPENDING", ("EVAL", REMOVE, 2, "s", "lease", "g", "c")),
+    ("XGROUP CREATECONSUMER", ("EVAL", REMOVE, 2, "s", "lease", "g", "c")),
+    ("XGROUP DELCONSUMER", ("EVAL", REMOVE, 2, "s", "lease", "g", "c")),
 ]
 
 
