@@ -88,7 +88,8 @@ def test_it_is_told_behind_what_had_come_of_it() -> None:
     serve(hub)
     hub.pair.server.answer(reply_error(WRONG))
     serve(hub, WRONG, b"b")
-    assert [item.data for item in hub.engine.take_for(hub.inbox)] == ["8"]
+    taken: list[Any] = hub.engine.take_for(hub.inbox)
+    assert [item.data for item in taken] == ["8"]
     assert "channel 'b'" in raised(hub)
     assert hub.got() == []
 

@@ -37,19 +37,20 @@ def test_so_does_one_that_enters(server: Server) -> None:
         consumer.take()
 
 
-def test_a_read_that_is_refused_though_no_stream_is_ends_in_a_new_connection(server: Server) -> None:
+def test_a_read_that_is_refused_though_no_stream_is_ends_in_a_new_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = WrongTypeError("WRONGTYPE", "nobody knows why")
     consumer, net = consume(server, block=1)
-    real = server._xreadgroup
 
     def refuse(*args: Any) -> Any:
         return wrong
 
-    server._xreadgroup = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(server, "_xreadgroup", refuse)
     net.advance(3)
     assert net.pair.server.dials > 1
     assert not consumer.closed
-    server._xreadgroup = real  # type: ignore[method-assign]
+    monkeypatch.undo()
     net.advance(3)
     assert len(take_all(consumer, net)) == 1
 

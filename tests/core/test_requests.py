@@ -184,7 +184,7 @@ class Malformed(Exception):
 
 @pytest.mark.parametrize("error", [OSError("its file"), Malformed(), ValueError(), TimeoutError()])
 def test_a_parser_of_the_application_fails_its_own_command_only(error: Exception) -> None:
-    def parse(reply: Any) -> int:
+    def parse(reply: Any) -> bytes:
         raise error
 
     commands: list[Command[Any]] = [

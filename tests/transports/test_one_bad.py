@@ -61,7 +61,7 @@ async def test_a_parser_of_the_application_that_fails_costs_no_other_answer(
         raise FileNotFoundError("what it looked into")
 
     raw("SET", "k", "v")
-    get = Command(("GET", "k"))
+    get: Command[bytes] = Command(("GET", "k"))
     async with runtime.connect(server.url) as client:
         first, failed, last = await client.pipeline([get, Command(("GET", "k"), parse), get])
     assert (first, last) == (b"v", b"v")
