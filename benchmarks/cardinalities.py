@@ -59,7 +59,7 @@ class Bound:
 class Row:
     """``set_up(raw, n)`` makes n of something; ``options`` are those of the member that meets it.
 
-    ``besides``: commands that are not looked at, since the server has no shorter one. ``busy``: there is work for the whole run.
+    ``besides``: commands that are not looked at, since the server has no shorter one. ``busy``: the work is what is there.
     ``naive``: a command that does without the care; its mean, divided by the longest command, is at least ``saved``.
     """
 
@@ -215,7 +215,7 @@ def _run(row: Row, n: int, seconds: float, program: str | None) -> dict[str, flo
         measured = asyncio.run(_work(row, raw, f"redis://{server.host}:{server.port}", seconds))
         stats = _stats(raw)
         ours = {name: one for name, one in stats.items() if name.split("|")[0] not in NOT_OURS}
-        measured["longest"] = max(mean for name, (_, mean) in ours.items() if name not in row.besides)
+        measured["longest"] = _longest(ours, row.besides)
         measured["total"] = sum(calls * mean for calls, mean in ours.values()) / n
         measured["idle"] = _idle(raw, row, f"redis://{server.host}:{server.port}", seconds)
         if row.naive:
@@ -225,6 +225,17 @@ def _run(row: Row, n: int, seconds: float, program: str | None) -> dict[str, flo
             measured["naive"] = _stats(raw)[str(row.naive[0]).lower()][1]
     return measured
 
+
+FEW: Final = 5
+"""Calls of which the mean says little: the first one of a script compiles it."""
+
+
+def _longest(stats: Mapping[str, tuple[int, float]], besides: frozenset[str]) -> float:
+    return max(mean for name, (calls, mean) in stats.items() if name not in besides and calls >= FEW)
+
+
+SETTLED: Final = 20
+"""Commands in a second: a member that sends more is at work."""
 
 NOT_OURS: Final = frozenset({"config", "info", "xadd", "slowlog"})
 
@@ -247,7 +258,7 @@ def _unheard(_: Event) -> None:
 async def _work(row: Row, raw: Raw, url: str, seconds: float) -> dict[str, float]:
     """A member works off what is there, and what comes now and then; everything is acknowledged, or what the row says."""
     waits: list[float] = []
-    seen = 0
+    seen, took = 0, 0.0
     async with connect(url, on_event=_unheard) as client:
         began = time.perf_counter()
         first = 0.0
@@ -262,17 +273,15 @@ async def _work(row: Row, raw: Raw, url: str, seconds: float) -> dict[str, float
                     raw.call("XADD", STREAM, "*", "sent", time.perf_counter_ns())
                 entry = await consumer.get(timeout=0.01)
                 if entry is None:
-                    if row.busy and seen:
-                        break
                     continue
-                first = first or time.perf_counter() - began
+                took = time.perf_counter() - began
+                first = first or took
                 seen += 1
                 if "sent" in entry:
                     waits.append((time.perf_counter_ns() - int(entry["sent"])) / 1e6)
                 row.handle(entry)
-            took = time.perf_counter() - began
     stall = statistics.quantiles(waits, n=20)[-1] if len(waits) > 1 else 0.0
-    return {"first": first * 1000, "rate": seen / took, "stall": stall}
+    return {"first": first * 1000, "rate": seen / took if took else 0.0, "stall": stall}
 
 
 def _idle(raw: Raw, row: Row, url: str, seconds: float) -> float:
@@ -289,12 +298,18 @@ def _idle(raw: Raw, row: Row, url: str, seconds: float) -> float:
             }
             async with client.group_consumer(STREAM, **options) as consumer:
                 await consumer.get(timeout=0)
-                await asyncio.sleep(seconds)
-                raw.call("CONFIG", "RESETSTAT")
-                await asyncio.sleep(seconds)
-                return sum(calls for name, (calls, _) in _stats(raw).items() if name.split("|")[0] not in NOT_OURS)
+                began = time.perf_counter()
+                while await count(0.5) > SETTLED and time.perf_counter() < began + 60:
+                    """It goes through what is pending, once."""
+                return await count(seconds)
 
-    return asyncio.run(rest()) / seconds
+    async def count(seconds: float) -> float:
+        raw.call("CONFIG", "RESETSTAT")
+        await asyncio.sleep(seconds)
+        calls = sum(calls for name, (calls, _) in _stats(raw).items() if name.split("|")[0] not in NOT_OURS)
+        return calls / seconds
+
+    return asyncio.run(rest())
 
 
 # -- telling ------------------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ class Claims:
     def _look(self, stream: bytes, idle: int) -> Steps[bool]:
         """One page of what is pending for anybody, and claim what has been idle for long enough; whether it was the last."""
         consumer = self._consumer
-        start, size = self._claim_from.pop(stream, b"-"), max(PAGE, consumer.room.page)
+        start, size = self._claim_from.get(stream, b"-"), max(PAGE, consumer.room.page)
         if stream not in self._claimable:
             rows = yield from self._page(stream, start, size)
             first = next((row[0] for row in rows if row[2] >= idle), None)
@@ -245,6 +245,7 @@ class Claims:
         """Remember where this look has ended, and whether there was something to claim; whether the pass is at its end."""
         self._claimable.discard(stream)
         if is_last:
+            self._claim_from.pop(stream, None)
             return True
         if idle is not None and any(row[2] >= idle for row in rows):
             self._claimable.add(stream)

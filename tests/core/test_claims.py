@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from streamcore import claims
 from streamcore.entries import StreamId
 from streamcore.errors import NoGroupError, NoPermissionError
 from streamcore.events import Claimed, Degraded, GroupCreated, LeaseLost, Recovered, Tombstones
@@ -219,6 +220,51 @@ class TestClaiming:
         order = ["look" if is_look(c) else "wait" if b"BLOCK" in c else "poll" for c in looks]
         assert order == ["poll", "look"] + ["look", "poll"] * 4 + ["look", "wait"]
         assert taken == [f"{number}-0" for number in (8, 1, 2, 3, 4, 5, 6, 7)], "new entries come first"
+
+    def test_a_long_pass_is_followed_by_a_long_rest(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However short the interval is, and however much is pending, others have most of the server's time."""
+        monkeypatch.setattr(claims, "PAGE", 2)
+        monkeypatch.setattr(claims, "REST", 1.0)
+        deliver(server, "other", *range(1, 20))
+        _, net = consume(server, claim_idle=2, block=0.1, audit=1000)
+        looked: list[int] = []
+        for _ in range(200):
+            for one in server.group().pending.values():
+                one.at = server.now
+            server.seen.clear()
+            net.advance(0.1)
+            looked.append(sum(map(is_look, server.seen)))
+        assert sum(looked) <= 2 * 10 + 1, "ten pages, and as many seconds of rest"
+        assert max(looked) == 10, "a pass goes on at once"
+
+    def test_a_pass_goes_on_where_a_connection_was_lost(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(claims, "PAGE", 2)
+        deliver(server, "other", *range(1, 20))
+        pair = consume(server, prefetch=10)[1]
+
+        def cut(command: list[bytes]) -> None:
+            if is_look(command) and command[3] == b"(8-0":
+                server.before = len
+                pair.cut("main", Fate.REQUESTS_LOST)
+
+        server.before = cut
+        pair.advance(31)
+        server.before = len
+        pair.advance(1)
+        starts = [one[3] for one in server.seen if is_look(one)]
+        assert starts.count(b"-") == 2
+        assert starts[-1] == b"(18-0"
+
+    def test_nothing_is_looked_at_twice_in_a_pass(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The place is remembered where something was claimed, and where nothing was."""
+        monkeypatch.setattr(claims, "PAGE", 4)
+        deliver(server, "other", *range(1, 30))
+        for number in (6, 7, 20):
+            delivery(server, number).at -= 60
+        consumer, net = consume(server, prefetch=10)
+        assert ids(take_all(consumer, net)) == ["6-0", "7-0", "20-0"]
+        starts = [one[3] for one in server.seen if is_look(one)]
+        assert len(starts) == len(set(starts)) <= 12
 
     def test_every_stream_has_its_own_cursor(self, server: Server) -> None:
         deliver(server, "other", *range(1, 6), idle=60)

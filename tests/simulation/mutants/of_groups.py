@@ -118,8 +118,8 @@ GROUPS: Final = (
     Mutant(
         "claim-cursor-never-wraps",
         CLAIMS,
-        "        if is_last:\n            return True",
-        '        if is_last:\n            self._claim_from[stream] = b"(" + rows[-1][0] if rows else b"+"\n            return True',
+        "self._claim_from.pop(stream, None)\n            return True",
+        'self._claim_from[stream] = b"(" + rows[-1][0] if rows else b"+"\n            return True',
         "issue 6: a cursor of claims that stays at the end; what becomes idle below it is never claimed",
     ),
     Mutant(
