@@ -81,7 +81,7 @@ def destroy_group(scene: Scene, fault: Fault) -> str | None:
 
 
 def delete_stream(scene: Scene, fault: Fault) -> str | None:
-    """DEL of a stream, or FLUSHALL."""
+    """A stream expires, or is deleted; or FLUSHALL."""
     stream = pick(scene.streams, fault.b)
     if stream is None or not scene.takes_writes or fault.a > 0.3:
         return None
@@ -89,8 +89,8 @@ def delete_stream(scene: Scene, fault: Fault) -> str | None:
     if fault.c < 0.5:
         scene.drop(stream)
         scene.rewind(stream)
-        scene.host.do(b"DEL", stream)
-        return f"DEL {stream.decode()}"
+        scene.host.do(*((b"PEXPIRE", stream, b"0") if fault.c < 0.25 else (b"DEL", stream)))
+        return f"{stream.decode()} expires" if fault.c < 0.25 else f"DEL {stream.decode()}"
     for one in scene.streams:
         scene.drop(one)
         scene.rewind(one)

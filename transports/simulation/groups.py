@@ -23,6 +23,7 @@ from .plan import Size
 from .rights import DegradedTold, refuse_for_good
 from .scene import Scene
 from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+from .streams_gone import NotPutBack
 from .upkeep_budget import UpkeepBounded, WorkFirst
 
 GROUP = b"g"
@@ -73,8 +74,9 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
         watch.append(GapsAnnounced(world, book))
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
     budget, first = UpkeepBounded(world), WorkFirst(world)
-    scene.running += [budget.command, first.command]
-    world.oracles += [*watch, *judges, budget, first, DegradedTold(world, events, scene)]
+    gone = NotPutBack(world, book)
+    scene.running += [budget.command, first.command, gone.command]
+    world.oracles += [*watch, *judges, budget, first, gone, DegradedTold(world, events, scene)]
 
     members, senders = min(size.members, lots.choice([2, 2, 3])), min(size.senders, lots.choice([1, 2]))
     for number in range(1, members + 1):

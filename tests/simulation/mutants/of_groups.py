@@ -10,6 +10,8 @@ READING: Final = "streamcore.group_reading"
 CLAIMS: Final = "streamcore.claims"
 UPKEEP: Final = "streamcore.upkeep"
 GAPS: Final = "streamcore.group_gaps"
+ABSENCE: Final = "streamcore.absence"
+ROOM: Final = "streamcore.room"
 HISTORY: Final = "streamcore.group_history"
 REDELIVERY: Final = "streamcore.redelivery"
 REMOVAL: Final = "streamcore.removal"
@@ -48,8 +50,8 @@ GROUPS: Final = (
     Mutant(
         "group-recreated-at-the-end",
         UPKEEP,
-        'create = ("XGROUP", "CREATE", stream, member.group, start, "MKSTREAM")',
-        'create = ("XGROUP", "CREATE", stream, member.group, "$" if is_lost else start, "MKSTREAM")',
+        'create = ("XGROUP", "CREATE", stream, member.group, start, ',
+        'create = ("XGROUP", "CREATE", stream, member.group, "$" if is_lost else start, ',
         "issue 6: a group that vanished is created again at `$`, and what was not delivered is skipped",
     ),
     Mutant(
@@ -69,8 +71,8 @@ GROUPS: Final = (
     Mutant(
         "group-gap-untold",
         GAPS,
-        "self._emit(gap)",
-        "pass",
+        "for gap in watch.judge(history, group, anchored=anchored, **known):",
+        "for gap in watch.judge(history, group, anchored=anchored, **known)[:0]:",
         "all clients: entries trimmed before the group came to them are missed in silence",
     ),
     Mutant(
@@ -233,10 +235,31 @@ GROUPS: Final = (
     ),
     Mutant(
         "in-flight-unbounded",
-        READING,
-        "limit = self.pending, self.member.max_in_flight - (in_flight + 1) * self.most_at_once",
-        "limit = self.pending, 1 << 40",
+        ROOM,
+        "return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected",
+        "return 1 << 40",
         "issue 6: an unbounded queue, of entries that are not acknowledged",
+    ),
+    Mutant(
+        "expired-stream-put-back",
+        ABSENCE,
+        'member.create == "group" or (is_lost and member.on_stream_lost == "wait")',
+        'member.create == "group"',
+        "issue 13: a stream that has expired is created anew by whoever follows it, and stays for ever, empty",
+    ),
+    Mutant(
+        "expired-stream-forgotten",
+        ABSENCE,
+        "return bool(self._streams) and self._consumer.now >= self._at",
+        "return False",
+        "a stream that is gone is waited for, and nobody looks whether there is one again",
+    ),
+    Mutant(
+        "streams-of-a-round-skipped",
+        "streamcore.rota",
+        "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))]",
+        "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))][1:]",
+        "what should have been looked after piece by piece is left out where a piece begins",
     ),
     Mutant(
         "read-deadline-is-block-in-groups",

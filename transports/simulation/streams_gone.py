@@ -1,0 +1,28 @@
+"""Streams that are gone: whoever has known one waits for the next of its name, and does not put it back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from streamcore import GroupConsumer
+
+from .group_oracles import GroupOracle
+
+if TYPE_CHECKING:
+    from transports.memory.model import Session
+
+
+class NotPutBack(GroupOracle):
+    """*The stream is gone*: no member creates one that it has known, where it would stay as an empty key."""
+
+    def command(self, session: Session, words: list[bytes]) -> None:
+        """The server is about to run a command."""
+        if words[:2] != [b"XGROUP", b"CREATE"] or words[-1] != b"MKSTREAM":
+            return
+        for member in self.book.members:
+            engine = None if member.node is None else member.node.engine
+            if not isinstance(engine, GroupConsumer) or engine.nonce != session.name:
+                continue
+            if words[2] in engine.upkeep._known:  # noqa: SLF001  # nobody else can know
+                self.world.after(0.0, partial(self.violated, f"{member.label} puts {words[2].decode()} back"))
