@@ -20,10 +20,11 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast, final
 
-from .errors import ConnectFailed, InvalidArgument, RemoteProtocolError, ReplyError, UnreadableError, without_frames
+from .errors import ConnectFailed, InvalidArgument, RemoteProtocolError, ReplyError, UnreadableError
 from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
 from .options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
 from .resp3 import Limits, Reply, encode, make_decoder
+from .tracebacks import without_frames
 
 Arguments: TypeAlias = tuple[Any, ...]
 

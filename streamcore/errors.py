@@ -10,8 +10,7 @@ the arguments of a command. All of them can be pickled. Classes also derive from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from .rights import is_refusal_in_script, missing_right
@@ -368,26 +367,6 @@ def about(error: ReplyError, what: str, name: bytes | str) -> ReplyError:
     """The same error, telling which key it is about; servers do not say."""
     shown = name.decode(errors="replace") if isinstance(name, bytes) else name
     return type(error)(error.code, f"{error.message} ({what} {shown!r})", error.command)
-
-
-def without_frames(error: E) -> E:
-    """Cut an error off from the frames and errors that it came through: their locals may hold a password, or replies."""
-    error.__cause__ = error.__context__ = error.__traceback__ = None
-    return error
-
-
-def conceals_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep a function's arguments out of the tracebacks of its errors: error trackers print the locals of each frame."""
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  # raised again, all of them
-            del args, kwargs
-            raise without_frames(error) from None
-
-    return call
 
 
 def is_interruption(error: Exception) -> bool:

@@ -25,6 +25,7 @@ from .connection import Connection, Exchange, Pushed
 from .connection import State as ConnectionState
 from .errors import ConnectFailed, ConnectionLost
 from .handshake import is_permanent
+from .losses import as_loss, with_address
 from .options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
 
 AT_ONCE: Final = float("-inf")
@@ -253,7 +254,7 @@ class Link:
             elif type(item) is not Ping:
                 self._owner.link_answered(self, item)
         if connection.error is not None:
-            self.drop(_at(self.address, connection.error))
+            self.drop(with_address(connection.error, self.address))
         if self._heard == AT_ONCE:
             self._heard = now
 
@@ -262,7 +263,7 @@ class Link:
         self._clock.now = now
         if self._wanted:
             self._enter(State.DROPPING)
-            self._lose(_as_loss(error, self.address))
+            self._lose(as_loss(error, self.address))
         if self.state is not State.DROPPING:
             return
         if self._closing:
@@ -387,20 +388,5 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-def _at(address: AnyAddress, error: Exception) -> Exception:
-    """A refusal of our introduction tells who refuses it."""
-    if type(error) is ConnectFailed:
-        return ConnectFailed(f"{address}: {error}", permanent=error.permanent)
-    return error
-
-
 def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:
     return [exchange for exchange in exchanges if type(exchange) is not Ping]
-
-
-def _as_loss(error: Exception | None, address: AnyAddress) -> Exception:
-    if error is None:
-        return ConnectionLost(f"{address} closed the connection")
-    if isinstance(error, ConnectionLost):
-        return error
-    return ConnectionLost(f"the connection to {address} broke: {error}")

@@ -17,11 +17,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .connection import Arguments
-from .degradation import CLOSING_FORMER, GAPS
+from .degradation import GAPS
 from .engine import Replies, Steps, checked
 from .entries import StreamId
 from .errors import BusyGroupError, NoGroupError, NoPermissionError, ReplyError, WrongTypeError, about
-from .events import GhostKilled, GroupCreated, GroupRecreated, LeaseLost, StreamAwaited
+from .events import GroupCreated, GroupRecreated, LeaseLost, StreamAwaited
+from .ghosts import Ghosts
 from .group_history import Reached
 from .holdings import look_for, pieces
 from .link import Link
@@ -56,7 +57,7 @@ class Upkeep:
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # those whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
-        self._stood: set[Identity] = set()  # connections of our name that were there when we came
+        self._ghosts = Ghosts(consumer)
         self._idle: set[bytes] = set()  # those of which nothing was pending for us when we entered
         self.rota = Rota(consumer.member.audit)
 
@@ -69,7 +70,7 @@ class Upkeep:
         self._consumer.removal.connected()
         # Where INFO is forbidden, the audit covers what a ghost might take.
         former, self._present = self._present, Identity(link.client_id, origin.run_id, self._consumer.nonce)
-        yield from self._lay_ghost(former)
+        yield from self._ghosts.lay(former, self._present)
         # In one order for all, and the first by itself: of two that begin together, one holds every name in the end.
         streams = sorted(self._consumer.member.streams)
         for page in (streams[:1], *pages(streams[1:])):
@@ -82,7 +83,7 @@ class Upkeep:
         """Be the one of our name in a stream's group, which exists."""
         assert self._present is not None
         former = yield from self.lease.take(stream, self._present)
-        is_gone = yield from self._lay_ghost(former)
+        is_gone = yield from self._ghosts.lay(former, self._present)
         if not is_gone:
             self._consumer.claims.spare(stream)
         yield from self.ensure_group(stream)
@@ -117,23 +118,6 @@ class Upkeep:
         if member.remove_on_leaving:
             commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
         return commands
-
-    def _lay_ghost(self, ghost: Identity | None) -> Steps[bool]:
-        """Close a connection that was ours, or of our name; whether it is known to have been gone before."""
-        ask, present = self._consumer.ask, self._present
-        if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:
-            return ghost is None
-        listing, kill = ("CLIENT", "LIST", "ID", ghost.client_id), ("CLIENT", "KILL", "ID", ghost.client_id)
-        [listed] = yield from ask(listing)
-        self._consumer.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
-        if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
-            return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
-        self._stood.add(ghost)
-        [killed] = yield from ask(kill)
-        self._consumer.degradation.is_forbidden(CLOSING_FORMER, kill, killed)
-        if killed == 1:
-            self._consumer.emit(GhostKilled(ghost.client_id))
-        return False
 
     # -- the group ----------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,9 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from streamcore.errors import InvalidArgument, InvalidURL, conceals_arguments
+from streamcore.errors import InvalidArgument, InvalidURL
 from streamcore.options import Address, AnyAddress, Login, MemoryAddress, UnixAddress
+from streamcore.tracebacks import conceals_arguments
 
 if TYPE_CHECKING:
     import ssl

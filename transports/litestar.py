@@ -18,7 +18,8 @@ from typing import Any, Final, TypeAlias
 
 from streamcore.arguments import Seconds, positive, seconds
 from streamcore.channels import ChannelsOptions
-from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra, conceals_arguments
+from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
+from streamcore.tracebacks import conceals_arguments
 
 from ._facade.asynchronous import Channels, Client
 from ._facade.durations import warn_of_milliseconds

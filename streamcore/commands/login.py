@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..arguments import Name, name, positive
-from ..errors import InvalidArgument, conceals_arguments
+from ..errors import InvalidArgument
 from ..resp3 import Argument
+from ..tracebacks import conceals_arguments
 from .command import NO_KEYS, Command, LinkUse, Traits
 from .shapes import mapping
 

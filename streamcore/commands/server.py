@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..arguments import Name, Seconds, milliseconds, name, positive
-from ..errors import InvalidArgument, conceals_arguments
+from ..errors import InvalidArgument
 from ..resp3 import Argument
+from ..tracebacks import conceals_arguments
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
 from .shapes import pairs
 

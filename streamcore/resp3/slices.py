@@ -14,7 +14,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-from ..errors import RemoteProtocolError, ReplyTooLarge, without_frames
+from ..errors import RemoteProtocolError, ReplyTooLarge
+from ..tracebacks import without_frames
 from .extension import Buffer
 from .values import Limits, Push, Reply
 

@@ -12,13 +12,14 @@ from streamcore.commands.command import LinkUse
 from streamcore.commands.ids import Position
 from streamcore.consumer import Consumer as ConsumerEngine
 from streamcore.consumer import ConsumerOptions
-from streamcore.errors import InvalidArgument, WatchedKeyChanged, conceals_arguments
+from streamcore.errors import InvalidArgument, WatchedKeyChanged
 from streamcore.group import GroupOptions
 from streamcore.group_union import Groups, group_engine
 from streamcore.producer import Producer as ProducerEngine
 from streamcore.producer import ProducerOptions
 from streamcore.requests import Request, Requests
 from streamcore.starts import Starts
+from streamcore.tracebacks import conceals_arguments
 
 from ..keywords import check_keywords
 from ..settings import NOTHING, ConnectOptions, Settings, key_names, member, raised_together, together
