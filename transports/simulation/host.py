@@ -86,7 +86,9 @@ class Host:
             self.server.changed[session] = None
         elif data := bytes(session.data_to_send()):
             session.data_sent(len(data))
-            if wire.rubbish:
+            if wire.babbles:
+                data = b""
+            elif wire.rubbish:
                 wire.rubbish = False
                 data += RUBBISH
                 self.world.fault(
@@ -95,7 +97,8 @@ class Host:
             if self.cuts is not None and self.cuts(data):
                 wire.reset()
                 return
-            wire.down.send(data)
+            if data:
+                wire.down.send(data)
         if session.closed:
             del self.wires[session]
             wire.closed_by_server()

@@ -139,7 +139,7 @@ class Pipe:
 class Wire:
     """One connection, from the dial to its end. ``session`` is None before the server has accepted, and after it knows the end."""
 
-    __slots__ = ("down", "host", "link", "node", "number", "rubbish", "session", "up", "world")
+    __slots__ = ("babbles", "down", "host", "link", "node", "number", "rubbish", "session", "up", "world")
 
     def __init__(self, world: World, node: Node, link: Link, host: Host, number: int) -> None:
         self.world = world
@@ -148,6 +148,7 @@ class Wire:
         self.host = host
         self.number = number
         self.session: Session | None = None
+        self.babbles = False  # what the server sends is lost
         self.rubbish = False  # what the server sends next ends with bytes that are no reply
         lots = world.lots(f"wire {node.label} {link.name} {number}")
         self.up = Pipe(self, lots, to_server=True)
@@ -178,16 +179,14 @@ class Wire:
                 self.node.lost(self, None)
 
     def babble(self, first: bytes, piece: bytes, every: float) -> None:
-        """What the server says is lost from now on. Instead this comes, a piece after so many seconds, while the client listens."""
-        self.down.clear()
-        self.down.deaf = True
+        """What the server says from now on is lost. Instead this comes, a piece after so many seconds, while the client listens."""
+        self.babbles = True
         self._babble(first, piece, every)
 
     def _babble(self, data: bytes, piece: bytes, every: float) -> None:
-        node = self.node
-        if node is not None and node.wires.get(self.link) is self:
-            if self.reads(self.down):
-                node.receive(self, data)
+        if self.node is not None and self.session is not None:
+            if not self.down.full:
+                self.down.send(data)
             self.world.after(every, partial(self._babble, piece, piece, every))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
