@@ -19,6 +19,7 @@ class Room:
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
+        self._most = 0  # that the next read may bring, as of the last look
 
     @property
     def page(self) -> int:
@@ -55,9 +56,10 @@ class Room:
         if left < wanted:
             pending.collect()
             left = self._left
+        self._most = max(left, wanted)
         return left >= wanted or not (pending.in_flight or in_flight)
 
     def portion(self) -> Portion:
-        """What the next read asks for."""
+        """What the next read asks for; only where it ``fits``."""
         consumer = self._consumer
-        return consumer.portions.next(consumer.present, consumer.count, max(self._left, self._wanted))
+        return consumer.portions.next(consumer.present, consumer.count, self._most)
