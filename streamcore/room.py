@@ -19,6 +19,7 @@ class Room:
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
+        self._most = 0  # that the next read may bring, as of the last look
 
     @property
     def page(self) -> int:
@@ -28,7 +29,8 @@ class Room:
     @property
     def expected(self) -> int:
         """How many entries the reads that are unanswered may bring."""
-        return sum(one.most for one in self._consumer.asked)
+        asked = self._consumer.asked
+        return sum([one.most for one in asked]) if asked else 0
 
     @property
     def most_at_once(self) -> int:
@@ -50,12 +52,14 @@ class Room:
 
     def fits(self, in_flight: int) -> bool:
         """Whether another read may leave while so many are unanswered."""
-        pending, wanted = self._consumer.pending, self._wanted
-        if self._left < wanted:
+        pending, wanted, left = self._consumer.pending, self._wanted, self._left
+        if left < wanted:
             pending.collect()
-        return self._left >= wanted or not (pending.in_flight or in_flight)
+            left = self._left
+        self._most = max(left, wanted)
+        return left >= wanted or not (pending.in_flight or in_flight)
 
     def portion(self) -> Portion:
-        """What the next read asks for."""
+        """What the next read asks for; only where it ``fits``."""
         consumer = self._consumer
-        return consumer.portions.next(consumer.present, consumer.count, max(self._left, self._wanted))
+        return consumer.portions.next(consumer.present, consumer.count, self._most)
