@@ -16,6 +16,8 @@ from os import strerror
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
+from ._dial_errors import NoneReached
+
 APART: Final = 0.25
 """Seconds that an address is ahead of the next one, unless it fails before."""
 
@@ -57,14 +59,6 @@ def places(host: str, port: int, flags: int = 0) -> list[Place]:
     for family, _, _, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags):
         families.setdefault(family, []).append(Place(family, where))
     return [place for place in chain.from_iterable(zip_longest(*families.values())) if place is not None]
-
-
-class NoneReached(OSError):
-    """All addresses of a name were dialled in vain: ``exceptions`` has the error of each."""
-
-    def __init__(self, errors: Sequence[OSError]) -> None:
-        super().__init__("; ".join([error.strerror or str(error) for error in errors]))
-        self.exceptions = tuple(errors)
 
 
 def none_of(errors: Sequence[OSError]) -> OSError:

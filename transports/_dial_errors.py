@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from streamcore.errors import ConnectFailed, ReplyError
 from streamcore.options import Address
 
-from ._addresses import NoneReached
 from .address import Target, class_names
+
+
+class NoneReached(OSError):
+    """All addresses of a name were dialled in vain: ``exceptions`` has the error of each."""
+
+    def __init__(self, errors: Sequence[OSError]) -> None:
+        super().__init__("; ".join([error.strerror or str(error) for error in errors]))
+        self.exceptions = tuple(errors)
+
 
 # What the error is, whether it is permanent, and what to say; the first row that fits it or one of its causes counts.
 # Wrong settings stay wrong; a server that is not there may come.

@@ -160,8 +160,9 @@ class Subscriber(ProcessBound, Generic[T]):
                 try:
                     if predicate(message):
                         return message
-                except BaseException:
-                    self._put_back(message)
+                except BaseException as error:
+                    if not isinstance(error, Exception):  # Ctrl-C, and no verdict of the predicate's
+                        self._put_back(message)
                     raise
             if not self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0)):
                 return None
