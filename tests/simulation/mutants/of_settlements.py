@@ -35,9 +35,9 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "who-waits-for-a-letter-does-not-renew",
-        "streamcore.renewal",
-        "| consumer.pending.unburied(stream)",
-        "",
+        "streamcore.holdings",
+        "held = consumer.redelivery.ids(piece.stream) | consumer.pending.unburied(piece.stream)",
+        "held = consumer.redelivery.ids(piece.stream)",
         "issue 13: an entry whose dead letter waits counts as idle, and another member is handed it",
     ),
     Mutant(
