@@ -120,8 +120,9 @@ class Redelivery:
         try:
             read = yield from self._read(asked)
         except NoGroupError:  # the next read meets it as well, and mends it
+            yield from self.recover()  # it may have answered for others of them
             self.forget(first.stream)
-            self._in_doubt, consumer.fetching = [], None
+            consumer.fetching = None
             return
         found = yield from self._found(asked, read)
         self._in_doubt, consumer.fetching = [], None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.errors import NoGroupError
 from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
 from streamcore.group import GroupConsumer
 from streamcore.redelivery import Waiting
@@ -182,6 +183,24 @@ class TestBatches:
         assert ids(batches) == [f"{number}-0" for number in range(1, 7)]
         assert {batch.deliveries for batch in batches} == {2}
         assert times(server) == dict.fromkeys(range(1, 7), 2)
+
+    def test_an_error_for_one_of_them_is_no_attempt_of_the_others(self, server: Server) -> None:
+        """Seed 865."""
+
+        def refuse(command: list[bytes]) -> None:
+            reads_own = command[0] == b"XREADGROUP" and command[-1] != b">"
+            server.unavailable = NoGroupError("NOGROUP", "No such key") if reads_own and not refused else None
+            refused.extend([command] if reads_own else [])
+
+        refused: list[list[bytes]] = []
+        deliver(server, "c", *range(1, 4))
+        consumer, net = consume(server, count=3, audit=1)
+        server.before = refuse
+        batches = take_all(consumer, net)
+        net.advance(6)
+        batches += take_all(consumer, net)
+        assert ids(batches) == ["1-0", "2-0", "3-0"]
+        assert times(server) == dict.fromkeys(range(1, 4), 1)
 
     def test_of_which_others_have_claimed_some(self, server: Server) -> None:
         """For each of these the server counts, and hands over, the next one of ours."""
