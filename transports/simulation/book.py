@@ -99,7 +99,9 @@ class Book:
     on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
     members: list[Member] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
-    letters_aside: dict[bytes, bytes] = field(default_factory=dict)  # where somebody keeps those of a stream for a while
+    letters_aside: dict[bytes, bytes] = field(
+        default_factory=dict
+    )  # where somebody keeps those of a stream for a while
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
