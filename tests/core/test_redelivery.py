@@ -299,6 +299,24 @@ class TestNoLongerOurs:
         assert server.group().of(b"c") == []
         assert events(net)[-1] == Tombstones(b"s", (b"2-0",))
 
+    @pytest.mark.parametrize(("steps", "counted"), [(1, 2), (2, 2), (3, 3)])
+    def test_a_clock_that_is_set_back_meanwhile_is_not_taken_for_another_member(
+        self, server: Server, steps: int, counted: int
+    ) -> None:
+        """Seed 865: the entry has become less idle. Only so often, for a server may be out of its mind."""
+
+        def set_back(command: list[bytes]) -> None:
+            if command[0] == b"XCLAIM" and next(left, None) is not None:
+                delivery(server, 1).at += 1
+
+        left = iter(range(steps))
+        consumer, net = asked(server)
+        net.cut("main", Fate.REPLIES_LOST)
+        delivery(server, 1).at -= 10
+        server.before = set_back
+        net.advance(0.1)
+        assert (taken(consumer, net).deliveries, times(server)[1]) == (2, counted)
+
     @pytest.mark.parametrize("fate", [Fate.REQUESTS_LOST, Fate.REPLIES_LOST])
     def test_the_counter_of_another_member_is_left_alone_when_our_reply_was_lost(
         self, server: Server, fate: Fate
