@@ -95,6 +95,11 @@ class GroupGaps:
         anchor = watch.identity.question() if watch is not None and watch.identity.doubted else None
         return (("XINFO", "STREAM", stream), *(() if anchor is None else (anchor,)))
 
+    def breaks(self, stream: bytes) -> int:
+        """How often a stream was found not to be provably the one that it was: what was noted of it before is void."""
+        watch = self._histories.get(stream)
+        return 0 if watch is None else watch.breaks
+
     def sameness(self, stream: bytes, replies: Sequence[Any]) -> Sameness:
         """What a stream without our group is to the one that we knew, by the replies to that."""
         watch = self._histories.get(stream)

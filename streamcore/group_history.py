@@ -50,6 +50,7 @@ class GroupHistory:
 
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
         self.identity = StreamIdentity(stream)
+        self.breaks = 0  # how often the stream was found not to be provably the one that it was
         self._stream = stream
         self._reached: StreamId = ZERO  # the highest id that was ever delivered to the group
         self._at: StreamId = ZERO  # where it was at the last look: below that, if it was set back
@@ -99,6 +100,7 @@ class GroupHistory:
         if is_back:
             self.identity.doubt()  # a group that was set back may as well be that of another stream
         seen, sameness = self.identity.seen, self.identity.judge(history, anchored=anchored, ours=ours)
+        self.breaks += sameness is not Sameness.SAME
         if seen is None or sameness is Sameness.BACK:
             gaps = self._begin(history, group)
         elif sameness is Sameness.SAME:

@@ -52,12 +52,17 @@ class Identity(NamedTuple):
         return bool(self.client_id and self.run_id and self.nonce)
 
 
+UNKNOWN: Final = Identity(0, b"", b"")
+"""Somebody, perhaps: the answer that would have told was lost."""
+
+
 class NameLease:
     """The leases of one consumer, one beside each of its streams."""
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         self._held: set[bytes] = set()
+        self._former: dict[bytes, Identity] = {}  # who has held it before us, as long as that matters, by stream
         self._forbidden: set[bytes] = (
             set()
         )  # the streams beside which we may not hold it, as far as this connection knows
@@ -69,15 +74,22 @@ class NameLease:
         return self._wanted and not self._forbidden
 
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
-        """Hold the name beside a stream, on a new connection; by which connection somebody else has held it."""
+        """Hold the name beside a stream, on a new connection; by which connection somebody else has held it until now.
+
+        That is told on each connection until it is ``done_with``.
+        """
         if self._wanted and not self._consumer.nonce:
             self._wanted = False
             self._consumer.degradation.tell(GUARD, "entropy")  # nothing tells us from a twin
         if not self._wanted:
             return None
         self._forbidden.discard(stream)
-        former = yield from self._hold(stream, present, take_over=stream not in self._held)
-        return former
+        yield from self._hold(stream, present, take_over=stream not in self._held)
+        return self._former.get(stream)
+
+    def done_with(self, stream: bytes) -> None:
+        """What is to be done about who has held it before us, is done."""
+        self._former.pop(stream, None)
 
     def check(self, stream: bytes, present: Identity) -> Steps[None]:
         """Whether it is still ours. Raises ``NameTaken``."""
@@ -91,18 +103,19 @@ class NameLease:
     def forget(self, stream: bytes) -> None:
         """The stream is not ours any more."""
         self._held.discard(stream)
+        self._former.pop(stream, None)
         self._forbidden.discard(stream)
 
-    def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[Identity | None]:
+    def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[None]:
         consumer = self._consumer
         who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
         command: Arguments = ("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000))
         [reply] = yield from consumer.ask(command)
         if isinstance(reply, OutOfMemoryError):
-            return None  # a full server can be read all the same, and has to be; the next audit asks again
+            return  # a full server can be read all the same, and has to be; the next audit asks again
         if consumer.degradation.is_forbidden(GUARD, command, reply):
             self._forbidden.add(stream)
-            return None
+            return
         is_ours, *former = checked(reply)
         if not is_ours:
             consumer.emit(ConsumerReplaced(stream, consumer.member.name))
@@ -112,7 +125,8 @@ class NameLease:
             )
         self._held.add(stream)
         holder, client, run = former
-        return None if holder in {None, consumer.nonce} else Identity(int(client), run, holder)
+        if take_over and holder is not None:  # where that is us, we have asked before
+            self._former[stream] = UNKNOWN if holder == consumer.nonce else Identity(int(client), run, holder)
 
     def _key(self, stream: bytes) -> bytes:
         return lease_of(stream, self._consumer.member.group, self._consumer.member.name)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 100
 """Entries that one round trip asks for."""
+TRIES: Final = 3
+"""Attempts to set a counter back: where the server's clock is set back, entries become less idle by themselves."""
 
 
 class Waiting(NamedTuple):
@@ -120,8 +122,9 @@ class Redelivery:
         try:
             read = yield from self._read(asked)
         except NoGroupError:  # the next read meets it as well, and mends it
+            yield from self.recover()  # it may have answered for others of them
             self.forget(first.stream)
-            self._in_doubt, consumer.fetching = [], None
+            consumer.fetching = None
             return
         found = yield from self._found(asked, read)
         self._in_doubt, consumer.fetching = [], None
@@ -194,12 +197,17 @@ class Redelivery:
     ) -> Steps[None]:
         """Take back deliveries that were ``counted``, as far as there were more than are ``known``."""
         member = self._consumer.member
-        claims: dict[bytes, Arguments] = {}
-        for id_, owner, idle, times in rows:
-            over = min(counted[id_], times - known.get(id_, 0))
-            if owner == member.name and over > 0:
-                # No other member's, whose claim would have made it less idle.
-                claim = ("XCLAIM", stream, member.group, member.name, idle, id_, "RETRYCOUNT", times - over, "JUSTID")
-                claims[id_] = claim
-        if claims:
-            yield from self._consumer.ask(*claims.values())
+        for _ in range(TRIES):
+            claims: dict[bytes, Arguments] = {}
+            for id_, owner, idle, times in rows:
+                over = min(counted[id_], times - known.get(id_, 0))
+                if owner == member.name and over > 0:
+                    # No other member's, whose claim would have made it less idle.
+                    at = ("XCLAIM", stream, member.group, member.name, idle, id_)
+                    claims[id_] = (*at, "RETRYCOUNT", times - over, "JUSTID")
+            claimed = (yield from self._consumer.ask(*claims.values())) if claims else []
+            missed = [id_ for id_, reply in zip(claims, claimed, strict=True) if reply == []]
+            if not missed:
+                return
+            listed = yield from self._consumer.ask(*(("XPENDING", stream, member.group, i, i, 1) for i in missed))
+            rows = [row for page in listed for row in checked(page)]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from .connection import Arguments
 from .degradation import GAPS
@@ -26,10 +26,10 @@ from .ghosts import Ghosts
 from .group_history import Reached
 from .holdings import look_for, pieces
 from .link import Link
+from .low_water import LowWater
 from .name_lease import Identity, NameLease
 from .removal import remove
 from .rota import Rota
-from .stream_identity import Sameness
 from .together import pages, together
 
 if TYPE_CHECKING:
@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 ZERO: Final = StreamId(0, 0)
 
 
-class Mark(NamedTuple):
-    """The low-water mark of a group: all that may be unprocessed is above ``id``; ``pending`` is the lowest that was delivered."""
-
-    id: StreamId
-    pending: StreamId | None
-
-
 class Upkeep:
     """The upkeep of one group consumer; its state survives reconnects."""
 
@@ -53,7 +46,7 @@ class Upkeep:
         self._consumer = consumer
         self.lease = NameLease(consumer)
         self._present: Identity | None = None
-        self._low_water: dict[bytes, Mark] = {}
+        self._low_water = LowWater(consumer.gaps)
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # those whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
@@ -86,6 +79,7 @@ class Upkeep:
         is_gone = yield from self._ghosts.lay(former, self._present)
         if not is_gone:
             self._consumer.claims.spare(stream)
+        self.lease.done_with(stream)
         yield from self.ensure_group(stream)
 
     def forget(self, stream: bytes) -> None:
@@ -93,7 +87,7 @@ class Upkeep:
         self._known.discard(stream)
         self._signed.discard(stream)
         self._founded.pop(stream, None)
-        self._low_water.pop(stream, None)
+        self._low_water.end(stream)
         self._consumer.gaps.forget(stream)
         self._consumer.absence.end(stream)
         self._consumer.removal.forget(stream)
@@ -172,7 +166,7 @@ class Upkeep:
     def _miss(self, stream: bytes) -> None:
         """There is no such stream, and it is waited for; tell what went with it."""
         consumer = self._consumer
-        mark = self._low_water.pop(stream, None)
+        mark = self._low_water.end(stream)
         if stream not in consumer.absence:
             consumer.absence.begin(stream)
             consumer.emit(StreamAwaited(stream, consumer.member.group))
@@ -210,7 +204,7 @@ class Upkeep:
         self, stream: bytes, told: Replies, group: dict[bytes, Any], *, ours: bool = False, is_another: bool
     ) -> Steps[None]:
         """The group is there; perhaps it ``is_another`` one."""
-        mark, reached = self._low_water.get(stream), Reached.of(group)
+        mark, reached = self._low_water.of(stream), Reached.of(group)
         above = mark.id if is_another and mark is not None else None
         if (founded := self._founded.get(stream)) is not None:  # by us, and the reply to that was lost
             told = told or (yield from self._ask_history(stream))
@@ -236,7 +230,7 @@ class Upkeep:
         if is_lost:
             told = told or (yield from self._ask_history(stream))
             consumer.gaps.hear(stream, told, None)
-            start = self._restart_point(stream, told)
+            start = self._low_water.restart_point(stream, told)
         self._founded[stream] = (GroupRecreated if is_lost else GroupCreated)(stream, member.group, start)
         waits = consumer.absence.covers(is_lost=is_lost)
         create = ("XGROUP", "CREATE", stream, member.group, start, *(() if waits else ("MKSTREAM",)))
@@ -260,13 +254,13 @@ class Upkeep:
         checked(reply)
         self._idle.add(stream)
         self._signs(stream, signed)
-        mark = self._low_water.get(stream)
+        mark = self._low_water.of(stream)
         event = yield from self._tell_founded(stream, told, self._founded[stream])
         if is_lost:
             reached = Reached(StreamId.parse(event.start))
             pending = None if mark is None else mark.pending
             consumer.gaps.hear(stream, told, reached, another=True, pending=pending)
-            self._low_water[stream] = Mark(reached.id, None)
+            self._low_water.note(stream, reached.id, None)
         elif start != "$":
             consumer.gaps.hear(stream, told, Reached(StreamId.parse(start)))
         return True
@@ -277,30 +271,26 @@ class Upkeep:
         """We have created a group: where the stream has begun anew meanwhile, it would pass over what is there."""
         consumer, member = self._consumer, self._consumer.member
         is_lost = isinstance(event, GroupRecreated)
-        if is_lost and StreamId.parse(event.start) != ZERO and self._restart_point(stream, told) != event.start:
+        is_past = is_lost and StreamId.parse(event.start) != ZERO
+        if is_past and self._low_water.restart_point(stream, told) != event.start:
             event = replace(event, start="0")
             checked(*(yield from consumer.ask(("XGROUP", "SETID", stream, member.group, event.start))))
         del self._founded[stream]
         consumer.emit(event)
         return event
 
-    def _restart_point(self, stream: bytes, told: Replies) -> str:
-        """Below everything that may be unprocessed; ``0`` for a stream that is not provably the one we knew."""
-        mark = self._low_water.get(stream)
-        if mark is None or self._consumer.gaps.sameness(stream, told) is not Sameness.SAME:
-            return "0"
-        return "0" if StreamId.parse(told[0][b"last-generated-id"]) < mark.id else str(mark.id)
-
     def _note(self, stream: bytes, group: dict[bytes, Any], summary: Any) -> int:
         """Note the low-water mark; where the group moves on between the replies, it is low. How much is pending for us."""
         if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
             return 0
-        total, lowest, _, consumers = checked(summary)
+        total, lowest, *_ = checked(summary)
         self._consumer.removal.note(stream, group[b"consumers"])
         delivered = StreamId.parse(group[b"last-delivered-id"])
-        pending = StreamId.parse(lowest) if total else None
-        self._low_water[stream] = Mark(delivered if pending is None else min(delivered, pending.before()), pending)
-        return next((int(count) for name, count in consumers or () if name == self._consumer.member.name), 0)
+        self._low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)
+        return self._pending_here(summary)
+
+    def _pending_here(self, summary: Any) -> int:
+        return next((int(count) for name, count in summary[3] or () if name == self._consumer.member.name), 0)
 
     # -- between reads ------------------------------------------------------------------------------------------------
 
@@ -346,12 +336,13 @@ class Upkeep:
         group = _find(consumer.member.group, [groups])
         if group is None:
             return 0
-        ours = self._note(stream, group, summary)
+        ours = self._pending_here(summary)
         if consumer.held(stream) and not ours:
             consumer.gaps.doubt(stream)  # all is gone that was pending: the group may be another one
             self.rota.came(stream)
         else:
             consumer.gaps.hear(stream, told, Reached.of(group))
+        self._note(stream, group, summary)
         return ours
 
     def check_leases(self) -> Steps[None]:

@@ -9,6 +9,7 @@ import pytest
 
 from streamcore.events import DeadLettered, GroupRecreated, Recovered
 from streamcore.group import GroupConsumer
+from streamcore.name_lease import HOLD
 from tests.core.members import (
     add,
     consume,
@@ -142,6 +143,36 @@ class TestAProcessBeforeUs:
         taken(consumer, net)
         server.restart()
         consumer, net = process(server)
+        assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
+
+    def test_whose_name_we_had_taken_when_our_connection_broke(self, server: Server) -> None:
+        """Seed 1292: nobody had looked yet whether its connection stands."""
+
+        def cut(command: list[bytes]) -> None:
+            if command[:2] == [b"CLIENT", b"LIST"]:
+                server.before = len
+                server.close(server.sessions[max(server.sessions)])
+
+        deliver(server, "c", 1)
+        consumer, net = process(server)
+        taken(consumer, net)
+        server.before = cut
+        consumer, net = process(server)
+        net.advance(1)
+        assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
+
+    def test_of_which_an_answer_that_was_lost_would_have_told(self, server: Server) -> None:
+        def take_unheard(command: list[bytes]) -> None:
+            if command[:2] == [b"EVAL", HOLD.encode()]:
+                server.before = len
+                server.do(*command)
+
+        deliver(server, "c", 1)
+        consumer, net = process(server)
+        taken(consumer, net)
+        server.before = take_unheard
+        consumer, net = process(server)
+        net.advance(1)
         assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
 
     def test_that_died_before_it_was_answered_has_counted_one_that_nobody_saw(self, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -131,6 +132,32 @@ class TestDeleted:
             net.advance(1)
         told = {event.stream: event for event in net.pair.events() if isinstance(event, Gap)}
         assert told == {stream: Gap(stream, StreamId(2), None, 2, certain=True) for stream in (b"s", b"t")}
+
+
+class TestGoneBack:
+    def test_a_look_that_finds_it_voids_what_was_noted_before(self, server: Server) -> None:
+        """Seed 333: the ids behind the loss are given anew, and the group goes before an audit has come."""
+        server.do("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
+        add(server, 1, 2)
+        consumer, net = consume(server, detect_gaps="always", audit=1000, block=1, claim_idle=None)
+        for batch in take_all(consumer, net):
+            batch.ack()
+        net.advance(1)
+        replica = deepcopy(server.streams[b"s"])
+        add(server, 3, 4)
+        for batch in take_all(consumer, net):
+            batch.ack()
+        net.advance(1)
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1)
+        server.streams[b"s"] = replica
+        net.advance(3)
+        events(net)
+        server.do("XGROUP", "DESTROY", "s", "g")
+        add(server, 3, 5)
+        net.advance(1)
+        assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0", "4-0", "5-0"]
+        assert events(net)[0] == GroupRecreated(b"s", b"g", "0")
 
 
 class TestReplaced:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.errors import NoGroupError
 from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
 from streamcore.group import GroupConsumer
 from streamcore.redelivery import Waiting
@@ -183,6 +184,24 @@ class TestBatches:
         assert {batch.deliveries for batch in batches} == {2}
         assert times(server) == dict.fromkeys(range(1, 7), 2)
 
+    def test_an_error_for_one_of_them_is_no_attempt_of_the_others(self, server: Server) -> None:
+        """Seed 865."""
+
+        def refuse(command: list[bytes]) -> None:
+            reads_own = command[0] == b"XREADGROUP" and command[-1] != b">"
+            server.unavailable = NoGroupError("NOGROUP", "No such key") if reads_own and not refused else None
+            refused.extend([command] if reads_own else [])
+
+        refused: list[list[bytes]] = []
+        deliver(server, "c", *range(1, 4))
+        consumer, net = consume(server, count=3, audit=1)
+        server.before = refuse
+        batches = take_all(consumer, net)
+        net.advance(6)
+        batches += take_all(consumer, net)
+        assert ids(batches) == ["1-0", "2-0", "3-0"]
+        assert times(server) == dict.fromkeys(range(1, 4), 1)
+
     def test_of_which_others_have_claimed_some(self, server: Server) -> None:
         """For each of these the server counts, and hands over, the next one of ours."""
         deliver(server, "c", *range(1, 7))
@@ -279,6 +298,24 @@ class TestNoLongerOurs:
         assert take_all(consumer, net) == []
         assert server.group().of(b"c") == []
         assert events(net)[-1] == Tombstones(b"s", (b"2-0",))
+
+    @pytest.mark.parametrize(("steps", "counted"), [(1, 2), (2, 2), (3, 3)])
+    def test_a_clock_that_is_set_back_meanwhile_is_not_taken_for_another_member(
+        self, server: Server, steps: int, counted: int
+    ) -> None:
+        """Seed 865: the entry has become less idle. Only so often, for a server may be out of its mind."""
+
+        def set_back(command: list[bytes]) -> None:
+            if command[0] == b"XCLAIM" and next(left, None) is not None:
+                delivery(server, 1).at += 1
+
+        left = iter(range(steps))
+        consumer, net = asked(server)
+        net.cut("main", Fate.REPLIES_LOST)
+        delivery(server, 1).at -= 10
+        server.before = set_back
+        net.advance(0.1)
+        assert (taken(consumer, net).deliveries, times(server)[1]) == (2, counted)
 
     @pytest.mark.parametrize("fate", [Fate.REQUESTS_LOST, Fate.REPLIES_LOST])
     def test_the_counter_of_another_member_is_left_alone_when_our_reply_was_lost(

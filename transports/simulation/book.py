@@ -99,6 +99,9 @@ class Book:
     on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
     members: list[Member] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
+    letters_aside: dict[bytes, bytes] = field(
+        default_factory=dict
+    )  # where somebody keeps those of a stream for a while
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
@@ -230,8 +233,9 @@ class Book:
                     fate.doubts = max(fate.doubts, delivery.times - fate.times - fate.strangers)
 
     def letters(self, stream: bytes) -> set[bytes]:
-        """The names of its dead letters."""
-        return {flat[1] for flat in self.history.stream(b"{%b}:dead" % stream).fields.values()}
+        """The names of its dead letters, also while somebody keeps them elsewhere."""
+        key = self.letters_aside.get(stream, b"{%b}:dead" % stream)
+        return {flat[1] for flat in self.history.stream(key).fields.values()}
 
     def settled_ids(self, stream: bytes) -> list[bytes]:
         """What is in the stream, was delivered to the group, and is pending no more: settled."""

@@ -30,6 +30,7 @@ def no_letters(calm: Calm, book: Book) -> None:
     oracle, do, stream = LettersWait(calm.world), calm.scene.host.do, book.streams[0]
     letters = b"{%b}:dead" % stream
     do(b"RENAME", letters, ASIDE)
+    book.letters_aside[stream] = ASIDE
     do(b"SET", letters, b"taken for something else")
     calm.world.tell("stranger", f"has taken {letters.decode()} for a string")
     heard = calm.marks(book)
@@ -49,6 +50,7 @@ def no_letters(calm: Calm, book: Book) -> None:
         oracle.violated(f"{name.decode()} could not be buried, and {told} events tell of it")
     do(b"DEL", letters)
     do(b"RENAME", ASIDE, letters)
+    del book.letters_aside[stream]
     calm.run(LONG_PATIENCE + SOON)
     if plain and calm.owner(book, key) is not None:
         oracle.violated(f"{name.decode()} is not buried {LONG_PATIENCE + SOON:g} s after that could be done")

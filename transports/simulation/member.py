@@ -202,10 +202,16 @@ class Member(Program):
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
             fate.deliveries = batch.deliveries
             fate.settled, fate.refused, fate.since = 0.0, False, self.hands.since
-            fate.excused = (stream, key.id) in self.hands.lost
+            fate.excused = (stream, key.id) in self.hands.lost or self._was_robbed(key)
         if self.world.tells:
             ids = " ".join(f"{key.id.decode()} ({key.name.decode()})" for key in keys)
             self.world.tell(self.label, f"is handed {stream.decode()} {ids}, delivery {batch.deliveries}")
+
+    def _was_robbed(self, key: Key) -> bool:
+        """Whether another consumer has it by now, which this process does not know yet."""
+        group = self.book.of(key.stream)
+        delivery = None if group is None else group.pending.get(key.number)
+        return delivery is not None and delivery.consumer != self.consumer
 
     def _handle_batch(self, batch: GroupBatch[bytes]) -> None:
         """The fast lane: all at once; some may be refused."""

@@ -9,6 +9,8 @@ from .mutant import Edit, Mutant
 READING: Final = "streamcore.group_reading"
 CLAIMS: Final = "streamcore.claims"
 UPKEEP: Final = "streamcore.upkeep"
+LOW_WATER: Final = "streamcore.low_water"
+NAME_LEASE: Final = "streamcore.name_lease"
 GAPS: Final = "streamcore.group_gaps"
 ABSENCE: Final = "streamcore.absence"
 ROOM: Final = "streamcore.room"
@@ -57,8 +59,8 @@ GROUPS: Final = (
     Mutant(
         "group-recreated-below-own-mark",
         UPKEEP,
-        "pending = StreamId.parse(lowest) if total else None",
-        "pending = min(map(StreamId.parse, self._consumer.known(stream)), default=None)",
+        "self._low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)",
+        "self._low_water.note(stream, delivered, min(map(StreamId.parse, self._consumer.known(stream)), default=None))",
         "issue 6: created again below our own mark; what was pending for other members is lost",
     ),
     Mutant(
@@ -112,9 +114,9 @@ GROUPS: Final = (
     ),
     Mutant(
         "group-recreated-above-another-stream",
-        UPKEEP,
-        "if mark is None or self._consumer.gaps.sameness(stream, told) is not Sameness.SAME:",
-        "if mark is None or not told or isinstance(told[0], ReplyError):",
+        LOW_WATER,
+        "if mark is None or mark.breaks != gaps.breaks(stream) or gaps.sameness(stream, told) is not Sameness.SAME:",
+        "if mark is None or not told or not isinstance(told[0], dict):",
         "a group is created again above unread entries of a new stream that has passed the low-water mark",
     ),
     Mutant(
@@ -211,6 +213,13 @@ GROUPS: Final = (
         "            self._consumer.claims.spare(stream)",
         "            pass",
         "0.1: a twin buries what the older one has in hand",
+    ),
+    Mutant(
+        "former-holder-forgotten",
+        NAME_LEASE,
+        "return self._former.get(stream)",
+        "return self._former.pop(stream, None)",
+        "0.1: the same, where its connection broke before it had looked whether the older one is there",
     ),
     Mutant(
         "unsure-delivery-counts",
