@@ -25,6 +25,7 @@ GIVING_BACK: Final = "giving back on leaving"
 GUARD: Final = "guarding the name"
 KEY_EVENTS: Final = "checking notify-keyspace-events"
 LETTERS: Final = "dead letters"
+MARKING: Final = "marking what is published again"
 REMOVING: Final = "removing consumers"
 UNSUBSCRIBING: Final = "ending subscriptions on the server"
 ASKING_WINDOW: Final = "asking for the window of idempotence"
@@ -47,6 +48,10 @@ class Degradation:
         if event not in self._told:
             self._told.add(event)
             self._emit(event)
+
+    def is_without(self, what: str) -> bool:
+        """Whether ``what`` is known to be done without."""
+        return any(event.what == what for event in self._told)
 
     def refused(self, what: str, command: Arguments, error: ReplyError) -> None:
         """Tell that ``what`` is done without, because the server has refused a command."""

@@ -2,8 +2,9 @@
 
 Publishing to streams is a script, atomic for all of its channels: XADD with MAXLEN, and PEXPIRE. Each message carries a
 *nonce*. When a reply was lost, the request is sent again with the word that it may have been run: then the script looks for
-the nonce among the last entries of each channel first, and appends no second copy. Its hash is sent, and its source where
-the server does not know it.
+the nonce among the last entries of each channel first, and appends no second copy. A repetition leaves a *mark* beside the first
+channel, for an attempt that was sent before it and is run behind it: each attempt asks for its own mark first. Its hash is sent,
+and its source where the server does not know it. Where the mark is forbidden, it is sent without.
 """
 
 from __future__ import annotations
@@ -12,13 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from ..arguments import Name, Seconds, positive, seconds
+from ..arguments import Name, Seconds, beside, positive, seconds
 from ..commands import Command, Script, publish, scan
 from ..commands.command import READ
+from ..degradation import MARKING
 from ..entries import StreamId
-from ..errors import ConnectionLost, InvalidArgument, NoScriptError, RequestTimeout, StreamcoreError
+from ..errors import (
+    ConnectionLost,
+    CrossSlotError,
+    InvalidArgument,
+    NoPermissionError,
+    NoScriptError,
+    ReplyError,
+    RequestTimeout,
+    StreamcoreError,
+)
 from ..requests import Request, Requests, Transaction
 from ..requests.request import OR_BUSY
 from ..resp3 import Argument
@@ -30,9 +41,21 @@ LOOKS_BACK: Final = 1000
 """How many messages of a channel may come between an attempt to publish and its repetition."""
 _SCANNED: Final = 500
 
-# ARGV: again, nonce, '=' or '~', maxlen, ttl in ms or 0, field, data, how far to look back.
+MARK: Final = b"said:"
+"""How the name of a mark goes on behind its channel's, before the nonce."""
+
+# ARGV: again, nonce, '=' or '~', maxlen, ttl in ms or 0, field, data, how far to look back, 1 if the last key is the mark or 0.
+# A mark stays for 1,000 s: for longer than TCP goes on trying to deliver what was sent (924 s on Linux).
 PUBLISH: Final = Script[list[StreamId]](
     """
+    local last = #KEYS - ARGV[9]
+    local mark = KEYS[last + 1]
+    local ids = {}
+    local said = mark and redis.call('GET', mark)
+    if said then
+        for id in string.gmatch(said, '%S+') do ids[#ids + 1] = id end
+        return ids
+    end
     local function find(key)
         local last, left = '+', tonumber(ARGV[8])
         while left > 0 do
@@ -49,11 +72,14 @@ PUBLISH: Final = Script[list[StreamId]](
     if ARGV[5] ~= '0' and not redis.acl_check_cmd('PEXPIRE', KEYS[1], ARGV[5]) then
         return redis.error_reply("NOPERM User has no permissions to run the 'pexpire' command")
     end
-    if #KEYS > 1 then
-        for _, key in ipairs(KEYS) do redis.call('XLEN', key) end
+    if mark and ARGV[1] == '1' and not redis.acl_check_cmd('SET', mark, '', 'PX', 1000000) then
+        return redis.error_reply("NOPERM User has no permissions to run the 'set' command")
     end
-    local ids = {}
-    for at, key in ipairs(KEYS) do
+    if last > 1 then
+        for at = 1, last do redis.call('XLEN', KEYS[at]) end
+    end
+    for at = 1, last do
+        local key = KEYS[at]
         local id = ARGV[1] == '1' and find(key)
         if not id then
             id = redis.call('XADD', key, 'MAXLEN', ARGV[3], ARGV[4], '*', ARGV[6], ARGV[7], 'nonce', ARGV[2])
@@ -61,11 +87,15 @@ PUBLISH: Final = Script[list[StreamId]](
         if ARGV[5] ~= '0' then redis.call('PEXPIRE', key, ARGV[5]) end
         ids[at] = id
     end
+    if mark and ARGV[1] == '1' then redis.call('SET', mark, table.concat(ids, ' '), 'PX', 1000000) end
     return ids
     """,
     lambda reply: list(map(StreamId.told, reply)),
 )
-_AGAIN: Final = -8  # where the script's first argument stands in its command
+_AGAIN: Final = -9  # where the script's first argument stands in its command
+_MARKED: Final = "1"
+_UNMARKED: Final = "0"
+_Call: TypeAlias = Callable[[Iterable[Name], Iterable[Argument]], Command[Any]]
 
 
 class Patient(Request):
@@ -85,13 +115,14 @@ class PatientTransaction(Transaction):
 class Publication(Patient):
     """A message on its way. It may be sent again, since it says so then: see the script."""
 
-    __slots__ = ("_engine", "_keys")
+    __slots__ = ("_engine", "_keys", "_refusal")
 
     def __init__(self, engine: Requests, command: Command[Any], done: Callable[[Request], None]) -> None:
         super().__init__([command], done, engine.options.request_timeout)
         self.repeatable = True
         self._engine = engine
         self._keys = command.keys
+        self._refusal: ReplyError | None = None  # of the attempt with a mark
 
     def repeat(self) -> None:
         """The reply is lost: the message may be there."""
@@ -99,16 +130,28 @@ class Publication(Patient):
         self._become(PUBLISH.eval if self.asked[0].name == "EVAL" else PUBLISH.evalsha, "1")
 
     def finish(self, error: StreamcoreError | None = None) -> None:
-        """End, unless the server has to be told the source of the script."""
-        if self.finished or error is not None or not isinstance(self.replies[0], NoScriptError):
+        """End, unless the server has to be told the source of the script, or the message to be sent without a mark."""
+        reply = None if self.finished or error is not None else self.replies[0]
+        if isinstance(reply, NoScriptError):
+            self._send(PUBLISH.eval)
+        elif isinstance(reply, (NoPermissionError, CrossSlotError)) and self.asked[0].args[-1] == _MARKED:
+            self._refusal = reply
+            self._send(PUBLISH.eval if self.asked[0].name == "EVAL" else PUBLISH.evalsha)
+        else:
+            if isinstance(self._refusal, NoPermissionError) and reply is not None and not isinstance(reply, ReplyError):
+                self._engine.degradation.refused(MARKING, ("SET", self._keys[-1]), self._refusal)
             super().finish(error)
-            return
+
+    def _send(self, call: _Call) -> None:
         self.replies = []
-        self._become(PUBLISH.eval, self.asked[0].args[_AGAIN])
+        self._become(call, self.asked[0].args[_AGAIN])
         self._engine.put(self)
 
-    def _become(self, call: Callable[[Iterable[Name], Iterable[Argument]], Command[Any]], again: Argument) -> None:
-        command = call(self._keys, (again, *self.asked[0].args[_AGAIN + 1 :]))
+    def _become(self, call: _Call, again: Argument) -> None:
+        keys, (*args, marked) = self._keys, self.asked[0].args[_AGAIN + 1 :]
+        if self._refusal is not None:
+            keys, marked = keys[:-1], _UNMARKED
+        command = call(keys, (again, *args, marked))
         self.asked, self.commands, self.data = [command], (command.args,), command.data
 
 
@@ -145,7 +188,11 @@ class Store:
         how, nonce = "~" if settings.approximate else "=", b"%b-%d" % (self._run, next(self._numbers))
         ttl = settings.ttl_ms
         args = ("0", nonce, how, settings.maxlen, ttl, FIELD, sent, LOOKS_BACK)
-        return [PUBLISH.evalsha(keys, args)] if keys else []
+        if not keys:
+            return []
+        if self._requests.degradation.is_without(MARKING):
+            return [PUBLISH.evalsha(keys, (*args, _UNMARKED))]
+        return [PUBLISH.evalsha((*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED))]
 
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         """Send what ``publications`` gave. Raises as ``Requests.submit`` does."""

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, Unpack
 from ..commands import Command
 from ..commands.command import WRITE, LinkUse, forbidden
 from ..connection import Exchange
+from ..degradation import Degradation
 from ..engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..handshake import is_permanent
@@ -37,6 +38,8 @@ class Requests(Engine):
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
         self._spare: list[Spare] = []
+        self.degradation = Degradation(self._emit)
+        """What the client does without because its user may not do it."""
         self._main = Line(self)
         self._main.link.open()
 
@@ -113,6 +116,8 @@ class Requests(Engine):
     def line_up(self, line: Line, *, again: bool) -> None:
         if isinstance(line, Spare):
             again, line.afresh = again and not line.afresh, False
+        else:
+            self.degradation.begin()
         self._report_up(line.link, again=again)
 
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:

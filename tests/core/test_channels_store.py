@@ -9,16 +9,19 @@ import pytest
 
 from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store, UnreadableMessage
 from streamcore.commands import scan
+from streamcore.degradation import MARKING
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ConnectionLost,
     InvalidArgument,
+    NoPermissionError,
     RemoteProtocolError,
     ReplyError,
     RequestTimeout,
     WrongTypeError,
     reply_error,
 )
+from streamcore.events import Degraded
 from streamcore.requests import Request, Requests
 from tests.core.entropy import entropy
 from tests.core.pair import Pair, Simple
@@ -48,16 +51,20 @@ class Desk:
         assert command[3 + keys] == b"%d" % again
         return command[3:]
 
+    def degraded(self) -> list[Degraded]:
+        return [event for event in self.pair.events() if isinstance(event, Degraded)]
+
 
 def test_a_message_is_published_by_one_script_for_all_its_channels() -> None:
     desk = Desk(history=5, retention=20, ttl=1.5, approximate=True)
     request = desk.publish("x", "a", "b", "a")
-    a, b, again, nonce, how, maxlen, ttl, field, data, _ = desk.expect("EVALSHA", 0)
+    a, b, mark, again, nonce, how, maxlen, ttl, field, data, *_ = desk.expect("EVALSHA", 0)
     assert [a, b, again, how, maxlen, ttl, field, data] == [b"a", b"b", b"0", b"~", b"20", b"1500", b"data", b"x"]
+    assert mark == b"{a}:said:" + nonce
     desk.pair.server.answer(["1-0", "2-0"])
     assert desk.store.published(request) == [StreamId(1), StreamId(2)]
     desk.publish("x", "a")
-    assert desk.expect("EVALSHA", 0)[2] != nonce
+    assert desk.expect("EVALSHA", 0)[3] != nonce
     assert desk.store.publications("x", []) == []
 
 
@@ -85,7 +92,8 @@ def test_after_a_lost_reply_it_is_sent_with_the_word_that_it_may_be_there(knows:
     desk.pair.server.close()
     desk.pair.advance(1)
     second = desk.expect("EVALSHA" if knows else "EVAL", 1)
-    assert [first[0], *first[2:]] == [second[0], *second[2:]]
+    assert [*first[:2], *first[3:]] == [*second[:2], *second[3:]]
+    assert first[-1] == b"1"
     desk.pair.server.answer(NOSCRIPT) if knows else None
     if knows:  # the server is another one, and still it may be there
         assert desk.expect("EVAL", 1) == second
@@ -93,6 +101,70 @@ def test_after_a_lost_reply_it_is_sent_with_the_word_that_it_may_be_there(knows:
     assert desk.store.published(request) == [StreamId(1)]
     assert desk.client.has_room
     assert desk.client._main.queued == 0
+
+
+class TestWithoutAMark:
+    @pytest.mark.parametrize("knows", [True, False])
+    @pytest.mark.parametrize(
+        ("refusal", "missing"),
+        [
+            ("NOPERM No permissions to access a key", "~{a}:said:"),
+            (
+                "ERR ACL failure in script: User bob has no permissions to run the 'get' command script: on @user_script:5.",
+                "+get",
+            ),
+        ],
+    )
+    def test_a_user_who_may_not_mark_publishes_all_the_same(self, knows: bool, refusal: str, missing: str) -> None:
+        desk = Desk()
+        request = desk.publish("x", "a")
+        first = desk.expect("EVALSHA", 0)
+        if not knows:
+            desk.pair.server.answer(NOSCRIPT)
+            desk.expect("EVAL", 0)
+        desk.pair.server.answer(reply_error(refusal))
+        assert desk.expect("EVALSHA" if knows else "EVAL", 0) == [first[0], *first[2:-1], b"0"]
+        assert desk.degraded() == []
+        desk.pair.server.answer([b"1-0"])
+        assert desk.store.published(request) == [StreamId(1)]
+        [event] = desk.degraded()
+        assert (event.what, event.missing.startswith(missing)) == (MARKING, True)
+        request = desk.publish("x", "a")
+        assert desk.expect("EVALSHA", 0)[-1] == b"0"
+        desk.pair.server.close()
+        desk.pair.advance(1)
+        assert desk.expect("EVALSHA", 1)[-1] == b"0", "it stays as it was sent"
+        desk.pair.server.answer([b"2-0"])
+        desk.publish("x", "a")
+        assert desk.expect("EVALSHA", 0)[-1] == b"1", "on a new connection it may be granted"
+
+    def test_what_is_refused_without_it_as_well_is_raised(self) -> None:
+        desk = Desk()
+        request = desk.publish("x", "a")
+        desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
+        desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
+        with pytest.raises(NoPermissionError):
+            desk.store.published(request)
+        assert desk.degraded() == []
+
+    def test_a_name_that_keeps_no_slot_is_published_without(self) -> None:
+        desk = Desk()
+        request = desk.publish("x", "a}")
+        assert desk.expect("EVALSHA", 0)[1].startswith(b"a}:said:")
+        desk.pair.server.answer(reply_error("CROSSSLOT Keys in request don't hash to the same slot"))
+        assert desk.expect("EVALSHA", 0)[-1] == b"0"
+        desk.pair.server.answer([b"1-0"])
+        assert desk.store.published(request) == [StreamId(1)]
+        assert desk.degraded() == []
+
+    def test_a_loss_behind_the_refusal_is_no_news_of_rights(self) -> None:
+        desk = Desk()
+        request = desk.publish("x", "a")
+        desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
+        desk.pair.advance(6)
+        with pytest.raises((RequestTimeout, ConnectionLost)):
+            desk.store.published(request)
+        assert desk.degraded() == []
 
 
 def test_what_never_left_is_sent_for_the_first_time() -> None:
@@ -233,12 +305,12 @@ class TestTryingForLonger:
         desk = Desk()
         commands = desk.store.publications("x", ["a", "b"])
         [again] = desk.store.again(commands, RequestTimeout("late"))
-        assert [again.args[2:5], again.args[5], again.args[6:]] == [
-            commands[0].args[2:5],
+        assert [again.args[2:6], again.args[6], again.args[7:]] == [
+            commands[0].args[2:6],
             "1",
-            commands[0].args[6:],
+            commands[0].args[7:],
         ]
-        assert again.keys == (b"a", b"b")
+        assert again.keys[:2] == (b"a", b"b")
         [still] = desk.store.again([again], reply_error("LOADING wait"))
         assert still.args == again.args
 

@@ -16,6 +16,7 @@ from streamcore.degradation import (
     GUARD,
     KEY_EVENTS,
     LETTERS,
+    MARKING,
     REMOVING,
     UNSUBSCRIBING,
 )
@@ -168,7 +169,9 @@ INTERFACES: Final = (
         scenarios.channels_publish,
         always("eval", "evalsha", "xadd", "xrevrange")
         | {"xlen": "to several channels at once", "pexpire": "with a `ttl`"},
+        without(MARKING, "get", "set"),
         keys=("~channels_*",),
+        own={"~{channels_*}:said:*": (MARKING,)},
     ),
     Interface(
         "`channels().subscribe`",

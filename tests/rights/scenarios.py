@@ -9,7 +9,7 @@ from typing import Any, Final
 from streamcore.durability import Disk, NotDurable, Replicas
 from transports.asyncio import GroupConsumer
 
-from .world import World
+from .world import USER, World
 
 STREAM: Final = "orders"
 MORE: Final = "{orders}:more"
@@ -201,11 +201,17 @@ async def tracking(world: World) -> None:
 
 
 async def channels_publish(world: World) -> None:
+    """Publish in several channels and in one, look back, and lose the connection before the server has run anything."""
     async with world.connect() as client:
         channels = client.channels(ttl=60)
         await channels.publish(b"x", ["room", "hall"])
-        await channels.publish(b"x", "room")
         await channels.get_history("room")
+        world.raw("CLIENT", "PAUSE", 10_000, "WRITE")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(channels.publish(b"x", "room"))
+            await until(_blocked(world, "evalsha"))
+            world.raw("CLIENT", "KILL", "USER", USER)
+            world.raw("CLIENT", "UNPAUSE")
 
 
 async def channels_subscribe(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from streamcore.channels import PUBLISH
 from streamcore.idempotence import APPEND_ONCE
 from streamcore.name_lease import HOLD, LET_GO
 from streamcore.removal import REMOVE
@@ -203,6 +204,8 @@ class Sequence:
         append = ("2", key, "held", self.random.choice("12"), "3", "300000", "*", "f", self.random.choice("vw"))
         return self.random.choice(
             (
+                self._publication(),
+                self._publication(),
                 ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
                 ("EVAL", ACK_OWNED, "1", key, group, name, *ids),
                 ("EVAL", GIVE_BACK, "2", key, "later", group, name, "nacked", "200000", wait, "-1", *ids),
@@ -221,8 +224,18 @@ class Sequence:
                 ("ZCARD", "later"),
                 ("HLEN", "held"),
                 ("HGET", "lease", "epoch"),
+                ("XLEN", "c"),
+                ("PTTL", "said1"),
             )
         )
+
+    def _publication(self) -> Words:
+        both = ("c", "d") if self._modern else ("c",)  # before, time went on within a script, and ids with it
+        keys = self.random.choice((("c",), both, ("d", "string")))
+        marked, again, nonce = self.random.choice("0111"), self.random.choice("01"), self.random.choice("12")
+        keys += (f"said{nonce}",) if marked == "1" else ()
+        how = ("=", self.random.choice("13"), self.random.choice(("0", "300000")))
+        return ("EVAL", PUBLISH.source.decode(), str(len(keys)), *keys, again, nonce, *how, "f", "v", "2", marked)
 
     def key(self) -> Words:
         key = self._key()

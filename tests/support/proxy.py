@@ -40,6 +40,7 @@ class Flow:
     bandwidth: float | None = None  # bytes per second, of each connection
     cut_after: int | None = None  # bytes still to pass before the cut
     cut_hard: bool = False
+    withheld: int = 0  # chunks that wait for it to pass again
 
 
 @dataclass(eq=False)
@@ -77,6 +78,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._listener: socket.socket | None = None
         self._flows: dict[Direction, Flow] = {}
+        self._detached: list[Flow] = []
         self._links: set[Link] = set()
         self._handlers: set[asyncio.Task[None]] = set()
 
@@ -146,6 +148,18 @@ class Proxy:
     def thaw(self, direction: Direction | None = None) -> None:
         """Pass bytes again, beginning with what was withheld."""
         self._do(self._thaw(direction))
+
+    @property
+    def withholds(self) -> bool:
+        """Whether bytes, or ends of connections, wait for ``thaw()``."""
+        return any(flow.withheld for flow in (*self._flows.values(), *self._detached))
+
+    def detach(self) -> None:
+        """Close the open connections at their clients' ends only: what is withheld of them arrives with ``thaw()``.
+
+        New connections are as good as ever.
+        """
+        self._do(self._detach())
 
     def delay(self, seconds: float, direction: Direction | None = None) -> None:
         """Hold every chunk for that long before it is passed on; 0 ends it. What comes meanwhile is the next chunk."""
@@ -217,8 +231,16 @@ class Proxy:
             flow.passing.clear()
 
     async def _thaw(self, direction: Direction | None) -> None:
-        for flow in self._chosen(direction):
+        for flow in (*self._chosen(direction), *self._detached):
             flow.passing.set()
+
+    async def _detach(self) -> None:
+        for direction, old in self._flows.items():
+            self._detached.append(old)
+            self._flows[direction] = new = replace(old, passing=asyncio.Event(), withheld=0)
+            new.passing.set()
+        for link in self._links:
+            close(link.client)
 
     async def _delay(self, seconds: float, direction: Direction | None) -> None:
         for flow in self._chosen(direction):
@@ -287,7 +309,7 @@ class Proxy:
                 await asyncio.sleep(flow.delay)
                 if flow.swallow and not flow.passing.is_set():
                     continue
-                await flow.passing.wait()
+                await _passing(flow)
                 if flow.cut_after is not None and len(data) >= flow.cut_after:
                     writer.write(data[: flow.cut_after])
                     flow.cut_after = None
@@ -302,7 +324,7 @@ class Proxy:
                     await asyncio.sleep(TICK)
                 writer.write(data)
                 await writer.drain()
-            await flow.passing.wait()
+            await _passing(flow)
             if writer.can_write_eof():
                 writer.write_eof()  # the other direction may go on
             else:
@@ -319,6 +341,14 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _passing(flow: Flow) -> None:
+    flow.withheld += 1
+    try:
+        await flow.passing.wait()
+    finally:
+        flow.withheld -= 1
 
 
 def close(writer: asyncio.StreamWriter) -> None:

@@ -26,6 +26,13 @@ def told(events: list[Event], *kinds: type) -> list[Any]:
     return [event for event in events if isinstance(event, kinds)]
 
 
+def calls(raw: Raw, command: str) -> bytes:
+    """How often the server has run a command, with the time that it took."""
+    return next(
+        line for line in raw("INFO", "commandstats").splitlines() if line.startswith(b"cmdstat_" + command.encode())
+    )
+
+
 @pytest.mark.every_server
 async def test_killed_connections_cost_nothing(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     events: list[Event] = []
@@ -83,6 +90,32 @@ async def test_a_publication_whose_reply_is_lost_is_there_once(
         await channels.publish("8", ["a", "b"])
         for name in ("a", "b"):
             assert [message.data for message in await channels.get_history(name)] == [b"%d" % n for n in range(9)]
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("names", [["a"], ["{a}1", "{a}2"]], ids=["one", "several"])
+async def test_a_first_attempt_that_arrives_behind_its_repetition_appends_nothing(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy, names: list[str]
+) -> None:
+    async with runtime.connect(proxy.url) as client, runtime.tasks() as tasks:
+        channels = client.channels(retention=1, history=1)
+        await channels.publish("0", names)
+        proxy.freeze("upstream")
+        publishing = tasks.start(channels.publish, "1", names)
+        while not proxy.withholds:
+            await runtime.sleep(0.01)
+        proxy.detach()
+        while not publishing.finished:
+            await runtime.sleep(0.01)
+        await channels.publish("2", names)  # what the repetition has appended is trimmed away
+        before = calls(raw, "evalsha")
+        proxy.thaw()
+        while calls(raw, "evalsha") == before:
+            await runtime.sleep(0.01)
+        for name in names:
+            assert [message.data for message in await channels.get_history(name)] == [b"2"]
+        [mark] = [key for key in raw("KEYS", "*") if b":said:" in key]
+        assert 0 < raw("PTTL", mark) <= 1_000_000
 
 
 async def test_a_publication_that_cannot_be_confirmed_is_an_error_in_time(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore import (
@@ -75,10 +74,14 @@ class PublishedOnce(Oracle):
     def look(self) -> None:
         for stream in self.ledger.eras:
             era = self.ledger.note(stream)
-            if len(set(era.names.values())) < len(era.names):
-                names = sorted(era.names.values())
-                twice = next(one for one, other in pairwise(names) if one == other)
-                self.violated(f"{twice!r} is in {stream.decode()} more than once")
+            if len(set(era.names.values())) == len(era.names):
+                continue
+            places: dict[bytes, int] = {}
+            for place, id_ in enumerate(era.ids):
+                name = era.names[id_]
+                if place - places.get(name, place) in range(1, self.world.notes["retention"] + 1):
+                    self.violated(f"{name!r} is in {stream.decode()} more than once")
+                places[name] = place
 
     def judge(self) -> None:
         self.look()

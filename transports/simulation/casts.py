@@ -13,6 +13,7 @@ from .clerk import cast_clerks
 from .groups import cast_applications, cast_group
 from .listener_oracles import cast_listeners
 from .more_faults import ASKER_KINDS, LISTENER_KINDS, READER_KINDS
+from .network_faults import late
 from .oracles import EventsInOrder
 from .plan import FAULTS, Size
 from .reader_oracles import cast_readers
@@ -56,5 +57,5 @@ CASTS: Final = {
     "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
     "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
     "clerks": Cast(0.5, cast_clerks, FEW_ERRORS, WITHOUT_STREAMS, 850),
-    "audience": Cast(0.5, cast_audience, FEW_ERRORS, WITHOUT_STREAMS, 630),
+    "audience": Cast(0.5, cast_audience, {**FEW_ERRORS, "late": Kind(4, late)}, WITHOUT_STREAMS, 640),
 }

@@ -222,6 +222,14 @@ class Wire:
         if self.node is not None:
             self.node.lost(self, ConnectionResetError("reset by the simulator"))
 
+    def leave_client(self) -> None:
+        """The client is told that the connection is gone; what it has sent still arrives, and then the end."""
+        self.down.clear()
+        self.down.deaf = True
+        self.up.send(_END)
+        if self.node is not None:
+            self.node.lost(self, ConnectionResetError("reset by the simulator"))
+
     def vanish_for_server(self) -> None:
         """The server is told that the connection is gone; the client is not, and hears nothing any more."""
         self.up.clear()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from .plan import Fault
 from .scene import Kind, Scene, pick
+
+if TYPE_CHECKING:
+    from .network import Wire
 
 _PUSH: Final = b">2\r\n$5\r\nnoise\r\n$100\r\n%b\r\n" % (b"x" * 100)
 BABBLE: Final = ((_PUSH, _PUSH), (b"$100000000\r\n", b"x" * 100))
@@ -83,6 +87,24 @@ def stall(scene: Scene, fault: Fault) -> None:
     if wire is not None:
         pipe = wire.down if fault.b < 0.5 else wire.up
         pipe.last = max(pipe.last, scene.world.now) + fault.c * 0.4
+
+
+def late(scene: Scene, fault: Fault) -> None:
+    """What is sent on one connection takes longer from now on, and arrives when the client has lost that."""
+    wire = pick([wire for wire in scene.wires() if wire.link.is_up], fault.a)
+    if wire is None:
+        return
+    held = 0.1 + 0.4 * fault.b
+    wire.up.last = max(wire.up.last, scene.world.now) + held
+    scene.world.after(held * fault.c * 0.6, partial(_lose, scene, wire))
+
+
+def _lose(scene: Scene, wire: Wire) -> None:
+    if wire.node is not None and wire.session is not None and wire.up.waiting:
+        scene.world.fault(
+            "late", f"{wire.label} is gone for the client, and {wire.up.waiting} bytes are still to arrive"
+        )
+        wire.leave_client()
 
 
 def babble(scene: Scene, fault: Fault) -> str | None:

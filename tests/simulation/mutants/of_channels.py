@@ -54,9 +54,17 @@ CHANNELS: Final = (
     Mutant(
         "published-again",
         "streamcore.channels.store",
-        "(again, *self.asked[0].args[_AGAIN + 1 :])",
-        "(self.asked[0].args[_AGAIN], *self.asked[0].args[_AGAIN + 1 :])",
+        "call(keys, (again, *args, marked))",
+        "call(keys, (self.asked[0].args[_AGAIN], *args, marked))",
         "a message is published once more when its reply was lost",
+        cast="audience",
+    ),
+    Mutant(
+        "late-attempt-finds-no-mark",
+        "streamcore.channels.store",
+        "(*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED)",
+        "keys, (*args, _UNMARKED)",
+        "a first attempt that arrives behind its repetition is appended, too",
         cast="audience",
     ),
     Mutant(

@@ -157,12 +157,19 @@ def _published(s: Session, key: bytes, nonce: bytes, looks_back: int) -> Reply:
 
 def _publish(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
     call = s.server.call
-    again, nonce, how, maxlen, ttl, field, data, looks_back = args
+    again, nonce, how, maxlen, ttl, field, data, looks_back, marked = args
+    keys, mark = (keys[:-1], keys[-1]) if marked == b"1" else (keys, None)
+    said = None if mark is None else call(s, b"GET", mark)
+    if said is not None:
+        return said.split()
+    marking = None if mark is None or again != b"1" else (b"SET", mark, b"", b"PX", b"1000000")
     if ttl != b"0":
         s.server.faults.check(b"PEXPIRE", [b"PEXPIRE", keys[0], ttl], "")
+    if marking is not None:
+        s.server.faults.check(b"SET", marking, "")
     for key in keys:
         call(s, b"XLEN", key)
-    ids = []
+    ids: list[bytes] = []
     for key in keys:
         id_ = _published(s, key, nonce, int(looks_back)) if again == b"1" else None
         if id_ is None:
@@ -170,6 +177,8 @@ def _publish(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
         if ttl != b"0":
             call(s, b"PEXPIRE", key, ttl)
         ids.append(id_)
+    if marking is not None:
+        call(s, *marking[:2], b" ".join(ids), *marking[3:])
     return ids
 
 
