@@ -291,6 +291,15 @@ def hand(book: Book, member: Member, key: Key, deliveries: int) -> None:
     book.fate(key).times += 1
 
 
+@pytest.mark.parametrize(("owner", "excused"), [(b"gone", True), (None, False)])
+def test_what_another_one_has_claimed_may_come_again(owner: bytes | None, excused: bool) -> None:
+    """Seed 1258: before it was handed over."""
+    _, book, member = group()
+    key = appended(book, member)
+    delivered(book, key, owner or member.consumer)
+    assert member._was_robbed(key) is excused
+
+
 class TestAttemptsSeen:
     def test_a_reconnect_explains_no_delivery(self) -> None:
         """Seed 5752."""
