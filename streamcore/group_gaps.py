@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from .connection import Arguments, Exchange
-from .continuity import ZERO, History
+from .continuity import History
 from .degradation import GAPS, Degradation
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError, WrongTypeError
@@ -130,10 +130,11 @@ class GroupGaps:
         """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""
         if (watch := self._histories.get(stream)) is None:
             return
-        watch.identity.vanish()
-        if self.is_on and stream not in self._forbidden:
-            for gap in watch.judge(History(), Reached(ZERO), another=True, pending=pending):
-                self._emit(gap)
+        if not self.is_on or stream in self._forbidden:
+            watch.identity.vanish()
+            return
+        for gap in watch.vanish(pending):
+            self._emit(gap)
 
     # -- before each read ---------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class GroupHistory:
         self._stream = stream
         self._reached: StreamId = ZERO  # the highest id that was ever delivered to the group
         self._at: StreamId = ZERO  # where it was at the last look: below that, if it was set back
+        self._place: int | None = None  # the server's word on that
         self._sure: StreamId = (
             ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
         )
@@ -96,8 +97,9 @@ class GroupHistory:
         else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
         that was pending in the former one.
         """
-        is_back, was_noticed = group.id < self._at, self.identity.doubted
-        if is_back:
+        was_noticed = self.identity.doubted
+        is_set = self._is_set(group, is_ours=ours or not was_noticed)
+        if group.id < max(self._at, self.identity.delivered):
             self.identity.doubt()  # a group that was set back may as well be that of another stream
         seen, sameness = self.identity.seen, self.identity.judge(history, anchored=anchored, ours=ours)
         self.breaks += sameness is not Sameness.SAME
@@ -109,18 +111,37 @@ class GroupHistory:
                 gaps = self._widen(gaps, above, None)
             if pending is not None and not _is_whole(history, pending):
                 gaps = self._widen(gaps, group.id, _end(history))
-            if another or is_back or (group.place is None and group.id != self._at):
+            if another or is_set:
                 # In between the group may have been further ahead, and have been given what is gone.
                 gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
         else:
             is_counted = was_noticed and sameness is Sameness.OTHER
-            gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]
-            if sameness is Sameness.OTHER and group.id == ZERO and history.removed:
-                gaps.append(Gap(self._stream, ZERO, _end(history), history.removed, certain=False))
-        self._at, self._is_strict = group.id, False
+            is_new = self.identity.is_absent  # what the former one has lost is told
+            former = [] if is_new else [self._former(history, self._unread(seen) if is_counted else 0)]
+            gaps = [*former, *self._begin(history, group)]
+            if sameness is Sameness.OTHER and history.removed and (is_new or group.id == ZERO):
+                lost = None if is_new else history.removed
+                gaps.append(Gap(self._stream, ZERO, _end(history), lost, certain=False))
+        self._at, self._place, self._is_strict = group.id, group.place, False
         self._is_alone, self._was_alone = group.alone and self._was_alone, group.alone
         self.identity.settle(history)
         return gaps
+
+    def vanish(self, pending: StreamId | None) -> list[Gap]:
+        """Tell what went with the stream: there is none under its name now. ``pending``: see ``judge``."""
+        self.identity.vanish()
+        gaps = self.judge(History(), Reached(ZERO), another=True, pending=pending)
+        self.identity.miss()
+        return gaps
+
+    def _is_set(self, group: Reached, *, is_ours: bool) -> bool:
+        """Whether the group may have been further ahead since the last look, and have been given what is gone.
+
+        A group that stays where it is keeps its place, whatever is removed: whoever sets it, or creates it again, changes that.
+        """
+        if group.id != self._at:
+            return group.place is None or group.id < max(self._at, self.identity.delivered)
+        return group.id < self.identity.delivered or group.place != self._place or (group.place is None and not is_ours)
 
     def _possible(self, after: StreamId, before: StreamId | None) -> Gap:
         return Gap(self._stream, after, before, None, certain=False)

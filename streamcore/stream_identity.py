@@ -45,6 +45,17 @@ class StreamIdentity:
         self._doubted = False
         self._vanished = False
         self._may_be_back = False
+        self._is_absent = False
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there was no such stream when it was last ``seen``."""
+        return self._is_absent
+
+    @property
+    def delivered(self) -> StreamId:
+        """The highest id that was delivered to us since it was last ``seen``; 0-0 if none was."""
+        return ZERO if self._newest is None else StreamId.parse(self._newest)
 
     @property
     def doubted(self) -> bool:
@@ -78,6 +89,11 @@ class StreamIdentity:
         """There is no such stream now."""
         self._doubted = self._vanished = True
 
+    def miss(self) -> None:
+        """There is no such stream now, and that is known: whatever comes is another one, or is back."""
+        self.seen, self._is_absent = History(), True
+        self._doubted = self._vanished = True
+
     def question(self) -> Arguments | None:
         """The command whose reply has the anchor, if it is there; to be sent behind XINFO STREAM."""
         anchor = self._anchor
@@ -106,7 +122,7 @@ class StreamIdentity:
     def settle(self, history: History) -> None:
         """From now on this is what is known."""
         self.seen, self.own, self._fresh, self._newest = history, 0, 0, None
-        self._doubted = self._vanished = self._may_be_back = False
+        self._doubted = self._vanished = self._may_be_back = self._is_absent = False
 
     @property
     def _anchor(self) -> StreamId | None:

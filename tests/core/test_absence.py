@@ -73,6 +73,37 @@ class TestGone:
         assert ids(take_all(consumer, net)) == ["13-0"]
         assert events(net)[1:] == [Gap(b"s", StreamId(0), StreamId(13), None, certain=False)]
 
+    def test_also_where_somebody_else_was_faster_and_has_created_the_group(self, server: Server) -> None:
+        """Seed 576: the others may have been given what is gone."""
+        consumer, net = expired(server, "s")
+        events(net)
+        add(server, 10, 13)
+        server.do("XGROUP", "CREATE", "s", "g", "0")
+        server.do("XTRIM", "s", "MAXLEN", 1)
+        net.advance(LOOK)
+        assert ids(take_all(consumer, net)) == ["13-0"]
+        assert events(net) == [Gap(b"s", StreamId(0), StreamId(13), None, certain=False)]
+
+    def test_or_has_read_of_it(self, server: Server) -> None:
+        consumer, net = expired(server, "s")
+        events(net)
+        add(server, 10, 13)
+        server.do("XGROUP", "CREATE", "s", "g", "0")
+        server.do("XTRIM", "s", "MAXLEN", 2)
+        server.do("XREADGROUP", "GROUP", "g", "other", "COUNT", 1, "STREAMS", "s", ">")
+        net.advance(LOOK)
+        assert ids(take_all(consumer, net)) == ["13-0"]
+        assert events(net) == [Gap(b"s", StreamId(0), StreamId(12), None, certain=False)]
+
+    def test_where_gaps_are_not_to_be_told_none_is(self, server: Server) -> None:
+        consumer, net = expired(server, "s", detect_gaps=None)
+        events(net)
+        add(server, 10, 13)
+        server.do("XTRIM", "s", "MAXLEN", 1)
+        net.advance(LOOK)
+        assert ids(take_all(consumer, net)) == ["13-0"]
+        assert events(net) == [GroupRecreated(b"s", b"g", "0")]
+
     def test_the_others_are_read_meanwhile(self, server: Server) -> None:
         add(server, 1, 1, "t")
         consumer, net = consume(server, streams=["s", "t"])

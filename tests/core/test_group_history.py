@@ -472,6 +472,49 @@ class TestAnotherPast:
         stream.read(9)
         assert look(stream, watch) is None
 
+    @both
+    def test_a_group_that_was_set_back_to_where_it_was_at_the_last_look_has_lost_its_place(
+        self, forgetful: bool
+    ) -> None:
+        """Seeds 406, 417 and 750: somebody was given what is gone; a deletion by itself takes no place away."""
+        stream, watch = reading(forgetful=forgetful)
+        stream.read(3)
+        stream.delete(6)
+        stream.create(4)
+        assert look(stream, watch) == possible(4, StreamId(6, 1))
+
+    def test_or_has_been_given_another_one(self) -> None:
+        stream, watch = reading()
+        stream.read(3)
+        stream.delete(6)
+        stream.create(4)
+        stream.place = 7
+        assert look(stream, watch) == possible(4, StreamId(6, 1))
+
+    def test_and_where_it_had_none_what_we_were_given_shows_that(self) -> None:
+        stream, watch = reading()
+        stream.create(4)
+        assert look(stream, watch) is None
+        watch.identity.received([[b"5-0", []], [b"6-0", []]])
+        stream.delete(6)
+        assert look(stream, watch) == possible(4, StreamId(6, 1))
+
+    def test_or_that_it_may_be_one_that_was_created_while_it_was_out_of_sight(self) -> None:
+        stream, watch = reading()
+        stream.create(4)
+        assert look(stream, watch) is None
+        watch.connected(forgetful=False)
+        stream.delete(6)
+        assert watch.judge(stream.history, stream.group, anchored=True) == [possible(4, StreamId(6, 1))]
+
+    def test_and_not_one_with_our_name_in_it(self) -> None:
+        stream, watch = reading()
+        stream.create(4)
+        assert look(stream, watch) is None
+        watch.connected(forgetful=False)
+        stream.delete(6)
+        assert watch.judge(stream.history, stream.group, ours=True) == [gap(4, StreamId(6, 1), 1)]
+
     def test_of_a_group_that_somebody_else_has_created_again_further_ahead_nobody_knows(self) -> None:
         stream, watch = reading()
         stream.create(10)

@@ -92,6 +92,27 @@ class TestAnchors:
         assert (identity.question(), identity.own, identity.doubted) == (("XRANGE", b"s", "20-0", "20-0"), 0, False)
 
 
+class TestNone:
+    def test_what_comes_where_there_was_no_stream_is_another_one(self) -> None:
+        identity = known(BEFORE)
+        identity.miss()
+        assert identity.is_absent
+        assert identity.judge(BEFORE) is identity.judge(history(20, length=1)) is OTHER
+
+    def test_until_it_is_seen(self) -> None:
+        identity = known(BEFORE)
+        identity.miss()
+        identity.settle(BEFORE)
+        assert not identity.is_absent
+        assert identity.judge(history(20, length=12)) is SAME
+
+    def test_the_newest_that_was_delivered_is_known_until_then(self) -> None:
+        identity = doubted(BEFORE, 8, 12)
+        assert identity.delivered == StreamId(12)
+        identity.settle(BEFORE)
+        assert identity.delivered == StreamId(0)
+
+
 class TestOtherProofs:
     def test_nothing_was_added(self) -> None:
         assert doubted(BEFORE).judge(history(10, length=0)) is SAME

@@ -30,6 +30,7 @@ from .history import HELD, LATER, REFUSED, STRANGER, fields_of
 from .member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from .oracles import EventsInOrder, Oracle
 from .program import OPTIONS, RECOVERY
+from .streams_gone import come_back
 from .upkeep_budget import leave_a_list, leave_names
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Calm:
         )  # the last half-open connections are found by then
         self._settle()
         books = [book for book in self.scene.books if self._is_whole(book)]
+        for book in books:
+            come_back(self, book)
+            self._settle()
         trials: list[Callable[[Book], None]] = [
             self._hand_over,
             self._hold,
@@ -108,6 +112,10 @@ class Calm:
 
     def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
+
+    def run_soon(self, after: float) -> None:
+        """Until what begins so much later is done."""
+        self.run(after + SOON)
 
     def _settle(self) -> None:
         self.world.run(self.world.now + self._patience, self._is_done)

@@ -33,7 +33,10 @@ def refuse_for_good(scene: Scene) -> None:
 
 
 class DegradedTold(Oracle):
-    """*Permissions*: what is done without is told, once in the life of a connection, and not at each audit."""
+    """*Permissions*: what is done without is told, once in the life of a connection, and not at each audit.
+
+    That is what was refused: a server that is full refuses every script, and the next audit asks again.
+    """
 
     def __init__(self, world: World, events: EventsInOrder, scene: Scene) -> None:
         super().__init__(world)
@@ -63,8 +66,11 @@ class DegradedTold(Oracle):
         told = self._events.told(node.label.partition("/")[0])  # of an application's engines, one is a member
         since = max((at for at, event in enumerate(told) if _is_up(event)), default=0)
         missing = {event.missing for event in told[since:] if isinstance(event, Degraded)}
+        sessions = [wire.session for link, wire in node.wires.items() if link.name == "main"]
+        refused = faults_of(self._scene).refused
         for command in self._scene.refused_for_good:
-            if f"+{command.lower()}" not in missing:
+            is_refused = any((session, command) in refused for session in sessions if session is not None)
+            if is_refused and f"+{command.lower()}" not in missing:
                 self.violated(f"{node.label} may not run {command}, and has not told what it does without")
 
 

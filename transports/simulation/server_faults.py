@@ -9,7 +9,7 @@ from typing import Final
 
 from transports.memory.model import Session
 from transports.memory.model.faults import Faults
-from transports.memory.model.resp import Failure
+from transports.memory.model.resp import Denied, Failure
 
 from .plan import Fault
 from .scene import Kind, Scene, pick
@@ -77,6 +77,7 @@ class CountedFaults(Faults):
         self._parting: dict[Session, int] = {}  # after so many commands more
         self._session: Session | None = None
         self._running: list[bytes] = []
+        self.refused: set[tuple[Session, str]] = set()  # who has met what is denied for good
 
     def begin(self, session: Session, words: list[bytes]) -> None:
         """A client's command is about to be run; what scripts call does not fail by itself."""
@@ -111,7 +112,12 @@ class CountedFaults(Faults):
                         del self._armed[named]
                     self._struck(named, error)
                     raise Failure(error)
-        super().check(word, words, flags)
+        try:
+            super().check(word, words, flags)
+        except Denied:
+            if self._session is not None and (name := word.decode()) in self._for_good:
+                self.refused.add((self._session, name))
+            raise
 
     def _part(self, session: Session) -> None:
         left = self._parting.pop(session)

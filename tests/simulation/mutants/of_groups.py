@@ -101,14 +101,21 @@ GROUPS: Final = (
     Mutant(
         "what-is-possible-told-as-certain",
         HISTORY,
-        "if another or is_back or (group.place is None and group.id != self._at):",
+        "if another or is_set:",
         "if False:",
         "what others were given meanwhile, and was deleted then, is told as lost",
     ),
     Mutant(
+        "place-that-has-changed-unnoticed",
+        HISTORY,
+        "group.id < self.identity.delivered or group.place != self._place or (group.place is None and not is_ours)",
+        "False",
+        "a group that was set back to where it was at the last look: what it was given since, and was deleted, is told as lost",
+    ),
+    Mutant(
         "another-stream-untold",
         HISTORY,
-        "gaps = [self._former(history, self._unread(seen) if is_counted else 0), *self._begin(history, group)]",
+        "gaps = [*former, *self._begin(history, group)]",
         "gaps = self._begin(history, group)",
         "a stream that was deleted, and began anew: 940 unread entries are gone without a word",
     ),
