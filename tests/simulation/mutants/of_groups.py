@@ -29,21 +29,21 @@ GROUPS: Final = (
     Mutant(
         "no-audit",
         READING,
-        "return not self._leaving and self.now >= self.upkeep.audit_at",
+        "return not self._leaving and self._clock.now >= self.upkeep.rota.at",
         "return False",
         "no periodic look at the own pending entries: what a ghost took is never found",
     ),
     Mutant(
         "ghost-not-killed",
-        UPKEEP,
-        '[killed] = yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))',
+        "streamcore.ghosts",
+        "[killed] = yield from ask(kill)",
         "killed = 0",
         "issue 6: the old connection is still blocked in XREADGROUP, and the server serves it first",
     ),
     Mutant(
         "kill-by-id-unchecked",
-        UPKEEP,
-        "if ghost is None or present is None or not ghost.is_proof or ghost.run_id != present.run_id:",
+        "streamcore.ghosts",
+        "if ghost is None or not ghost.is_proof or ghost.run_id != present.run_id:",
         'if ghost is None or (yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))) is not None:',
         "issue 6: a kill by id alone; ids begin anew with the server, and that of our former connection is somebody else's",
     ),
@@ -236,8 +236,8 @@ GROUPS: Final = (
     Mutant(
         "in-flight-unbounded",
         ROOM,
-        "return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected",
-        "return 1 << 40",
+        "wanted, most = self._wanted, member.max_in_flight - self.expected",
+        "wanted, most = self._wanted, 1 << 40",
         "issue 6: an unbounded queue, of entries that are not acknowledged",
     ),
     Mutant(
@@ -250,7 +250,7 @@ GROUPS: Final = (
     Mutant(
         "expired-stream-forgotten",
         ABSENCE,
-        "return bool(self._streams) and self._consumer.now >= self._at",
+        "return self._consumer.now >= self.at",
         "return False",
         "a stream that is gone is waited for, and nobody looks whether there is one again",
     ),

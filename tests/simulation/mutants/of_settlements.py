@@ -35,8 +35,8 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "who-waits-for-a-letter-does-not-renew",
-        "streamcore.renewal",
-        "| consumer.pending.unburied(stream)",
+        "streamcore.holdings",
+        "| consumer.pending.unburied(piece.stream)",
         "",
         "issue 13: an entry whose dead letter waits counts as idle, and another member is handed it",
     ),
