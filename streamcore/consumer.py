@@ -27,6 +27,7 @@ from .following import Change, Changes, Followed, FollowOptions
 from .interrupt import Interrupter
 from .link import Link
 from .merge import Merge
+from .portions import Portion
 from .prefetch import Reader, ReaderOptions
 from .starts import Lookup, Starts, start, starts
 from .together import PAGE
@@ -289,7 +290,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
         names = [one.stream for one in streams]
-        portion = self.portions.next(names, self.count, split=self._splits)
+        portion: Portion = self.portions.next(names, self.count, split=self._splits)
         self.asked = deque((portion,))
         asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
         cursors: dict[Followed, StreamId] = {one: one.continuity.cursor for one in asked if one.continuity is not None}
@@ -298,7 +299,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             yield Exchange([question for _, _, question in questions], self.options.request_timeout)
         waiting: Arguments = self._waiting() if portion.whole else ()
         self._blocked = bool(waiting)
-        places = map(bytes, cursors.values())
+        places: Arguments = tuple(map(bytes, cursors.values()))
         read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
