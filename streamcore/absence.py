@@ -8,13 +8,13 @@ by one command. When one is there its group is created at its beginning, since a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from .connection import Arguments
 from .engine import Steps, checked
 from .entries import StreamId
 from .errors import UNAVAILABLE, ReplyError
-from .link import AT_ONCE
 from .together import pages, together
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ COMMANDS: Final = 10
 
 
 class Absence:
-    """What one consumer waits for; true while there is something."""
+    """What one consumer waits for; true while there is something. ``at``: when they are looked for, infinite while there is none."""
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         self._streams: dict[bytes, None] = {}
-        self._at = AT_ONCE
+        self.at = inf
 
     def __bool__(self) -> bool:
         return bool(self._streams)
@@ -46,14 +46,9 @@ class Absence:
         return stream in self._streams
 
     @property
-    def at(self) -> float | None:
-        """When they are looked for, if there are any."""
-        return self._at if self._streams else None
-
-    @property
     def due(self) -> bool:
         """Whether that time has come."""
-        return bool(self._streams) and self._consumer.now >= self._at
+        return self._consumer.now >= self.at
 
     def covers(self, *, is_lost: bool) -> bool:
         """Whether a stream is waited for that does not exist; ``is_lost``: it did."""
@@ -63,17 +58,19 @@ class Absence:
     def begin(self, stream: bytes) -> None:
         """It is not there."""
         if not self._streams:
-            self._at = self._consumer.now + LOOK
+            self.at = self._consumer.now + LOOK
         self._streams[stream] = None
 
     def end(self, stream: bytes) -> None:
         """It is there, or is not read any more."""
         self._streams.pop(stream, None)
+        if not self._streams:
+            self.at = inf
 
     def look(self) -> Steps[None]:
         """See which of them are there, and begin to read those."""
         consumer = self._consumer
-        self._at = consumer.now + LOOK
+        self.at = consumer.now + LOOK
         waiting = list(self._streams)
         for at in range(0, len(waiting), KEYS * COMMANDS):
             found = yield from self._find(waiting[at : at + KEYS * COMMANDS])

@@ -34,13 +34,15 @@ class BetweenReads:
     def is_due(self) -> bool:
         """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
         consumer = self._consumer
-        at = min(consumer.upkeep.audit_at, consumer.claims.at, consumer.removal.at, consumer.presence.at)
-        return consumer.joins or consumer.absence.due or consumer.now >= at
+        now = consumer.now
+        if now >= consumer.upkeep.rota.at or now >= consumer.claims.at or now >= consumer.removal.at:
+            return True
+        return now >= consumer.presence.at or consumer.absence.due or bool(consumer.joining)
 
     def run(self) -> Steps[None]:
         """Nothing is in flight: do a piece of what is due."""
         consumer = self._consumer
-        if consumer.joins:
+        if consumer.joining:
             yield from consumer.joining.run()
         if consumer.absence.due:
             yield from consumer.absence.look()

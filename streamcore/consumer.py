@@ -27,6 +27,7 @@ from .following import Change, Changes, Followed, FollowOptions
 from .interrupt import Interrupter
 from .link import Link
 from .merge import Merge
+from .portions import Portion
 from .prefetch import Reader, ReaderOptions
 from .starts import Lookup, Starts, start, starts
 from .together import PAGE
@@ -288,19 +289,18 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
 
     def _read_once(self, streams: list[Followed]) -> Steps[None]:
-        named = {one.stream: one for one in streams}
-        portion = self.portions.next(list(named), self.count, split=self._splits)
-        self.asked = deque([portion])
-        cursors: dict[Followed, StreamId] = {
-            one: one.continuity.cursor for one in map(named.__getitem__, portion.streams) if one.continuity is not None
-        }
+        names = [one.stream for one in streams]
+        portion: Portion = self.portions.next(names, self.count, split=self._splits)
+        self.asked = deque((portion,))
+        asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
+        cursors: dict[Followed, StreamId] = {one: one.continuity.cursor for one in asked if one.continuity is not None}
         questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
         if questions:
             yield Exchange([question for _, _, question in questions], self.options.request_timeout)
         waiting: Arguments = self._waiting() if portion.whole else ()
         self._blocked = bool(waiting)
-        names: Arguments = tuple(one.stream for one in cursors)
-        read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *names, *map(bytes, cursors.values()))
+        places: Arguments = tuple(map(bytes, cursors.values()))
+        read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()

@@ -207,7 +207,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def upkeep_is_due(self) -> bool:
         """Whether there is something to look after."""
-        return not self._leaving and self.now >= self.upkeep.audit_at
+        return not self._leaving and self._clock.now >= self.upkeep.rota.at
 
     # -- the story of the reading link --------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _waiting(self) -> Arguments:
         own = self.idling.expected if self.polls else None
-        if own is None and self.absence.at is not None and not self.polls:
+        if own is None and self.absence and not self.polls:
             own = min(self.block, max(0.0, self.absence.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
@@ -368,14 +368,17 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _timer(self) -> float | None:
         if self.closed:
             return None
-        audit = self.upkeep.audit_at if self._resting and not self._leaving else None
-        absence = self.absence.at if self._resting and not (self._leaving or self.stops) else None
-        renewal = self.renewal.timer if self._resting or self.blocked else None
         interruption = self._interrupter.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
-        due = (self.settling.timer, interruption, audit, absence, renewal)
-        return min((at for at in due if at is not None), default=None)
+        due = [self.settling.timer, interruption]
+        if self._resting and not self._leaving:
+            due.append(self.upkeep.rota.at)
+            if self.absence and not self.stops:
+                due.append(self.absence.at)
+        if self._resting or self.blocked:
+            due.append(self.renewal.timer)
+        return min([at for at in due if at is not None], default=None)
 
     def _elapse(self, now: float) -> None:
         if self.starved:

@@ -5,6 +5,10 @@ are read, by how large entries were lately, and by how many more may be in hand.
 much, a read is about a *part* of the streams, the parts in turn; only when all have been asked does a read wait, and that is about
 all of them: it is answered by the first that has something, and the parts are asked again. Streams that have more than they were asked for are read again by
 themselves, in every second read, so that a few busy ones among many neither wait for these nor hold them up.
+
+Where a read asks for so few entries that there is room for them even if they are as large as ``UNKNOWN``, none of this is needed,
+and nothing is measured but the first reply, and those that are larger than that. So it is with a
+few streams, as long as there is much room.
 """
 
 from __future__ import annotations
@@ -21,11 +25,15 @@ FADING: Final = 0.9
 
 
 class Portion(NamedTuple):
-    """What a read asks for: so many entries of ``each`` of these streams. ``whole``: these are all."""
+    """What a read asks for: so many entries of ``each`` of these streams.
+
+    ``whole``: these are all. ``is_small``: and as many entries of each as wanted, for which there is room in any case.
+    """
 
     streams: Sequence[bytes]
     each: int
     whole: bool = True
+    is_small: bool = False
 
     @property
     def most(self) -> int:
@@ -39,6 +47,7 @@ class Portions:
     def __init__(self, room: int) -> None:
         self._room = max(1, room)
         self._size: float = UNKNOWN
+        self._small = 0  # entries for which there is room in any case, as long as none is known to be larger than that
         self._is_known = False
         self._busy: list[bytes] = []  # streams that have more than they were asked for
         self._apart = False  # the last read was about these
@@ -52,8 +61,12 @@ class Portions:
 
     def next(self, streams: Sequence[bytes], count: int, most: int | None = None, *, split: bool = True) -> Portion:
         """The next read: at most ``count`` entries of a stream, and ``most`` at all. Without ``split`` it is about all streams."""
-        limit = max(1, self.affordable if most is None else min(self.affordable, most))
         number = len(streams)
+        wanted = number * count
+        if wanted <= self._small and not self._busy and (most is None or wanted <= most):
+            self._apart, self._asked = False, 0
+            return Portion(streams, count, True, True)
+        limit = max(1, self.affordable if most is None else min(self.affordable, most))
         if split and self._busy and not self._apart:
             known = set(streams)
             busy = [stream for stream in self._busy if stream in known][:limit]
@@ -76,12 +89,13 @@ class Portions:
 
     def heard(self, portion: Portion, received: Mapping[bytes, Sequence[Any]], nbytes: int, count: int) -> None:
         """The reply to a read, and how large it was; ``count`` is how many entries of a stream there might have been."""
+        if portion.is_small and nbytes < UNKNOWN:
+            return
         if lasts := [came[-1] for came in received.values() if came]:
             # Of a reply that came together with another one, not all bytes are counted.
             seen = sum(FRAME + sum(map(len, fields)) for _, fields in lasts) / len(lasts)
             size = max(seen, nbytes / sum(map(len, received.values())))
-            self._size = max(size, self._size * FADING) if self._is_known else size
-            self._is_known = True
+            self._measure(max(size, self._size * FADING) if self._is_known else size)
         if portion.each < count or not portion.whole or self._busy:
             asked = set(portion.streams)
             full = [stream for stream, came in received.items() if len(came) >= portion.each]
@@ -91,8 +105,11 @@ class Portions:
 
     def too_much(self, portion: Portion) -> bool:
         """The reply to it was larger than replies may be. Whether less can be asked for."""
-        self._is_known = True
         less = portion.most // 2
-        self._size = max(self._size, self._room / max(1, less))
+        self._measure(max(self._size, self._room / max(1, less)))
         self._asked = 0
         return portion.most > 1
+
+    def _measure(self, size: float) -> None:
+        self._is_known, self._size = True, size
+        self._small = self._room // UNKNOWN if size <= UNKNOWN else 0

@@ -20,6 +20,8 @@ class Room:
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         self._most = 0  # that the next read may bring, as of the last look
+        self._shape = (0, 0)  # of the reads for which ``_wanted`` was found out: COUNT, and streams
+        self._wanted = 0
 
     @property
     def page(self) -> int:
@@ -39,25 +41,20 @@ class Room:
         streams = len(member.streams)
         return max(streams, min(self._consumer.count * streams, member.max_in_flight))
 
-    @property
-    def _wanted(self) -> int:
-        consumer = self._consumer
-        return min(self.most_at_once, max(consumer.count, consumer.member.max_in_flight // 4))
-
-    @property
-    def _left(self) -> int:
-        """How many more there may be, when all reads are answered."""
-        consumer = self._consumer
-        return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected
-
     def fits(self, in_flight: int) -> bool:
         """Whether another read may leave while so many are unanswered."""
-        pending, wanted, left = self._consumer.pending, self._wanted, self._left
-        if left < wanted:
+        consumer = self._consumer
+        pending, member = consumer.pending, consumer.member
+        shape = (consumer.count, len(member.streams))
+        if shape != self._shape:
+            self._shape, self._wanted = shape, min(self.most_at_once, max(consumer.count, member.max_in_flight // 4))
+        wanted, most = self._wanted, member.max_in_flight - self.expected
+        if most - pending.in_flight < wanted:
             pending.collect()
-            left = self._left
-        self._most = max(left, wanted)
-        return left >= wanted or not (pending.in_flight or in_flight)
+        left = most - pending.in_flight  # when all reads are answered
+        fits = left >= wanted
+        self._most = left if fits else wanted
+        return fits or not (pending.in_flight or in_flight)
 
     def portion(self) -> Portion:
         """What the next read asks for; only where it ``fits``."""

@@ -121,7 +121,7 @@ if found then
     local fields = found[2]
     if #fields > 7000 then fields = {} end
     for at = 4, #ARGV do table.insert(fields, ARGV[at]) end
-    redis.call('XACK', KEYS[1], ARGV[1], '0-0') -- does nothing, and fails before there is a letter where it is forbidden
+    if not redis.acl_check_cmd('XACK', KEYS[1], ARGV[1], '0-0') then redis.call('XACK', KEYS[1], ARGV[1], '0-0') end
     letter = redis.call('XADD', KEYS[2], '*', unpack(fields))
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])

@@ -25,7 +25,7 @@ class StreamId(NamedTuple):
             ms, dash, seq = digits.partition(b"-")
             if ms.isdigit() and (seq.isdigit() or not dash) and len(ms) <= _DIGITS >= len(seq):
                 parsed = cls(int(ms), int(seq or 0))
-                if max(parsed) <= _U64:
+                if len(ms) < _DIGITS > len(seq) or max(parsed) <= _U64:
                     return parsed
         raise InvalidArgument(f"{text!r} is not a stream id; ids look like 1526919030474-55 or 1526919030474")
 

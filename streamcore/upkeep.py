@@ -294,11 +294,6 @@ class Upkeep:
 
     # -- between reads ------------------------------------------------------------------------------------------------
 
-    @property
-    def audit_at(self) -> float:
-        """When the next audit is due."""
-        return self.rota.at
-
     def put_off_audit(self) -> None:
         """The next audit is due an interval from now."""
         self.rota.put_off(self._consumer.now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.cardinalities import ROWS, Row, measure
+from benchmarks.cardinality_entries import ROWS, Row, measure
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

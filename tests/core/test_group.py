@@ -612,7 +612,7 @@ class TestFlushing:
         assert consumer.take() is None  # the story goes on before the timer was told
         pair.advance(0.05)
         pair.server.expect_nothing()
-        assert consumer._timer() == consumer.upkeep.audit_at
+        assert consumer._timer() == consumer.upkeep.rota.at
 
     def test_leaving_stops_reading(self) -> None:
         consumer, pair = entered()

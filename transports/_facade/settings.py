@@ -178,7 +178,7 @@ class Opened(Telling):
     @property
     def forked(self) -> bool:
         """Whether this is a forked child, and the engine its parent's."""
-        return self._forks not in {None, _forks}
+        return self._forks is not None and self._forks != _forks
 
     def belong_here(self) -> None:
         """From now on this process is the one that may use the engine."""

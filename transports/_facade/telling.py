@@ -8,8 +8,7 @@ it is called aside, the next use raises that.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -48,8 +47,8 @@ class Telling:
 
     def tell_events(self) -> None:
         """Hand the events so far to the application. Raises what it raises, or has raised aside."""
-        raised, self._raised = self._raised, None
-        if raised is not None:
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
             raise raised
         on_event = self._on_event
         while on_event is not None and self.engine.has_event:
@@ -57,13 +56,9 @@ class Telling:
             if event is not None:  # another thread may have been faster
                 on_event(event)
 
-    @contextmanager
-    def telling_events(self) -> Iterator[None]:
+    def telling_events(self) -> TellingEvents:
         """Hand over the events up to the end of the block, also where it raises: they may tell why."""
-        try:
-            yield
-        finally:
-            self.tell_events()
+        return TellingEvents(self)
 
     def or_news(self, ask: Callable[[], Any]) -> Callable[[], Any]:
         """The same question, answered by ``NEWS`` where its answer is not there yet and the application wants to hear of something."""
@@ -102,3 +97,18 @@ class Telling:
     def _aside(self, work: Callable[[], object]) -> None:
         """Call something outside of the engine, which nobody runs so far."""
         work()
+
+
+class TellingEvents:
+    """A block, at the end of which events are told."""
+
+    __slots__ = ("_telling",)
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *raised: object) -> None:
+        self._telling.tell_events()

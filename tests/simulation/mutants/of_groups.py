@@ -31,7 +31,7 @@ GROUPS: Final = (
     Mutant(
         "no-audit",
         READING,
-        "return not self._leaving and self.now >= self.upkeep.audit_at",
+        "return not self._leaving and self._clock.now >= self.upkeep.rota.at",
         "return False",
         "no periodic look at the own pending entries: what a ghost took is never found",
     ),
@@ -252,8 +252,8 @@ GROUPS: Final = (
     Mutant(
         "in-flight-unbounded",
         ROOM,
-        "return consumer.member.max_in_flight - consumer.pending.in_flight - self.expected",
-        "return 1 << 40",
+        "wanted, most = self._wanted, member.max_in_flight - self.expected",
+        "wanted, most = self._wanted, 1 << 40",
         "issue 6: an unbounded queue, of entries that are not acknowledged",
     ),
     Mutant(
@@ -266,7 +266,7 @@ GROUPS: Final = (
     Mutant(
         "expired-stream-forgotten",
         ABSENCE,
-        "return bool(self._streams) and self._consumer.now >= self._at",
+        "return self._consumer.now >= self.at",
         "return False",
         "a stream that is gone is waited for, and nobody looks whether there is one again",
     ),

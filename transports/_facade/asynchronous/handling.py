@@ -59,6 +59,7 @@ class _Worker(Generic[E]):
         await driver.checkpoint()
         pool.waiting += 1
         try:
+            self._running.check()
             await self._running.wait(pool.look)
             self._running.tell_events()
         except Exception as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended

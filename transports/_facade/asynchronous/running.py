@@ -127,14 +127,25 @@ class Running(Opened):
         driver = self._driver
         return function() if driver is None or self.forked else driver.call(function)
 
-    async def wait(
+    def wait(
         self, ask: Callable[[], T], within: float | None = None, worth: Callable[[], bool] | None = None
+    ) -> Coroutine[Any, Any, T]:
+        """``driver.until``, of a driver that is known to be usable, where the application waits in a loop: events are told as they come.
+
+        Raises what ``on_event`` raises.
+        """
+        driver = self._driver
+        if driver is None:
+            raise self.not_open()
+        if self.listens:
+            return self._wait_and_tell(driver, ask, within, worth)
+        return driver.until(ask, within) if worth is None else driver.until(ask, within, worth)
+
+    async def _wait_and_tell(
+        self, driver: Driver, ask: Callable[[], T], within: float | None, worth: Callable[[], bool] | None
     ) -> T:
-        """``driver.until``, where the application waits in a loop: events are told as they come. Raises what ``on_event`` raises."""
-        driver, asking = self.driver, self.or_news(ask)
-        how: tuple[Any, ...] = () if worth is None else (worth,)
-        if worth is not None and self.listens:
-            how = (lambda: worth() or self.engine.has_event,)
+        asking = self.or_news(ask)
+        how: tuple[Any, ...] = () if worth is None else (lambda: worth() or self.engine.has_event,)
         deadline = None if within is None else monotonic() + within
         left = within
         while (answer := await driver.until(asking, left, *how)) is NEWS:

@@ -135,7 +135,10 @@ class Running(Opened):
 
     def wait(self, ask: Callable[[], T], within: float | None = None) -> T:
         """``driver.until``, where the application waits in a loop: events are told as they come. Raises what ``on_event`` raises."""
-        driver, asking = self.driver, self.or_news(ask)
+        driver = self.driver
+        if not self.listens:
+            return driver.until(ask, within)
+        asking = self.or_news(ask)
         deadline = None if within is None else monotonic() + within
         left = within
         while (answer := driver.until(asking, left)) is NEWS:
