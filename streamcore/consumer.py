@@ -315,8 +315,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if isinstance(reply, UnblockedError):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
         if isinstance(reply, ReplyError):
-            reply.command = "XREAD"
-            yield from self._watch.refuse([one for one in cursors if self._streams.get(one.stream) is one], reply)
+            left = [one for one in cursors if self._streams.get(one.stream) is one]
+            yield from self._watch.refuse(left, reply, alone=len(cursors) == 1)
             return
         self._watch.setbacks = 0
         self._reading.link.succeeded()

@@ -130,16 +130,18 @@ class Watch:
             self._watcher.restart(one)
             self.look(one, info)
 
-    def refuse(self, streams: list[Followed], error: ReplyError) -> Steps[None]:
-        """Part of a script: a read was refused; find out because of which streams.
+    def refuse(self, streams: list[Followed], error: ReplyError, *, alone: bool) -> Steps[None]:
+        """Part of a script: a read was refused; find out because of which streams. ``alone``: no other stream was read along.
 
         Raises ``error`` where the server cannot serve now, or where it was none of them, again and again.
         """
+        error.command = "XREAD"
         self.setbacks += 1
         if error.code in UNAVAILABLE or self.setbacks > MAX_SETBACKS:
             raise error
-        if len(streams) == 1:
-            self._watcher.refused(streams[0], error)
+        if alone:
+            for one in streams:
+                self._watcher.refused(one, error)
             return
         replies = yield from self._watcher.ask(*(("XREAD", "COUNT", 1, "STREAMS", one.stream, "$") for one in streams))
         for one, reply in zip(streams, replies, strict=True):

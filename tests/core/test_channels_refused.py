@@ -82,6 +82,16 @@ def test_a_channel_that_the_server_refuses_to_read_is_left_and_the_others_go_on(
     assert (hub.got(), hub.got(other)) == (["6"], ["6"])
 
 
+def test_a_read_that_is_refused_when_the_other_channel_was_left_says_nothing_about_this_one() -> None:
+    hub = two()
+    hub.engine.leave(hub.inbox, "b")
+    hub.pair.server.answer(reply_error(WRONG))
+    assert serve(hub) == "a 5-0"
+    assert ended(hub) == []
+    hub.bring("a", message("6-0", "6"))
+    assert hub.got() == ["6"]
+
+
 def test_it_is_told_behind_what_had_come_of_it() -> None:
     hub = two()
     hub.bring("b", message("8-0", "8"))

@@ -61,7 +61,7 @@ def store(**options: Any) -> Store:
 
 def publication() -> bytes:
     [command] = store(entropy=entropy).publications(b"x", "room")
-    nonce = command.args[5]
+    nonce = command.args[6]
     assert isinstance(nonce, bytes)
     return nonce
 

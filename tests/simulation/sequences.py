@@ -231,7 +231,7 @@ class Sequence:
 
     def _publication(self) -> Words:
         both = ("c", "d") if self._modern else ("c",)  # before, time went on within a script, and ids with it
-        keys = self.random.choice((("c",), both, ("d", "string")))
+        keys: Words = self.random.choice((("c",), both, ("d", "string")))
         marked, again, nonce = self.random.choice("0111"), self.random.choice("01"), self.random.choice("12")
         keys += (f"said{nonce}",) if marked == "1" else ()
         how = ("=", self.random.choice("13"), self.random.choice(("0", "300000")))

@@ -26,11 +26,10 @@ def told(events: list[Event], *kinds: type) -> list[Any]:
     return [event for event in events if isinstance(event, kinds)]
 
 
-def calls(raw: Raw, command: str) -> bytes:
+def calls(raw: Raw, command: str) -> list[bytes]:
     """How often the server has run a command, with the time that it took."""
-    return next(
-        line for line in raw("INFO", "commandstats").splitlines() if line.startswith(b"cmdstat_" + command.encode())
-    )
+    lines: list[bytes] = raw("INFO", "commandstats").splitlines()
+    return [line for line in lines if line.startswith(b"cmdstat_%b:" % command.encode())]
 
 
 @pytest.mark.every_server
