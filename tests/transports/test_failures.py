@@ -107,6 +107,7 @@ async def test_an_acknowledgement_whose_answer_is_lost(
         runtime.tasks() as tasks,
     ):
         entries = [await anext(consumer) for _ in range(10)]
+        assert await consumer.get(timeout=0.1) is None  # the next read waits in the server
         entries[0].ack()
         assert await consumer.flush()  # the link for acknowledgements is there
         proxy.freeze("downstream", swallow=True)  # the server acts, and we never hear of it

@@ -62,7 +62,9 @@ async def test_a_stopped_server(runtime: Runtime, fresh_server: EmbeddedServer, 
                 with pytest.raises(ConnectionLost) as caught:
                     await client.incr("n")
                 assert caught.value.sent
-                await runtime.until(lambda: log.text.count("Consumer Disconnected") >= 2)
+                await runtime.until(
+                    lambda: log.text.count(" of s Disconnected") + log.text.count(" on s Disconnected") >= 2
+                )
             finally:
                 server.resume()
             add(raw, [1])

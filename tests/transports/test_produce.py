@@ -123,7 +123,7 @@ async def test_nobody_there(
         await producer.send({"n": 0})
         proxy.refuse()
         proxy.cut()
-        await runtime.until(lambda: "Producer Disconnected" in log.text)
+        await runtime.until(lambda: "Producer of s Disconnected" in log.text)
         began = time.monotonic()
         with pytest.raises(ConnectionLost, match=f"no connection to 127.0.0.1:{proxy.port} within 0.3 s") as caught:
             await producer.send({"n": 1})
@@ -143,7 +143,7 @@ async def test_somebody_comes(
         await producer.send({"n": 0})
         proxy.refuse()
         proxy.cut()
-        await runtime.until(lambda: "Producer Disconnected" in log.text)
+        await runtime.until(lambda: "Producer of s Disconnected" in log.text)
         sending = tasks.start(producer.send, {"n": 1})
         await runtime.sleep(0.05)
         proxy.accept()
