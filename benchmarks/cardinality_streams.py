@@ -212,7 +212,7 @@ ROWS: Final = (
         channels,
         {"enter": (150, 20), "idle": (1.5, 1), "longest": (4, 20), "stall": (40, 5)},
     ),
-    Row("prefetch", "streams of large entries, and prefetch_bytes of 1 MiB", 60, 4, prefetch, {"memory": (5, 1)}),
+    Row("prefetch", "streams of large entries, and prefetch_bytes of 1 MiB", 60, 4, prefetch, {"memory": (2.5, 1)}),
 )
 
 

@@ -74,7 +74,7 @@ class Absence:
         waiting = list(self._streams)
         for at in range(0, len(waiting), KEYS * COMMANDS):
             found = yield from self._find(waiting[at : at + KEYS * COMMANDS])
-            for page in pages(found):
+            for page in pages(found, consumer.portions.looks):
                 yield from together([self._meet(stream) for stream in page if stream in self._streams])
         for stream in waiting:
             if stream not in self._streams and stream in consumer.member.streams:

@@ -30,7 +30,7 @@ from .merge import Merge
 from .portions import Portion
 from .prefetch import Reader, ReaderOptions
 from .starts import Lookup, Starts, start, starts
-from .together import PAGE
+from .together import pages
 from .watch import Watch
 
 T = TypeVar("T", bytes, str)
@@ -238,7 +238,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             self._merge.forget(stream)
 
     def _settle_changes(self) -> Steps[None]:
-        for change, (*anchor, info) in (yield from self._changes.look(self.ask)):
+        for change, (*anchor, info) in (yield from self._changes.look(self.ask, self.portions.looks)):
             if self._changes.are_to_have(change):  # else it was given up meanwhile
                 self._settle(change, info, *anchor)
 
@@ -276,8 +276,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _look_at(self, streams: list[Followed]) -> Steps[None]:
         """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
-        for at in range(0, len(streams), PAGE):
-            yield from self._watch.look_at(streams[at : at + PAGE])
+        for page in pages(streams, self.portions.looks):
+            yield from self._watch.look_at(page)
         self._watch.suspects = []
         self._hand_on()
 

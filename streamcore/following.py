@@ -153,8 +153,8 @@ class Changes:
         if (change := self._of.pop(stream, None)) is not None:
             change.done = True
 
-    def look(self, ask: Callable[..., Steps[Replies]]) -> Steps[list[tuple[Change, list[Any]]]]:
-        """Ask about the first of them, as many as leave together; the answers to what each has to ask."""
-        page = [(change, change.followed.look()) for change in islice(self, PAGE)]
+    def look(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[Change, list[Any]]]]:
+        """Ask about the first of them, ``most`` or as many as leave together; the answers to what each has to ask."""
+        page = [(change, change.followed.look()) for change in islice(self, min(PAGE, most))]
         replies = iter((yield from ask(*chain.from_iterable(commands for _, commands in page))))
         return [(change, list(islice(replies, len(commands)))) for change, commands in page]

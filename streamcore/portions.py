@@ -59,6 +59,11 @@ class Portions:
         """How many entries a reply may have."""
         return max(1, int(self._room / self._size))
 
+    @property
+    def looks(self) -> int:
+        """How many streams may be asked about at once: what ``XINFO STREAM`` answers has two entries of one."""
+        return max(1, self.affordable // 2)
+
     def next(self, streams: Sequence[bytes], count: int, most: int | None = None, *, split: bool = True) -> Portion:
         """The next read: at most ``count`` entries of a stream, and ``most`` at all. Without ``split`` it is about all streams."""
         number = len(streams)

@@ -17,10 +17,11 @@ PAGE: Final = 50
 """Streams that are asked about in one exchange."""
 
 
-def pages(streams: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Streams, as many at a time as are asked about at once."""
-    for at in range(0, len(streams), PAGE):
-        yield list(streams[at : at + PAGE])
+def pages(streams: Sequence[T], most: int = PAGE) -> Iterator[list[T]]:
+    """Streams, as many at a time as are asked about at once: ``PAGE``, or ``most`` where that is less."""
+    size = max(1, min(PAGE, most))
+    for at in range(0, len(streams), size):
+        yield list(streams[at : at + size])
 
 
 def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:

@@ -66,7 +66,7 @@ class Upkeep:
         yield from self._ghosts.lay(former, self._present)
         # In one order for all, and the first by itself: of two that begin together, one holds every name in the end.
         streams = sorted(self._consumer.member.streams)
-        for page in (streams[:1], *pages(streams[1:])):
+        for page in (streams[:1], *pages(streams[1:], self._consumer.portions.looks)):
             yield from together([self.enter_stream(stream) for stream in page])
         self.rota.entered(self._consumer.now, self._consumer.block)
         self._consumer.presence.connected(link.server)
@@ -157,7 +157,7 @@ class Upkeep:
     def mend(self) -> Steps[None]:
         """A group has not answered, and nobody says which: have them all, and doubt that their streams are the same."""
         consumer = self._consumer
-        for page in pages(consumer.present):
+        for page in pages(consumer.present, consumer.portions.looks):
             for stream in page:
                 consumer.gaps.doubt(stream)
                 self.rota.came(stream)
@@ -342,7 +342,7 @@ class Upkeep:
 
     def check_leases(self) -> Steps[None]:
         """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
-        for page in pages(self._in_hand()):
+        for page in pages(self._in_hand(), self._consumer.portions.looks):
             yield from together([self._check_leases(stream) for stream in page])
 
     def _in_hand(self) -> list[bytes]:

@@ -21,6 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.events import Connected, Disconnected
 from streamcore.options import Options
+from streamcore.portions import UNKNOWN
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
 
@@ -512,3 +513,15 @@ class TestMerging:
         read(pair)
         pair.server.answer({"s": [entry("5-0")], "t": [entry("6-0")]})
         pair.server.expect_nothing()
+
+
+def test_streams_are_asked_about_in_pages_whose_answers_fit() -> None:
+    consumer: Consumer[Any] = Consumer(dict.fromkeys("abcde", "0"), prefetch_bytes=UNKNOWN * 8)
+    pair = Pair(consumer)
+    for page in (b"ab", b"cd", b"e"):
+        assert [command[2] for command in pair.server.commands] == [bytes([name]) for name in page]
+        for _ in page:
+            pair.server.expect("XINFO", "STREAM")
+        pair.server.answer(*(info("0-0") for _ in page))
+        pair.settle()
+    pair.server.expect("XREAD")

@@ -42,6 +42,13 @@ def test_then_it_is_known_how_large_they_are() -> None:
     assert portions.affordable == 20
 
 
+def test_answers_about_streams_have_two_entries_of_each() -> None:
+    portions = Portions(UNKNOWN * 8)
+    assert portions.looks == 4
+    hear(portions, portions.next([b"s"], 1), came({"s": 1}, UNKNOWN * 100), count=1)
+    assert portions.looks == 1
+
+
 def test_larger_ones_are_forgotten_little_by_little() -> None:
     portions = Portions(1_000_000)
     hear(portions, portions.next([b"s"], 100), came({"s": 1}, 10_000))

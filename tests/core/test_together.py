@@ -102,3 +102,8 @@ def test_a_lost_connection_ends_them_all() -> None:
 def test_pages(number: int, sizes: list[int]) -> None:
     found: Iterator[list[bytes]] = pages([b"s"] * number)
     assert [len(page) for page in found] == sizes
+
+
+def test_smaller_pages_where_that_is_asked_for() -> None:
+    assert [len(page) for page in pages([b"s"] * 5, 2)] == [2, 2, 1]
+    assert [len(page) for page in pages([b"s"] * 2, 0)] == [1, 1]
