@@ -197,15 +197,11 @@ GROUPS: Final = (
         "an entry that never reaches its last attempt",
     ),
     Mutant(
-        "entering-without-a-group-leaves-a-backlog",
-        CLAIMS,
-        """with suppress(NoGroupError):  # with the group, nothing is pending; the next read mends it
-            yield from self._recover(stream)""",
-        """try:
-            yield from self._recover(stream)
-        except NoGroupError:
-            return""",
-        "0.1: a group that vanishes while a member enters; each later reconnect counts as an attempt",
+        "entering-leaves-a-backlog",
+        UPKEEP,
+        "                self._consumer.claims.recovered(stream)",
+        "                pass",
+        "0.1: nothing was pending when a member entered, and each later reconnect counts as an attempt",
     ),
     Mutant(
         "own-past-condemned",
