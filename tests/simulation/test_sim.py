@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamcore.errors import ReplyError
-from streamcore.upkeep import Upkeep
+from streamcore.low_water import LowWater
 from tests.test_architecture import ROOT
 from transports.cli.app import streamcore
 from transports.simulation import CASTS, Size, kinds_of, shrink, simulate, tale
@@ -58,10 +58,10 @@ def test_faults_that_are_left_out_do_not_change_the_others() -> None:
 def broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that was lost is created anew at the end of its stream, as others do."""
 
-    def restart_point(self: Upkeep, stream: bytes, told: list[Any]) -> str:
+    def restart_point(self: LowWater, stream: bytes, told: list[Any]) -> str:
         return "0" if isinstance(told[0], ReplyError) else str(told[0][b"last-generated-id"], "ascii")
 
-    monkeypatch.setattr(Upkeep, "_restart_point", restart_point)
+    monkeypatch.setattr(LowWater, "restart_point", restart_point)
 
 
 def failing_seed() -> Any:

@@ -104,7 +104,7 @@ async def test_flush_all_deletes_the_streams_of_its_prefix_and_no_others(
             await client.channels(prefix="").flush_all()
 
 
-PUBLICATION = ("n-1", "=", 3, 60_000, "data", "x", 1000)
+PUBLICATION = ("n-1", "=", 3, 60_000, "data", "x", 1000, 0)
 
 
 @pytest.mark.every_server
@@ -128,11 +128,11 @@ async def test_a_repetition_appends_only_what_is_not_there(
 async def test_a_repetition_looks_back_for_so_far_and_no_further(runtime: Runtime, server: EmbeddedServer) -> None:
     async with runtime.connect(server.url) as client:
         plain = ("n-1", "=", 10_000, 0, "data", "x")
-        [id_] = await client.execute(PUBLISH.eval(["a"], ["0", *plain, 300]))
+        [id_] = await client.execute(PUBLISH.eval(["a"], ["0", *plain, 300, 0]))
         await client.pipeline([xadd("a", {"data": "y"}) for _ in range(299)])
-        assert await client.execute(PUBLISH.evalsha(["a"], ["1", *plain, 300])) == [id_]
+        assert await client.execute(PUBLISH.evalsha(["a"], ["1", *plain, 300, 0])) == [id_]
         await client.xadd("a", {"data": "y"})
-        assert await client.execute(PUBLISH.evalsha(["a"], ["1", *plain, 300])) != [id_]
+        assert await client.execute(PUBLISH.evalsha(["a"], ["1", *plain, 300, 0])) != [id_]
 
 
 # -- joining ---------------------------------------------------------------------------------------------------------------

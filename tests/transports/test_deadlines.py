@@ -14,6 +14,7 @@ import pytest
 from streamcore import ConnectFailed, ConnectionLost, RequestTimeout, UnreadableError
 from streamcore.events import Disconnected, Event
 from tests.support.proxy import Proxy
+from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from transports.embedded import EmbeddedServer
 
@@ -131,6 +132,12 @@ async def test_behind_what_the_server_could_not_read(runtime: Runtime, limited: 
 BUSY = "local t = redis.call('TIME'); local e = t[1] + t[2] / 1e6 + ARGV[1]; repeat t = redis.call('TIME') until t[1] + t[2] / 1e6 > e"
 
 
+def says_busy(server: EmbeddedServer) -> bool:
+    with Raw(server.address) as raw:
+        raw.send("PING")
+        return raw.read() != b"PONG"
+
+
 @pytest.mark.parametrize("kind", ["streams", "pubsub"])
 async def test_publishing_waits_for_the_end_of_a_script(runtime: Runtime, limited: EmbeddedServer, kind: Any) -> None:
     async with (
@@ -141,7 +148,7 @@ async def test_publishing_waits_for_the_end_of_a_script(runtime: Runtime, limite
         channels = client.channels(kind=kind)
         await channels.publish("warm", "room")
         script = tasks.start(busy.eval, BUSY, [], [1.8])
-        await runtime.sleep(0.3)
+        await runtime.until(lambda: says_busy(limited))  # before that it answers nothing
         assert len(await channels.publish("m", "room", timeout=10)) == 1
         await script.result()
 
