@@ -135,7 +135,7 @@ BUSY = "local t = redis.call('TIME'); local e = t[1] + t[2] / 1e6 + ARGV[1]; rep
 def says_busy(server: EmbeddedServer) -> bool:
     with Raw(server.address) as raw:
         raw.send("PING")
-        return raw.read() != b"PONG"
+        return bool(raw.read() != b"PONG")
 
 
 @pytest.mark.parametrize("kind", ["streams", "pubsub"])
