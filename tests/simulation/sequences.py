@@ -230,8 +230,9 @@ class Sequence:
         )
 
     def _publication(self) -> Words:
-        both = ("c", "d") if self._modern else ("c",)  # before, time went on within a script, and ids with it
-        keys: Words = self.random.choice((("c",), both, ("d", "string")))
+        # On older servers time goes on within a script, and ids with it: one stream, since the model knows one time only.
+        several = (("c", "d"), ("d", "string")) if self._modern else (("c",), ("string",))
+        keys: Words = self.random.choice((("c",), *several))
         marked, again, nonce = self.random.choice("0111"), self.random.choice("01"), self.random.choice("12")
         keys += (f"said{nonce}",) if marked == "1" else ()
         how = ("=", self.random.choice("13"), self.random.choice(("0", "300000")))
