@@ -57,5 +57,5 @@ CASTS: Final = {
     "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
     "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
     "clerks": Cast(0.5, cast_clerks, FEW_ERRORS, WITHOUT_STREAMS, 850),
-    "audience": Cast(0.5, cast_audience, {**FEW_ERRORS, "late": Kind(4, late)}, WITHOUT_STREAMS, 640),
+    "audience": Cast(0.5, cast_audience, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
 }
