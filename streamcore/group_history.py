@@ -137,8 +137,11 @@ class GroupHistory:
     def _is_set(self, group: Reached, *, is_ours: bool) -> bool:
         """Whether the group may have been further ahead since the last look, and have been given what is gone.
 
-        A group that stays where it is keeps its place, whatever is removed: whoever sets it, or creates it again, changes that.
+        A group that stays where it is keeps its place, whatever is removed: whoever sets it, or creates it again, changes that; or
+        sets it back to where it was, and we have been given once more what it had been given.
         """
+        if self.identity.delivered_from is not None and self.identity.delivered_from <= self._at:
+            return True
         if group.id != self._at:
             return group.place is None or group.id < max(self._at, self.identity.delivered)
         return group.id < self.identity.delivered or group.place != self._place or (group.place is None and not is_ours)

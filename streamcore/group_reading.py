@@ -173,13 +173,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.claims.expect(stream, delay)
         self.idling.look_again()
 
-    def renew_if_blocked(self) -> Steps[None]:
-        """By the acking link: the reading link cannot do it."""
-        while self.renewal.due and self.blocked:
-            yield from self.renewal.run()
-            if self.settling.at_once:
-                yield from self.settling.send()
-
     def give_back(self) -> Steps[None]:
         """Tell the server what nobody has seen."""
         if self.returns.unsent:
@@ -191,6 +184,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
+            elif self.absence.due and not self.stops:
+                yield from self.absence.look()
             elif self.joining.waiting:
                 yield from self.joining.enter()
             else:

@@ -168,9 +168,17 @@ class Settling:
         while True:
             while not lineage.may_tell(origin):
                 yield WAIT
-            yield from self._consumer.renew_if_blocked()
+            yield from self._renew()
             yield from self.send()
             self._runner.link.succeeded()
+
+    def _renew(self) -> Steps[None]:
+        """Renew what is in hand while the reading link cannot do it: its read waits in the server."""
+        consumer = self._consumer
+        while consumer.renewal.due and consumer.blocked:
+            yield from consumer.renewal.run()
+            if self.at_once:
+                yield from self.send()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 

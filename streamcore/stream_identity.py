@@ -42,6 +42,7 @@ class StreamIdentity:
         self._fresh = 0  # of these, at least so many were added since
         self._stream = stream
         self._newest: bytes | None = None  # of these
+        self._oldest: bytes | None = None  # of these
         self._doubted = False
         self._vanished = False
         self._may_be_back = False
@@ -58,6 +59,11 @@ class StreamIdentity:
         return ZERO if self._newest is None else StreamId.parse(self._newest)
 
     @property
+    def delivered_from(self) -> StreamId | None:
+        """The lowest of these ids; None if none was."""
+        return None if self._oldest is None else StreamId.parse(self._oldest)
+
+    @property
     def doubted(self) -> bool:
         """Whether nothing but an anchor proves any more that it is the same."""
         return self._doubted
@@ -68,6 +74,8 @@ class StreamIdentity:
             return
         self.own += len(entries)
         self._newest = entries[-1][0]
+        if self._oldest is None or StreamId.parse(entries[0][0]) < StreamId.parse(self._oldest):
+            self._oldest = entries[0][0]
         if StreamId.parse(entries[0][0]) > self.seen.last:
             self._fresh += len(entries)
 
@@ -121,7 +129,7 @@ class StreamIdentity:
 
     def settle(self, history: History) -> None:
         """From now on this is what is known."""
-        self.seen, self.own, self._fresh, self._newest = history, 0, 0, None
+        self.seen, self.own, self._fresh, self._newest, self._oldest = history, 0, 0, None, None
         self._doubted = self._vanished = self._may_be_back = self._is_absent = False
 
     @property

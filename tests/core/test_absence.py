@@ -266,6 +266,26 @@ class TestLooking:
         assert [len(command) for command in sent(server, "XREAD")] == [4 + 2 * KEYS, 4 + 2]
         assert ids(take_all(consumer, net)) == ["1-0"]
 
+    def test_they_are_looked_for_while_there_is_no_room_to_recover_what_an_earlier_run_has_left(
+        self, server: Server
+    ) -> None:
+        """Seed 2000263: their time had come, nothing looked for them, and the timer was due for ever."""
+        add(server, 1, 4, "t")
+        server.do("XGROUP", "CREATE", "t", "g", "0")
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 10, "STREAMS", "t", ">")
+        consumer, net = consume(server, streams=["s", "t"], create="group", max_in_flight=2, audit=60)
+        held = take_all(consumer, net)
+        add(server, 7, 7)
+        net.advance(LOOK)
+        assert server.do("XINFO", "GROUPS", "s")
+        left: list[str] = []
+        while held:
+            for batch in held:
+                batch.ack()
+            held = take_all(consumer, net)
+            left += ids(held)
+        assert left == ["3-0", "4-0", "7-0"]
+
     def test_where_that_is_forbidden_each_is_looked_at(self, server: Server) -> None:
         consumer, net = consume(server, streams=["s", "t"], create="group")
         server.forbidden.add(b"XREAD")

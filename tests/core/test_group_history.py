@@ -515,6 +515,18 @@ class TestAnotherPast:
         stream.delete(6)
         assert watch.judge(stream.history, stream.group, ours=True) == [gap(4, StreamId(6, 1), 1)]
 
+    @pytest.mark.parametrize("given", [[b"3-0", b"5-0"], [b"5-0", b"4-0"]])
+    def test_but_one_that_has_given_us_once_more_what_it_had_been_given(self, given: list[bytes]) -> None:
+        """Seed 2002081: it was created again further back, came to where it was, and had been further ahead in between."""
+        stream, watch = reading()
+        stream.create(4)
+        assert look(stream, watch) is None
+        for id_ in given:
+            watch.identity.received([[id_, []]])
+        watch.connected(forgetful=False)
+        stream.delete(6)
+        assert watch.judge(stream.history, stream.group, ours=True) == [possible(4, StreamId(6, 1))]
+
     def test_of_a_group_that_somebody_else_has_created_again_further_ahead_nobody_knows(self) -> None:
         stream, watch = reading()
         stream.create(10)

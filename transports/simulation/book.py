@@ -64,7 +64,7 @@ class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
 
     ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
-    went with a group in which there were several, how much of it a process had seen unread when it was alone there.
+    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there.
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
@@ -192,15 +192,20 @@ class Book:
 
     def dropping(self, stream: bytes) -> None:
         """The stream is about to go as a whole."""
-        group, there = self.of(stream), self.history.stream(stream)
-        self.losses.add(stream, *(there.ids if group is None else there.after(group.last, 0)))
-        self.losses.believed.discard(stream)
+        group = self.of(stream)
+        self.losses.add(stream, *self.unread(stream))
         self.wanted_again.pop(stream, None)
-        if group is not None and len(group.consumers) > 1:
+        if group is not None and (len(group.consumers) > 1 or stream in self.losses.believed):
             for member in self.members:
                 watch = None if member.node is None else member.watch(stream)
                 if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
                     self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
+        self.losses.believed.discard(stream)
+
+    def unread(self, stream: bytes) -> list[Id]:
+        """The ids of what is in a stream, and its group has not been given."""
+        group, there = self.of(stream), self.history.stream(stream)
+        return list(there.ids) if group is None else there.after(group.last, 0)
 
     def is_known(self, stream: bytes) -> bool:
         """Whether every member has seen what there is in a stream, and will miss what goes."""

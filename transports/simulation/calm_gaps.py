@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from streamcore.events import Gap
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def trim(calm: Calm, book: Book) -> None:
-    """Entries are appended, and trimmed in the same moment: no member has a chance to read them."""
+    """Entries are appended, and trimmed in the same moment: no member has a chance to read them.
+
+    Whoever waits for the stream does not see what comes and is gone again between two looks.
+    """
     scene, stream = calm.scene, calm.lots.choice(book.streams)
     host = scene.host
     scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
@@ -30,7 +33,8 @@ def trim(calm: Calm, book: Book) -> None:
     book.losses.add(stream, scene.history.stream(stream).last)
     calm.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
     calm.run(calm.audited)
-    _is_told(calm, book, stream, heard, "was trimmed, which nobody had read", by=all)
+    waiting = {member.label for member in book.members if member.node is not None and member.awaits(stream)}
+    _is_told(calm, book, stream, heard, "was trimmed, which nobody had read", by=all, aside=waiting)
 
 
 def begin_anew(calm: Calm, book: Book) -> None:
@@ -110,13 +114,19 @@ def unheard(calm: Calm, book: Book) -> None:
 
 
 def _is_told(
-    calm: Calm, book: Book, stream: bytes, heard: dict[str, int], what: str, by: Callable[[Iterable[bool]], bool] = any
+    calm: Calm,
+    book: Book,
+    stream: bytes,
+    heard: dict[str, int],
+    what: str,
+    by: Callable[[Iterable[bool]], bool] = any,
+    aside: Collection[str] = (),
 ) -> None:
     """By one member at least: who was not waiting at that moment may find the group again as if nothing had been."""
     told = [
         any(isinstance(event, Gap) and event.stream == stream for event in calm.told(member, heard[member.label]))
         for member in book.members
-        if member.node is not None
+        if member.node is not None and member.label not in aside
     ]
     if not by(told):
         GapTold(calm.world).violated(f"an entry of {stream.decode()} {what}, and who should tell has told no Gap")

@@ -59,10 +59,14 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     """The replica is the primary, and the former one follows it; how many writes are lost."""
     now = scene.world.now
     replica.handle_timeout(now)
+    unread = [(book, stream, book.unread(stream)) for book in scene.books for stream in book.streams]
     for stream in scene.streams:
         scene.rewind(stream)
     lost = replica.promote(now)
     old.follow(replica, now)
+    for book, stream, ids in unread:
+        there = scene.history.stream(stream).fields
+        book.losses.add(stream, *(one for one in ids if one not in there))
     scene.host.flush()
     return lost
 

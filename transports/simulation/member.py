@@ -119,6 +119,10 @@ class Member(Program):
         """What the present process has seen of it."""
         return watched(self.engine, stream)
 
+    def awaits(self, stream: bytes) -> bool:
+        """Whether the present process waits for a stream that was not there, and sees nothing but entries."""
+        return stream in self.engine.absence
+
     # -- what it does -------------------------------------------------------------------------------------------------
 
     def look(self) -> bool:
