@@ -83,10 +83,11 @@ class Result:
 
 
 async def group(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
-    """A member of a group."""
+    """A member of a group; it looks for what others have left in all streams at once, every now and then."""
     fill(raw, names)
     began = time.perf_counter()
-    async with client.group_consumer(names, group="g", consumer="me", block=1, audit=1, claim_idle=4) as consumer:
+    options: dict[str, Any] = {"block": 1, "audit": 1, "claim_idle": 2 * seconds}
+    async with client.group_consumer(names, group="g", consumer="me", **options) as consumer:
         entered = time.perf_counter() - began
 
         async def get() -> Any:
@@ -95,7 +96,7 @@ async def group(client: Client, raw: Raw, names: list[str], seconds: float) -> M
             entry.ack()
             return entry
 
-        return await _follow(raw, names, seconds, began, entered, get)
+        return await _follow(raw, names, seconds, began, entered, get, idle=3 * seconds)
 
 
 async def follow(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
@@ -147,6 +148,8 @@ async def _follow(
     began: float,
     entered: float,
     get: Callable[[], Coroutine[Any, Any, Any]],
+    *,
+    idle: float | None = None,
 ) -> Measured:
     await get()
     first = time.perf_counter() - began
@@ -159,12 +162,13 @@ async def _follow(
         await get()
         waits.append(time.perf_counter() - sent)
         await asyncio.sleep(0.02)
-    return {"enter": entered * 1000, "first": first * 1000, "stall": _high(waits), **await _idle(raw, seconds)}
+    asked = await _idle(raw, idle or seconds)
+    return {"enter": entered * 1000, "first": first * 1000, "stall": _high(waits), **asked}
 
 
 async def _idle(raw: Raw, seconds: float) -> Measured:
     """What is asked by a reader that has nothing to do, and has settled in."""
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(min(seconds, 4.0))
     raw.call("CONFIG", "RESETSTAT")
     await asyncio.sleep(seconds)
     told = {name: one for name, one in stats(raw).items() if name.split("|")[0] not in NOT_OURS}

@@ -117,7 +117,7 @@ class GroupHistory:
         else:
             is_counted = was_noticed and sameness is Sameness.OTHER
             is_new = self.identity.is_absent  # what the former one has lost is told
-            former = [] if is_new else [self._former(history, self._unread(seen) if is_counted else 0)]
+            former = [] if is_new else [self._former(history, seen, self._unread(seen) if is_counted else 0)]
             gaps = [*former, *self._begin(history, group)]
             if sameness is Sameness.OTHER and history.removed and (is_new or group.id == ZERO):
                 lost = None if is_new else history.removed
@@ -149,10 +149,10 @@ class GroupHistory:
     def _possible(self, after: StreamId, before: StreamId | None) -> Gap:
         return Gap(self._stream, after, before, None, certain=False)
 
-    def _former(self, history: History, unread: int) -> Gap:
-        """The gap at the end of the stream that was known, as far as that can be told."""
+    def _former(self, history: History, seen: History, unread: int) -> Gap:
+        """The gap at the end of the stream that was known, as far as that can be told: the other one may begin at lower ids."""
         end = _end(history)
-        before = end if end is not None and end > self._reached else None
+        before = end if end is not None and end > max(self._reached, seen.last) else None
         return Gap(self._stream, self._reached, before, unread or None, certain=bool(unread) and self._is_alone)
 
     def _unread(self, seen: History) -> int:

@@ -149,7 +149,12 @@ class Book:
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
     def before_command(self, _: object, words: list[bytes]) -> None:
-        """A server is about to run a command. A member sets the group back that it has created, where that may pass over entries."""
+        """A server is about to run a command: who has an entry now, may not have it behind that.
+
+        A member sets the group back that it has created, where that may pass over entries.
+        """
+        if words[0].upper() == b"XCLAIM":
+            self.tenures.note()
         if words[0].upper() == b"XGROUP" and words[1].upper() == b"SETID" and words[2] in self.streams:
             group = self.of(words[2])
             if group is not None:
