@@ -64,13 +64,15 @@ class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
 
     ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
-    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there.
+    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there;
+    ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
     recent: dict[bytes, list[Loss]] = field(default_factory=dict)  # from the streams as they are now
     believed: set[bytes] = field(default_factory=set)
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    torn: dict[bytes, float] = field(default_factory=dict)
 
     def add(self, stream: bytes, *ids: Id) -> None:
         """These are lost now."""
@@ -105,6 +107,7 @@ class Book:
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
+    _looks: dict[tuple[object, bytes], int] = field(default_factory=dict)  # half answered: by session, the era of the stream
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
 
     def __post_init__(self) -> None:
@@ -148,17 +151,27 @@ class Book:
         """Whether the group was lost, or went back, since the entry is there."""
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
-    def before_command(self, _: object, words: list[bytes]) -> None:
+    def before_command(self, session: object, words: list[bytes]) -> None:
         """A server is about to run a command: who has an entry now, may not have it behind that.
 
         A member sets the group back that it has created, where that may pass over entries.
         """
         if words[0].upper() == b"XCLAIM":
             self.tenures.note()
+        if words[0].upper() == b"XINFO" and words[2] in self.streams:
+            self._note_look(session, words[1].upper(), words[2])
         if words[0].upper() == b"XGROUP" and words[1].upper() == b"SETID" and words[2] in self.streams:
             group = self.of(words[2])
             if group is not None:
                 self.want_again(words[2], group.last)
+
+    def _note_look(self, session: object, what: bytes, stream: bytes) -> None:
+        """A look is two questions; the stream may go back, or be another one, between their answers."""
+        era = self.history.eras[stream]
+        if what == b"STREAM":
+            self._looks[session, stream] = era
+        elif self._looks.pop((session, stream), era) != era:
+            self.losses.torn[stream] = self.world.now
 
     def want_again(self, stream: bytes, last: Id) -> None:
         """Somebody sets the group back, that had come to an id: what is up to there comes once more."""
@@ -208,9 +221,16 @@ class Book:
         self.losses.believed.discard(stream)
 
     def unread(self, stream: bytes) -> list[Id]:
-        """The ids of what is in a stream, and its group has not been given."""
+        """The ids of what is in a stream, and its group has not been given; or no application, whoever it is pending for."""
         group, there = self.of(stream), self.history.stream(stream)
-        return list(there.ids) if group is None else there.after(group.last, 0)
+        if group is None:
+            return list(there.ids)
+        pending = [id_ for id_ in group.pending if (key := self.key_at(stream, b"%d-%d" % id_)) and self._is_unseen(key)]
+        return [*pending, *there.after(group.last, 0)]
+
+    def _is_unseen(self, key: Key) -> bool:
+        fate = self.fates.get(key)
+        return fate is None or not (fate.times or fate.strangers)
 
     def is_known(self, stream: bytes) -> bool:
         """Whether every member has seen what there is in a stream, and will miss what goes."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 from streamcore import StreamId
 from streamcore.events import Gap
 
 from .group_oracles import GroupOracle
 from .history import Id
+
+ANSWER: Final = 0.1
+"""Seconds within which an answer has arrived, where nothing is in its way."""
 
 if TYPE_CHECKING:
     from streamcore.group_history import GroupHistory
@@ -137,7 +141,8 @@ class DamageTold(GroupOracle):
 class GapsAreTrue(GroupOracle):
     """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
 
-    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there.
+    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there. Between the two answers of a look
+    a stream may go back, or be another one.
     A member that was alone in a group when it looked last may tell
     of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
     """
@@ -157,6 +162,8 @@ class GapsAreTrue(GroupOracle):
 
     def _is_excused(self, label: str, gap: Gap) -> bool:
         losses = self.book.losses
+        if self.world.now - losses.torn.get(gap.stream, -inf) < ANSWER:
+            return True
         counted = losses.shared.pop((label, gap.stream), 0)
         return gap.stream in losses.believed or (gap.entries is not None and gap.entries <= counted)
 

@@ -113,7 +113,7 @@ class Member(Program):
 
     def knows(self, stream: bytes) -> bool:
         """Whether the present process has seen what there is in a stream, and will miss what goes."""
-        return self.watch(stream) is not None
+        return self.watch(stream) is not None and not self.awaits(stream)
 
     def watch(self, stream: bytes) -> GroupHistory | None:
         """What the present process has seen of it."""
