@@ -60,6 +60,27 @@ def test_larger_ones_are_forgotten_little_by_little() -> None:
     assert (seen[0], seen[-1]) == (111, 1000)
 
 
+def test_where_there_is_room_in_any_case_nothing_is_measured() -> None:
+    portions = Portions(UNKNOWN * 8)
+    hear(portions, portions.next([b"s"], 4), came({"s": 1}), count=4)
+    known = portions.affordable
+    small = portions.next([b"s", b"t"], 4)
+    assert small == Portion([b"s", b"t"], 4, is_small=True)
+    hear(portions, small, came({"s": 4, "t": 4}, 10_000), count=4, nbytes=UNKNOWN - 1)
+    assert (portions.affordable, portions.is_through) == (known, True), "full, and not known to have more"
+    assert not portions.next([b"s", b"t"], 5).is_small
+
+
+def test_but_a_reply_that_is_larger_than_was_thought() -> None:
+    portions = Portions(UNKNOWN * 8)
+    hear(portions, portions.next([b"s"], 8), came({"s": 1}), count=8)
+    small = portions.next([b"s"], 8)
+    assert small.is_small
+    hear(portions, small, came({"s": 2}, UNKNOWN * 2), count=8, nbytes=UNKNOWN * 4)
+    assert portions.affordable == 4
+    assert not portions.next([b"s"], 8).is_small
+
+
 def test_no_reply_is_larger_than_what_there_is_room_for() -> None:
     portions = Portions(60_000)
     hear(portions, portions.next([b"0"], 1), came({"0": 1}), count=1)
