@@ -107,7 +107,9 @@ class Book:
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
-    _looks: dict[tuple[object, bytes], int] = field(default_factory=dict)  # half answered: by session, the era of the stream
+    _looks: dict[tuple[object, bytes], int] = field(
+        default_factory=dict
+    )  # half answered: by session, the era of the stream
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
 
     def __post_init__(self) -> None:
@@ -225,7 +227,9 @@ class Book:
         group, there = self.of(stream), self.history.stream(stream)
         if group is None:
             return list(there.ids)
-        pending = [id_ for id_ in group.pending if (key := self.key_at(stream, b"%d-%d" % id_)) and self._is_unseen(key)]
+        pending = [
+            id_ for id_ in group.pending if (key := self.key_at(stream, b"%d-%d" % id_)) and self._is_unseen(key)
+        ]
         return [*pending, *there.after(group.last, 0)]
 
     def _is_unseen(self, key: Key) -> bool:
