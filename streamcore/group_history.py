@@ -152,13 +152,14 @@ class GroupHistory:
     def _former(self, history: History, seen: History, unread: int) -> Gap:
         """The gap at the end of the stream that was known, as far as that can be told.
 
-        The other one may begin at lower ids; or be an earlier state of the same one, which has some of that still.
+        It begins where the group was, that may have been set back. The other one may begin at lower ids; or be an earlier state of
+        the same one, which has some of that still.
         """
-        end, reached = _end(history), self._reached
-        before = end if end is not None and end > max(reached, seen.last) else None
-        is_gone = history.first is None or history.first > seen.last or history.last <= reached
+        end, after = _end(history), self._at
+        before = end if end is not None and end > max(self._reached, seen.last) else None
+        is_gone = history.first is None or history.first > seen.last or history.last <= after
         is_certain = self._is_alone and (is_gone or not self.identity.may_be_back)
-        return Gap(self._stream, reached, before, unread or None, certain=bool(unread) and is_certain)
+        return Gap(self._stream, after, before, unread or None, certain=bool(unread) and is_certain)
 
     def _unread(self, seen: History) -> int:
         """How many entries were there at the last look that had not been delivered, and were not delivered to us since."""
