@@ -106,6 +106,8 @@ class GroupHistory:
         if seen is None or sameness is Sameness.BACK:
             gaps = self._begin(history, group)
         elif sameness is Sameness.SAME:
+            if another or is_set:
+                self._count_anew(group)
             gaps = self._go_on(history, group, seen)
             if above is not None and group.id > above:
                 gaps = self._widen(gaps, above, None)
@@ -208,6 +210,11 @@ class GroupHistory:
         self._hidden = None if self._hidden is None else self._hidden + self._ahead
         self._ahead = 0
         self._locate(group, self._least)
+
+    def _count_anew(self, group: Reached) -> None:
+        """The server counts from a place that the group was given, or from one that it will find by itself."""
+        self._hidden = None if self._forgetful and group.place is not None else 0
+        self._ahead = 0
 
     def _locate(self, group: Reached, least: int) -> None:
         """Where the group is: exactly, or no less than that."""

@@ -527,6 +527,27 @@ class TestAnotherPast:
         stream.delete(6)
         assert watch.judge(stream.history, stream.group, ours=True) == [possible(4, StreamId(6, 1))]
 
+    @pytest.mark.parametrize("place", [None, 3])
+    def test_what_a_forgetful_server_has_not_counted_of_the_former_group_is_not_lacking_in_its_place(
+        self, place: int | None
+    ) -> None:
+        """Seed 2011931: the loss of 15 was taken for one that had been passed over long ago."""
+        stream, watch = reading(forgetful=True)
+        stream.trim(2)
+        look(stream, watch)
+        stream.read(2)
+        assert look(stream, watch) is None
+        stream.create(10)
+        stream.place = place
+        stream.add(4)
+        watch.judge(stream.history, stream.group, another=True)
+        stream.read(4)
+        stream.place = 14
+        stream.add(1)
+        stream.trim(0)
+        [told] = watch.judge(stream.history, stream.group)
+        assert told == (gap(10, None, 1) if place is None else possible(10, None))
+
     def test_of_a_group_that_somebody_else_has_created_again_further_ahead_nobody_knows(self) -> None:
         stream, watch = reading()
         stream.create(10)
