@@ -7,6 +7,7 @@ from typing import Final
 from .mutant import Mutant
 from .of_channels import CHANNELS
 from .of_consumers import CONSUMERS
+from .of_gaps import GROUP_GAPS
 from .of_groups import GROUPS
 from .of_identities import IDENTITIES
 from .of_links import LINKS
@@ -17,5 +18,16 @@ from .of_settlements import SETTLEMENTS
 
 MUTANTS: Final[dict[str, Mutant]] = {
     one.name: one
-    for one in (*LINKS, *CONSUMERS, *GROUPS, *SETTLEMENTS, *PUBSUB, *REQUESTS, *CHANNELS, *IDENTITIES, *RIGHTS)
+    for one in (
+        *LINKS,
+        *CONSUMERS,
+        *GROUPS,
+        *GROUP_GAPS,
+        *SETTLEMENTS,
+        *PUBSUB,
+        *REQUESTS,
+        *CHANNELS,
+        *IDENTITIES,
+        *RIGHTS,
+    )
 }
