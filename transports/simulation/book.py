@@ -71,8 +71,18 @@ class Losses:
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
     recent: dict[bytes, list[Loss]] = field(default_factory=dict)  # from the streams as they are now
     believed: set[bytes] = field(default_factory=set)
+    _former: set[bytes] = field(default_factory=set)  # those that were ever believed
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
     torn: dict[bytes, float] = field(default_factory=dict)
+
+    def believe(self, stream: bytes) -> None:
+        """Somebody sets its counters."""
+        self.believed.add(stream)
+        self._former.add(stream)
+
+    def go_back(self) -> None:
+        """A failover may bring back streams whose counters were set, and that have gone since."""
+        self.believed |= self._former
 
     def add(self, stream: bytes, *ids: Id) -> None:
         """These are lost now."""

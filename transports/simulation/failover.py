@@ -64,6 +64,8 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
         scene.rewind(stream)
     lost = replica.promote(now)
     old.follow(replica, now)
+    for book in scene.books:
+        book.losses.go_back()
     for book, stream, ids in unread:
         there = scene.history.stream(stream).fields
         book.losses.add(stream, *(one for one in ids if one not in there))

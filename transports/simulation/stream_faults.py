@@ -92,7 +92,7 @@ def set_stream(scene: Scene, fault: Fault) -> str | None:
     stream, book, _ = found
     there = scene.history.stream(stream)
     added = there.added + int(fault.a * 6)
-    book.losses.believed.add(stream)
+    book.losses.believe(stream)
     scene.host.do(b"XSETID", stream, text((there.last[0], there.last[1] + 1)), b"ENTRIESADDED", b"%d" % added)
     return f"the counters of {stream.decode()} are set: {added} entries are said to have been added"
 
