@@ -7,9 +7,9 @@ here to embed the protocol in a loop of your own (``docs/drivers.md``).
 from .arguments import MillisecondsWarning
 from .channels import ChannelMessage
 from .commands import Command
-from .consumer import Consumer
-from .durability import Disk, NotDurable, Replicas
-from .engine import Engine
+from .connection.link import Link
+from .consumer.consumer import Consumer
+from .engine.engine import Engine
 from .entries import Batch, Entry, GroupBatch, GroupEntry, StreamId
 from .errors import (
     AskError,
@@ -67,11 +67,11 @@ from .errors import (
     WrongTypeError,
 )
 from .events import Event
-from .group import GroupConsumer
-from .group_union import GroupUnion
-from .link import Link
+from .group.consumer import GroupUnion
+from .group.member import GroupConsumer
 from .options import Address, Login, MemoryAddress, Options, UnixAddress
-from .producer import Producer, Sent
+from .producer.durability import Disk, NotDurable, Replicas
+from .producer.producer import Producer, Sent
 from .pubsub import KeyEvent, Message, PubSub
 from .requests import Request, Requests
 from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for

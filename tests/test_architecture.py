@@ -103,19 +103,23 @@ def test_the_core_is_pure() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "why"),
     [
-        ("streamcore.link", "import time", "imports time"),
-        ("streamcore.link", "import os.path as p", "imports os.path"),
-        ("streamcore.link", "from asyncio import sleep", "imports asyncio"),
-        ("streamcore.link", "def f():\n    import random", "imports random"),
-        ("streamcore.link", "if TYPE_CHECKING:\n    from transports.x import Client", "imports transports.x"),
-        ("streamcore.link", "try:\n    import ssl\nexcept ImportError: ...", "imports ssl"),
-        ("streamcore.link", "import hiredis", "only streamcore.resp3"),
+        ("streamcore.connection.link", "import time", "imports time"),
+        ("streamcore.connection.link", "import os.path as p", "imports os.path"),
+        ("streamcore.connection.link", "from asyncio import sleep", "imports asyncio"),
+        ("streamcore.connection.link", "def f():\n    import random", "imports random"),
+        (
+            "streamcore.connection.link",
+            "if TYPE_CHECKING:\n    from transports.x import Client",
+            "imports transports.x",
+        ),
+        ("streamcore.connection.link", "try:\n    import ssl\nexcept ImportError: ...", "imports ssl"),
+        ("streamcore.connection.link", "import hiredis", "only streamcore.resp3"),
         ("streamcore.resp3x", "import hiredis", "only streamcore.resp3"),
-        ("streamcore.link", "from attrs import define", "a third-party package"),
-        ("streamcore.link", "__import__('time')", "calls __import__()"),
-        ("streamcore.link", "print('x')", "calls print()"),
-        ("streamcore.link", "x = datetime.now()", "a clock"),
-        ("streamcore.link", "x = datetime.datetime.now()", "a clock"),
+        ("streamcore.connection.link", "from attrs import define", "a third-party package"),
+        ("streamcore.connection.link", "__import__('time')", "calls __import__()"),
+        ("streamcore.connection.link", "print('x')", "calls print()"),
+        ("streamcore.connection.link", "x = datetime.now()", "a clock"),
+        ("streamcore.connection.link", "x = datetime.datetime.now()", "a clock"),
     ],
 )
 def test_a_broken_law_is_noticed(module: str, source: str, why: str) -> None:
@@ -124,7 +128,7 @@ def test_a_broken_law_is_noticed(module: str, source: str, why: str) -> None:
 
 
 def test_a_broken_law_has_a_line() -> None:
-    found = broken_laws("x = 1\n\ndef f():\n    import time\n\nprint(x)", "streamcore.link")
+    found = broken_laws("x = 1\n\ndef f():\n    import time\n\nprint(x)", "streamcore.connection.link")
     assert sorted(line for line, _ in found) == [4, 6]
 
 
@@ -132,10 +136,10 @@ def test_a_broken_law_has_a_line() -> None:
     ("module", "source"),
     [
         ("streamcore.resp3.decoder", "import hiredis"),
-        ("streamcore.link", "from .connection import time"),
+        ("streamcore.connection.link", "from .connection import time"),
         ("streamcore.resp3.decoder", "from ..errors import RemoteProtocolError"),
-        ("streamcore.link", "from collections.abc import Callable"),
-        ("streamcore.link", "from datetime import timedelta\nself.now()"),
+        ("streamcore.connection.link", "from collections.abc import Callable"),
+        ("streamcore.connection.link", "from datetime import timedelta\nself.now()"),
     ],
 )
 def test_what_is_allowed_is_not_reported(module: str, source: str) -> None:

@@ -31,7 +31,7 @@ import pytest
 import trio
 
 from streamcore import commands
-from transports._facade.synchronous.commands import Commands
+from transports._facade._sync.commands import Commands
 from transports.embedded import EmbeddedServer
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ from functools import partial
 from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Final, cast
 
-from streamcore.link import Link
+from streamcore.connection.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
 from ._addresses import APART, Place, none_of, numeric, places

@@ -20,9 +20,9 @@ from threading import RLock, get_ident
 from typing import Final, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
-from streamcore.engine import Engine
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.errors import ConcurrentUseError, ConnectionLost, StreamcoreError
-from streamcore.link import Link
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

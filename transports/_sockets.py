@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from streamcore.connection.link import Link
 from streamcore.errors import ConnectFailed, ConnectionLost
-from streamcore.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
 from ._addresses import connect_first

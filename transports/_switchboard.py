@@ -13,9 +13,9 @@ from threading import Thread
 from time import monotonic
 from typing import TypeAlias
 
-from streamcore.engine import Engine
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.errors import ConnectFailed
-from streamcore.link import Link
 
 from ._sockets import Dialling, Wire, loss
 from .address import Target

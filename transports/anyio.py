@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from streamcore.engine import Engine
+from streamcore.engine.engine import Engine
 from streamcore.errors import MissingExtra
 
 from . import asyncio
-from ._facade.asynchronous import (
+from ._facade._async import (
     Channels,
     ChannelSubscriber,
     Client,

@@ -15,13 +15,13 @@ from threading import get_ident
 from typing import Any, TypeVar
 
 from streamcore.commands import Command
-from streamcore.engine import Engine
-from streamcore.link import Link
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.requests import Request, Submit
 
 from ._asyncio_wire import Wire
 from ._entrance import Entrance, give_up_links
-from ._facade.asynchronous import (
+from ._facade._async import (
     Channels,
     ChannelSubscriber,
     Client,

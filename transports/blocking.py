@@ -19,12 +19,12 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from streamcore.commands import Command
-from streamcore.engine import Engine
-from streamcore.link import AT_ONCE
+from streamcore.connection.link import AT_ONCE
+from streamcore.engine.engine import Engine
 from streamcore.requests import Request, Submit
 
 from ._entrance import SharedEntrance, give_up_links
-from ._facade.synchronous import (
+from ._facade._sync import (
     Channels,
     ChannelSubscriber,
     Client,

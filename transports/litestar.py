@@ -21,7 +21,7 @@ from streamcore.channels import ChannelsOptions
 from streamcore.errors import ClosedError, ConnectionLost, InvalidArgument, MissingExtra
 from streamcore.tracebacks import conceals_arguments
 
-from ._facade.asynchronous import Channels, Client
+from ._facade._async import Channels, Client
 from ._facade.durations import warn_of_milliseconds
 from ._facade.logs import write_line
 from .asyncio import connect

@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from streamcore.commands import Command
-from streamcore.engine import Engine
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.errors import MissingExtra
-from streamcore.link import Link
 from streamcore.requests import Request, Submit
 
 from ._entrance import Entrance, give_up_links
-from ._facade.asynchronous import (
+from ._facade._async import (
     Channels,
     ChannelSubscriber,
     Client,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from ..engine import EngineOptions
-from .broadcast import BroadcastHub
-from .hub import Hub, Joining, Subscribers
-from .inbox import Inbox
+from ..engine.engine import EngineOptions
 from .message import ChannelMessage, Naming, UnreadableMessage
 from .options import ChannelsKind, ChannelsOptions, Settings
-from .store import PUBLISH, Store
-from .streams import StreamHub
+from .publisher import PUBLISH, Store
+from .pubsub_hub import BroadcastHub
+from .stream_hub import StreamHub
+from .subscriber import Inbox
+from .subscribers import Hub, Joining, Subscribers
 
 
 def hub_engine(settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> StreamHub | BroadcastHub:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from ..arguments import Name, encoding, name
-from ..commands.shapes import strings
+from ..commands.replies import strings
 from ..entries import StreamId
 from ..errors import InvalidArgument
 from ..sense import senseless

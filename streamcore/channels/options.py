@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from ..arguments import Name, Seconds, milliseconds, one_of, positive
 from ..errors import InvalidArgument
-from .inbox import DropPolicy, Inbox
+from .subscriber import DropPolicy, Inbox
 
 ChannelsKind: TypeAlias = Literal["streams", "pubsub"]
 PREFIX: Final = "channels"

@@ -14,7 +14,7 @@ from ..arguments import Name, Seconds, milliseconds, name, positive, seconds
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
-from .shapes import mapping
+from .replies import mapping
 
 _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 _SINCE_7_2: Final = _FORBIDDEN._replace(needs="Redis 7.2 or Valkey")

@@ -13,8 +13,8 @@ from typing import Any, Final
 from ..arguments import Name, name, positive
 from ..errors import InvalidArgument
 from .command import ASK_SERVER, NO_KEYS, Command, LinkUse, Traits
+from .replies import mapping
 from .server import report
-from .shapes import mapping
 
 SLOTS: Final = 16384
 _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 from ..errors import InvalidArgument
 from ..resp3 import Argument, encode
 from ..resp3.encoder import to_bytes
-from .words import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
+from .traits import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
 
 T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is one of Command[object]
 

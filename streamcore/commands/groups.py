@@ -16,7 +16,7 @@ from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import WRITE, Command, Traits
 from .ids import Id, Position, exact, exact_ids, position, range_end
-from .shapes import flag
+from .replies import flag
 from .stream_entries import DeliveredEntry, delivered, delivered_by_stream, idle_seconds
 from .streams import Positions, Refs, Removal, chosen, placed, read_traits, reading, removals, removed
 

@@ -9,7 +9,7 @@ from ..arguments import Name, integer, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import READ, WRITE, Command
-from .shapes import mapping as to_mapping
+from .replies import mapping as to_mapping
 
 
 def hset(key: Name, mapping: Mapping[Any, Argument]) -> Command[int]:

@@ -13,7 +13,7 @@ from ..arguments import Moment, Name, Seconds, at_most_one, milliseconds, name, 
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import ALL_KEYS, ASK_SERVER, READ, WRITE, Command, Traits
-from .shapes import strings
+from .replies import strings
 
 _READ_ALL: Final = Traits(ALL_KEYS, repeatable=True)
 _WRITE_ALL: Final = Traits(ALL_KEYS)

@@ -14,7 +14,7 @@ from ..errors import InvalidArgument
 from ..resp3 import Argument
 from ..tracebacks import conceals_arguments
 from .command import NO_KEYS, Command, LinkUse, Traits
-from .shapes import mapping
+from .replies import mapping
 
 _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 

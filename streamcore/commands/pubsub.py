@@ -13,7 +13,7 @@ from ..arguments import Name, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import ALL_KEYS, ASK_SERVER, NO_KEYS, SERVER, WRITE, Command, LinkUse, Traits
-from .shapes import mapping
+from .replies import mapping
 
 _PUSHES: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 _SHARD_PUSHES: Final = Traits(ALL_KEYS, use=LinkUse.FORBIDDEN)

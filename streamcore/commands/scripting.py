@@ -16,8 +16,8 @@ from ..arguments import Name, at_most_one, name
 from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import ASK_SERVER, SERVER, Command, Traits
+from .replies import mapping
 from .server import async_or_sync
-from .shapes import mapping
 
 T = TypeVar("T")
 _Parse = Callable[[Any], T]

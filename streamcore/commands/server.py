@@ -15,7 +15,7 @@ from ..errors import InvalidArgument
 from ..resp3 import Argument
 from ..tracebacks import conceals_arguments
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
-from .shapes import pairs
+from .replies import pairs
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from ..errors import InvalidArgument
 from ..resp3 import Argument
 from .command import READ, WRITE, Command
 from .keys import condition_words
-from .shapes import number, pairs
+from .replies import number, pairs
 
 Scored: TypeAlias = list[tuple[bytes, float]]
 """Members with their scores."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ..entries import StreamId
-from .shapes import pairs, strings
+from .replies import pairs, strings
 
 
 class EntryFields(dict[bytes, bytes]):

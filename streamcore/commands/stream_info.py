@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from ..arguments import Name, name, positive
 from ..entries import StreamId
 from .command import Command, Traits
-from .shapes import mapping
+from .replies import mapping
 from .stream_entries import StreamEntry, entries, entry
 
 T = TypeVar("T")

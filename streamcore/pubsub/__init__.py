@@ -1,10 +1,10 @@
 """Publish and subscribe: the subscriber's side."""
 
-from .asking import Call, Handler, Handlers, PubSubOptions, with_handlers
 from .changes import Change, Standing, Subscriptions
 from .engine import PubSub
-from .key_events import KeyEvent, KeyWatch, keyspace_patterns
+from .keyspace import KeyEvent, KeyWatch, keyspace_patterns
 from .message import Kind, Message, MessageKind
+from .options import Call, Handler, Handlers, PubSubOptions, with_handlers
 
 __all__ = [
     "Call",

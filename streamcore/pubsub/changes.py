@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from ..errors import UNAVAILABLE, ReplyError
-from .subscriber import Subscription, named
+from .subscriptions import Subscription, named
 
 T = TypeVar("T", bytes, str)
 

@@ -16,21 +16,21 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
-from ..connection import Exchange
-from ..degradation import UNSUBSCRIBING, Degradation
-from ..engine import Engine, EngineOptions
+from ..connection.connection import Exchange
+from ..connection.link import Link
+from ..engine.degradation import UNSUBSCRIBING, Degradation
+from ..engine.engine import Engine, EngineOptions
 from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyError
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
-from ..link import Link
 from ..options import DEFAULT_OPTIONS
 from ..sense import MISSHAPEN
-from .asking import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
+from .buffer import Inbox, WhenFull
 from .changes import Change, Subscriptions, standing
-from .inbox import Inbox, WhenFull
+from .dispatcher import Sorter
+from .invalidation import Tracking
 from .message import Kind, Message
-from .sorter import Sorter
-from .subscriber import Subscriber, Subscription, Telling, named
-from .tracking import Tracking
+from .options import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
+from .subscriptions import Subscriber, Subscription, Telling, named
 
 T = TypeVar("T", bytes, str)
 

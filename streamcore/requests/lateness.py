@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..link import LATE, Link
+from ..connection.link import LATE, Link
 from .request import Request
 
 

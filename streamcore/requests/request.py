@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from ..commands.command import WRITE, Command, LinkUse, forbidden
-from ..connection import Exchange
+from ..connection.connection import Exchange
+from ..connection.link import AT_ONCE
 from ..errors import (
     BusyError,
     ExecAbortError,
@@ -27,7 +28,6 @@ from ..errors import (
     WatchedKeyChanged,
     is_interruption,
 )
-from ..link import AT_ONCE
 
 # The server executes nothing now: it loads its data, or is a replica, perhaps since a moment ago.
 NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..connection import Exchange
+from ..connection.connection import Exchange
+from ..connection.link import Link, Owner
 from ..errors import ConnectionLost, ReplyError
-from ..link import Link, Owner
 from .request import Request
 
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from ..errors import InvalidArgument, RemoteProtocolError
 from ..options import DECODERS, DecoderKind
-from .accelerated import AcceleratedDecoder
-from .extension import HIREDIS, Buffer
-from .reference import ReferenceDecoder
+from ._hiredis import HIREDIS, Buffer
+from .hiredis_decoder import AcceleratedDecoder
+from .python_decoder import ReferenceDecoder
 from .values import DEFAULT_LIMITS, Limits, Reply
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from ..errors import InvalidArgument
-from .extension import HIREDIS
+from ._hiredis import HIREDIS
 
 Argument: TypeAlias = bytes | str | int | float | bytearray | memoryview
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import Connected, Disconnected, Event, Reconnected
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.model import Delivery, Server
 from tests.core.net import Net

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from streamcore.engine import Engine
+from streamcore.engine.engine import Engine
 from tests.core.model import Server, Session
 from tests.core.pair import Pair, Peer
 

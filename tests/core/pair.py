@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from streamcore.engine import Engine
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.errors import ReplyError
 from streamcore.events import Event
-from streamcore.link import Link
 from streamcore.resp3 import Pairs, Verbatim
 
 OK = b"+OK\r\n"

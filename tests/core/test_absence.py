@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from streamcore.absence import KEYS, LOOK
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyError, WrongTypeError
 from streamcore.events import Gap, GroupCreated, GroupRecreated, StreamAwaited
-from streamcore.group import GroupConsumer
+from streamcore.group.absent_streams import KEYS, LOOK
+from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, events, ids, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate, Net

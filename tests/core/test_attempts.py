@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from streamcore.events import DeadLettered, GroupRecreated, Recovered
-from streamcore.group import GroupConsumer
-from streamcore.name_lease import HOLD
+from streamcore.group.member import GroupConsumer
+from streamcore.group.name_lease import HOLD
 from tests.core.members import (
     add,
     consume,

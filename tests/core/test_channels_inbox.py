@@ -9,9 +9,9 @@ import pytest
 
 from streamcore.channels import ChannelMessage, Inbox, Naming
 from streamcore.channels.message import Unreadable
+from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
-from streamcore.event_queue import MAX_EVENTS
 from streamcore.events import Dropped, Event, EventsDropped, Gap, GhostKilled, HistoryRewound
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, hub_engine
-from streamcore.channels.streams import StreamHub
+from streamcore.channels.stream_hub import StreamHub
 from streamcore.errors import InvalidArgument, NoPermissionError, RequestTimeout, reply_error
 from streamcore.events import Connected, Disconnected, Dropped, Reconnected, SubscriptionGap
 from tests.core.hubs import broadcast

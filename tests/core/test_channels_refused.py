@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.consumer.gap_detection import MAX_SETBACKS
 from streamcore.errors import (
     ClosedError,
     LoadingError,
@@ -16,7 +17,6 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import ChannelEnded
-from streamcore.watch import MAX_SETBACKS
 from tests.core.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
 from tests.core.pair import Simple
 from tests.core.streams import info

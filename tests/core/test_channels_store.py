@@ -9,7 +9,7 @@ import pytest
 
 from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store, UnreadableMessage
 from streamcore.commands import scan
-from streamcore.degradation import MARKING
+from streamcore.engine.degradation import MARKING
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ConnectionLost,

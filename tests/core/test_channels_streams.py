@@ -196,7 +196,7 @@ class TestJoining:
 
 class TestResuming:
     def test_everything_behind_an_id_comes_page_by_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("streamcore.channels.inbox.PAGE", 2)
+        monkeypatch.setattr("streamcore.channels.subscriber.PAGE", 2)
         hub = Hub()
         joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
         hub.asked("XRANGE", "a", "2-0", "+", "COUNT", 3)

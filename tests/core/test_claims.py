@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from streamcore import claims
 from streamcore.entries import StreamId
 from streamcore.errors import NoGroupError, NoPermissionError
 from streamcore.events import Claimed, Degraded, GroupCreated, LeaseLost, Recovered, Tombstones
-from streamcore.group import GroupConsumer
+from streamcore.group import claiming as claims
+from streamcore.group.member import GroupConsumer
 from tests.core.members import NOISE, add, consume, deliver, delivery, events, ids, pending, sent, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate

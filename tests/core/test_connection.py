@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection import Connection, Exchange, Pushed, State, Subscribing
+from streamcore.connection.connection import Connection, Exchange, Pushed, State, Subscribing
 from streamcore.errors import (
     ConnectFailed,
     InvalidArgument,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Batch, StreamId
 from streamcore.errors import InvalidArgument, LoadingError, ReplyError, UnblockedError, WrongTypeError
 from streamcore.events import ConnectAttemptFailed, Disconnected, Reconnected

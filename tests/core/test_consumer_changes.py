@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer import Consumer, Interruption
+from streamcore.consumer.consumer import Consumer, Interruption
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ClosedError,
@@ -21,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.events import Connected, Disconnected
 from streamcore.options import Options
-from streamcore.portions import UNKNOWN
+from streamcore.reading.portions import UNKNOWN
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, StreamRewound, WrongTypeError
 from streamcore.events import Degraded, Gap, HistoryRewound

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.events import Event, Gap, HistoryRewound
 from tests.core.model import Server
 from tests.core.net import Fate, Net

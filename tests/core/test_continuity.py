@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from streamcore.continuity import ZERO, Continuity, History
 from streamcore.entries import StreamId
 from streamcore.errors import RemoteProtocolError
 from streamcore.events import Gap, HistoryRewound
+from streamcore.reading.continuity import ZERO, Continuity, History
 from tests.core.streams import info
 
 S = b"s"

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.continuity import Continuity, History
 from streamcore.entries import StreamId
 from streamcore.events import Gap
+from streamcore.reading.continuity import Continuity, History
 
 S = b"s"
 Step: TypeAlias = tuple[str, int]

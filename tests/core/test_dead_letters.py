@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from streamcore.claims import TOO_OFTEN
 from streamcore.errors import InvalidArgument, LoadingError, NoPermissionError, WrongTypeError
 from streamcore.events import DeadLettered, Degraded, Recovered, SettlingRefused, Tombstones
-from streamcore.group import GroupConsumer
+from streamcore.group.ack_loop import LONG_PATIENCE
+from streamcore.group.claiming import TOO_OFTEN
+from streamcore.group.member import GroupConsumer
+from streamcore.group.settlements import BURY
 from streamcore.options import Options
-from streamcore.settlements import BURY
-from streamcore.settling import LONG_PATIENCE
 from tests.core.members import (
     add,
     consume,

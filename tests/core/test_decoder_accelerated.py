@@ -8,9 +8,9 @@ import pytest
 
 from streamcore.errors import RemoteProtocolError
 from streamcore.resp3 import Limits, Pairs, make_decoder
-from streamcore.resp3.accelerated import AcceleratedDecoder
-from streamcore.resp3.extension import HIREDIS
-from streamcore.resp3.reference import Parser, ReferenceDecoder
+from streamcore.resp3._hiredis import HIREDIS
+from streamcore.resp3.hiredis_decoder import AcceleratedDecoder
+from streamcore.resp3.python_decoder import Parser, ReferenceDecoder
 from tests.core.pair import PushOf, resp
 from tests.support.decoders import needs_hiredis
 

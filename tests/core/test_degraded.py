@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import NoPermissionError
 from streamcore.events import Degraded
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, deliver, events, holding, ids, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate, Net

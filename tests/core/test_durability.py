@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from streamcore.durability import Disk, Durability, NotDurable, Replicas
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ConnectionLost,
@@ -18,6 +17,7 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
+from streamcore.producer.durability import Disk, Durability, NotDurable, Replicas
 from tests.core.pair import HELLO, Pair, resp
 from tests.core.test_producer import Sender
 

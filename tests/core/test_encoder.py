@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamcore.errors import InvalidArgument
 from streamcore.resp3 import Argument, encode
-from streamcore.resp3.extension import HIREDIS
+from streamcore.resp3._hiredis import HIREDIS
 from tests.core.pair import commands_in
 from tests.support.decoders import DECODERS
 

@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection import Exchange
-from streamcore.engine import WAIT, Engine, EngineOptions, Script, ScriptRunner, Steps, call, checked
+from streamcore.connection.connection import Exchange
+from streamcore.connection.link import AT_ONCE, State
+from streamcore.engine.engine import (
+    WAIT,
+    Engine,
+    EngineOptions,
+    Script,
+    ScriptRunner,
+    Steps,
+    call,
+    checked,
+)
+from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.errors import (
     UNAVAILABLE,
     AuthenticationError,
@@ -21,7 +32,6 @@ from streamcore.errors import (
     ReplyError,
     reply_error,
 )
-from streamcore.event_queue import MAX_EVENTS
 from streamcore.events import (
     ConnectAttemptFailed,
     Connected,
@@ -31,7 +41,6 @@ from streamcore.events import (
     GhostKilled,
     Reconnected,
 )
-from streamcore.link import AT_ONCE, State
 from streamcore.options import Address, Login, Options
 from tests.core import strategies as own
 from tests.core.pair import HELLO, OK, Pair, PushOf, resp

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamcore.event_queue import MAX_EVENTS, EventQueue
+from streamcore.engine.event_queue import MAX_EVENTS, EventQueue
 from streamcore.events import Claimed, EventsDropped
 
 

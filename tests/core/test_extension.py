@@ -11,8 +11,8 @@ import pytest
 
 from streamcore.errors import MissingExtra
 from streamcore.resp3 import Push, make_decoder
-from streamcore.resp3.extension import HIREDIS, Extension, is_recent
-from streamcore.resp3.reference import ReferenceDecoder
+from streamcore.resp3._hiredis import HIREDIS, Extension, is_recent
+from streamcore.resp3.python_decoder import ReferenceDecoder
 from tests.support.decoders import needs_hiredis
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.features import Feature, name_of, version_of
+from streamcore.connection.features import Feature, name_of, version_of
 
 
 @pytest.mark.parametrize(

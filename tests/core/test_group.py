@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.engine import EngineOptions
+from streamcore.engine.engine import EngineOptions
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.errors import (
     ClosedError,
@@ -27,9 +27,9 @@ from streamcore.events import (
     Reconnected,
     Recovered,
 )
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
+from streamcore.group.settlements import RELEASE
 from streamcore.options import Login, Options
-from streamcore.settlements import RELEASE
 from tests.core.pair import Pair, Peer, Simple, commands_in, entry
 from tests.core.streams import NOTHING_PENDING, info, listed
 

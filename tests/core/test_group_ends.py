@@ -8,11 +8,11 @@ import pytest
 
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
 from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss, Unconfirmed
-from streamcore.group import GroupConsumer
-from streamcore.membership import NACKED
-from streamcore.name_lease import lease_of
+from streamcore.group.idle_consumers import REMOVE
+from streamcore.group.member import GroupConsumer
+from streamcore.group.name_lease import lease_of
+from streamcore.group.options import NACKED
 from streamcore.options import Options
-from streamcore.removal import REMOVE
 from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server

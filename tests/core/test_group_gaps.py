@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from streamcore.degradation import Degradation
+from streamcore.engine.degradation import Degradation
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, ReplyError, WrongTypeError
 from streamcore.events import Degraded, Event, Gap
-from streamcore.group import GroupConsumer
-from streamcore.group_gaps import GroupGaps
-from streamcore.group_history import Reached
-from streamcore.membership import Membership
-from streamcore.stream_identity import Sameness
+from streamcore.group.gap_detection import GroupGaps
+from streamcore.group.group_history import Reached
+from streamcore.group.member import GroupConsumer
+from streamcore.group.options import Membership
+from streamcore.reading.stream_identity import Sameness
 from tests.core.model import Server
 from tests.core.net import Net
 from tests.core.streams import info, listed

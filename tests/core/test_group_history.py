@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.continuity import History
 from streamcore.entries import StreamId
 from streamcore.events import Gap
-from streamcore.group_history import GroupHistory, Reached
+from streamcore.group.group_history import GroupHistory, Reached
+from streamcore.reading.continuity import History
 
 S = b"s"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streamcore.errors import InvalidArgument
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server

@@ -9,8 +9,8 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.events import Event, Gap, GroupCreated, GroupRecreated, LeaseLost, Recovered, StreamAwaited
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, deliver, events, ids, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate, Net

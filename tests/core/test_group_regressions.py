@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost, Recovered, Tombstones
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
 from tests.core.members import (
     add,
     consume,

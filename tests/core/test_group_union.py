@@ -7,8 +7,8 @@ import pytest
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
 from streamcore.events import Connected, GroupCreated, Recovered, Unconfirmed
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion, by_group, group_engine
+from streamcore.group.consumer import GroupUnion, by_group, group_engine
+from streamcore.group.member import GroupConsumer
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 

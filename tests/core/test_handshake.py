@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamcore.connection.handshake import greeting, is_permanent, refusal, senseless, stranger
 from streamcore.errors import (
     AuthenticationError,
     ConnectFailed,
@@ -12,7 +13,6 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
-from streamcore.handshake import greeting, is_permanent, refusal, senseless, stranger
 from streamcore.options import Login
 
 SECRET = "sesame"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from streamcore import holdings
-from streamcore.connection import Exchange
+from streamcore.connection.connection import Exchange
 from streamcore.entries import StreamId
 from streamcore.events import LeaseLost
-from streamcore.group import GroupConsumer
+from streamcore.group import pending_pages as holdings
+from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, deliver, events, pending, take, take_all
 from tests.core.model import Delivery, Server
 from tests.core.net import Net

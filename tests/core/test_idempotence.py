@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.arguments import beside
 from streamcore.commands import key_slot
-from streamcore.durability import NotDurable, Replicas
+from streamcore.connection.handshake import greeting
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ClosedError,
@@ -21,10 +21,10 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
-from streamcore.handshake import greeting
-from streamcore.idempotence import APPEND_ONCE, WINDOW
 from streamcore.options import DEFAULT_LOGIN, Options
-from streamcore.producer import Producer
+from streamcore.producer.deduplication import APPEND_ONCE, WINDOW
+from streamcore.producer.durability import NotDurable, Replicas
+from streamcore.producer.producer import Producer
 from streamcore.resp3 import encode
 from tests.core.entropy import entropy
 from tests.core.pair import HELLO, Pair

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streamcore.channels import Naming, Settings, Store
-from streamcore.engine import TOKEN_BYTES, Engine
+from streamcore.engine.engine import TOKEN_BYTES, Engine
 from streamcore.errors import InvalidArgument
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion
-from streamcore.producer import Producer
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request, Requests
 from tests.core.entropy import entropy
 from tests.core.pair import Pair

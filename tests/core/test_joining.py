@@ -5,7 +5,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
 from streamcore.events import Claimed, GroupCreated, GroupRecreated, Recovered
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import (
     add,

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streamcore.commands import Command, incr
-from streamcore.consumer import Consumer
+from streamcore.connection.link import LATE, MAX_EXCUSES
+from streamcore.consumer.consumer import Consumer
 from streamcore.errors import ConnectionLost, DeliveryUnknown, RequestTimeout
 from streamcore.events import Disconnected, Event
-from streamcore.link import LATE, MAX_EXCUSES
-from streamcore.producer import Producer
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request, Requests
 from tests.core.pair import Pair
 

@@ -7,6 +7,7 @@ import pytest
 from streamcore import commands
 from streamcore.commands import Command, get
 from streamcore.commands.command import LinkUse, Traits
+from streamcore.connection.link import State
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,
@@ -18,7 +19,6 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import Connected, Disconnected, Reconnected
-from streamcore.link import State
 from streamcore.requests import MAX_LEASES, Lease, Request, Requests
 from tests.core.pair import OK, Pair, Peer
 

@@ -7,7 +7,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError
 from streamcore.events import DeadLettered, Disconnected, LeaseLost, Settled, Tombstones
-from streamcore.lineage import Lineage, Origin
+from streamcore.group.lineage import Lineage, Origin
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all
 from tests.core.model import Server
 from tests.core.net import Fate, Net

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection import Exchange
+from streamcore.connection.connection import Exchange
+from streamcore.connection.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Clock, Link, State
 from streamcore.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -15,7 +16,6 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
-from streamcore.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Clock, Link, State
 from streamcore.options import Address, Login, Options
 from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.group_gaps import GroupGaps
-from streamcore.low_water import LowWater, Mark
+from streamcore.group.gap_detection import GroupGaps
+from streamcore.group.low_water import LowWater, Mark
 from tests.core.test_group_gaps import S, anchor, audit, said, watching
 from tests.core.test_group_history import Stream
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from streamcore.engine.together import PAGE
 from streamcore.errors import NameTaken, NoGroupError
 from streamcore.events import Claimed, GroupRecreated, LeaseLost
-from streamcore.group import GroupConsumer
-from streamcore.rota import LONGEST, QUIET
-from streamcore.together import PAGE
+from streamcore.group.member import GroupConsumer
+from streamcore.group.rounds import LONGEST, QUIET
 from tests.core.members import add, consume, events, ids, take_all, taken
 from tests.core.model import Server
 from tests.core.net import Fate, Net

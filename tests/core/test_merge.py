@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.consumer.merge import Merge
 from streamcore.entries import StreamId
-from streamcore.merge import Merge
 
 A, B, C = b"a", b"b", b"c"
 

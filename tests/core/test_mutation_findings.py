@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.errors import ConnectionLost, ReplyError, WrongTypeError
 from streamcore.events import Connected, Disconnected, HandlerFailed, SubscriptionGap
 from streamcore.options import Options
 from streamcore.pubsub import Kind, Message, PubSub
-from streamcore.pubsub.inbox import Aside, Inbox, Mark
+from streamcore.pubsub.buffer import Aside, Inbox, Mark
 from tests.core.pair import Pair, entry
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.continuity import History
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost
 from streamcore.events import DeadLettered, Disconnected, Gap, LeaseLost
-from streamcore.group import GroupConsumer
-from streamcore.group_history import GroupHistory, Reached
-from streamcore.group_union import GroupUnion
-from streamcore.name_lease import HOLD
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.group_history import GroupHistory, Reached
+from streamcore.group.member import GroupConsumer
+from streamcore.group.name_lease import HOLD
 from streamcore.options import Options
+from streamcore.reading.continuity import History
 from tests.core.members import consume, deliver, delivery, events, holding, ids, pending, sent, take_all, taken
 from tests.core.model import Server
 from tests.core.net import Fate, Net

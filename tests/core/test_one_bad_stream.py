@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.errors import NoPermissionError, ReplyError, WrongTypeError
 from tests.core.members import add, consume, take_all
 from tests.core.model import Server

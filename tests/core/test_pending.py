@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from streamcore.entries import GroupBatch
-from streamcore.membership import Membership
-from streamcore.pending import MAX_IDS, Acks, Pending, Ride
-from streamcore.settlements import Ack, Burial, Nack
+from streamcore.group.options import Membership
+from streamcore.group.pending import MAX_IDS, Acks, Pending, Ride
+from streamcore.group.settlements import Ack, Burial, Nack
 
 MEMBER = Membership.of(["s", "t"], "g", "c")
 

@@ -12,15 +12,15 @@ import pytest
 
 from streamcore import commands, errors, events
 from streamcore.channels import ChannelMessage
-from streamcore.consumer import Consumer
-from streamcore.durability import Disk, NotDurable, Replicas
-from streamcore.engine import Engine
+from streamcore.consumer.consumer import Consumer
+from streamcore.engine.engine import Engine
 from streamcore.entries import Batch, Entry, GroupBatch, StreamId
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer
 from streamcore.options import Address, Login, MemoryAddress, Options, UnixAddress
 from streamcore.process_bound import ProcessBound
-from streamcore.producer import Producer
+from streamcore.producer.durability import Disk, NotDurable, Replicas
+from streamcore.producer.producer import Producer
 from streamcore.pubsub import KeyEvent, Message, PubSub
 from streamcore.requests import Requests
 from tests.core.pair import Pair

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.portions import FRAME, UNKNOWN, Portion, Portions
+from streamcore.reading.portions import FRAME, UNKNOWN, Portion, Portions
 
 
 def came(streams: dict[str, int], size: int = 1000) -> dict[bytes, list[Any]]:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from streamcore.engine import Script, ScriptRunner
+from streamcore.engine.engine import Script, ScriptRunner
 from streamcore.entries import Batch
 from streamcore.errors import ClosedError, InvalidArgument, ReplyError, ReplyTooLarge
 from streamcore.events import Connected, Disconnected, Event, GhostKilled, ReadShrunk
 from streamcore.options import Options
-from streamcore.prefetch import Prefetch, Reader
+from streamcore.reading.prefetch import Prefetch, Reader
 from tests.core.pair import Pair
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import NoGroupError, ReplyError
-from streamcore.presence import BEHIND_ALL, Presence
+from streamcore.group.presence import BEHIND_ALL, Presence
 from tests.core.pair import Pair
 from tests.core.test_group import entered, joined
 

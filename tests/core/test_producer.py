@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, DeliveryUnknown, InvalidArgument, OutOfMemoryError, reply_error
-from streamcore.producer import Producer
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request
 from tests.core.pair import Pair
 

@@ -11,7 +11,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, CommandErrors, ConnectionLost, DeliveryUnknown, InvalidArgument, reply_error
 from streamcore.events import LOSS, SendFailed
 from streamcore.options import Options
-from streamcore.producer import MAX_UNANSWERED, Producer, Sent, settling
+from streamcore.producer.producer import MAX_UNANSWERED, Producer, Sent, settling
 from tests.core.pair import Pair
 from tests.core.test_producer import Sender
 

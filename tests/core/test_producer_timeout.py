@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import ConnectionLost, DeliveryUnknown
-from streamcore.producer import Producer
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request
 from tests.core.pair import Pair
 

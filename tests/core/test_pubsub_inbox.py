@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamcore.events import Dropped, Event, SubscriptionGap
 from streamcore.pubsub import Kind
-from streamcore.pubsub.inbox import CHUNK, Aside, Failed, Inbox, Mark, WhenFull
+from streamcore.pubsub.buffer import CHUNK, Aside, Failed, Inbox, Mark, WhenFull
 from tests.core.subscribers import Broker, pushed, subscribed
 
 LOST = ConnectionError("lost")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from streamcore.connection.link import Link
 from streamcore.errors import BusyError
 from streamcore.events import Disconnected, Dropped, SubscriptionFailed, SubscriptionGap
-from streamcore.link import Link
 from streamcore.pubsub import Change, Kind, PubSub
-from streamcore.pubsub.inbox import Aside, Failed, Inbox, WhenFull
+from streamcore.pubsub.buffer import Aside, Failed, Inbox, WhenFull
 from tests.core.pair import resp
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
 from tests.core.test_pubsub_inbox import drain, gap, is_full

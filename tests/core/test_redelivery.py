@@ -6,8 +6,8 @@ import pytest
 
 from streamcore.errors import NoGroupError
 from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
-from streamcore.group import GroupConsumer
-from streamcore.redelivery import Waiting
+from streamcore.group.member import GroupConsumer
+from streamcore.group.redelivery import Waiting
 from tests.core.members import (
     add,
     consume,

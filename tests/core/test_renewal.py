@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from streamcore import holdings
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import LeaseLost
-from streamcore.group import GroupConsumer
+from streamcore.group import pending_pages as holdings
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import deliver, delivery, taken, times
 from tests.core.model import Delivery, Server

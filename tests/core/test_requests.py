@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streamcore.commands import Command, get, xrange
 from streamcore.commands.command import READ, Traits
+from streamcore.connection.link import AT_ONCE, State
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,
@@ -22,7 +23,6 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
-from streamcore.link import AT_ONCE, State
 from streamcore.options import Options
 from streamcore.requests import Request, Requests
 from tests.core import strategies as own

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streamcore import returns
 from streamcore.entries import StreamId
-from streamcore.group import GroupConsumer
+from streamcore.group import release as returns
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import deliver, pending, taken, times
 from tests.core.model import Server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamcore.rota import LONGEST, PIECE, PIECES, QUIET, Passes, Rota
+from streamcore.group.rounds import LONGEST, PIECE, PIECES, QUIET, Passes, Rota
 
 
 def named(number: int) -> list[bytes]:

@@ -6,8 +6,8 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.events import AckMissed, DeadLettered, LeaseLost, Settled, Tombstones
-from streamcore.membership import NACKED, Membership
-from streamcore.settlements import Ack, Burial, Clear, Nack, Settlement, schedule
+from streamcore.group.options import NACKED, Membership
+from streamcore.group.settlements import Ack, Burial, Clear, Nack, Settlement, schedule
 from tests.core.members import deliver, delivery, pending, times
 from tests.core.model import Server
 

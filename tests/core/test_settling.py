@@ -4,9 +4,9 @@ import pytest
 
 from streamcore.errors import NoPermissionError
 from streamcore.events import AckMissed, Claimed, LeaseLost, Settled, SettlingRefused
-from streamcore.membership import NACKED
-from streamcore.settlements import schedule
-from streamcore.settling import LONG_PATIENCE
+from streamcore.group.ack_loop import LONG_PATIENCE
+from streamcore.group.options import NACKED
+from streamcore.group.settlements import schedule
 from tests.core.members import consume, delivery, events, holding, ids, pending, sent, take, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate

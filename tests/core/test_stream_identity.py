@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streamcore.continuity import History
 from streamcore.entries import StreamId
-from streamcore.stream_identity import Sameness, StreamIdentity
+from streamcore.reading.continuity import History
+from streamcore.reading.stream_identity import Sameness, StreamIdentity
 
 SAME, BACK, OTHER, UNPROVEN = Sameness
 

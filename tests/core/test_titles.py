@@ -8,11 +8,11 @@ import pytest
 
 from streamcore.arguments import listed
 from streamcore.channels import Naming, Settings, StreamHub
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
 from streamcore.events import Connected, Disconnected, GroupCreated, Reconnected
-from streamcore.group import GroupConsumer
-from streamcore.group_union import GroupUnion
-from streamcore.producer import Producer
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer
+from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Requests
 from tests.core.members import consume

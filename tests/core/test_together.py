@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamcore.engine import Engine, Script, ScriptRunner, Steps, call
+from streamcore.engine.engine import Engine, Script, ScriptRunner, Steps, call
+from streamcore.engine.together import PAGE, pages, together
 from streamcore.errors import ReplyError
-from streamcore.together import PAGE, pages, together
 from tests.core.pair import Pair
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.commands import Command, eval_, fcall, get, incr, raw
 from streamcore.errors import ConnectionLost, ExecAbortError, UnreadableError, reply_error
-from streamcore.producer import Producer
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request, Requests
 from tests.core.pair import OK, Pair
 

@@ -19,7 +19,7 @@ from streamcore.events import (
     Recovered,
     StreamAwaited,
 )
-from streamcore.group import GroupConsumer
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, ids, pending, sent, take_all
 from tests.core.model import Server

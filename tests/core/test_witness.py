@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streamcore.commands import blpop, get, incr
-from streamcore.durability import Replicas
 from streamcore.errors import ConnectionLost, RequestTimeout
 from streamcore.events import Disconnected
 from streamcore.options import Options
-from streamcore.producer import Producer
+from streamcore.producer.durability import Replicas
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request, Requests
 from tests.core.entropy import entropy
 from tests.core.pair import Pair

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any, NamedTuple
 
-from streamcore.engine import Engine
-from streamcore.link import Link
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
 from streamcore.resp3 import make_decoder
+from streamcore.testing.model import VALKEY9, Server, Session
 from tests.core.entropy import entropy
 from tests.core.pair import CommandParser, resp
-from transports.memory.model import VALKEY9, Server, Session
 
 ROUNDS = 2000
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
-from streamcore.group import GroupConsumer
-from streamcore.membership import Membership
-from streamcore.pending import Pending
-from streamcore.settlements import Ack, Burial, Settlement
-from streamcore.settling import Settling
+from streamcore.group.ack_loop import Settling
+from streamcore.group.member import GroupConsumer
+from streamcore.group.options import Membership
+from streamcore.group.pending import Pending
+from streamcore.group.settlements import Ack, Burial, Settlement
 from tests.core.pair import Pair
 
 MEMBER = Membership.of("s", "g", "c")

@@ -6,10 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from streamcore.consumer import Consumer
+from streamcore.consumer.consumer import Consumer
+from streamcore.consumer.start import Starts
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, ReplyError
-from streamcore.starts import Starts
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 

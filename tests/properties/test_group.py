@@ -17,11 +17,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streamcore.claims import TOO_OFTEN
 from streamcore.entries import GroupBatch, GroupEntry, StreamId
 from streamcore.errors import LoadingError, NameTaken, ReadOnlyError, ReplyError
 from streamcore.events import AckMissed, DeadLettered, Event, Tombstones
-from streamcore.group import GroupConsumer
+from streamcore.group.claiming import TOO_OFTEN
+from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.model import ZERO, Group, Server, Session, Stream
 from tests.core.net import Fate, Net

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from streamcore.durability import NotDurable, Replicas
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, LoadingError, NoScriptError, ReadOnlyError, ReplyError
-from streamcore.producer import Producer
+from streamcore.producer.durability import NotDurable, Replicas
+from streamcore.producer.producer import Producer
 from streamcore.requests import Request
 from tests.core.entropy import entropy
 from tests.core.model import NO_KEY, Server, Session

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from streamcore import commands as every_command
 from streamcore.channels import Naming, Settings, Store, StreamHub
 from streamcore.commands import Command, raw
-from streamcore.consumer import Consumer
-from streamcore.durability import Replicas
+from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Entry
 from streamcore.errors import InvalidArgument, RemoteProtocolError, ReplyError, StreamcoreError
-from streamcore.group import GroupConsumer
-from streamcore.producer import Producer
+from streamcore.group.member import GroupConsumer
+from streamcore.producer.durability import Replicas
+from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Request, Requests
 from streamcore.resp3 import make_decoder

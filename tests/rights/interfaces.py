@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamcore.degradation import (
+from streamcore.engine.degradation import (
     ASKING_WINDOW,
     CLOSING_FORMER,
     DELAYS,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from streamcore.durability import Disk, NotDurable, Replicas
+from streamcore.producer.durability import Disk, NotDurable, Replicas
 from transports.asyncio import GroupConsumer
 
 from .world import USER, World

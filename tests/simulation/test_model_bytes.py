@@ -6,11 +6,11 @@ import hiredis
 import pytest
 
 from streamcore.resp3 import encode
+from streamcore.testing.model import Server
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.memory.model import Server
 
 # In this order, each with what those before have left.
 COMMANDS = """

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from streamcore.resp3 import encode
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 from tests.simulation.sequences import Sequence
-from transports.memory.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 
 START = 1_700_000_000.0
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from streamcore.resp3 import encode
+from streamcore.testing.model import Server
 from tests.simulation.test_model_pubsub import Command, Modelled, all_that_comes
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.memory.model import Server
 
 SEQUENCES = 25
 COMMANDS: tuple[Command, ...] = tuple(

@@ -8,11 +8,11 @@ from typing import Any
 import hiredis
 import pytest
 
+from streamcore.testing.model import Server, Session
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.memory.model import Server, Session
 
 SEQUENCES = 40
 NAMES = ("a", "ab", "b")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamcore.name_lease import HOLD
-from streamcore.removal import REMOVE
+from streamcore.group.idle_consumers import REMOVE
+from streamcore.group.name_lease import HOLD
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Server, Session
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.memory.model import REDIS7, REDIS8, VALKEY9, Server, Session
 
 FLAVOURS = {"valkey": VALKEY9, "redis7": REDIS7, "redis8": REDIS8}
 HELD: tuple[Any, ...] = ("EVAL", HOLD, 1, "lease", "nonce", 1, 7, "run", 1000)

@@ -11,13 +11,13 @@ from typing import Any
 import hiredis
 import pytest
 
+from streamcore.group.settlements import ACK_OWNED
 from streamcore.resp3 import encode
-from streamcore.settlements import ACK_OWNED
+from streamcore.testing.model import Server, Session
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.memory.model import Server, Session
 
 AT_ONCE = {"repl-diskless-sync-delay": "0", "hz": "500"}
 BEFORE = """

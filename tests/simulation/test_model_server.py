@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamcore.resp3 import encode
-from transports.memory.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 
 
 def ask(session: Session, *words: str | bytes | int, now: float = 0.0) -> bytes:

@@ -70,7 +70,7 @@ def test_all_failures_of_the_issue_are_in_the_catalogue() -> None:
 def test_a_text_that_is_not_there_exactly_once_is_an_error() -> None:
     for text in ("not there", "import "):
         with pytest.raises(Stale, match="not once"):
-            Edit("streamcore.link", text, "").apply(source("streamcore.link"))
+            Edit("streamcore.connection.link", text, "").apply(source("streamcore.connection.link"))
 
 
 def test_a_module_is_changed_while_it_is_imported_and_not_on_disk(

@@ -10,27 +10,27 @@ from types import ModuleType
 
 import streamcore
 from streamcore.commands import Script
+from streamcore.testing.model.commands.scripting import EFFECTS
 from tests.test_architecture import FORBIDDEN, FORBIDDEN_CALLS, ROOT, imported
-from transports.memory.model.scripts import EFFECTS
 
-MODEL = ROOT / "transports" / "memory" / "model"
+MODEL = ROOT / "streamcore" / "testing" / "model"
 
 
 def test_the_model_is_pure() -> None:
     problems = [
         f"{path.name}:{getattr(node, 'lineno', 0)}"
-        for path in sorted(MODEL.glob("*.py"))
+        for path in sorted(MODEL.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if any(is_forbidden(name, path) for name in imported(node, "transports.memory.model"))
+        if any(is_forbidden(name, path) for name in imported(node, "streamcore.testing.model"))
         or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS)
     ]
-    assert sorted(MODEL.glob("*.py"))
+    assert sorted(MODEL.rglob("*.py"))
     assert problems == []
 
 
 def is_forbidden(name: str, path: Path) -> bool:
     top = name.partition(".")[0]
-    return (top in FORBIDDEN or top == "hiredis") and not name.startswith("transports.memory.model")
+    return (top in FORBIDDEN or top == "hiredis") and not name.startswith("streamcore.testing.model")
 
 
 def test_every_script_of_the_core_has_an_effect() -> None:

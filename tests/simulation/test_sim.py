@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from streamcore.errors import ReplyError
-from streamcore.low_water import LowWater
+from streamcore.group.low_water import LowWater
 from tests.test_architecture import ROOT
 from transports.cli.app import streamcore
 from transports.simulation import CASTS, Size, kinds_of, shrink, simulate, tale

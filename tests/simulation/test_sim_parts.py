@@ -8,22 +8,22 @@ import pytest
 
 from streamcore import GroupBatch, GroupEntry, Requests
 from streamcore.commands import echo
+from streamcore.connection.link import State
 from streamcore.events import DeadLettered
-from streamcore.link import State
+from streamcore.testing.model import Server
 from tests.test_architecture import FORBIDDEN, FORBIDDEN_CALLS, ROOT, imported
-from transports.memory.model import Server
-from transports.simulation.book import Book
-from transports.simulation.group_oracles import AttemptsSeen, LettersDeserved
-from transports.simulation.groups import cast_group
-from transports.simulation.history import STRANGER, History, Key, fields_of
-from transports.simulation.host import Host
-from transports.simulation.member import Member
-from transports.simulation.node import Node
-from transports.simulation.oracles import EventsInOrder, Recovers
-from transports.simulation.plan import Size
-from transports.simulation.program import ADDRESS, OPTIONS, Program
-from transports.simulation.scene import Scene
-from transports.simulation.world import Violation, World
+from transports.simulation.context import Scene
+from transports.simulation.workloads.group.delivery_log import Book
+from transports.simulation.workloads.group.invariants import AttemptsSeen, LettersDeserved
+from transports.simulation.workloads.group.member import Member
+from transports.simulation.workloads.group.workload import cast_group
+from transports.simulation.world.actor import ADDRESS, OPTIONS, Program
+from transports.simulation.world.driver import Node
+from transports.simulation.world.invariants import EventsInOrder, Recovers
+from transports.simulation.world.plan import Size
+from transports.simulation.world.scheduler import Violation, World
+from transports.simulation.world.server_host import Host
+from transports.simulation.world.stream_log import STRANGER, History, Key, fields_of
 
 TOO_OFTEN = "delivered too often"
 SIMULATION = ROOT / "transports" / "simulation"
@@ -31,7 +31,7 @@ SIMULATION = ROOT / "transports" / "simulation"
 ALLOWED = (
     "random.Random",
     "transports.simulation",
-    "transports.memory.model",
+    "streamcore.testing.model",
     "transports._facade",
     "transports.address",
 )

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import hiredis
 
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 from tests.support.raw import Raw
-from transports.memory.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
 
 FLAVOURS: Final[dict[str, Flavour]] = {"valkey": VALKEY9, "redis7": REDIS7, "redis8": REDIS8}
 STEP: Final = 100_000  # milliseconds

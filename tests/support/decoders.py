@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from streamcore.resp3.extension import HIREDIS
+from streamcore.resp3._hiredis import HIREDIS
 
 needs_hiredis: Final = pytest.mark.skipif(HIREDIS.load() is None, reason="hiredis 3.5 or newer is not installed")
 DECODERS: Final[list[Any]] = ["python", pytest.param("hiredis", marks=needs_hiredis)]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from streamcore.errors import InvalidArgument, MissingExtra
-from streamcore.resp3.extension import HIREDIS
+from streamcore.resp3._hiredis import HIREDIS
 from transports._facade.settings import Settings
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from streamcore import MillisecondsWarning
-from streamcore.membership import Membership
+from streamcore.group.options import Membership
 from tests.transports.runtimes import Runtime
 from transports._facade.durations import BOUNDS
 from transports.embedded import EmbeddedServer

@@ -467,7 +467,7 @@ def test_ctrl_c_stops_the_program_and_not_the_server(fresh_server: EmbeddedServe
 
 
 def test_the_pytest_plugin(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["transports.pytest_embedded"]\n')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["transports.pytest_plugin"]\n')
     (tmp_path / "test_it.py").write_text("def test_it(streamcore_server):\n    assert streamcore_server.is_running()\n")
     subprocess.run(
         [

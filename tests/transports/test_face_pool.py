@@ -10,7 +10,7 @@ import pytest
 
 from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.errors import ClosedError, InvalidArgument
-from transports._facade.handling import MAX_REASON, Line, Pool, acknowledge
+from transports._facade.handler_pool import MAX_REASON, Line, Pool, acknowledge
 
 
 def batch(key: str, *numbers: int) -> GroupBatch[bytes]:

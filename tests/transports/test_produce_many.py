@@ -8,8 +8,8 @@ from typing import Any, Self
 import pytest
 
 from streamcore import DeliveryUnknown, InvalidArgument, StreamId, WrongTypeError
-from streamcore.durability import NotDurable, Replicas
 from streamcore.errors import StreamcoreError
+from streamcore.producer.durability import NotDurable, Replicas
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime

@@ -16,15 +16,15 @@ import pytest
 
 from streamcore.channels import ChannelsOptions
 from streamcore.channels.options import Settings as ChannelsSettings
-from streamcore.consumer import Consumer
-from streamcore.engine import Engine, EngineOptions
-from streamcore.following import FollowOptions
-from streamcore.membership import MemberOptions, Membership
+from streamcore.consumer.consumer import Consumer
+from streamcore.consumer.cursor import FollowOptions
+from streamcore.engine.engine import Engine, EngineOptions
+from streamcore.group.options import MemberOptions, Membership
 from streamcore.options import Options
-from streamcore.prefetch import Reader, ReaderOptions
-from streamcore.producer import Producer, ProducerOptions
+from streamcore.producer.producer import Producer, ProducerOptions
 from streamcore.pubsub import PubSub
-from streamcore.pubsub.asking import PubSubOptions
+from streamcore.pubsub.options import PubSubOptions
+from streamcore.reading.prefetch import Reader, ReaderOptions
 from tests.typing.test_typing import HEAD, ROOT, mypy
 from transports._facade.settings import ConnectOptions
 from transports.sse import EventStream

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument, StreamcoreError
-from streamcore.producer import MAX_UNANSWERED, Producer
+from streamcore.producer.producer import MAX_UNANSWERED, Producer
 from streamcore.requests import Request
 
 CHUNK: Final = 1000

@@ -14,9 +14,10 @@ from weakref import WeakSet
 
 from streamcore.arguments import Name, Seconds, name, seconds, stream_names
 from streamcore.commands.ids import Position
-from streamcore.consumer import Consumer as ConsumerEngine
-from streamcore.consumer import Interruption
-from streamcore.engine import Engine, EngineOptions
+from streamcore.consumer.consumer import Consumer as ConsumerEngine
+from streamcore.consumer.consumer import Interruption
+from streamcore.consumer.start import Starts
+from streamcore.engine.engine import Engine, EngineOptions
 from streamcore.errors import (
     ClosedError,
     CommandErrors,
@@ -27,13 +28,12 @@ from streamcore.errors import (
     StreamcoreError,
 )
 from streamcore.events import Event
-from streamcore.group import GroupConsumer as GroupEngine
-from streamcore.group_union import GroupUnion
-from streamcore.joining import Joining
+from streamcore.group.consumer import GroupUnion
+from streamcore.group.member import GroupConsumer as GroupEngine
+from streamcore.group.stream_changes import Joining
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.requests import Requests
 from streamcore.resp3 import make_decoder
-from streamcore.starts import Starts
 
 from .._dial_errors import explain, is_permanent
 from ..address import TLS, Target, parse

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from streamcore.engine import Engine
+from streamcore.engine.engine import Engine
 from streamcore.events import LOSS, Connected, Event
 from streamcore.requests import Requests
 

@@ -22,9 +22,8 @@ from typing import Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from streamcore.errors import InvalidArgument, StreamcoreError
-
-from .model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
-from .model.scripts import Effect
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Flavour, Server, Session
+from streamcore.testing.model.commands.scripting import Effect
 
 __all__ = ["MemoryServer", "MemoryServerError", "dial", "shared_server"]
 

@@ -4,9 +4,9 @@
 clock, no threads: ``docs/guides/simulation.md`` tells what it proves, and how to read it.
 """
 
-from .casts import CASTS
-from .plan import Fault, Size
 from .run import KINDS, Outcome, kinds_of, simulate
+from .scenarios import CASTS
 from .shrink import Shrunk, shrink, tale
+from .world.plan import Fault, Size
 
 __all__ = ["CASTS", "KINDS", "Fault", "Outcome", "Shrunk", "Size", "kinds_of", "shrink", "simulate", "tale"]

@@ -12,18 +12,29 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from transports.memory.model import REDIS7, REDIS8, VALKEY9, Server
+from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Server
 
-from . import data_faults, network_faults, process_faults, server_faults
-from .calm import Calm
-from .casts import CASTS
-from .history import History
-from .host import Host
-from .oracles import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
-from .plan import Fault, Size, plan
-from .program import ADDRESS
-from .scene import Kind, Scene
-from .world import BEGIN, Violation, World
+from .context import Kind, Scene
+from .faults import (
+    data as data_faults,
+)
+from .faults import (
+    network as network_faults,
+)
+from .faults import (
+    process as process_faults,
+)
+from .faults import (
+    server as server_faults,
+)
+from .scenarios import CASTS
+from .steady_state.trials import Calm
+from .world.actor import ADDRESS
+from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
+from .world.plan import Fault, Size, plan
+from .world.scheduler import BEGIN, Violation, World
+from .world.server_host import Host
+from .world.stream_log import History
 
 KINDS: Final[dict[str, Kind]] = {
     **network_faults.KINDS,

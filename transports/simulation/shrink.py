@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .plan import Size
 from .run import Outcome, planned, simulate
+from .world.plan import Size
 
 ATTEMPTS: Final = 250
 """Runs that one failure is worth."""

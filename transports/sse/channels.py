@@ -17,8 +17,8 @@ from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
 from streamcore.events import Gap
 
-from .._facade.asynchronous import Channels, ChannelSubscriber
-from .._facade.asynchronous.running import submit
+from .._facade._async import Channels, ChannelSubscriber
+from .._facade._async.lifecycle import submit
 from .making import ZERO, EventStreamOptions, Made, Maker
 from .place import Bound, Oldest, Place
 from .response import EventStream

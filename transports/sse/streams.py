@@ -9,12 +9,12 @@ from typing import Final, Unpack
 
 from streamcore.arguments import Name, name
 from streamcore.commands.ids import Position
-from streamcore.consumer import ConsumerOptions
+from streamcore.consumer.consumer import ConsumerOptions
+from streamcore.consumer.start import starts
 from streamcore.entries import Entry, StreamId
 from streamcore.errors import ReplyError
-from streamcore.starts import starts
 
-from .._facade.asynchronous import Client, Consumer
+from .._facade._async import Client, Consumer
 from .making import ZERO, EventStreamOptions, Made, Maker
 from .place import Bound, Oldest, Place
 from .response import EventStream

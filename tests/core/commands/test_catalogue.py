@@ -28,7 +28,7 @@ from streamcore.commands import (
     transactions,
 )
 from streamcore.commands.command import LinkUse
-from streamcore.commands.words import FORBIDDEN
+from streamcore.commands.traits import FORBIDDEN
 
 FAMILIES: Final = (
     clients, cluster, hashes, keys, lists, login, pubsub, scripting, server, sets, sorted_sets, strings, transactions

@@ -7,7 +7,7 @@ import pytest
 
 from streamcore.commands import Command, get, ping, raw, xlen
 from streamcore.commands.command import LinkUse, Traits
-from streamcore.commands.words import FORBIDDEN
+from streamcore.commands.traits import FORBIDDEN
 from streamcore.errors import InvalidArgument
 
 

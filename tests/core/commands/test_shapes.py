@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.commands.shapes import flag, mapping, number, pairs
+from streamcore.commands.replies import flag, mapping, number, pairs
 from streamcore.resp3.values import Pairs
 
 

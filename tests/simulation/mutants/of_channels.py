@@ -6,9 +6,9 @@ from typing import Final
 
 from .mutant import Mutant
 
-STREAMS: Final = "streamcore.channels.streams"
-TAIL: Final = "streamcore.channels.tail"
-FACE: Final = "transports._facade.asynchronous"
+STREAMS: Final = "streamcore.channels.stream_hub"
+TAIL: Final = "streamcore.channels.stream_reader"
+FACE: Final = "transports._facade._async"
 
 CHANNELS: Final = (
     Mutant(
@@ -53,7 +53,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "published-again",
-        "streamcore.channels.store",
+        "streamcore.channels.publisher",
         "call(keys, (again, *args, marked))",
         "call(keys, (self.asked[0].args[_AGAIN], *args, marked))",
         "a message is published once more when its reply was lost",
@@ -61,7 +61,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "late-attempt-finds-no-mark",
-        "streamcore.channels.store",
+        "streamcore.channels.publisher",
         "(*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED)",
         "keys, (*args, _UNMARKED)",
         "a first attempt that arrives behind its repetition is appended, too",
@@ -77,7 +77,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "left-channel-goes-on",
-        "streamcore.channels.hub",
+        "streamcore.channels.subscribers",
         "inbox.forget(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
@@ -101,7 +101,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "cancelled-handler-counts-as-done",
-        f"{FACE}.handling",
+        f"{FACE}.handlers",
         "if not self._driver.is_stray(error):\n                raise",
         "if not self._driver.is_stray(error):\n                acknowledge(entry)\n                raise",
         "an entry is acknowledged though its handler was cancelled",
@@ -109,7 +109,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "cancelled-wait-loses-a-batch",
-        f"{FACE}.readers",
+        f"{FACE}.consumers",
         "await running.wait(partial(self._take, ask), within)",
         "await running.wait(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
         "await driver.checkpoint(); await driver.checkpoint(); self._taken = kept",

@@ -6,14 +6,14 @@ from typing import Final
 
 from .mutant import Mutant
 
-CONSUMER: Final = "streamcore.consumer"
-CONTINUITY: Final = "streamcore.continuity"
-PREFETCH: Final = "streamcore.prefetch"
+CONSUMER: Final = "streamcore.consumer.consumer"
+CONTINUITY: Final = "streamcore.reading.continuity"
+PREFETCH: Final = "streamcore.reading.prefetch"
 
 CONSUMERS: Final = (
     Mutant(
         "end-resolved-again",
-        "streamcore.watch",
+        "streamcore.consumer.gap_detection",
         "if one.continuity is None:\n            one.resolve(history)",
         'if one.continuity is None or str(one.start) == "Lookup.END":\n            one.resolve(history)',
         "issue 6: `$` is sent again with the read after a reconnect, and what came in between is skipped",
@@ -77,7 +77,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "gap-looked-for-on-connecting-only",
-        "streamcore.watch",
+        "streamcore.consumer.gap_detection",
         "elif not one.is_proven(reply):",
         "elif False:",
         "a gap check once per connection: what is trimmed during a busy one is missed in silence",
@@ -150,7 +150,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "merge-lets-go-too-early",
-        "streamcore.merge",
+        "streamcore.consumer.merge",
         "horizon = min([*self._ends.values(), *unread], default=None)",
         "horizon = None",
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",

@@ -6,8 +6,8 @@ from typing import Final
 
 from .mutant import Mutant
 
-GAPS: Final = "streamcore.group_gaps"
-HISTORY: Final = "streamcore.group_history"
+GAPS: Final = "streamcore.group.gap_detection"
+HISTORY: Final = "streamcore.group.group_history"
 
 GROUP_GAPS: Final = (
     Mutant(

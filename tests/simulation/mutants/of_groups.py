@@ -6,17 +6,17 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-READING: Final = "streamcore.group_reading"
-CLAIMS: Final = "streamcore.claims"
-UPKEEP: Final = "streamcore.upkeep"
-LOW_WATER: Final = "streamcore.low_water"
-NAME_LEASE: Final = "streamcore.name_lease"
-ABSENCE: Final = "streamcore.absence"
-ROOM: Final = "streamcore.room"
-REDELIVERY: Final = "streamcore.redelivery"
-REMOVAL: Final = "streamcore.removal"
-SETTLEMENTS: Final = "streamcore.settlements"
-SCRIPTS: Final = "transports.memory.model.scripts"
+READING: Final = "streamcore.group.read_loop"
+CLAIMS: Final = "streamcore.group.claiming"
+UPKEEP: Final = "streamcore.group.audit"
+LOW_WATER: Final = "streamcore.group.low_water"
+NAME_LEASE: Final = "streamcore.group.name_lease"
+ABSENCE: Final = "streamcore.group.absent_streams"
+ROOM: Final = "streamcore.group.in_flight"
+REDELIVERY: Final = "streamcore.group.redelivery"
+REMOVAL: Final = "streamcore.group.idle_consumers"
+SETTLEMENTS: Final = "streamcore.group.settlements"
+SCRIPTS: Final = "streamcore.testing.model.commands.scripting"
 
 GROUPS: Final = (
     Mutant(
@@ -45,14 +45,14 @@ GROUPS: Final = (
     ),
     Mutant(
         "ghost-not-killed",
-        "streamcore.ghosts",
+        "streamcore.group.stale_connections",
         "[killed] = yield from ask(kill)",
         "killed = 0",
         "issue 6: the old connection is still blocked in XREADGROUP, and the server serves it first",
     ),
     Mutant(
         "kill-by-id-unchecked",
-        "streamcore.ghosts",
+        "streamcore.group.stale_connections",
         "if ghost is None or not ghost.is_proof or ghost.run_id != present.run_id:",
         'if ghost is None or (yield from ask(("CLIENT", "KILL", "ID", ghost.client_id))) is not None:',
         "issue 6: a kill by id alone; ids begin anew with the server, and that of our former connection is somebody else's",
@@ -122,14 +122,14 @@ GROUPS: Final = (
     ),
     Mutant(
         "no-renewal",
-        "streamcore.renewal",
+        "streamcore.group.renewal",
         "ours = [row[0] for row in rows if row[2] >= idle and row[0] in held]",
         "ours = [row[0] for row in rows if row[2] >= idle and not held]",
         "most clients: a handler slower than the idle time loses its entry to another member",
     ),
     Mutant(
         "renewal-takes-back",
-        "streamcore.renewal",
+        "streamcore.group.renewal",
         '("XCLAIM", piece.stream, member.group, member.name, idle, *ours, "JUSTID")',
         '("XCLAIM", piece.stream, member.group, member.name, 0, *held, "JUSTID")',
         "a lease that is renewed although another member has it by now",
@@ -185,14 +185,14 @@ GROUPS: Final = (
     ),
     Mutant(
         "unsure-delivery-counts",
-        "streamcore.pending",
+        "streamcore.group.pending",
         "attempts = batch.deliveries - batch.is_unsure",
         "attempts = batch.deliveries",
         "0.1: what a dead process had read ahead, and its ghost had got, is buried when it is refused for the first time",
     ),
     Mutant(
         "max-deliveries-off-by-one",
-        "streamcore.membership",
+        "streamcore.group.options",
         "return self.max_deliveries is not None and deliveries >= self.max_deliveries",
         "return self.max_deliveries is not None and deliveries >= self.max_deliveries - 1",
         "a dead letter one attempt too early",
@@ -227,7 +227,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "streams-of-a-round-skipped",
-        "streamcore.rota",
+        "streamcore.group.rounds",
         "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))]",
         "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))][1:]",
         "what should have been looked after piece by piece is left out where a piece begins",
@@ -255,7 +255,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "left-without-giving-back",
-        "streamcore.group",
+        "streamcore.group.member",
         "while (batch := self._prefetch.pop()) is not None:\n                self.returns.add(batch)",
         "while (batch := self._prefetch.pop()) is not None:\n                pass",
         "a graceful stop that leaves what was read ahead to the idle time",
@@ -295,7 +295,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "renewal-walks-the-list",
-        "streamcore.holdings",
+        "streamcore.group.pending_pages",
         '("XPENDING", piece.stream, member.group, piece.ids[0], piece.ids[-1], PAGE, member.name)',
         '("XPENDING", piece.stream, member.group, "IDLE", 1, "-", "+", PAGE, member.name)',
         "0.1: the same, of all that is pending for one consumer, at each renewal",
@@ -316,7 +316,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "upkeep-before-the-work",
-        "streamcore.between_reads",
+        "streamcore.group.tasks",
         "if self._has_read and not (consumer.stops or consumer.idling):",
         "if not (consumer.stops or consumer.idling):",
         "0.1: the first entry waits until thousands of dead consumers are removed",

@@ -6,9 +6,9 @@ from typing import Final
 
 from .mutant import Mutant
 
-LINK: Final = "streamcore.link"
-CONNECTION: Final = "streamcore.connection"
-ENGINE: Final = "streamcore.engine"
+LINK: Final = "streamcore.connection.link"
+CONNECTION: Final = "streamcore.connection.connection"
+ENGINE: Final = "streamcore.engine.engine"
 
 LINKS: Final = (
     Mutant(

@@ -6,8 +6,8 @@ from typing import Final
 
 from .mutant import Mutant
 
-SUBSCRIBER: Final = "streamcore.pubsub.subscriber"
-INBOX: Final = "streamcore.pubsub.inbox"
+SUBSCRIBER: Final = "streamcore.pubsub.subscriptions"
+INBOX: Final = "streamcore.pubsub.buffer"
 ENGINE: Final = "streamcore.pubsub.engine"
 
 PUBSUB: Final = (

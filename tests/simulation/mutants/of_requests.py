@@ -6,14 +6,14 @@ from typing import Final
 
 from .mutant import Mutant
 
-LINE: Final = "streamcore.requests.line"
-REQUESTS_OF: Final = "streamcore.requests.engine"
-OUTBOX: Final = "streamcore.outbox"
+LINE: Final = "streamcore.requests.queue"
+REQUESTS_OF: Final = "streamcore.requests.multiplexer"
+OUTBOX: Final = "streamcore.producer.accumulator"
 
 REQUESTS: Final = (
     Mutant(
         "unread-reply-to-the-next",
-        "streamcore.connection",
+        "streamcore.connection.connection",
         "exchange = fifo[0]\n                answers",
         'while len(fifo) > 1 and getattr(fifo[0], "finished", False):\n'
         "                    fifo.popleft()\n"
@@ -69,7 +69,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "resent-although-executed",
-        "streamcore.connection",
+        "streamcore.connection.connection",
         "return waiting[:1] if waiting[0].was_unreadable() else",
         "return [] if waiting[0].was_unreadable() else",
         "what stands before a command that the server could not read is sent again with it, and executed twice",
@@ -77,7 +77,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "message-id-drawn-anew",
-        "streamcore.idempotence",
+        "streamcore.producer.deduplication",
         "args = (message_id, WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])",
         'args = (b"%d" % next(self._numbers), WINDOW, int(WINDOW_SECONDS * 1000), *command.args[2:])',
         "a retry under another message id: the copy that idempotence was to prevent",

@@ -9,14 +9,14 @@ from .mutant import Mutant
 RIGHTS: Final = (
     Mutant(
         "degraded-never-told",
-        "streamcore.degradation",
+        "streamcore.engine.degradation",
         "            self._emit(event)\n",
         "            pass\n",
         "a client that does without what it may not do, and says nothing",
     ),
     Mutant(
         "degraded-told-each-time",
-        "streamcore.degradation",
+        "streamcore.engine.degradation",
         "            self._told.add(event)\n",
         "",
         "a warning at each refusal: a log that nobody reads any more",

@@ -6,10 +6,10 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-SETTLING: Final = "streamcore.settling"
-SETTLEMENTS_OF: Final = "streamcore.settlements"
-PENDING: Final = "streamcore.pending"
-SCRIPTS: Final = "transports.memory.model.scripts"
+SETTLING: Final = "streamcore.group.ack_loop"
+SETTLEMENTS_OF: Final = "streamcore.group.settlements"
+PENDING: Final = "streamcore.group.pending"
+SCRIPTS: Final = "streamcore.testing.model.commands.scripting"
 
 SETTLEMENTS: Final = (
     Mutant(
@@ -35,7 +35,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "who-waits-for-a-letter-does-not-renew",
-        "streamcore.holdings",
+        "streamcore.group.pending_pages",
         "held = consumer.redelivery.ids(piece.stream) | consumer.pending.unburied(piece.stream)",
         "held = consumer.redelivery.ids(piece.stream)",
         "issue 13: an entry whose dead letter waits counts as idle, and another member is handed it",
@@ -70,7 +70,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "lost-lease-untold",
-        "streamcore.upkeep",
+        "streamcore.group.audit",
         "consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
         "pass",
         "the application works on, with an entry that another member has by now",
@@ -134,7 +134,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "said-of-another-entry",
-        "streamcore.lineage",
+        "streamcore.group.lineage",
         "if self._proven is not None and not origin.continues(self._proven):",
         "if False:",
         "all clients: after a failover, what was said of an entry is taken for another one that has its id",

@@ -1,0 +1,256 @@
+"""What is asked of the server about channels by anybody, subscribed or not: publish, look back, clear away.
+
+Publishing to streams is a script, atomic for all of its channels: XADD with MAXLEN, and PEXPIRE. Each message carries a
+*nonce*. When a reply was lost, the request is sent again with the word that it may have been run: then the script looks for
+the nonce among the last entries of each channel first, and appends no second copy. A repetition leaves a *mark* beside the first
+channel, for an attempt that was sent before it and is run behind it: each attempt asks for its own mark first. Its hash is sent,
+and its source where the server does not know it. Where the mark is forbidden, it is sent without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import count
+from math import ceil
+from typing import Any, Final, TypeAlias
+
+from ..arguments import Name, Seconds, beside, positive, seconds
+from ..commands import Command, Script, publish, scan
+from ..commands.command import READ
+from ..engine.degradation import MARKING
+from ..entries import StreamId
+from ..errors import (
+    ConnectionLost,
+    CrossSlotError,
+    InvalidArgument,
+    NoPermissionError,
+    NoScriptError,
+    ReplyError,
+    RequestTimeout,
+    StreamcoreError,
+)
+from ..requests import Request, Requests, Transaction
+from ..requests.request import OR_BUSY
+from ..resp3 import Argument
+from ..resp3.encoder import to_bytes
+from .message import FIELD, ChannelMessage, Naming, Unreadable, messages_in
+from .options import ChannelsKind, Settings
+
+LOOKS_BACK: Final = 1000
+"""How many messages of a channel may come between an attempt to publish and its repetition."""
+_SCANNED: Final = 500
+
+MARK: Final = b"said:"
+"""How the name of a mark goes on behind its channel's, before the nonce."""
+
+# ARGV: again, nonce, '=' or '~', maxlen, ttl in ms or 0, field, data, how far to look back, 1 if the last key is the mark or 0.
+# A mark stays for 1,000 s: for longer than TCP goes on trying to deliver what was sent (924 s on Linux).
+PUBLISH: Final = Script[list[StreamId]](
+    """
+    local last = #KEYS - ARGV[9]
+    local mark = KEYS[last + 1]
+    local ids = {}
+    local said = mark and redis.call('GET', mark)
+    if said then
+        for id in string.gmatch(said, '%S+') do ids[#ids + 1] = id end
+        return ids
+    end
+    local function find(key)
+        local last, left = '+', tonumber(ARGV[8])
+        while left > 0 do
+            local page = redis.call('XREVRANGE', key, last, '-', 'COUNT', 100)
+            for _, entry in ipairs(page) do
+                if entry[2][3] == 'nonce' and entry[2][4] == ARGV[2] then return entry[1] end
+                last = '(' .. entry[1]
+            end
+            if #page < 100 then return false end
+            left = left - 100
+        end
+        return false
+    end
+    if ARGV[5] ~= '0' and not redis.acl_check_cmd('PEXPIRE', KEYS[1], ARGV[5]) then
+        return redis.error_reply("NOPERM User has no permissions to run the 'pexpire' command")
+    end
+    if mark and ARGV[1] == '1' and not redis.acl_check_cmd('SET', mark, '', 'PX', 1000000) then
+        return redis.error_reply("NOPERM User has no permissions to run the 'set' command")
+    end
+    if last > 1 then
+        for at = 1, last do redis.call('XLEN', KEYS[at]) end
+    end
+    for at = 1, last do
+        local key = KEYS[at]
+        local id = ARGV[1] == '1' and find(key)
+        if not id then
+            id = redis.call('XADD', key, 'MAXLEN', ARGV[3], ARGV[4], '*', ARGV[6], ARGV[7], 'nonce', ARGV[2])
+        end
+        if ARGV[5] ~= '0' then redis.call('PEXPIRE', key, ARGV[5]) end
+        ids[at] = id
+    end
+    if mark and ARGV[1] == '1' then redis.call('SET', mark, table.concat(ids, ' '), 'PX', 1000000) end
+    return ids
+    """,
+    lambda reply: list(map(StreamId.told, reply)),
+)
+_AGAIN: Final = -9  # where the script's first argument stands in its command
+_MARKED: Final = "1"
+_UNMARKED: Final = "0"
+_Call: TypeAlias = Callable[[Iterable[Name], Iterable[Argument]], Command[Any]]
+
+
+class Patient(Request):
+    """It waits while a script keeps the server busy."""
+
+    __slots__ = ()
+    not_now = OR_BUSY
+
+
+class PatientTransaction(Transaction):
+    """The same between MULTI and EXEC."""
+
+    __slots__ = ()
+    not_now = OR_BUSY
+
+
+class Publication(Patient):
+    """A message on its way. It may be sent again, since it says so then: see the script."""
+
+    __slots__ = ("_engine", "_keys", "_refusal")
+
+    def __init__(self, engine: Requests, command: Command[Any], done: Callable[[Request], None]) -> None:
+        super().__init__([command], done, engine.options.request_timeout)
+        self.repeatable = True
+        self._engine = engine
+        self._keys = command.keys
+        self._refusal: ReplyError | None = None  # of the attempt with a mark
+
+    def repeat(self) -> None:
+        """The reply is lost: the message may be there."""
+        super().repeat()
+        self._become(PUBLISH.eval if self.asked[0].name == "EVAL" else PUBLISH.evalsha, "1")
+
+    def finish(self, error: StreamcoreError | None = None) -> None:
+        """End, unless the server has to be told the source of the script, or the message to be sent without a mark."""
+        reply = None if self.finished or error is not None else self.replies[0]
+        if isinstance(reply, NoScriptError):
+            self._send(PUBLISH.eval)
+        elif isinstance(reply, (NoPermissionError, CrossSlotError)) and self.asked[0].args[-1] == _MARKED:
+            self._refusal = reply
+            self._send(PUBLISH.eval if self.asked[0].name == "EVAL" else PUBLISH.evalsha)
+        else:
+            if isinstance(self._refusal, NoPermissionError) and reply is not None and not isinstance(reply, ReplyError):
+                self._engine.degradation.refused(MARKING, ("SET", self._keys[-1]), self._refusal)
+            super().finish(error)
+
+    def _send(self, call: _Call) -> None:
+        self.replies = []
+        self._become(call, self.asked[0].args[_AGAIN])
+        self._engine.put(self)
+
+    def _become(self, call: _Call, again: Argument) -> None:
+        keys, (*args, marked) = self._keys, self.asked[0].args[_AGAIN + 1 :]
+        if self._refusal is not None:
+            keys, marked = keys[:-1], _UNMARKED
+        command = call(keys, (again, *args, marked))
+        self.asked, self.commands, self.data = [command], (command.args,), command.data
+
+
+class Store:
+    """The channels of one prefix on the server of ``requests``."""
+
+    def __init__(self, requests: Requests, settings: Settings, naming: Naming) -> None:
+        self._requests = requests
+        self._settings = settings
+        self._naming = naming
+        self._run = requests.token("publishing with a history") if settings.is_streams else b""
+        self._numbers = count(1)
+
+    @property
+    def kind(self) -> ChannelsKind:
+        """What the channels are on the server."""
+        return "streams" if self._settings.is_streams else "pubsub"
+
+    @property
+    def has_history(self) -> bool:
+        """Whether messages are kept."""
+        return self._settings.is_streams
+
+    def key(self, channel: Name) -> bytes:
+        """The key of a channel."""
+        return self._naming.key(channel)
+
+    def publications(self, data: Argument, channels: Name | Iterable[Name]) -> list[Command[Any]]:
+        """The commands by which a message is published, for ``publish``: one, or several that belong in a transaction."""
+        keys, sent = self._naming.keys(channels), to_bytes(data)
+        if not self.has_history:
+            return [publish(key, sent) for key in keys]
+        settings = self._settings
+        how, nonce = "~" if settings.approximate else "=", b"%b-%d" % (self._run, next(self._numbers))
+        ttl = settings.ttl_ms
+        args = ("0", nonce, how, settings.maxlen, ttl, FIELD, sent, LOOKS_BACK)
+        if not keys:
+            return []
+        if self._requests.degradation.is_without(MARKING):
+            return [PUBLISH.evalsha(keys, (*args, _UNMARKED))]
+        return [PUBLISH.evalsha((*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED))]
+
+    def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
+        """Send what ``publications`` gave. Raises as ``Requests.submit`` does."""
+        if not self.has_history:
+            kind = Patient if len(commands) == 1 else PatientTransaction
+            return self._requests.put(kind(commands, done, self._requests.options.request_timeout))
+        [command] = commands
+        return self._requests.put(Publication(self._requests, command, done))
+
+    def rounds(self, timeout: Seconds | None) -> int:
+        """How often to try within so many seconds: each attempt may take a request timeout."""
+        within = 0.0 if timeout is None else seconds("timeout", timeout)
+        return max(1, ceil(within / self._requests.options.request_timeout))
+
+    def again(self, commands: Sequence[Command[Any]], error: StreamcoreError) -> list[Command[Any]]:
+        """What to send next, after an attempt that has ended by ``error``. Raises that where it is final."""
+        refused = type(error) in OR_BUSY  # the same errors as those of one attempt
+        if not refused and not isinstance(error, (ConnectionLost, RequestTimeout)):
+            raise error
+        if self.has_history:
+            [command] = commands
+            return [PUBLISH.evalsha(command.keys, ("1", *command.args[_AGAIN + 1 :]))]
+        if not refused and (not isinstance(error, ConnectionLost) or error.sent):
+            raise error
+        return [*commands]
+
+    def published(self, request: Request) -> list[StreamId | None]:
+        """The ids of a message in its channels. Raises what has gone wrong."""
+        if self.has_history:
+            ids: list[StreamId | None] = request.answer()
+            return ids
+        answers = request.answers()
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [None] * len(answers)
+
+    def history(self, channel: Name, limit: int | None = None) -> Command[list[ChannelMessage[Any]]]:
+        """The last messages of a channel, oldest first; one that is no text is an ``UnreadableMessage``, in its place."""
+        if not self.has_history:
+            raise InvalidArgument("kind='pubsub' keeps no history; use kind='streams'")
+        key = self._naming.key(channel)
+        most = self._settings.history if limit is None else positive("limit", limit, zero=True)
+        parse = partial(self._looked_back, self._naming.channel(key))
+        # COUNT 0 would be answered by nothing at all.
+        return Command(("XREVRANGE", key, "+", "-", "COUNT", max(most, 1)), parse if most else _nothing, READ)
+
+    def _looked_back(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
+        found = self._naming.messages(channel, messages_in(entries)[::-1])
+        return [one.kept if isinstance(one, Unreadable) else one for one in found]
+
+    def scan(self, cursor: int) -> Command[Any]:
+        """Some of the keys of the prefix."""
+        if not self._naming.prefix:
+            raise InvalidArgument("flush_all needs a prefix: without one, everybody's streams would be deleted")
+        return scan(cursor, match=self._naming.pattern, count=_SCANNED, type="stream")
+
+
+def _nothing(_: object) -> list[Any]:
+    """No history was asked for."""
+    return []

@@ -1,0 +1,142 @@
+"""Channels that are channels of the server: one subscriber of pub/sub, whose messages go to all who are in their channel.
+
+Nothing is kept, and nobody is waited for: of a subscriber that is too slow messages are dropped, and counted. What may have
+cost messages of the connection (``SubscriptionGap``) is told to each of those whom it concerns, in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Unpack
+
+from ..arguments import Name, positive
+from ..commands.ids import Id
+from ..engine.engine import EngineOptions
+from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
+from ..events import Event, SubscriptionGap
+from ..options import DEFAULT_OPTIONS
+from ..pubsub import Change, Kind, PubSub
+from ..pubsub.subscriptions import Subscriber
+from ..requests.queue import because
+from .message import Naming
+from .options import Settings
+from .subscriber import DropPolicy, Inbox, Item
+from .subscribers import Subscribers
+
+_channel: Final = attrgetter("channel")
+
+
+class Joining:
+    """Channels that a subscriber joins; done when the server has confirmed all of them."""
+
+    def __init__(self, inbox: Inbox, keys: list[bytes], change: Change) -> None:
+        self.inbox = inbox
+        self.keys = keys
+        self.change = change
+
+    def poll(self) -> bool:
+        """Whether it is done. Raises the server's refusal."""
+        return self.change.poll()
+
+
+class BroadcastHub(PubSub[bytes]):
+    """The hub of ``kind="pubsub"``."""
+
+    has_cursors = False
+
+    def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
+        timeout = engine.get("options", DEFAULT_OPTIONS).request_timeout
+        super().__init__(subscription_timeout=timeout, **engine)
+        self._subscribers = Subscribers(settings, naming, super()._emit)
+        self._policy: DropPolicy = settings.when_full
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return "Channels"
+
+    # -- the application's side ---------------------------------------------------------------------------------------
+
+    @property
+    def subscribers(self) -> Subscribers:
+        """Who is in which channel."""
+        return self._subscribers
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which joining ends, whatever happens."""
+        return self.subscription_timeout
+
+    def join(self, inbox: Inbox, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None) -> Joining:
+        """Have a subscriber get what is published from now on. There is no history, hence nothing ``after`` an id."""
+        self.check()
+        if positive("history", history, zero=True) or after is not None:
+            raise InvalidArgument("kind='pubsub' keeps no history; leave out history and after, or use kind='streams'")
+        keys = self._subscribers.naming.keys(channels)
+        new = self._subscribers.new_to(inbox, keys)
+        for key in new:
+            self._subscribers.enter(inbox, key)
+        return Joining(inbox, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
+
+    def why_not(self, joining: Joining) -> StreamcoreError:
+        """Why joining has not come to an end in time."""
+        late = RequestTimeout(f"not confirmed within {self.patience:g} s{because(self._subscriber.link.error)}")
+        return joining.change.refusal or late
+
+    def end(self, joining: Joining) -> None:
+        """Nobody waits any more; what is not done is taken back."""
+        self.keep(joining.change)
+        try:
+            done = joining.poll()
+        except ReplyError:
+            done = False
+        if not done:
+            self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
+
+    def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None:
+        """Have a subscriber get nothing more of some channels; None: of all."""
+        self._leave(inbox, self._subscribers.chosen(inbox, channels))
+
+    def close_inbox(self, inbox: Inbox) -> None:
+        """A subscriber has gone; again does nothing."""
+        self.leave(inbox)
+        self._subscribers.close(inbox)
+
+    def take_for(self, inbox: Inbox, *, events: bool = False) -> list[Item]:
+        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
+        return self._subscribers.take(inbox, self.check, events=events)
+
+    def _leave(self, inbox: Inbox, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            if self._subscribers.leave(inbox, key) and not self.closed:
+                self.keep(self.unsubscribe(Kind.CHANNEL, [key]))
+
+    # -- what the server pushes ---------------------------------------------------------------------------------------
+
+    def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[object]]) -> None:
+        super().subscriber_pushed(subscriber, pushes)
+        self._spread()
+
+    def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
+        super().subscriber_lost(subscriber, names, error)
+        self._spread()
+
+    def _spread(self) -> None:
+        """Give what has arrived to those who are in the channels."""
+        naming = self._subscribers.naming
+        while self.has_messages:
+            for key, run in groupby(self._inbox.take(self._emit), _channel):
+                channel = naming.channel(key)
+                received = [naming.message(channel, message.data) for message in run]
+                for inbox in self._subscribers.of(key):
+                    inbox.add_or_drop(received, self._policy)
+
+    def _emit(self, event: Event) -> None:
+        super()._emit(event)
+        if isinstance(event, SubscriptionGap) and event.names is not None:
+            for inbox in dict.fromkeys(inbox for key in event.names for inbox in self._subscribers.of(key)):
+                inbox.tell(event)
+        else:
+            self._subscribers.tell(event)

@@ -1,0 +1,295 @@
+"""One socket as a value: commands and bytes in, bytes and answers out.
+
+A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds everything else back until the server
+has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an ``Exchange`` is a
+few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO, but for those that
+confirm a subscription. Error messages quote no reply but errors: a reply is the application's data, and an echo of HELLO
+would show the password.
+
+    GREETING --all agreed--> READY --lost()--> CLOSED
+        |--refused: ``error`` is a ConnectFailed
+
+Nothing here knows time; ``Link`` watches the deadlines. An exchange that was never answered comes back from ``lost``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, cast, final
+
+from ..errors import (
+    ConnectFailed,
+    InvalidArgument,
+    RemoteProtocolError,
+    ReplyError,
+    UnreadableError,
+)
+from ..options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
+from ..resp3 import Limits, Reply, encode, make_decoder
+from ..tracebacks import without_frames
+from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
+
+Arguments: TypeAlias = tuple[Any, ...]
+
+
+class State(Enum):
+    """The life of a connection, in order."""
+
+    GREETING = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+_READY = State.READY  # looking up a member of an Enum is slow
+_NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
+
+
+class Exchange:
+    """Commands that leave in one write, and their replies once they came.
+
+    Encoding happens here, unless ``encoded`` is it, so that a bad argument fails before anything is queued. ``timeout`` is
+    the time, in seconds, within which the server answers once it has come to these commands; a blocking read includes
+    its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes``
+    about how large the replies were. ``attributes`` are those of the replies, by index; servers send none unasked.
+    ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
+    """
+
+    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
+
+    def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
+        if not commands:
+            raise InvalidArgument("there is no command to send; give at least one")  # it would never be answered
+        self.commands = commands
+        self.data = b"".join(map(encode, commands)) if encoded is None else encoded
+        self.size = len(commands)
+        self.timeout = timeout
+        self.replies: list[Reply] = []
+        self.attributes: Mapping[int, Any] = _NO_ATTRIBUTES
+        self.offset = 0
+        self.nbytes = 0
+        self.subscribes = False
+
+    def is_confirmed_by(self, push: list[Any]) -> bool:
+        """Whether a push is the next answer."""
+        return False
+
+    def was_unreadable(self) -> bool:
+        """Whether the server could not read the command that the last reply is for: it runs nothing behind that."""
+        return bool(self.replies) and type(self.replies[-1]) is UnreadableError
+
+
+class Subscribing(Exchange):
+    """One command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all of them.
+
+    The server's word is the same when it takes a shard channel away; such a push stands for an answer if one is due.
+    """
+
+    __slots__ = ("_kind", "_names")
+
+    def __init__(self, word: str, names: Sequence[bytes], timeout: float = 5.0) -> None:
+        super().__init__([(word, *names)], timeout)
+        self.size = len(names)
+        self.subscribes = True
+        self._kind = word.lower().encode()
+        self._names = names
+
+    def is_confirmed_by(self, push: list[Any]) -> bool:
+        if len(push) != 3 or type(push[0]) is not bytes or type(push[1]) is not bytes:
+            return False
+        return push[0] == self._kind and push[1] == self._names[len(self.replies)]
+
+
+@final
+class Pushed:
+    """Out-of-band messages of the server that came one after another, each ``[kind, ...]``."""
+
+    __slots__ = ("pushes",)
+
+    def __init__(self, pushes: list[list[Any]]) -> None:
+        self.pushes = pushes
+
+
+class Connection:
+    """Bytes between us and one server. ``server`` is its answer to HELLO; ``partly`` counts replies of unfinished exchanges.
+
+    ``waiting`` are the exchanges without an answer, in their order: to be looked at, ``send`` alone adds to them.
+
+    ``error`` tells how it broke the protocol, or why it refuses our introduction. It comes without a traceback, whose frames would
+    hold what was received, or sent.
+    """
+
+    def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
+        self.state = State.READY  # so far: nothing holds the introduction itself back
+        self.server: dict[bytes, Any] = {}
+        self.error: Exception | None = None
+        self.partly = 0
+        self._login = login
+        limits = Limits(options.max_bulk, options.max_elements, options.max_reply, options.max_depth)
+        self._decoder = make_decoder(options.decoder, limits)
+        self._pushes = frozenset({self._decoder.push})
+        self.waiting: deque[Exchange] = deque()
+        self._held: list[Exchange] = []
+        self._chunks: list[bytes | memoryview] = []
+        self._first = b""  # of the bytes that the server has sent
+        self._unexecuted = -1  # the offset of the first exchange that the server does not execute any more
+        self._written = 0
+        self._sent = 0
+        # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
+        self._greeting = [Exchange([command]) for command in greeting(login)]
+        for exchange in self._greeting:
+            self.send(exchange)
+        self.state = State.GREETING
+
+    # -- the owner's side ---------------------------------------------------------------------------------------------
+
+    @property
+    def oldest(self) -> Exchange | None:
+        """The exchange that the server is answering now."""
+        return self.waiting[0] if self.waiting else None
+
+    @property
+    def unanswered(self) -> int:
+        """How many exchanges wait for replies."""
+        return len(self.waiting) + len(self._held)
+
+    def send(self, exchange: Exchange) -> None:
+        """Queue an exchange behind those already queued."""
+        if self.state is not _READY:
+            self._held.append(exchange)
+            return
+        exchange.offset = self._written
+        self._written += len(exchange.data)
+        self._chunks.append(exchange.data)
+        self.waiting.append(exchange)
+
+    def in_flight(self) -> list[Exchange]:
+        """The exchanges of others that may have reached the server, and are not answered."""
+        waiting = list(self.waiting)[len(self._greeting) :]
+        if not waiting:
+            return []
+        if waiting[0].replies:
+            return waiting[:1] if waiting[0].was_unreadable() else self._that_left(waiting)
+        return [] if waiting[0].offset == self._unexecuted else self._that_left(waiting)
+
+    def take_for_unreadable(self, exchange: Exchange) -> None:
+        """The server could not read the end of an exchange, which is answered: unless it answers more, it ran nothing behind it."""
+        self._unexecuted = exchange.offset + len(exchange.data)
+
+    def _that_left(self, waiting: list[Exchange]) -> list[Exchange]:
+        return [exchange for exchange in waiting if exchange.offset < self._sent]
+
+    # -- the socket's side --------------------------------------------------------------------------------------------
+
+    def data_to_send(self) -> bytes | memoryview:
+        """The bytes to write now: a peek, ``data_sent`` consumes.
+
+        What a write has left over comes alone: it may be large, and joining it with what is new would copy it each time.
+        """
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        if len(chunks) > 1 and type(chunks[0]) is bytes:
+            chunks[:] = [b"".join(chunks)]
+        return chunks[0]
+
+    def data_sent(self, n: int) -> None:
+        """``n`` bytes of ``data_to_send`` were written."""
+        data = self.data_to_send()
+        if not 0 <= n <= len(data):
+            raise ValueError(f"data_sent({n}): only {len(data)} bytes were to be sent")
+        self._sent += n
+        if n == len(data):
+            del self._chunks[:1]
+        else:
+            self._chunks[0] = memoryview(data)[n:]
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Exchange | Pushed]:
+        """Take in bytes; return what they completed, in wire order.
+
+        Where the bytes break the protocol, or the server refuses the introduction, what they completed before is still
+        returned, ``error`` tells the rest, and nothing more is taken in.
+        """
+        completed: list[Exchange | Pushed] = []
+        if self.error is not None:
+            return completed
+        decoder, fifo, greeting = self._decoder, self.waiting, self._greeting
+        if greeting and len(self._first) < FIRST:
+            self._first += bytes(data[:FIRST])
+        replies = decoder.feed(data)
+        # A subscriber's life: nothing to match.
+        if not fifo and replies and self._pushes.issuperset(map(type, replies)):
+            decoder.unfinished, self.error = 0, decoder.error
+            completed.append(Pushed(replies))
+            return completed
+        attributes, unfinished = decoder.attributes, decoder.unfinished
+        push = decoder.push
+        run: list[list[Any]] | None = None  # of pushes
+        try:
+            for at, reply in enumerate(replies):
+                if type(reply) is push:
+                    unfinished = 0
+                    if not fifo or not fifo[0].is_confirmed_by(reply):
+                        if run is None:
+                            run = []
+                            completed.append(Pushed(run))
+                        run.append(reply)
+                        continue
+                elif not fifo:
+                    raise RemoteProtocolError(f"the server sent what nobody asked for: {brief(reply)}")
+                run = None
+                exchange = fifo[0]
+                answers = exchange.replies
+                if exchange.subscribes and type(reply) is not push:
+                    if not isinstance(reply, ReplyError):
+                        raise RemoteProtocolError(f"a subscription was answered by {brief(reply)}")
+                    exchange.size = len(answers) + 1
+                answers.append(reply)
+                if attributes and at in attributes:
+                    exchange.attributes = {**exchange.attributes, len(answers) - 1: attributes[at]}
+                if len(answers) == exchange.size:
+                    exchange.nbytes, unfinished = unfinished, 0
+                    fifo.popleft()
+                    if greeting:
+                        self._welcome(exchange)
+                    else:
+                        completed.append(exchange)
+                else:
+                    self.partly += 1
+        except (RemoteProtocolError, ConnectFailed) as error:
+            self.error = without_frames(error)
+        else:
+            self.error = decoder.error
+            if greeting and decoder.error is not None:
+                self.error = stranger(self._first) or decoder.error
+        decoder.unfinished = unfinished
+        return completed
+
+    def lost(self) -> tuple[list[Exchange], list[Exchange]]:
+        """The socket is gone. Returns the exchanges that may have reached the server, then those that never did."""
+        self.state = State.CLOSED
+        waiting = list(self.waiting)[len(self._greeting) :]
+        sent = self.in_flight()
+        unsent = waiting[len(sent) :] + self._held
+        self.waiting.clear()
+        self._held = []
+        return sent, unsent
+
+    def _welcome(self, answered: Exchange) -> None:
+        """A part of the introduction was answered."""
+        del self._greeting[0]
+        word, [reply] = str(answered.commands[0][0]), answered.replies
+        if isinstance(reply, ReplyError):
+            if word != "CLIENT":
+                raise refusal(reply, word, self._login)
+        elif word == "HELLO":
+            if not isinstance(reply, dict):
+                raise senseless(reply)
+            self.server = cast("dict[bytes, Any]", reply)
+        if not self._greeting:
+            self.state = State.READY
+            held, self._held = self._held, []
+            for exchange in held:
+                self.send(exchange)

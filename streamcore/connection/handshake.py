@@ -1,0 +1,105 @@
+"""How a connection introduces itself, and what it means when the server does not agree.
+
+Servers and proxies refuse in their own words, and some hang up or speak another protocol. Where waiting cannot help, the error
+is ``permanent``. No message quotes what may repeat our HELLO: it holds the password.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ..errors import (
+    AuthenticationError,
+    ConnectFailed,
+    LoginRefused,
+    NoPermissionError,
+    NoProtoError,
+    RemoteProtocolError,
+    ReplyError,
+)
+from ..options import Login
+from ..resp3 import Reply
+from ..version import VERSION
+
+LIB_NAME: Final = "streamcore"
+FIRST: Final = 5
+"""How many of the first bytes tell another protocol."""
+
+# What servers and proxies say that know no HELLO, or no RESP3, beside NOPROTO.
+_UNKNOWN: Final = re.compile("unknown command|unsupported|not supported|unrecognized|hello", re.IGNORECASE)
+_TOO_MANY: Final = "max number of clients"
+_NO_RESP3: Final = (
+    "the server, or a proxy in front of it, does not speak RESP3: it knows no HELLO 3; "
+    "Redis 6 and Valkey 7.2 are the first that do, and a proxy has to pass it on"
+)
+# By what it begins with: what speaks so, and the remedy.
+_OTHERS: Final = (
+    (b"\x15\x03", "the server speaks TLS on this port: use rediss:// or valkeys://, or dial its plain port"),
+    (b"HTTP/", "an HTTP server listens there, and no Redis or Valkey: correct the port"),
+    (b"<", "an HTTP server listens there, and no Redis or Valkey: correct the port"),
+)
+
+
+def greeting(login: Login) -> list[tuple[Any, ...]]:
+    """The commands by which a connection introduces itself; SETINFO is unknown to Redis 7.0, and may fail."""
+    hello: list[str] = ["HELLO", "3"]
+    if login.password is not None or login.username is not None:  # a user without a password is not the default user
+        hello += ["AUTH", login.username or "default", login.password or ""]
+    if login.client_name is not None:
+        hello += ["SETNAME", login.client_name]
+    commands: list[tuple[Any, ...]] = [
+        tuple(hello),
+        ("CLIENT", "SETINFO", "LIB-NAME", LIB_NAME),
+        ("CLIENT", "SETINFO", "LIB-VER", VERSION),
+    ]
+    if login.database:
+        commands.append(("SELECT", str(login.database)))
+    return commands
+
+
+def refusal(reply: ReplyError, word: str, login: Login) -> ConnectFailed:
+    """What it means that the server refuses ``word``, a part of the introduction."""
+    reply = type(reply)(reply.code, _without(login.password, reply.message), word)
+    if isinstance(reply, AuthenticationError):
+        return LoginRefused(reply.code, f"{reply.message}; check the user and password of the URL", word)
+    if isinstance(reply, NoPermissionError):
+        return ConnectFailed(f"the user may not log in so: {reply}; its ACL needs +{word.lower()}", permanent=True)
+    if word == "SELECT" and reply.code == "ERR":
+        return ConnectFailed(f"the server has no database {login.database}: {reply}", permanent=True)
+    if _TOO_MANY in reply.message:
+        return ConnectFailed("the server has too many clients already: close some, or raise its maxclients")
+    if isinstance(reply, NoProtoError) or (word == "HELLO" and _UNKNOWN.search(f"{reply.code} {reply.message}")):
+        return ConnectFailed(_NO_RESP3, permanent=True)
+    return ConnectFailed(f"the server does not let us in: {reply}")
+
+
+def senseless(reply: Reply) -> Exception:
+    """What it means that HELLO is answered by something else than a map."""
+    if type(reply) is list and reply and isinstance(reply[0], bytes) and reply[0] == b"server":  # the map of RESP2
+        return ConnectFailed(_NO_RESP3, permanent=True)
+    return RemoteProtocolError(f"HELLO was answered by {brief(reply)}: is this a Redis or Valkey server?")
+
+
+def stranger(first: bytes) -> ConnectFailed | None:
+    """What speaks on this port, by the first bytes of its answer; None where that is not known."""
+    for beginning, text in _OTHERS:
+        if first and beginning.startswith(first[: len(beginning)]):
+            return ConnectFailed(text, permanent=True)
+    return None
+
+
+def brief(reply: Reply) -> str:
+    """A reply in words that show none of it, but for errors: it is the application's data."""
+    return f"the error {reply}" if isinstance(reply, ReplyError) else f"a reply of type {type(reply).__name__}"
+
+
+def _without(secret: str | None, text: str) -> str:
+    return text.replace(secret, "***") if secret else text
+
+
+def is_permanent(error: Exception | None) -> bool:
+    """Whether dialling again with the same settings is pointless."""
+    if isinstance(error, ConnectFailed):
+        return error.permanent
+    return isinstance(error, (AuthenticationError, NoPermissionError))

@@ -1,0 +1,399 @@
+r"""A connection that should exist: dial, greet, watch, back off, dial again.
+
+The driver keeps one socket for each link that ``wants_connection`` and reports what happens to it. A link that drops its
+socket does not want one again before the driver has confirmed by ``connection_lost``: a level can then be read late.
+
+    RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
+                         ^  \_____ connection_lost ______|________________|
+                         |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
+                         '--- timer --- BACKING_OFF <-------------------------------------------------------------'
+
+``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again pointless.
+One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
+from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``). Bytes that answer
+nothing yet, a part of a reply or pushes in front of it, prolong the wait by what they take at ``SLOWEST``, and all together
+to ``LONGEST`` at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, Protocol
+
+from ..errors import ConnectFailed, ConnectionLost
+from ..options import (
+    DEFAULT_ADDRESS,
+    DEFAULT_LOGIN,
+    DEFAULT_OPTIONS,
+    AnyAddress,
+    Login,
+    Options,
+)
+from .connection import Connection, Exchange, Pushed
+from .connection import State as ConnectionState
+from .handshake import is_permanent
+from .losses import as_loss, with_address
+
+AT_ONCE: Final = float("-inf")
+"""A deadline that has passed on every clock: work that waits to be told the time."""
+
+_NEVER: Final = float("inf")
+
+LATE: Final = 0.1
+"""Seconds. A driver that tells the time so much later than was due has been held up, by a handler that blocks its loop, say.
+What the server sent meanwhile may lie unread, and the driver gets as long again to look at it; not for ever, though."""
+
+MAX_EXCUSES: Final = 3
+
+SLOWEST: Final = 16 << 10
+"""Bytes a second. A server that sends, or takes, fewer while its answer is due is as good as silent."""
+
+LONGEST: Final = 10
+"""Times its timeout: no answer is waited for any longer, however many bytes come in front of it."""
+
+
+class Clock:
+    """The time that the driver told last; an engine and its links share one."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
+class State(Enum):
+    """Where a link stands; the diagram above has the ways between them."""
+
+    RESTING = auto()
+    DIALLING = auto()
+    GREETING = auto()
+    UP = auto()
+    DROPPING = auto()
+    BACKING_OFF = auto()
+
+
+_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
+# Looking up a member of an Enum takes as long as all else in ``next_timeout``.
+_GREETING, _UP = State.GREETING, State.UP
+
+
+class Owner(Protocol):
+    """What a link tells: the engine's side, or a script's."""
+
+    def link_up(self, link: Link) -> None: ...
+    def link_answered(self, link: Link, exchange: Exchange) -> None: ...
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None: ...
+    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
+
+
+class Ping(Exchange):
+    """The link's own PING; its answer is nobody else's business."""
+
+
+class Link:
+    """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
+
+    ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
+    ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered nothing.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        *,
+        random: Callable[[], float],
+        clock: Clock,
+        address: AnyAddress = DEFAULT_ADDRESS,
+        login: Login = DEFAULT_LOGIN,
+        options: Options = DEFAULT_OPTIONS,
+        name: str = "main",
+    ) -> None:
+        self.address = address
+        self.name = name
+        self.state = State.RESTING
+        self.attempts = 0
+        self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
+        self.server: dict[bytes, Any] = {}
+        self.error: Exception | None = None
+        self.moved = 0
+        self._owner = owner
+        self._login = login
+        self._options = options
+        self._random = random
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._paused = False
+        self._closing = False
+        self._wanted = False
+        self._deadline: float | None = None  # of dialling, greeting and backing off
+        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
+        self._heard = 0.0
+        self._on_doubt: Callable[[], None] = _nothing
+        self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
+        self._partly = 0  # replies of unfinished exchanges
+        self._is_strained = False  # whether any of these has changed since an answer came:
+        self._most = _NEVER  # seconds until a doubt, or none any more
+        self._weighed = 0  # of the bytes that have moved, those that prolong nothing any more
+        self._earned = 0.0  # seconds by which bytes have prolonged the wait
+        self._excuses = 0  # how often the driver was late
+
+    # -- the owner's side ---------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Want a connection from now on."""
+        self._closing = False
+        if self.state is State.RESTING:
+            self._dial()
+
+    def close(self) -> None:
+        """Want no connection any more; what is unanswered comes back by ``link_down``."""
+        self._closing = True
+        if self.state in (State.GREETING, State.UP):
+            self.drop(ConnectionLost("the connection was closed by its owner"))
+        elif self.state in (State.DIALLING, State.BACKING_OFF):
+            self._enter(State.RESTING)
+
+    def drop(self, error: Exception) -> None:
+        """Give up the present socket because of ``error``; another is dialled after the back-off."""
+        if self._wanted:
+            self._enter(State.DROPPING)
+            self._lose(error)
+
+    def send(self, exchange: Exchange) -> None:
+        """Queue an exchange; only while UP."""
+        assert self._connection is not None
+        if not self._connection.waiting:
+            self._heard = AT_ONCE
+        self._connection.send(exchange)
+
+    def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
+        """Have this called, once, where the oldest exchange has waited for half of the request timeout."""
+        self._on_doubt = on_doubt
+        self._most = self._doubts_after = self._options.request_timeout / 2
+
+    def pause(self) -> None:
+        """Stop reading: the application is too slow. The watch over the connection is suspended meanwhile."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Read on; the server's silence counts from now."""
+        if self._paused:
+            self._paused = False
+            self._heard = AT_ONCE
+
+    def succeeded(self) -> None:
+        """The connection does what it is for, and not only greet: the next back-off begins anew."""
+        self.attempts = 0
+
+    @property
+    def is_up(self) -> bool:
+        return self.state is _UP
+
+    @property
+    def client_id(self) -> int:
+        """Which connection this is to the server; 0 where HELLO was answered without an id."""
+        told = self.server.get(b"id")
+        return told if type(told) is int else 0
+
+    @property
+    def unanswered(self) -> int:
+        """Exchanges in flight."""
+        return self._connection.unanswered if self._connection is not None and self.state is _UP else 0
+
+    @property
+    def oldest(self) -> Exchange | None:
+        """The exchange that the server is to answer next."""
+        return None if self._connection is None else self._connection.oldest
+
+    def in_flight(self) -> list[Exchange]:
+        """The exchanges of the owner that may have reached the server, and are not answered."""
+        assert self._connection is not None
+        return _without_pings(self._connection.in_flight())
+
+    def take_for_unreadable(self, exchange: Exchange) -> None:
+        """The server could not read the end of an exchange that it has just answered: what stands behind it will come back unsent."""
+        assert self._connection is not None
+        self._connection.take_for_unreadable(exchange)
+
+    # -- the driver's side --------------------------------------------------------------------------------------------
+
+    @property
+    def wants_connection(self) -> bool:
+        """Whether a socket should exist: dial if there is none, close it if this is False."""
+        return self._wanted
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether to read from the socket; a connection that is not up yet is never paused."""
+        return not self._paused or self.state is not _UP
+
+    def connection_made(self, now: float) -> None:
+        """A socket (with TLS, where asked for) is connected."""
+        self._clock.now = now
+        if self.state is State.DIALLING:
+            self._connection = Connection(self._login, self._options)
+            self._partly = 0
+            self._enter(State.GREETING, now + self._options.request_timeout)
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Bytes came from the server."""
+        self._clock.now = now
+        connection = self._connection
+        if connection is None:
+            return
+        completed = connection.receive_data(data)
+        if completed and type(completed[-1]) is not Pushed:
+            self._heard = now
+            if self._is_strained:
+                self._relax()
+        else:
+            self._weigh(connection, completed, len(data), now)
+        if self.state is _GREETING and connection.state is ConnectionState.READY:
+            self._enter(State.UP)
+            self._heard = now
+            self._relax()
+            self.server, self.error = connection.server, None
+            self._owner.link_up(self)
+        for item in completed:
+            if type(item) is Pushed:
+                self._owner.link_pushed(self, item.pushes)
+            elif type(item) is not Ping:
+                self._owner.link_answered(self, item)
+        if connection.error is not None:
+            self.drop(with_address(connection.error, self.address))
+        if self._heard == AT_ONCE:
+            self._heard = now
+
+    def connection_lost(self, error: Exception | None, now: float) -> None:
+        """The socket is gone, could not be made, or was closed because it was not wanted."""
+        self._clock.now = now
+        if self._wanted:
+            self._enter(State.DROPPING)
+            self._lose(as_loss(error, self.address))
+        if self.state is not State.DROPPING:
+            return
+        if self._closing:
+            self._enter(State.RESTING)
+        else:
+            doublings = min(max(self.attempts - 1, 0), 32)
+            ceiling = min(self._options.backoff_initial * 2.0**doublings, self._options.backoff_max)
+            self._enter(State.BACKING_OFF, now + ceiling * self._random())
+
+    def data_to_send(self) -> bytes | memoryview:
+        """The bytes to write now: a peek; ``data_sent`` consumes."""
+        return b"" if self._connection is None else self._connection.data_to_send()
+
+    def data_sent(self, n: int) -> None:
+        """``n`` of those bytes were written, or handed to something that will: from now on they may reach the server."""
+        connection = self._connection
+        if connection is not None:
+            connection.data_sent(n)
+            if connection.data_to_send():
+                self._move(n)  # whoever takes a long write piece by piece is not silent
+
+    def next_timeout(self) -> float | None:
+        """When ``handle_timeout`` is due, on the driver's clock; None = never."""
+        if self.state is not _UP:
+            return self._deadline
+        if self._paused:
+            return None
+        connection = self._connection
+        assert connection is not None
+        if not connection.waiting:
+            return self._heard + self._options.keepalive_idle
+        timeout, most = connection.waiting[0].timeout, self._most
+        return self._heard + (timeout if timeout < most else most)  # noqa: FURB136  # each call counts here
+
+    def handle_timeout(self, now: float) -> None:
+        """Tell the time; a timer that fires early does no harm."""
+        self._clock.now = now
+        if self._heard == AT_ONCE:
+            self._heard = now
+        due = self.next_timeout()
+        if due is None or now < due:
+            return
+        if due == AT_ONCE:  # a dial has begun
+            self._deadline = now + self._options.connect_timeout
+        elif self.state is State.DIALLING:
+            self.drop(ConnectFailed(f"no connection to {self.address} within {self._options.connect_timeout:g} s"))
+        elif self.state is State.GREETING:
+            self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
+        elif self.state is State.BACKING_OFF:
+            self._dial()
+        elif self.unanswered:
+            self._overdue(now, due)
+        else:
+            self.send(Ping([("PING",)], self._options.keepalive_answer))
+            self._heard = now
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
+        """Bytes have come, at whose end no exchange was complete. Whole pushes are news of a link that waits for nothing else."""
+        before, self._partly = self._partly, connection.partly
+        if connection.oldest is None:
+            is_news = bool(completed)
+        else:
+            is_news = before != self._partly or any(type(one) is not Pushed for one in completed)
+        if is_news:
+            self._heard = now
+            if self._is_strained:
+                self._relax()
+        else:
+            self._move(size)
+
+    def _move(self, size: int) -> None:
+        """So many bytes have come, or have left, and answer nothing."""
+        self.moved += size
+        self._is_strained = True
+
+    def _relax(self) -> None:
+        """The server has answered: what is next has all its time before it."""
+        self._is_strained, self._most = False, self._doubts_after
+        self._weighed, self._earned, self._excuses = self.moved, 0.0, 0
+
+    def _overdue(self, now: float, due: float) -> None:
+        """An answer has not come in its time: there is a reason to wait for longer, or to doubt the link, or to give it up."""
+        assert self._connection is not None
+        oldest = self._connection.oldest
+        assert oldest is not None
+        may_earn = min(now - self._heard, (LONGEST - 1) * oldest.timeout - self._earned)
+        earned = min((self.moved - self._weighed) / SLOWEST, may_earn)
+        self._weighed = self.moved
+        if earned > 0.0:
+            self._heard += earned
+            self._earned += earned
+        elif now - due > LATE and self._excuses < MAX_EXCUSES:
+            self._heard += now - due + LATE
+            self._excuses += 1
+            self._is_strained = True
+        elif self._most != _NEVER:
+            self._most, self._is_strained = _NEVER, True
+            self._on_doubt()
+        else:
+            self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
+
+    def _dial(self) -> None:
+        self.attempts += 1
+        self._enter(State.DIALLING, AT_ONCE)
+
+    def _enter(self, state: State, deadline: float | None = None) -> None:
+        wanted = state in _WANTING
+        self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
+
+    def _lose(self, error: Exception) -> None:
+        self.error = error
+        connection, self._connection = self._connection, None
+        sent, unsent = ([], []) if connection is None else map(_without_pings, connection.lost())
+        self._owner.link_down(self, error, sent, unsent)
+        if is_permanent(error) and not self.server:
+            self._closing = True  # it never worked, and dialling again with the same settings is pointless
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:
+    return [exchange for exchange in exchanges if type(exchange) is not Ping]

@@ -1,0 +1,400 @@
+"""Follow streams without a group: XREAD from a cursor per stream, across any number of connections.
+
+Where to begin is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that what
+arrives during a reconnect is not skipped. From then on a cursor per stream says what was *received*; the next read leaves
+as soon as a reply is in, while the application works on it. ``cursor()`` says what was *handed over*: saved after the work
+it gives at least once, before the work at most once.
+
+Along with each read the last batch is proven to be without a gap (``continuity``). Streams may be added, removed and
+sought at any time; what cannot wait for a read that blocks ends it (``interrupt``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
+
+from ..arguments import Name, Seconds, name, one_of, seconds
+from ..commands.ids import Position
+from ..connection.connection import Arguments
+from ..connection.link import Link
+from ..engine.engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
+from ..engine.event_queue import MAX_EVENTS
+from ..engine.together import pages
+from ..entries import Batch, StreamId
+from ..errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError, about
+from ..reading.continuity import ZERO
+from ..reading.portions import Portion
+from ..reading.prefetch import Reader, ReaderOptions
+from ..reading.unblock import Interrupter
+from .cursor import Change, Changes, Followed, FollowOptions
+from .gap_detection import Watch
+from .merge import Merge
+from .start import Lookup, Starts, start, starts
+
+T = TypeVar("T", bytes, str)
+
+
+class Interruption(Enum):
+    """Why an iteration may have something else to tell than entries."""
+
+    IDLE = auto()
+    """A read came back empty."""
+    ENDED = auto()
+    """The same, with ``stop_on_idle``."""
+
+
+class ConsumerOptions(ReaderOptions, FollowOptions, total=False):
+    """Keywords of ``Consumer``, explained there."""
+
+
+class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
+
+
+class _Options(ConsumerOptions, EngineOptions, total=False): ...
+
+
+class Consumer(Reader[Batch[T]], Generic[T]):
+    """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
+
+    ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
+    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on), ``"+"`` (the last entry), milliseconds or a
+    ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the server,
+    ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
+
+    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at the time
+    of the read; ``merge_wait`` (0) seconds are left for late ones. ``stop_on_idle`` ends the iteration when a read comes back
+    empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"`` or ``"yield"`` its error in the
+    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamRewound`` or to
+    ``"restart"`` from its beginning. ``detect_gaps=False`` asks nothing of the server but entries.
+    """
+
+    @overload
+    def __init__(
+        self: Consumer[bytes], streams: Starts, *, decode: None = None, **options: Unpack[_Options]
+    ) -> None: ...
+    @overload
+    def __init__(self: Consumer[str], streams: Starts, *, decode: str, **options: Unpack[_Options]) -> None: ...
+    @overload
+    def __init__(self: Consumer[Any], streams: Starts, *, decode: str | None, **options: Unpack[_Options]) -> None: ...
+    def __init__(
+        self,
+        streams: Starts,
+        *,
+        decode: str | None = None,
+        merge: Literal["id"] | None = None,
+        merge_wait: Seconds = 0.0,
+        stop_on_idle: bool = False,
+        on_disconnect: Literal["retry", "raise", "yield"] = "retry",
+        on_rewind: Literal["raise", "restart"] = "raise",
+        detect_gaps: bool = True,
+        **options: Unpack[_ReaderAndEngine],
+    ) -> None:
+        super().__init__(decode=decode, **options)
+        self.stop_on_idle = stop_on_idle
+        self.idle = False  # the last read came back empty, and nobody has asked about it since
+        self.ended = False  # because of ``stop_on_idle``, until ``begin``
+        self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
+        self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
+        self._watches = detect_gaps
+        self._watch = Watch(self, one_of("on_rewind", on_rewind, "raise", "restart"))
+        wait = seconds("merge_wait", merge_wait, zero=True)
+        if self.polls and not stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        if wait and merge is None:
+            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
+        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._splits = self._merge is None
+        followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
+        self._streams = self._names = {one.stream: one for one in followed}
+        self._changes = Changes()
+        self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
+        self._blocked = False
+        self._reading = ScriptRunner(self, self._read)
+        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
+        self._reading.link.open()
+
+    # -- the user's side ----------------------------------------------------------------------------------------------
+
+    def split(self, batch: Batch[T], at: int) -> Batch[T]:
+        """The rest of a batch behind its first ``at`` entries, as a batch of its own."""
+        return Batch(batch.key, batch.raw[at:], encoding=batch.encoding)
+
+    def cursor(self, kept: Batch[T] | None = None) -> dict[bytes, StreamId]:
+        """Per stream the last id of the batches that were taken, except the last one if it was ``kept`` back."""
+        cursor = {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
+        if kept is not None and kept.key in cursor:
+            cursor[kept.key] = self._streams[kept.key].before
+        return cursor
+
+    def add_stream(self, stream: Name, place: Position | None = None) -> Change | None:
+        """Follow one more stream, from its end unless told otherwise; None where it is followed already.
+
+        Raises ``InvalidArgument`` for a place in a stream that is followed already: ``seek`` goes there.
+        """
+        self.check()
+        key = name("stream", stream)
+        if key in self._streams or key in self._changes:
+            if place is not None:
+                raise InvalidArgument("the stream is followed already; seek() goes to another place in it")
+            return None
+        return self._change(key, place)
+
+    def seek(self, stream: Name, place: Position) -> Change:
+        """Go on reading a stream from another place; what was read ahead of it is dropped."""
+        self.check()
+        key = self._known(stream)
+        self._changes.overtake(key)
+        change = self._change(key, place)
+        self._drop(key)
+        self._streams[key].sought = True
+        return change
+
+    def remove_stream(self, stream: Name) -> bool:
+        """Do not follow a stream any more, and drop what was read ahead of it; False where it was not followed."""
+        self.check()
+        key = name("stream", stream)
+        if self._streams.pop(key, None) is None:
+            return False
+        self._changes.overtake(key)
+        self._drop(key)
+        if self._merge is not None:
+            self._release()  # what waited for this stream waits no more
+        self._reading.wake()
+        return True
+
+    def restart(self, one: Followed) -> None:
+        """The stream began anew: so do we."""
+        self._drop(one.stream)
+        one.goto(ZERO)
+
+    def give_up(self, change: Change) -> None:
+        """Nobody waits for a change any more: it leaves no trace, and a stream that was sought goes on where it was."""
+        if self._changes.are_to_have(change):
+            self._end_change(change)
+
+    def _end_change(self, change: Change) -> None:
+        self._changes.remove(change)
+        if (old := self._streams.get(change.followed.stream)) is not None and old.sought:
+            old.sought = False
+            old.go_back()
+            self._reading.wake()
+
+    def begin(self) -> None:
+        """Go on after ``stop_on_idle`` has ended the iteration."""
+        if self.ended:
+            self.ended = self.idle = False
+            self._reading.wake()
+            self.on_wakeup()
+
+    def interruption(self) -> Interruption | Exception | None:
+        """What an iteration tells when nothing has arrived: each disconnection, and each idle read, once."""
+        if self._disconnects:
+            return self._disconnects.popleft()
+        if self.paused:
+            return None
+        idle, self.idle = self.idle, False
+        return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
+
+    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+        if link is self._reading.link:
+            self._interrupter.done()  # with the connection, the read has ended too
+            if was_up and self.on_disconnect != "retry":
+                self._disconnects.append(error)
+        super()._report_down(link, error, was_up=was_up)
+
+    def _take_back(self, batch: Batch[T]) -> None:
+        if (one := self._streams.get(batch.key)) is not None:
+            one.take_back(batch.raw)
+
+    def _hand_over(self, batch: Batch[T]) -> None:
+        one = self._streams[batch.key]
+        one.before, one.handed_over = one.handed_over, StreamId.parse(batch.raw[-1][0])
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def _known(self, stream: Name) -> bytes:
+        key = name("stream", stream)
+        if key not in self._streams:
+            raise InvalidArgument(f"stream {key.decode(errors='replace')!r} is not followed; add_stream() adds it")
+        return key
+
+    def _change(self, stream: bytes, place: Position | None) -> Change:
+        change = Change(Followed(stream, Lookup.END if place is None else start(place), watched=self._watches))
+        self._changes.add(change)
+        if self._blocked:
+            self._interrupter.interrupt()
+        self._reading.wake()
+        self.on_wakeup()
+        return change
+
+    def _drop(self, stream: bytes) -> None:
+        """Forget what was read ahead of a stream."""
+        self._prefetch.drop(stream)
+        self._arrived = [batch for batch in self._arrived if batch.key != stream]
+        self._watch.forget(stream)
+        if self._merge is not None:
+            self._merge.forget(stream)
+
+    def _settle_changes(self) -> Steps[None]:
+        for change, (*anchor, info) in (yield from self._changes.look(self.ask, self.portions.looks)):
+            if self._changes.are_to_have(change):  # else it was given up meanwhile
+                self._settle(change, info, *anchor)
+
+    def _settle(self, change: Change, info: Any, *anchor: Any) -> None:
+        followed = change.followed
+        try:
+            self._watch.look(followed, info, *anchor)
+        except (ReplyError, StreamRewound) as error:
+            change.error = error
+        else:
+            change.done = True
+            self._streams[followed.stream] = followed
+        self._end_change(change)
+
+    # -- the story ----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> Script:
+        self._blocked = False
+        yield from self._enter()
+        self.is_ready = True
+        while True:
+            if self._changes:
+                yield from self._settle_changes()
+            elif streams := self._readable():
+                yield from self._read_once(streams)
+            else:
+                yield WAIT
+
+    def _enter(self) -> Steps[None]:
+        """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
+        for one in self._streams.values():
+            one.watched = self._watches  # the server may have forbidden it on the last connection
+        known = [one for one in self._streams.values() if not one.sought]  # where others were does not matter any more
+        yield from self._look_at([one for one in known if one.continuity is None or one.watched])
+
+    def _look_at(self, streams: list[Followed]) -> Steps[None]:
+        """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
+        for page in pages(streams, self.portions.looks):
+            yield from self._watch.look_at(page)
+        self._watch.suspects = []
+        self._hand_on()
+
+    def _readable(self) -> list[Followed]:
+        """The streams to read now."""
+        if self.paused or self.ended or not self._prefetch.has_room(0):
+            return []
+        names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
+        return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
+
+    def _read_once(self, streams: list[Followed]) -> Steps[None]:
+        names = [one.stream for one in streams]
+        portion: Portion = self.portions.next(names, self.count, split=self._splits)
+        self.asked = deque((portion,))
+        asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
+        cursors: dict[Followed, StreamId] = {one: one.continuity.cursor for one in asked if one.continuity is not None}
+        questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
+        if questions:
+            yield Exchange([question for _, _, question in questions], self.options.request_timeout)
+        waiting: Arguments = self._waiting() if portion.whole else ()
+        self._blocked = bool(waiting)
+        places: Arguments = tuple(map(bytes, cursors.values()))
+        read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
+        yield Exchange([read], self.block + self.options.request_timeout)
+        if questions:
+            proof = yield from self._answer()
+            for (one, continuity, question), reply in zip(questions, proof.replies, strict=True):
+                if one.continuity is continuity and not one.sought:
+                    self._watch.hear(one, question[0], reply)
+        answered = yield from self._answer()
+        self._blocked = False
+        interrupted = self._interrupter.wanted
+        self._interrupter.done()
+        [reply] = answered.replies
+        if isinstance(reply, UnblockedError):
+            return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
+        if isinstance(reply, ReplyError):
+            left = [one for one in cursors if self._streams.get(one.stream) is one]
+            yield from self._watch.refuse(left, reply, alone=len(cursors) == 1)
+            return
+        self._watch.setbacks = 0
+        self._reading.link.succeeded()
+        received: dict[bytes, list[Any]] = reply or {}
+        self.portions.heard(portion, received, answered.nbytes, self.count)
+        self._absorb(cursors, received, answered.nbytes)
+        if suspects := self._watch.suspects:
+            yield from self._look_at(suspects)
+        else:
+            self._hand_on()
+        held = self._merge is not None and self._merge.holds
+        idle = portion.whole and not (any(received.values()) or interrupted or self._changes or held)
+        if idle:
+            self.idle, self.ended = True, self.stop_on_idle
+        self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
+
+    def refused(self, one: Followed, error: ReplyError) -> None:
+        """The server does not let us read a stream. Raises its error, which tells of which."""
+        raise about(error, "stream", one.stream)
+
+    def _answer(self) -> Steps[Exchange]:
+        while (answered := (yield WAIT)) is None:
+            pass
+        return answered
+
+    def _absorb(self, cursors: dict[Followed, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
+        """Advance the cursors, except of streams that were sought or removed while the read was under way."""
+        for one, cursor in cursors.items():
+            entries = received.get(one.stream) or []
+            continuity = one.continuity
+            is_other = one.sought or self._streams.get(one.stream) is not one
+            if is_other or continuity is None or continuity.cursor != cursor:
+                continue
+            if entries:
+                continuity.received(entries, watched=one.watched)
+            if entries or self._merge is not None:
+                size = nbytes // max(len(received), 1)
+                self._arrived.append(Batch(one.stream, entries, encoding=self._encoding, size=size))
+
+    def _hand_on(self) -> None:
+        """What has arrived is next for the application, or waits for its turn."""
+        arrived, self._arrived = self._arrived, []
+        if self._merge is None:
+            for batch in arrived:
+                self._prefetch.add(batch)
+            return
+        self._merge.begin()
+        for batch in arrived:
+            full = len(batch.raw) >= self.asked[0].each
+            self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
+        self._release()
+
+    def _release(self) -> None:
+        assert self._merge is not None
+        runs = self._merge.release(self._streams, self._clock.now)
+        for at, (stream, entries, size) in enumerate(runs):
+            batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
+            self._prefetch.add(batch, whole=at == len(runs) - 1)
+
+    def _waiting(self) -> Arguments:
+        if self.polls or self._changes:
+            return ()
+        if self._merge is None:
+            return super()._waiting()
+        if not self._merge.may_wait:
+            return ()
+        due = self._merge.due
+        wait = self.block if due is None else min(self.block, due - self._clock.now)
+        return ("BLOCK", max(1, int(wait * 1000)))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        if self._merge is None or self.closed:  # as it mostly is
+            return None if self.closed else self._interrupter.due
+        return min((at for at in (self._interrupter.due, self._merge.due) if at is not None), default=None)
+
+    def _elapse(self, now: float) -> None:
+        self._interrupter.elapse(now)
+        if self._merge is not None and (due := self._merge.due) is not None and due <= now:
+            self._release()

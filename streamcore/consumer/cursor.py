@@ -1,0 +1,160 @@
+"""One stream that a consumer follows: where it starts, and what was received and handed over of it.
+
+A place such as the end is resolved once, by what ``XINFO STREAM`` says; from then on there is a cursor, and ``continuity``
+watches whether the history goes on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import Any, Literal, TypedDict
+
+from ..arguments import Seconds
+from ..connection.connection import Arguments
+from ..engine.engine import Replies, Steps
+from ..engine.together import PAGE
+from ..entries import StreamId
+from ..reading.continuity import ZERO, Continuity, History
+from .start import Lookup, Start
+
+
+class FollowOptions(TypedDict, total=False):
+    """Keywords of a ``Consumer`` beside those of every reader."""
+
+    merge: Literal["id"] | None
+    """``"id"`` hands over the entries of all streams in the order of their ids; None as they come (None)."""
+    merge_wait: Seconds
+    """Seconds left for entries that come late, with ``merge="id"`` (0)."""
+    stop_on_idle: bool
+    """The iteration ends when a read comes back empty (False)."""
+    on_disconnect: Literal["retry", "raise", "yield"]
+    """``"retry"`` renews a lost connection in silence; ``"raise"`` and ``"yield"`` tell its error in the iteration, too
+    (``"retry"``)."""
+    on_rewind: Literal["raise", "restart"]
+    """When a stream ends before our cursor: ``"raise"`` ``StreamRewound``, or ``"restart"`` from its beginning
+    (``"raise"``)."""
+    detect_gaps: bool
+    """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
+
+
+class Followed:
+    """One stream. ``watched``: gaps in it are looked for; ``sought``: it is not read until it is elsewhere.
+
+    ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one; ``place`` is
+    the last of them that is no entry's id.
+    """
+
+    __slots__ = ("before", "continuity", "handed_over", "place", "sought", "start", "stream", "watched")
+
+    def __init__(self, stream: bytes, start: Start, *, watched: bool) -> None:
+        self.stream = stream
+        self.start = start
+        self.watched = watched
+        self.sought = False
+        self.continuity: Continuity | None = None  # until the start is resolved
+        self.handed_over = self.before = self.place = ZERO
+        if isinstance(start, StreamId):
+            self.goto(start)
+
+    def goto(self, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> Continuity:
+        """Read behind an id, up to which so many entries had been ``added`` to the stream, if that is known.
+
+        ``is_entry``: it is an entry's; where that is gone, something may be lost.
+        """
+        self.continuity = Continuity(self.stream, cursor, added, is_entry=is_entry)
+        self.handed_over = self.before = cursor
+        if not is_entry:
+            self.place = cursor
+        return self.continuity
+
+    def go_back(self) -> None:
+        """Read on behind what was handed over; what was read ahead is dropped."""
+        former = self.continuity
+        if former is not None and former.cursor != self.handed_over:
+            self.goto(self.handed_over, is_entry=self.handed_over != self.place).remember(former)
+
+    def resolve(self, history: History) -> None:
+        """Find the cursor that was asked for by a word."""
+        newest = history.newest
+        if self.start is Lookup.END or newest is None:
+            continuity = self.goto(history.last, history.added, is_entry=newest == history.last)
+        else:  # the last one that is there need not be the last that was added
+            added = history.added - 1 if newest == history.last else None
+            continuity = self.goto(newest.before(), added, is_entry=False)
+        continuity.begin(history)
+
+    def take_back(self, entries: list[Any]) -> None:
+        """These were handed over last, and are not any more."""
+        if self.handed_over == StreamId.parse(entries[-1][0]):
+            self.handed_over = self.place = StreamId.parse(entries[0][0]).before()
+
+    def look(self) -> tuple[Arguments, ...]:
+        """What to ask to see how the stream stands: whether the anchor is there, and then the counters."""
+        anchor = self.continuity.anchor() if self.continuity is not None and self.watched else None
+        counters: Arguments = ("XINFO", "STREAM", self.stream)
+        return (counters,) if anchor is None else (anchor, counters)
+
+    def question(self) -> Arguments | None:
+        """What proves that the last batch came without a gap."""
+        return self.continuity.question() if self.continuity is not None and self.watched else None
+
+    def is_proven(self, reply: list[Any]) -> bool:
+        """Whether the reply to the question proves it."""
+        return self.continuity is None or self.continuity.is_proven(reply)
+
+
+class Change:
+    """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be.
+
+    Until then a sought stream stays what it was, and is not read.
+    """
+
+    def __init__(self, followed: Followed) -> None:
+        self.followed = followed
+        self.done = False
+        self.error: Exception | None = None
+
+    def poll(self) -> bool:
+        if self.error is not None:
+            raise self.error
+        return self.done
+
+
+class Changes:
+    """Those of one consumer that are not done yet, one for each stream; true while there are any."""
+
+    def __init__(self) -> None:
+        self._of: dict[bytes, Change] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._of.values())
+
+    def __contains__(self, stream: object) -> bool:
+        return stream in self._of
+
+    def add(self, change: Change) -> None:
+        """A stream is to be followed, from somewhere."""
+        self._of[change.followed.stream] = change
+
+    def are_to_have(self, change: Change) -> bool:
+        """Whether somebody waits for it still."""
+        return self._of.get(change.followed.stream) is change
+
+    def remove(self, change: Change) -> None:
+        """It is done, or nobody waits for it any more."""
+        del self._of[change.followed.stream]
+
+    def overtake(self, stream: bytes) -> None:
+        """What was to become of a stream does not matter any more; nobody need wait for it."""
+        if (change := self._of.pop(stream, None)) is not None:
+            change.done = True
+
+    def look(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[Change, list[Any]]]]:
+        """Ask about the first of them, ``most`` or as many as leave together; the answers to what each has to ask."""
+        page = [(change, change.followed.look()) for change in islice(self, min(PAGE, most))]
+        replies = iter((yield from ask(*chain.from_iterable(commands for _, commands in page))))
+        return [(change, list(islice(replies, len(commands)))) for change, commands in page]

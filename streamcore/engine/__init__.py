@@ -1,0 +1,1 @@
+"""What drives links: the contract with drivers, scripts, timers, events."""

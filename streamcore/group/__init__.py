@@ -1,0 +1,1 @@
+"""Reading streams as a member of a consumer group (``XREADGROUP``)."""

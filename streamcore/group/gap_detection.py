@@ -1,0 +1,179 @@
+"""What a member of a group knows of its streams, and tells: what the group has lost of them (``group_history``).
+
+Each audit looks, with ``detect_gaps="always"`` each read is preceded by a look, and whoever enters a stream, for the first time,
+after a lost connection, or because its group is gone, looks before anything else.
+
+The stream must be asked before the group: members who read in between make a loss look smaller, and never a delivery look
+like a loss. Its anchor is asked for behind it: what still stands then stood before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from ..connection.connection import Arguments, Exchange
+from ..connection.features import Feature
+from ..engine.degradation import GAPS, Degradation
+from ..entries import StreamId
+from ..errors import UNAVAILABLE, ReplyError, WrongTypeError
+from ..events import Event
+from ..reading.continuity import History
+from ..reading.stream_identity import Sameness
+from .group_history import GroupHistory, Reached
+from .options import Membership
+
+
+class Look(Exchange):
+    """The questions about streams and their groups that go in front of a read; how many there are about each stream."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, questions: Mapping[bytes, Sequence[Arguments]], timeout: float) -> None:
+        super().__init__([command for commands in questions.values() for command in commands], timeout)
+        self.parts = {stream: len(commands) for stream, commands in questions.items()}
+
+
+class Known(TypedDict, total=False):
+    """What is known of a group, explained at ``GroupHistory.judge``."""
+
+    ours: bool
+    another: bool
+    above: StreamId | None
+    pending: StreamId | None
+
+
+class GroupGaps:
+    """The watch of one member of a group. Where the history of a stream is forbidden to us, that is told once.
+
+    Where gaps are not to be told, nobody looks; but whoever creates a group again must know its stream.
+    """
+
+    def __init__(self, member: Membership, emit: Callable[[Event], None], degradation: Degradation) -> None:
+        self._member = member
+        self._emit = emit
+        self._degradation = degradation
+        self._forgetful = True
+        self._histories: dict[bytes, GroupHistory] = {}
+        self._forbidden: set[bytes] = set()
+
+    def connected(self, server: Mapping[bytes, Any], *, same_run: bool = False) -> None:
+        """There is a new connection; its server has answered HELLO so, and is known to be still in the ``same_run``."""
+        self._forgetful = not Feature.GROUP_PLACE.of(server)
+        self._forbidden.clear()
+        strict = self._member.detect_gaps == "always"
+        for history in self._histories.values():
+            history.connected(forgetful=self._forgetful, strict=strict, same_run=same_run)
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not read any more."""
+        self._histories.pop(stream, None)
+        self._forbidden.discard(stream)
+
+    def received(self, stream: bytes, entries: list[Any]) -> None:
+        """New entries were delivered to us."""
+        if (watch := self._histories.get(stream)) is not None:
+            watch.identity.received(entries)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether gaps are to be told."""
+        return self._member.detect_gaps is not None
+
+    def doubt(self, stream: bytes) -> None:
+        """The group has not answered: it may be another one, of another stream."""
+        if (watch := self._histories.get(stream)) is not None:
+            watch.identity.doubt()
+
+    # -- entering, and the audit --------------------------------------------------------------------------------------
+
+    def questions(self, stream: bytes, *, group_is_gone: bool = False) -> tuple[Arguments, ...]:
+        """What to ask about a stream in front of XINFO GROUPS, if anything."""
+        if stream in self._forbidden or not (self.is_on or group_is_gone):
+            return ()
+        watch = self._histories.get(stream)
+        anchor = watch.identity.question() if watch is not None and watch.identity.doubted else None
+        return (("XINFO", "STREAM", stream), *(() if anchor is None else (anchor,)))
+
+    def breaks(self, stream: bytes) -> int:
+        """How often a stream was found not to be provably the one that it was: what was noted of it before is void."""
+        watch = self._histories.get(stream)
+        return 0 if watch is None else watch.breaks
+
+    def sameness(self, stream: bytes, replies: Sequence[Any]) -> Sameness:
+        """What a stream without our group is to the one that we knew, by the replies to that."""
+        watch = self._histories.get(stream)
+        if watch is None or not replies or isinstance(replies[0], ReplyError):
+            return Sameness.OTHER
+        return watch.identity.judge(History.of(replies[0]), anchored=_is_anchored(replies))
+
+    def hear(
+        self,
+        stream: bytes,
+        replies: Sequence[Any],
+        group: Reached | None,
+        **known: Unpack[Known],
+    ) -> None:
+        """The replies to that, how far the group is (None: there is none), and what else is known of it."""
+        if replies and isinstance(replies[0], ReplyError):
+            self._refused(stream, replies[0])
+        elif group is not None and not self.is_on:
+            self._watch(stream).identity.settle_at(group.id)
+        elif replies and group is not None:
+            self._degradation.is_forbidden(GAPS, ("XRANGE", stream), replies[-1])
+            history, anchored = History.of(replies[0]), _is_anchored(replies)
+            watch = self._watch(stream)
+            for gap in watch.judge(history, group, anchored=anchored, **known):
+                self._emit(gap)
+
+    def vanished(self, stream: bytes, pending: StreamId | None) -> None:
+        """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""
+        if (watch := self._histories.get(stream)) is None:
+            return
+        if not self.is_on or stream in self._forbidden:
+            watch.identity.vanish()
+            return
+        for gap in watch.vanish(pending):
+            self._emit(gap)
+
+    # -- before each read ---------------------------------------------------------------------------------------------
+
+    def look(self, streams: Sequence[bytes], timeout: float) -> Look | None:
+        """What to ask about streams in front of a read of them, if anything."""
+        if self._member.detect_gaps != "always":
+            return None
+        asked = {
+            stream: (*self.questions(stream), ("XINFO", "GROUPS", stream))
+            for stream in streams
+            if stream not in self._forbidden
+        }
+        return Look(asked, timeout) if asked else None
+
+    def saw(self, look: Look) -> None:
+        """The answers to that."""
+        at = 0
+        for stream, count in look.parts.items():
+            *told, groups = look.replies[at : at + count]
+            at += count
+            listed: list[dict[bytes, Any]] = [] if isinstance(groups, ReplyError) else groups
+            group = next((one for one in listed if one[b"name"] == self._member.group), None)
+            self.hear(stream, told, None if group is None else Reached.of(group))
+
+    def _watch(self, stream: bytes) -> GroupHistory:
+        watch = self._histories.get(stream)
+        if watch is None:
+            watch = self._histories[stream] = GroupHistory(stream, forgetful=self._forgetful)
+        return watch
+
+    def _refused(self, stream: bytes, error: ReplyError) -> None:
+        if error.code == "ERR":  # there is no such stream; another one may come
+            self._watch(stream).identity.vanish()
+        elif stream not in self._forbidden and not (error.code in UNAVAILABLE or isinstance(error, WrongTypeError)):
+            self._forbidden.add(stream)
+            if self.is_on:
+                self._degradation.refused(GAPS, ("XINFO", "STREAM", stream), error)
+
+
+def _is_anchored(replies: Sequence[Any]) -> bool | None:
+    """Whether the anchor was found; None where it was not asked for, or not answered."""
+    return None if len(replies) < 2 or isinstance(replies[1], ReplyError) else bool(replies[1])

@@ -1,0 +1,137 @@
+"""Remove consumers of the group that have nothing pending, and have not been heard of for long.
+
+There may be many thousands of them: each process under a name of its own that has died leaves one behind. The server lists
+them all or none (``XINFO CONSUMERS``), so it is asked rarely; it looks up a name at once, so a list is worked off name by name,
+a few in one script, with a read between two of these. In one step with the removal of a name the script looks whether something
+is pending for it, and whether a process holds it (``name_lease``): it may have come back since, or be quiet on a server that
+takes no empty read for a sign of life. A name that is not guarded like that, and comes back just then, is created again by
+its next read, with nothing lost; and no list is used for long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from ..connection.connection import Arguments
+from ..engine.degradation import REMOVING
+from ..engine.engine import AT_ONCE, Steps, checked
+from ..errors import NoPermissionError, ReplyError
+from ..events import ConsumerRemoved
+from .name_lease import lease_of
+
+if TYPE_CHECKING:
+    from .read_loop import GroupReading
+
+MOST: Final = 32
+"""Names of one script: a fraction of a millisecond."""
+LISTED: Final = 500
+"""Consumers that are listed in one round trip, unless one group has more."""
+FRESH: Final = 5.0
+"""Seconds for which a list is used."""
+
+# KEYS: the stream, the leases on the names. ARGV: the group, the names. Returns those that were removed.
+REMOVE: Final = """
+local removed = {}
+for at = 2, #ARGV do
+    local is_held = redis.call('EXISTS', KEYS[at]) == 1
+    if not is_held and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then
+        local is_new = redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[at]) == 1
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[at])
+        if not is_new then table.insert(removed, ARGV[at]) end
+    end
+end
+return removed
+"""
+
+
+def remove(stream: bytes, group: bytes, names: Sequence[bytes]) -> Arguments:
+    """The command that removes those of some consumers for which nothing is pending, and whose names no process holds."""
+    leases = [lease_of(stream, group, name) for name in names]
+    return ("EVAL", REMOVE, 1 + len(leases), stream, *leases, group, *names)
+
+
+class Removal:
+    """What one consumer removes; its state survives reconnects."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        member = consumer.member
+        self.at = AT_ONCE if member.keeps and member.remove_idle is not None else inf
+        """When a piece of it is due."""
+        self._patience = member.remove_idle or inf
+        self._consumers: dict[bytes, int] = {}  # by stream, as of the last look at its group
+        self._unlisted: deque[bytes] = deque()  # streams of this pass
+        self._names: deque[tuple[bytes, bytes]] = deque()  # to be removed, and their streams
+        self._listed_at = AT_ONCE
+        self._is_forbidden = False  # as far as this connection knows
+
+    def connected(self) -> None:
+        """There is a new connection: what was forbidden on the last one is tried again."""
+        if self._is_forbidden:
+            self._is_forbidden, self.at = False, AT_ONCE
+
+    def note(self, stream: bytes, consumers: int) -> None:
+        """So many consumers the group has in a stream."""
+        self._consumers[stream] = consumers
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not ours any more."""
+        self._consumers.pop(stream, None)
+
+    def run(self) -> Steps[None]:
+        """One piece: a few names are removed, or a few streams listed; only when that is due."""
+        if self._names and self._consumer.now > self._listed_at + FRESH:
+            self._forget_pass()
+        try:
+            if self._names:
+                yield from self._remove()
+            else:
+                yield from self._list()
+        except NoPermissionError:
+            self._is_forbidden, self.at = True, inf
+            return
+        except ReplyError:  # the next read meets it as well, and what is left has time
+            self._forget_pass()
+        if not (self._names or self._unlisted):
+            # Spread over the second quarter, as claims are.
+            self.at = self._consumer.now + self._patience * (0.25 + 0.25 * self._consumer.random())
+
+    def _forget_pass(self) -> None:
+        self._names.clear()
+        self._unlisted.clear()
+
+    def _list(self) -> Steps[None]:
+        """Find out who may be gone, in as many streams as have few consumers."""
+        consumer, member = self._consumer, self._consumer.member
+        if not self._unlisted:
+            self._unlisted.extend(stream for stream in consumer.present if self._consumers.get(stream, 0) > 1)
+        streams: list[bytes] = []
+        consumers = 0
+        while self._unlisted and (not streams or consumers < LISTED):
+            streams.append(self._unlisted.popleft())
+            consumers += self._consumers.get(streams[-1], 0)
+        if not streams:
+            return
+        self._listed_at, idle = consumer.now, int(self._patience * 1000)
+        questions: list[Arguments] = [("XINFO", "CONSUMERS", stream, member.group) for stream in streams]
+        replies = yield from consumer.ask(*questions)
+        for stream, question, listed in zip(streams, questions, replies, strict=True):
+            if consumer.degradation.is_forbidden(REMOVING, question, listed):
+                raise listed
+            for one in () if isinstance(listed, ReplyError) else listed:
+                if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
+                    self._names.append((stream, one[b"name"]))
+
+    def _remove(self) -> Steps[None]:
+        stream = self._names[0][0]
+        names: list[bytes] = []
+        while self._names and self._names[0][0] == stream and len(names) < MOST:
+            names.append(self._names.popleft()[1])
+        command = remove(stream, self._consumer.member.group, names)
+        [removed] = yield from self._consumer.ask(command)
+        self._consumer.degradation.is_forbidden(REMOVING, command, removed)
+        for name in checked(removed):
+            self._consumer.emit(ConsumerRemoved(stream, name))

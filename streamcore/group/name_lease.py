@@ -1,0 +1,138 @@
+"""Our name in the group, held by a small lease beside each stream, so that two processes never share it in silence.
+
+Whoever comes last takes the name over, for it may be the same program, started again. The lease says by which connection it
+is held: the connection of the one before is closed on the server, if it is still there and provably that one. So a ghost of
+our own former process takes no entry in secret, and a living twin has to connect again: it finds that the name is
+not its own any more, and stops. Every audit looks as well. A lease that has expired, or was flushed away, is taken again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ..arguments import beside
+from ..connection.connection import Arguments
+from ..engine.degradation import GUARD
+from ..engine.engine import Steps, checked
+from ..errors import NameTaken, OutOfMemoryError
+from ..events import ConsumerReplaced
+
+if TYPE_CHECKING:
+    from .read_loop import GroupReading
+
+SECONDS: Final = 600.0
+"""A lease lasts so long without an audit."""
+
+# KEYS: the lease. ARGV: our nonce, whether to take it over, connection id, run id, milliseconds.
+HOLD: Final = """
+local held = redis.call('HMGET', KEYS[1], 'holder', 'client', 'run')
+if held[1] and held[1] ~= ARGV[1] and ARGV[2] == '0' then return {0} end
+if held[1] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
+redis.call('PEXPIRE', KEYS[1], ARGV[5]) -- before the name is ours: it may be forbidden
+redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'client', ARGV[3], 'run', ARGV[4])
+return {1, held[1], held[2], held[3]}
+"""
+
+LET_GO: Final = """
+if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class Identity(NamedTuple):
+    """What proves that a connection on the server is the one that is meant: ids begin anew with each run of a server."""
+
+    client_id: int
+    run_id: bytes
+    nonce: bytes
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether it proves that: not where the server hides its run or the id, or an engine has no name that is its own."""
+        return bool(self.client_id and self.run_id and self.nonce)
+
+
+UNKNOWN: Final = Identity(0, b"", b"")
+"""Somebody, perhaps: the answer that would have told was lost."""
+
+
+class NameLease:
+    """The leases of one consumer, one beside each of its streams."""
+
+    def __init__(self, consumer: GroupReading[Any]) -> None:
+        self._consumer = consumer
+        self._held: set[bytes] = set()
+        self._former: dict[bytes, Identity] = {}  # who has held it before us, as long as that matters, by stream
+        self._forbidden: set[bytes] = (
+            set()
+        )  # the streams beside which we may not hold it, as far as this connection knows
+        self._wanted = consumer.member.exclusive and consumer.member.keeps
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing forbids us to hold the name, beside any stream."""
+        return self._wanted and not self._forbidden
+
+    def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
+        """Hold the name beside a stream, on a new connection; by which connection somebody else has held it until now.
+
+        That is told on each connection until it is ``done_with``.
+        """
+        if self._wanted and not self._consumer.nonce:
+            self._wanted = False
+            self._consumer.degradation.tell(GUARD, "entropy")  # nothing tells us from a twin
+        if not self._wanted:
+            return None
+        self._forbidden.discard(stream)
+        yield from self._hold(stream, present, take_over=stream not in self._held)
+        return self._former.get(stream)
+
+    def done_with(self, stream: bytes) -> None:
+        """What is to be done about who has held it before us, is done."""
+        self._former.pop(stream, None)
+
+    def check(self, stream: bytes, present: Identity) -> Steps[None]:
+        """Whether it is still ours. Raises ``NameTaken``."""
+        if self._wanted and stream not in self._forbidden:
+            yield from self._hold(stream, present, take_over=False)
+
+    def let_go(self) -> list[Arguments]:
+        """What gives the name free on leaving."""
+        return [("EVAL", LET_GO, 1, self._key(stream), self._consumer.nonce) for stream in sorted(self._held)]
+
+    def forget(self, stream: bytes) -> None:
+        """The stream is not ours any more."""
+        self._held.discard(stream)
+        self._former.pop(stream, None)
+        self._forbidden.discard(stream)
+
+    def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[None]:
+        consumer = self._consumer
+        who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
+        command: Arguments = ("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000))
+        [reply] = yield from consumer.ask(command)
+        if isinstance(reply, OutOfMemoryError):
+            return  # a full server can be read all the same, and has to be; the next audit asks again
+        if consumer.degradation.is_forbidden(GUARD, command, reply):
+            self._forbidden.add(stream)
+            return
+        is_ours, *former = checked(reply)
+        if not is_ours:
+            consumer.emit(ConsumerReplaced(stream, consumer.member.name))
+            raise NameTaken(
+                f"another process has taken over the name {consumer.member.name.decode(errors='replace')!r} in its group;"
+                " give each member a name of its own"
+            )
+        self._held.add(stream)
+        holder, client, run = former
+        if take_over and holder is not None:  # where that is us, we have asked before
+            self._former[stream] = UNKNOWN if holder == consumer.nonce else Identity(int(client), run, holder)
+
+    def _key(self, stream: bytes) -> bytes:
+        return lease_of(stream, self._consumer.member.group, self._consumer.member.name)
+
+
+def lease_of(stream: bytes, group: bytes, name: bytes) -> bytes:
+    """The key that exists while a process holds a name in a group of a stream."""
+    escaped = group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
+    return beside(stream, b"name:" + escaped + b":" + name)

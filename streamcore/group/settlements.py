@@ -1,0 +1,257 @@
+"""What the server is told about a pending entry, and what its answer means: acknowledged, given back, or a dead letter.
+
+``XACK`` does not ask who owns an entry. All else here does, in one script with what it changes: another member may have
+claimed the entry meanwhile. An entry that is given back goes to the consumer ``NACKED``, which nobody reads as, so that no
+member takes it for its own; claims find it there as soon as it counts as idle. Where it shall wait for longer than idle
+entries do, a sorted set beside the stream says until when. A dead letter is appended and settled in one step. An entry whose
+data is gone is cleared only as long as it is gone: a failover may bring it back, and nobody has processed it.
+
+Each may be repeated after a lost reply: what was settled is not owned any more, and nothing happens. Where another member
+owns it, the first time cannot have done anything either, and that is told.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..arguments import beside
+from ..connection.connection import Arguments
+from ..events import AckMissed, DeadLettered, Event, LeaseLost, Settled, Tombstones
+from .options import NACKED, Membership
+
+NO_CLAIMS: Final = 60.0
+"""Seconds of idleness to tell where we claim nothing ourselves, and so do not know for what others wait."""
+
+FOREVER: Final = 10**15
+"""Milliseconds for which no entry has ever been idle."""
+
+_OWNED: Final = """
+local function owner(id)
+    local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], id, id, 1)
+    return not rows.err and rows[1] and rows[1][2]
+end
+local function owned(id) return owner(id) == ARGV[2] end
+"""
+
+# Returns what others own, and what is not pending at all.
+ACK_OWNED: Final = (
+    _OWNED
+    + """
+local acked, theirs, settled = {}, {}, {}
+for at = 3, #ARGV do
+    local found = owner(ARGV[at])
+    table.insert(found == ARGV[2] and acked or found and theirs or settled, ARGV[at])
+end
+if #acked > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(acked)) end
+return {theirs, settled}
+"""
+)
+
+# ARGV: group, owner, the next owner, milliseconds of idleness, milliseconds until it may be claimed (0: at once), deliveries to
+# set the counter to (-1: leave it), ids.
+GIVE_BACK: Final = (
+    _OWNED
+    + """
+local given = {}
+for at = 7, #ARGV do
+    if owned(ARGV[at]) then table.insert(given, ARGV[at]) end
+end
+if #given == 0 then return 0 end
+local claim = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, unpack(given)}
+for _, word in ipairs({'IDLE', ARGV[4], 'JUSTID'}) do table.insert(claim, word) end
+if ARGV[6] ~= '-1' then
+    table.insert(claim, 'RETRYCOUNT')
+    table.insert(claim, ARGV[6])
+end
+local delay = tonumber(ARGV[5])
+if delay > 0 then -- first: a full server refuses this, and then nothing shall have happened
+    local now = redis.call('TIME')
+    local due = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + delay)
+    for _, id in ipairs(given) do redis.call('ZADD', KEYS[2], due, id) end
+    if redis.call('PTTL', KEYS[2]) < 2 * delay then redis.call('PEXPIRE', KEYS[2], 2 * delay) end
+end
+redis.call(unpack(claim))
+return #given
+"""
+)
+
+# ARGV: group, owner, the next owner, milliseconds of idleness, deliveries, ids.
+RELEASE: Final = (
+    _OWNED
+    + """
+local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0
+for at = 6, #ARGV do
+    if owned(ARGV[at]) then
+        table.insert(claim, ARGV[at])
+        given = given + 1
+    end
+end
+if given == 0 then return 0 end
+for _, word in ipairs({'IDLE', ARGV[4], 'RETRYCOUNT', ARGV[5], 'JUSTID'}) do table.insert(claim, word) end
+redis.call(unpack(claim))
+return given
+"""
+)
+
+# ARGV: group, owner, id, then the fields that say why. An entry of more fields than Lua can pass on comes without them.
+# Returns the letter, '' where the entry's data is gone, 0 where another member owns it. Where it is not pending at all, an
+# earlier call may have buried it: then its letter, if that is among the last ones; else 1.
+BURY: Final = (
+    _OWNED
+    + """
+if not owned(ARGV[3]) then
+    if owner(ARGV[3]) then return 0 end
+    local letters = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 100)
+    for _, one in ipairs(letters.err and {} or letters) do
+        local about = {}
+        for at = 1, #one[2], 2 do about[one[2][at]] = one[2][at + 1] end
+        for at = 4, #ARGV, 2 do
+            if ARGV[at] ~= 'dead:reason' and ARGV[at] ~= 'dead:attempts' and about[ARGV[at]] ~= ARGV[at + 1] then
+                about = nil
+                break
+            end
+        end
+        if about then return one[1] end
+    end
+    return 1
+end
+local found = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
+local letter = ''
+if found then
+    local fields = found[2]
+    if #fields > 7000 then fields = {} end
+    for at = 4, #ARGV do table.insert(fields, ARGV[at]) end
+    if not redis.acl_check_cmd('XACK', KEYS[1], ARGV[1], '0-0') then redis.call('XACK', KEYS[1], ARGV[1], '0-0') end
+    letter = redis.call('XADD', KEYS[2], '*', unpack(fields))
+end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+return letter
+"""
+)
+
+
+class Ack(NamedTuple):
+    """Acknowledge. ``fenced``: only what we own. ``told``: whether an event shall tell that it is settled."""
+
+    stream: bytes
+    ids: list[bytes]
+    repeated: bool = False
+    fenced: bool = False
+    told: bool = False
+
+    def command(self, member: Membership) -> Arguments:
+        if self.fenced:
+            return ("EVAL", ACK_OWNED, 1, self.stream, member.group, member.name, *self.ids)
+        return ("XACK", self.stream, member.group, *self.ids)
+
+    def heed(self, answer: Any) -> list[Event]:
+        if answer == len(self.ids) and not self.told:  # as it mostly is
+            return []
+        lost: set[bytes] = set()
+        missed = 0
+        if self.fenced:
+            theirs, settled = answer
+            lost.update(theirs, () if self.repeated else settled)  # else it was we who have settled it, the first time
+        elif not self.repeated:
+            missed = len(self.ids) - answer
+        events: list[Event] = []
+        done = tuple(id_ for id_ in self.ids if id_ not in lost)
+        if self.told and done and not missed:
+            events.append(Settled(self.stream, done))
+        if missed:
+            events.append(AckMissed(self.stream, missed))
+        if lost:
+            events.append(LeaseLost(self.stream, tuple(id_ for id_ in self.ids if id_ in lost)))
+        return events
+
+    def again(self) -> Ack:
+        return self._replace(repeated=True)
+
+
+class Nack(NamedTuple):
+    """Give back: others, or we, may claim the entries after ``delay`` seconds. ``counted``: deliveries to leave them with."""
+
+    stream: bytes
+    ids: list[bytes]
+    delay: float
+    counted: int | None = None
+    repeated: bool = False
+
+    def command(self, member: Membership) -> Arguments:
+        patience = member.claim_idle or NO_CLAIMS
+        is_long = self.delay > patience
+        idle = 0 if is_long else int((patience - self.delay) * 1000)
+        wait = int(self.delay * 1000) if is_long else 0
+        keys = (self.stream, schedule(self.stream, member.group))
+        counted = -1 if self.counted is None else self.counted
+        return ("EVAL", GIVE_BACK, 2, *keys, member.group, member.name, NACKED, idle, wait, counted, *self.ids)
+
+    def heed(self, answer: Any) -> list[Event]:
+        if answer < len(self.ids) and not self.repeated:
+            return [AckMissed(self.stream, len(self.ids) - answer)]
+        return []
+
+    def again(self) -> Nack:
+        return self._replace(repeated=True)
+
+
+class Burial(NamedTuple):
+    """Move an entry to the dead-letter stream, and settle it."""
+
+    stream: bytes
+    ids: list[bytes]  # of one
+    letters: bytes
+    deliveries: int
+    reason: bytes
+    repeated: bool = False
+
+    def command(self, member: Membership) -> Arguments:
+        [id_] = self.ids
+        about = {
+            "dead:reason": self.reason,
+            "dead:attempts": self.deliveries,
+            "dead:stream": self.stream,
+            "dead:id": id_,
+            "dead:group": member.group,
+            "dead:consumer": member.name,
+        }
+        flat = [part for pair in about.items() for part in pair]
+        return ("EVAL", BURY, 2, self.stream, self.letters, member.group, member.name, id_, *flat)
+
+    def heed(self, answer: Any) -> list[Event]:
+        [id_] = self.ids
+        if isinstance(answer, int):
+            return [] if answer and self.repeated else [LeaseLost(self.stream, (id_,))]
+        if not answer:
+            return [Tombstones(self.stream, (id_,))]
+        return [DeadLettered(self.stream, id_, self.letters, answer, self.deliveries, self.reason.decode())]
+
+    def again(self) -> Burial:
+        return self._replace(repeated=True)
+
+
+class Clear(NamedTuple):
+    """Forget entries whose data is gone; those whose data is there again stay pending.
+
+    ``XCLAIM`` drops from the pending list what is not in the stream, and claims nothing that is not as idle as it is told.
+    """
+
+    stream: bytes
+    ids: list[bytes]
+
+    def command(self, member: Membership) -> Arguments:
+        return ("XCLAIM", self.stream, member.group, member.name, FOREVER, *self.ids, "JUSTID")
+
+    def heed(self, _: Any) -> list[Event]:
+        return []
+
+    def again(self) -> Clear:
+        return self
+
+
+Settlement: TypeAlias = Ack | Nack | Burial | Clear
+
+
+def schedule(stream: bytes, group: bytes) -> bytes:
+    """The sorted set of entries that shall wait: ids, by the server's time in milliseconds until which they do."""
+    return beside(stream, b"later:" + group)

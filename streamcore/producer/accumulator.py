@@ -1,0 +1,368 @@
+"""Entries on their way, in batches: held back to leave together, waited for together, or sent again.
+
+A batch is one request. It leaves when enough has gathered (by number or bytes), when its eldest entry has lingered, or at
+once. Where a wait stands behind it, or it may be sent again, one batch is in flight at a time: what comes meanwhile is the
+next one, so one wait serves many, and never more is in doubt than the server remembers.
+
+    waiting --batch--> in flight --answered--> ended
+       ^                  |-- refused for now; never left; lost, and appended only once --.
+       '----------------------------------------------------------------------------------'
+
+An entry has one deadline, wherever it is. What is cancelled while it waits never leaves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, Protocol
+
+from ..arguments import Seconds, positive, seconds
+from ..commands import Command
+from ..connection.link import AT_ONCE
+from ..entries import StreamId
+from ..errors import (
+    ConnectionLost,
+    InvalidArgument,
+    NoScriptError,
+    ReplyError,
+    StreamcoreError,
+    UnreadableError,
+)
+from ..requests import Request
+from ..requests.lateness import excuse
+from ..requests.queue import Line, because
+from ..requests.request import NOT_NOW
+from .deduplication import Memory
+from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
+from .outgoing import Batch, Outgoing
+
+_MISSING: Final = object()
+"""Instead of a reply that did not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How long an entry may be held back, in seconds, and what makes a batch full."""
+
+    linger: Seconds = 0.0
+    count: int = 1000
+    nbytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        seconds("linger", self.linger, zero=True)
+        positive("batch_count", self.count)
+        positive("batch_bytes", self.nbytes)
+
+    @property
+    def holds_back(self) -> bool:
+        return bool(self.linger)
+
+
+class Keeper(Protocol):
+    """What an outbox asks of its engine."""
+
+    def lost(self, error: Exception) -> ConnectionLost: ...
+    def late(self, why: str) -> StreamcoreError: ...
+    def fail(self, error: Exception) -> None: ...
+
+
+class Outbox:
+    """The entries of one producer that have not ended. ``queued`` counts the bytes of those that wait.
+
+    ``is_ready``: the link is up, and the server was asked what there is to ask.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        line: Line,
+        gathering: Gathering,
+        durability: Durability | None,
+        memory: Memory | None,
+        request_timeout: float,
+    ) -> None:
+        self.queued = 0
+        self.is_ready = False
+        self._keeper = keeper
+        self._line = line
+        self._gathering = gathering
+        self._linger = seconds("linger", gathering.linger, zero=True)
+        self._durability = durability
+        self._memory = memory
+        if durability is not None and not isinstance(durability, (Replicas, Disk)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+            raise InvalidArgument(f"durability must be None, Replicas(...) or Disk(...), not {durability!r}")
+        block = 0.0 if durability is None else durability.command().traits.block
+        self._batch_timeout = request_timeout + block
+        self.timeout = self._batch_timeout + block  # the wait of the batch before may be in front of it
+        self._check_window()
+        self._waiting: deque[Outgoing] = deque()
+        self._flying: list[Batch] = []
+        self._deadlines: deque[Outgoing] = deque()  # in the order of submission
+        self._submitted = 0
+        self._due = 0  # what is numbered up to this is not held back any more
+        self._asking: Request | None = None
+        self._refusal: ReplyError | None = None  # of a server that cannot serve now
+        self._refusals = 0  # in a row
+
+    # -- the producer's side ------------------------------------------------------------------------------------------
+
+    def put(self, command: Command[Any], done: Callable[[Request], None], message_id: bytes) -> Request:
+        """Take an entry in."""
+        entry = Outgoing(command, done, self.timeout, message_id)
+        self._submitted += 1
+        entry.number = self._submitted
+        self._waiting.append(entry)
+        self._deadlines.append(entry)
+        self.queued += len(entry.data)
+        gathering = self._gathering
+        if not self._linger or self.queued >= gathering.nbytes or len(self._waiting) >= gathering.count:
+            self._due = entry.number
+            self._dispatch()
+        return entry
+
+    def hurry(self) -> None:
+        """Hold back nothing of what is here now."""
+        self._due = self._submitted
+        self._dispatch()
+
+    def finish_all(self, why: str) -> None:
+        """End what waits; there will be no connection any more."""
+        waiting, self._waiting, self.queued = self._waiting, deque(), 0
+        for entry in waiting:
+            entry.finish(self._ended(entry, why))  # does nothing where it has ended
+
+    # -- what becomes of the link -------------------------------------------------------------------------------------
+
+    def link_up(self, server: Mapping[bytes, Any]) -> None:
+        """A server has let us in."""
+        try:
+            if self._durability is not None:
+                check_server(self._durability, server)
+        except InvalidArgument as error:
+            self._keeper.fail(error)
+            return
+        questions = [] if self._memory is None else self._meet(self._memory, server)
+        if questions:
+            self._asking = Request(questions, self._told, self._batch_timeout)
+            self._line.submit(self._asking)
+        else:
+            self._begin()
+
+    def _meet(self, memory: Memory, server: Mapping[bytes, Any]) -> list[Command[Any]]:
+        questions = memory.meet(server)
+        if not memory.native:
+            for entry in [entry for entry in self._waiting if entry.native]:
+                entry.finish(self._keeper.lost(ConnectionLost("another server is there now, which cannot tell")))
+        return questions
+
+    def _told(self, request: Request) -> None:
+        if request is self._asking:  # else it was asked over a connection that is gone
+            assert self._memory is not None
+            self._memory.learn(request.replies)
+            try:
+                self._check_window()
+            except InvalidArgument as error:
+                self._keeper.fail(error)
+            else:
+                self._begin()
+
+    def _check_window(self) -> None:
+        memory = self._memory
+        if memory is not None and memory.seconds < self.timeout:
+            limit = (
+                f"messages are remembered for {memory.seconds:g} seconds, and may be sent again for {self.timeout:g}"
+            )
+            raise InvalidArgument(f"{limit}; lower the request_timeout, or the timeout of durability")
+
+    def _begin(self) -> None:
+        self.is_ready = True
+        self._dispatch()
+
+    def link_down(self) -> None:
+        """The connection is gone; what was sent over it has been told to ``_answered``, the rest has never left."""
+        self.is_ready, self._asking, self._refusal = False, None, None
+        unsent, self._flying = self._flying, []
+        for batch in unsent:
+            batch.finished = True  # its entries leave in another one, without those that are cancelled
+            for entry in batch.entries:
+                entry.flying = False
+                entry.native = entry.native if entry.sent else None
+            self._again(batch.entries)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def timer(self) -> float | None:
+        """When ``elapse`` is due."""
+        if self._is_refused:
+            return AT_ONCE
+        deadlines = self._deadlines
+        while deadlines and deadlines[0].finished:
+            deadlines.popleft()
+        if not deadlines:
+            return None
+        if deadlines[-1].deadline == AT_ONCE:
+            return AT_ONCE
+        late, waiting = deadlines[0].deadline, self._waiting
+        if not waiting or waiting[0].number <= self._due or not self._may_leave:
+            return late
+        return min(late, self._leaves_at(waiting[0]))
+
+    def elapse(self, now: float) -> None:
+        """The time is ``now``."""
+        deadlines = self._deadlines
+        for entry in reversed(deadlines):
+            if entry.deadline != AT_ONCE:
+                break
+            entry.deadline = now + self.timeout
+        while deadlines and AT_ONCE < deadlines[0].deadline <= now:
+            entry = deadlines[0]
+            if not entry.finished and excuse(deadlines, self._line.link, now):
+                break
+            deadlines.popleft()
+            if not entry.finished:
+                entry.finish(self._ended(entry, f"within {self.timeout:g} s"))
+        if self._is_refused:
+            self._refusals += 1
+            self._line.link.attempts = self._refusals  # the back-off goes on doubling: such an answer is no success
+            self._line.link.drop(ConnectionLost(f"the server cannot serve now: {self._refusal}"))
+        waiting = self._waiting
+        while waiting and waiting[0].finished:
+            self.queued -= len(waiting.popleft().data)
+        if waiting and self._leaves_at(waiting[0]) <= now:
+            self._due = max(self._due, waiting[0].number)
+        self._dispatch()
+
+    def _leaves_at(self, entry: Outgoing) -> float:
+        """When an entry has lingered long enough."""
+        return entry.deadline - self.timeout + self._linger
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the server cannot serve now, and has answered everything."""
+        return self._refusal is not None and not self._line.link.unanswered
+
+    def _ended(self, entry: Outgoing, why: str) -> StreamcoreError:
+        """How an entry ends that was not answered, or not altogether."""
+        link = self._line.link
+        if entry.id is not None:
+            return unconfirmed(entry.id, f"no answer {why}")
+        if entry.sent or entry.flying:
+            return self._keeper.late(f"{link.address} did not answer {why}{because(entry.refusal)}")
+        if entry.refusal is not None:
+            return entry.refusal
+        return ConnectionLost(f"the entry was not sent: no connection to {link.address} {why}{because(link.error)}")
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _may_leave(self) -> bool:
+        alone = self._durability is not None or self._memory is not None
+        return self.is_ready and self._line.link.is_up and self._refusal is None and not (alone and self._flying)
+
+    def _dispatch(self) -> None:
+        while self._waiting and self._waiting[0].number <= self._due and self._may_leave:
+            entries = self._gather()
+            if entries:
+                commands = [self._wire(entry) for entry in entries]
+                if self._durability is not None:
+                    commands.append(self._durability.command())
+                once = self._memory is not None and self._durability is None
+                batch = Batch(entries, commands, self._answered, self._batch_timeout, once=once)
+                self._flying.append(batch)
+                self._line.submit(batch)
+
+    def _gather(self) -> list[Outgoing]:
+        """The next batch, out of what waits: at least one entry, unless all were cancelled."""
+        count, nbytes, waiting = self._gathering.count, self._gathering.nbytes, self._waiting
+        if self._memory is not None:
+            count = min(count, self._memory.window)
+        entries: list[Outgoing] = []
+        while waiting and len(entries) < count and nbytes > 0:
+            entry = waiting.popleft()
+            self.queued -= len(entry.data)
+            if not entry.finished:
+                nbytes -= len(entry.data)
+                entry.flying, entry.refusal = True, None
+                entries.append(entry)
+        return entries
+
+    def _wire(self, entry: Outgoing) -> Command[Any]:
+        """An entry in the form in which it is sent: the second time as the first time."""
+        memory = self._memory
+        if memory is None:
+            return entry.asked[0]
+        if entry.native is None:
+            entry.native = memory.native
+        return memory.wire(entry.asked[0], entry.message_id, native=entry.native)
+
+    def _answered(self, request: Request) -> None:
+        """A batch has ended: by its replies, by some of them, or by none."""
+        assert isinstance(request, Batch)
+        self._flying.remove(request)
+        again: list[Outgoing] = []
+        ended: list[Outgoing] = []
+        replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
+        unread = (
+            False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
+        )
+        for entry, reply in zip(request.entries, replies, strict=False):
+            entry.flying = False
+            if not entry.finished:
+                goes = (unread and type(reply) is UnreadableError) or self._goes_again(entry, reply, request)
+                (again if goes else ended).append(entry)
+            unread |= type(reply) is UnreadableError
+        self._again(again)
+        for entry in ended:
+            entry.finish(self._error(entry, replies[-1], request))
+        self._dispatch()
+
+    def _goes_again(self, entry: Outgoing, reply: object, batch: Batch) -> bool:
+        """Whether an entry is sent once more, after what came for it."""
+        if reply is _MISSING:
+            entry.sent |= isinstance(batch.error, ConnectionLost) and batch.error.sent
+            return self._memory is not None
+        if isinstance(reply, ReplyError) and type(reply) in NOT_NOW:
+            reply.command = entry.asked[0].name
+            entry.refusal = self._refusal = reply
+            return True
+        if isinstance(reply, NoScriptError) and self._memory is not None:
+            self._memory.forget_script()
+            return True
+        self._refusals = 0
+        entry.replies = [reply]
+        entry.id = _id_in(reply) or entry.id
+        if batch.error is None or entry.id is None or self._memory is None or self._durability is None:
+            return False
+        entry.sent = True  # known, but not whether it is safe: the wait behind a repetition tells
+        return True
+
+    def _error(self, entry: Outgoing, confirmation: object, batch: Batch) -> StreamcoreError | None:
+        """What is wrong with an entry that has ended; None where its reply tells everything."""
+        if not entry.replies:
+            return batch.error
+        [reply] = entry.replies
+        if isinstance(reply, ReplyError) and entry.sent:
+            # It is the repetition that was refused.
+            return self._keeper.lost(reply) if entry.id is None else unconfirmed(entry.id, reply)
+        if self._durability is None or entry.id is None:
+            return None
+        if confirmation is _MISSING:
+            return unconfirmed(entry.id, batch.error)
+        return shortfall(self._durability, entry.id, confirmation)
+
+    def _again(self, entries: list[Outgoing]) -> None:
+        """They wait once more, in their old places."""
+        if entries:
+            self._waiting = deque(sorted([*entries, *self._waiting], key=attrgetter("number")))
+            self.queued += sum([len(entry.data) for entry in entries])
+
+
+def _id_in(reply: object) -> StreamId | None:
+    """The id that was answered; None for an error, and for what is none."""
+    try:
+        return StreamId.parse(reply) if isinstance(reply, bytes) else None
+    except InvalidArgument:
+        return None

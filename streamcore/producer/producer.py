@@ -1,0 +1,306 @@
+"""Append entries to a stream: many ``send`` calls, few writes, one id for each.
+
+A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands. What
+was queued while the socket was busy leaves in one write. XADD must not be repeated blindly: when its reply is lost the
+answer is ``DeliveryUnknown``; what never left is sent on the next connection. With ``idempotent`` it may be, and is. An entry
+with an explicit id may be repeated by the application, because the server refuses an id that it already has.
+
+Entries pass through an ``Outbox`` only where they are held back, waited for, or sent again; the others are requests.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias, TypedDict, Unpack
+
+from ..arguments import Name, Seconds, listed, name
+from ..commands import Command, xadd
+from ..engine.degradation import Degradation
+from ..engine.engine import EngineOptions
+from ..entries import StreamId
+from ..errors import (
+    CommandErrors,
+    ConnectionLost,
+    DeliveryUnknown,
+    InvalidArgument,
+    StreamcoreError,
+)
+from ..events import SendFailed
+from ..requests import Request, Requests
+from ..requests.queue import Line, because
+from ..resp3 import Argument
+from .accumulator import Gathering, Outbox
+from .deduplication import Memory, appended_once
+from .durability import Durability
+
+# Not Mapping[Any, Argument]: mypy takes {"n": 1, "name": "x"} for a dict of objects.
+Fields: TypeAlias = Mapping[Any, Any] | Iterable[tuple[Argument, Argument]]
+
+MAX_UNANSWERED: Final = 10_000
+"""Entries of ``send_nowait`` that may be unanswered, or failed and not looked at."""
+
+
+class ProducerOptions(TypedDict, total=False):
+    """Keywords of ``Producer``, explained there."""
+
+    maxlen: int | None
+    """Trim the stream to so many entries (None: not)."""
+    minid: StreamId | str | None
+    """Trim what is older than this id (None: nothing)."""
+    approximate: bool
+    """Let the server keep a few more, which is much cheaper (True)."""
+    limit: int | None
+    """Examine at most so many entries each time, with ``approximate`` (None: the server decides)."""
+    linger: Seconds
+    """Hold an entry back for up to so many seconds, so that others join it (0)."""
+    batch_count: int
+    """So many entries leave at once, however they linger (1,000)."""
+    batch_bytes: int
+    """So many bytes do (1,048,576)."""
+    durability: Durability | None
+    """When an id is given: None, the primary has the entry; ``Replicas(...)`` or ``Disk(...)`` have it as well (None)."""
+    idempotent: bool
+    """Send again what has no id yet; at most one copy of each entry exists (False)."""
+    producer_id: Name | None
+    """By which a restarted program is known, so that its ``message_id`` is, too; makes it ``idempotent`` (None)."""
+
+
+class Sent:
+    """An entry of ``send_nowait``. ``finished`` once it was answered, or given up."""
+
+    __slots__ = ("_id", "error", "finished", "seen")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.seen = False  # its error was raised, to somebody
+        self.error: StreamcoreError | None = None
+        self._id: StreamId | None = None
+
+    @property
+    def id(self) -> StreamId:
+        """Its id. Raises why it has none; then ``flush`` does not raise that again."""
+        if self.error is not None:
+            self.seen = True
+            raise self.error.with_traceback(None)
+        if self._id is None:
+            raise InvalidArgument("the entry is not answered yet; wait for it, or flush the producer")
+        return self._id
+
+    def end(self, request: Request) -> None:
+        """Take the answer in."""
+        self.finished = True
+        try:
+            self._id = request.answer()
+        except StreamcoreError as error:
+            self.error = error
+
+
+class Producer(Requests):
+    """Append to one stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``; ``limit`` bounds the work).
+
+    ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
+    ``durability`` is what an id shall mean: None, the primary has the entry; ``Replicas``; ``Disk``. ``idempotent``: entries
+    are sent again until they are known, and at most one copy of each exists; a program that sends again after a restart
+    gives the same ``producer_id`` and message ids. Both need ``entropy``, else ``InvalidArgument`` is raised.
+    """
+
+    def __init__(
+        self,
+        stream: Name,
+        *,
+        maxlen: int | None = None,
+        minid: StreamId | str | None = None,
+        approximate: bool = True,
+        limit: int | None = None,
+        linger: Seconds = 0.0,
+        batch_count: int = 1000,
+        batch_bytes: int = 1 << 20,
+        durability: Durability | None = None,
+        idempotent: bool = False,
+        producer_id: Name | None = None,
+        **engine: Unpack[EngineOptions],
+    ) -> None:
+        super().__init__(**engine)
+        self.stream = name("stream", stream)
+        self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
+        self._memory: Memory | None = None
+        if idempotent or producer_id is not None:
+            self._memory = Memory(
+                self.stream, producer_id, partial(self.token, "an idempotent producer"), Degradation(self._emit)
+            )
+        self.entry({"check": ""})  # a bad option fails here, not at the first send
+        gathering = Gathering(linger, batch_count, batch_bytes)
+        self._outbox: Outbox | None = None
+        if durability is not None or self._memory is not None or gathering.holds_back:
+            timeout = self.options.request_timeout
+            self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
+        self._unanswered: deque[Sent] = deque()  # of ``send_nowait``, in order
+        self._failed: deque[Sent] = deque(maxlen=MAX_UNANSWERED)
+
+    @property
+    def title(self) -> str:
+        """To which stream it appends."""
+        return f"{self.label} of {listed([self.stream])}"
+
+    # -- the user's side ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether entries are requests like all others: ``submit`` is all that it takes to send them."""
+        return self._outbox is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached, has let us in, and can do what is asked of it."""
+        return super().is_ready if self._outbox is None else self._outbox.is_ready
+
+    @property
+    def has_room(self) -> bool:
+        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
+        waiting = 0 if self._outbox is None else self._outbox.queued
+        return self._main.queued + waiting < self.options.max_outgoing
+
+    @property
+    def has_room_nowait(self) -> bool:
+        """The same for ``send_nowait``, whose entries are counted as well."""
+        return self.has_room and (len(self._unanswered) < MAX_UNANSWERED or self._forget_answered())
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which any entry ends, whatever happens."""
+        return self.options.request_timeout if self._outbox is None else self._outbox.timeout
+
+    def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
+        """The command that appends one entry."""
+        command = xadd(
+            self.stream,
+            fields,
+            id=id,
+            maxlen=self._maxlen,
+            minid=self._minid,
+            approximate=self._approximate,
+            limit=self._limit,
+        )
+        return command if self._memory is None else appended_once(command, id)
+
+    def send(
+        self,
+        fields: Fields,
+        done: Callable[[Request], None],
+        id: StreamId | str = "*",  # noqa: A002
+        message_id: Name | None = None,
+    ) -> Request:
+        """Append one entry; ``request.answer()`` is its id. ``message_id``: with the same one it is appended once."""
+        return self.append([self.entry(fields, id)], done, message_id)
+
+    def append(
+        self, commands: Sequence[Command[Any]], done: Callable[[Request], None], message_id: Name | None = None
+    ) -> Request:
+        """Append the one entry that ``commands`` has; as ``submit`` where the producer is direct."""
+        memory = self._memory
+        if memory is None and message_id is not None:
+            raise InvalidArgument("message_id needs idempotent=True")
+        if self._outbox is None:
+            return self.submit(commands, done)
+        self.check()
+        message = b"" if memory is None else memory.message_id(message_id)
+        [command] = commands
+        request = self._outbox.put(command, done, message)
+        self.on_wakeup()
+        return request
+
+    def append_all(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> list[Request]:
+        """Append several entries, in their order."""
+        return [self.append([command], done) for command in commands]
+
+    def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> Sent:
+        """Append an entry that nobody waits for; if that fails, the event ``SendFailed``, and ``failures``, tell."""
+        sent = Sent()
+
+        def ended(request: Request) -> None:
+            sent.end(request)
+            if sent.error is not None:
+                self._failed.append(sent)
+                self._emit(SendFailed(self.stream, sent.error))
+
+        self.append([command], ended, message_id)
+        self._unanswered.append(sent)
+        return sent
+
+    def hurry(self) -> None:
+        """Hold back nothing of what is here now."""
+        if self._outbox is not None:
+            self._outbox.hurry()
+            self.on_wakeup()
+
+    def unanswered(self) -> deque[Sent]:
+        """What ``send_nowait`` was given and is not answered, in order."""
+        self._forget_answered()
+        return self._unanswered.copy()
+
+    def raise_failures(self) -> None:
+        """Raises a ``CommandErrors`` of what has failed since the last time, and was not looked at."""
+        failed, self._failed = self._failed, deque[Sent](maxlen=MAX_UNANSWERED)
+        errors = [sent.error for sent in failed if sent.error is not None and not sent.seen]
+        if errors:
+            raise CommandErrors(f"{len(errors)} entries were not appended, or are in doubt", errors)
+
+    def _forget_answered(self) -> bool:
+        """Drop what is answered; whether there is room again."""
+        unanswered = self._unanswered
+        while unanswered and unanswered[0].finished:
+            unanswered.popleft()
+        return len(unanswered) < MAX_UNANSWERED
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        if self._outbox is not None:
+            self._outbox.finish_all(f"before the producer was closed{because(error)}")
+
+    # -- what the lines ask -------------------------------------------------------------------------------------------
+
+    def line_up(self, line: Line, *, again: bool) -> None:
+        super().line_up(line, again=again)
+        if self._outbox is not None and line is self._main:
+            self._outbox.link_up(line.link.server)
+
+    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
+        super().line_down(line, error, was_up=was_up)
+        if self._outbox is not None and line is self._main:
+            self._outbox.link_down()
+
+    def lost(self, error: Exception) -> ConnectionLost:
+        """Never a blind repetition: whether the entry is there, nobody knows."""
+        return DeliveryUnknown(f"the entry was sent, but its id never came back; it may be in the stream: {error}")
+
+    def late(self, why: str) -> StreamcoreError:
+        """The same, as far as the entry is concerned."""
+        return self.lost(ConnectionLost(why))
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> float | None:
+        due = super()._timer()
+        if self._outbox is None:
+            return due
+        at = self._outbox.timer()
+        return due if at is None or (due is not None and due < at) else at
+
+    def _elapse(self, now: float) -> None:
+        if self._outbox is not None:
+            self._outbox.elapse(now)
+        super()._elapse(now)
+
+
+def settling(entries: Iterable[Sent | Request]) -> Callable[[], bool]:
+    """Ask whether all of them have ended; each is looked at until it has, and then no more."""
+    left = deque(entries)
+
+    def settled() -> bool:
+        while left and left[0].finished:
+            left.popleft()
+        return not left
+
+    return settled

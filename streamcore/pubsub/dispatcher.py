@@ -1,0 +1,133 @@
+"""What the server pushes, sorted: messages for the application or for handlers, its word on subscriptions, invalidated keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from ..errors import ConnectionLost
+from ..events import Event, HandlerFailed, SubscriptionGap
+from .buffer import Aside, Failed, Inbox, Mark, WhenFull
+from .invalidation import Tracking
+from .message import (
+    KIND_OF,
+    MESSAGE_KINDS,
+    TAKEN_AWAY,
+    WORDS,
+    Message,
+    MessageKind,
+    message_of,
+    messages_of,
+    size,
+)
+from .options import Call, size_of_calls
+from .subscriptions import Subscriber, Subscription
+
+T = TypeVar("T", bytes, str)
+
+
+class Sorter(Generic[T]):
+    """Two inboxes, ``inbox`` for what is handed over and ``calls`` for handlers; ``ignores``: not the word on subscriptions."""
+
+    def __init__(
+        self,
+        limit: int,
+        nbytes: int,
+        when_full: WhenFull,
+        *,
+        encoding: str | None,
+        ignores: bool,
+        tracking: Tracking,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.inbox: Inbox[Message[T]] = Inbox(limit, nbytes, when_full, size)
+        self.calls: Inbox[Call] = Inbox(limit, nbytes, when_full, size_of_calls)
+        self._encoding = encoding
+        self._ignores = ignores
+        self._tracking = tracking
+        self._emit = emit
+        self._last: Mark | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should come."""
+        return self.inbox.is_full or self.calls.is_full
+
+    def mark(self, gap: SubscriptionGap) -> None:
+        """Something is to be told before whatever comes next."""
+        mark, inboxes = self._last, (self.inbox, self.calls)
+        if mark is not None and not mark.told and all(inbox.ends_with(mark) for inbox in inboxes):
+            mark.extend(gap)
+            return
+        self._last = Mark(gap)
+        for inbox in inboxes:
+            inbox.add_odd(self._last)
+
+    def name(self, name: bytes) -> T:
+        """What the application knows a name by."""
+        return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
+
+    def sort(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
+        """Messages go to the inbox; those of a subscription with a handler to its own, others to nobody.
+
+        Raises what comes of a push that makes no sense.
+        """
+        if not subscriber.special:
+            try:
+                self.inbox.add(messages_of(pushes, self._encoding))
+            except (KeyError, ValueError):
+                pass  # some are no messages, or no text, or of channels and patterns both
+            else:
+                return
+        messages: list[Message[T]] = []
+        for push in pushes:
+            kind = MESSAGE_KINDS.get(push[0])
+            if kind is None:
+                self.inbox.add(messages)
+                messages.clear()
+                self._hear(subscriber, push)
+                continue
+            pattern: Any = None
+            if kind == "pmessage":
+                _, pattern, channel, data = push
+            else:
+                _, channel, data = push
+            one = subscriber.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
+            if one is not None and one in subscriber.special:
+                self._call(one, kind, channel, pattern, data)
+                continue
+            try:
+                messages.append(message_of(self._encoding, kind, channel, pattern, data))
+            except UnicodeDecodeError as error:
+                self.inbox.add(messages)
+                messages.clear()
+                self.inbox.add_odd(Failed(error))
+        self.inbox.add(messages)
+
+    def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
+        """A message of a subscription with a handler, or of one that the server would not end."""
+        if one.refusal is not None and not one.wanted:
+            return
+        try:
+            message = message_of(self._encoding, kind, channel, pattern, data)
+        except UnicodeDecodeError as error:
+            self._emit(HandlerFailed(channel, error))
+        else:
+            self.calls.add((Call(one.handler, message),))
+
+    def _hear(self, subscriber: Subscriber, push: list[Any]) -> None:
+        """Something else than a message."""
+        kind = TAKEN_AWAY.get(push[0])
+        if kind is not None:
+            error = ConnectionLost(f"{subscriber.link.address} has ended the subscription to a {kind.what}")
+            if subscriber.revoked(kind, push[1], error):
+                self.add_word(push)
+        elif push[0] == b"invalidate":
+            self._tracking.told(push[1])
+
+    def add_word(self, push: list[Any]) -> None:
+        """The server's word on a subscription, for those who want to see it."""
+        if self._ignores:
+            return
+        word, name, count = push
+        self.inbox.add_odd(Aside(Message(WORDS[word], self.name(name), None, count)))

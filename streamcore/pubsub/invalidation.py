@@ -1,0 +1,62 @@
+"""Which keys have changed, as the server tells those who keep copies of them: client-side caching, by broadcasts.
+
+While the link is lost nothing is told. So all copies are void when it is lost, and once more when it is back, for what was
+copied in between. Keys collect here until they are handed over; where they are too many, it is all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..arguments import Name
+from ..commands.clients import client_tracking
+from ..connection.connection import Arguments
+from ..errors import InvalidArgument
+from .options import Invalidated, names
+
+
+class Tracking:
+    """Invalidations that were told, and not handed over yet. ``command`` asks for them, on each connection; None: nobody does."""
+
+    def __init__(self, track: Name | Iterable[Name] | None, on_invalidate: Invalidated | None, limit: int) -> None:
+        if track is not None and on_invalidate is None:
+            raise InvalidArgument("track says whose changes are told; give on_invalidate, which is told")
+        prefixes = [] if track is None else names("track", track)
+        self.command: Arguments | None = None
+        if on_invalidate is not None:
+            self.command = client_tracking(True, bcast=True, prefixes=prefixes).args
+        self.in_force = self._began = False
+        self._on_invalidate = on_invalidate
+        self._limit = limit
+        self._keys: set[bytes] = set()
+        self._all = False
+
+    def begins(self) -> None:
+        """The server has agreed, on a new connection."""
+        if self._began:
+            self.told(None)
+        self.in_force = self._began = True
+
+    def ends(self) -> None:
+        """The connection is lost."""
+        if self.in_force:
+            self.in_force = False
+            self.told(None)
+
+    def told(self, keys: Iterable[Any] | None) -> None:
+        """The server tells of keys, or, None, of all."""
+        if keys is not None:
+            self._keys.update(keys)
+        if keys is None or len(self._keys) > self._limit:
+            self._keys.clear()
+            self._all = True
+
+    def take(self) -> tuple[Invalidated, frozenset[bytes] | None] | None:
+        """What to call, and with which keys; None where there is nothing to tell."""
+        if self._on_invalidate is None or not (self._all or self._keys):
+            return None
+        keys = None if self._all else frozenset(self._keys)
+        self._all = False
+        self._keys.clear()
+        return self._on_invalidate, keys

@@ -1,0 +1,120 @@
+"""Keyspace notifications: what happens to keys, as messages of channels that the server publishes itself.
+
+A server publishes them where ``notify-keyspace-events`` has ``K`` and the classes of events that are wanted, by default
+nothing. They come of the server that one is connected to only. The next one may be set otherwise, and so may the same one after
+a restart: each connection asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack, cast
+
+from ..arguments import Name, positive
+from ..connection.connection import Exchange
+from ..engine.degradation import KEY_EVENTS
+from ..engine.engine import EngineOptions
+from ..errors import InvalidArgument, ReplyError
+from ..events import SubscriptionFailed
+from .buffer import Failed
+from .engine import PubSub
+from .message import Message
+from .options import PubSubOptions, names
+from .subscriptions import Subscriber
+
+T = TypeVar("T", bytes, str)
+
+SETTING: Final = "notify-keyspace-events"
+
+
+class _Options(PubSubOptions, EngineOptions, total=False): ...
+
+
+class KeyEvent(NamedTuple, Generic[T]):
+    """``event`` is the server's word for what happened to the key: ``"set"``, ``"expired"``, ``"xadd"`` ..."""
+
+    key: T
+    event: str
+    database: int
+
+    @classmethod
+    def of(cls, message: Message[Any]) -> KeyEvent[Any]:
+        """What a message of ``__keyspace@0__:key`` says."""
+        channel, event = message.channel, message.data
+        colon, at, end = (":", "@", "_") if isinstance(channel, str) else (b":", b"@", b"_")
+        where, _, key = channel.partition(cast(Any, colon))
+        database = where.partition(cast(Any, at))[2].rstrip(cast(Any, end))
+        return KeyEvent(key, event if isinstance(event, str) else event.decode(errors="replace"), int(database))
+
+
+def keyspace_patterns(keys: Name | Iterable[Name], database: int) -> list[bytes]:
+    """The patterns of channels for patterns of keys; ``database`` is their number."""
+    listed = names("key", keys)
+    if not listed:
+        raise InvalidArgument("name at least one key or pattern of keys, '*' for all of them")
+    return [b"__keyspace@%d__:%b" % (positive("database", database, zero=True), key) for key in listed]
+
+
+class Question(Exchange):
+    """Asks what a server is set to publish."""
+
+    __slots__ = ()
+
+
+class KeyWatch(PubSub[T], Generic[T]):
+    """A subscriber to what happens to ``keys``, in one ``database``; see ``PubSub`` for the options.
+
+    Where the server is not set to tell, the first connection ends it by ``InvalidArgument``. A later one has ``take`` raise that once,
+    behind what had arrived, and tells it by ``SubscriptionFailed``; what is told after all is handed over. A server that does not
+    let itself be asked is taken to be set rightly.
+    """
+
+    def __init__(
+        self, keys: Name | Iterable[Name], database: int, *, decode: str | None = None, **options: Unpack[_Options]
+    ) -> None:
+        self._has_entered = False
+        self._patterns = tuple(keyspace_patterns(keys, database))
+        given: Any = {**options, "decode": decode}
+        super().__init__(patterns=self._patterns, **given)
+
+    @property
+    def label(self) -> str:
+        """What it is to its users."""
+        return "KeyEvents"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has been reached and is set to tell, or need not be."""
+        return super().is_ready and (self._has_entered or self.lazy)
+
+    def subscriber_up(self, subscriber: Subscriber) -> None:
+        super().subscriber_up(subscriber)
+        if subscriber.link.is_up:
+            subscriber.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
+
+    def subscriber_answered(self, exchange: Exchange) -> None:
+        if type(exchange) is not Question:
+            super().subscriber_answered(exchange)
+            return
+        [reply] = exchange.replies
+        if isinstance(reply, ReplyError):
+            self.degradation.refused(KEY_EVENTS, exchange.commands[0], reply)
+        error = _silence(reply)
+        if not (self._has_entered or error is None):
+            self.fail(error)
+            return
+        self._has_entered = True
+        if error is not None:
+            self._emit(SubscriptionFailed("pattern", self._patterns, error))
+            self._inbox.add_odd(Failed(error))
+
+
+def _silence(reply: Any) -> InvalidArgument | None:
+    """Why a server with these settings publishes nothing about keys; None where it does, or does not say."""
+    setting: Any = reply.get(SETTING.encode()) if type(reply) is dict else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(setting, bytes) or (b"K" in setting and len(setting) > 1):
+        return None
+    return InvalidArgument(
+        f"the server publishes nothing about keys: its {SETTING} is {setting.decode(errors='replace')!r}; "
+        f"it needs K and the classes of events, such as 'KA' for all: CONFIG SET {SETTING} KA"
+    )

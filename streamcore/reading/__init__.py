@@ -1,0 +1,1 @@
+"""What readers of streams have in common, with a group and without."""

@@ -1,0 +1,291 @@
+"""Whether a stream's history has gone on behind our cursor, or something was lost. Silence is a proof.
+
+Reading behind a cursor says nothing about what was trimmed before we came to it, nor about another stream under the same
+name. Two things prove that there was neither. The *anchor*, the entry that a batch was read behind, still stands: trimming
+begins at the oldest entry, so nothing between it and the batch was trimmed, and the stream is the same. Or it is gone, and the
+server's counters explain that. ``entries-added`` less ``length`` is how many entries were ever removed, and ``added`` is how
+many there were up to our cursor: more removed than we had read means a gap of the difference, and fewer than we had read, where
+nothing of it is left, means another stream. One that was deleted and has begun anew has fewer of everything, or had not yet
+removed what is not there.
+
+What is neither proven nor counted is told as a ``Gap`` without a number, whose loss is certain or only possible. Entries
+removed from the middle (XDEL) blur the count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..connection.connection import Arguments
+from ..entries import StreamId
+from ..events import Gap, HistoryRewound
+from ..sense import ids_in, senseless
+
+ZERO: Final = StreamId(0, 0)
+NO_ENTRY: Final = (1 << 64) - 1
+"""The sequence number of a place in front of a millisecond. Servers count from 0, so no entry is there."""
+_LOOKED_AT: Final = 64  # bytes of each field and value by which an entry is told from another with its id
+
+Break: TypeAlias = Gap | HistoryRewound
+
+
+class History(NamedTuple):
+    """The word of XINFO STREAM on a stream; zeros for a stream that does not exist."""
+
+    length: int = 0
+    added: int = 0
+    first: StreamId | None = None
+    newest: StreamId | None = None
+    last: StreamId = ZERO
+    deleted: StreamId = ZERO
+
+    @classmethod
+    def of(cls, info: dict[bytes, Any]) -> History:
+        """What it says. Raises ``RemoteProtocolError``, or what comes of reading another shape."""
+        first, newest = info[b"first-entry"], info[b"last-entry"]
+        length, added = info[b"length"], info[b"entries-added"]
+        if not (type(length) is type(added) is int):
+            raise senseless("the counters of a stream")
+        return cls(
+            length,
+            added,
+            None if first is None else StreamId.told(first[0]),
+            None if newest is None else StreamId.told(newest[0]),
+            StreamId.told(info[b"last-generated-id"]),
+            StreamId.told(info[b"max-deleted-entry-id"]),
+        )
+
+    @property
+    def removed(self) -> int:
+        """How many entries were trimmed or deleted, ever."""
+        return self.added - self.length
+
+    @property
+    def passed(self) -> int | None:
+        """How many entries there were in front of the first that is there; None where XDEL has removed others behind it."""
+        return self.removed if self.first is None or self.deleted < self.first else None
+
+    def is_past(self, id_: StreamId) -> bool:
+        """Whether nothing is left of what was added up to an id."""
+        return self.first is None or self.first > id_
+
+    def may_follow(self, former: History) -> bool:
+        """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
+        if self.last < former.last or self.added < former.added or self.removed < former.removed:
+            return False
+        if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):
+            return False
+        if self.is_past(former.last) and self.removed < former.added:
+            return False
+        if former.first is None:
+            return self.is_past(former.last)
+        return self.first == former.first or (self.is_past(former.first) and self.removed > former.removed)
+
+
+@dataclass(slots=True)
+class Anchor:
+    """A place that was read up to. ``stands``: an entry is there, as far as is known; None: none need be.
+
+    ``mark`` stands for what the entry holds; None where nobody has seen it.
+    """
+
+    id: StreamId
+    stands: bool | None
+    mark: int | None = None
+
+
+def mark(fields: list[bytes]) -> int:
+    """A number by which an entry is told from another one with the same id."""
+    return hash(tuple([part[:_LOOKED_AT] for part in fields]))
+
+
+class Continuity:
+    """Watches one stream, up to whose ``cursor`` so many entries had been ``added``, None as long as that is unknown.
+
+    ``is_entry``: the cursor is the id of an entry that was read; else it is only a place.
+    """
+
+    def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> None:
+        self.cursor = cursor
+        self._stream = stream
+        self._place = added  # how many there were up to where continuity is proven
+        self._sure = cursor  # the cursor when that was exact; since then single entries may have been deleted unread
+        self._learnt: int | None = None  # how many there were up to the cursor, while the other is not known
+        is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
+        self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
+        self._ids: list[bytes] = []  # what was read between them
+        self._seen: History | None = None  # when the server was asked last
+        self._known: History | None = None  # the same, while no place is known: how many there were up to its end
+
+    @property
+    def added(self) -> int | None:
+        """How many entries had been added up to the cursor, as far as is known and proven."""
+        return None if self._place is None else self._place + len(self._ids)
+
+    def received(self, entries: list[Any], *, watched: bool = True) -> None:
+        """A batch has come, behind the cursor; it is to be proven if it is ``watched``."""
+        before, ids = self.cursor, ids_in(entries)
+        id_, fields = entries[-1]
+        self.cursor = StreamId.parse(id_)
+        if not watched:
+            self._place = None if self.added is None else self.added + len(entries)
+            self._tip = self._behind = Anchor(self.cursor, True)
+            self._ids = []
+            return
+        self._tip = Anchor(self.cursor, True, mark(fields))
+        self._ids += ids
+        if self._learnt is not None:
+            self._learnt += len(entries)
+        elif self._known is not None and self._known.last <= self.cursor:
+            self._learn(self._known, before, entries)
+            self._known = None
+
+    def _learn(self, known: History, before: StreamId, entries: list[Any]) -> None:
+        """A batch has passed an end whose place is known."""
+        since = [entry for entry in entries if StreamId.parse(entry[0]) > known.last]
+        if before == known.last or len(since) < len(entries):  # else others may have come and gone in between
+            self._learnt = known.added + len(since)
+
+    # -- proving it, along with the next read -------------------------------------------------------------------------
+
+    def question(self) -> Arguments | None:
+        """The command whose reply proves what was read last, if anything is to be proven; or shows how to judge it."""
+        return (self.anchor() or ("XINFO", "STREAM", self._stream)) if self._ids else None
+
+    def anchor(self) -> Arguments | None:
+        """The command that finds the entry behind which all is to be proven, if one was there."""
+        if not self._behind.stands:
+            return None
+        behind = str(self._behind.id)
+        return ("XRANGE", self._stream, behind, behind)
+
+    def is_proven(self, reply: list[Any]) -> bool:
+        """Whether it is there, so that all is proven; else ``judge`` needs the server's counters."""
+        behind = self._behind
+        found = mark(reply[0][1]) if reply else None
+        behind.stands = found is not None and behind.mark in {None, found}
+        if behind.stands:
+            behind.mark = found
+            self._prove()
+        return behind.stands
+
+    def _prove(self) -> None:
+        self._place = self.added if self._learnt is None else self._learnt
+        self._behind, self._ids, self._learnt = self._tip, [], None
+
+    # -- what the counters tell ---------------------------------------------------------------------------------------
+
+    def begin(self, history: History) -> None:
+        """The cursor was chosen by what the server says now, so nothing is missing yet."""
+        self._seen = history
+        self._count(history)
+
+    def remember(self, former: Continuity) -> None:
+        """The stream is known from another place in it."""
+        self._seen = former._seen
+
+    def judge(self, history: History) -> Break | None:
+        """Compare what we know with what the server says; afterwards both agree."""
+        if history.last < self.cursor:
+            return HistoryRewound(self._stream, self.cursor, history.last)
+        behind = self._behind
+        stands = behind.stands and not history.is_past(behind.id)
+        at_the_end = history.last == behind.id and history.added >= (self._place or 0)
+        gap: Gap | None = None
+        if not (stands or at_the_end):
+            self._learnt = None
+            left = [id_ for id_ in map(StreamId.parse, self._ids) if not history.is_past(id_)]
+            gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)
+        if history.is_past(self.cursor) or (behind is self._tip and not stands):
+            self._tip.stands = None  # it is explained, or told
+        self._prove()
+        self._seen = history
+        self._count(history)
+        return gap
+
+    def _is_same(self, history: History, left: list[StreamId]) -> bool:
+        """Whether the stream may be the one that we knew; ``left`` is what may be there of that which is to be proven."""
+        behind, first = self._behind, history.first
+        if self._seen is not None and not history.may_follow(self._seen):
+            return False
+        if first is not None and behind.id < first <= self.cursor and first not in left:
+            return False  # it is older than what was read, and was not there then
+        was_there = behind.stands is not None
+        place = int(was_there) if self._place is None else self._place
+        seen_last = history.last if self._seen is None else self._seen.last
+        has_more = history.last > max(self.cursor, seen_last)
+        if history.added < place + len(self._ids) + has_more:
+            return False
+        if history.is_past(behind.id):
+            return history.removed >= place + len(self._ids) - len(left)
+        if self._seen is None and self._place is None and was_there:
+            return history.deleted == behind.id  # nothing else is known of it
+        return not was_there or history.deleted >= behind.id
+
+    def _missed(self, history: History, left: list[StreamId]) -> Gap | None:
+        """The gap of the same stream in front of us, if there is one."""
+        if not history.is_past(self._behind.id):
+            return None
+        if self._place is None:
+            return self._perhaps(history)
+        missed = history.removed - self._place - (len(self._ids) - len(left))
+        if not missed:
+            return None
+        if history.passed is not None:
+            gap = self._gap(history, missed)
+            self._place += missed
+            self._sure = self.cursor
+            return gap
+        was_read = history.deleted in left
+        if missed == 1 and was_read:
+            return None
+        self._place = None  # others may have been deleted ahead of us: what was missed is not told by numbers any more
+        return self._gap(history, 1 if missed == 1 else None, certain=not was_read or missed > len(left))
+
+    def _perhaps(self, history: History) -> Gap | None:
+        """Where no place is known, what is gone may have been behind us."""
+        behind, seen = self._behind, self._seen
+        if seen is not None:
+            nothing = history.removed == seen.removed
+        else:
+            nothing = behind.stands is None and (behind.id == ZERO or not history.removed)
+        return None if nothing else self._gap(history, None, certain=self._has_lost(history))
+
+    def _has_lost(self, history: History) -> bool:
+        """Whether an entry has gone that was ahead of us when the server was asked last."""
+        newest = None if self._seen is None else self._seen.newest
+        return newest is not None and newest > self.cursor and history.is_past(newest)
+
+    def _replaced(self, history: History, left: list[StreamId]) -> Gap:
+        """It is another stream, or a counter was set. Its ids have passed ours, and we go on above them."""
+        self._place = None
+        if not left:
+            self._tip.stands = None
+        return self._gap(history, None, certain=self._has_lost(history))
+
+    def _gap(self, history: History, entries: int | None, *, certain: bool = True) -> Gap:
+        after, before = self._behind.id, history.first
+        if (
+            before is not None and before <= after
+        ):  # another stream has ids of the former one: where that ended is not known
+            after, before = before.before(), None
+        deleted = history.deleted
+        if certain and deleted > self._sure:  # some of it may have gone before, and some is ahead of us
+            after = min(after, self._sure)
+            before = None if before is None else max(before, StreamId(deleted.ms, deleted.seq + 1))
+        return Gap(self._stream, after, before, entries, certain)
+
+    def _count(self, history: History) -> None:
+        """Learn our place in the stream, as far as the counters tell it."""
+        passed = history.passed
+        if history.last == self.cursor:
+            self._place = history.added
+        elif passed is not None and history.is_past(self.cursor):
+            self._place = passed  # what was in front of us, and is told, counts as passed
+        elif passed is not None and history.first == self.cursor:
+            self._place = passed + 1
+        else:
+            self._known = history if self._place is None else None
+            return
+        self._sure, self._known = self.cursor, None

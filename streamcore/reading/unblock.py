@@ -1,0 +1,80 @@
+"""End a read that blocks in the server, because something has changed that cannot wait for it.
+
+A link that blocks executes nothing that is sent behind the read. So the read is ended from outside, by ``CLIENT UNBLOCK`` with
+the id of its connection, over a link that exists from the first time on. The server may come to that command before it
+has come to the read, which then blocks all the same: it is asked again. Where the command is forbidden the
+connection is dropped instead; the read is sent again on the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..connection.link import AT_ONCE, Link
+from ..engine.degradation import ENDING_READS, Degradation
+from ..engine.engine import WAIT, Engine, Script, ScriptRunner, Steps, call
+from ..errors import ConnectionLost, ReplyError
+
+AGAIN: Final = 0.01  # seconds
+
+
+class Interrupter:
+    """Ends reads of one link."""
+
+    def __init__(self, engine: Engine, link: Link, degradation: Degradation) -> None:
+        self._engine = engine
+        self._link = link
+        self._degradation = degradation
+        self._is_refused = False  # and that was told: the connection does not outlive it, so once until it is granted
+        self._due: float | None = None  # while there is a read to be ended
+        self._runner: ScriptRunner | None = None
+
+    def interrupt(self) -> None:
+        """End the read that blocks now."""
+        self._due = AT_ONCE
+        if self._runner is None:
+            self._runner = ScriptRunner(self._engine, self._story, "control")
+            self._runner.link.open()
+
+    def done(self) -> None:
+        """The read has returned, for whatever reason."""
+        self._due = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a read is to be ended, and has not returned."""
+        return self._due is not None
+
+    @property
+    def due(self) -> float | None:
+        """When ``elapse`` is due."""
+        return self._due
+
+    def elapse(self, now: float) -> None:
+        """The time is ``now``."""
+        if self._due is not None and now >= self._due:
+            self._due = now + AGAIN
+            assert self._runner is not None
+            self._runner.wake()
+
+    def _story(self) -> Script:
+        assert self._runner is not None
+        while True:
+            if self.wanted and self._link.is_up:
+                yield from self._unblock()
+            yield WAIT
+
+    def _unblock(self) -> Steps[None]:
+        assert self._runner is not None
+        link = self._link
+        if not link.client_id:
+            link.drop(ConnectionLost("dropped, since a read that blocks cannot be ended: the server tells no id of it"))
+            return
+        unblock = ("CLIENT", "UNBLOCK", link.client_id)
+        [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
+        self._runner.link.succeeded()
+        was_refused, self._is_refused = self._is_refused, isinstance(reply, ReplyError)
+        if isinstance(reply, ReplyError) and not was_refused:
+            self._degradation.refused(ENDING_READS, unblock, reply)
+        if isinstance(reply, ReplyError) and self.wanted:
+            link.drop(ConnectionLost(f"dropped, since a read that blocks may not be ended: {reply}"))

@@ -1,0 +1,1 @@
+"""The commands of the model server, by family."""

@@ -1,0 +1,98 @@
+"""Who is to hear of a key that is written: who watches it (WATCH), who tracks it, and whoever is notified of what was done to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .notifications import after, notify
+from .protocol import Reply
+from .registry import Command
+from .session import Block
+from .tracking import Tracked
+
+if TYPE_CHECKING:
+    from .keyspace import Keyspace
+    from .server import Server
+    from .session import Session
+
+
+class Onlookers:
+    """Those of one server. ``busy`` is the session whose command is being run."""
+
+    def __init__(self, server: Server) -> None:
+        self.tracked = Tracked()
+        self.busy: Session | None = None
+        self._server = server
+        self._watchers: dict[tuple[Keyspace, bytes], set[Session]] = {}
+        self._written: dict[tuple[Keyspace, bytes], None] = {}
+
+    # -- transactions -------------------------------------------------------------------------------------------------
+
+    def watch(self, session: Session, key: bytes) -> None:
+        """EXEC shall fail if the key is written before."""
+        self._watchers.setdefault((session.keys, key), set()).add(session)
+        session.watched.add((session.database, key))
+
+    def unwatch(self, session: Session) -> None:
+        """Whatever was written does not matter any more."""
+        for database, key in session.watched:
+            self._watchers[self._server.databases[database], key].discard(session)
+        session.watched.clear()
+        session.is_outdated = False
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    @property
+    def notifies(self) -> bool:
+        """Whether anything is published about keys."""
+        return bool(self._server.config[b"notify-keyspace-events"])
+
+    @property
+    def awaits_expiries(self) -> bool:
+        """Whether somebody wants to be told as soon as a key expires."""
+        return self.notifies or bool(self.tracked.sessions)
+
+    def touched(self, keys: Keyspace, key: bytes) -> None:
+        """A key was written."""
+        for session in self._watchers.get((keys, key), ()):
+            session.is_outdated = True
+        if self.tracked.sessions:
+            self.tracked.changed(key, self.busy)
+        self.note(keys, key)
+
+    def note(self, keys: Keyspace, key: bytes) -> None:
+        """Something has happened to a key that is no write for those who watch or track it."""
+        if self.notifies:
+            self._written[keys, key] = None
+
+    def expired(self, keys: Keyspace, key: bytes) -> None:
+        """A key has expired, and that was not the doing of the command that has found out."""
+        self._written.pop((keys, key), None)
+        if self.notifies:
+            notify(self.busy or self._server.hand, keys, "x", b"expired", key)
+
+    def flushed(self) -> None:
+        """All keys of a database have gone at once."""
+        self.tracked.flushed()
+        self._written.clear()
+
+    def replaced(self) -> None:
+        """All data is other data."""
+        for watchers in self._watchers.values():
+            for session in watchers:
+                session.is_outdated = True
+        self.tracked.flushed()
+
+    def run(self, session: Session, word: bytes, args: list[bytes], command: Command) -> Reply:
+        """Run a command, and tell what it has done."""
+        if not self.notifies:
+            return command.function(session, args)
+        outer, self._written = self._written, {}
+        try:
+            reply = command.function(session, args)
+            written = self._written
+        finally:
+            self._written = outer
+        if not isinstance(reply, Block):
+            after(session, word, args, reply, written)
+        return reply

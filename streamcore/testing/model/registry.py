@@ -1,0 +1,27 @@
+"""What the server knows about a command, beside its function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from .protocol import Reply
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Function: TypeAlias = "Callable[[Session, list[bytes]], Reply]"
+
+
+class Command(NamedTuple):
+    """A row of the table.
+
+    ``arity`` counts words, the command's included; a negative one is the least number. ``flags``: ``w`` it writes, ``m`` it may
+    need memory, ``r`` it writes nothing and replicas repeat it all the same, ``l`` it works while the server loads its data, ``s`` it
+    writes its replies itself and so has no place in MULTI.
+    """
+
+    function: Function
+    arity: int
+    flags: str = ""
+    is_recent: bool = False

@@ -1,0 +1,144 @@
+"""One connection, as the server sees it: what comes in, what goes out, and what the connection is in the middle of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .keyspace import Keyspace
+from .protocol import NULL_ARRAY, Parser, Push, Reply, encode
+
+if TYPE_CHECKING:
+    from .server import Server
+
+Count: TypeAlias = Callable[[], tuple[bool, Reply]]
+"""Whether that is enough that a command waits for, and what it answers now."""
+
+
+@dataclass(slots=True)
+class Block:
+    """What a blocking command answers where there is nothing yet.
+
+    ``retry`` is called with a key that was written, and answers, or returns None if there is still nothing. ``timeout`` is in
+    milliseconds, 0 means for ever; ``deadline`` is when that is over, by the server's timer. ``record`` makes the command that does
+    what ``retry`` does, for the journal. ``count`` is asked instead of keys, now and then. ``due`` is when ``retry`` may have something
+    without a write, in milliseconds of the wall clock.
+    """
+
+    keys: list[bytes]
+    timeout: int
+    retry: Callable[[bytes], Reply]
+    record: Callable[[bytes], list[bytes]] | None = None
+    count: Count | None = None
+    due: Callable[[], int | None] | None = None
+    empty: Reply = NULL_ARRAY
+    deadline: float | None = None
+
+
+class Session:
+    """A connection. ``is_open`` ends with QUIT, CLIENT KILL or a fault; what is left to send then still is."""
+
+    def __init__(self, server: Server, number: int, keys: Keyspace, now: float) -> None:
+        self.server = server
+        self.number = number
+        self.keys = keys
+        self.database = 0
+        self.protocol = 2
+        self.name = b""
+        self.library = {b"LIB-NAME": b"", b"LIB-VER": b""}
+        self.user = b"default"
+        self.address = b"127.0.0.1:%d" % (10_000 + number % 50_000)
+        self.since = now
+        self.heard = now
+        self.last_word = b"NULL"
+        self.is_open = True
+        self.is_leaving = False  # when what is being run is answered
+        self.is_trusted = b"default" not in server.passwords
+        self.parser = Parser()
+        self.blocked: Block | None = None
+        self.may_block = True
+        self.written = 0  # the position of its last write in the journal
+        self.queued: list[list[bytes]] | None = None  # since MULTI
+        self.is_spoilt = False  # a command could not be queued
+        self.watched: set[tuple[int, bytes]] = set()
+        self.is_outdated = False  # a watched key was written
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shards: dict[bytes, None] = {}
+        self._out = bytearray()
+
+    # -- the owner's side ---------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """The client has sent bytes; whatever they ask for is done at once."""
+        if self.is_open:
+            self.heard = now
+            self.parser.feed(bytes(data))
+            self.server.run(self, now)
+
+    def data_to_send(self) -> bytes | memoryview:
+        """What to write: a peek, ``data_sent`` consumes."""
+        return bytes(self._out)
+
+    def data_sent(self, n: int) -> None:
+        """So many bytes were written."""
+        del self._out[:n]
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._out.clear()
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nothing left to do but to close the connection."""
+        return not self.is_open and not self._out
+
+    # -- commands' side -----------------------------------------------------------------------------------------------
+
+    def write(self, reply: Reply) -> None:
+        """Answer, or push."""
+        if not self.is_open:
+            return
+        chunks: list[bytes] = []
+        encode(reply, chunks, self.protocol)
+        self._out += b"".join(chunks)
+        self.server.changed[self] = None
+        limit = self.server.output_limit
+        if limit is not None and len(self._out) > limit:
+            self.close()  # without a word, as servers do; what is underway may still arrive
+
+    def push(self, *message: Any) -> None:
+        """Say what was not asked for."""
+        self.write(Push(message))
+
+    def tell(self, publisher: Session, *message: bytes) -> None:
+        """Pass a published message on. What a client publishes to itself comes after the answer, but with Redis 7.0."""
+        if self is publisher and self.server.flavour.modern:
+            self.server.later.append((self, message))
+        else:
+            self.push(*message)
+
+    def close(self) -> None:
+        """End the session; what was written is still sent."""
+        if self.is_open:
+            self.is_open = False
+            self.server.forget(self)
+
+    def reset(self) -> None:
+        """Be as a new connection is."""
+        self.server.waiting.remove(self)
+        self.server.onlookers.unwatch(self)
+        self.server.onlookers.tracked.sessions.pop(self, None)
+        self.queued, self.is_spoilt = None, False
+        for names in (self.channels, self.patterns, self.shards):
+            names.clear()
+        self.protocol, self.name, self.database = 2, b"", 0
+        self.user, self.is_trusted = b"default", b"default" not in self.server.passwords
+        self.keys = self.server.databases[0]
+
+    @property
+    def subscriptions(self) -> int:
+        """The count that confirmations of channels and patterns tell."""
+        return len(self.channels) + len(self.patterns)

@@ -1,0 +1,101 @@
+"""The tasks of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any, Generic, TypeVar
+
+from streamcore.entries import GroupEntry
+
+from ..handler_pool import Line, Pool, acknowledge
+from .lifecycle import Running
+
+E = TypeVar("E", bound=GroupEntry[Any])
+
+
+async def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+    """Handle entries until the pool stops; raises the error that has stopped it."""
+    worker = _Worker(pool, running, handler)
+    try:
+        if pool.concurrency == 1:
+            await worker.work()
+        else:
+            await running.driver.together(worker.work, pool.concurrency)
+    except BaseExceptionGroup as errors:
+        [error, *others] = errors.exceptions
+        if others:
+            raise
+        raise error from None
+    finally:
+        running.call(pool.give_back)
+    if pool.error is not None:
+        raise pool.error
+
+
+class _Worker(Generic[E]):
+    """Has no state of its own: its tasks share it."""
+
+    def __init__(self, pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+        self._pool = pool
+        self._running = running
+        self._driver = running.driver
+        self._handler = handler
+
+    async def work(self) -> None:
+        """Handle one entry after the other."""
+        pool = self._pool
+        while await self._has_work():
+            while (job := pool.begin()) is not None:
+                if pool.calls_others():
+                    self._driver.soon(_look_again)
+                await self._handle(*job)
+        if pool.waiting:
+            self._driver.soon(_look_again)
+
+    async def _has_work(self) -> bool:
+        pool, driver = self._pool, self._driver
+        await driver.checkpoint()
+        pool.waiting += 1
+        try:
+            self._running.check()
+            await self._running.wait(pool.look)
+            self._running.tell_events()
+        except Exception as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
+            self._fail(error)
+        finally:
+            pool.waiting -= 1
+        return pool.has_work
+
+    async def _handle(self, line: Line[E], entry: E) -> None:
+        try:
+            result = self._handler(entry)
+            if result is not None and isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001  # on_error decides
+            self._failed(entry, error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self._fail(error)
+        except BaseException as error:
+            if not self._driver.is_stray(error):
+                raise
+            stray = RuntimeError("the handler has awaited something that was cancelled")
+            stray.__cause__ = error
+            self._failed(entry, stray)
+        else:
+            acknowledge(entry)
+        self._pool.finish(line)
+
+    def _failed(self, entry: E, error: Exception) -> None:
+        verdict = self._pool.settle(entry, error)
+        if verdict != "raise":
+            self._running.log("failures of the handler", logging.WARNING, *self._pool.report(entry, error, verdict))
+
+    def _fail(self, error: BaseException) -> None:
+        self._pool.fail(error)
+        self._driver.soon(_look_again)
+
+
+def _look_again() -> None:
+    """Whoever waits is woken by that something was called."""

@@ -1,0 +1,341 @@
+"""Subscribers on an async runtime: messages one by one, and handlers, which run one after another in a task beside the user's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import partial
+from inspect import isawaitable
+from time import monotonic
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from streamcore.arguments import Name, Seconds, seconds
+from streamcore.events import Event
+from streamcore.process_bound import ProcessBound
+from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
+from streamcore.pubsub import PubSub as PubSubEngine
+
+from ..settings import WITH_EVENT, forgetful
+from ..subscribing import all_done, is_left, is_message, take, to_subscribe, unconfirmed
+from ..telling import NEWS
+from .lifecycle import Running
+
+T = TypeVar("T", bytes, str)
+
+
+class Subscriber(ProcessBound, Generic[T]):
+    """What all kinds of subscribers have. Its messages belong to one task at a time."""
+
+    _instead = "open another one where it is needed"
+
+    def __init__(self, engine: PubSubEngine[Any], client: Running) -> None:
+        self._engine = engine
+        self._running = client.part(engine)
+        self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
+        self._handling = False
+        forgetful.add(self)
+
+    async def __aenter__(self) -> Self:
+        began = monotonic()
+        await self._running.open(self._engine.subscription_timeout)
+        try:
+            self._start_handling()
+            await self._settle(*self._engine.first, spent=monotonic() - began)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close; messages that were not handed over are gone."""
+        self._forget()
+        await self._running.close()
+
+    def _forget(self) -> None:
+        self._messages = iter(())
+
+    # -- what it is subscribed to -------------------------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> Subscriptions[T]:
+        """What is desired, what the server has confirmed, and what it refuses, with its reason."""
+        engine = self._engine
+        return self._running.call(lambda: engine.subscriptions)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped because the application was too slow; see ``when_full``."""
+        return self._engine.dropped
+
+    async def _subscribe(
+        self, kind: Kind, given: Iterable[Name | Mapping[Any, Handler[T]]], named: Mapping[str, Handler[T]]
+    ) -> None:
+        self._running.check_open()
+        change = self._running.call(partial(self._engine.subscribe, kind, to_subscribe(kind, given, named)))
+        self._start_handling()
+        await self._settle(change)
+
+    async def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
+        self._running.check_open()
+        engine, running = self._engine, self._running
+        change = running.call(partial(engine.unsubscribe, kind, with_handlers(kind, given, {})))
+        try:
+            if not engine.lazy:
+                await running.driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
+        finally:
+            running.call(partial(engine.keep, change))
+
+    async def _settle(self, *changes: Change, spent: float = 0.0) -> None:
+        engine, driver = self._engine, self._running.driver
+        end = engine.keep if engine.lazy else engine.give_up
+        confirmed = partial(all_done, engine, changes)
+        try:
+            within = max(engine.subscription_timeout - spent, 0.0)
+            if not engine.lazy and not await driver.until(confirmed, within):
+                raise unconfirmed(engine, changes)
+        finally:
+            for change in changes:
+                self._running.call(partial(end, change))
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message[T]:
+        for message in self._messages:
+            return message
+        found = await self._fetch(self._ask)
+        if found is True:
+            raise StopAsyncIteration
+        return self._begin(found)
+
+    async def get_message(
+        self,
+        ignore_subscribe_messages: bool = False,
+        timeout: Seconds | None = None,  # noqa: ASYNC109  # 0 polls
+    ) -> Message[T] | None:
+        """The next message; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks.
+
+        ``ignore_subscribe_messages`` passes over the server's word on subscriptions, if this subscriber gets it at all.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        for message in self._messages:
+            if not ignore_subscribe_messages or is_message(message):
+                return message
+        found = await self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
+        return self._begin(found) if found else None
+
+    async def wait_for_message(
+        self,
+        predicate: Callable[[Message[T]], object],
+        timeout: Seconds | None = None,  # noqa: ASYNC109  # 0 polls
+    ) -> Message[T] | None:
+        """The next message for which ``predicate`` is true, None when ``timeout`` seconds pass first.
+
+        Messages before it are passed over: nobody gets them.
+        """
+        wait = None if timeout is None else seconds("timeout", timeout, zero=True)
+        deadline = None if wait is None else monotonic() + wait
+        ask = partial(take, self._engine, bare=False)
+        while True:
+            for message in self._messages:
+                if predicate(message):
+                    return message
+            found = await self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0))
+            if not found:
+                return None
+            self._messages = iter(found)
+
+    def with_events(self) -> AsyncIterator[Message[T] | Event]:
+        """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
+
+        Each event comes once, in this way; ``on_event`` hears of it, too.
+        """
+        return _WithEvents(self)
+
+    async def _next_with_events(self) -> Message[T] | Event:
+        engine = self._engine
+        while True:
+            event: Event | None = self._running.call(engine.next_event_in_place)
+            if event is not None:
+                return event
+            for message in self._messages:
+                return message
+            found = await self._fetch(self._ask_with_events)
+            if found is True:
+                raise StopAsyncIteration
+            if found is not WITH_EVENT:
+                self._messages = iter(found)
+
+    def _begin(self, found: list[Message[T]]) -> Message[T]:
+        self._messages = messages = iter(found)
+        return next(messages)
+
+    def _ask(self) -> Any:
+        return self._engine.take() or self._engine.is_over
+
+    def _ask_with_events(self) -> Any:
+        engine = self._engine
+        found = [] if engine.has_event_in_place else engine.take()
+        return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
+
+    async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
+        """What the engine has for us; what is false when ``within`` seconds have passed first."""
+        running, engine = self._running, self._engine
+        driver = running.driver
+        with running.sole_use(), running.telling_events():
+            if within is not None or engine.has_messages:
+                await driver.checkpoint()  # once for each piece, others shall run
+            found = await running.wait(ask, within)
+            try:
+                running.tell_events()
+            except BaseException:
+                self._messages = iter(found if type(found) is list else ())  # for the next call
+                raise
+            return found
+
+    # -- handlers -----------------------------------------------------------------------------------------------------
+
+    def _start_handling(self) -> None:
+        if not self._handling and self._engine.has_handlers:
+            self._handling = True
+            self._running.driver.spawn(self._handle)
+
+    async def _handle(self) -> None:
+        """Call handlers, until the engine ends."""
+        running, engine = self._running, self._engine
+        driver = running.driver
+        while True:
+            try:
+                calls = await driver.until(running.or_news(engine.take_calls))
+            except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
+                return
+            try:
+                running.tell_events()
+                if calls is NEWS:
+                    continue
+                for call in calls:
+                    if is_left(engine):
+                        return
+                    await self._call(call)
+                    running.tell_events()
+            except Exception as error:  # noqa: BLE001  # of ``on_event``
+                running.call(partial(engine.fail, error))
+            await driver.checkpoint()
+
+    async def _call(self, call: Call) -> None:
+        try:
+            result = call.handler(call.argument)
+            if isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything
+            self._failed(call, error)
+        except BaseException as error:
+            if not self._running.driver.is_stray(error):
+                raise
+            self._failed(call, RuntimeError("the handler has awaited something that was cancelled"))
+
+    def _failed(self, call: Call, error: Exception) -> None:
+        self._running.call(partial(self._engine.handler_failed, call, error))
+
+
+class PubSub(Subscriber[T], Generic[T]):
+    """Messages of channels and patterns, of shard channels of one node, too: ``async for message in pubsub``.
+
+    The iteration ends when nothing is subscribed to any more, behind what had arrived. Handlers are called, and awaited,
+    one after another, beside your tasks; they may subscribe. One that raises is told as ``HandlerFailed``.
+    """
+
+    async def subscribe(self, *channels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to channels; keywords, or a mapping, name those with a handler, which is called instead of handing over.
+
+        Returns when the server has confirmed. Raises its refusal, such as ``NoPermissionError``, or ``RequestTimeout``; nothing
+        of the call remains then. Raises ``InvalidArgument`` where nothing is named. If ``lazy`` was asked for it returns at once.
+        """
+        await self._subscribe(Kind.CHANNEL, channels, handlers)
+
+    async def psubscribe(self, *patterns: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to all channels whose names fit a pattern (``h?llo``, ``h*llo``, ``h[ae]llo``), as ``subscribe``."""
+        await self._subscribe(Kind.PATTERN, patterns, handlers)
+
+    async def ssubscribe(self, *shardchannels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to shard channels, as ``subscribe``."""
+        await self._subscribe(Kind.SHARD, shardchannels, handlers)
+
+    async def unsubscribe(self, *channels: Name) -> None:
+        """End subscriptions to channels; without names, to all. What has arrived already is handed over."""
+        await self._unsubscribe(Kind.CHANNEL, channels)
+
+    async def punsubscribe(self, *patterns: Name) -> None:
+        """End subscriptions to patterns; without names, to all."""
+        await self._unsubscribe(Kind.PATTERN, patterns)
+
+    async def sunsubscribe(self, *shardchannels: Name) -> None:
+        """End subscriptions to shard channels; without names, to all."""
+        await self._unsubscribe(Kind.SHARD, shardchannels)
+
+
+class ShardedPubSub(Subscriber[T], Generic[T]):
+    """Messages of shard channels; see ``PubSub``."""
+
+    async def subscribe(self, *shardchannels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
+        """Subscribe to shard channels (``SSUBSCRIBE``); see ``PubSub.subscribe``."""
+        await self._subscribe(Kind.SHARD, shardchannels, handlers)
+
+    async def unsubscribe(self, *shardchannels: Name) -> None:
+        """End subscriptions; without names, all of them. What has arrived already is handed over."""
+        await self._unsubscribe(Kind.SHARD, shardchannels)
+
+
+class KeyEvents(ProcessBound, Generic[T]):
+    """What happens to keys: ``async for event in events``; ``event.key``, ``event.event``, ``event.database``."""
+
+    _instead = "open another one where it is needed"
+
+    _pubsub: PubSub[T]
+
+    def __init__(self, pubsub: PubSub[T]) -> None:
+        self._pubsub = pubsub
+
+    async def __aenter__(self) -> Self:
+        await self._pubsub.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close; see ``PubSub.aclose``."""
+        await self._pubsub.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> KeyEvent[T]:
+        return KeyEvent.of(await anext(self._pubsub))
+
+    async def get(self, timeout: Seconds | None = None) -> KeyEvent[T] | None:  # noqa: ASYNC109  # 0 polls
+        """The next event; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks."""
+        message = await self._pubsub.get_message(timeout=timeout)
+        return None if message is None else KeyEvent.of(message)
+
+
+class _WithEvents(Generic[T]):
+    _subscriber: Subscriber[T]
+
+    def __init__(self, subscriber: Subscriber[T]) -> None:
+        self._subscriber = subscriber
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message[T] | Event:
+        return await self._subscriber._next_with_events()  # noqa: SLF001  # its other half

@@ -1,0 +1,282 @@
+"""The client for threads: commands, and the way to consumers and producers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
+
+from streamcore.arguments import Name, positive
+from streamcore.commands import Command
+from streamcore.commands.command import LinkUse
+from streamcore.commands.ids import Position
+from streamcore.consumer.consumer import Consumer as ConsumerEngine
+from streamcore.consumer.consumer import ConsumerOptions
+from streamcore.consumer.start import Starts
+from streamcore.errors import InvalidArgument, WatchedKeyChanged
+from streamcore.group.consumer import Groups, group_engine
+from streamcore.group.member import GroupOptions
+from streamcore.producer.producer import Producer as ProducerEngine
+from streamcore.producer.producer import ProducerOptions
+from streamcore.requests import Request, Requests
+from streamcore.tracebacks import conceals_arguments
+
+from ..keywords import check_keywords
+from ..settings import (
+    NOTHING,
+    ConnectOptions,
+    Settings,
+    key_names,
+    member,
+    raised_together,
+    together,
+)
+from .consumers import Consumer
+from .groups import GroupConsumer
+from .lifecycle import Running, Runtime, leased, submit
+from .openers import Subscribers
+from .producer import Producer
+from .transaction import Transaction
+
+R = TypeVar("R")
+
+
+class Client(Subscribers):
+    """A connection to a server: commands of any number of threads over one link, and the way to everything else."""
+
+    _instead = "call connect() where it is needed"
+
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+        self._settings = settings
+        self._engine = Requests(**settings.engine())
+        self._running = Running(self._engine, runtime, settings)
+
+    def __enter__(self) -> Self:
+        self._running.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the client with everything that was opened through it."""
+        self._running.close()
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def execute(self, command: Command[R]) -> R:
+        """Run one command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent.
+
+        A command that blocks gets a link of its own meanwhile, and holds nobody up.
+        """
+        if command.traits.use is LinkUse.DEDICATED:
+            request = self._ask_apart([command])
+        else:
+            request = submit(self._running, [command])
+        return cast(R, request.answer())
+
+    def pipeline(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]:
+        """Run commands in one write. A refused one's answer is its ``ReplyError``, in its place.
+
+        With ``raise_errors`` these are raised, as a ``CommandErrors`` group that has the other ``answers`` as well. Where one
+        of the commands blocks (``wait`` behind its write) all of them run on a link of their own.
+        """
+        listed = list(asked)
+        if not listed:
+            return []
+        if any(command.traits.use is LinkUse.DEDICATED for command in listed):
+            request = self._ask_apart(listed)
+        else:
+            request = submit(self._running, listed)
+        return raised_together(request.answers(), wanted=raise_errors)
+
+    def _ask_apart(self, asked: list[Command[Any]]) -> Request:
+        with leased(self._running) as lease:
+            return submit(self._running, asked, lease.submit)
+
+    @overload
+    def transaction(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]: ...
+    @overload
+    def transaction(self, *, watch: Name | Iterable[Name], raise_errors: bool = False) -> Transaction: ...
+    def transaction(
+        self,
+        asked: Iterable[Command[Any]] | None = None,
+        *,
+        watch: Name | Iterable[Name] | None = None,
+        raise_errors: bool = False,
+    ) -> list[Any] | Transaction:
+        """All of the commands, with nothing in between, or none (``MULTI``, ``EXEC``); or a block that watches keys first.
+
+        A command that fails when it is executed has its ``ReplyError`` for an answer, as in ``pipeline``; one that the
+        server refuses before raises ``ExecAbortError``. ``with transaction(watch=[...]) as tx`` reads first, and
+        executes only if the keys did not change meanwhile: see ``Transaction``, and ``transact``, which tries again.
+        """
+        if (asked is None) == (watch is None):
+            raise InvalidArgument("give transaction() either commands, or the keys to watch")
+        if watch is not None:
+            return Transaction(self._running, watch, raise_errors=raise_errors)
+        return self._transact(list(asked or ()), raise_errors=raise_errors)
+
+    def _transact(self, asked: list[Command[Any]], *, raise_errors: bool) -> list[Any]:
+        if not asked:
+            return []
+        request = submit(self._running, asked, self._engine.transact)
+        return raised_together(request.answers(), wanted=raise_errors)
+
+    def transact(self, body: Callable[[Transaction], R], *, watch: Name | Iterable[Name], attempts: int = 16) -> R:
+        """Call ``body`` with a transaction that watches keys, again while they are changed by others; what it returns.
+
+        Raises ``WatchedKeyChanged`` when that has happened ``attempts`` times.
+        """
+        watched = key_names(watch)  # once: it may be an iterator
+        left = positive("attempts", attempts)
+        while True:
+            try:
+                with self.transaction(watch=watched) as transaction:
+                    result = body(transaction)
+                return result  # noqa: RET504  # the end of the block, which executes, may raise
+            except WatchedKeyChanged:
+                left -= 1
+                if not left:
+                    raise
+
+    # -- engines ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def consumer(
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: None = None,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
+    ) -> Consumer[bytes]: ...
+    @overload
+    def consumer(
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: str,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
+    ) -> Consumer[str]: ...
+    def consumer(
+        self,
+        streams: Starts,
+        *,
+        background: bool = True,
+        decode: str | None = None,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
+    ) -> Consumer[Any]:
+        """Follow streams by XREAD; see ``streamcore.Consumer`` for the options.
+
+        ``idle_value``, where it is given, is what the iteration returns when a read comes back empty.
+
+        ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
+        """
+        check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value", "background")
+        engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
+        return Consumer(engine, self._running, background=background, idle_value=idle_value)
+
+    def streams(self, streams: Starts | None = None, /, **named: Position | None) -> Consumer[bytes]:
+        """Follow streams, named as keywords or in a mapping, in the order of their entries' ids, one at a time.
+
+        A start of None is the end. There is no keyword that is not a stream; ``consumer(..., merge="id")`` has options.
+        """
+        return self.consumer(together(streams, named), merge="id")
+
+    @overload
+    def group_consumer(
+        self,
+        streams: Name | Iterable[Name],
+        *,
+        group: Name,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[bytes]: ...
+    @overload
+    def group_consumer(
+        self,
+        streams: Name | Iterable[Name],
+        *,
+        group: Name,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[str]: ...
+    @overload
+    def group_consumer(
+        self,
+        streams: Groups,
+        *,
+        group: None = None,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[bytes]: ...
+    @overload
+    def group_consumer(
+        self,
+        streams: Groups,
+        *,
+        group: None = None,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[str]: ...
+    def group_consumer(
+        self,
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
+        consumer: Name | None = None,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[GroupOptions],
+    ) -> GroupConsumer[Any]:
+        """Consume streams through a group; see ``streamcore.GroupConsumer`` for the options.
+
+        A mapping gives each stream a group of its own; then there is no ``group=``, and the options hold for every group.
+
+        ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls,
+        no acknowledgement by time either; an exception such as KeyboardInterrupt during such a call closes the consumer.
+        """
+        check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode", "background")
+        engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
+        return GroupConsumer(engine, self._running, background=background)
+
+    def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
+        """Append to a stream; see ``streamcore.Producer`` for the options."""
+        check_keywords("producer", options, ProducerOptions)
+        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
+
+
+class Connect(Protocol):
+    def __call__(self, url: str | None = None, **options: Unpack[ConnectOptions]) -> Client: ...
+
+
+def make_connect(runtime: Runtime) -> Connect:
+    """The ``connect`` of a runtime."""
+
+    @conceals_arguments
+    def connect(url: str | None = None, **options: Unpack[ConnectOptions]) -> Client:
+        """A client for the server at ``url``, to be entered by ``with``.
+
+        ``redis://user:password@host:port/database``, ``valkey://``, with TLS ``rediss://`` and ``valkeys://``, or
+        ``unix:///path``; without a URL, that of the environment variable ``REDIS_URL``, or ``redis://localhost:6379``.
+        Keywords win over the URL: see ``ConnectOptions``. Raises ``InvalidURL`` or ``InvalidArgument``; nothing is
+        dialled before the block is entered.
+        """
+        return Client(runtime, Settings.of(url, options))
+
+    return connect

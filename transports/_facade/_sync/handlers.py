@@ -1,0 +1,142 @@
+"""The threads of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other.
+
+What they share is under the driver's lock: with another one beside it, a finalizer that uses the consumer would make two threads
+wait for each other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from streamcore.entries import GroupEntry
+
+from ..._threads import LOOK, Worker
+from ..handler_pool import Line, Pool, acknowledge, refuse_coroutine
+from ..telling import NEWS
+from .lifecycle import Running
+
+E = TypeVar("E", bound=GroupEntry[Any])
+
+
+def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+    """Handle entries until the pool stops; raises the error that has stopped it."""
+    workers = _Workers(pool, running, handler)
+    threads = [workers.thread(number) for number in range(pool.concurrency)]
+    try:
+        for thread in threads:
+            thread.start()
+        workers.wait_for(threads)
+    except BaseException:  # Ctrl-C: those that run may end, unless it comes again
+        workers.halt()
+        for thread in threads:
+            if thread.has_begun:  # who has not begun begins nothing now
+                thread.wait()
+        raise
+    finally:
+        workers.give_back()
+    if pool.error is not None:
+        raise pool.error
+
+
+class _Workers(Generic[E]):
+    """What the threads share."""
+
+    def __init__(self, pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+        self._pool = pool
+        self._running = running
+        self._driver = running.driver
+        self._handler = handler
+        self._telling = Lock()
+
+    def thread(self, number: int) -> Worker:
+        """One more of them."""
+        return Worker(partial(self._run, copy_context()), f"streamcore handler {number}")
+
+    def wait_for(self, threads: Sequence[Worker]) -> None:
+        """Wait until all have ended. One that is lost without a word ends the others, too."""
+        for thread in threads:
+            while not thread.wait(LOOK):
+                self._look_at(threads)
+        self._look_at(threads)
+
+    def _look_at(self, threads: Sequence[Worker]) -> None:
+        if self._pool.error is None and any(thread.is_lost for thread in threads):
+            self._fail(RuntimeError("a handler's thread has ended in the middle of its work"))
+        elif self._pool.error is not None:  # whoever has failed may not have come to telling the others
+            self._driver.soon(_look_again)
+
+    def _run(self, context: Context) -> None:
+        try:
+            context.run(self._work)
+        except BaseException as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
+            self._fail(error)
+
+    def _work(self) -> None:
+        """Handle one entry after the other."""
+        while self._has_work():
+            while (job := self._begin()) is not None:
+                self._handle(*job)
+        if self._pool.waiting:
+            self._driver.soon(_look_again)
+
+    def halt(self) -> None:
+        """Begin nothing more."""
+        self._pool.halt()
+        self._driver.soon(_look_again)
+
+    def give_back(self) -> None:
+        """Return to the engine what no handler has begun."""
+        self._pool.halt()
+        if self._running.is_open:
+            self._driver.call(self._pool.give_back)
+
+    def _begin(self) -> tuple[Line[E], E] | None:
+        job, calls_others = self._driver.hold(self._next)
+        if calls_others:
+            self._driver.soon(_look_again)
+        return job
+
+    def _next(self) -> tuple[tuple[Line[E], E] | None, bool]:
+        job = self._pool.begin()
+        return job, self._pool.calls_others()
+
+    def _has_work(self) -> bool:
+        pool, driver, running = self._pool, self._driver, self._running
+        driver.hold(partial(self._waits, 1))
+        try:
+            while driver.until(running.or_news(pool.look)) is NEWS:
+                with self._telling:
+                    running.tell_events()
+        finally:
+            driver.hold(partial(self._waits, -1))
+        with self._telling:
+            running.tell_events()
+        return driver.hold(lambda: pool.has_work)
+
+    def _waits(self, more: int) -> None:
+        self._pool.waiting += more
+
+    def _handle(self, line: Line[E], entry: E) -> None:
+        try:
+            result = self._handler(entry)
+        except Exception as error:  # noqa: BLE001  # on_error decides
+            verdict = self._pool.settle(entry, error)
+            if verdict != "raise":
+                self._running.log("failures of the handler", logging.WARNING, *self._pool.report(entry, error, verdict))
+        else:
+            refuse_coroutine(result)  # it would be acknowledged unhandled
+            acknowledge(entry)
+        self._driver.hold(partial(self._pool.finish, line))
+
+    def _fail(self, error: BaseException) -> None:
+        self._driver.hold(partial(self._pool.fail, error))
+        self._driver.soon(_look_again)
+
+
+def _look_again() -> None:
+    """Whoever waits is woken by that something was called."""

@@ -1,0 +1,187 @@
+"""A client's way to its subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Unpack, overload
+
+from streamcore.arguments import Name
+from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
+from streamcore.channels import Settings as ChannelsSettings
+from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
+from streamcore.pubsub import PubSub as PubSubEngine
+from streamcore.requests import Requests
+
+from ..keywords import check_keywords
+from ..settings import Settings
+from ..subscribing import NO_HANDLERS
+from .channels import Channels
+from .commands import Commands
+from .lifecycle import Running
+from .pubsub import KeyEvents, PubSub, ShardedPubSub
+
+
+class Subscribers(Commands):
+    """A part of ``Client``."""
+
+    _settings: Settings
+    _engine: Requests
+    _running: Running
+
+    @overload
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[bytes] = NO_HANDLERS,
+        pattern_handlers: Handlers[bytes] = NO_HANDLERS,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[bytes]: ...
+    @overload
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[str] = NO_HANDLERS,
+        pattern_handlers: Handlers[str] = NO_HANDLERS,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[str]: ...
+    def pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        patterns: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[Any] = NO_HANDLERS,
+        pattern_handlers: Handlers[Any] = NO_HANDLERS,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> PubSub[Any]:
+        """Receive the messages of channels and patterns; see ``streamcore.PubSub`` for the options.
+
+        ``background=False`` runs the engine, and handlers, in the thread that waits for messages: nothing happens between calls.
+        """
+        check_keywords(
+            "pubsub",
+            options,
+            PubSubOptions,
+            "channels",
+            "patterns",
+            "channel_handlers",
+            "pattern_handlers",
+            "decode",
+            "background",
+        )
+        engine = PubSubEngine[Any](
+            channels,
+            patterns,
+            channel_handlers=channel_handlers,
+            pattern_handlers=pattern_handlers,
+            decode=decode,
+            **options,
+            **self._settings.engine(),
+        )
+        return PubSub(engine, self._running, background=background)
+
+    @overload
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[bytes] = NO_HANDLERS,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[bytes]: ...
+    @overload
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[str] = NO_HANDLERS,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[str]: ...
+    def sharded_pubsub(
+        self,
+        channels: Name | Iterable[Name] = (),
+        *,
+        channel_handlers: Handlers[Any] = NO_HANDLERS,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> ShardedPubSub[Any]:
+        """Receive the messages of shard channels (``SSUBSCRIBE``), published by ``spublish``; with the options of ``pubsub``."""
+        check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode", "background")
+        engine = PubSubEngine[Any](
+            shard_channels=channels,
+            shard_channel_handlers=channel_handlers,
+            decode=decode,
+            **options,
+            **self._settings.engine(),
+        )
+        return ShardedPubSub(engine, self._running, background=background)
+
+    @overload
+    def channels(
+        self, *, background: bool = True, decode: None = None, **options: Unpack[ChannelsOptions]
+    ) -> Channels[bytes]: ...
+    @overload
+    def channels(
+        self, *, background: bool = True, decode: str, **options: Unpack[ChannelsOptions]
+    ) -> Channels[str]: ...
+    def channels(
+        self, *, background: bool = True, decode: str | None = None, **options: Unpack[ChannelsOptions]
+    ) -> Channels[Any]:
+        """Publish and subscribe, with a history; see ``streamcore.channels.ChannelsOptions`` for the options.
+
+        ``background=False`` runs the engine in the thread that waits for messages: nothing happens between calls.
+        """
+        check_keywords("channels", options, ChannelsOptions, "decode", "background")
+        engine, settings = self._settings.engine(), ChannelsSettings(**options)
+        naming = Naming(settings.prefix, decode)
+        store = Store(self._engine, settings, naming)
+        return Channels(hub_engine(settings, naming, **engine), store, self._running, background=background)
+
+    @overload
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[bytes]: ...
+    @overload
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: str,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[str]: ...
+    def key_events(
+        self,
+        *keys: Name,
+        database: int | None = None,
+        background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[PubSubOptions],
+    ) -> KeyEvents[Any]:
+        """Hear what happens to keys whose names fit one of the patterns; in this client's database, unless told otherwise.
+
+        Entering raises ``InvalidArgument`` where the server is not set to tell (``notify-keyspace-events``). Where it is not any more,
+        after a lost connection, so does the next call, once.
+        """
+        number = self._settings.target.login.database if database is None else database
+        check_keywords("key_events", options, PubSubOptions, "database", "decode", "background")
+        engine = KeyWatch[Any](keys, number, decode=decode, **options, **self._settings.engine())
+        return KeyEvents(PubSub(engine, self._running, background=background))

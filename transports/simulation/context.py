@@ -1,0 +1,98 @@
+"""Where faults find their targets: the world, its server, the streams, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from .workloads.group.delivery_log import Book
+from .world.plan import Fault
+from .world.scheduler import World
+from .world.server_host import Host
+from .world.stream_log import History, Id
+
+if TYPE_CHECKING:
+    from streamcore.testing.model import Session
+
+    from .world.network import Wire
+
+T = TypeVar("T")
+
+
+@dataclass
+class Scene:
+    """One world, as the nemesis sees it. ``books`` are those of the groups.
+
+    ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
+    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was;
+    ``setting`` of each whose counters are about to be set; ``running`` of each command that the server is about to run for a client.
+    """
+
+    world: World
+    host: Host
+    history: History
+    streams: list[bytes]
+    books: list[Book] = field(default_factory=list)
+    refused_for_good: set[str] = field(default_factory=set)  # commands, by their names
+    latest_clock: float = 0.0  # how far the server's clock was ever ahead
+    removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
+    dropping: list[Callable[[bytes], None]] = field(default_factory=list)
+    rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
+    setting: list[Callable[[bytes], None]] = field(default_factory=list)
+    running: list[Callable[[Session, list[bytes]], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.host.server.on_command = self._run  # its successors tell, too
+
+    def _run(self, session: Session, words: list[bytes]) -> None:
+        for told in self.running:
+            told(session, words)
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether what is done to the data now is done to the history that survives: a former primary refuses it."""
+        return self.host.is_up and not self.host.paused and self.host.server.replication.primary is None
+
+    def wires(self) -> list[Wire]:
+        """All connections of all processes."""
+        return [wire for node in self.world.nodes for wire in node.wires.values()]
+
+    def note(self) -> None:
+        """Something is about to be destroyed: write down what there is."""
+        for stream in self.streams:
+            self.history.note(stream)
+
+    def remove(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to go."""
+        self.note()
+        for told in self.removing:
+            told(stream, ids, how)
+
+    def drop(self, stream: bytes) -> None:
+        """A stream is about to go, with what its groups have not been given."""
+        for told in self.dropping:
+            told(stream)
+
+    def rewind(self, stream: bytes) -> None:
+        """A stream is about to begin anew, with its groups, or to go back."""
+        self.history.note(stream)
+        self.history.rewind(stream)
+        for told in self.rewinding:
+            told(stream)
+
+
+def pick(of: Sequence[T], lot: float) -> T | None:
+    """One of these, by a lot; None if there is none."""
+    return of[int(lot * len(of))] if of else None
+
+
+class Kind(NamedTuple):
+    """A kind of fault: ``strike`` says what it has done, or None if it found no target, or strikes later.
+
+    ``counts``: it counts under its own name; others do under another one, or, being mere delays, not at all.
+    """
+
+    weight: float
+    strike: Callable[[Scene, Fault], str | None]
+    counts: bool = True

@@ -1,0 +1,132 @@
+"""Trials of the calm in which entries are lost before anybody could read them: it has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING
+
+from streamcore.events import Gap
+
+from ..faults.streams import ASIDE
+from ..world.actor import OPTIONS
+from ..world.stream_log import fields_of
+from .invariants import GapTold
+
+if TYPE_CHECKING:
+    from ..workloads.group.delivery_log import Book
+    from .trials import Calm
+
+
+def trim(calm: Calm, book: Book) -> None:
+    """Entries are appended, and trimmed in the same moment: no member has a chance to read them.
+
+    Whoever waits for the stream does not see what comes and is gone again between two looks.
+    """
+    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    host = scene.host
+    scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
+    heard = calm.marks(book)
+    host.do(b"MULTI")
+    host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+    host.do(b"XTRIM", stream, b"MAXLEN", b"0")
+    host.do(b"EXEC")
+    book.losses.add(stream, scene.history.stream(stream).last)
+    calm.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
+    calm.run(calm.audited)
+    waiting = {member.label for member in book.members if member.node is not None and member.awaits(stream)}
+    _is_told(calm, book, stream, heard, "was trimmed, which nobody had read", by=all, aside=waiting)
+
+
+def begin_anew(calm: Calm, book: Book) -> None:
+    """The stream is deleted with an entry that nobody has read, and begins anew with lower ids."""
+    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    host, heard = scene.host, calm.marks(book)
+    scene.drop(stream)
+    scene.rewind(stream)
+    host.do(b"MULTI")
+    host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+    host.do(b"DEL", stream)
+    host.do(b"EXEC")
+    calm.world.tell("*", f"DEL {stream.decode()}")
+    name = calm.append(book, stream, b"calm", b"5-1")
+    if calm.lots.random() < 0.5:
+        calm.append(book, stream, b"calm")  # so that the stream has passed all marks
+    calm.comes_back(book, stream, heard, name)
+    calm.run(calm.audited)
+    _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
+
+
+def replace(calm: Calm, book: Book) -> None:
+    """Another stream takes the name, perhaps with a group of its own, and an entry that nobody has read is gone.
+
+    A stream that brings its group is known by its counters alone; so this one has had fewer entries.
+    """
+    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    host, heard = scene.host, calm.marks(book)
+    name = b"calm-aside:%b" % stream
+    has_group = calm.lots.random() < 0.5 and scene.history.stream(stream).added > 1
+    scene.drop(stream)
+    scene.rewind(stream)
+    book.sent.add(name)
+    host.do(b"MULTI")
+    host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+    host.do(b"XADD", ASIDE, b"*", *fields_of(name))
+    if has_group:
+        host.do(b"XGROUP", b"CREATE", ASIDE, book.group, b"0")
+    host.do(b"RENAME", ASIDE, stream)
+    host.do(b"EXEC")
+    scene.note()
+    calm.world.tell("*", f"another stream takes the name of {stream.decode()}")
+    calm.run(OPTIONS.backoff_max + calm.audited)
+    _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
+    calm.handed(book, name, GapTold(calm.world), ", after its stream took another's name")
+
+
+def unheard(calm: Calm, book: Book) -> None:
+    """An entry is trimmed before the one that is delivered, and the reply that brings this is lost with its connection."""
+    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    host, heard, name = scene.host, calm.marks(book), b"calm-next:%b" % stream
+    if any(member.habits.detect_gaps != "always" for member in book.members):
+        return
+    calm.world.tell("*", f"an entry of {stream.decode()} is trimmed, and the reply with the next one is lost")
+    lost: list[bytes] = []
+
+    def cuts(data: bytes) -> bool:
+        is_first = name in data and b"radix-tree-keys" not in data and not lost
+        lost.extend([name] * is_first)
+        return is_first
+
+    host.cuts = cuts
+    scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
+    book.sent.add(name)
+    host.do(b"MULTI")
+    host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
+    host.do(b"XTRIM", stream, b"MAXLEN", b"0")
+    host.do(b"XADD", stream, b"*", *fields_of(name))
+    host.do(b"EXEC")
+    scene.note()
+    ms, seq = scene.history.stream(stream).last
+    book.losses.add(stream, (ms, seq - 1) if seq else (ms - 1, 0))
+    calm.run(OPTIONS.backoff_max + calm.audited)
+    host.cuts = None
+    if lost:
+        _is_told(calm, book, stream, heard, "was trimmed, which nobody had read")
+
+
+def _is_told(
+    calm: Calm,
+    book: Book,
+    stream: bytes,
+    heard: dict[str, int],
+    what: str,
+    by: Callable[[Iterable[bool]], bool] = any,
+    aside: Collection[str] = (),
+) -> None:
+    """By one member at least: who was not waiting at that moment may find the group again as if nothing had been."""
+    told = [
+        any(isinstance(event, Gap) and event.stream == stream for event in calm.told(member, heard[member.label]))
+        for member in book.members
+        if member.node is not None and member.label not in aside
+    ]
+    if not by(told):
+        GapTold(calm.world).violated(f"an entry of {stream.decode()} {what}, and who should tell has told no Gap")

@@ -1,0 +1,115 @@
+"""What must hold in the calm, where nothing breaks but for what ``calm`` does on purpose: sharp limits, without excuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streamcore.events import ConnectAttemptFailed, Disconnected, Gap
+
+from ..workloads.group.member import Member
+from ..world.invariants import EventsInOrder, Oracle
+
+if TYPE_CHECKING:
+    from streamcore.testing.model import Session
+
+    from ..world.driver import Node
+    from ..world.network import Wire
+    from ..world.scheduler import World
+
+
+class QuietWhenHealthy(Oracle):
+    """*All interfaces*: where nothing breaks, no connection is given up, nothing is said to be lost; an idle program is idle."""
+
+    WRITES: Final = 60  # in a second; all intervals are a tenth of the defaults
+
+    def __init__(self, world: World, events: EventsInOrder) -> None:
+        super().__init__(world)
+        self._events = events
+        self._heard: dict[str, int] = {}
+        self._writes: dict[str, int] = {}
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """From now on nothing breaks."""
+        self._since = self.world.now
+        for node in self.world.nodes:
+            self._heard[node.label] = len(self._events.told(node.label))
+            self._writes[node.label] = node.writes
+
+    def end(self) -> None:
+        """Until now nothing did."""
+        seconds = self.world.now - self._since
+        for node in self.world.nodes:
+            for event in self._events.told(node.label)[self._heard.get(node.label, 0) :]:
+                if isinstance(event, (Disconnected, ConnectAttemptFailed, Gap)):
+                    self.violated(f"{node.label} has told {event}, and nothing was wrong")
+            writes = node.writes - self._writes.get(node.label, node.writes)
+            if writes > self.WRITES * max(1.0, seconds):
+                self.violated(f"{node.label}: {writes} writes within {seconds:.2f} s in which next to nothing happened")
+
+
+class Prompt(Oracle):
+    """*GroupConsumer*: an entry is handed over as soon as it is there, and acknowledgements leave within ``ack_delay``."""
+
+
+class DelayKept(Oracle):
+    """*nack*: the entry comes again after the delay, not before, and not much later."""
+
+
+class OwnersAck(Oracle):
+    """*ack after another consumer claimed*: where it is fenced it does nothing, and ``LeaseLost`` tells; else ``AckMissed`` may."""
+
+
+class BeginsAnew(Oracle):
+    """*Back-off*: reset by success. A connection that did its work, and breaks, is dialled again at once."""
+
+    WITHIN: Final = 0.03
+
+
+class LaysItsGhost(Oracle):
+    """*Link lost*: the old connection is killed by its id, and what it was given meanwhile is handed over at once."""
+
+
+class KillsItselfOnly(Oracle):
+    """*Link lost*: the old connection is killed only if it is provably ours: ids begin anew with each run of a server."""
+
+    def killed(self, wire: Wire, victims: list[Session]) -> None:
+        """A program has ended these connections."""
+        if wire.node is None:
+            return
+        for session in victims:
+            other = wire.host.wires.get(session)
+            if other is not None and other.node is not None and not _same_name(wire.node, other.node):
+                self.violated(f"{wire.label} has killed {other.label}, which is not its own")
+
+
+class CreatesAgain(Oracle):
+    """*Failover, group*: a group that is gone is created again below what may be unprocessed, never at ``$``, and that is told.
+
+    What comes next is handed over at once; or, where an entry comes again that is held when somebody is handed it for the first
+    time (it was buried before, unseen), as soon as that is over.
+    """
+
+
+def _same_name(one: Node, other: Node) -> bool:
+    ours, others = one.program, other.program
+    return isinstance(ours, Member) and isinstance(others, Member) and ours.consumer == others.consumer
+
+
+class AttemptsCounted(Oracle):
+    """*Poison entry*: only attempts that the application saw are counted; a reply that is lost, and a reconnect, are none."""
+
+
+class TheirsStaysTheirs(Oracle):
+    """*GroupConsumer*: what another member has claimed a moment ago is neither taken, nor renewed, nor given back."""
+
+
+class GivesBack(Oracle):
+    """*Leaving*: what was read ahead and never handed over can be claimed at once."""
+
+
+class GapTold(Oracle):
+    """*Undelivered entries trimmed under the group*, at the latest by the next audit of each member; or gone with its stream.
+
+    Of the latter one member tells at least: whoever creates the group again, or counts.
+    """

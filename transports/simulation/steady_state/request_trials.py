@@ -1,0 +1,169 @@
+"""Trials of the calm that concern requests: connections that die in silence, or in words, and servers that are merely busy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from streamcore.commands import echo, incr
+from streamcore.connection.link import LONGEST, SLOWEST
+from streamcore.errors import UnreadableError
+
+from ..faults.network import BABBLE
+from ..faults.server import faults_of
+from ..workloads.requests import SLACK, Asker
+from ..world.actor import OPTIONS, RECOVERY
+from ..world.invariants import Oracle
+
+if TYPE_CHECKING:
+    from streamcore import Link
+    from streamcore.requests import Request
+
+    from ..world.network import Wire
+    from .trials import Calm
+
+TIME: Final = OPTIONS.request_timeout
+
+
+class RepeatedInTime(Oracle):
+    """*A connection answers nothing, and the server answers a new one*: what may be repeated has its answer in time."""
+
+
+class BusyIsWaitedFor(Oracle):
+    """*The server is busy, and answers nobody*: it is waited for, on the same connection."""
+
+
+class SentAgain(Oracle):
+    """*The server cannot read a command*: what stands behind it is sent again, once, and is answered; what stood before it was run."""
+
+
+class BytesAreNoAnswer(Oracle):
+    """*The server sends bytes, and no answer*: they prolong the wait by what they take at 16 KiB a second, to tenfold at most."""
+
+
+def try_requests(calm: Calm) -> None:
+    """Try all of it with the first asker that is there, while all of them ask nothing of themselves."""
+    askers = [one for one in calm.world.programs if isinstance(one, Asker)]
+    asker = next((one for one in askers if one.node is not None), None)
+    if asker is None:
+        return
+    _rest(askers, rests=True)
+    for trial in (_forgotten, _busy, _farewell, _in_a_pipeline, _babble):
+        calm.run(RECOVERY)
+        trial(calm, asker)
+    _rest(askers, rests=False)
+    calm.run(RECOVERY)
+
+
+def _rest(askers: list[Asker], *, rests: bool) -> None:
+    for asker in askers:
+        asker.rests = rests
+
+
+def _main(asker: Asker) -> tuple[Link, Wire]:
+    """The link that all its requests share, and its connection."""
+    assert asker.node is not None
+    link = next(link for link in asker.engine.links() if link.name == "main")
+    return link, asker.node.wires[link]
+
+
+def _forgotten(calm: Calm, asker: Asker) -> None:
+    """A gateway has forgotten the connection: bytes vanish, both ways."""
+    _, wire = _main(asker)
+    wire.up.deaf = wire.down.deaf = True
+    calm.world.tell(wire.label, "is forgotten by a gateway")
+    request = asker.engine.submit([echo(b"calm")], _nobody)
+    calm.run(TIME + SLACK)
+    if request.error is not None or request.replies != [b"calm"]:
+        RepeatedInTime(calm.world).violated(f"{asker.label}: {request.error or request.replies} over {wire.label}")
+
+
+def _busy(calm: Calm, asker: Asker) -> None:
+    """The server stands still for most of a request's time."""
+    link, wire = _main(asker)
+    calm.scene.host.pause()
+    key = b"calm:busy:%b" % asker.label.encode()
+    asked = [asker.engine.submit([command], _nobody) for command in (echo(b"calm"), incr(key))]
+    calm.run(TIME * 0.7)
+    calm.scene.host.resume()
+    calm.run(TIME * 0.3)
+    assert asker.node is not None
+    replies = [reply for request in asked for reply in request.replies]
+    if asker.node.wires.get(link) is not wire or replies != [b"calm", 1]:
+        errors = [str(request.error) for request in asked]
+        BusyIsWaitedFor(calm.world).violated(f"{asker.label}: {replies}, {errors}, and the server was only busy")
+
+
+def _farewell(calm: Calm, asker: Asker) -> None:
+    """The server can read the first request, and not the second one."""
+    keys = [b"calm:farewell:%d:%b" % (number, asker.label.encode()) for number in range(5)]
+    _leave_behind(calm, asker, 1)
+    asked = [asker.engine.submit([incr(key)], _nobody) for key in keys]
+    calm.run(TIME + SLACK)
+    _check_farewell(calm, asker, keys, [reply for request in asked for reply in _came(request)], [1, None, 1, 1, 1])
+
+
+def _in_a_pipeline(calm: Calm, asker: Asker) -> None:
+    """The same within one request; another one stands behind it."""
+    keys = [b"calm:pipeline:%d:%b" % (number, asker.label.encode()) for number in range(4)]
+    _leave_behind(calm, asker, 1)
+    asked = [asker.engine.submit([incr(key) for key in several], _nobody) for several in (keys[:3], keys[3:])]
+    calm.run(TIME + SLACK)
+    _check_farewell(calm, asker, keys, [reply for request in asked for reply in _came(request)], [1, None, None, 1])
+
+
+def _leave_behind(calm: Calm, asker: Asker, commands: int) -> None:
+    _, wire = _main(asker)
+    assert wire.session is not None
+    faults_of(calm.scene).part(wire.session, commands)
+
+
+def _check_farewell(
+    calm: Calm, asker: Asker, keys: list[bytes], replies: list[object], wanted: list[int | None]
+) -> None:
+    """None: it was not read, and is said not to have been."""
+    run = [_count(calm, key) for key in keys]
+    meant = [None if isinstance(reply, UnreadableError) else reply for reply in replies]
+    if meant != wanted or run != [number or 0 for number in wanted]:
+        SentAgain(calm.world).violated(f"{asker.label}: {replies}, and what was run is {run}, where {wanted} is right")
+
+
+def _count(calm: Calm, key: bytes) -> int:
+    value: Any = calm.scene.host.server.databases[0].values.get(key)
+    return int(bytes(value or b"0"))
+
+
+def _babble(calm: Calm, asker: Asker) -> None:
+    """Bytes come, few or many, and no answer."""
+    world, (link, wire) = calm.world, _main(asker)
+    first, piece = BABBLE[calm.lots.randrange(len(BABBLE))]
+    many = calm.lots.random() < 0.5
+    pieces, every = (10, 0.02) if many else (1, 0.05)
+    rate = pieces * len(piece) / every
+    wire.babble(first, pieces * piece, every)
+    world.tell(wire.label, f"babbles {rate:.0f} bytes a second")
+    limit = TIME * (LONGEST if many else 1.0 + 2.0 * rate / SLOWEST) + every + 2 * SLACK
+    began, key = world.now, b"calm:babble:%b" % asker.label.encode()
+    request = asker.engine.submit([incr(key)], _nobody)
+    _until(calm, lambda: request.finished, TIME + SLACK)
+    if not request.finished:
+        BytesAreNoAnswer(world).violated(f"{asker.label} waits for more than {world.now - began:.3f} s for an answer")
+    assert asker.node is not None
+    node = asker.node
+    _until(calm, lambda: node.wires.get(link) is not wire, limit - (world.now - began))
+    if node.wires.get(link) is wire:
+        BytesAreNoAnswer(world).violated(f"{wire.label} is kept for more than {world.now - began:.3f} s")
+
+
+def _until(calm: Calm, done: Callable[[], bool], seconds: float) -> None:
+    end = calm.world.now + seconds
+    while not done() and calm.world.now < end:
+        calm.run(min(SLACK, end - calm.world.now))
+
+
+def _came(request: Request) -> list[object]:
+    return [request.error] if request.error is not None else list(request.replies)
+
+
+def _nobody(request: Request) -> None:
+    """The trial looks at it."""

@@ -1,0 +1,1 @@
+"""Subscribers of channels, and their publishers."""

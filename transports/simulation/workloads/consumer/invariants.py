@@ -1,0 +1,244 @@
+"""What must hold of readers without a group, and their cast."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...world.invariants import EventsInOrder, Oracle
+from ...world.stream_log import Id
+from ..group.delivery_log import Book
+from ..producer import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+from .losses import MUST, Key, Losses, arrived, covers, first_of, had_before, seen_by
+from .reader import Reader, Taste
+from .removals import Ledger
+
+if TYPE_CHECKING:
+    from streamcore.events import Gap
+
+    from ...context import Scene
+    from ...world.plan import Size
+    from ...world.scheduler import World
+
+
+class ReadsWhatWas(Oracle):
+    """*Consumer*: each entry of H: what is handed over was in the stream, under that id, unaltered."""
+
+
+class CursorIsHandedOver(Oracle):
+    """*Consumer*: a saved ``cursor()`` is the last entry handed over, not the last one fetched."""
+
+
+class ReadsEachOnce(Oracle):
+    """*Consumer*: each entry of H after the cursor, once per instance, in id order per stream."""
+
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        super().__init__(world)
+        self.ledger = ledger
+
+    def handed(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+        """A reader is handed a batch."""
+        era, track = self.ledger.note(stream), reader.tracks[stream]
+        there = self.ledger.there(stream)
+        before = track.position
+        self._merged(reader, stream, ids)
+        for id_ in ids:
+            if id_ <= track.position:
+                self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
+            track.position = id_
+        for id_ in set(era.between(before, ids[-1])).difference(ids):
+            if track.lenient or (id_ <= track.excused and not era.survived(id_)):
+                continue
+            if id_ in there:
+                self.violated(
+                    f"{reader.label} was not handed {id_} of {stream.decode()}, which is there, before {ids[-1]}"
+                )
+
+    def _merged(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+        """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
+        if reader.taste.merge is None or reader.taste.seeks:  # what is sought is behind what was handed over
+            return
+        if any(track.rewound for track in reader.tracks.values()):  # a stream may begin anew while it is being read
+            return
+        turns, highest = self.ledger.turns, reader.highest
+        if highest is not None and ids[0] < highest[1] and turns[stream, ids[0]] < turns[highest]:
+            what = f"{ids[0]} of {stream.decode()} after {highest[1]} of {highest[0].decode()}"
+            self.violated(f"{reader.label} is handed {what}, which was appended later")
+        if highest is None or ids[-1] > highest[1]:
+            reader.highest = stream, ids[-1]
+
+    def owed(self, reader: Reader, stream: bytes) -> list[Id]:
+        """What is in the stream now and must come to the reader."""
+        era, track = self.ledger.note(stream), reader.tracks[stream]
+        if track.lenient:
+            return []
+        there = self.ledger.there(stream)
+        return [
+            id_
+            for id_ in era.ids
+            if id_ > track.position and id_ in there and (id_ > track.excused or era.survived(id_))
+        ]
+
+
+class TrimsAnnounced(Oracle):
+    """*Consumer, trimmed under us, or replaced*: ``Gap`` before the next entry, at the latest after the batch during which it happened.
+
+    With an exact count, where ``entries-added`` tells; ``certain`` only where something was lost. A possible loss is told only where
+    the entry that was read last may be gone: of a place that was given as an id, or where the stream has begun anew or gone back,
+    its counters were set, or single entries were deleted. Where nothing was lost, that is a false alarm, which the contract
+    allows; they are counted. One loss need not be told, since nothing on the server shows it: see ``had_before``; those are counted,
+    too.
+    """
+
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        super().__init__(world)
+        self.ledger = ledger
+        self.readers: list[Reader] = []
+
+    def handed(self, reader: Reader, stream: bytes, keys: list[Key]) -> None:
+        """A reader is handed a batch: what the one before has passed should have been told."""
+        track = reader.tracks[stream]
+        if reader.taste.merge is None:  # what is merged comes in pieces
+            late = [key for key in track.losses.due if key in track.losses.open and key not in keys]
+            if late and (found := self._untold(reader, stream, late)):
+                self.violated(found)
+        track.losses.handed(keys)
+        if track.losses.due:
+            self._is_hidden(reader, stream)  # by what was seen until now; later looks show more
+
+    def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
+        track = reader.tracks[stream]
+        keys = [key for key in keys if not self.ledger.is_there(stream, key)]
+        if not keys or track.unwatched or track.lenient:
+            return ""
+        if self._is_hidden(reader, stream):
+            return ""
+        how = track.losses.open[keys[0]]
+        return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
+
+    def _is_hidden(self, reader: Reader, stream: bytes) -> bool:
+        losses = reader.tracks[stream].losses
+        had = had_before(reader.engine, losses, self.ledger, stream)
+        if had is not None:
+            self.world.notes["hidden losses" if had else "unseen streams"] += 1
+            losses.settled()
+        return had is not None
+
+    def told(self, reader: Reader, gap: Gap) -> None:
+        """A reader hears of a gap."""
+        track = reader.tracks.get(gap.stream)
+        if track is None:
+            return
+        losses = track.losses
+        here = arrived(reader.engine, self.ledger, gap.stream)
+        first = first_of(seen_by(reader.engine, gap.stream))
+        told = losses.told(gap, self.ledger.number(gap.stream), first, here)
+        if not told:
+            self._check_alarm(reader, gap, losses)
+        if gap.entries is not None and not (losses.doubtful or losses.resumed):
+            trimmed = 0 if gap.before is None else sum(losses.open[key] in MUST for key in told)
+            if not trimmed <= gap.entries <= len(losses.open):  # what was deleted before may be counted late
+                self.violated(
+                    f"{reader.label} hears of {gap}, and {trimmed} to {len(losses.open)} entries were removed"
+                )
+        for key in told:
+            del losses.open[key]
+
+    def _check_alarm(self, reader: Reader, gap: Gap, losses: Losses) -> None:
+        """Nothing that we know of is told by this gap."""
+        if gap.certain and not losses.doubtful and not any(covers(gap, id_) for _, id_ in losses.ever):
+            self.violated(f"{reader.label} hears of {gap}, and nothing was lost")
+        if not gap.certain:
+            self.world.notes["false alarms"] += 1
+            deleted = self.ledger.has_deleted(gap.stream)
+            if not (losses.doubtful or losses.resumed or deleted):
+                self.violated(f"{reader.label} hears of {gap}, and nothing is in doubt")
+
+    def left(self) -> str:
+        for reader in self.readers:
+            for stream, track in reader.tracks.items():
+                keys = track.losses.passed((track.era, track.position))
+                if keys and (found := self._untold(reader, stream, keys)):
+                    return found
+        return ""
+
+
+class RewindsAnnounced(Oracle):
+    """*Consumer, failover that loses*: the stream's last id is below the cursor: ``HistoryRewound``."""
+
+    def __init__(self, world: World, ledger: Ledger) -> None:
+        super().__init__(world)
+        self.ledger = ledger
+        self.readers: list[Reader] = []
+
+    def left(self) -> str:
+        for reader in self.readers:
+            for stream, track in reader.tracks.items():
+                if not (track.unwatched or track.lenient) and self.ledger.last(stream) < track.position:
+                    return f"{reader.label} is at {track.position} of {stream.decode()}, which ends before, and was not told"
+        return ""
+
+
+class ReaderBounded(Oracle):
+    """*Consumer, slow consumer*: pull only; prefetch bounded by entries and bytes."""
+
+    def taken(self, reader: Reader, at_once: Counter[bytes]) -> None:
+        """A reader has taken batches, without anything coming in between."""
+        most = reader.taste.prefetch + 2
+        if reader.taste.merge is None and max(at_once.values()) > most:
+            self.violated(
+                f"{reader.label} had {max(at_once.values())} batches of a stream ahead, and {most} are plenty"
+            )
+
+
+@dataclass
+class ReaderOracles:
+    """All of them, as readers tell them."""
+
+    invented: ReadsWhatWas
+    cursor: CursorIsHandedOver
+    skipped: ReadsEachOnce
+    trims: TrimsAnnounced
+    rewinds: RewindsAnnounced
+    bounded: ReaderBounded
+
+
+def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Put readers and producers on the stage, with the oracles that watch them."""
+    world = scene.world
+    lots = world.lots("cast of readers")
+    streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
+    scene.streams += [one for one in streams if one not in scene.streams]
+    ledger = Ledger(scene.history, streams)
+    oracles = ReaderOracles(
+        ReadsWhatWas(world),
+        CursorIsHandedOver(world),
+        ReadsEachOnce(world, ledger),
+        TrimsAnnounced(world, ledger),
+        RewindsAnnounced(world, ledger),
+        ReaderBounded(world),
+    )
+    world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
+    scene.running.append(ledger.before_command)
+    scene.removing.append(ledger.removing)
+    scene.dropping.append(ledger.dropping)
+    scene.rewinding.append(ledger.rewinding)
+    for number in range(1, size.members + 1):
+        reader = Reader(world, f"reader-{number}", ledger, Taste.drawn(lots, streams), oracles, events)
+        oracles.trims.readers.append(reader)
+        oracles.rewinds.readers.append(reader)
+        scene.removing.append(reader.removing)
+        scene.dropping.append(reader.dropping)
+        scene.rewinding.append(reader.rewinding)
+        scene.setting.append(reader.unsettle)
+        world.at(world.now, reader.start)
+    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
+    world.oracles += judges
+    book = Book(world, scene.history, b"", streams)
+    for number in range(1, size.senders + 1):
+        entries = size.entries // size.senders
+        sender = Sender(
+            world, f"p{number}", book, streams[number % len(streams)], (entries, size.seconds), judges, events
+        )
+        world.at(world.now, sender.start)

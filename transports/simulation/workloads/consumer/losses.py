@@ -1,0 +1,145 @@
+"""What one reader has lost of one stream: entries that were removed before they came to it, and whether it was told of them.
+
+An entry's *key* is the number of its era and its id. What was trimmed, or went with its stream, must be told; what was deleted
+from the middle may be. A stream's going back (a failover) settles the account: what is not there any more is no part of the
+history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streamcore import StreamId
+
+from ...world.stream_log import Id
+
+if TYPE_CHECKING:
+    from streamcore.events import Gap
+    from streamcore.reading.continuity import History
+
+    from .removals import Ledger
+
+Key = tuple[int, Id]
+MUST: Final = frozenset({"XTRIM", "DEL"})
+"""How entries go of which a reader must hear."""
+
+
+class Place(NamedTuple):
+    """The last entry of an era that a reader had, how many there had been up to it, as far as that was told, and its last look."""
+
+    era: int
+    id: Id
+    had: int
+    seen: History | None
+
+
+@dataclass
+class Losses:
+    """The account. ``open`` is what was lost and not told, and how it went; ``due`` of it what the last batch has passed."""
+
+    open: dict[Key, str] = field(default_factory=dict)
+    due: list[Key] = field(default_factory=list)
+    ever: set[Key] = field(default_factory=set)  # what was lost, told or not
+    received: set[Key] = field(default_factory=set)
+    resumed: bool = False  # the place was that of an id, so nobody can count, and its entry may be gone
+    doubtful: bool = False  # the stream has begun anew, has gone back, or its counters were set
+    places: list[Place] = field(default_factory=list)  # where the reader was when streams were replaced, or went back
+
+    def removed(self, keys: list[Key], how: str, arrived: set[Key]) -> None:
+        """These are about to go; ``arrived``: what the reader has, and was not handed yet."""
+        self.lose({key: how for key in keys if key not in arrived and key not in self.received})
+
+    def lose(self, keys: dict[Key, str]) -> None:
+        """These are gone, and have not come."""
+        self.open.update(keys)
+        self.ever.update(keys)
+
+    def untold(self, era: int) -> int:
+        """How many were trimmed or deleted in an era, and not told."""
+        return sum(key[0] == era and how != "DEL" for key, how in self.open.items())
+
+    def settled(self) -> None:
+        """Nothing is owed any more."""
+        self.open.clear()
+        self.due.clear()
+
+    def handed(self, keys: list[Key]) -> None:
+        """These have come; what was before them should have."""
+        self.received.update(keys)
+        for key in keys:
+            self.open.pop(key, None)
+        self.due = self.passed(keys[-1])
+
+    def passed(self, place: Key) -> list[Key]:
+        """What was before a place, must be told, and is not."""
+        return [key for key, how in self.open.items() if how in MUST and key < place]
+
+    def told(self, gap: Gap, era: int, first: Id | None, arrived: set[Key]) -> list[Key]:
+        """A gap is told, in an era, by a look at which there was this first entry: what it tells of what is open.
+
+        What was trimmed behind that first entry has gone since.
+        """
+        for key in arrived:
+            self.open.pop(key, None)
+        return [
+            (number, id_)
+            for (number, id_), how in self.open.items()
+            if number < era or (covers(gap, id_) and (how == "XDEL" or first is None or id_ < first))
+        ]
+
+
+def covers(gap: Gap, id_: Id) -> bool:
+    """Whether an id lies where a gap is."""
+    return (gap.after.ms, gap.after.seq) < id_ and (gap.before is None or id_ < (gap.before.ms, gap.before.seq))
+
+
+def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
+    """What has come of a stream and is not handed over yet: that is not missed, whatever becomes of it."""
+    rows = [
+        row
+        for batch in (*engine._arrived, *(one[0] for one in engine._prefetch._ready))  # noqa: SLF001
+        if batch.key == stream
+        for row in batch.raw
+    ]  # nobody else can know
+    if engine._merge is not None:  # noqa: SLF001
+        rows += [row[2] for row in engine._merge._held.get(stream, ())]  # noqa: SLF001
+    return {ledger.key(stream, _id(row[0]), row[1][1]) for row in rows}
+
+
+def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> int | None:
+    """Of streams that had stood here before, one's number of entries up to the cursor, if the server could tell nothing.
+
+    That is so where as many entries of the present stream had gone unread, when the reader looked last. None: the reader had to
+    know. 0: nothing was known of that stream, as nothing of it had been read.
+    """
+    seen = seen_by(engine, stream)
+    if seen is None:
+        return None
+    number, first = ledger.number(stream), first_of(seen)
+    has = losses.received | arrived(engine, ledger, stream)
+    last = (seen.last.ms, seen.last.seq)
+    gone = [id_ for era, id_ in has if era == number and id_ <= last and (first is None or id_ < first)]
+    unread = seen.removed - len(gone)
+    for place in losses.places:
+        since = sum(era == place.era and id_ > place.id for era, id_ in has)  # what was on its way then
+        if seen is not place.seen and place.had + since == unread:
+            return unread
+    return None
+
+
+def seen_by(engine: Any, stream: bytes) -> History | None:
+    """What the server has told a reader last of a stream."""
+    sought = [change.followed for change in engine._changes if change.followed.stream == stream]  # noqa: SLF001  # nobody else can know
+    followed = sought[0] if sought else engine._streams.get(stream)  # noqa: SLF001
+    return None if followed is None or followed.continuity is None else followed.continuity._seen  # noqa: SLF001
+
+
+def first_of(seen: History | None) -> Id | None:
+    """The first entry that was there then."""
+    return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
+
+
+def _id(text: bytes) -> Id:
+    id_ = StreamId.parse(text)
+    return id_.ms, id_.seq

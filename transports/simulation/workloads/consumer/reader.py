@@ -1,0 +1,384 @@
+"""A reader without a group: follows streams by XREAD, saves its cursor now and then, and goes on from there when it comes back.
+
+What it is handed is checked at once, against the ``Ledger`` of all that ever was in its streams.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from streamcore import Consumer, StreamcoreError, StreamId, StreamRewound
+from streamcore.engine.degradation import GAPS
+from streamcore.events import Degraded, Gap, HistoryRewound
+
+from ...world.actor import Program
+from ...world.scheduler import Violation
+from ...world.stream_log import ZERO, Id, fields_of
+from .losses import Key, Losses, Place, arrived, seen_by
+
+if TYPE_CHECKING:
+    from streamcore.consumer.cursor import Change
+    from streamcore.entries import Batch
+
+    from ...world.invariants import EventsInOrder
+    from ...world.scheduler import World
+    from .invariants import ReaderOracles
+    from .removals import Ledger
+
+BLOCK: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Taste:
+    """How one reader reads."""
+
+    streams: tuple[bytes, ...]
+    start: str
+    merge: Literal["id"] | None
+    count: int
+    prefetch: int
+    on_rewind: Literal["raise", "restart"]
+    saves: float  # how often, of the times that it could
+    slow: float
+    seeks: bool
+
+    @classmethod
+    def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
+        """One by lots."""
+        return cls(
+            tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),
+            lots.choice(["0", "0", "$"]),
+            lots.choice([None, None, "id"]),
+            lots.choice([1, 3, 10, 100]),
+            lots.choice([1, 2, 4]),
+            lots.choice(["raise", "restart", "restart"]),
+            lots.choice([0.2, 1.0]),
+            lots.choice([0.0, 0.1, 0.4]),
+            lots.random() < 0.3,
+        )
+
+
+@dataclass
+class Track:
+    """How far one process is in one stream, whose era has a number, and what it has lost."""
+
+    position: Id
+    era: int = 0
+    losses: Losses = field(default_factory=Losses)
+    excused: Id = ZERO  # what is not higher may be skipped: it belongs to another era than the cursor
+    rewinds: int = 0  # of the stream, that no event has told
+    rewound: bool = False  # the stream was, since the process began
+    unwatched: bool = False
+    lenient: bool = False  # it is not known whether a rewind was that of the place before a seek, or of this one
+
+    def begin_anew(self, era: int) -> None:
+        """The engine has told that the stream begins anew, and that it reads it from its beginning."""
+        self.position, self.era = ZERO, era
+        self.losses = Losses(doubtful=True)
+        self.rewinds -= 1
+        if self.rewinds <= 0:
+            self.rewinds, self.excused = 0, ZERO
+
+
+class Reader(Program):
+    """One reader. ``saved`` is what it has stored somewhere safe: where to go on."""
+
+    kind: ClassVar[str] = "reader"
+
+    def __init__(
+        self, world: World, name: str, ledger: Ledger, taste: Taste, oracles: ReaderOracles, events: EventsInOrder
+    ) -> None:
+        super().__init__(world, name)
+        self.ledger = ledger
+        self.taste = taste
+        self.oracles = oracles
+        self.saved: dict[bytes, StreamId] = {}
+        self.eras: dict[bytes, int] = {}  # of what was saved
+        self._entering: dict[bytes, list[Key]] = {}  # what was removed before the starting points were known
+        self._early: list[Gap] = []  # what was told before that
+        self._wrong: Violation | None = None  # what they have broken
+        self._in_doubt: set[bytes] = set()  # streams that began anew, or went back, before that
+        self.tracks: dict[bytes, Track] = {}
+        self.highest: tuple[bytes, Id] | None = None  # the entry with the highest id so far, for what is merged
+        self._seeking: tuple[Change, bytes, Track] | None = None  # and how far it was before
+        self._events = events
+        self._sought_at = 0.0
+        self._busy = False
+        self._puts_back = False
+
+    # -- a life -------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Consumer[bytes]:
+        taste = self.taste
+        start: Any = {stream: self.saved.get(stream, taste.start) for stream in taste.streams}
+        engine = Consumer(
+            start,
+            count=taste.count,
+            block=BLOCK,
+            prefetch=taste.prefetch,
+            merge=taste.merge,
+            on_rewind=taste.on_rewind,
+            **self.engine_options(),
+        )
+        engine.on_event = self._told
+        self._events.listen(self.label, engine)
+        return engine
+
+    def _told(self, event: object) -> None:
+        """The engine tells something, which the application takes in its own time."""
+        self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
+        if isinstance(event, Gap) and not self.tracks:
+            self._early.append(event)
+        elif isinstance(event, Gap):
+            try:
+                self.oracles.trims.told(self, event)
+            except Violation as violation:  # an engine's script is no place for it
+                self._wrong = violation
+
+    def forget(self) -> None:
+        self.tracks.clear()
+        self._early.clear()
+        self._entering.clear()
+        self._in_doubt.clear()
+        self.highest = self._seeking = None
+        self._busy = self._puts_back = False
+
+    def _tracks_of(self, stream: bytes) -> list[Track]:
+        tracks = [self.tracks.get(stream), self._seeking[2] if self._seeking and self._seeking[1] == stream else None]
+        return [track for track in tracks if track is not None]
+
+    def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to be removed."""
+        if self.node is None or stream not in self.taste.streams:
+            return
+        number = self.ledger.number(stream)
+        if not self.tracks:
+            self._entering.setdefault(stream, []).extend((number, id_) for id_ in ids)
+        for track in self._tracks_of(stream):
+            keys = [(number, id_) for id_ in ids if id_ > track.position]
+            track.losses.removed(keys, how, arrived(self.engine, self.ledger, stream))
+
+    def dropping(self, stream: bytes) -> None:
+        """A stream is about to go as a whole, with what was not read."""
+        for track in self._tracks_of(stream):
+            unread = self.ledger.unread(stream, track.position)
+            track.losses.removed(unread, "DEL", arrived(self.engine, self.ledger, stream))
+
+    def rewinding(self, stream: bytes) -> None:
+        """A stream begins anew, or goes back: what has a lower id than our cursor may escape."""
+        self.highest = None
+        self._in_doubt.add(stream)
+        for track in self._tracks_of(stream):
+            track.excused = self.ledger.eras[stream].ended
+            track.rewinds += 1
+            track.rewound = track.losses.doubtful = True
+            here = arrived(self.engine, self.ledger, stream)
+            place, era = max([track.position, *(id_ for _, id_ in here)]), self.ledger.number(stream) - 1
+            had = self.ledger.had(stream, place) - track.losses.untold(era)
+            noted = sum(id_ <= place for id_ in self.ledger.past[stream][-1].ids)  # where the counters were set since
+            seen = seen_by(self.engine, stream)
+            track.losses.places += [Place(era, place, had, seen), Place(era, place, noted, seen)]
+            if not self.ledger.past[stream][-1].dropped:
+                track.losses.settled()
+
+    def unsettle(self, stream: bytes) -> None:
+        """The counters of a stream are about to be set."""
+        self._in_doubt.add(stream)
+        for track in self._tracks_of(stream):
+            track.losses.doubtful = True
+
+    def _track(self) -> None:
+        """Entering is done: the starting points are known."""
+        for stream, at in self.engine.cursor().items():
+            place, number = (at.ms, at.seq), self.ledger.number(stream)
+            track = self.tracks.setdefault(stream, Track(place, number))
+            track.losses.doubtful |= stream in self._in_doubt
+            saved = self.saved.get(stream)
+            if saved is not None and track.position > ZERO:
+                track.excused = self.ledger.eras[stream].ended  # the cursor may be of another era
+                track.losses.resumed = True
+                if place == (saved.ms, saved.seq):
+                    track.losses.lose(self.ledger.lost_since(stream, self.eras[stream], place))
+            else:
+                track.losses.lose(dict.fromkeys(self._entering.get(stream, ()), "before it began"))
+        for gap in self._early:
+            self.oracles.trims.told(self, gap)
+        if self.taste.seeks:
+            self._quietly(self.draw.random(), self._seek)
+
+    # -- changes of mind ----------------------------------------------------------------------------------------------
+
+    def _quietly(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something later, and leave it to the engine to ask for its driver."""
+        node = self.node
+
+        def act() -> None:
+            if node is not None and node is self.node and node.alive and not node.paused:
+                action()
+
+        self.world.after(seconds, act)
+
+    def _seek(self) -> None:
+        """Go to another place of a stream."""
+        stream = self.draw.choice(list(self.tracks))
+        ids = self.ledger.note(stream).ids
+        if self._seeking is None and ids and self.world.faulty:
+            place = self.draw.choice(ids)
+            self.world.tell(self.label, f"seeks {place[0]}-{place[1]} of {stream.decode()}")
+            try:
+                change = self.engine.seek(stream, StreamId(*place))
+            except StreamcoreError as error:  # it has ended, and nobody has looked since
+                self._end(error)
+                return
+            self._seeking = change, stream, self.tracks[stream]
+            number = self.ledger.number(stream)
+            losses = Losses(resumed=True)
+            losses.lose(self.ledger.lost_since(stream, number, place))
+            self.tracks[stream] = Track(place, number, losses, rewound=True)
+            self.highest, self._sought_at = None, self.world.now
+            self._quietly(1.0, partial(self._give_up, change))
+        self._quietly(0.2 + self.draw.random(), self._seek)
+
+    def _give_up(self, change: Change) -> None:
+        if self._seeking is not None and self._seeking[0] is change:
+            self.engine.give_up(change)
+            self._go_on_as_before()
+
+    def _go_on_as_before(self) -> None:
+        assert self._seeking is not None
+        _, stream, track = self._seeking
+        self.world.tell(self.label, f"has not got to another place of {stream.decode()}")
+        self._seeking, self.highest = None, None
+        track.losses.due.clear()
+        track.losses.resumed = True
+        self.tracks[stream] = track
+
+    def _follow_change(self) -> None:
+        if self._seeking is not None:
+            try:
+                if self._seeking[0].poll():
+                    self._seeking = None
+            except StreamcoreError as error:
+                self.world.tell(self.label, f"is told: {error}")
+                self._go_on_as_before()
+
+    # -- what it does -------------------------------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        node = self.node
+        if node is None:
+            return False
+        self._events.take(node)
+        if self._wrong is not None:
+            raise self._wrong
+        if not self.tracks and self.engine.is_ready:
+            self._track()
+        self._follow_change()
+        moved, at_once = False, Counter[bytes]()
+        while not self._busy and self.node is node:
+            while (event := self.engine.next_event_in_place()) is not None:
+                self._hear(event)
+            try:
+                batch = self.engine.take()
+            except StreamcoreError as error:
+                self._end(error)
+                return True
+            if batch is None:
+                break
+            moved = True
+            if self._puts_back:
+                self._puts_back = False
+                self.engine.put_back(batch)
+                self.world.tell(self.label, "puts a batch back")
+                continue
+            at_once[batch.stream] += 1
+            self.oracles.bounded.taken(self, at_once)
+            self._handle(batch)
+        return moved
+
+    def _end(self, error: StreamcoreError) -> None:
+        self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")
+        if not (isinstance(error, StreamRewound) and self.taste.on_rewind == "raise"):
+            self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
+        self.saved.clear()
+        self.ended(0.05)
+
+    def _handle(self, batch: Batch[bytes]) -> None:
+        stream, rows = batch.stream, batch.raw
+        ids = [_id(row[0]) for row in rows]
+        if self.world.tells:
+            self.world.tell(self.label, f"is handed {stream.decode()} {[row[0].decode() for row in rows]}")
+        for row, id_ in zip(rows, ids, strict=True):
+            if list(row[1]) != fields_of(row[1][1]) or (stream, id_, row[1][1]) not in self._ever(stream):
+                self.oracles.invented.violated(f"{self.label} is handed {row!r} of {stream.decode()}, which never was")
+        self.world.notes["handed"] += len(ids)
+        kept = self.engine.cursor(batch)[stream]
+        if not self.tracks[stream].position <= (kept.ms, kept.seq) < ids[0]:
+            self.oracles.cursor.violated(f"{self.label} works at {ids}, and a cursor that is saved now says {kept}")
+        self.oracles.skipped.handed(self, stream, ids)
+        keys = [self.ledger.key(stream, id_, row[1][1]) for row, id_ in zip(rows, ids, strict=True)]
+        self.tracks[stream].era = keys[-1][0]
+        self.oracles.trims.handed(self, stream, keys)
+        cursor = self.engine.cursor()[stream]
+        if (cursor.ms, cursor.seq) != ids[-1]:
+            self.oracles.cursor.violated(f"{self.label} was handed {ids[-1]} last, and its cursor says {cursor}")
+        lot = self.draw.random()
+        if self.world.faulty and lot < self.taste.slow:
+            self._busy = True
+            self.later(0.3 * self.draw.random() ** 2, self._done)
+        else:
+            self._save()
+
+    def _ever(self, stream: bytes) -> set[tuple[bytes, Id, bytes]]:
+        self.ledger.note(stream)
+        return self.ledger.ever
+
+    def _done(self) -> None:
+        self._busy = False
+        self._save()
+
+    def _save(self) -> None:
+        """The work is done; what was handed over until now need not be read again."""
+        if self.draw.random() < self.taste.saves:
+            self.saved = self.engine.cursor()
+            self.eras = {stream: self.tracks[stream].era for stream in self.saved}
+
+    def _hear(self, event: object) -> None:
+        match event:
+            case HistoryRewound():
+                self.highest = None
+                track = self.tracks.setdefault(event.stream, Track(ZERO))
+                track.begin_anew(self.ledger.number(event.stream))
+                track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
+                if self._seeking is not None and self._seeking[1] == event.stream:
+                    self._seeking[2].begin_anew(self.ledger.number(event.stream))
+            case Degraded() if event.what == GAPS:
+                for track in self.tracks.values():
+                    track.unwatched = True
+
+    # -- what is done to it -------------------------------------------------------------------------------------------
+
+    def cancel(self, lot: float) -> str | None:
+        if self.node is None or self.node.paused or self._busy:
+            return None
+        self._puts_back = True
+        return "its wait for a batch, which comes nevertheless"
+
+    def missing(self) -> str:
+        if self.node is None or not self.tracks:
+            return f"{self.name} has not started"
+        for stream, track in self.tracks.items():
+            left = [one for one in self.oracles.skipped.owed(self, stream) if one > track.position]
+            if left:
+                return f"{self.label} was not handed {left[0]} of {stream.decode()}"
+        return ""
+
+
+def _id(text: bytes) -> Id:
+    ms, _, seq = text.partition(b"-")
+    return int(ms), int(seq)

@@ -1,0 +1,131 @@
+"""What was ever in some streams, by id: for readers that have no group, and whose promise is about ids and their order.
+
+Each time that a stream begins anew, or goes back, its *era* is another one. What of the former era is still there, under the same
+id, has survived; the ids of everything else are new ones, even where they are lower than those that were read before.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...world.stream_log import ZERO, Id
+
+if TYPE_CHECKING:
+    from ...world.stream_log import History
+
+
+@dataclass
+class Era:
+    """The entries of a stream in one era. ``gone`` says how those were removed that are not there any more."""
+
+    ids: list[Id] = field(default_factory=list)
+    names: dict[Id, bytes] = field(default_factory=dict)
+    gone: dict[Id, str] = field(default_factory=dict)
+    former: dict[Id, bytes] = field(default_factory=dict)  # the names of what was there at the end of the era before
+    ended: Id = ZERO  # the last id of all eras before
+    leaves: object = None  # what the stream was, and is until it really begins anew
+    dropped: bool = False  # it ended with its stream, and not by a failover that has lost the stream's end
+
+    def between(self, low: Id, high: Id) -> list[Id]:
+        """The ids behind one and up to another."""
+        return self.ids[bisect_right(self.ids, low) : bisect_right(self.ids, high)]
+
+    def survived(self, id_: Id) -> bool:
+        """Whether the entry was there before this era began."""
+        return self.former.get(id_) == self.names[id_]
+
+
+class Ledger:
+    """All streams. ``ever`` has what every entry was called, by its stream and id: what was handed over must be of these."""
+
+    def __init__(self, history: History, streams: list[bytes]) -> None:
+        self.eras = {stream: Era() for stream in streams}
+        self.past: dict[bytes, list[Era]] = {stream: [] for stream in streams}
+        self.ever: set[tuple[bytes, Id, bytes]] = set()
+        self.turns: dict[tuple[bytes, Id], int] = {}  # the order of all entries of all streams, as they were appended
+        self._history = history
+
+    def note(self, stream: bytes) -> Era:
+        """Write down what was appended since the last time."""
+        era, now = self.eras[stream], self._history.stream(stream)
+        for id_ in () if now is era.leaves else now.after(era.ids[-1] if era.ids else ZERO, 0):
+            name = now.fields[id_][1]
+            era.ids.append(id_)
+            era.names[id_] = name
+            self.ever.add((stream, id_, name))
+            self.turns[stream, id_] = len(self.turns)
+        return era
+
+    def before_command(self, *_: object) -> None:
+        """A server is about to run a command: what the one before has appended is noted, so that the order is known."""
+        for stream in self.eras:
+            self.note(stream)
+
+    def there(self, stream: bytes) -> dict[Id, list[bytes]]:
+        """What is in a stream now."""
+        return self._history.stream(stream).fields
+
+    def last(self, stream: bytes) -> Id:
+        """The last id that a stream has given."""
+        return self._history.stream(stream).last
+
+    def has_deleted(self, stream: bytes) -> bool:
+        """Whether single entries of a stream were ever deleted."""
+        return self._history.stream(stream).deleted > ZERO
+
+    def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to be removed."""
+        if stream in self.eras:
+            self.note(stream).gone.update(dict.fromkeys(ids, how))
+
+    def number(self, stream: bytes) -> int:
+        """That of the present era."""
+        return len(self.past[stream])
+
+    def key(self, stream: bytes, id_: Id, name: bytes) -> tuple[int, Id]:
+        """The era in which an entry was there last, and its id."""
+        eras = [*self.past[stream], self.note(stream)]
+        return max((number for number, era in enumerate(eras) if era.names.get(id_) == name), default=0), id_
+
+    def is_there(self, stream: bytes, key: tuple[int, Id]) -> bool:
+        """Whether an entry is in a stream, or is there again."""
+        number, id_ = key
+        fields = self.there(stream).get(id_)
+        return fields is not None and fields[1] == [*self.past[stream], self.eras[stream]][number].names.get(id_)
+
+    def lost_since(self, stream: bytes, number: int, place: Id) -> dict[tuple[int, Id], str]:
+        """What has gone that was behind a place of an era, and how; nothing of what was there before a failover."""
+        lost: dict[tuple[int, Id], str] = {}
+        eras = [*self.past[stream], self.note(stream)]
+        for at, era in enumerate(eras[number:], number):
+            ends = at < len(eras) - 1
+            gone = {id_: era.gone.get(id_, "DEL") for id_ in era.ids if id_ in era.gone or ends}
+            lost.update(((at, id_), how) for id_, how in gone.items() if id_ > place)
+            if ends and not era.dropped:
+                lost.clear()
+        return lost
+
+    def unread(self, stream: bytes, place: Id) -> list[tuple[int, Id]]:
+        """What is in a stream, behind a place."""
+        return [(self.number(stream), id_) for id_ in self._history.stream(stream).after(place, 0)]
+
+    def had(self, stream: bytes, place: Id) -> int:
+        """How many entries the stream that is about to begin anew, or to go back, has had, but for what is there behind a place."""
+        now = self._history.stream(stream)
+        return now.added - len(now.after(place, 0))
+
+    def dropping(self, stream: bytes) -> None:
+        """A stream is about to go as a whole."""
+        if stream in self.eras:
+            self.note(stream).dropped = True
+
+    def rewinding(self, stream: bytes) -> None:
+        """A stream is about to begin anew, or to go back."""
+        if stream in self.eras:
+            former = self.note(stream)
+            self.past[stream].append(former)
+            last = max(former.ended, self._history.stream(stream).last)
+            there = {id_: name for id_, name in former.names.items() if id_ not in former.gone}
+            self.eras[stream] = Era(former=there, ended=last, leaves=self._history.stream(stream))

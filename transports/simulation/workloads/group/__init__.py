@@ -1,0 +1,1 @@
+"""Members of a consumer group, and the producers that feed them."""

@@ -1,0 +1,302 @@
+"""What is known of the entries of one group: who was handed what, what was said about it, and what excuses another time.
+
+Members tell the book, and the nemesis does where it meddles; the oracles of ``group_oracles`` read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamcore import StreamId
+
+from ...world.invariants import TICK
+from ...world.stream_log import ZERO, History, Id, Key
+from .tenures import Tenures
+
+if TYPE_CHECKING:
+    from streamcore import GroupConsumer
+    from streamcore.events import Gap
+    from streamcore.group.group_history import GroupHistory
+    from streamcore.reading.continuity import History as Seen
+    from streamcore.testing.model.values import Group, Stream
+
+    from ...world.scheduler import World
+    from .member import Member
+
+
+@dataclass(slots=True)
+class Fate:
+    """What has become of one entry so far."""
+
+    times: int = 0  # that somebody was handed it
+    strangers: int = 0  # deliveries to members that are no programs of ours
+    holder: str = ""  # the process that was handed it last
+    at: float = 0.0
+    era: int = 0  # that of the group, when it was handed over last
+    acked: bool = False  # an application has said so, once
+    buried: bool = False  # an application has wanted it to be a dead letter, once
+    refused: bool = False  # the one that has it now does not want it
+    settled: float = 0.0  # when the server has confirmed that to the process that asked; 0: not yet
+    robbed: bool = False  # a stranger has settled it
+    deliveries: int = 0  # what the one that was handed it last was told of them
+    nacked_at: float = 0.0  # refused for long, in a world that is well
+    excused: bool = True  # it may be handed over once more
+    since: float = 0.0  # when the server had delivered what was handed over last
+    doubts: int = 0  # deliveries that the server may have counted, and nobody has got
+
+
+class Loss(NamedTuple):
+    """One entry that was removed unread, as the ``removed``-th of its stream.
+
+    ``witnesses``: the processes that knew the stream then, by their last look; and whether they had seen the group further ahead
+    before.
+    """
+
+    id: Id
+    removed: int
+    witnesses: dict[str, tuple[Seen | None, bool]]
+
+
+@dataclass
+class Losses:
+    """The ids of what was removed before the group had been given it, whatever became of it later.
+
+    ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
+    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there;
+    ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
+    """
+
+    lost: dict[bytes, list[Id]] = field(default_factory=dict)
+    recent: dict[bytes, list[Loss]] = field(default_factory=dict)  # from the streams as they are now
+    believed: set[bytes] = field(default_factory=set)
+    _former: set[bytes] = field(default_factory=set)  # those that were ever believed
+    shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    torn: dict[bytes, float] = field(default_factory=dict)
+
+    def believe(self, stream: bytes) -> None:
+        """Somebody sets its counters."""
+        self.believed.add(stream)
+        self._former.add(stream)
+
+    def go_back(self) -> None:
+        """A failover may bring back streams whose counters were set, and that have gone since."""
+        self.believed |= self._former
+
+    def add(self, stream: bytes, *ids: Id) -> None:
+        """These are lost now."""
+        self.lost.setdefault(stream, []).extend(ids)
+
+
+@dataclass
+class Book:
+    """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
+
+    world: World
+    history: History
+    group: bytes
+    streams: list[bytes]
+    fates: dict[Key, Fate] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    resets: dict[bytes, int] = field(default_factory=dict)  # how often the group of a stream was lost, or went back
+    reset_at: dict[bytes, float] = field(default_factory=dict)
+    wanted_again: dict[bytes, Id] = field(default_factory=dict)  # a stranger wants what is up to these ids once more
+    came_again: set[Key] = field(default_factory=set)  # what has come for that reason
+    sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
+    lost_unread: dict[bytes, str] = field(
+        default_factory=dict
+    )  # streams of which an undelivered entry was removed, and how
+    losses: Losses = field(default_factory=Losses)
+    on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
+    members: list[Member] = field(default_factory=list)
+    guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
+    letters_aside: dict[bytes, bytes] = field(
+        default_factory=dict
+    )  # where somebody keeps those of a stream for a while
+    handed: int = 0
+    again: int = 0
+    tenures: Tenures = field(init=False)
+    _looks: dict[tuple[object, bytes], int] = field(
+        default_factory=dict
+    )  # half answered: by session, the era of the stream
+    _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
+
+    def __post_init__(self) -> None:
+        self.tenures = Tenures(self)
+
+    def fate(self, key: Key) -> Fate:
+        """What has become of an entry."""
+        fate = self.fates.get(key)
+        if fate is None:
+            fate = self.fates[key] = Fate()
+            self._keys[key.stream, key.id] = key
+        return fate
+
+    def named(self, stream: bytes, ids: Iterable[bytes]) -> list[tuple[Key, Fate]]:
+        """Those of these ids that anybody was handed."""
+        keys = [self._keys.get((stream, id_)) for id_ in ids]
+        return [(key, self.fates[key]) for key in keys if key is not None]
+
+    def of(self, stream: bytes) -> Group | None:
+        """The group as the server has it now."""
+        return self.history.group(stream, self.group)
+
+    def key_at(self, stream: bytes, id_: bytes) -> Key | None:
+        """The entry that has this id now."""
+        ms, _, seq = id_.partition(b"-")
+        fields = self.history.stream(stream).fields.get((int(ms), int(seq)))
+        return None if fields is None else Key(stream, id_, fields[1])
+
+    def excuse(self, stream: bytes, ids: Iterable[bytes]) -> None:
+        """Entries may be handed over once more, to anybody."""
+        for _, fate in self.named(stream, ids):
+            fate.excused = True
+
+    def reset(self, stream: bytes) -> None:
+        """The group is about to go, or to be what it was before: everything may come again."""
+        self.resets[stream] = self.resets.get(stream, 0) + 1
+        self.reset_at[stream] = self.world.now
+        self.lost_unread.pop(stream, None)
+
+    def is_recounted(self, key: Key) -> bool:
+        """Whether the group was lost, or went back, since the entry is there."""
+        return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
+
+    def before_command(self, session: object, words: list[bytes]) -> None:
+        """A server is about to run a command: who has an entry now, may not have it behind that.
+
+        A member sets the group back that it has created, where that may pass over entries.
+        """
+        if words[0].upper() == b"XCLAIM":
+            self.tenures.note()
+        if words[0].upper() == b"XINFO" and words[2] in self.streams:
+            self._note_look(session, words[1].upper(), words[2])
+        if words[0].upper() == b"XGROUP" and words[1].upper() == b"SETID" and words[2] in self.streams:
+            group = self.of(words[2])
+            if group is not None:
+                self.want_again(words[2], group.last)
+
+    def _note_look(self, session: object, what: bytes, stream: bytes) -> None:
+        """A look is two questions; the stream may go back, or be another one, between their answers."""
+        era = self.history.eras[stream]
+        if what == b"STREAM":
+            self._looks[session, stream] = era
+        elif self._looks.pop((session, stream), era) != era:
+            self.losses.torn[stream] = self.world.now
+
+    def want_again(self, stream: bytes, last: Id) -> None:
+        """Somebody sets the group back, that had come to an id: what is up to there comes once more."""
+        self.wanted_again[stream] = max(self.wanted_again.get(stream, ZERO), last)
+        self.came_again = {key for key in self.came_again if key.stream != stream}
+
+    def comes_again(self, key: Key) -> bool:
+        """Whether an entry comes because the group was set back: for that reason it comes once."""
+        if key in self.came_again or key.number > self.wanted_again.get(key.stream, ZERO):
+            return False
+        self.came_again.add(key)
+        return True
+
+    def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
+        """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
+        group = self.of(stream)
+        lost = [id_ for id_ in ids if group is None or id_ > group.last]
+        self.losses.add(stream, *lost)
+        if lost and group is not None:
+            there = self.history.stream(stream)
+            removed = there.added - len(there.ids) + len(ids)
+            watches = {one.label: one.watch(stream) for one in self.members if one.node is not None}
+            known = {
+                label: (watch.identity.seen, watch._reached)  # noqa: SLF001
+                for label, watch in watches.items()
+                if watch is not None and _is_of(watch, there)
+            }
+            self.losses.recent.setdefault(stream, []).extend(
+                Loss(id_, removed, {label: (seen, far >= StreamId(*id_)) for label, (seen, far) in known.items()})
+                for id_ in lost
+            )
+        unread = 0 if group is None else len(lost)
+        if unread and group is not None and group.last != ZERO and stream in self.guarded:
+            self.lost_unread[stream] = f"{unread} by {how}"
+            self.world.tell("group", f"has not delivered {unread} of what goes now from {stream.decode()} by {how}")
+
+    def dropping(self, stream: bytes) -> None:
+        """The stream is about to go as a whole."""
+        group = self.of(stream)
+        self.losses.add(stream, *self.unread(stream))
+        self.wanted_again.pop(stream, None)
+        if group is not None and (len(group.consumers) > 1 or stream in self.losses.believed):
+            for member in self.members:
+                watch = None if member.node is None else member.watch(stream)
+                if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
+                    self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
+        self.losses.believed.discard(stream)
+
+    def unread(self, stream: bytes) -> list[Id]:
+        """The ids of what is in a stream, and its group has not been given; or no application, whoever it is pending for."""
+        group, there = self.of(stream), self.history.stream(stream)
+        if group is None:
+            return list(there.ids)
+        pending = [
+            id_ for id_ in group.pending if (key := self.key_at(stream, b"%d-%d" % id_)) and self._is_unseen(key)
+        ]
+        return [*pending, *there.after(group.last, 0)]
+
+    def _is_unseen(self, key: Key) -> bool:
+        fate = self.fates.get(key)
+        return fate is None or not (fate.times or fate.strangers)
+
+    def is_known(self, stream: bytes) -> bool:
+        """Whether every member has seen what there is in a stream, and will miss what goes."""
+        members = [one for one in self.members if one.node is not None]
+        return bool(members) and all(one.knows(stream) for one in members)
+
+    def hears(self, label: str, gap: Gap) -> None:
+        """A member tells of a gap."""
+        self.lost_unread.pop(gap.stream, None)
+        for told in self.on_gap:
+            told(label, gap)
+
+    def changed(self) -> None:
+        """A member has begun or ended: who begins does not know the past, and who ends tells nobody."""
+        self.lost_unread.clear()
+        self.guarded.clear()
+
+    def ends(self, label: str, consumer: bytes) -> None:
+        """A process has ended: what it held may come again, and what it was about to get may be counted already."""
+        self.over.add(label)
+        self.tenures.ended(consumer)
+        self.changed()
+        for stream in self.streams:
+            group = self.of(stream)
+            if group is None:
+                continue
+            for id_, delivery in group.pending.items():
+                if delivery.consumer == consumer and (key := self.key_at(stream, b"%d-%d" % id_)) is not None:
+                    fate = self.fate(key)
+                    fate.doubts = max(fate.doubts, delivery.times - fate.times - fate.strangers)
+
+    def letters(self, stream: bytes) -> set[bytes]:
+        """The names of its dead letters, also while somebody keeps them elsewhere."""
+        key = self.letters_aside.get(stream, b"{%b}:dead" % stream)
+        return {flat[1] for flat in self.history.stream(key).fields.values()}
+
+    def settled_ids(self, stream: bytes) -> list[bytes]:
+        """What is in the stream, was delivered to the group, and is pending no more: settled."""
+        group = self.of(stream)
+        if group is None:
+            return []
+        pending, last = group.pending, group.last
+        return [b"%d-%d" % id_ for id_ in self.history.stream(stream).ids if id_ <= last and id_ not in pending]
+
+
+def _is_of(watch: GroupHistory, stream: Stream) -> bool:
+    """Whether this is the stream that was seen, and not one that has begun since, as far as its counters tell."""
+    seen = watch.identity.seen
+    return seen is not None and seen.last <= StreamId(*stream.last) and seen.added <= stream.added
+
+
+def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
+    """What an engine has seen of a stream, if it has looked."""
+    watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
+    return None if watch is None or watch.identity.seen is None else watch

@@ -1,0 +1,180 @@
+"""What must hold of the gaps that members of a group tell: none is kept back, and none is made up."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from streamcore import StreamId
+from streamcore.events import Gap
+
+from ...world.stream_log import Id
+from .invariants import GroupOracle
+
+ANSWER: Final = 0.1
+"""Seconds within which an answer has arrived, where nothing is in its way."""
+
+if TYPE_CHECKING:
+    from streamcore.group.group_history import GroupHistory
+
+    from ...world.invariants import EventsInOrder
+    from ...world.scheduler import World
+    from .delivery_log import Book, Loss
+    from .member import Member
+
+
+class GapsAnnounced(GroupOracle):
+    """*Undelivered entries trimmed under the group*: ``Gap``, in every case where all members look before every read.
+
+    Whoever has begun since does not know what there was before; so only removals count at which all members knew.
+    """
+
+    def look(self) -> None:
+        for stream in self.book.streams:
+            if self.book.is_known(stream):
+                self.book.guarded.add(stream)
+
+    def left(self) -> str:
+        for stream, how in self.book.lost_unread.items():
+            return f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
+        return ""
+
+    def judge(self) -> None:
+        if left := self.left():
+            self.violated(left)
+
+
+class SilenceIsAProof(GroupOracle):
+    """*Entries are trimmed or deleted before they were delivered*: a member that has looked since tells, as long as they lie ahead.
+
+    Whoever knew the stream before; what has been passed over when it looks, may escape it.
+    """
+
+    def __init__(self, world: World, book: Book, events: EventsInOrder) -> None:
+        super().__init__(world, book)
+        self._events = events
+
+    def look(self) -> None:
+        for stream, recent in self.book.losses.recent.items():
+            if stream in self.book.losses.believed:
+                continue
+            for member in self.book.members:
+                if member.node is not None and (watch := member.watch(stream)) is not None:
+                    self._check(member, stream, watch, [one for one in recent if member.label in one.witnesses])
+
+    def _check(self, member: Member, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
+        seen, at, reached = watch.identity.seen, watch._at, watch._reached  # noqa: SLF001  # what the last look has shown
+        assert seen is not None
+        ahead = [
+            one.id
+            for one in lost
+            if seen is not one.witnesses[member.label][0]
+            and one.removed <= seen.removed
+            and at < StreamId(*one.id) <= seen.last
+            and (one.witnesses[member.label][1] or reached < StreamId(*one.id))
+        ]
+        if not ahead:
+            return
+        gaps = [event for event in self._events.told(member.label) if isinstance(event, Gap) and event.stream == stream]
+        for id_ in ahead:
+            if not any(_is_within(gap, id_) for gap in gaps):
+                self.violated(
+                    f"{member.label} has looked, and has not told that {id_[0]}-{id_[1]} of {stream.decode()} is lost"
+                )
+
+    def rewinding(self, stream: bytes) -> None:
+        """It is another stream now, or what it was before."""
+        self.book.losses.recent.pop(stream, None)
+
+    def judge(self) -> None:
+        self.look()
+
+
+class DamageTold(GroupOracle):
+    """*The group vanishes, with its stream*: what the stream had, and the group had not been given, is told by a ``Gap``.
+
+    Where all members knew the stream, and none has begun or ended since. A failover may bring the stream back.
+    """
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world, book)
+        self._untold: dict[bytes, int] = {}
+        self._went: set[bytes] = set()  # just now
+        self._lives = ""
+
+    def dropping(self, stream: bytes) -> None:
+        """A stream is about to go as a whole."""
+        group = self.book.of(stream) if stream in self.book.streams else None
+        if group is None or not self.book.is_known(stream):
+            return
+        if unread := len(self.book.history.stream(stream).after(group.last, 0)):
+            self._untold[stream] = unread
+            self._went.add(stream)
+            self.world.tell("group", f"has not delivered {unread} of what goes now with {stream.decode()}")
+
+    def rewinding(self, stream: bytes) -> None:
+        """It begins anew, or it is back again."""
+        if stream not in self._went:
+            self._untold.pop(stream, None)
+        self._went.discard(stream)
+
+    def heard(self, _: str, gap: Gap) -> None:
+        """A member tells."""
+        self._untold.pop(gap.stream, None)
+
+    def look(self) -> None:
+        lives = " ".join(sorted(one.label for one in self.book.members if one.node is not None))
+        if lives != self._lives:
+            self._lives = lives
+            self._untold.clear()
+
+    def left(self) -> str:
+        for stream, unread in self._untold.items():
+            return f"{unread} entries of {stream.decode()} that nobody had read are gone with it, and no Gap has told"
+        return ""
+
+    def judge(self) -> None:
+        if left := self.left():
+            self.violated(left)
+
+
+class GapsAreTrue(GroupOracle):
+    """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
+
+    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there. Between the two answers of a look
+    a stream may go back, or be another one.
+    A member that was alone in a group when it looked last may tell
+    of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
+    """
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world, book)
+        self._false: list[str] = []
+
+    def heard(self, label: str, gap: Gap) -> None:
+        """A member tells, from within its engine."""
+        lost = sum(_is_within(gap, id_) for id_ in self.book.losses.lost.get(gap.stream, ()))
+        if not gap.certain:
+            self.world.notes["possible"] += 1
+            self.world.notes["in vain"] += not lost
+        elif lost < (gap.entries or 1) and not self._is_excused(label, gap):
+            self._false.append(f"{label} tells {gap}, and {lost} entries were lost there")
+
+    def _is_excused(self, label: str, gap: Gap) -> bool:
+        losses = self.book.losses
+        if self.world.now - losses.torn.get(gap.stream, -inf) < ANSWER:
+            return True
+        counted = losses.shared.pop((label, gap.stream), 0)
+        return gap.stream in losses.believed or (gap.entries is not None and gap.entries <= counted)
+
+    def look(self) -> None:
+        for wrong in self._false:
+            self.violated(wrong)
+
+    def judge(self) -> None:
+        self.look()
+
+
+def _is_within(gap: Gap, id_: Id) -> bool:
+    one = StreamId(*id_)
+    return gap.after < one and (gap.before is None or one < gap.before)

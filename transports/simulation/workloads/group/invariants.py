@@ -1,0 +1,294 @@
+"""What must hold of a consumer group: each promise of ``docs/contract.md`` is an oracle of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from streamcore import GroupBatch, GroupConsumer, StreamId
+from streamcore.events import Claimed, DeadLettered, GroupRecreated, Recovered
+from streamcore.group.claiming import TOO_OFTEN
+
+from ...world.invariants import Oracle
+from ...world.stream_log import Key, fields_of, is_poison
+from .delivery_log import Book, Fate
+
+if TYPE_CHECKING:
+    from ...world.scheduler import World
+    from .member import Member
+
+
+class GroupOracle(Oracle):
+    """An oracle that reads a group's book."""
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world)
+        self.book = book
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        """Some entries of a batch are handed over."""
+
+
+class NothingInvented(GroupOracle):
+    """*GroupConsumer*: what is handed over is an entry of the stream, as its producer has written it."""
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for id_, fields in entries:
+            if fields != fields_of(fields[1]) or fields[1] not in self.book.sent:
+                self.violated(f"{member.label} was handed {id_.decode()} with {fields}, which nobody has sent")
+
+
+class InOrder(GroupOracle):
+    """*GroupConsumer*: entries come in the order of their ids; one that comes late was told before (Recovered, Claimed).
+
+    A batch is in order by itself. A first delivery that is older than one before it follows an event that says why.
+    """
+
+    def __init__(self, world: World, book: Book) -> None:
+        super().__init__(world, book)
+        self._last: dict[tuple[str, bytes], tuple[int, int]] = {}
+        self._told: dict[tuple[str, bytes], int] = {}
+
+    def heard(self, label: str, event: object) -> None:
+        """An event was told."""
+        if isinstance(event, (Recovered, Claimed)):
+            self._told[label, event.stream] = self._told.get((label, event.stream), 0) + event.entries
+        elif isinstance(event, GroupRecreated):
+            self._last.pop((label, event.stream), None)
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        ids = [StreamId.parse(key.id) for key in keys]
+        if any(one >= other for one, other in pairwise(ids)):
+            self.violated(f"{member.label} was handed {ids} in one batch, which is out of order")
+        place = (member.label, batch.key)
+        last = self._last.get(place)
+        if last is None or ids[0] > last:
+            self._last[place] = ids[-1]
+            return
+        told = self._told.get(place, 0)
+        late = sum(id_ <= last for id_ in ids)
+        if batch.deliveries > 1 or late <= told:
+            self._told[place] = max(0, told - late)
+        elif self.book.fate(keys[0]).era == self.book.resets.get(batch.key, 0) and not self.book.resets.get(batch.key):
+            self.violated(f"{member.label} was handed {ids[0]} after {last}, and nothing told that it comes late")
+
+
+class NoNeedlessRepetition(GroupOracle):
+    """*Duplicates*: an entry comes again for a reason only.
+
+    It was refused; whoever had it has ended, or has lost it, or its name, to another one; the group was lost, or went back. What the
+    server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
+    memory, until that notices. What somebody has set the group back for may be pending, too, and comes once for each of both
+    reasons.
+    """
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for key in keys:
+            self._check(member, key, self.book.fate(key))
+
+    def _check(self, member: Member, key: Key, fate: Fate) -> None:
+        if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
+            return
+        if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
+            return  # one of the two was delivered by a group that is gone
+        wrong = self._wrong(member, key, fate)
+        if wrong and not self.book.comes_again(key):
+            self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
+
+    def _wrong(self, member: Member, key: Key, fate: Fate) -> str:
+        if fate.settled and member.hands.since >= fate.settled:
+            return f", which {fate.holder} has settled, and the server has confirmed it"
+        if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
+            return ""
+        if fate.holder == member.label:
+            return " once more, and has neither refused nor lost it"
+        if not member.may_claim(fate.at):
+            return f", which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds"
+        return ""
+
+    def _takes_over(self, member: Member, fate: Fate) -> bool:
+        """Whether the one that had it has lost its name to this process."""
+        others = (one for one in self.book.members if one.label == fate.holder != member.label)
+        return any(one.consumer == member.consumer for one in others)
+
+
+class OnlySaidIsSettled(GroupOracle):
+    """*GroupConsumer, manual ack*: nothing is settled unless the application, or a limit, has said so."""
+
+    def look(self) -> None:
+        book = self.book
+        for stream in book.streams:
+            letters: set[bytes] | None = None
+            for id_ in book.settled_ids(stream):
+                key = book.key_at(stream, id_)
+                assert key is not None
+                fate = book.fates.get(key)
+                if fate is not None and (fate.acked or fate.buried or fate.robbed):
+                    continue
+                if letters is None:
+                    letters = self.book.letters(stream)
+                if key.name not in letters:
+                    self.violated(
+                        f"{id_.decode()} ({key.name.decode()}) of {stream.decode()} is settled, or passed over, and "
+                        f"nobody has said so; {'it was never handed over' if fate is None else fate}"
+                    )
+
+    def judge(self) -> None:
+        self.look()
+
+
+class NothingLost(GroupOracle):
+    """*GroupConsumer*: every entry of H is handed over until it is acknowledged or a dead letter.
+
+    Judged when the world has healed: nothing is left that the group has not delivered, and nothing is pending.
+    """
+
+    def left(self) -> str:
+        """What is still to come; empty if nothing is."""
+        for stream in self.book.streams:
+            there = self.book.history.stream(stream)
+            group = self.book.of(stream)
+            if group is None:
+                if there.ids:
+                    return f"{stream.decode()} has {len(there.ids)} entries and no group"
+                continue
+            if behind := len(there.after(group.last, 0)):
+                return f"{behind} entries of {stream.decode()} were not delivered"
+            if group.pending:
+                id_, one = next(iter(group.pending.items()))
+                which = f"{id_[0]}-{id_[1]} for {one.consumer.decode()}, {one.times} times"
+                return f"{len(group.pending)} entries of {stream.decode()} are pending, such as {which}"
+        return ""
+
+    def judge(self) -> None:
+        never = [key for stream in self.book.streams for key in self._never(stream)]
+        self.world.notes["lost"] += len(never)
+        if left := self.left():
+            self.violated(f"{left}, {self.world.now - self.world.healed_at:.2f} s after all was well")
+        for key in never:
+            self.violated(f"{key.id.decode()} ({key.name.decode()}) of {key.stream.decode()} was never handed over")
+
+    def _never(self, stream: bytes) -> Iterator[Key]:
+        """What is in the stream, and nobody was ever handed."""
+        letters = self.book.letters(stream)
+        for id_, fields in self.book.history.stream(stream).fields.items():
+            key = Key(stream, b"%d-%d" % id_, fields[1])
+            fate = self.book.fates.get(key)
+            seen = fate is not None and (fate.times or fate.strangers or fate.robbed)
+            if not seen and key.name not in letters:
+                yield key
+
+
+class AttemptsSeen(GroupOracle):
+    """*Poison entry*: only attempts that an application saw are counted; a reconnect is not an attempt.
+
+    But for what *Limits* tells: what a process was given, and was not handed before it ended or another member claimed it, is
+    counted once; a failover, and a group that is created again, may recount.
+    """
+
+    def look(self) -> None:
+        self.book.tenures.note()
+
+    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+        for key in keys:
+            fate, tenures = self.book.fates.get(key), self.book.tenures
+            seen = 0 if fate is None else fate.times + fate.strangers
+            counted = batch.deliveries - 1
+            if counted <= seen or self.book.is_recounted(key):
+                continue
+            explained = tenures.unseen(key, member.label) + tenures.inherits(key, member)
+            if counted > seen + explained:
+                self.violated(
+                    f"{member.label} was handed {key.id.decode()} ({key.name.decode()}) at delivery {batch.deliveries}; it was "
+                    f"handed over {seen} times before, and {explained} were lost with those who had it"
+                )
+
+
+class LettersDeserved(GroupOracle):
+    """*Poison entry*: after ``max_deliveries`` attempts that applications saw; a reconnect is no attempt.
+
+    A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
+    or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back, and
+    what another process of the same name has in hand, was not delivered too often, whatever the counter says; and what was given
+    to somebody else before it was refused here for the first time, has not failed twice.
+    """
+
+    def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:
+        super().__init__(world, book)
+        self._limit = max_deliveries
+        self._read: dict[bytes, tuple[int, int]] = {}
+        self.letters = 0
+
+    def look(self) -> None:
+        for stream in self.book.streams:
+            letters = self.book.history.stream(b"{%b}:dead" % stream)
+            for id_ in letters.after(self._read.get(stream, (0, 0)), 0):
+                self._judge(stream, letters.fields[id_])
+                self._read[stream] = id_
+                self.letters += 1
+
+    def judge(self) -> None:
+        self.look()
+
+    def heard(self, member: Member, event: DeadLettered) -> None:
+        """A member has told of a letter; what is wrong with it is told when its engine has done."""
+        for key, fate in self.book.named(event.stream, [event.id]):
+            if wrong := self._wrong(member, event, fate):
+                which = f"{event.id.decode()} ({key.name.decode()})"
+                self.world.after(0.0, partial(self.violated, f"{member.label} has buried {which}{wrong}"))
+
+    def _wrong(self, member: Member, event: DeadLettered, fate: Fate) -> str:
+        if event.reason != TOO_OFTEN.decode():
+            is_early = (
+                event.deliveries == 2 and fate.times + fate.strangers < 2 and not (fate.buried or self._limit == 1)
+            )
+            return " at delivery 2, and nobody was handed it before" if is_early else ""
+        if fate.refused or fate.excused or fate.holder in self.book.over:
+            return ""
+        if fate.holder == member.label:
+            return ", which it had settled" if fate.settled else ""
+        others = (one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer)
+        in_hand = any(one.node is not None and not one.node.paused for one in others)
+        in_hand = in_hand and self.book.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
+        return f", which {fate.holder} has in hand" if in_hand else ""
+
+    def rewound(self, stream: bytes) -> None:
+        """Letters may be gone as well."""
+        self._read.pop(stream, None)
+
+    def _judge(self, stream: bytes, flat: list[bytes]) -> None:
+        name = flat[1]
+        about = dict(zip(flat[4::2], flat[5::2], strict=True))
+        if flat[:4] != fields_of(name) or about[b"dead:stream"] != stream:
+            self.violated(f"a dead letter of {stream.decode()} holds {flat}")
+        fate = self.book.fate(Key(stream, about[b"dead:id"], name))
+        attempts = int(about[b"dead:attempts"])
+        if fate.buried:
+            return
+        which = f"{about[b'dead:id'].decode()} ({name.decode()})"
+        if self._limit is None or attempts < self._limit:
+            self.violated(f"{which} is a dead letter after {attempts} attempts, of {self._limit}")
+        tried = fate.times + fate.strangers
+        key = Key(stream, about[b"dead:id"], name)
+        unseen = self.book.tenures.unseen(key)
+        if attempts > tried + fate.doubts + unseen + 1 and not self.book.is_recounted(key):
+            self.violated(f"{which} is a dead letter after {attempts} attempts, and was handed over {tried} times")
+        lost = fate.holder in self.book.over or fate.doubts or unseen
+        if not (is_poison(name) or fate.excused or fate.times > 1 or fate.strangers or lost):
+            self.violated(f"{which} is a dead letter, and it was handed over once, and not refused")
+
+
+class InFlightBounded(GroupOracle):
+    """*Slow consumer*: never more in flight than ``max_in_flight`` and one read, nor more ahead than the prefetch."""
+
+    SLACK: Final = 2  # batches that were recovered or claimed, and are no reads
+
+    def look(self) -> None:
+        for node in self.world.nodes:
+            engine: Any = node.engine
+            if isinstance(engine, GroupConsumer) and engine.member.keeps:
+                most = engine.member.max_in_flight + engine.room.most_at_once
+                if engine.pending.in_flight > most:
+                    self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")

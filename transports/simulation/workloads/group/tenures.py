@@ -1,0 +1,97 @@
+"""Who has had an entry pending, and was never handed it: what the server has counted there, no application has seen.
+
+What is read ahead is counted with its first delivery. A process that dies with it, or loses it to another member, leaves that count
+behind; and so does the connection of a dead process, which the server goes on serving. So each *tenure* of an entry, by a process
+that was never handed it, explains one delivery. A connection that is lost by a process that lives on explains none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from streamcore import GroupConsumer
+from streamcore.group.options import NACKED
+
+from ...world.invariants import TICK
+from ...world.stream_log import STRANGER
+
+if TYPE_CHECKING:
+    from ...world.stream_log import Key
+    from .delivery_log import Book
+    from .member import Member
+
+NOBODYS: Final = {STRANGER, NACKED, b"gone"}
+"""Consumers whose deliveries are known, or who get none."""
+
+
+@dataclass(slots=True)
+class Tenure:
+    """All processes of the name that an entry was pending for; ``seen``: one of them was handed it, or it is known of."""
+
+    tenants: set[str]
+    seen: bool
+
+
+class Tenures:
+    """Those of the entries of one book, as often as they are noted."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._of: defaultdict[Key, list[Tenure]] = defaultdict(list)
+        self._first_reads: dict[str, float] = {}  # by process
+        self._begun: dict[str, float] = {}  # processes, and when they were seen first
+        self._ended: set[bytes] = set()  # names of which a process has ended
+
+    def note(self) -> None:
+        """Write down who has what."""
+        book = self._book
+        alive: defaultdict[bytes, set[str]] = defaultdict(set)
+        for member in book.members:
+            if member.node is not None:
+                alive[member.consumer].add(member.label)
+                self._begun.setdefault(member.label, book.world.now)
+                engine = member.node.engine
+                if isinstance(engine, GroupConsumer) and engine._reads:  # noqa: SLF001  # what it took before, it has listed
+                    self._first_reads.setdefault(member.label, book.world.now)
+        for stream in book.streams:
+            group = book.of(stream)
+            for id_, delivery in group.pending.items() if group else ():
+                if (key := book.key_at(stream, b"%d-%d" % id_)) is not None:
+                    name = delivery.consumer
+                    tenants = {name.decode()} if name in NOBODYS else alive[name] or {f"a ghost of {name.decode()}"}
+                    self._has(key, tenants, seen=name in NOBODYS)
+
+    def _has(self, key: Key, tenants: set[str], *, seen: bool) -> None:
+        tenures = self._of[key]
+        if not tenures or not tenures[-1].tenants & tenants:
+            tenures.append(Tenure(tenants, seen))
+        tenures[-1].seen |= seen
+
+    def ended(self, consumer: bytes) -> None:
+        """A process of this name has ended."""
+        self.note()
+        self._ended.add(consumer)
+
+    def handed(self, key: Key, label: str) -> None:
+        """A process was handed an entry."""
+        self._has(key, {label}, seen=True)
+
+    def unseen(self, key: Key, label: str = "") -> int:
+        """How many tenures there were without a hand-over, before the present one of a process."""
+        tenures = self._of[key]
+        past = tenures[:-1] if tenures and label in tenures[-1].tenants else tenures
+        return sum(not one.seen for one in past)
+
+    def has_begun_after(self, label: str, when: float) -> bool:
+        """Whether a process did not exist yet at a time."""
+        return self._begun.get(label, self._book.world.now) > when
+
+    def inherits(self, key: Key, member: Member) -> bool:
+        """Whether somebody of its name may have been given the entry before this process has read anything."""
+        shared = sum(one.consumer == member.consumer and one.node is not None for one in self._book.members) > 1
+        if not shared and member.consumer not in self._ended:
+            return False
+        born = self._book.history.born.get(key.name, 0.0) - TICK
+        return born <= self._first_reads.get(member.label, self._book.world.now)

@@ -1,0 +1,320 @@
+"""A subscriber: channels, patterns and shard channels, some with handlers, subscribed to and given up as it goes.
+
+Messages are numbered by whoever publishes them (``Tower``), channel by channel, so that whatever is missing shows. One change
+of the subscriptions is under way at a time; its wait may be cancelled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from streamcore import PubSub, StreamcoreError
+from streamcore.events import Dropped, SubscriptionGap
+from streamcore.pubsub import Kind
+
+from ...world.actor import OPTIONS, Program
+
+if TYPE_CHECKING:
+    from streamcore.pubsub import Change, Message
+
+    from ...context import Scene
+    from ...world.invariants import EventsInOrder
+    from ...world.scheduler import World
+    from .invariants import ListenerOracles
+
+CHANNELS: Final = (b"a", b"b", b"c", b"ab")
+PATTERNS: Final = (b"a*", b"?", b"*")
+KIND_OF: Final = {"message": Kind.CHANNEL, "pmessage": Kind.PATTERN, "smessage": Kind.SHARD}
+Name = tuple[Kind, bytes]
+Channel = tuple[bool, bytes]
+"""Whether it is a shard channel, and its name."""
+
+PATIENCE: Final = 1.0
+"""Seconds that one waits for the end of a subscription."""
+
+ALL: Final[list[Channel]] = [(is_shard, name) for is_shard in (False, True) for name in CHANNELS]
+
+
+class Tower:
+    """Whoever publishes: nobody that a fault could befall. ``published``: the number of the last message of each channel."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.published: Counter[Channel] = Counter()
+        self.due: Counter[Channel] = Counter()  # what was published before the last round
+        self._scene = scene
+        self._lots = scene.world.lots("tower")
+        scene.world.after(0.05, self._send)
+
+    def _send(self) -> None:
+        """Something of one channel; once the world has healed, of each, again and again, so that everybody can catch up."""
+        world, lots = self._scene.world, self._lots
+        if not world.faulty:
+            self.due = Counter(self.published)
+            for channel in ALL:
+                self._publish(channel, 1)
+            world.after(0.5, self._send)
+            return
+        burst = lots.choice([1, 1, 2, 4, 12, 40])
+        self._publish(lots.choice(ALL), burst)
+        world.after(0.12 * lots.random() * min(burst, 12) ** 0.5, self._send)
+
+    def _publish(self, channel: Channel, messages: int) -> None:
+        host = self._scene.host
+        if host.is_up and not host.paused:
+            for _ in range(messages):
+                self.published[channel] += 1
+                data = b"%d " % self.published[channel] + b"." * self._lots.choice([0, 0, 300])
+                host.do(b"SPUBLISH" if channel[0] else b"PUBLISH", channel[1], data)
+
+
+@dataclass(frozen=True)
+class Ear:
+    """How one subscriber listens."""
+
+    queue_size: int
+    when_full: Any
+    handled: float  # the part of the names that have handlers
+    slow: float
+
+    @classmethod
+    def drawn(cls, lots: Random) -> Ear:
+        """One by lots."""
+        return cls(
+            lots.choice([3, 10, 10_000]),
+            lots.choice(["block", "drop_oldest", "drop_newest"]),
+            lots.choice([0.0, 0.0, 0.5]),
+            lots.choice([0.0, 0.1, 0.3]),
+        )
+
+
+@dataclass
+class Hearing:
+    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
+
+    has_handler: bool
+    since: Counter[Channel] | None = None
+    last: dict[bytes, int] = field(default_factory=dict)  # by channel
+    excused: set[bytes] | None = None  # channels that have had their message since a gap was told; None: no gap
+    ended: Counter[Channel] | None = None  # what was published when the server had confirmed its end
+
+
+class Listener(Program):
+    """One subscriber. ``hearings`` are of the names that it wants, or has wanted."""
+
+    kind: ClassVar[str] = "listener"
+
+    def __init__(
+        self, world: World, name: str, tower: Tower, ear: Ear, oracles: ListenerOracles, events: EventsInOrder
+    ) -> None:
+        super().__init__(world, name)
+        self.tower = tower
+        self.ear = ear
+        self.oracles = oracles
+        self.wanted: dict[Name, bool] = {}  # with a handler?
+        self.hearings: dict[Name, Hearing] = {}
+        self._events = events
+        self._change: tuple[Change, list[Name]] | None = None
+        self._busy = False
+        self._is_calm = False  # since the inbox was empty, all subscriptions are confirmed
+
+    # -- a life -------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> PubSub[bytes]:
+        engine = PubSub(
+            queue_size=self.ear.queue_size,
+            when_full=self.ear.when_full,
+            max_idle_seconds=OPTIONS.keepalive_idle + OPTIONS.keepalive_answer,
+            **self.engine_options(),
+        )
+        engine.on_event = lambda event: self.world.tell(self.label, f"hears of {event!r}" if self.world.tells else "")
+        self._events.listen(self.label, engine)
+        self.world.after(0.0, self._begin_to_want)
+        return engine
+
+    def _begin_to_want(self) -> None:
+        if self.node is not None and not self.node.paused:
+            self._subscribe([self._drawn() for _ in range(3)])
+            self._soon()
+
+    def _drawn(self) -> Name:
+        kind = self.draw.choice([Kind.CHANNEL, Kind.CHANNEL, Kind.PATTERN, Kind.SHARD])
+        return kind, self.draw.choice(PATTERNS if kind is Kind.PATTERN else CHANNELS)
+
+    def forget(self) -> None:
+        self.wanted.clear()
+        self.hearings.clear()
+        self._change = None
+        self._busy = self._is_calm = False
+
+    # -- changes of mind ----------------------------------------------------------------------------------------------
+
+    def _soon(self) -> None:
+        """Change one's mind later, and leave it to the engine to ask for its driver."""
+        node = self.node
+
+        def act() -> None:
+            if node is self.node and node is not None and not node.paused:
+                self._change_mind()
+
+        if self.world.faulty:
+            self.world.after(self.draw.random(), act)
+
+    def _change_mind(self) -> None:
+        self._is_calm = False
+        if self._change is None:
+            if self.wanted and self.draw.random() < 0.4:
+                self._unsubscribe(self.draw.choice(list(self.wanted)))
+            else:
+                self._subscribe([self._drawn()])
+        self._soon()
+
+    def _subscribe(self, drawn: list[Name]) -> None:
+        kind = drawn[0][0]
+        names = [name for name in dict.fromkeys(drawn) if name[0] is kind and name not in self.wanted]
+        if names:
+            handled = self.draw.random() < self.ear.handled
+            handler = partial(self._call, kind) if handled else None
+            self.world.tell(self.label, f"subscribes to {kind.what} {[name.decode() for _, name in names]}")
+            for name in names:
+                self.wanted[name] = handled
+                self.hearings[name] = Hearing(handled)
+            change = self.engine.subscribe(kind, {name: handler for _, name in names})
+            self._wait_for(change, names)
+
+    def _unsubscribe(self, name: Name) -> None:
+        kind, text = name
+        self.world.tell(self.label, f"unsubscribes from {kind.what} {text.decode()}")
+        del self.wanted[name]
+        self._wait_for(self.engine.unsubscribe(kind, [text]), [name])
+
+    def _wait_for(self, change: Change, names: list[Name]) -> None:
+        self._change = change, names
+        self.later(PATIENCE, partial(self._patience_ends, change))
+
+    def _patience_ends(self, change: Change) -> None:
+        if self._change is not None and self._change[0] is change and not change.wanted:
+            self._give_up()  # the server refuses, now; what still comes reaches nobody
+
+    def _call(self, kind: Kind, message: Message[bytes]) -> None:
+        """A handler."""
+        self._hear(message, kind, handled=True)
+
+    # -- what it does -------------------------------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        node = self.node
+        if node is None:
+            return False
+        self._take_events()
+        self._follow_change()
+        moved, taken = False, 0
+        try:
+            while not self._busy and self.node is node and (messages := self.engine.take()):
+                self._take_events()  # they have stood before these messages
+                taken += len(messages)
+                for message in messages:
+                    self._hear(message, KIND_OF[message.kind], handled=False)
+                self._rest()
+                moved = True
+            while not self._busy and self.ear.handled and self.node is node and (calls := self.engine.take_calls()):
+                self._take_events()
+                for call in calls:
+                    call.handler(call.argument)
+                moved = True
+        except StreamcoreError as error:
+            self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
+        self._take_events()
+        if self._is_calm:  # while the server's word is due, the socket is read however full the inbox is
+            self.oracles.bounded.taken(self, taken)
+        self._note_confirmed()
+        if not self._busy:
+            self._is_calm = self._change is None and self.wanted.keys() <= self._confirmed()
+        return moved
+
+    def _take_events(self) -> None:
+        assert self.node is not None
+        for event in self._events.take(self.node):
+            if isinstance(event, SubscriptionGap):
+                for (_, text), hearing in self.hearings.items():
+                    if event.names is None or text in event.names:
+                        hearing.excused = set()
+            elif isinstance(event, Dropped):
+                for hearing in self.hearings.values():
+                    hearing.excused = set()
+
+    def _follow_change(self) -> None:
+        if self._change is None:
+            return
+        change, names = self._change
+        try:
+            done = change.poll()
+        except StreamcoreError as error:
+            self.world.tell(self.label, f"is refused: {error}")
+            self._give_up()
+            return
+        if done:
+            self._change = None
+            self.engine.give_up(change)
+            for name in names:
+                if name not in self.wanted:
+                    self.hearings[name].ended = Counter(self.tower.published)
+
+    def _give_up(self) -> str:
+        assert self._change is not None
+        change, names = self._change
+        self._change = None
+        self.engine.give_up(change)
+        for name in names:
+            if change.wanted:
+                del self.wanted[name]
+        return f"its wait for {names[0][0].what} {names[0][1].decode()}"
+
+    def _note_confirmed(self) -> None:
+        """From now on whatever is published must come."""
+        fresh = [name for name in self.wanted if self.hearings[name].since is None]
+        if fresh and self.node is not None:
+            confirmed = self._confirmed()
+            for name in fresh:
+                if name in confirmed:
+                    self.hearings[name].since = Counter(self.tower.published)
+
+    def _confirmed(self) -> set[Name]:
+        channels, patterns, shards = self.engine.subscriptions
+        stand = {Kind.CHANNEL: channels, Kind.PATTERN: patterns, Kind.SHARD: shards}
+        return {(kind, name) for kind, one in stand.items() for name in one.confirmed}
+
+    def _hear(self, message: Message[bytes], kind: Kind, *, handled: bool) -> None:
+        name = kind, message.channel if message.pattern is None else message.pattern
+        self.world.notes["handed"] += 1
+        if self.world.tells:
+            self.world.tell(self.label, f"gets {message.kind} {message.channel.decode()} {message.data[:9].decode()}")
+        self.oracles.silent.heard(self, name, message, handled=handled)
+
+    def _rest(self) -> None:
+        if self.world.faulty and self.draw.random() < self.ear.slow:
+            self._busy = True
+            self.later(0.4 * self.draw.random() ** 2, self._done)
+
+    def _done(self) -> None:
+        self._busy = False
+
+    # -- what is done to it -------------------------------------------------------------------------------------------
+
+    def cancel(self, lot: float) -> str | None:
+        if self.node is None or self.node.paused or self._change is None:
+            return None
+        return self._give_up()
+
+    def missing(self) -> str:
+        if self.node is None or not self.hearings:
+            return f"{self.name} has not started"
+        if self._change is not None:
+            return f"{self.label} waits for {[name[1].decode() for name in self._change[1]]}"
+        left = self.wanted.keys() - self._confirmed()
+        if left:
+            return f"{self.label} has no {sorted(name.decode() for _, name in left)}"
+        return self.oracles.silent.owed(self)

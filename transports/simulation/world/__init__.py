@@ -1,0 +1,1 @@
+"""Virtual time, the network, the server, and the programs in it."""

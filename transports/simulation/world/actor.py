@@ -1,0 +1,170 @@
+"""What a program does with one engine: the actor of the simulation, from process to process.
+
+A ``Program`` is a role that outlives its processes. Each process is a ``Node`` with an engine that ``begin`` has made, and dies
+with everything that the program remembers in ``forget``. ``look`` is the program's only way to act of itself, called after
+whatever has reached its engine: it takes, settles, submits, and tells whether it did something. Slow work is a happening of the
+world's heap (``later``), which is forgotten with the process that has begun it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from streamcore import Address, Options
+
+from .driver import Node
+
+if TYPE_CHECKING:
+    from streamcore import Engine
+    from streamcore.engine.engine import EngineOptions
+
+    from .scheduler import World
+
+ADDRESS: Final = Address("server", 6379)
+OPTIONS: Final = Options(
+    request_timeout=0.5,
+    connect_timeout=0.5,
+    backoff_initial=0.01,
+    backoff_max=0.5,
+    keepalive_idle=1.0,
+    keepalive_answer=0.5,
+)
+"""A tenth of the defaults: what takes a minute in life takes six seconds here."""
+
+RECOVERY: Final = OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + OPTIONS.backoff_max
+"""Seconds within which a link is up again, once nothing hinders it."""
+
+
+class Program:
+    """One role. ``kind`` names it in the story; ``node`` is None between two processes."""
+
+    kind: ClassVar[str] = "program"
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.node: Node | None = None
+        self.incarnation = 0
+        self.draw: Random = world.lots(name)
+        self.retires = False  # its process is the last one
+        self._comes_back = False
+        world.programs.append(self)
+
+    # -- to be written ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Engine:
+        """A new process: its engine. What an earlier one remembered is forgotten already."""
+        raise NotImplementedError
+
+    def look(self) -> bool:
+        """Something may have changed: do what is to be done; whether that was anything. Never wait."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """The process has ended, and its memory is gone."""
+
+    def cancel(self, lot: float) -> str | None:
+        """What the program waits for is cancelled (a timeout, Ctrl-C); what that was, None if it does not wait."""
+
+    def leave(self, lot: float) -> bool:
+        """End the process in order, if it can; it says ``ended`` when that is done. False: it cannot now."""
+        if self.node is None or self.node.paused:
+            return False
+        self.engine.close()
+        self.ended(1.0)
+        return True
+
+    def overhears(self, data: bytes) -> None:
+        """These replies have come, and something that is none behind them."""
+
+    def paused(self) -> None:
+        """The process is about to stand still for a while."""
+
+    def heal(self) -> None:
+        """No more faults: from now on handlers are quick, and nothing is refused."""
+
+    def missing(self) -> str:
+        """What is still to be done before the world may end; an empty text if nothing is."""
+        return ""
+
+    # -- a life -------------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Any:
+        """The engine of the present process, with the type that ``begin`` has given it."""
+        assert self.node is not None
+        return self.node.engine
+
+    def engine_options(self) -> EngineOptions:
+        """The keywords of an engine that needs no name."""
+        return {"address": ADDRESS, "options": OPTIONS, "random": self.world.lots(f"engine of {self.label}").random}
+
+    def named_engine_options(self) -> EngineOptions:
+        """Those of an engine that has a name of its own.
+
+        In one world of four all such programs seed their generators alike, and draw the same jitter.
+        """
+        own = self.world.lots(f"engine of {self.label}")
+        jitter = self.world.lots("jitter of all") if self.world.alike else own
+        return {**self.engine_options(), "random": jitter.random, "entropy": own.randbytes}
+
+    @property
+    def label(self) -> str:
+        """Who it is, in the story."""
+        return f"{self.name}.{self.incarnation}"
+
+    def start(self) -> None:
+        """A process begins."""
+        self._comes_back = False
+        if self.node is None and not self.retires:
+            self.incarnation += 1
+            self.draw = self.world.lots(f"{self.name} {self.incarnation}")
+            self.node = Node(self.world, self, self.begin(), self.label)
+            self.world.tell(self.label, "starts")
+            self.node.pump()
+
+    def come_back(self, seconds: float) -> None:
+        """Start again, then."""
+        if not (self._comes_back or self.retires):
+            self._comes_back = True
+            self.world.after(seconds, self.start)
+
+    def crash(self, *, silently: bool, away: float) -> None:
+        """The process dies, and another one takes its place after so many seconds."""
+        node, self.node = self.node, None
+        if node is not None:
+            self.world.tell(self.label, "dies" + (", and its machine with it" if silently else ""))
+            self.ends(node)
+            node.kill(silently=silently)
+            self.forget()
+            self.come_back(away)
+
+    def ended(self, away: float) -> None:
+        """The process has ended by itself."""
+        node, self.node = self.node, None
+        if node is not None:
+            self.world.tell(self.label, "has ended")
+            self.ends(node)
+            node.kill()
+            self.forget()
+            self.come_back(away)
+
+    def ends(self, node: Node) -> None:
+        """The last chance to look at an engine whose process ends."""
+
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something in so many seconds, unless the process has ended by then; a paused one does it afterwards."""
+        node = self.node
+
+        def act() -> None:
+            if node is not None and node.alive:
+                if node.paused:
+                    self.world.after(0.02, act)
+                else:
+                    action()  # what that tells the engine, it has to notice by itself: ``on_wakeup``
+                    if not node.is_dead() and self.look():
+                        node.pump()
+
+        self.world.after(seconds, act)
