@@ -191,7 +191,7 @@ ROWS: Final = (
         500,
         names,
         (Bound("longest", 4, floor=20), Bound("total", 4, floor=5), Bound("first", 5, floor=20)),
-        {"remove_idle": IDLE},
+        {"remove_idle_consumers": IDLE},
         besides=frozenset({"xinfo|consumers"}),
     ),
     Row(

@@ -86,7 +86,7 @@ async def group(client: Client, raw: Raw, names: list[str], seconds: float) -> M
     """A member of a group; it looks for what others have left in all streams at once, every now and then."""
     fill(raw, names)
     began = time.perf_counter()
-    options: dict[str, Any] = {"block": 1, "audit": 1, "claim_idle": 2 * seconds}
+    options: dict[str, Any] = {"block": 1, "audit_interval": 1, "claim_idle": 2 * seconds}
     async with client.group_consumer(names, group="g", consumer="me", **options) as consumer:
         entered = time.perf_counter() - began
 

@@ -23,6 +23,7 @@ from .errors import (
     ConcurrentUseError,
     ConnectFailed,
     ConnectionLost,
+    ConsumerFencedError,
     CrossSlotError,
     DeliveryUnknown,
     DeniedError,
@@ -38,7 +39,6 @@ from .errors import (
     MisconfError,
     MissingExtra,
     MovedError,
-    NameTaken,
     NoGoodServerError,
     NoGroupError,
     NoMasterLinkError,
@@ -57,7 +57,7 @@ from .errors import (
     ReplyTooLarge,
     RequestTimeout,
     StreamcoreError,
-    StreamRewound,
+    StreamResetError,
     TargetError,
     TryAgainError,
     UnblockedError,
@@ -71,9 +71,9 @@ from .group.consumer import GroupUnion
 from .group.member import GroupConsumer
 from .options import Address, Login, MemoryAddress, Options, UnixAddress
 from .producer.durability import Disk, NotDurable, Replicas
-from .producer.producer import Producer, Sent
+from .producer.producer import PendingSend, Producer
 from .pubsub import KeyEvent, Message, PubSub
-from .requests import Request, Requests
+from .requests import Multiplexer, Request
 from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "Consumer",
+    "ConsumerFencedError",
     "CrossSlotError",
     "DeliveryUnknown",
     "DeniedError",
@@ -122,7 +123,7 @@ __all__ = [
     "MisconfError",
     "MissingExtra",
     "MovedError",
-    "NameTaken",
+    "Multiplexer",
     "NoGoodServerError",
     "NoGroupError",
     "NoMasterLinkError",
@@ -136,6 +137,7 @@ __all__ = [
     "NotReadyError",
     "Options",
     "OutOfMemoryError",
+    "PendingSend",
     "Producer",
     "PubSub",
     "ReadOnlyError",
@@ -146,10 +148,8 @@ __all__ = [
     "ReplyTooLarge",
     "Request",
     "RequestTimeout",
-    "Requests",
-    "Sent",
     "StreamId",
-    "StreamRewound",
+    "StreamResetError",
     "StreamcoreError",
     "TargetError",
     "TryAgainError",

@@ -93,11 +93,11 @@ class RequestTimeout(ConnectionLost, TimeoutError):
         super().__init__(message, sent=True)
 
 
-class StreamRewound(StreamcoreError):
+class StreamResetError(StreamcoreError):
     """A stream ends before the place up to which it was read: it began anew, or a failover has lost its end."""
 
 
-class NameTaken(StreamcoreError):
+class ConsumerFencedError(StreamcoreError):
     """Another process has taken over our name in a consumer group, and goes on with what was pending for it."""
 
 

@@ -89,7 +89,7 @@ class StreamAwaited:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered(OfMember):
+class EntriesRecovered(OfMember):
     """Entries of our own pending list that we had never seen (a lost reply, an earlier run) are handed over again."""
 
     stream: bytes
@@ -97,7 +97,7 @@ class Recovered(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed(OfMember):
+class EntriesClaimed(OfMember):
     """Idle entries of other consumers were taken over (``XCLAIM``)."""
 
     stream: bytes
@@ -105,7 +105,7 @@ class Claimed(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstones(OfMember):
+class PendingEntriesDeleted(OfMember):
     """Pending entries whose data had been deleted or trimmed: they were settled, and cannot be handed over."""
 
     stream: bytes
@@ -113,7 +113,7 @@ class Tombstones(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseLost(OfMember):
+class OwnershipLost(OfMember):
     """Entries that were handed over here are not pending for us any more.
 
     Another consumer has claimed or settled them, or a failover has lost them, and their ids may mean others by now.
@@ -134,15 +134,15 @@ class AckMissed(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class Settled(OfMember):
-    """The server has confirmed the acknowledgement of entries; told where ``report_settled`` asks for it."""
+class AcksConfirmed(OfMember):
+    """The server has confirmed the acknowledgement of entries; told where ``report_acks`` asks for it."""
 
     stream: bytes
     ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfirmed(OfMember):
+class AcksUnconfirmed(OfMember):
     """We have left, and the server has not confirmed in time what became of ``entries``: they may come again."""
 
     entries: int
@@ -168,7 +168,7 @@ class PossibleLoss(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerReplaced:
+class ConsumerFenced:
     """Another process has taken over our name in the group; it goes on with our entries, and we stop."""
 
     stream: bytes
@@ -186,14 +186,14 @@ class ConsumerRemoved:
 
 
 @dataclass(frozen=True, slots=True)
-class GhostKilled(OfMember):
+class StaleConnectionKilled(OfMember):
     """Our previous connection was still open on the server, and was closed there (``CLIENT KILL ID``)."""
 
     client_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class ReadShrunk:
+class CountReduced:
     """A reply was over the byte limit; reading goes on with a smaller ``COUNT``."""
 
     count: int
@@ -215,7 +215,7 @@ class Gap(OfMember):
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryRewound:
+class StreamReset:
     """The stream ends before our cursor: it was created anew, or a failover has lost its end. ``last`` is its last id."""
 
     stream: bytes
@@ -264,7 +264,7 @@ class SubscriptionGap:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class MessagesDropped:
     """The application was too slow, and so many messages were dropped, here, by the policy ``when_full``."""
 
     messages: int
@@ -319,26 +319,26 @@ Event: TypeAlias = (
     | GroupCreated
     | GroupRecreated
     | StreamAwaited
-    | Recovered
-    | Claimed
-    | Tombstones
-    | LeaseLost
+    | EntriesRecovered
+    | EntriesClaimed
+    | PendingEntriesDeleted
+    | OwnershipLost
     | AckMissed
-    | Settled
+    | AcksConfirmed
     | DeadLettered
-    | Unconfirmed
+    | AcksUnconfirmed
     | PossibleLoss
-    | ConsumerReplaced
+    | ConsumerFenced
     | ConsumerRemoved
-    | GhostKilled
-    | ReadShrunk
+    | StaleConnectionKilled
+    | CountReduced
     | Gap
-    | HistoryRewound
+    | StreamReset
     | Degraded
     | EventsDropped
     | SendFailed
     | SubscriptionGap
-    | Dropped
+    | MessagesDropped
     | SubscriptionFailed
     | ChannelEnded
     | SettlingRefused
@@ -346,21 +346,21 @@ Event: TypeAlias = (
 )
 
 LOSS: Final = (
-    Tombstones,
-    LeaseLost,
+    PendingEntriesDeleted,
+    OwnershipLost,
     AckMissed,
     DeadLettered,
-    Unconfirmed,
+    AcksUnconfirmed,
     PossibleLoss,
-    ConsumerReplaced,
+    ConsumerFenced,
     GroupRecreated,
     Gap,
-    HistoryRewound,
+    StreamReset,
     Degraded,
     EventsDropped,
     SendFailed,
     SubscriptionGap,
-    Dropped,
+    MessagesDropped,
     SubscriptionFailed,
     ChannelEnded,
     SettlingRefused,

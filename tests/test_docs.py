@@ -154,7 +154,7 @@ def test_the_driver_runs(server: EmbeddedServer) -> None:
 
 def test_the_diagram_of_a_link_is_that_of_its_module() -> None:
     [shown] = [block.code for block in blocks(DOCS / "architecture.md") if "RESTING" in block.code]
-    assert shown in (ROOT / "streamcore" / "link.py").read_text("utf-8")
+    assert shown in (ROOT / "streamcore" / "connection" / "link.py").read_text("utf-8")
 
 
 # -- what pages refer to ------------------------------------------------------------------------------------------------

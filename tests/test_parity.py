@@ -86,7 +86,7 @@ def test_all_modules_have_the_same_names() -> None:
             "Producer",
             "PubSub",
             "Script",
-            "Sent",
+            "PendingSend",
             "ShardedPubSub",
             "Transaction",
             "connect",

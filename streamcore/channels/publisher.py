@@ -30,7 +30,7 @@ from ..errors import (
     RequestTimeout,
     StreamcoreError,
 )
-from ..requests import Request, Requests, Transaction
+from ..requests import Multiplexer, Request, Transaction
 from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
@@ -117,7 +117,7 @@ class Publication(Patient):
 
     __slots__ = ("_engine", "_keys", "_refusal")
 
-    def __init__(self, engine: Requests, command: Command[Any], done: Callable[[Request], None]) -> None:
+    def __init__(self, engine: Multiplexer, command: Command[Any], done: Callable[[Request], None]) -> None:
         super().__init__([command], done, engine.options.request_timeout)
         self.repeatable = True
         self._engine = engine
@@ -158,7 +158,7 @@ class Publication(Patient):
 class Store:
     """The channels of one prefix on the server of ``requests``."""
 
-    def __init__(self, requests: Requests, settings: Settings, naming: Naming) -> None:
+    def __init__(self, requests: Multiplexer, settings: Settings, naming: Naming) -> None:
         self._requests = requests
         self._settings = settings
         self._naming = naming
@@ -195,7 +195,7 @@ class Store:
         return [PUBLISH.evalsha((*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED))]
 
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
-        """Send what ``publications`` gave. Raises as ``Requests.submit`` does."""
+        """Send what ``publications`` gave. Raises as ``Multiplexer.submit`` does."""
         if not self.has_history:
             kind = Patient if len(commands) == 1 else PatientTransaction
             return self._requests.put(kind(commands, done, self._requests.options.request_timeout))

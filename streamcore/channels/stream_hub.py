@@ -33,7 +33,7 @@ from ..errors import (
     StreamcoreError,
     about,
 )
-from ..events import ChannelEnded, Gap, HistoryRewound
+from ..events import ChannelEnded, Gap, StreamReset
 from ..reading.continuity import Continuity, History
 from ..requests import Request
 from ..requests.queue import Line, because
@@ -229,7 +229,7 @@ class StreamHub(Tail):
         if continuity.anchor() is not None:
             continuity.is_proven(at)
         found = continuity.judge(history)
-        if asked.joining is not None and isinstance(found, HistoryRewound) and not history.added:
+        if asked.joining is not None and isinstance(found, StreamReset) and not history.added:
             found = Gap(asked.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
         if found is not None:
             self._tell(found, [asked.inbox])
@@ -253,7 +253,7 @@ class StreamHub(Tail):
         if asked.reached is None or history.last >= asked.reached or followed is None or followed.continuity is None:
             return
         if followed.continuity.cursor == asked.reached:
-            self.emit(HistoryRewound(asked.key, asked.reached, history.last))
+            self.emit(StreamReset(asked.key, asked.reached, history.last))
             self.restart(followed)
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:

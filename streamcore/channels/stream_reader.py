@@ -17,7 +17,7 @@ from ..consumer.cursor import Change, Followed
 from ..engine.engine import EngineOptions, Steps
 from ..entries import Batch, StreamId
 from ..errors import ReplyError
-from ..events import Event, Gap, HistoryRewound
+from ..events import Event, Gap, StreamReset
 from ..options import Options
 from .message import Naming
 from .options import Settings
@@ -142,10 +142,10 @@ class Tail(Consumer[bytes]):
 
     def emit(self, event: Event) -> None:
         """What the watch over the history of a stream has found."""
-        if not isinstance(event, (Gap, HistoryRewound)):
+        if not isinstance(event, (Gap, StreamReset)):
             self._emit(event)
             return
-        if isinstance(event, HistoryRewound):
+        if isinstance(event, StreamReset):
             self._hand_on()  # what has arrived is older than that
         topic = self._topics.get(event.stream)
         if topic is not None and not (self._knows_all() and (topic.expired or self._is_over(topic))):
@@ -194,7 +194,7 @@ class Tail(Consumer[bytes]):
         self._down_since = None
 
 
-def _concerns(event: Gap | HistoryRewound, inbox: Inbox) -> bool:
+def _concerns(event: Gap | StreamReset, inbox: Inbox) -> bool:
     """Whether a subscriber was to get what is lost, and does not know: not if it joined later, or has had it by pages."""
     position = inbox.positions[event.stream]
     return not (

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..engine.event_queue import MAX_EVENTS
 from ..entries import StreamId
-from ..events import Dropped, Event, EventsDropped, Gap, HistoryRewound
+from ..events import Event, EventsDropped, Gap, MessagesDropped, StreamReset
 from .message import ChannelMessage, Received, Unreadable
 
 CHUNK: Final = 250
@@ -162,7 +162,7 @@ class Inbox:
             return messages
         taken: list[Item] = []
         if self._untold:
-            drops, self._untold = Dropped(self._untold), 0
+            drops, self._untold = MessagesDropped(self._untold), 0
             self._items.appendleft(drops)
             self._items.extendleft(reversed(self._head))
             self._head.clear()
@@ -182,7 +182,7 @@ class Inbox:
                 self._is_taking = False
                 raise item.error
             else:
-                if isinstance(item, Dropped):
+                if isinstance(item, MessagesDropped):
                     announce(item)
                 if events:
                     taken.append(item)
@@ -191,10 +191,10 @@ class Inbox:
     def _drop_behind(self, messages: int) -> None:
         self.dropped += messages
         last = self._items[-1]
-        if isinstance(last, Dropped):
+        if isinstance(last, MessagesDropped):
             self._items.pop()
             messages += last.messages
-        self._items.append(Dropped(messages))
+        self._items.append(MessagesDropped(messages))
 
     def _count(self, messages: Sequence[Received]) -> None:
         self._messages += len(messages)
@@ -217,4 +217,4 @@ def _size(messages: Sequence[Received]) -> int:
 def _is_of(item: Item | Unreadable, channel: bytes | str, key: bytes) -> bool:
     if isinstance(item, (ChannelMessage, Unreadable)):
         return bool(item.channel == channel)
-    return isinstance(item, Gap | HistoryRewound) and item.stream == key
+    return isinstance(item, Gap | StreamReset) and item.stream == key

@@ -43,7 +43,7 @@ from .cluster import (
 )
 from .command import Command, raw
 from .groups import (
-    Claimed,
+    AutoClaimResult,
     PendingEntry,
     PendingSummary,
     xack,
@@ -248,7 +248,7 @@ from .transactions import (
 
 # fmt: off
 __all__ = [
-    "Claimed", "ClientFilters", "ClientInfo", "ClientType", "Command", "ConnectedReplica", "ConsumerFullInfo",
+    "AutoClaimResult", "ClientFilters", "ClientInfo", "ClientType", "Command", "ConnectedReplica", "ConsumerFullInfo",
     "ConsumerInfo", "DeliveredEntry", "EntryFields", "Function", "FunctionStats", "GroupFullInfo", "GroupInfo",
     "Library", "NodeInfo", "PendingDelivery", "PendingEntry", "PendingSummary", "Persisted", "Popped", "PrimaryRole",
     "RangeEnd", "Removal", "ReplicaRole", "Role", "RunningFunction", "ScanPage", "Scored", "Script", "SentinelRole",

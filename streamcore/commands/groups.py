@@ -268,7 +268,7 @@ def _claimed(
     return tuple(args)
 
 
-class Claimed(NamedTuple, Generic[T]):
+class AutoClaimResult(NamedTuple, Generic[T]):
     """The answer of XAUTOCLAIM: where to go on, what was claimed, and which pending entries were gone from the stream."""
 
     cursor: StreamId
@@ -280,7 +280,7 @@ class Claimed(NamedTuple, Generic[T]):
 
 def xautoclaim(
     stream: Name, group: Name, consumer: Name, *, min_idle: Seconds, start: Position = "0", count: int | None = None
-) -> Command[Claimed[DeliveredEntry]]:
+) -> Command[AutoClaimResult[DeliveredEntry]]:
     """Claim what has been pending for ``min_idle`` seconds, from the id ``start`` on (``XAUTOCLAIM``), whoever owns it.
 
     At most ``count`` entries (100), and ten times as many are looked at. Raises ``NoGroupError``.
@@ -290,7 +290,7 @@ def xautoclaim(
 
 def xautoclaim_justid(
     stream: Name, group: Name, consumer: Name, *, min_idle: Seconds, start: Position = "0", count: int | None = None
-) -> Command[Claimed[StreamId]]:
+) -> Command[AutoClaimResult[StreamId]]:
     """As ``xautoclaim``, but answers ids alone, and does not count as a delivery (``XAUTOCLAIM`` with ``JUSTID``)."""
     return Command((*_scan(stream, group, consumer, min_idle, start, count), "JUSTID"), _parser(_ids), traits=WRITE)
 
@@ -307,10 +307,10 @@ def _claim(word: str, stream: Name, group: Name, consumer: Name, min_idle: Secon
     return [word, name("stream", stream), *who, milliseconds("min_idle", min_idle, zero=True)]
 
 
-def _parser(claimed: Callable[[Iterable[Any]], list[T]]) -> Callable[[list[Any]], Claimed[T]]:
-    def parse(reply: list[Any]) -> Claimed[T]:
+def _parser(claimed: Callable[[Iterable[Any]], list[T]]) -> Callable[[list[Any]], AutoClaimResult[T]]:
+    def parse(reply: list[Any]) -> AutoClaimResult[T]:
         cursor, found, deleted = reply
-        return Claimed(StreamId.parse(cursor), claimed(found), _ids(deleted))
+        return AutoClaimResult(StreamId.parse(cursor), claimed(found), _ids(deleted))
 
     return parse
 

@@ -23,7 +23,7 @@ from ..engine.engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner,
 from ..engine.event_queue import MAX_EVENTS
 from ..engine.together import pages
 from ..entries import Batch, StreamId
-from ..errors import InvalidArgument, ReplyError, StreamRewound, UnblockedError, about
+from ..errors import InvalidArgument, ReplyError, StreamResetError, UnblockedError, about
 from ..reading.continuity import ZERO
 from ..reading.portions import Portion
 from ..reading.prefetch import Reader, ReaderOptions
@@ -66,7 +66,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at the time
     of the read; ``merge_wait`` (0) seconds are left for late ones. ``stop_on_idle`` ends the iteration when a read comes back
     empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"`` or ``"yield"`` its error in the
-    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamRewound`` or to
+    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to
     ``"restart"`` from its beginning. ``detect_gaps=False`` asks nothing of the server but entries.
     """
 
@@ -246,7 +246,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         followed = change.followed
         try:
             self._watch.look(followed, info, *anchor)
-        except (ReplyError, StreamRewound) as error:
+        except (ReplyError, StreamResetError) as error:
             change.error = error
         else:
             change.done = True

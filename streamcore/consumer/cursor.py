@@ -32,7 +32,7 @@ class FollowOptions(TypedDict, total=False):
     """``"retry"`` renews a lost connection in silence; ``"raise"`` and ``"yield"`` tell its error in the iteration, too
     (``"retry"``)."""
     on_rewind: Literal["raise", "restart"]
-    """When a stream ends before our cursor: ``"raise"`` ``StreamRewound``, or ``"restart"`` from its beginning
+    """When a stream ends before our cursor: ``"raise"`` ``StreamResetError``, or ``"restart"`` from its beginning
     (``"raise"``)."""
     detect_gaps: bool
     """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""

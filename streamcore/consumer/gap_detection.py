@@ -18,10 +18,10 @@ from ..errors import (
     UNAVAILABLE,
     NoPermissionError,
     ReplyError,
-    StreamRewound,
+    StreamResetError,
     WrongTypeError,
 )
-from ..events import Event, HistoryRewound
+from ..events import Event, StreamReset
 from ..reading.continuity import History
 from .cursor import Followed
 
@@ -110,7 +110,7 @@ class Watch:
     def look(self, one: Followed, info: Any, anchor: Any = None) -> None:
         """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
 
-        Raises ``StreamRewound``, and a ``ReplyError`` other than a missing stream.
+        Raises ``StreamResetError``, and a ``ReplyError`` other than a missing stream.
         """
         if one.continuity is not None:
             for command, reply in ((("XRANGE", one.stream), anchor), (("XINFO", "STREAM", one.stream), info)):
@@ -127,9 +127,9 @@ class Watch:
         if not one.watched or (found := one.continuity.judge(history)) is None:
             return
         self._watcher.emit(found)
-        if isinstance(found, HistoryRewound):
+        if isinstance(found, StreamReset):
             if self._on_rewind == "raise":
-                raise StreamRewound(
+                raise StreamResetError(
                     f"stream {one.stream.decode(errors='replace')!r} ends at {found.last}, before {found.cursor}, up to where "
                     "it was read: it began anew. Start from another place, or pass on_rewind='restart'"
                 )

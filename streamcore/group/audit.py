@@ -30,7 +30,7 @@ from ..errors import (
     WrongTypeError,
     about,
 )
-from ..events import GroupCreated, GroupRecreated, LeaseLost, StreamAwaited
+from ..events import GroupCreated, GroupRecreated, OwnershipLost, StreamAwaited
 from .group_history import Reached
 from .idle_consumers import remove
 from .low_water import LowWater
@@ -59,7 +59,7 @@ class Upkeep:
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
         self._ghosts = Ghosts(consumer)
         self._idle: set[bytes] = set()  # those of which nothing was pending for us when we entered
-        self.rota = Rota(consumer.member.audit)
+        self.rota = Rota(consumer.member.audit_interval)
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class Upkeep:
         gone &= consumer.pending.unsettled(stream)
         if gone:
             consumer.withdraw(stream, gone)
-            consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))
+            consumer.emit(OwnershipLost(stream, tuple(sorted(gone, key=StreamId.parse))))
 
 
 def _is_missing(reply: Any) -> bool:

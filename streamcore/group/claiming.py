@@ -25,7 +25,7 @@ from ..engine.engine import AT_ONCE, Steps, checked
 from ..engine.together import pages
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
-from ..events import Claimed, Recovered, Tombstones
+from ..events import EntriesClaimed, EntriesRecovered, PendingEntriesDeleted
 from .options import NACKED
 from .pending_pages import PAGE
 from .redelivery import Waiting
@@ -137,9 +137,9 @@ class Claims:
                         (left if row[3] else unseen).append(row)
                     else:
                         (ours if row[3] > 1 else unseen).append(row)
-            yield from self._fetch(stream, unseen, Recovered)
-            self._queue(stream, left, Recovered, grace=int(stream in self._spared))
-            self._queue(stream, ours, Recovered, grace=inf)
+            yield from self._fetch(stream, unseen, EntriesRecovered)
+            self._queue(stream, left, EntriesRecovered, grace=int(stream in self._spared))
+            self._queue(stream, ours, EntriesRecovered, grace=inf)
             if is_last:
                 return
             start = b"(" + rows[-1][0]
@@ -259,7 +259,7 @@ class Claims:
         free = [row for row in unknown if not self._is_own(stream, row)]
         if len(free) < len(unknown):  # what a ghost has got: no claim, and no attempt
             yield from self.recover(stream)
-        yield from self._fetch(stream, [row for row in free if not row[3]], Claimed)
+        yield from self._fetch(stream, [row for row in free if not row[3]], EntriesClaimed)
         yield from self._take_over(stream, [row for row in free if row[3]])
 
     def _is_own(self, stream: bytes, row: list[Any]) -> bool:
@@ -297,13 +297,15 @@ class Claims:
         claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, min(row[2] for row in rows), *ids)
         [taken] = yield from consumer.ask((*claim, "JUSTID"))
         ours = set(checked(taken))
-        self._queue(stream, [row for row in rows if row[0] in ours], Claimed)
+        self._queue(stream, [row for row in rows if row[0] in ours], EntriesClaimed)
         self._claiming.pop(stream, None)
         yield from self._look_for([id_ for id_ in ids if id_ not in ours], stream)
 
     # -- both ---------------------------------------------------------------------------------------------------------
 
-    def _queue(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed], *, grace: float = 0) -> None:
+    def _queue(
+        self, stream: bytes, rows: list[Any], kind: type[EntriesRecovered | EntriesClaimed], *, grace: float = 0
+    ) -> None:
         """To be handed over again, one at a time; or not any more, where that was done too often, and ``grace`` times more."""
         consumer, limit = self._consumer, self._consumer.member.max_deliveries
         again: list[Waiting] = []
@@ -318,7 +320,7 @@ class Claims:
             consumer.deliver_again(again)
             consumer.emit(kind(stream, len(again)))
 
-    def _fetch(self, stream: bytes, rows: list[Any], kind: type[Recovered | Claimed]) -> Steps[None]:
+    def _fetch(self, stream: bytes, rows: list[Any], kind: type[EntriesRecovered | EntriesClaimed]) -> Steps[None]:
         """XCLAIM to ourselves what was never seen; this is its first delivery."""
         consumer = self._consumer
         if not rows:
@@ -348,4 +350,4 @@ class Claims:
         # Where it is forbidden to look, a loss that was none is better told than one that was kept back.
         gone = [id_ for id_, entry in zip(settled, found, strict=True) if isinstance(entry, ReplyError) or not entry]
         if gone:
-            consumer.emit(Tombstones(stream, tuple(gone)))
+            consumer.emit(PendingEntriesDeleted(stream, tuple(gone)))

@@ -59,9 +59,9 @@ class Removal:
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
         member = consumer.member
-        self.at = AT_ONCE if member.keeps and member.remove_idle is not None else inf
+        self.at = AT_ONCE if member.keeps and member.remove_idle_consumers is not None else inf
         """When a piece of it is due."""
-        self._patience = member.remove_idle or inf
+        self._patience = member.remove_idle_consumers or inf
         self._consumers: dict[bytes, int] = {}  # by stream, as of the last look at its group
         self._unlisted: deque[bytes] = deque()  # streams of this pass
         self._names: deque[tuple[bytes, bytes]] = deque()  # to be removed, and their streams

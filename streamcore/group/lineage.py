@@ -18,7 +18,7 @@ from ..engine.degradation import CLOSING_FORMER, COMPARING
 from ..engine.engine import Steps, checked
 from ..entries import StreamId
 from ..errors import UNAVAILABLE, ReplyError
-from ..events import LeaseLost
+from ..events import OwnershipLost
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -100,7 +100,7 @@ class Lineage:
                 lost = consumer.pending.ids(stream) - same
         consumer.void(stream, lost)
         if told := lost & bodies.keys():
-            consumer.emit(LeaseLost(stream, tuple(sorted(told, key=StreamId.parse))))
+            consumer.emit(OwnershipLost(stream, tuple(sorted(told, key=StreamId.parse))))
 
     def _compare(self, stream: bytes, bodies: dict[bytes, list[bytes]]) -> Steps[set[bytes]]:
         """Those that are the same; or gone for good, so that it does no harm to speak of them."""

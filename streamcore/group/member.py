@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, Unpack, cast, overload
 from ..arguments import Name, listed, name
 from ..engine.engine import EngineOptions
 from ..entries import GroupBatch
-from ..events import Event, PossibleLoss, Unconfirmed
+from ..events import AcksUnconfirmed, Event, PossibleLoss
 from ..of_member import named
 from ..reading.prefetch import ReaderOptions
 from .options import MemberOptions, Membership
@@ -39,19 +39,19 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
     *The group.* Where it is missing it is created, at ``start``: ``"0"``, ``"$"`` or an id; with ``create=False`` that
     raises ``NoGroupError``, as does one that vanishes with ``on_group_lost="raise"``. A name is held by one process at a
-    time, unless ``exclusive=False``: an older one raises ``NameTaken``. An engine without ``entropy`` cannot hold it, and
+    time, unless ``exclusive=False``: an older one raises ``ConsumerFencedError``. An engine without ``entropy`` cannot hold it, and
     says so by ``Degraded``.
 
     *Settling.* ``ack="auto"`` acknowledges an entry when the iterator is asked for the next; ``"none"`` leaves nothing
     pending (``NOACK``). Acknowledgements leave within ``ack_delay`` (0.05) seconds; ``fenced`` ones do nothing once another
-    member has the entry. After ``max_deliveries`` attempts (None: no limit) an entry goes to ``dead_letters``
-    (``{stream}:dead``). ``report_settled`` asks for the event ``Settled``.
+    member has the entry. After ``max_deliveries`` attempts (None: no limit) an entry goes to ``dead_letter_stream``
+    (``{stream}:dead``). ``report_acks`` asks for the event ``AcksConfirmed``.
 
     *Keeping.* Entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never). What is in hand
-    is kept from counting as idle, unless ``renew=False``. Own pending entries are audited every ``audit`` (5) seconds, and
+    is kept from counting as idle, unless ``renew=False``. Own pending entries are audited every ``audit_interval`` (5) seconds, and
     gaps looked for (``detect_gaps``: by the ``"audit"``, ``"always"`` before a read, None). On leaving, what was never
     handed over is given back for others to claim at once, unless ``release=False``. Consumers with nothing pending that
-    were not heard of for ``remove_idle`` (3,600) seconds are removed (None: never), and so is this one on leaving, with
+    were not heard of for ``remove_idle_consumers`` (3,600) seconds are removed (None: never), and so is this one on leaving, with
     ``remove_on_leaving``.
     """
 
@@ -168,7 +168,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         self._leaving = self.stops = True
         if not self.member.keeps:
             self._lose_unseen(begun, at)
-        elif self.member.release:
+        elif self.member.release_on_close:
             if begun is not None and at < len(begun):
                 self.returns.add(self.split(begun, at))
             while (batch := self._prefetch.pop()) is not None:
@@ -181,7 +181,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     def give_up_settling(self) -> None:
         """Nobody waits for the server's word any more; say what is open."""
         if entries := self.pending.unconfirmed:
-            self._emit(Unconfirmed(entries))
+            self._emit(AcksUnconfirmed(entries))
 
     def add_stream(self, stream: Name) -> Joining | None:
         """Read one more stream, through the same group; None where it is read already."""

@@ -14,8 +14,8 @@ from ..arguments import beside
 from ..connection.connection import Arguments
 from ..engine.degradation import GUARD
 from ..engine.engine import Steps, checked
-from ..errors import NameTaken, OutOfMemoryError
-from ..events import ConsumerReplaced
+from ..errors import ConsumerFencedError, OutOfMemoryError
+from ..events import ConsumerFenced
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -92,7 +92,7 @@ class NameLease:
         self._former.pop(stream, None)
 
     def check(self, stream: bytes, present: Identity) -> Steps[None]:
-        """Whether it is still ours. Raises ``NameTaken``."""
+        """Whether it is still ours. Raises ``ConsumerFencedError``."""
         if self._wanted and stream not in self._forbidden:
             yield from self._hold(stream, present, take_over=False)
 
@@ -118,8 +118,8 @@ class NameLease:
             return
         is_ours, *former = checked(reply)
         if not is_ours:
-            consumer.emit(ConsumerReplaced(stream, consumer.member.name))
-            raise NameTaken(
+            consumer.emit(ConsumerFenced(stream, consumer.member.name))
+            raise ConsumerFencedError(
                 f"another process has taken over the name {consumer.member.name.decode(errors='replace')!r} in its group;"
                 " give each member a name of its own"
             )

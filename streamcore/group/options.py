@@ -41,26 +41,26 @@ class MemberOptions(TypedDict, total=False):
     """Entries that others have left idle for so many seconds are taken over (60); None: never."""
     renew: bool
     """Keep what is in hand from counting as idle (True)."""
-    release: bool
+    release_on_close: bool
     """On leaving, give back what was never handed over, for others to claim at once (True)."""
     fenced: bool
     """An acknowledgement does nothing once another member has the entry, and that is told (False)."""
     exclusive: bool
-    """One process at a time holds the name of this member; an older one ends with ``NameTaken`` (True; without a name,
+    """One process at a time holds the name of this member; an older one ends with ``ConsumerFencedError`` (True; without a name,
     False)."""
     max_deliveries: int | None
     """After so many attempts an entry becomes a dead letter (None: never)."""
-    dead_letters: Name | None
+    dead_letter_stream: Name | None
     """The stream of dead letters (None: ``{stream}:dead``)."""
-    remove_idle: Seconds | None
+    remove_idle_consumers: Seconds | None
     """Consumers with nothing pending that were not heard of for so many seconds are removed (3,600); None: never."""
     remove_on_leaving: bool
     """This consumer is removed on leaving, if nothing is pending for it (False; without a name, True)."""
     ack_delay: Seconds
     """Acknowledgements leave within so many seconds (0.05)."""
-    report_settled: bool
-    """Tell by the event ``Settled`` what was acknowledged that had been settled before (False)."""
-    audit: Seconds
+    report_acks: bool
+    """Tell by the event ``AcksConfirmed`` what was acknowledged that had been settled before (False)."""
+    audit_interval: Seconds
     """Seconds between two looks at what is pending for us, and at the group (5)."""
     detect_gaps: Literal["audit", "always"] | None
     """Look for entries that were removed before the group had them: at each ``"audit"``, ``"always"`` before a read, or
@@ -85,16 +85,16 @@ class Membership:
     max_in_flight: int
     claim_idle: float | None
     renew: bool
-    release: bool
+    release_on_close: bool
     fenced: bool
     exclusive: bool
     max_deliveries: int | None
-    dead_letters: bytes | None
-    remove_idle: float | None
+    dead_letter_stream: bytes | None
+    remove_idle_consumers: float | None
     remove_on_leaving: bool
     ack_delay: float
-    report_settled: bool
-    audit: float
+    report_acks: bool
+    audit_interval: float
     detect_gaps: Literal["audit", "always"] | None
 
     @classmethod
@@ -115,24 +115,24 @@ class Membership:
         max_in_flight: int = 10_000,
         claim_idle: Seconds | None = 60.0,
         renew: bool = True,
-        release: bool = True,
+        release_on_close: bool = True,
         fenced: bool = False,
         exclusive: bool = True,
         max_deliveries: int | None = None,
-        dead_letters: Name | None = None,
-        remove_idle: Seconds | None = 3600.0,
+        dead_letter_stream: Name | None = None,
+        remove_idle_consumers: Seconds | None = 3600.0,
         remove_on_leaving: bool = False,
         ack_delay: Seconds = 0.05,
-        report_settled: bool = False,
-        audit: Seconds = 5.0,
+        report_acks: bool = False,
+        audit_interval: Seconds = 5.0,
         detect_gaps: Literal["audit", "always"] | None = "audit",
     ) -> Membership:
         """Raises ``InvalidArgument``."""
         if isinstance(streams, Mapping):
             raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
         named = stream_names(streams)
-        if dead_letters is not None and name("dead_letters", dead_letters) in named:
-            raise InvalidArgument("dead_letters is one of the streams that are consumed; name another one")
+        if dead_letter_stream is not None and name("dead_letter_stream", dead_letter_stream) in named:
+            raise InvalidArgument("dead_letter_stream is one of the streams that are consumed; name another one")
         if name("consumer", consumer) == NACKED:
             raise InvalidArgument(f"consumer {NACKED.decode()!r} owns what members give back; choose another name")
         if ack == "none" and (history_only or max_deliveries is not None or fenced):
@@ -158,16 +158,18 @@ class Membership:
             max_in_flight=positive("max_in_flight", max_in_flight),
             claim_idle=None if claim_idle is None else seconds("claim_idle", claim_idle),
             renew=renew,
-            release=release,
+            release_on_close=release_on_close,
             fenced=fenced,
             exclusive=exclusive,
             max_deliveries=None if max_deliveries is None else positive("max_deliveries", max_deliveries),
-            dead_letters=None if dead_letters is None else name("dead_letters", dead_letters),
-            remove_idle=None if remove_idle is None else seconds("remove_idle", remove_idle),
+            dead_letter_stream=None if dead_letter_stream is None else name("dead_letter_stream", dead_letter_stream),
+            remove_idle_consumers=None
+            if remove_idle_consumers is None
+            else seconds("remove_idle_consumers", remove_idle_consumers),
             remove_on_leaving=remove_on_leaving,
             ack_delay=seconds("ack_delay", ack_delay, zero=True),
-            report_settled=report_settled,
-            audit=seconds("audit", audit),
+            report_acks=report_acks,
+            audit_interval=seconds("audit_interval", audit_interval),
             detect_gaps=one_of("detect_gaps", detect_gaps, "audit", "always", None),
         )
 
@@ -182,4 +184,4 @@ class Membership:
 
     def letters(self, stream: bytes) -> bytes:
         """The dead-letter stream; in the slot of the stream itself, unless it was named."""
-        return beside(stream, b"dead") if self.dead_letters is None else self.dead_letters
+        return beside(stream, b"dead") if self.dead_letter_stream is None else self.dead_letter_stream

@@ -235,7 +235,7 @@ class Pending:
         member = self._member
         for (stream, repeated), ids in self._acked.items():
             ride += [
-                Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)
+                Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_acks)
                 for at in range(0, len(ids), MAX_IDS)
             ]
         ride += self._refused

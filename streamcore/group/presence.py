@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BEHIND_ALL: Final = f"{(1 << 64) - 1}-0"
 OFTEN: Final = 4
-"""How many times within ``remove_idle``."""
+"""How many times within ``remove_idle_consumers``."""
 
 
 class Presence:
@@ -39,7 +39,7 @@ class Presence:
 
     @property
     def _interval(self) -> float:
-        patience = self._consumer.member.remove_idle
+        patience = self._consumer.member.remove_idle_consumers
         return inf if patience is None else patience / OFTEN
 
     def run(self) -> Steps[None]:

@@ -127,7 +127,9 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             batch.inbox = _nothing_to_settle
         else:
             self.pending.add(batch)
-        if self.member.keeps and ((self._leaving and self.member.release) or stream not in self.member.streams):
+        if self.member.keeps and (
+            (self._leaving and self.member.release_on_close) or stream not in self.member.streams
+        ):
             self.returns.add(batch)
             self.settling.flush_soon()
         else:

@@ -24,7 +24,7 @@ from ..connection.connection import Arguments
 from ..engine.engine import Exchange, Steps, checked
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
-from ..events import Tombstones
+from ..events import PendingEntriesDeleted
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -185,7 +185,7 @@ class Redelivery:
         consumer = self._consumer
         gone = [entry[0] for entry in entries if entry[1] is None]
         if gone:  # its data is gone, and the server keeps it as pending
-            consumer.emit(Tombstones(first.stream, tuple(gone)))
+            consumer.emit(PendingEntriesDeleted(first.stream, tuple(gone)))
             consumer.pending.clear(first.stream, gone)
             consumer.settling.flush_soon()
         if there := [entry for entry in entries if entry[1] is not None]:

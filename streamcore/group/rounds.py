@@ -1,6 +1,6 @@
 """Whose turn it is among many streams: a member of a group looks after a few of them at a time.
 
-A *round* takes ``audit`` seconds. In its turn comes every stream that is *busy*: something of it is in hand, or has come since it
+A *round* takes ``audit_interval`` seconds. In its turn comes every stream that is *busy*: something of it is in hand, or has come since it
 was looked at last, or it has not been looked at since a former connection may have been served for the last time. Of the
 others, the *quiet* ones, only ``QUIET`` have a turn in each round, or as many as it takes for each to have one in
 ``LONGEST`` seconds. A round goes piece by piece, spread over its time, and reads come in between.

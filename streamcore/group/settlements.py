@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..arguments import beside
 from ..connection.connection import Arguments
-from ..events import AckMissed, DeadLettered, Event, LeaseLost, Settled, Tombstones
+from ..events import AckMissed, AcksConfirmed, DeadLettered, Event, OwnershipLost, PendingEntriesDeleted
 from .options import NACKED, Membership
 
 NO_CLAIMS: Final = 60.0
@@ -157,11 +157,11 @@ class Ack(NamedTuple):
         events: list[Event] = []
         done = tuple(id_ for id_ in self.ids if id_ not in lost)
         if self.told and done and not missed:
-            events.append(Settled(self.stream, done))
+            events.append(AcksConfirmed(self.stream, done))
         if missed:
             events.append(AckMissed(self.stream, missed))
         if lost:
-            events.append(LeaseLost(self.stream, tuple(id_ for id_ in self.ids if id_ in lost)))
+            events.append(OwnershipLost(self.stream, tuple(id_ for id_ in self.ids if id_ in lost)))
         return events
 
     def again(self) -> Ack:
@@ -221,9 +221,9 @@ class Burial(NamedTuple):
     def heed(self, answer: Any) -> list[Event]:
         [id_] = self.ids
         if isinstance(answer, int):
-            return [] if answer and self.repeated else [LeaseLost(self.stream, (id_,))]
+            return [] if answer and self.repeated else [OwnershipLost(self.stream, (id_,))]
         if not answer:
-            return [Tombstones(self.stream, (id_,))]
+            return [PendingEntriesDeleted(self.stream, (id_,))]
         return [DeadLettered(self.stream, id_, self.letters, answer, self.deliveries, self.reason.decode())]
 
     def again(self) -> Burial:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.degradation import CLOSING_FORMER
 from ..engine.engine import Steps
 from ..errors import ReplyError
-from ..events import GhostKilled
+from ..events import StaleConnectionKilled
 from .name_lease import Identity
 
 if TYPE_CHECKING:
@@ -39,5 +39,5 @@ class Ghosts:
         [killed] = yield from ask(kill)
         self._consumer.degradation.is_forbidden(CLOSING_FORMER, kill, killed)
         if killed == 1:
-            self._consumer.emit(GhostKilled(ghost.client_id))
+            self._consumer.emit(StaleConnectionKilled(ghost.client_id))
         return False

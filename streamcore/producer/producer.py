@@ -28,7 +28,7 @@ from ..errors import (
     StreamcoreError,
 )
 from ..events import SendFailed
-from ..requests import Request, Requests
+from ..requests import Multiplexer, Request
 from ..requests.queue import Line, because
 from ..resp3 import Argument
 from .accumulator import Gathering, Outbox
@@ -67,7 +67,7 @@ class ProducerOptions(TypedDict, total=False):
     """By which a restarted program is known, so that its ``message_id`` is, too; makes it ``idempotent`` (None)."""
 
 
-class Sent:
+class PendingSend:
     """An entry of ``send_nowait``. ``finished`` once it was answered, or given up."""
 
     __slots__ = ("_id", "error", "finished", "seen")
@@ -97,7 +97,7 @@ class Sent:
             self.error = error
 
 
-class Producer(Requests):
+class Producer(Multiplexer):
     """Append to one stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``; ``limit`` bounds the work).
 
     ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
@@ -136,8 +136,8 @@ class Producer(Requests):
         if durability is not None or self._memory is not None or gathering.holds_back:
             timeout = self.options.request_timeout
             self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
-        self._unanswered: deque[Sent] = deque()  # of ``send_nowait``, in order
-        self._failed: deque[Sent] = deque(maxlen=MAX_UNANSWERED)
+        self._unanswered: deque[PendingSend] = deque()  # of ``send_nowait``, in order
+        self._failed: deque[PendingSend] = deque(maxlen=MAX_UNANSWERED)
 
     @property
     def title(self) -> str:
@@ -215,9 +215,9 @@ class Producer(Requests):
         """Append several entries, in their order."""
         return [self.append([command], done) for command in commands]
 
-    def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> Sent:
+    def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> PendingSend:
         """Append an entry that nobody waits for; if that fails, the event ``SendFailed``, and ``failures``, tell."""
-        sent = Sent()
+        sent = PendingSend()
 
         def ended(request: Request) -> None:
             sent.end(request)
@@ -235,14 +235,14 @@ class Producer(Requests):
             self._outbox.hurry()
             self.on_wakeup()
 
-    def unanswered(self) -> deque[Sent]:
+    def unanswered(self) -> deque[PendingSend]:
         """What ``send_nowait`` was given and is not answered, in order."""
         self._forget_answered()
         return self._unanswered.copy()
 
     def raise_failures(self) -> None:
         """Raises a ``CommandErrors`` of what has failed since the last time, and was not looked at."""
-        failed, self._failed = self._failed, deque[Sent](maxlen=MAX_UNANSWERED)
+        failed, self._failed = self._failed, deque[PendingSend](maxlen=MAX_UNANSWERED)
         errors = [sent.error for sent in failed if sent.error is not None and not sent.seen]
         if errors:
             raise CommandErrors(f"{len(errors)} entries were not appended, or are in doubt", errors)
@@ -294,7 +294,7 @@ class Producer(Requests):
         super()._elapse(now)
 
 
-def settling(entries: Iterable[Sent | Request]) -> Callable[[], bool]:
+def settling(entries: Iterable[PendingSend | Request]) -> Callable[[], bool]:
     """Ask whether all of them have ended; each is looked at until it has, and then no more."""
     left = deque(entries)
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from ..events import Dropped, Event, SubscriptionGap
+from ..events import Event, MessagesDropped, SubscriptionGap
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Drops(Odd):
         self.count = count
 
     def tell(self, emit: Callable[[Event], None]) -> None:
-        emit(Dropped(self.count))
+        emit(MessagesDropped(self.count))
 
 
 class Aside(Odd):
@@ -222,7 +222,7 @@ class Inbox(Generic[T]):
         untold, self._untold = self._untold, 0
         head, self._head = self._head, None
         if untold:
-            emit(Dropped(untold))
+            emit(MessagesDropped(untold))
         if head is not None:
             head.tell(emit)
 

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..connection.connection import Arguments
 from ..entries import StreamId
-from ..events import Gap, HistoryRewound
+from ..events import Gap, StreamReset
 from ..sense import ids_in, senseless
 
 ZERO: Final = StreamId(0, 0)
@@ -27,7 +27,7 @@ NO_ENTRY: Final = (1 << 64) - 1
 """The sequence number of a place in front of a millisecond. Servers count from 0, so no entry is there."""
 _LOOKED_AT: Final = 64  # bytes of each field and value by which an entry is told from another with its id
 
-Break: TypeAlias = Gap | HistoryRewound
+Break: TypeAlias = Gap | StreamReset
 
 
 class History(NamedTuple):
@@ -188,7 +188,7 @@ class Continuity:
     def judge(self, history: History) -> Break | None:
         """Compare what we know with what the server says; afterwards both agree."""
         if history.last < self.cursor:
-            return HistoryRewound(self._stream, self.cursor, history.last)
+            return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
         at_the_end = history.last == behind.id and history.added >= (self._place or 0)

@@ -17,7 +17,7 @@ from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions, Replies, ScriptRunner, Steps, call
 from ..entries import BaseBatch
 from ..errors import ReplyError, ReplyTooLarge
-from ..events import Event, ReadShrunk
+from ..events import CountReduced, Event
 from .portions import Portion, Portions
 
 B = TypeVar("B", bound=BaseBatch[Any, Any])
@@ -235,7 +235,7 @@ class Reader(Engine, Generic[B]):
             may_ask_less = bool(self.asked) and self.portions.too_much(self.asked[0]) and self._splits
             if self.count > 1 or may_ask_less:
                 self.count = max(1, self.count // 2)
-                self._emit(ReadShrunk(self.count))
+                self._emit(CountReduced(self.count))
             elif not self._goes_on_without(error):
                 self.fail(error)
                 return

@@ -32,7 +32,7 @@ _UNWATCH: Final[Command[Any]] = Command(("UNWATCH",), traits=WRITE)
 Done: TypeAlias = Callable[[Request], None]
 
 
-class Requests(Engine):
+class Multiplexer(Engine):
     """Send commands, in the order of ``submit``, over one link that is renewed for ever."""
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
@@ -46,7 +46,7 @@ class Requests(Engine):
     @property
     def label(self) -> str:
         """A client, to whoever uses it."""
-        return "Client" if type(self) is Requests else type(self).__name__
+        return "Client" if type(self) is Multiplexer else type(self).__name__
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Requests(Engine):
         self.on_wakeup()
         return request
 
-    def lease(self) -> Lease | None:
+    def lease(self) -> DedicatedLink | None:
         """A link for the caller alone, until it is released; None while ``MAX_LEASES`` of them are taken."""
         self.check()
         spare = next((spare for spare in self._spare if spare.is_free), None)
@@ -96,7 +96,7 @@ class Requests(Engine):
                 return None
             spare = Spare(self)
             self._spare.append(spare)
-        return Lease(self, spare)
+        return DedicatedLink(self, spare)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
@@ -201,14 +201,14 @@ class Spare(Line):
             self.link.close()
 
 
-class Lease(ProcessBound):
+class DedicatedLink(ProcessBound):
     """A link that is the caller's until ``release``.
 
     Once it has been answered it is bound to its connection: what the server was told (WATCH) must not be forgotten in
     silence. Raises ``ConnectionLost`` from then on if that breaks.
     """
 
-    def __init__(self, engine: Requests, spare: Spare) -> None:
+    def __init__(self, engine: Multiplexer, spare: Spare) -> None:
         self._engine = engine
         self._spare: Spare | None = spare
         self._watching = False
@@ -216,7 +216,7 @@ class Lease(ProcessBound):
         engine.on_wakeup()
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Requests.submit``, and WATCH; the time that commands may block is added to the request timeout."""
+        """As ``Multiplexer.submit``, and WATCH; the time that commands may block is added to the request timeout."""
         for command in commands:
             if command.traits.use is LinkUse.FORBIDDEN and command.name not in _WATCHES:
                 raise forbidden(command)
@@ -226,7 +226,7 @@ class Lease(ProcessBound):
         return request
 
     def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Requests.transact``; if a watched key has changed the answers raise ``WatchedKeyChanged``."""
+        """As ``Multiplexer.transact``; if a watched key has changed the answers raise ``WatchedKeyChanged``."""
         request = self._submit(Transaction(commands, done, self._engine.options.request_timeout))
         self._watching = False
         return request

@@ -187,7 +187,7 @@ class Transaction(Request):
 
 
 Submit: TypeAlias = Callable[[Sequence[Command[Any]], Callable[[Request], None]], Request]
-"""How a request comes to an engine; see ``Requests.submit``."""
+"""How a request comes to an engine; see ``Multiplexer.submit``."""
 
 
 def _answer(command: Command[Any], reply: Any) -> Any:

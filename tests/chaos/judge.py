@@ -15,19 +15,19 @@ from itertools import pairwise
 from typing import Final
 
 from streamcore.events import (
-    Claimed,
-    ConsumerReplaced,
+    ConsumerFenced,
     Degraded,
-    Dropped,
+    EntriesClaimed,
     EventsDropped,
     Gap,
     GroupRecreated,
     HandlerFailed,
-    HistoryRewound,
+    MessagesDropped,
+    PendingEntriesDeleted,
     PossibleLoss,
-    Tombstones,
+    StreamReset,
 )
-from tests.soak.account import Account, Ending, Handled, Key, Sent, allowances, balance
+from tests.soak.account import Account, Ending, Handled, Key, PendingSend, allowances, balance
 from tests.soak.faults import Fault
 from tests.soak.journal import Line
 
@@ -37,16 +37,16 @@ from .workload import BEGINNING
 LIES: Final = frozenset(
     kind.__name__
     for kind in (
-        ConsumerReplaced,
+        ConsumerFenced,
         Degraded,
-        Dropped,
+        MessagesDropped,
         EventsDropped,
         Gap,
         GroupRecreated,
         HandlerFailed,
-        HistoryRewound,
+        StreamReset,
         PossibleLoss,
-        Tombstones,
+        PendingEntriesDeleted,
     )
 )
 
@@ -69,7 +69,7 @@ class Evidence:
 
 def judge(notes: Notes, evidence: Evidence) -> Account:
     journals = [*(notebook.lines for notebook in notes.handled.values()), *evidence.journals]
-    sent, handled, ending = Sent.of(notes.sent.lines), Handled.of([notes.told.lines, *journals]), evidence.ending
+    sent, handled, ending = PendingSend.of(notes.sent.lines), Handled.of([notes.told.lines, *journals]), evidence.ending
     there = {Key(stream, id_): n for stream, entries in ending.entries.items() for id_, n in entries.items()}
     excess = handled.times - allowances(handled, evidence.faults, there) - Counter(dict.fromkeys(handled.times, 1))
     idled = claimed_again(journals, evidence) & excess
@@ -79,7 +79,7 @@ def judge(notes: Notes, evidence: Evidence) -> Account:
     account = balance(sent, handled, [*evidence.faults, late], ending)
     letters = Counter(Key(stream, id_) for stream, found in ending.letters.items() for id_, _ in found)
 
-    claimed = sum(facts["entries"] for _, name, facts in handled.events if name == Claimed.__name__)
+    claimed = sum(facts["entries"] for _, name, facts in handled.events if name == EntriesClaimed.__name__)
     if idled.total() > claimed:
         account.problems.append(f"{idled.total():,} entries came again as if claimed, and {claimed:,} were")
     account.complain("confirmed entries are gone", (key for key in sent.ids if key not in there))

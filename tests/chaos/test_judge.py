@@ -215,7 +215,7 @@ def test_what_has_idled_for_long_may_come_again_to_another_member_that_has_claim
     history = History()
     history.notes.handled[who].lines.append(Line(seconds, "H", AGAIN))
     if claims:
-        history.event("Claimed")
+        history.event("EntriesClaimed")
     account = history.account()
     assert account.problems == ([problem] if problem else [])
 

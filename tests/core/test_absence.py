@@ -53,7 +53,7 @@ class TestGone:
 
     def test_what_went_with_it_unread_is_told_at_once(self, server: Server) -> None:
         add(server, 1, 5)
-        consumer, net = consume(server, prefetch=1, audit=1, block=1)
+        consumer, net = consume(server, prefetch=1, audit_interval=1, block=1)
         consumer.pause()
         net.advance(2)
         events(net)
@@ -273,7 +273,7 @@ class TestLooking:
         add(server, 1, 4, "t")
         server.do("XGROUP", "CREATE", "t", "g", "0")
         server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 10, "STREAMS", "t", ">")
-        consumer, net = consume(server, streams=["s", "t"], create="group", max_in_flight=2, audit=60)
+        consumer, net = consume(server, streams=["s", "t"], create="group", max_in_flight=2, audit_interval=60)
         held = take_all(consumer, net)
         add(server, 7, 7)
         net.advance(LOOK)

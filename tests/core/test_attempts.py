@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.events import DeadLettered, GroupRecreated, Recovered
+from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated
 from streamcore.group.member import GroupConsumer
 from streamcore.group.name_lease import HOLD
 from tests.core.members import (
@@ -82,8 +82,8 @@ class TestTheGroupVanishesWhileAMemberEnters:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         add(server, 1, 1, "t")
         server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "t", ">")
-        _, net = self.entered(server, streams=["s", "t"], audit=1000)
-        assert Recovered(b"t", 1) in events(net)
+        _, net = self.entered(server, streams=["s", "t"], audit_interval=1000)
+        assert EntriesRecovered(b"t", 1) in events(net)
 
 
 class TestAProcessBeforeUs:
@@ -332,7 +332,7 @@ class TestClaims:
     def test_what_a_ghost_of_ours_has_got_is_no_claim(self, server: Server, forbidden: bytes) -> None:
         """It is idle before the audit looks for it."""
         server.forbidden = {forbidden}
-        consumer, net = consume(server, claim_idle=10, audit=1000)
+        consumer, net = consume(server, claim_idle=10, audit_interval=1000)
         net.cut("main", Fate.HALF_OPEN)
         net.advance(0.1)
         add(server, 1, 1)
@@ -340,11 +340,11 @@ class TestClaims:
         net.advance(20)
         batch = taken(consumer, net)
         assert (batch.ids, batch.deliveries, times(server)) == ([b"1-0"], 1, {1: 1})
-        assert Recovered(b"s", 1) in events(net)
+        assert EntriesRecovered(b"s", 1) in events(net)
 
     def test_without_backlog_what_an_earlier_run_has_left_is_claimed_when_it_is_idle(self, server: Server) -> None:
         deliver(server, "c", 1)
-        consumer, net = consume(server, backlog=False, claim_idle=10, audit=1000)
+        consumer, net = consume(server, backlog=False, claim_idle=10, audit_interval=1000)
         net.advance(20)
         assert taken(consumer, net).deliveries == 2
 
@@ -352,7 +352,7 @@ class TestClaims:
 class TestLeaving:
     def test_what_is_given_back_before_the_server_has_counted_it_is_given_back_again(self, server: Server) -> None:
         """The acking link may be faster than the reading link."""
-        consumer, net, batch = holding(server, 2, release=True)
+        consumer, net, batch = holding(server, 2, release_on_close=True)
         batch[0].ack()
         net.advance(0.1)
         batch[1].nack()

@@ -12,7 +12,7 @@ from streamcore.channels.message import Unreadable
 from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
-from streamcore.events import Dropped, Event, EventsDropped, Gap, GhostKilled, HistoryRewound
+from streamcore.events import Event, EventsDropped, Gap, MessagesDropped, StaleConnectionKilled, StreamReset
 
 
 def messages(*data: Any, channel: str = "a") -> list[Any]:
@@ -36,14 +36,14 @@ class TestInbox:
     def test_events_stand_between_messages(self) -> None:
         inbox = Inbox(10, 1000)
         inbox.add(messages(1, 2))
-        inbox.tell(GhostKilled(1))
+        inbox.tell(StaleConnectionKilled(1))
         inbox.add(messages(3))
-        assert take(inbox) == ["1", "2", GhostKilled(1), "3"]
+        assert take(inbox) == ["1", "2", StaleConnectionKilled(1), "3"]
 
     def test_who_wants_no_events_passes_over_them(self) -> None:
         inbox = Inbox(1000, 1000)
         for n in range(600):
-            inbox.tell(GhostKilled(n))
+            inbox.tell(StaleConnectionKilled(n))
         inbox.add(messages(1))
         [one] = inbox.take(ignore, events=False)
         assert one == ChannelMessage("a", "1")
@@ -58,7 +58,7 @@ class TestInbox:
         with pytest.raises(KeyboardInterrupt):
             inbox.take(interrupt, events=False)
         inbox.add_or_drop(messages(8), "drop_newest")
-        assert take(inbox) == ["4", "5", "6", "7", Dropped(1)]
+        assert take(inbox) == ["4", "5", "6", "7", MessagesDropped(1)]
         inbox.add(messages(9))
         assert take(inbox) == ["9"]
 
@@ -67,7 +67,7 @@ class TestInbox:
         [
             lambda inbox: inbox.add(messages(1)),
             lambda inbox: inbox.add_or_drop(messages(1), "drop_newest"),
-            lambda inbox: inbox.tell(GhostKilled(1)),
+            lambda inbox: inbox.tell(StaleConnectionKilled(1)),
             lambda inbox: inbox.clear(),
         ],
     )
@@ -107,16 +107,16 @@ class TestInbox:
     def test_the_oldest_are_dropped_and_counted_before_what_follows(self) -> None:
         inbox, announced = Inbox(2, 1000), list[Event]()
         inbox.add_or_drop(messages(1), "drop_oldest")
-        inbox.tell(GhostKilled(1))
+        inbox.tell(StaleConnectionKilled(1))
         inbox.add_or_drop(messages(2, 3, 4), "drop_oldest")
-        assert take(inbox, announced) == [GhostKilled(1), Dropped(2), "3", "4"]
-        assert announced == [Dropped(2)]
+        assert take(inbox, announced) == [StaleConnectionKilled(1), MessagesDropped(2), "3", "4"]
+        assert announced == [MessagesDropped(2)]
         assert inbox.dropped == 2
 
     def test_a_message_that_is_larger_than_the_bound_is_kept_alone(self) -> None:
         inbox = Inbox(10, 5)
         inbox.add_or_drop(messages("x" * 3, "y" * 9), "drop_oldest")
-        assert take(inbox) == [Dropped(1), "y" * 9]
+        assert take(inbox) == [MessagesDropped(1), "y" * 9]
 
     def test_the_newest_are_dropped_and_counted_behind_what_waits(self) -> None:
         inbox, announced = Inbox(2, 1000), list[Event]()
@@ -126,13 +126,13 @@ class TestInbox:
         assert inbox.take(announced.append, events=False)[-1] == ChannelMessage("a", "2")
         inbox.add_or_drop(messages(6), "drop_newest")
         assert take(inbox) == ["6"]
-        assert announced == [Dropped(3)]
+        assert announced == [MessagesDropped(3)]
         assert inbox.dropped == 3
 
     def test_events_are_bounded(self) -> None:
         inbox = Inbox(2, 1000)
         for n in range(MAX_EVENTS + 3):
-            inbox.tell(GhostKilled(n))
+            inbox.tell(StaleConnectionKilled(n))
         found = take(inbox)
         assert found[0] == EventsDropped(3)
         assert len(found) == MAX_EVENTS + 1
@@ -153,21 +153,21 @@ class TestInbox:
         gaps = {key: Gap(key, StreamId(0), None, 1) for key in (b"a", b"b")}
         for gap in gaps.values():
             inbox.tell(gap)
-        inbox.tell(HistoryRewound(b"a", StreamId(2), StreamId(1)))
+        inbox.tell(StreamReset(b"a", StreamId(2), StreamId(1)))
         inbox.forget("a", b"a")
         assert take(inbox) == [gaps[b"b"]]
 
     def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
         inbox = Inbox(3, 1000)
         inbox.add([*messages(1), *messages(2, channel="b")])
-        inbox.tell(GhostKilled(1))
+        inbox.tell(StaleConnectionKilled(1))
         inbox.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
         before = inbox.is_full
         inbox.forget("a", b"a")
         assert (before, inbox.is_full) == (True, False)
         assert [one.data if isinstance(one, ChannelMessage) else one for one in inbox.take(ignore, events=True)] == [
             "2",
-            GhostKilled(1),
+            StaleConnectionKilled(1),
         ]
 
 

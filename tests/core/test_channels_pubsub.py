@@ -7,7 +7,7 @@ import pytest
 from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, hub_engine
 from streamcore.channels.stream_hub import StreamHub
 from streamcore.errors import InvalidArgument, NoPermissionError, RequestTimeout, reply_error
-from streamcore.events import Connected, Disconnected, Dropped, Reconnected, SubscriptionGap
+from streamcore.events import Connected, Disconnected, MessagesDropped, Reconnected, SubscriptionGap
 from tests.core.hubs import broadcast
 from tests.core.pair import Pair
 
@@ -129,11 +129,11 @@ def test_messages_of_a_slow_one_are_dropped_and_counted_and_the_quick_one_gets_a
         pair.server.push("message", "a", str(n))
         assert hub.take_for(quick) == [ChannelMessage("a", str(n))]
     assert hub.take_for(hub.subscribers.first, events=True) == [
-        Dropped(3),
+        MessagesDropped(3),
         ChannelMessage("a", "3"),
         ChannelMessage("a", "4"),
     ]
-    assert Dropped(3) in pair.events()
+    assert MessagesDropped(3) in pair.events()
     assert Connected not in map(type, hub.take_for(quick, events=True))
 
 

@@ -22,7 +22,7 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import Degraded
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.entropy import entropy
 from tests.core.pair import Pair, Simple
 
@@ -34,7 +34,7 @@ class Desk:
 
     def __init__(self, decode: str | None = "utf-8", **options: Any) -> None:
         settings = Settings(prefix=options.pop("prefix", ""), **options)
-        self.client = Requests(entropy=entropy)
+        self.client = Multiplexer(entropy=entropy)
         self.store = Store(self.client, settings, Naming(settings.prefix, decode))
         self.pair = Pair(self.client)
         self.ended: list[Request] = []

@@ -17,7 +17,7 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
-from streamcore.events import Connected, Degraded, Disconnected, Gap, HistoryRewound, Reconnected
+from streamcore.events import Connected, Degraded, Disconnected, Gap, Reconnected, StreamReset
 from tests.core.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
 from tests.core.pair import HELLO, Pair, Simple
 from tests.core.streams import info
@@ -242,7 +242,7 @@ class TestResuming:
         hub.asked("XRANGE", "a", "0-0")
         hub.tell(info("2-0", length=1, first="2-0"), [message("2-0", "2")])
         assert joining.poll()
-        assert hub.seen()[-2:] == [HistoryRewound(b"a", last, StreamId(2, 0)), "2"]
+        assert hub.seen()[-2:] == [StreamReset(b"a", last, StreamId(2, 0)), "2"]
 
     def test_a_channel_that_is_gone_is_a_gap_of_unknown_size(self) -> None:
         hub = Hub()
@@ -259,7 +259,7 @@ class TestResuming:
         hub.engine.join(hub.inbox, "a", after="7-0")
         hub.asked("XRANGE", "a", "7-0")
         hub.tell(info("2-0", length=2, first="1-0"), [])
-        assert hub.seen()[-1] == HistoryRewound(b"a", StreamId(7, 0), StreamId(2, 0))
+        assert hub.seen()[-1] == StreamReset(b"a", StreamId(7, 0), StreamId(2, 0))
         hub.asked("XRANGE", "a", "0-0")
         hub.tell(info("2-0", length=2, first="1-0"), [message("1-0", "1"), message("2-0", "2")])
         assert hub.got() == ["1", "2"]
@@ -471,7 +471,7 @@ class TestHistories:
         hub.read("a", "0-0")
         hub.bring("a", message("2-0", "2"))
         hub.engine.take_for(late := hub.engine.subscribers.open(), events=True)
-        assert hub.seen() == ["6", "7", HistoryRewound(b"a", StreamId(7, 0), StreamId(0, 0)), "2"]
+        assert hub.seen() == ["6", "7", StreamReset(b"a", StreamId(7, 0), StreamId(0, 0)), "2"]
         assert hub.seen(late) == []
 
     def test_a_channel_whose_time_was_over_begins_anew_in_silence(self) -> None:
@@ -515,7 +515,7 @@ class TestHistories:
         hub.pair.server.expect("XRANGE", "a", "5-0", "5-0")
         hub.pair.server.expect("XINFO", "STREAM", "a")
         hub.pair.server.answer([], NO_KEY)
-        assert hub.seen() == [HistoryRewound(b"a", StreamId(5, 0), StreamId(0, 0))]
+        assert hub.seen() == [StreamReset(b"a", StreamId(5, 0), StreamId(0, 0))]
 
     def test_the_reader_hears_from_a_page_that_a_channel_began_anew(self) -> None:
         hub = joined()
@@ -526,7 +526,7 @@ class TestHistories:
         assert joining.poll()
         hub.asked("XRANGE", "a", "2-0")
         hub.tell(info("2-0", length=2, first="1-0"), [])
-        assert hub.seen() == [HistoryRewound(b"a", StreamId(5, 0), StreamId(2, 0))]
+        assert hub.seen() == [StreamReset(b"a", StreamId(5, 0), StreamId(2, 0))]
         hub.pair.server.answer(None)
         hub.pair.server.commands.clear()
         assert hub.engine._streams[b"a"].handed_over == StreamId(0, 0)

@@ -6,7 +6,14 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import NoGroupError, NoPermissionError
-from streamcore.events import Claimed, Degraded, GroupCreated, LeaseLost, Recovered, Tombstones
+from streamcore.events import (
+    Degraded,
+    EntriesClaimed,
+    EntriesRecovered,
+    GroupCreated,
+    OwnershipLost,
+    PendingEntriesDeleted,
+)
 from streamcore.group import claiming as claims
 from streamcore.group.member import GroupConsumer
 from tests.core.members import NOISE, add, consume, deliver, delivery, events, ids, pending, sent, take_all, times
@@ -42,7 +49,7 @@ class TestRecovery:
         consumer, net = consume(server, prefetch=1)
         batches = take_all(consumer, net)
         assert [batch.ids for batch in batches] == [[b"1-0", b"2-0"], [b"3-0"], [b"4-0", b"5-0"]]
-        assert events(net) == [Recovered(b"s", 2), Recovered(b"s", 1)]
+        assert events(net) == [EntriesRecovered(b"s", 2), EntriesRecovered(b"s", 1)]
 
     def test_the_application_is_let_in_before_a_long_backlog_is_worked_off(self, server: Server) -> None:
         deliver(server, "c", *range(1, 20))
@@ -155,7 +162,7 @@ class TestRecovery:
         server.do("XDEL", "s", "1-0", "3-0")
         consumer, net = consume(server, count=10)
         assert ids(take_all(consumer, net)) == ["2-0"]
-        assert events(net) == [Recovered(b"s", 3), Tombstones(b"s", (b"1-0", b"3-0"))]
+        assert events(net) == [EntriesRecovered(b"s", 3), PendingEntriesDeleted(b"s", (b"1-0", b"3-0"))]
         assert pending(server, "c") == ["2-0"]
 
     def test_nothing_but_tombstones(self, server: Server) -> None:
@@ -163,7 +170,7 @@ class TestRecovery:
         server.do("XDEL", "s", "1-0")
         consumer, net = consume(server)
         assert take_all(consumer, net) == []
-        assert events(net) == [Recovered(b"s", 1), Tombstones(b"s", (b"1-0",))]
+        assert events(net) == [EntriesRecovered(b"s", 1), PendingEntriesDeleted(b"s", (b"1-0",))]
         assert pending(server, "c") == []
 
     def test_what_another_consumer_claims_meanwhile_is_its_own_and_no_tombstone(self, server: Server) -> None:
@@ -182,7 +189,7 @@ class TestRecovery:
         batch = consumer.take()
         assert batch is not None
         assert batch.ids == [b"2-0"]
-        assert [event for event in pair.events() if not isinstance(event, NOISE)] == [Recovered(b"s", 1)]
+        assert [event for event in pair.events() if not isinstance(event, NOISE)] == [EntriesRecovered(b"s", 1)]
         assert pending(server, "other") == ["1-0"]
 
     def test_a_group_that_vanishes_under_it_is_no_end(self) -> None:
@@ -207,7 +214,7 @@ class TestClaiming:
         server.group().pending[StreamId(3)].at = server.now - 59
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
-        assert events(net) == [Claimed(b"s", 2)]
+        assert events(net) == [EntriesClaimed(b"s", 2)]
         assert pending(server, "c") == ["1-0", "2-0"]
 
     def test_page_by_page_with_reads_in_between(self, server: Server) -> None:
@@ -226,7 +233,7 @@ class TestClaiming:
         monkeypatch.setattr(claims, "PAGE", 2)
         monkeypatch.setattr(claims, "REST", 1.0)
         deliver(server, "other", *range(1, 20))
-        _, net = consume(server, claim_idle=2, block=0.1, audit=1000)
+        _, net = consume(server, claim_idle=2, block=0.1, audit_interval=1000)
         looked: list[int] = []
         for _ in range(200):
             for one in server.group().pending.values():
@@ -275,7 +282,7 @@ class TestClaiming:
     def test_comes_back_in_time_and_not_all_at_once(self, server: Server) -> None:
         for random, pause in ((0.0, 15.0), (1.0, 30.0)):
             server.seen.clear()
-            _, net = consume(server, random=lambda random=random: random, audit=0.5, block=0.1)
+            _, net = consume(server, random=lambda random=random: random, audit_interval=0.5, block=0.1)
             net.advance(pause - 2)
             assert sum(map(is_look, server.seen)) == 1
             net.advance(4)
@@ -314,7 +321,7 @@ class TestClaiming:
         again.ack()
         net.advance(1)
         assert pending(server, "c") == []
-        assert events(net)[1:] == [LeaseLost(b"s", (b"1-0",)), Claimed(b"s", 1)]
+        assert events(net)[1:] == [OwnershipLost(b"s", (b"1-0",)), EntriesClaimed(b"s", 1)]
 
     def test_our_own_are_left_to_others(self, server: Server) -> None:
         consumer, net = consume(server, claim_idle=10)
@@ -334,7 +341,7 @@ class TestClaiming:
         server.do("XDEL", "s", "1-0")
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["2-0"]
-        assert events(net) == [Claimed(b"s", 1), Tombstones(b"s", (b"1-0",))]
+        assert events(net) == [EntriesClaimed(b"s", 1), PendingEntriesDeleted(b"s", (b"1-0",))]
 
     def test_an_entry_that_we_hold_is_no_tombstone(self, server: Server) -> None:
         consumer, net = consume(server, claim_idle=10)
@@ -368,7 +375,7 @@ class TestClaiming:
         server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
         consumer, net = consume(server)
         assert (take_all(consumer, net), server.group().pending) == ([], {})
-        assert events(net) == [Tombstones(b"s", (b"1-0",))]
+        assert events(net) == [PendingEntriesDeleted(b"s", (b"1-0",))]
 
     @pytest.mark.parametrize("times_before", [0, 1])
     def test_what_its_owner_settles_at_that_moment_is_no_tombstone(self, server: Server, times_before: int) -> None:
@@ -386,7 +393,7 @@ class TestClaiming:
         server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
         consumer, net = consume(server)
         assert take_all(consumer, net) == []
-        assert events(net) == [Degraded("telling deleted entries", "+xrange"), Tombstones(b"s", (b"1-0",))]
+        assert events(net) == [Degraded("telling deleted entries", "+xrange"), PendingEntriesDeleted(b"s", (b"1-0",))]
 
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
         server.forbidden = {b"XPENDING"}

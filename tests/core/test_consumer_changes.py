@@ -15,7 +15,7 @@ from streamcore.errors import (
     ConnectionLost,
     InvalidArgument,
     NoPermissionError,
-    StreamRewound,
+    StreamResetError,
     WrongTypeError,
     reply_error,
 )
@@ -204,7 +204,7 @@ class TestAdding:
         assert change is not None
         pair.settle()
         pair.server.answer([], info("9-0", length=9, first="1-0"))
-        with pytest.raises(StreamRewound, match="ends at 9-0, before 99-0"):
+        with pytest.raises(StreamResetError, match="ends at 9-0, before 99-0"):
             change.poll()
         assert consumer.error is None
         assert list(consumer.cursor()) == [b"s"]

@@ -6,8 +6,8 @@ import pytest
 
 from streamcore.consumer.consumer import Consumer
 from streamcore.entries import StreamId
-from streamcore.errors import LoadingError, NoPermissionError, StreamRewound, WrongTypeError
-from streamcore.events import Degraded, Gap, HistoryRewound
+from streamcore.errors import LoadingError, NoPermissionError, StreamResetError, WrongTypeError
+from streamcore.events import Degraded, Gap, StreamReset
 from tests.core.pair import Pair, entry
 from tests.core.streams import info
 
@@ -38,7 +38,7 @@ THERE: Final = [entry("3-0")]
 
 
 def happened(pair: Pair) -> list[Any]:
-    return [event for event in pair.events() if isinstance(event, (Gap, HistoryRewound, Degraded))]
+    return [event for event in pair.events() if isinstance(event, (Gap, StreamReset, Degraded))]
 
 
 def ids(consumer: Consumer[Any]) -> list[str]:
@@ -113,8 +113,8 @@ def test_a_reconnect_finds_what_was_trimmed_meanwhile() -> None:
 def test_a_history_that_is_another_one_is_raised(word: Any) -> None:
     consumer, pair = resumed([], word)
     [rewound] = happened(pair)
-    assert isinstance(rewound, HistoryRewound)
-    with pytest.raises(StreamRewound, match=r"stream 's' ends at [02]-0, before 3-0, up to where it was read"):
+    assert isinstance(rewound, StreamReset)
+    with pytest.raises(StreamResetError, match=r"stream 's' ends at [02]-0, before 3-0, up to where it was read"):
         consumer.take()
 
 
@@ -127,7 +127,7 @@ def test_or_read_from_its_beginning() -> None:
     pair.server.expect("XRANGE", "s", "5-0", "5-0")
     pair.server.expect("XINFO")
     pair.server.answer([], info("2-0", length=2, first="1-0"))
-    assert happened(pair) == [HistoryRewound(b"s", StreamId(6), StreamId(2))]
+    assert happened(pair) == [StreamReset(b"s", StreamId(6), StreamId(2))]
     pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 5000, "STREAMS", "s", "0-0")
     assert consumer.take() is None, "what was read ahead belongs to the other history"
     pair.server.answer({"s": [entry("1-0"), entry("2-0")]})
@@ -142,7 +142,7 @@ def test_an_idle_read_is_the_time_to_look_for_a_rewind() -> None:
     pair.server.expect("XINFO", "STREAM", "s")
     pair.server.expect("XREAD")
     pair.server.answer(info("1-0", length=1, first="1-0"))
-    with pytest.raises(StreamRewound):
+    with pytest.raises(StreamResetError):
         consumer.take()
 
 

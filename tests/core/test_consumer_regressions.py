@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.consumer.consumer import Consumer
-from streamcore.events import Event, Gap, HistoryRewound
+from streamcore.events import Event, Gap, StreamReset
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 from tests.core.pair import Pair, entry
@@ -197,5 +197,5 @@ def test_entries_of_a_stream_that_began_anew_with_higher_ids_come_once() -> None
     net.serve()
     taken += take_all(consumer, net)
     assert [id_ for _, id_ in taken] == list(range(1, 13))
-    rewound = [event for event in net.pair.events() if isinstance(event, HistoryRewound)]
+    rewound = [event for event in net.pair.events() if isinstance(event, StreamReset)]
     assert all(event.last < event.cursor for event in rewound), "it is told to end before a cursor at which it ends"

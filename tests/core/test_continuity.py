@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import RemoteProtocolError
-from streamcore.events import Gap, HistoryRewound
+from streamcore.events import Gap, StreamReset
 from streamcore.reading.continuity import ZERO, Continuity, History
 from tests.core.streams import info
 
@@ -168,7 +168,7 @@ def test_at_the_beginning_one_takes_what_is_there() -> None:
     ],
 )
 def test_a_history_that_ends_before_the_cursor_is_another_one(continuity: Continuity, said: History) -> None:
-    assert continuity.judge(said) == HistoryRewound(S, at(5), said.last)
+    assert continuity.judge(said) == StreamReset(S, at(5), said.last)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import InvalidArgument, LoadingError, NoPermissionError, WrongTypeError
-from streamcore.events import DeadLettered, Degraded, Recovered, SettlingRefused, Tombstones
+from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingEntriesDeleted, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.claiming import TOO_OFTEN
 from streamcore.group.member import GroupConsumer
@@ -153,7 +153,7 @@ class TestByTheApplication:
         assert letters(server)[0][b"f"] == b"v"
 
     def test_a_whole_batch(self, server: Server) -> None:
-        _, net, batch = holding(server, 3, dead_letters="morgue")
+        _, net, batch = holding(server, 3, dead_letter_stream="morgue")
         batch[0].ack()
         batch.dead_letter()
         net.advance(0.1)
@@ -166,7 +166,7 @@ class TestByTheApplication:
         server.do("XDEL", "s", "1-0")
         batch.dead_letter()
         net.advance(0.1)
-        assert Tombstones(b"s", (b"1-0",)) in events(net)
+        assert PendingEntriesDeleted(b"s", (b"1-0",)) in events(net)
         assert (letters(server), pending(server, "c")) == ([], [])
 
 
@@ -307,12 +307,12 @@ class TestArguments:
             GroupConsumer("s", group="g", consumer="c", max_deliveries=max_deliveries)
 
     def test_letters_must_not_be_read_as_entries(self) -> None:
-        with pytest.raises(InvalidArgument, match="dead_letters is one of the streams"):
-            GroupConsumer(["s", "t"], group="g", consumer="c", dead_letters="t")
+        with pytest.raises(InvalidArgument, match="dead_letter_stream is one of the streams"):
+            GroupConsumer(["s", "t"], group="g", consumer="c", dead_letter_stream="t")
 
 
 def test_what_is_condemned_is_not_told_as_recovered(server: Server) -> None:
     deliver(server, "c", 1, 2)
     delivery(server, 1).times = 9
     _, net = consume(server, max_deliveries=9)
-    assert [event for event in events(net) if isinstance(event, Recovered)] == [Recovered(b"s", 1)]
+    assert [event for event in events(net) if isinstance(event, EntriesRecovered)] == [EntriesRecovered(b"s", 1)]

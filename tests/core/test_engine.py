@@ -38,8 +38,8 @@ from streamcore.events import (
     Disconnected,
     Event,
     EventsDropped,
-    GhostKilled,
     Reconnected,
+    StaleConnectionKilled,
 )
 from streamcore.options import Address, Login, Options
 from tests.core import strategies as own
@@ -161,7 +161,7 @@ def test_events_come_in_order_to_whoever_asks_and_whoever_listens() -> None:
     story = Story(silent)
     heard: list[Event] = []
     story.on_event = heard.append
-    happened: list[Event] = [GhostKilled(1), GhostKilled(2)]
+    happened: list[Event] = [StaleConnectionKilled(1), StaleConnectionKilled(2)]
     for event in happened:
         story.tell(event)
     assert heard == happened
@@ -171,42 +171,42 @@ def test_events_come_in_order_to_whoever_asks_and_whoever_listens() -> None:
 def test_whether_there_is_an_event_can_be_seen_without_taking_it() -> None:
     story = Story(silent)
     assert not story.has_event
-    story.tell(GhostKilled(1))
+    story.tell(StaleConnectionKilled(1))
     assert (story.has_event, story.has_event) == (True, True)
-    assert story.next_event() == GhostKilled(1)
+    assert story.next_event() == StaleConnectionKilled(1)
     assert not story.has_event
 
 
 def test_events_that_nobody_takes_are_bounded_and_the_loss_is_told_in_its_place() -> None:
     story = Story(silent)
     for number in range(MAX_EVENTS + 7):
-        story.tell(GhostKilled(number))
+        story.tell(StaleConnectionKilled(number))
     assert story.next_event() == EventsDropped(7)
-    assert [story.next_event() for _ in range(MAX_EVENTS)] == [GhostKilled(7 + n) for n in range(MAX_EVENTS)]
+    assert [story.next_event() for _ in range(MAX_EVENTS)] == [StaleConnectionKilled(7 + n) for n in range(MAX_EVENTS)]
     assert story.next_event() is None
-    story.tell(GhostKilled(-1))
-    assert story.next_event() == GhostKilled(-1)
+    story.tell(StaleConnectionKilled(-1))
+    assert story.next_event() == StaleConnectionKilled(-1)
 
 
 def test_without_data_events_are_in_their_place_at_once_and_are_told_once_there_too() -> None:
     story = Story(silent)
-    happened: list[Event] = [GhostKilled(1), GhostKilled(2)]
+    happened: list[Event] = [StaleConnectionKilled(1), StaleConnectionKilled(2)]
     for event in happened:
         story.tell(event)
     due = [story.has_event_in_place]
-    assert [story.next_event_in_place(), story.next_event()] == [GhostKilled(1), GhostKilled(1)]
-    assert [story.next_event_in_place(), story.next_event_in_place()] == [GhostKilled(2), None]
+    assert [story.next_event_in_place(), story.next_event()] == [StaleConnectionKilled(1), StaleConnectionKilled(1)]
+    assert [story.next_event_in_place(), story.next_event_in_place()] == [StaleConnectionKilled(2), None]
     assert [*due, story.has_event_in_place] == [True, False]
-    assert [story.next_event(), story.next_event()] == [GhostKilled(2), None]
+    assert [story.next_event(), story.next_event()] == [StaleConnectionKilled(2), None]
 
 
 def test_events_that_nobody_wants_in_their_place_are_bounded_too() -> None:
     story = Story(silent)
     for n in range(MAX_EVENTS + 7):
-        story.tell(GhostKilled(n))
+        story.tell(StaleConnectionKilled(n))
         story.next_event()
     assert story.next_event_in_place() == EventsDropped(7)
-    assert story.next_event_in_place() == GhostKilled(7)
+    assert story.next_event_in_place() == StaleConnectionKilled(7)
     assert story.next_event() is None
 
 
@@ -226,7 +226,7 @@ def test_a_closed_engine_says_so_and_wakes_whoever_waits() -> None:
 
 def test_a_closed_engine_can_be_dropped_without_anybody_listening() -> None:
     story = Story(silent)
-    story.tell(GhostKilled(1))
+    story.tell(StaleConnectionKilled(1))
     story.close()
     assert story.closed
 
@@ -622,7 +622,7 @@ def closing_while_it_runs(step: Callable[[], Steps[None]]) -> Callable[[Story], 
     def script(story: Story) -> Script:
         try:
             yield from call(("GET", "k"))
-            story.tell(GhostKilled(1))
+            story.tell(StaleConnectionKilled(1))
             yield from step()
             story.log.append("went on")
         finally:
@@ -664,7 +664,7 @@ def test_a_script_that_loses_its_link_while_it_runs_ends_at_its_next_step(
     pair.server.expect("GET", "k")
 
     def close_at_ghosts(event: Event) -> None:
-        if isinstance(event, GhostKilled):
+        if isinstance(event, StaleConnectionKilled):
             story.close()
 
     story.on_event = close_at_ghosts

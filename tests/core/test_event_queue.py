@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from streamcore.engine.event_queue import MAX_EVENTS, EventQueue
-from streamcore.events import Claimed, EventsDropped
+from streamcore.events import EntriesClaimed, EventsDropped
 
 
-def claimed(number: int) -> Claimed:
-    return Claimed(b"s", number)
+def claimed(number: int) -> EntriesClaimed:
+    return EntriesClaimed(b"s", number)
 
 
 def test_events_come_in_their_order_and_each_in_its_place() -> None:

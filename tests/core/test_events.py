@@ -6,7 +6,15 @@ from typing import Any, get_args
 import pytest
 
 import streamcore.events
-from streamcore.events import LOSS, AckMissed, ConsumerRemoved, Event, EventsDropped, GroupCreated, Tombstones
+from streamcore.events import (
+    LOSS,
+    AckMissed,
+    ConsumerRemoved,
+    Event,
+    EventsDropped,
+    GroupCreated,
+    PendingEntriesDeleted,
+)
 from streamcore.of_member import OfMember, named
 
 KINDS = get_args(Event)
@@ -30,7 +38,7 @@ def test_an_event_is_a_frozen_value_that_shows_what_it_is_about(kind: Any) -> No
 
 
 def test_what_the_application_will_not_see_counts_as_loss() -> None:
-    assert Tombstones in LOSS
+    assert PendingEntriesDeleted in LOSS
     assert set(LOSS) <= set(KINDS)
 
 

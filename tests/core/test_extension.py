@@ -60,9 +60,9 @@ def test_where_hiredis_is_not_usable_the_reference_is_used(monkeypatch: pytest.M
 PROGRAM = """
 import sys
 {before}
-from streamcore import Command, Options, Requests
+from streamcore import Command, Multiplexer, Options
 from tests.core.pair import Pair
-requests = Requests(random=lambda: 0.5, options=Options(decoder="{decoder}"))
+requests = Multiplexer(random=lambda: 0.5, options=Options(decoder="{decoder}"))
 pair = Pair(requests)
 request = requests.submit([Command.raw("ECHO", "caf\u00e9", 1, 2.5)], lambda done: None)
 pair.settle()

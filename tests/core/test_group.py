@@ -19,13 +19,13 @@ from streamcore.errors import (
 from streamcore.events import (
     AckMissed,
     Connected,
+    CountReduced,
     Disconnected,
+    EntriesRecovered,
     Event,
     GroupRecreated,
-    LeaseLost,
-    ReadShrunk,
+    OwnershipLost,
     Reconnected,
-    Recovered,
 )
 from streamcore.group.member import GroupConsumer
 from streamcore.group.settlements import RELEASE
@@ -140,16 +140,19 @@ class TestArguments:
             ({"max_in_flight": 0}, "max_in_flight must be at least 1"),
             ({"claim_idle": 0}, "claim_idle must be more than 0 seconds"),
             ({"ack_delay": -1}, "ack_delay must be at least 0 seconds"),
-            ({"audit": 0}, "audit must be more than 0 seconds"),
+            ({"audit_interval": 0}, "audit_interval must be more than 0 seconds"),
             ({"decode": "utf-9"}, "not a text encoding"),
             ({"consumer": "streamcore:nacked"}, "owns what members give back; choose another name"),
             ({"ack": "maybe"}, "ack must be"),
             ({"on_group_lost": "ignore"}, "on_group_lost must be"),
             ({"detect_gaps": "sometimes"}, "detect_gaps must be"),
             ({"history_only": True, "backlog": False}, "history_only hands over the backlog alone; leave backlog=True"),
-            ({"dead_letters": "s"}, "dead_letters is one of the streams that are consumed; name another one"),
+            (
+                {"dead_letter_stream": "s"},
+                "dead_letter_stream is one of the streams that are consumed; name another one",
+            ),
             ({"max_deliveries": 0}, "max_deliveries must be at least 1"),
-            ({"remove_idle": 0}, "remove_idle must be more than 0 seconds"),
+            ({"remove_idle_consumers": 0}, "remove_idle_consumers must be more than 0 seconds"),
         ],
     )
     def test_bad_ones_are_refused(self, options: dict[str, Any], why: str) -> None:
@@ -330,7 +333,7 @@ class TestInFlight:
         pair.advance(0.2)
         keep_up(pair.server)  # nothing is pending
         pair.server.expect(*EAGER)
-        assert events(pair) == [LeaseLost(b"s", (b"1-0", b"2-0"))]
+        assert events(pair) == [OwnershipLost(b"s", (b"1-0", b"2-0"))]
 
     def test_what_we_settle_while_the_server_is_asked_is_no_lost_lease(self) -> None:
         consumer, pair = entered(max_in_flight=3)
@@ -363,7 +366,7 @@ class TestInFlight:
         pair.advance(5)
         keep_up(pair.server)
         pair.server.expect("XREADGROUP")
-        assert events(pair) == [Recovered(b"s", 1), LeaseLost(b"s", (b"1-0",))]
+        assert events(pair) == [EntriesRecovered(b"s", 1), OwnershipLost(b"s", (b"1-0",))]
 
     @pytest.mark.parametrize(
         ("limit", "streams", "count"), [(100, 1, 20), (10, 1, 10), (10, 2, 5), (3, 2, 1), (1, 3, 1)]
@@ -459,7 +462,7 @@ class TestAcknowledging:
         assert links(pair) == ["main"]
 
     def test_an_audit_that_is_due_waits_for_its_confirmation(self) -> None:
-        consumer, pair = entered(max_in_flight=2, audit=1)
+        consumer, pair = entered(max_in_flight=2, audit_interval=1)
         pair.server.expect("XREADGROUP")
         pair.server.answer(reply("1-0", "2-0"))
         taken(consumer)[0].ack()
@@ -826,7 +829,7 @@ class TestLosing:
     def test_a_reply_over_the_limit_halves_the_count(self) -> None:
         _, pair = entered(options=Options(max_reply=1000))
         pair.server.reply(b"$2000\r\n" + b"x" * 1500)
-        assert events(pair) == [ReadShrunk(1)]
+        assert events(pair) == [CountReduced(1)]
         reconnected(pair)
         pair.server.expect("XREADGROUP", "GROUP", "g", "c", "COUNT", 1)
 

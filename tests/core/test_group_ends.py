@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
-from streamcore.events import ConsumerRemoved, GroupCreated, PossibleLoss, Unconfirmed
+from streamcore.events import AcksUnconfirmed, ConsumerRemoved, GroupCreated, PossibleLoss
 from streamcore.group.idle_consumers import REMOVE
 from streamcore.group.member import GroupConsumer
 from streamcore.group.name_lease import lease_of
@@ -247,12 +247,12 @@ class TestRemovingOthers:
             server.now += 9
             deliver(server, "alive")
             server.do("XREADGROUP", "GROUP", "g", "alive", "COUNT", 1, "STREAMS", "s", ">")
-        _, net = consume(server, remove_idle=60, claim_idle=1000)
+        _, net = consume(server, remove_idle_consumers=60, claim_idle=1000)
         assert events(net) == [ConsumerRemoved(b"s", b"dead")]
         assert members(server) == {b"busy", b"alive", b"c"}
 
     def test_not_ourselves(self, server: Server) -> None:
-        _, net = consume(server, remove_idle=1, block=5, claim_idle=4)
+        _, net = consume(server, remove_idle_consumers=1, block=5, claim_idle=4)
         for _ in range(30):
             net.advance(1)
         assert (members(server), events(net)[1:]) == ({b"c"}, [])
@@ -261,7 +261,7 @@ class TestRemovingOthers:
         deliver(server, "dead")
         server.do("XREADGROUP", "GROUP", "g", "dead", "COUNT", 1, "STREAMS", "s", ">")
         server.now += 100_000
-        consume(server, remove_idle=None)
+        consume(server, remove_idle_consumers=None)
         assert members(server) == {b"dead", b"c"}
 
     def test_one_that_comes_back_at_that_moment_is_left(self, server: Server) -> None:
@@ -330,7 +330,7 @@ class TestWithoutAnAnswer:
         consumer.leave()
         net.advance(1)
         consumer.give_up_settling()
-        assert Unconfirmed(3) in events(net)
+        assert AcksUnconfirmed(3) in events(net)
 
     def test_nothing_is_told_where_nothing_is_open(self, server: Server) -> None:
         consumer, net, batch = holding(server, 3)

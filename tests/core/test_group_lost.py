@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.events import Event, Gap, GroupCreated, GroupRecreated, LeaseLost, Recovered, StreamAwaited
+from streamcore.events import EntriesRecovered, Event, Gap, GroupCreated, GroupRecreated, OwnershipLost, StreamAwaited
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, deliver, events, ids, sent, take_all
@@ -26,7 +26,7 @@ def server() -> Server:
 def busy(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer that has settled four of ten entries, and has read the next one ahead; an audit has seen that."""
     add(server, 1, 4)
-    consumer, net = consume(server, **{"audit": 1, "block": 1, "prefetch": 1, "claim_idle": None, **options})
+    consumer, net = consume(server, **{"audit_interval": 1, "block": 1, "prefetch": 1, "claim_idle": None, **options})
     for batch in take_all(consumer, net):
         batch.ack()
     net.advance(2)
@@ -101,7 +101,7 @@ class TestDeleted:
 
     def test_each_of_two_members_tells(self, server: Server) -> None:
         consumer, net = busy(server)
-        other, others = consume(server, consumer="other", audit=1, block=1, prefetch=1, claim_idle=None)
+        other, others = consume(server, consumer="other", audit_interval=1, block=1, prefetch=1, claim_idle=None)
         net.advance(2)
         server.do("DEL", "s")
         add(server, 100, 100)
@@ -121,7 +121,14 @@ class TestDeleted:
     def test_of_each_group_of_a_union(self, server: Server) -> None:
         add(server, 1, 4)
         add(server, 1, 4, "t")
-        options: dict[str, Any] = {"consumer": "c", "count": 2, "prefetch": 1, "audit": 1, "block": 1, "renew": False}
+        options: dict[str, Any] = {
+            "consumer": "c",
+            "count": 2,
+            "prefetch": 1,
+            "audit_interval": 1,
+            "block": 1,
+            "renew": False,
+        }
         union: GroupUnion[bytes] = GroupUnion({"s": "g", "t": "h"}, exclusive=False, **options)
         net = Net(server, union)
         net.advance(2)
@@ -139,7 +146,7 @@ class TestGoneBack:
         """Seed 333: the ids behind the loss are given anew, and the group goes before an audit has come."""
         server.do("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")
         add(server, 1, 2)
-        consumer, net = consume(server, detect_gaps="always", audit=1000, block=1, claim_idle=None)
+        consumer, net = consume(server, detect_gaps="always", audit_interval=1000, block=1, claim_idle=None)
         for batch in take_all(consumer, net):
             batch.ack()
         net.advance(1)
@@ -335,7 +342,7 @@ class TestLostReplies:
     @pytest.mark.parametrize(("detect_gaps", "told"), [("always", [gap(0, 7)]), ("audit", [])])
     def test_of_the_very_read_behind_the_look(self, server: Server, detect_gaps: Any, told: list[Gap]) -> None:
         """Seed 6478: what it had passed over was trimmed unread, and nobody knew."""
-        consumer, net = consume(server, detect_gaps=detect_gaps, block=1, audit=60, prefetch=1)
+        consumer, net = consume(server, detect_gaps=detect_gaps, block=1, audit_interval=60, prefetch=1)
         add(server, 1, 8)
         net.serve()
         net.advance(2)
@@ -360,7 +367,7 @@ def test_all_that_was_pending_is_gone_so_the_next_audit_asks_for_the_anchor(serv
     server.do("XREADGROUP", "GROUP", "g", "other", "COUNT", 9, "STREAMS", "s", ">")
     server.seen.clear()
     net.advance(2)
-    assert [event for event in events(net) if isinstance(event, LeaseLost)]
+    assert [event for event in events(net) if isinstance(event, OwnershipLost)]
     net.advance(2)
     assert sent(server, "XRANGE") == [[b"XRANGE", b"s", b"10-0", b"10-0"]]
     assert gaps(net) == []
@@ -377,8 +384,8 @@ def test_where_it_is_forbidden_to_look_the_whole_stream_comes_again(server: Serv
 
 def test_a_member_that_waits_for_room_knows_the_mark_from_entering(server: Server) -> None:
     deliver(server, "c", 1, 2, 3)
-    consumer, net = consume(server, max_in_flight=1, audit=60)
+    consumer, net = consume(server, max_in_flight=1, audit_interval=60)
     take_all(consumer, net)
     server.do("XGROUP", "DESTROY", "s", "g")
     net.advance(3)
-    assert [event for event in events(net) if isinstance(event, Recovered | GroupRecreated)]
+    assert [event for event in events(net) if isinstance(event, EntriesRecovered | GroupRecreated)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import GroupBatch, StreamId
-from streamcore.events import LeaseLost, Recovered, Tombstones
+from streamcore.events import EntriesRecovered, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
 from tests.core.members import (
     add,
@@ -112,7 +112,7 @@ class TestLostLeases:
         for number in (2, 3, 4):
             server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "RETRYCOUNT", 5)
         net.advance(5.1)  # an audit
-        assert LeaseLost(b"s", (b"2-0", b"3-0", b"4-0")) in events(net)
+        assert OwnershipLost(b"s", (b"2-0", b"3-0", b"4-0")) in events(net)
         batch = taken(consumer, net)
         assert ids([batch]) == ["1-0"]
         assert not consumer.has_batch
@@ -143,7 +143,7 @@ def asking(pair: Pair, **replies: Any) -> None:
 def blocked(**options: Any) -> tuple[GroupConsumer[bytes], Pair, GroupBatch[bytes]]:
     """The entry 1-0 is in hand, and its acknowledgement on the way over the acking link, while a read blocks."""
     arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
-    arguments |= {"remove_idle": None, **options}
+    arguments |= {"remove_idle_consumers": None, **options}
     consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
     pair = Pair(consumer)
     asking(pair, INFO="run_id:1", XINFO=[listed()], XPENDING=[])
@@ -169,7 +169,7 @@ class TestTwoLinks:
     """What is settled over the acking link while the reading link asks what is pending."""
 
     def test_is_not_taken_for_lost_by_the_audit(self) -> None:
-        _, pair, _ = blocked(audit=3.0, claim_idle=None)
+        _, pair, _ = blocked(audit_interval=3.0, claim_idle=None)
         pair.server.expect("XINFO")
         pair.server.answer([listed("1-0")])
         pair.server.expect("XPENDING", "s", "g")
@@ -178,17 +178,17 @@ class TestTwoLinks:
         pair.peer("acks").answer(1)  # after the server had listed it, and before we hear of the list
         pair.server.answer([["1-0", "c", 10, 1]])
         pair.server.expect("XREADGROUP")
-        assert not [event for event in pair.events() if isinstance(event, Tombstones | Recovered)]
+        assert not [event for event in pair.events() if isinstance(event, PendingEntriesDeleted | EntriesRecovered)]
 
     def test_is_not_claimed(self) -> None:
-        _, pair, _ = blocked(audit=100.0, claim_idle=6.0, renew=False)
+        _, pair, _ = blocked(audit_interval=100.0, claim_idle=6.0, renew=False)
         pair.server.expect("XPENDING", "s", "g", "-", "+", 500)
         pair.server.answer([["1-0", "c", 6009, 1]])
         pair.server.expect("XPENDING", "s", "g", "1-0", "+", 100)
         pair.peer("acks").answer(1)
         pair.server.answer([["1-0", "c", 6010, 1]])
         pair.server.expect("XREADGROUP")
-        assert not [event for event in pair.events() if isinstance(event, Tombstones)]
+        assert not [event for event in pair.events() if isinstance(event, PendingEntriesDeleted)]
 
     def test_is_not_renewed(self, server: Server) -> None:
         _, net, batch = holding(server, 1, claim_idle=6.0, renew=True)

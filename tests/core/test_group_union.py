@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import Connected, GroupCreated, Recovered, Unconfirmed
+from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
 from streamcore.group.consumer import GroupUnion, by_group, group_engine
 from streamcore.group.member import GroupConsumer
 from tests.core.model import Server
@@ -181,7 +181,7 @@ class TestTheEnd:
             batch.ack()
         consumer.leave()
         consumer.give_up_settling()
-        told = [event.entries for event in net.pair.events() if isinstance(event, Unconfirmed)]
+        told = [event.entries for event in net.pair.events() if isinstance(event, AcksUnconfirmed)]
         assert sorted(told) == [1, 2]
 
     def test_leaving_with_nothing_in_hand(self, server: Server) -> None:
@@ -251,7 +251,7 @@ class TestEvents:
         kinds = []
         while consumer.has_event_in_place:
             kinds.append(type(consumer.next_event_in_place()))
-        assert Recovered in kinds
+        assert EntriesRecovered in kinds
         assert numbers(consumer.take()) == [3]
 
 

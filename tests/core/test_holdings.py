@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.connection.connection import Exchange
 from streamcore.entries import StreamId
-from streamcore.events import LeaseLost
+from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
 from tests.core.members import add, consume, deliver, events, pending, take, take_all
@@ -39,7 +39,9 @@ def is_look(command: list[bytes]) -> bool:
 
 def scattered(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """Three entries are in hand; between them, and on both sides, an earlier run has left many that are not."""
-    consumer, net = consume(server, backlog=False, audit=1000.0, claim_idle=IDLE, renew=True, count=1, **options)
+    consumer, net = consume(
+        server, backlog=False, audit_interval=1000.0, claim_idle=IDLE, renew=True, count=1, **options
+    )
     for number in (100, 200, 300):
         add(server, number, number)
         net.serve()
@@ -63,7 +65,7 @@ def test_a_long_list_is_not_walked(server: Server) -> None:
 
 
 def test_a_piece_after_the_other_with_reads_in_between(server: Server) -> None:
-    consumer, net = consume(server, audit=1000.0, claim_idle=IDLE, renew=True, count=20, block=0.5)
+    consumer, net = consume(server, audit_interval=1000.0, claim_idle=IDLE, renew=True, count=20, block=0.5)
     add(server, 1, 20)
     net.serve()
     take_all(consumer, net)
@@ -79,7 +81,7 @@ def test_a_piece_after_the_other_with_reads_in_between(server: Server) -> None:
 
 def test_the_rest_of_it_is_renewed_while_a_read_blocks(server: Server) -> None:
     """By the acking link, which sends acknowledgements meanwhile."""
-    consumer, net = consume(server, audit=1000.0, claim_idle=IDLE, renew=True, count=20)
+    consumer, net = consume(server, audit_interval=1000.0, claim_idle=IDLE, renew=True, count=20)
     add(server, 1, 20)
     net.serve()
     batches = take_all(consumer, net)
@@ -109,11 +111,11 @@ def test_what_others_have_taken_is_found_in_any_piece(server: Server, streams: l
     for number in (1, 5, 10):
         server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
     net.advance(6)
-    assert events(net)[-1] == LeaseLost(b"s", (b"1-0", b"5-0", b"10-0"))
+    assert events(net)[-1] == OwnershipLost(b"s", (b"1-0", b"5-0", b"10-0"))
 
 
 def test_what_is_settled_during_a_pass_is_not_looked_for(server: Server) -> None:
-    consumer, net = consume(server, audit=1000.0, claim_idle=IDLE, renew=True, count=4, prefetch=10)
+    consumer, net = consume(server, audit_interval=1000.0, claim_idle=IDLE, renew=True, count=4, prefetch=10)
     add(server, 1, 40)
     net.serve()
     batches = take_all(consumer, net)
@@ -134,7 +136,7 @@ def test_what_is_settled_during_a_pass_is_not_looked_for(server: Server) -> None
 
 def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> None:
     """A read that has blocked is answered while the acking link asks."""
-    consumer, net = consume(server, audit=1000.0, claim_idle=IDLE, renew=True, count=20)
+    consumer, net = consume(server, audit_interval=1000.0, claim_idle=IDLE, renew=True, count=20)
     add(server, 1, 12)
     net.serve()
     take_all(consumer, net)
@@ -152,7 +154,7 @@ def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> No
 
 
 def test_nothing_is_renewed_of_a_stream_that_is_read_no_more(server: Server) -> None:
-    consumer, net = consume(server, streams=["s", "t"], audit=1000.0, claim_idle=IDLE, renew=True)
+    consumer, net = consume(server, streams=["s", "t"], audit_interval=1000.0, claim_idle=IDLE, renew=True)
     add(server, 1, 2)
     net.serve()
     take_all(consumer, net)

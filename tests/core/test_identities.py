@@ -13,7 +13,7 @@ from streamcore.errors import InvalidArgument
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.entropy import entropy
 from tests.core.pair import Pair
 
@@ -56,7 +56,7 @@ def member_of_several_groups() -> bytes:
 
 def store(**options: Any) -> Store:
     kind = options.pop("kind", "streams")
-    return Store(Requests(random=alike, **options), Settings(kind=kind), Naming("", None))
+    return Store(Multiplexer(random=alike, **options), Settings(kind=kind), Naming("", None))
 
 
 def publication() -> bytes:

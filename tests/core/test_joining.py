@@ -4,7 +4,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
-from streamcore.events import Claimed, GroupCreated, GroupRecreated, Recovered
+from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
 from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import (
@@ -63,7 +63,7 @@ class TestAdding:
         joinings: list[object] = []
         server.before = add_stream
         server.seen.clear()
-        net.advance(consumer.member.audit + 1)
+        net.advance(consumer.member.audit_interval + 1)
         assert joinings
         assert consumer.groups == {b"s": b"g", b"t": b"g"}
         assert [link.name for link in consumer.links()] == ["main"], "no read had to be ended"
@@ -94,7 +94,7 @@ class TestAdding:
         net.advance(0.1)
         add(server, 3, 3)
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
-        assert Recovered(b"s", 2) in events(net)
+        assert EntriesRecovered(b"s", 2) in events(net)
 
     def test_what_others_left_idle_in_it_is_claimed(self, server: Server) -> None:
         deliver(server, "other", 1, idle=100)
@@ -103,7 +103,7 @@ class TestAdding:
         for _ in range(31):
             net.advance(1)
         assert ids(take_all(consumer, net)) == ["1-0"]
-        assert Claimed(b"s", 1) in events(net)
+        assert EntriesClaimed(b"s", 1) in events(net)
 
     def test_one_that_is_read_or_joins_already_is_none(self, server: Server) -> None:
         consumer, net = consume(server)

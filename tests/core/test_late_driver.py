@@ -13,7 +13,7 @@ from streamcore.consumer.consumer import Consumer
 from streamcore.errors import ConnectionLost, DeliveryUnknown, RequestTimeout
 from streamcore.events import Disconnected, Event
 from streamcore.producer.producer import Producer
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.pair import Pair
 
 BLOCK, ANSWER = 5.0, 5.0  # the defaults: a blocking read may be silent for as long as both
@@ -86,7 +86,7 @@ def nobody(request: Request) -> None:
 
 
 def asking(commands: list[Command[Any]] | None = None) -> tuple[Pair, Request]:
-    client = Requests()
+    client = Multiplexer()
     pair = Pair(client)
     request = client.submit(commands or [incr("n")], nobody)
     pair.settle()
@@ -129,7 +129,7 @@ def test_the_lateness_of_a_request_is_not_excused_for_ever(ask: Callable[[], tup
 
 
 def test_a_request_without_a_connection_has_no_excuse() -> None:
-    client = Requests()
+    client = Multiplexer()
     pair = Pair(client, dials=False)
     request = client.submit([incr("n")], nobody)
     pair.settle()
@@ -140,7 +140,7 @@ def test_a_request_without_a_connection_has_no_excuse() -> None:
 def test_what_is_answered_needs_no_excuse() -> None:
     pair, request = asking()
     pair.server.answer(1)
-    assert isinstance(pair.engine, Requests)
+    assert isinstance(pair.engine, Multiplexer)
     later = pair.engine.submit([incr("n")], nobody)
     wake_up_after(pair, 60)
     pair.server.answer(2)

@@ -19,7 +19,7 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import Connected, Disconnected, Reconnected
-from streamcore.requests import MAX_LEASES, Lease, Request, Requests
+from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request
 from tests.core.pair import OK, Pair, Peer
 
 watch: Command[Any] = commands.watch("k")
@@ -28,22 +28,22 @@ hello: Command[Any] = Command(("HELLO", 3), traits=Traits(use=LinkUse.FORBIDDEN)
 incr: Command[int] = Command(("INCR", "n"))
 
 
-def connected() -> tuple[Requests, Pair]:
-    client = Requests()
+def connected() -> tuple[Multiplexer, Pair]:
+    client = Multiplexer()
     return client, Pair(client)
 
 
-def leased(client: Requests) -> Lease:
+def leased(client: Multiplexer) -> DedicatedLink:
     lease = client.lease()
     assert lease is not None
     return lease
 
 
-def ask(lease: Lease, *commands: Command[Any]) -> Request:
+def ask(lease: DedicatedLink, *commands: Command[Any]) -> Request:
     return lease.submit(list(commands), lambda request: None)
 
 
-def watching() -> tuple[Requests, Pair, Lease, Peer]:
+def watching() -> tuple[Multiplexer, Pair, DedicatedLink, Peer]:
     """A client with a lease on which a key is watched."""
     client, pair = connected()
     lease = leased(client)
@@ -152,7 +152,7 @@ def test_a_link_that_is_still_busy_when_it_is_given_back_is_closed() -> None:
 
 
 def test_one_that_is_given_back_before_it_could_be_dialled() -> None:
-    client = Requests()
+    client = Multiplexer()
     pair = Pair(client, dials=False)
     lease = leased(client)
     request = ask(lease, get("k"))

@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError
-from streamcore.events import DeadLettered, Disconnected, LeaseLost, Settled, Tombstones
+from streamcore.events import AcksConfirmed, DeadLettered, Disconnected, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.lineage import Lineage, Origin
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all
 from tests.core.model import Server
@@ -51,7 +51,7 @@ def load_at(server: Server, *words: bytes) -> None:
 
 def lost(net: Net) -> list[bytes]:
     """The ids that are told not to be ours any more."""
-    return [id_ for event in events(net) if isinstance(event, LeaseLost) for id_ in event.ids]
+    return [id_ for event in events(net) if isinstance(event, OwnershipLost) for id_ in event.ids]
 
 
 class TestAnIdThatIsGivenTwice:
@@ -63,7 +63,7 @@ class TestAnIdThatIsGivenTwice:
     def test_what_was_said_of_the_old_entry_is_not_taken_for_the_new_one(
         self, server: Server, fate: Fate, owner: str, fenced: bool
     ) -> None:
-        consumer, net, batch = holding(server, 3, fenced=fenced, max_in_flight=3, report_settled=True)
+        consumer, net, batch = holding(server, 3, fenced=fenced, max_in_flight=3, report_acks=True)
         batch.ack()
         consumer.flush()
         net.pair.settle()
@@ -71,8 +71,8 @@ class TestAnIdThatIsGivenTwice:
         fail_over(server, lost=3, again=True, delivers=owner)
         net.advance(0.1)
         assert (pending(server, owner), server.group().of()) == (["3-0"], [StreamId(3)])
-        told = [event for event in events(net) if isinstance(event, LeaseLost | Settled)]
-        assert told == [LeaseLost(b"s", (b"3-0",)), Settled(b"s", (b"1-0", b"2-0"))]
+        told = [event for event in events(net) if isinstance(event, OwnershipLost | AcksConfirmed)]
+        assert told == [OwnershipLost(b"s", (b"3-0",)), AcksConfirmed(b"s", (b"1-0", b"2-0"))]
         assert consumer.settled
         assert [entry.settled() for entry in batch] == [True, True, False]
 
@@ -233,7 +233,7 @@ class TestTombstones:
         consumer, net = consume(server)
         assert take(consumer, net) is None
         net.advance(0.1)
-        assert Tombstones(b"s", (b"1-0",)) in events(net)
+        assert PendingEntriesDeleted(b"s", (b"1-0",)) in events(net)
         assert (pending(server, "c"), consumer.settled) == (["1-0"], True)
         net.advance(6)
         assert ids(take_all(consumer, net)) == ["1-0"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from streamcore.engine.together import PAGE
-from streamcore.errors import NameTaken, NoGroupError
-from streamcore.events import Claimed, GroupRecreated, LeaseLost
+from streamcore.errors import ConsumerFencedError, NoGroupError
+from streamcore.events import EntriesClaimed, GroupRecreated, OwnershipLost
 from streamcore.group.member import GroupConsumer
 from streamcore.group.rounds import LONGEST, QUIET
 from tests.core.members import add, consume, events, ids, take_all, taken
@@ -75,7 +75,7 @@ class TestEntering:
         older, net = member(server)
         member(server, block=1)
         net.advance(10)
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             older.take()
 
 
@@ -118,7 +118,7 @@ class TestOthers:
         server.do("XCLAIM", "s041", "g", "other", 0, "1-0")
         events(net)
         net.advance(16)
-        assert Claimed(b"s041", 1) in events(net)
+        assert EntriesClaimed(b"s041", 1) in events(net)
 
     def test_what_was_given_back_comes_in_time_and_only_its_stream_is_asked(self, server: Server) -> None:
         consumer, net = member(server, block=1)
@@ -190,7 +190,7 @@ class TestMending:
             consumer.take()
 
     def test_one_that_goes_during_an_audit_is_left_to_the_read(self, server: Server) -> None:
-        consumer, net = member(server, block=1, audit=1)
+        consumer, net = member(server, block=1, audit_interval=1)
         for name in ("s001", "s002"):
             add(server, 1, 1, name)
         net.serve()
@@ -205,4 +205,4 @@ class TestMending:
         events(net)
         server.before = destroy
         net.advance(3)
-        assert [type(event) for event in events(net)] == [LeaseLost, GroupRecreated]
+        assert [type(event) for event in events(net)] == [OwnershipLost, GroupRecreated]

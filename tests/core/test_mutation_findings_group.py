@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost
-from streamcore.events import DeadLettered, Disconnected, Gap, LeaseLost
+from streamcore.events import DeadLettered, Disconnected, Gap, OwnershipLost
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.group_history import GroupHistory, Reached
 from streamcore.group.member import GroupConsumer
@@ -95,7 +95,7 @@ class TestSettling:
         _, net, _ = holding(server, 11)
         server.do("XCLAIM", "s", "g", "other", 0, "10-0", "9-0", "11-0", "JUSTID")
         net.advance(10)
-        [lost] = [event for event in events(net) if isinstance(event, LeaseLost)]
+        [lost] = [event for event in events(net) if isinstance(event, OwnershipLost)]
         assert lost.ids == (b"9-0", b"10-0", b"11-0")
 
     def test_a_look_for_gaps_that_is_not_answered_is_given_up_after_the_request_timeout(self) -> None:

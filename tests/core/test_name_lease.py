@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from streamcore.errors import NameTaken
-from streamcore.events import ConsumerReplaced, Degraded, GhostKilled, Recovered
+from streamcore.errors import ConsumerFencedError
+from streamcore.events import ConsumerFenced, Degraded, EntriesRecovered, StaleConnectionKilled
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -27,13 +27,14 @@ class TestTwins:
         older, net = consume(server)
         [connection] = server.sessions
         newer, newer_net = twin(server)
-        assert events(newer_net) == [GhostKilled(connection)]
+        assert events(newer_net) == [StaleConnectionKilled(connection)]
         net.advance(1)
         with pytest.raises(
-            NameTaken, match="another process has taken over the name 'c' in its group; give each member a name"
+            ConsumerFencedError,
+            match="another process has taken over the name 'c' in its group; give each member a name",
         ):
             older.take()
-        assert events(net)[-1] == ConsumerReplaced(b"s", b"c")
+        assert events(net)[-1] == ConsumerFenced(b"s", b"c")
         newer_net.advance(20)
         assert newer.take() is None
 
@@ -45,7 +46,7 @@ class TestTwins:
             net.advance(2)
             newer_net.advance(2)
         assert (older.closed, newer.closed) == (True, False)
-        assert [type(event) for event in events(newer_net)] == [GhostKilled]
+        assert [type(event) for event in events(newer_net)] == [StaleConnectionKilled]
 
     def test_the_work_goes_over_to_the_newer_one(self, server: Server) -> None:
         older, net, batch = holding(server, 4)
@@ -61,26 +62,26 @@ class TestTwins:
         newer, newer_net = twin(server)
         batch.ack()
         net.advance(1)
-        assert Recovered(b"s", 2) in events(newer_net)
+        assert EntriesRecovered(b"s", 2) in events(newer_net)
         assert take_all(newer, newer_net) == []
 
     def test_where_connections_may_not_be_closed_the_audit_tells(self, server: Server) -> None:
         server.forbidden = {b"CLIENT KILL"}
-        older, net = consume(server, audit=2, block=1)
+        older, net = consume(server, audit_interval=2, block=1)
         twin(server)
         net.advance(1)
         assert older.take() is None
         net.advance(3)
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             older.take()
 
     def test_beside_each_stream(self, server: Server) -> None:
         older, net = consume(server, streams=["s", "t"])
         twin(server, streams=["t", "u"])
         net.advance(6)
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             older.take()
-        assert ConsumerReplaced(b"t", b"c") in events(net)
+        assert ConsumerFenced(b"t", b"c") in events(net)
 
     def test_other_names_and_other_groups_are_left_alone(self, server: Server) -> None:
         consumer, net = consume(server)
@@ -126,7 +127,7 @@ class TestOnAServerThatTellsNoId:
         older, older_net = consumer, net
         twin(server)
         older_net.advance(6)
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             older.take()
 
 
@@ -139,7 +140,7 @@ class TestGhosts:
         add(server, 1, 1)
         net.serve()
         assert ids(take_all(consumer, net)) == ["1-0"]
-        assert (ghost in server.sessions, events(net)) == (False, [GhostKilled(ghost)])
+        assert (ghost in server.sessions, events(net)) == (False, [StaleConnectionKilled(ghost)])
 
     def test_a_server_that_was_started_again_has_begun_its_ids_anew(self, server: Server) -> None:
         consume(server)
@@ -192,7 +193,7 @@ class TestTheLease:
         server.hashes[LEASE] = {b"holder": b"other", b"client": b"1", b"run": b"one"}
         net.advance(6)
         net.advance(6)
-        assert isinstance(consumer.error, NameTaken)
+        assert isinstance(consumer.error, ConsumerFencedError)
 
     @pytest.mark.parametrize("fate", Fate)
     def test_is_kept_over_any_number_of_connections(self, server: Server, fate: Fate) -> None:
@@ -240,7 +241,7 @@ class TestTheLease:
         _, net = consume(server, backlog=False)
         twin(server, backlog=False)
         net.advance(1)
-        assert isinstance(net.pair.engine.error, NameTaken)
+        assert isinstance(net.pair.engine.error, ConsumerFencedError)
 
     def test_a_full_server_is_read_all_the_same_and_the_lease_taken_later(self, server: Server) -> None:
         server.is_full = True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import ReplyTooLarge
-from streamcore.events import DeadLettered, PossibleLoss, ReadShrunk
+from streamcore.events import CountReduced, DeadLettered, PossibleLoss
 from streamcore.group.member import GroupConsumer
 from streamcore.options import Options
 from tests.core.entropy import entropy
@@ -43,7 +43,7 @@ def test_many_entries_that_are_too_large_together_come_in_smaller_parts() -> Non
         server.add("s", f"{number}-0", data="x" * 60_000)
     consumer, net = consume(server)
     assert sorted(work_off(consumer, net)) == [f"{number}-0" for number in range(1, 9)]
-    assert ReadShrunk(4) in net.pair.events()
+    assert CountReduced(4) in net.pair.events()
     assert server.group().of() == []
 
 

@@ -22,7 +22,7 @@ from streamcore.process_bound import ProcessBound
 from streamcore.producer.durability import Disk, NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import KeyEvent, Message, PubSub
-from streamcore.requests import Requests
+from streamcore.requests import Multiplexer
 from tests.core.pair import Pair
 
 WAYS: dict[str, Callable[[Any], Any]] = {
@@ -176,7 +176,7 @@ def test_entries_are_equal_where_stream_id_and_fields_are_decoded_alike() -> Non
 # -- what belongs to this process --------------------------------------------------------------------------------------
 
 ENGINES: dict[str, Callable[[], Engine]] = {
-    "Requests": Requests,
+    "Multiplexer": Multiplexer,
     "Producer": lambda: Producer("s"),
     "Consumer": lambda: Consumer("s"),
     "GroupConsumer": lambda: GroupConsumer("s", group="g", consumer="c"),
@@ -195,9 +195,9 @@ def test_an_engine_says_what_to_do_instead(again: Callable[[Any], Any], name: st
 
 @every_way
 def test_a_lease_does(again: Callable[[Any], Any]) -> None:
-    client = Requests()
+    client = Multiplexer()
     Pair(client)
-    with pytest.raises(TypeError, match="Lease cannot be pickled or copied"):
+    with pytest.raises(TypeError, match="DedicatedLink cannot be pickled or copied"):
         again(client.lease())
 
 

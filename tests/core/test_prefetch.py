@@ -7,7 +7,7 @@ import pytest
 from streamcore.engine.engine import Script, ScriptRunner
 from streamcore.entries import Batch
 from streamcore.errors import ClosedError, InvalidArgument, ReplyError, ReplyTooLarge
-from streamcore.events import Connected, Disconnected, Event, GhostKilled, ReadShrunk
+from streamcore.events import Connected, CountReduced, Disconnected, Event, StaleConnectionKilled
 from streamcore.options import Options
 from streamcore.reading.prefetch import Prefetch, Reader
 from tests.core.pair import Pair
@@ -150,20 +150,20 @@ class TestReader:
         batches = [batch(), batch(), batch()]
         told: list[object] = []
         for number, each in enumerate(batches):
-            reader.emit(GhostKilled(number))
+            reader.emit(StaleConnectionKilled(number))
             reader.arrive(each)
         while reader.has_batch:
             while reader.has_event_in_place:
                 told.append(reader.next_event_in_place())
             told.append(reader.take())
-        expected = [thing for number, each in enumerate(batches) for thing in (GhostKilled(number), each)]
+        expected = [thing for number, each in enumerate(batches) for thing in (StaleConnectionKilled(number), each)]
         assert told == expected
         assert reader.next_event_in_place() is None
 
     def test_an_event_waits_for_batches_that_were_put_back(self) -> None:
         reader = Sums()
         reader.arrive(first := batch())
-        reader.emit(GhostKilled(1))
+        reader.emit(StaleConnectionKilled(1))
         due = [reader.has_event_in_place]
         assert reader.take() is first
         due.append(reader.has_event_in_place)
@@ -171,7 +171,7 @@ class TestReader:
         due.append(reader.has_event_in_place)
         assert due == [False, True, False]
         assert reader.take() is first
-        assert reader.next_event_in_place() == GhostKilled(1)
+        assert reader.next_event_in_place() == StaleConnectionKilled(1)
 
     def test_taking_wakes_the_story(self) -> None:
         reader = Sums(("PING",))
@@ -237,7 +237,7 @@ class TestReader:
         pair = Pair(reader)
         for shrunk in (2, 1):
             pair.server.reply(OVERSIZED)
-            assert ReadShrunk(shrunk) in pair.events()
+            assert CountReduced(shrunk) in pair.events()
             assert reader.count == shrunk
             pair.advance(1.0)
         pair.server.reply(OVERSIZED)

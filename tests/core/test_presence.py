@@ -29,7 +29,7 @@ def old(**options: Any) -> tuple[Any, Pair]:
 def test_it_is_shown_where_waiting_does_not_show_it(
     server: dict[bytes, bytes], patience: float | None, at: float
 ) -> None:
-    consumer, _ = joined(remove_idle=patience)
+    consumer, _ = joined(remove_idle_consumers=patience)
     presence = Presence(consumer)
     assert presence.at == inf
     presence.connected(server)
@@ -37,7 +37,7 @@ def test_it_is_shown_where_waiting_does_not_show_it(
 
 
 def test_by_asking_for_nothing_behind_all_entries() -> None:
-    consumer, pair = old(streams=["s", "t"], remove_idle=4, audit=100)
+    consumer, pair = old(streams=["s", "t"], remove_idle_consumers=4, audit_interval=100)
     pair.server.commands.clear()
     pair.advance(1.1)
     pair.server.answer(None)
@@ -52,7 +52,7 @@ def test_by_asking_for_nothing_behind_all_entries() -> None:
     ("error", "is_up"), [(NoGroupError("NOGROUP", "gone"), True), (ReplyError("LOADING", "not now"), False)]
 )
 def test_what_is_refused_is_met_by_the_next_read(error: ReplyError, is_up: bool) -> None:
-    _, pair = old(remove_idle=4, audit=100)
+    _, pair = old(remove_idle_consumers=4, audit_interval=100)
     pair.advance(1.1)
     pair.server.answer(None)
     pair.server.answer(error)

@@ -11,7 +11,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, CommandErrors, ConnectionLost, DeliveryUnknown, InvalidArgument, reply_error
 from streamcore.events import LOSS, SendFailed
 from streamcore.options import Options
-from streamcore.producer.producer import MAX_UNANSWERED, Producer, Sent, settling
+from streamcore.producer.producer import MAX_UNANSWERED, PendingSend, Producer, settling
 from tests.core.pair import Pair
 from tests.core.test_producer import Sender
 
@@ -147,7 +147,7 @@ def test_trimming_with_a_limit() -> None:
 # -- nobody waits --------------------------------------------------------------------------------------------------------
 
 
-def nowait(producer: Producer, **fields: Any) -> Sent:
+def nowait(producer: Producer, **fields: Any) -> PendingSend:
     return producer.send_nowait(producer.entry(fields))
 
 

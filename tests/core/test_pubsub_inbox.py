@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.events import Dropped, Event, SubscriptionGap
+from streamcore.events import Event, MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
 from streamcore.pubsub.buffer import CHUNK, Aside, Failed, Inbox, Mark, WhenFull
 from tests.core.subscribers import Broker, pushed, subscribed
@@ -177,14 +177,14 @@ def test_drop_newest() -> None:
     assert box.dropped == 3
     assert box.take(nothing_is_told) == ["a", "b", "c"]
     box.add(["g"])
-    assert drain(box) == [Dropped(3), "g"]
+    assert drain(box) == [MessagesDropped(3), "g"]
 
 
 def test_drop_newest_when_it_is_full_of_bytes() -> None:
     box = inbox(30, 4, when_full="drop_newest")
     box.add(["abcd"])
     box.add(["e", "f"])
-    assert drain(box) == ["abcd", Dropped(2)]
+    assert drain(box) == ["abcd", MessagesDropped(2)]
 
 
 def test_a_gap_takes_no_messages_room() -> None:
@@ -192,7 +192,7 @@ def test_a_gap_takes_no_messages_room() -> None:
     box.add_odd(mark := gap())
     assert not is_full(box)
     box.add(["a", "b"])
-    assert drain(box) == [mark.event, "a", Dropped(1)]
+    assert drain(box) == [mark.event, "a", MessagesDropped(1)]
 
 
 def test_drop_oldest() -> None:
@@ -200,7 +200,7 @@ def test_drop_oldest() -> None:
     box.add(["a", "b", "c", "d"])
     box.add(["e"])
     assert box.dropped == 2
-    assert drain(box) == [Dropped(2), "c", "d", "e"]
+    assert drain(box) == [MessagesDropped(2), "c", "d", "e"]
     box.add(["f"])
     assert drain(box) == ["f"]
 
@@ -208,9 +208,9 @@ def test_drop_oldest() -> None:
 def test_drop_oldest_by_bytes() -> None:
     box = inbox(30, 4, when_full="drop_oldest")
     box.add(["ab", "cd", "ef"])
-    assert drain(box) == [Dropped(1), "cd", "ef"]
+    assert drain(box) == [MessagesDropped(1), "cd", "ef"]
     box.add(["longer than all"])
-    assert drain(box) == [Dropped(1)]
+    assert drain(box) == [MessagesDropped(1)]
 
 
 def test_gaps_are_not_dropped_with_the_messages_around_them() -> None:
@@ -220,7 +220,7 @@ def test_gaps_are_not_dropped_with_the_messages_around_them() -> None:
     box.add(["b"])
     box.add_odd(gap(b"b"))
     box.add(["c", "d", "e"])
-    assert drain(box) == [Dropped(2), SubscriptionGap("main", (b"a", b"b"), LOST), "c", "d", "e"]
+    assert drain(box) == [MessagesDropped(2), SubscriptionGap("main", (b"a", b"b"), LOST), "c", "d", "e"]
 
 
 def test_a_gap_makes_room_for_a_message() -> None:
@@ -236,14 +236,14 @@ def test_gaps_of_an_inbox_from_which_all_was_dropped() -> None:
     box.add(["too long"])
     box.add_odd(gap(b"b"))
     assert len(box) == 0
-    assert drain(box) == [Dropped(1), SubscriptionGap("main", (b"a", b"b"), LOST)]
+    assert drain(box) == [MessagesDropped(1), SubscriptionGap("main", (b"a", b"b"), LOST)]
 
 
 def test_the_servers_word_counts_as_dropped_too() -> None:
     box = inbox(1, when_full="drop_oldest")
     box.add_odd(Aside("subscribed"))
     box.add(["a"])
-    assert drain(box) == [Dropped(1), "a"]
+    assert drain(box) == [MessagesDropped(1), "a"]
 
 
 @given(st.data(), st.sampled_from(["block", "drop_oldest", "drop_newest"]))
@@ -269,7 +269,7 @@ def test_every_message_is_handed_over_or_counted(data: st.DataObject, when_full:
         assert box._nbytes <= 60
     while taken_last := box.take(events.append):
         got += len(taken_last)
-    told = sum(event.messages for event in events if isinstance(event, Dropped))
+    told = sum(event.messages for event in events if isinstance(event, MessagesDropped))
     assert got + told == sent
     assert told == box.dropped
     assert (len(box), box._nbytes, box._odd) == (0, 0, 0)
@@ -329,4 +329,4 @@ def test_dropping_reads_on_and_counts(when_full: str, kept: list[bytes]) -> None
     assert is_read(broker)
     assert broker.engine.dropped == 3
     assert broker.data() == kept
-    assert broker.pair.events() == [Dropped(2)]
+    assert broker.pair.events() == [MessagesDropped(2)]

@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.connection.link import Link
 from streamcore.errors import BusyError
-from streamcore.events import Disconnected, Dropped, SubscriptionFailed, SubscriptionGap
+from streamcore.events import Disconnected, MessagesDropped, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Change, Kind, PubSub
 from streamcore.pubsub.buffer import Aside, Failed, Inbox, WhenFull
 from tests.core.pair import resp
@@ -159,7 +159,7 @@ def test_gaps_and_drops_do_not_pile_up() -> None:
         box.add(["b"])
         box.add_odd(gap())
     assert len(box) == 3
-    assert drain(box) == ["a", Dropped(1_000), gap().event]
+    assert drain(box) == ["a", MessagesDropped(1_000), gap().event]
 
 
 def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
@@ -167,7 +167,7 @@ def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
     box.add(["a"])
     box.add_odd(gap())
     box.add(["b", "c"])
-    assert drain(box) == ["a", gap().event, Dropped(2)]
+    assert drain(box) == ["a", gap().event, MessagesDropped(2)]
 
 
 def test_messages_that_are_no_text_are_dropped_as_others_are() -> None:
@@ -184,7 +184,7 @@ def test_the_servers_words_are_bounded(when_full: WhenFull) -> None:
     for _ in range(1_000):
         box.add_odd(Aside("subscribed"))
     assert not is_full(box)
-    assert drain(box) == ["subscribed"] * 4 + [Dropped(996)]
+    assert drain(box) == ["subscribed"] * 4 + [MessagesDropped(996)]
 
 
 def test_one_that_was_refused_and_whose_end_was_refused_as_well_is_asked_for_again() -> None:

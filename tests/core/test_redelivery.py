@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import NoGroupError
-from streamcore.events import DeadLettered, GroupRecreated, Recovered, Tombstones
+from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
 from streamcore.group.redelivery import Waiting
 from tests.core.members import (
@@ -71,7 +71,7 @@ class TestCounting:
         net.advance(30)
         assert times(server) == {1: 1, 2: 1}
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
-        assert events(net) == [Recovered(b"s", 2)]
+        assert events(net) == [EntriesRecovered(b"s", 2)]
 
     def test_a_consumer_that_pauses_asks_for_nothing(self, server: Server) -> None:
         deliver(server, "c", 1)
@@ -194,7 +194,7 @@ class TestBatches:
 
         refused: list[list[bytes]] = []
         deliver(server, "c", *range(1, 4))
-        consumer, net = consume(server, count=3, audit=1)
+        consumer, net = consume(server, count=3, audit_interval=1)
         server.before = refuse
         batches = take_all(consumer, net)
         net.advance(6)
@@ -297,7 +297,7 @@ class TestNoLongerOurs:
         server.do("XDEL", "s", "2-0")
         assert take_all(consumer, net) == []
         assert server.group().of(b"c") == []
-        assert events(net)[-1] == Tombstones(b"s", (b"2-0",))
+        assert events(net)[-1] == PendingEntriesDeleted(b"s", (b"2-0",))
 
     @pytest.mark.parametrize(("steps", "counted"), [(1, 2), (2, 2), (3, 3)])
     def test_a_clock_that_is_set_back_meanwhile_is_not_taken_for_another_member(
@@ -334,8 +334,8 @@ class TestNoLongerOurs:
         server.do("XDEL", "s", "1-0", "2-0")
         net.serve()
         assert ids(take_all(consumer, net)) == ["3-0"]
-        told = [event for event in events(net) if isinstance(event, Tombstones)]
-        assert told == [Tombstones(b"s", (b"1-0",)), Tombstones(b"s", (b"2-0",))]
+        told = [event for event in events(net) if isinstance(event, PendingEntriesDeleted)]
+        assert told == [PendingEntriesDeleted(b"s", (b"1-0",)), PendingEntriesDeleted(b"s", (b"2-0",))]
         assert pending(server, "c") == ["3-0"]
         assert consumer.settled
 
@@ -380,7 +380,7 @@ class TestLeaving:
 
     def test_without_release_it_stays_where_it_is(self, server: Server) -> None:
         deliver(server, "c", 1, 2, idle=10)
-        consumer, net = consume(server, release=False)
+        consumer, net = consume(server, release_on_close=False)
         consumer.leave()
         net.serve()
         assert consumer.settled

@@ -38,7 +38,7 @@ def is_read(command: list[bytes]) -> bool:
 def test_the_work_goes_first_and_between_two_pieces(server: Server) -> None:
     leave_names(server, 5 * MOST)
     add(server, 1, 1)
-    consumer, net = consume(server, remove_idle=60)
+    consumer, net = consume(server, remove_idle_consumers=60)
     assert ids(take_all(consumer, net)) == ["1-0"]
     kinds = {is_read: "read", is_list: "list", is_removal: "remove"}
     order = [kind for command in server.seen for test, kind in kinds.items() if test(command)]
@@ -48,7 +48,7 @@ def test_the_work_goes_first_and_between_two_pieces(server: Server) -> None:
 
 def test_each_name_is_named_once_and_few_at_a_time(server: Server) -> None:
     leave_names(server, 10 * MOST + 1)
-    _, net = consume(server, remove_idle=60)
+    _, net = consume(server, remove_idle_consumers=60)
     named = [command[4 + int(command[2]) :] for command in server.seen if is_removal(command)]
     assert (max(map(len, named)), sum(map(len, named))) == (MOST, 10 * MOST + 1)
     assert len([event for event in events(net) if isinstance(event, ConsumerRemoved)]) > 0
@@ -60,7 +60,7 @@ def test_names_that_have_something_pending_or_were_heard_of_stay(server: Server)
     leave_names(server, 1)
     server.group().seen[b"laden"] -= 100
     server.group().seen[b"recent"] = server.now - 59
-    consume(server, remove_idle=60)
+    consume(server, remove_idle_consumers=60)
     assert server.group().seen.keys() == {b"c", b"laden", b"recent"}
 
 
@@ -74,17 +74,17 @@ def test_what_is_given_to_a_name_after_the_list_keeps_it(server: Server) -> None
             server.do("XREADGROUP", "GROUP", "g", "gone-1", "COUNT", 1, "STREAMS", "s", ">")
 
     server.before = give
-    _, net = consume(server, remove_idle=60)
+    _, net = consume(server, remove_idle_consumers=60)
     assert server.group().seen.keys() == {b"c", b"gone-1"}
     assert events(net) == [ConsumerRemoved(b"s", b"gone-0")]
 
 
 def test_a_name_that_is_held_stays_however_idle(server: Server) -> None:
     """Servers before 7.2 take no empty read for a sign of life."""
-    consume(server, consumer="quiet", remove_idle=60)
+    consume(server, consumer="quiet", remove_idle_consumers=60)
     leave_names(server, 1)
     server.group().seen[b"quiet"] = server.now - 100
-    consume(server, remove_idle=60)
+    consume(server, remove_idle_consumers=60)
     assert server.group().seen.keys() == {b"c", b"quiet"}
 
 
@@ -99,7 +99,7 @@ def test_a_list_is_not_used_for_long(server: Server) -> None:
             add(server, 3, 4)
 
     server.before = fill
-    consumer, net = consume(server, remove_idle=60, max_in_flight=4, prefetch=10)
+    consumer, net = consume(server, remove_idle_consumers=60, max_in_flight=4, prefetch=10)
     [*batches] = take_all(consumer, net)
     left = server.group().seen.keys() - {b"c"}
     assert len(left) >= MOST
@@ -116,7 +116,7 @@ def test_a_list_is_not_used_for_long(server: Server) -> None:
 
 def test_groups_with_no_other_consumer_are_not_listed(server: Server) -> None:
     leave_names(server, 1, "t")
-    consume(server, streams=["s", "t"], remove_idle=60)
+    consume(server, streams=["s", "t"], remove_idle_consumers=60)
     assert [command[2] for command in server.seen if is_list(command)] == [b"t"]
     assert b"gone-0" not in server.group("t").seen
 
@@ -125,14 +125,14 @@ def test_large_groups_are_listed_one_at_a_time(server: Server) -> None:
     streams = ["s", "t", "u"]
     for stream in streams:
         leave_names(server, 600, stream)
-    consume(server, streams=streams, remove_idle=60)
+    consume(server, streams=streams, remove_idle_consumers=60)
     order = [is_list(command) for command in server.seen if is_list(command) or is_removal(command)]
     assert [at for at, one in enumerate(order) if one] == [0, 20, 40]
 
 
 def test_rarely(server: Server) -> None:
     leave_names(server, 1, idle=0)
-    _, net = consume(server, remove_idle=60)
+    _, net = consume(server, remove_idle_consumers=60)
     for _ in range(59):
         net.advance(1)
     assert 2 <= sum(map(is_list, server.seen)) <= 4
@@ -142,7 +142,7 @@ def test_rarely(server: Server) -> None:
 
 
 def test_a_stream_that_is_read_no_more_is_left_alone(server: Server) -> None:
-    consumer, net = consume(server, streams=["s", "t"], remove_idle=60)
+    consumer, net = consume(server, streams=["s", "t"], remove_idle_consumers=60)
     leave_names(server, 1, "t")
     consumer.remove_stream("t")
     net.advance(100)
@@ -153,7 +153,7 @@ def test_a_stream_that_is_read_no_more_is_left_alone(server: Server) -> None:
 def test_where_it_is_forbidden_nothing_else_stops(server: Server, forbidden: bytes) -> None:
     leave_names(server, 2)
     server.forbidden = {forbidden}
-    consumer, net = consume(server, remove_idle=60, exclusive=False)
+    consumer, net = consume(server, remove_idle_consumers=60, exclusive=False)
     asked = [command for command in server.seen if is_list(command) or is_removal(command)]
     add(server, 1, 1)
     for _ in range(60):
@@ -179,7 +179,7 @@ def test_a_group_that_vanishes_is_the_next_reads_business(server: Server, at: ob
             server.do("XGROUP", "DESTROY", "s", "g")
 
     server.before = destroy
-    consumer, net = consume(server, remove_idle=60)
+    consumer, net = consume(server, remove_idle_consumers=60)
     add(server, 1, 1)
     net.serve()
     assert ids(take_all(consumer, net)) == ["1-0"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import GroupBatch, StreamId
-from streamcore.events import LeaseLost
+from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
@@ -63,7 +63,7 @@ def test_what_is_in_hand_never_counts_as_idle(server: Server, options: dict[str,
     hold(server, consumer, net, numbers)
     assert wait(net, 300) < 2 * IDLE / 3
     assert {delivery.times for delivery in server.group().pending.values()} == {1}, "it is no delivery"
-    assert not [event for event in net.pair.events() if isinstance(event, LeaseLost)]
+    assert not [event for event in net.pair.events() if isinstance(event, OwnershipLost)]
 
 
 def test_while_the_rest_of_a_backlog_waits_for_room(server: Server) -> None:
@@ -118,7 +118,7 @@ def test_unless_it_is_not_wanted(server: Server, options: dict[str, Any]) -> Non
 
 
 def test_what_another_member_has_claimed_is_not_taken_back(server: Server) -> None:
-    consumer, net = consume(server, audit=1000.0)
+    consumer, net = consume(server, audit_interval=1000.0)
     hold(server, consumer, net, 3)
     wait(net, 5)
     theirs = server.group().pending[StreamId(2)] = Delivery(b"other", server.now, 2)
@@ -129,7 +129,7 @@ def test_what_another_member_has_claimed_is_not_taken_back(server: Server) -> No
 
 def test_what_is_pending_for_us_and_unknown_is_left_alone(server: Server) -> None:
     """It is for the audit to find it, and to hand it over."""
-    consumer, net = consume(server, audit=1000.0)
+    consumer, net = consume(server, audit_interval=1000.0)
     hold(server, consumer, net, 1)
     wait(net, 6)
     server.group().pending[StreamId(0, 5)] = unknown = Delivery(b"c", server.now, 1)
@@ -145,7 +145,7 @@ def test_many_entries_are_renewed_page_by_page(server: Server, monkeypatch: pyte
 
 
 def test_a_group_that_has_vanished_is_the_next_reads_business(server: Server) -> None:
-    consumer, net = consume(server, max_in_flight=1, audit=1000.0)
+    consumer, net = consume(server, max_in_flight=1, audit_interval=1000.0)
     hold(server, consumer, net, 1)
     server.do("XGROUP", "DESTROY", "s", "g")
     net.advance(50.0)

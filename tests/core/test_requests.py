@@ -24,13 +24,13 @@ from streamcore.errors import (
 )
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
 from streamcore.options import Options
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core import strategies as own
 from tests.core.pair import HELLO, OK, Pair, PushOf, resp
 from tests.core.strategies import byte_by_byte, pieces, plain
 
 
-class Client(Requests):
+class Client(Multiplexer):
     """Keeps what was asked, and writes down what ended, in order."""
 
     def __init__(self, options: Options | None = None) -> None:

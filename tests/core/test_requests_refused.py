@@ -9,19 +9,19 @@ import pytest
 from streamcore.commands import Command
 from streamcore.errors import ConnectionLost, LoadingError, ReadOnlyError, reply_error
 from streamcore.options import Options
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.pair import Pair
 
 LOADING = "LOADING the server is loading its data"
 READONLY = "READONLY You can't write against a read only replica."
 
 
-def connected() -> tuple[Requests, Pair]:
-    client = Requests(options=Options())
+def connected() -> tuple[Multiplexer, Pair]:
+    client = Multiplexer(options=Options())
     return client, Pair(client)
 
 
-def ask(client: Requests, *words: str) -> Request:
+def ask(client: Multiplexer, *words: str) -> Request:
     """One ECHO for each word, not repeatable."""
     return client.submit([Command(("ECHO", word)) for word in words], lambda request: None)
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.commands import Command, get, incr, raw, xadd, xtrim
 from streamcore.errors import InvalidArgument
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.pair import Pair
 
 
@@ -27,7 +27,7 @@ def test_the_debugger_of_scripts_does_not_run_on_a_shared_connection() -> None:
     "words", [("SUBSCRIBE", "c"), ("subscribe", "c"), ("MULTI",), ("WATCH", "k"), ("BLPOP", "k", 0)]
 )
 def test_a_command_that_was_made_by_hand_is_refused_as_well(words: tuple[Any, ...]) -> None:
-    client = Requests()
+    client = Multiplexer()
     pair = Pair(client)
     with pytest.raises(InvalidArgument):
         client.submit([Command(words)], lambda request: None)
@@ -37,7 +37,7 @@ def test_a_command_that_was_made_by_hand_is_refused_as_well(words: tuple[Any, ..
 
 @pytest.mark.parametrize("together", [False, True])
 def test_an_answer_that_is_no_text_does_not_hide_the_other_answers(together: bool) -> None:
-    client = Requests()
+    client = Multiplexer()
     pair = Pair(client)
     asked: list[Command[Any]] = [get("k").text(), incr("n")]
     ask = client.transact if together else client.submit

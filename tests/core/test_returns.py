@@ -76,7 +76,7 @@ def test_another_member_takes_over_what_was_given_back(server: Server) -> None:
 
 
 def test_unless_it_is_not_wanted(server: Server) -> None:
-    consumer, net = consume(server, 4, release=False)
+    consumer, net = consume(server, 4, release_on_close=False)
     consumer.leave()
     net.serve()
     assert set(idle(server).values()) == {0.0}

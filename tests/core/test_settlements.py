@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.events import AckMissed, DeadLettered, LeaseLost, Settled, Tombstones
+from streamcore.events import AckMissed, AcksConfirmed, DeadLettered, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.options import NACKED, Membership
 from streamcore.group.settlements import Ack, Burial, Clear, Nack, Settlement, schedule
 from tests.core.members import deliver, delivery, pending, times
@@ -50,8 +50,8 @@ class TestAck:
 
     def test_tells_what_is_settled_where_asked_for(self, server: Server) -> None:
         ack = Ack(b"s", [b"1-0", b"2-0"], told=True)
-        assert tell(server, ack) == [Settled(b"s", (b"1-0", b"2-0"))]
-        assert tell(server, ack.again()) == [Settled(b"s", (b"1-0", b"2-0"))], "the answer before was lost"
+        assert tell(server, ack) == [AcksConfirmed(b"s", (b"1-0", b"2-0"))]
+        assert tell(server, ack.again()) == [AcksConfirmed(b"s", (b"1-0", b"2-0"))], "the answer before was lost"
 
     def test_does_not_tell_which_ones_are_where_it_cannot_know(self, server: Server) -> None:
         assert tell(server, Ack(b"s", [b"1-0", b"9-0"], told=True)) == [AckMissed(b"s", 1)]
@@ -59,11 +59,11 @@ class TestAck:
 
 class TestFencedAck:
     def test_settles_only_what_is_ours(self, server: Server) -> None:
-        assert tell(server, Ack(b"s", [b"1-0", b"4-0"], fenced=True)) == [LeaseLost(b"s", (b"4-0",))]
+        assert tell(server, Ack(b"s", [b"1-0", b"4-0"], fenced=True)) == [OwnershipLost(b"s", (b"4-0",))]
         assert list(server.group().pending) == [StreamId(2), StreamId(3), StreamId(4)]
 
     def test_nothing_is_ours(self, server: Server) -> None:
-        assert tell(server, Ack(b"s", [b"4-0"], fenced=True)) == [LeaseLost(b"s", (b"4-0",))]
+        assert tell(server, Ack(b"s", [b"4-0"], fenced=True)) == [OwnershipLost(b"s", (b"4-0",))]
 
     def test_a_repeated_one_has_lost_nothing(self, server: Server) -> None:
         ack = Ack(b"s", [b"1-0", b"2-0"], fenced=True)
@@ -71,28 +71,28 @@ class TestFencedAck:
 
     def test_tells_what_is_settled_and_what_is_not(self, server: Server) -> None:
         ack = Ack(b"s", [b"1-0", b"4-0"], fenced=True, told=True)
-        assert tell(server, ack) == [Settled(b"s", (b"1-0",)), LeaseLost(b"s", (b"4-0",))]
+        assert tell(server, ack) == [AcksConfirmed(b"s", (b"1-0",)), OwnershipLost(b"s", (b"4-0",))]
 
     def test_a_repeated_one_whose_answer_was_lost_is_settled_by_now(self, server: Server) -> None:
         ack = Ack(b"s", [b"1-0"], fenced=True, told=True)
         server.do(*ack.command(member()))
-        assert tell(server, ack.again()) == [Settled(b"s", (b"1-0",))]
+        assert tell(server, ack.again()) == [AcksConfirmed(b"s", (b"1-0",))]
 
     def test_what_another_member_owns_was_not_settled_the_first_time_either(self, server: Server) -> None:
         """Seed 2009: said over a connection that was dead, claimed by somebody else, and said again."""
         server.do("XACK", "s", "g", "1-0")
         again = Ack(b"s", [b"1-0", b"2-0", b"4-0"], fenced=True, told=True).again()
-        assert tell(server, again) == [Settled(b"s", (b"1-0", b"2-0")), LeaseLost(b"s", (b"4-0",))]
+        assert tell(server, again) == [AcksConfirmed(b"s", (b"1-0", b"2-0")), OwnershipLost(b"s", (b"4-0",))]
         assert pending(server, "other") == ["4-0"]
 
     def test_what_is_settled_already_was_not_settled_by_us(self, server: Server) -> None:
         server.do("XACK", "s", "g", "2-0")
         ack = Ack(b"s", [b"1-0", b"2-0", b"4-0"], fenced=True)
-        assert tell(server, ack) == [LeaseLost(b"s", (b"2-0", b"4-0"))]
+        assert tell(server, ack) == [OwnershipLost(b"s", (b"2-0", b"4-0"))]
 
     def test_the_group_is_gone(self, server: Server) -> None:
         server.do("XGROUP", "DESTROY", "s", "g")
-        assert tell(server, Ack(b"s", [b"1-0"], fenced=True)) == [LeaseLost(b"s", (b"1-0",))]
+        assert tell(server, Ack(b"s", [b"1-0"], fenced=True)) == [OwnershipLost(b"s", (b"1-0",))]
 
 
 class TestNack:
@@ -169,22 +169,22 @@ class TestBurial:
             server.do("XTRIM", "s:dead", "MAXLEN", 0)
         server.do("XACK", "s", "g", "2-0")
         assert tell(server, self.burial.again()) == []
-        assert tell(server, self.burial) == [LeaseLost(b"s", (b"2-0",))]
+        assert tell(server, self.burial) == [OwnershipLost(b"s", (b"2-0",))]
 
     @pytest.mark.parametrize("again", [False, True])
     def test_does_nothing_to_what_is_not_ours(self, server: Server, again: bool) -> None:
-        assert tell(server, self.burial._replace(ids=[b"4-0"], repeated=again)) == [LeaseLost(b"s", (b"4-0",))]
+        assert tell(server, self.burial._replace(ids=[b"4-0"], repeated=again)) == [OwnershipLost(b"s", (b"4-0",))]
         assert b"s:dead" not in server.streams
         assert pending(server, "other") == ["4-0"]
 
     def test_of_a_deleted_entry_nothing_is_left(self, server: Server) -> None:
         server.do("XDEL", "s", "2-0")
-        assert tell(server, self.burial) == [Tombstones(b"s", (b"2-0",))]
+        assert tell(server, self.burial) == [PendingEntriesDeleted(b"s", (b"2-0",))]
         assert pending(server, "c") == ["1-0", "3-0"]
         assert b"s:dead" not in server.streams
 
     def test_its_letters_may_have_a_name_of_their_own(self) -> None:
-        assert (member().letters(b"s"), member(dead_letters="morgue").letters(b"s")) == (b"{s}:dead", b"morgue")
+        assert (member().letters(b"s"), member(dead_letter_stream="morgue").letters(b"s")) == (b"{s}:dead", b"morgue")
 
 
 class TestClear:

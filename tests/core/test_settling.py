@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import NoPermissionError
-from streamcore.events import AckMissed, Claimed, LeaseLost, Settled, SettlingRefused
+from streamcore.events import AckMissed, AcksConfirmed, EntriesClaimed, OwnershipLost, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
 from streamcore.group.settlements import schedule
@@ -31,7 +31,7 @@ class TestRefusing:
             net.advance(0.1)
         assert server.now - begun >= delay
         assert [(entry.raw_id, entry.deliveries) for entry in again] == [(b"1-0", 2)]
-        assert Claimed(b"s", 1) in events(net)
+        assert EntriesClaimed(b"s", 1) in events(net)
         assert server.schedules.get(schedule(b"s", b"g"), {}) == {}
 
     @pytest.mark.parametrize("delay", [5.0, 100.0])
@@ -159,7 +159,7 @@ class TestFenced:
         batch.ack()
         net.advance(0.1)
         assert (pending(server, "other"), pending(server, "c")) == (["1-0"], [])
-        assert LeaseLost(b"s", (b"1-0",)) in events(net)
+        assert OwnershipLost(b"s", (b"1-0",)) in events(net)
         assert consumer.settled
 
     def test_without_the_fence_it_settles_what_is_theirs(self, server: Server) -> None:
@@ -168,7 +168,7 @@ class TestFenced:
         batch.ack()
         net.advance(0.1)
         assert pending(server, "other") == []
-        assert LeaseLost not in {type(event) for event in events(net)}
+        assert OwnershipLost not in {type(event) for event in events(net)}
 
     @pytest.mark.parametrize("fate", Fate)
     def test_a_lost_reply_is_no_lost_lease(self, server: Server, fate: Fate) -> None:
@@ -178,23 +178,23 @@ class TestFenced:
         net.cut_in_flight("acks", fate)
         net.advance(1)
         assert (pending(server, "c"), consumer.settled) == ([], True)
-        assert LeaseLost not in {type(event) for event in events(net)}
+        assert OwnershipLost not in {type(event) for event in events(net)}
 
 
 class TestReporting:
     def test_tells_when_the_server_has_confirmed(self, server: Server) -> None:
-        consumer, net, batch = holding(server, 2, report_settled=True)
+        consumer, net, batch = holding(server, 2, report_acks=True)
         batch[1].ack()
         consumer.flush()
-        assert Settled not in {type(event) for event in events(net)}
+        assert AcksConfirmed not in {type(event) for event in events(net)}
         net.serve()
-        assert events(net) == [Settled(b"s", (b"2-0",))]
+        assert events(net) == [AcksConfirmed(b"s", (b"2-0",))]
 
     def test_nothing_is_told_unless_asked_for(self, server: Server) -> None:
         _, net, batch = holding(server, 2)
         batch.ack()
         net.advance(0.1)
-        assert Settled not in {type(event) for event in events(net)}
+        assert AcksConfirmed not in {type(event) for event in events(net)}
 
     @pytest.mark.parametrize("how", ["ack", "nack", "dead_letter"])
     def test_an_entry_knows_whether_it_is_settled(self, server: Server, how: str) -> None:

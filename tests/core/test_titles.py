@@ -14,7 +14,7 @@ from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
-from streamcore.requests import Requests
+from streamcore.requests import Multiplexer
 from tests.core.members import consume
 from tests.core.model import Server
 from tests.core.pair import Pair
@@ -27,7 +27,7 @@ from tests.core.pair import Pair
         (GroupConsumer("s", group="g", consumer="me"), "GroupConsumer me of g on s"),
         (GroupUnion({"s": "g", "t": "h"}, consumer="me"), "GroupConsumer me of g on s; GroupConsumer me of h on t"),
         (Producer("s"), "Producer of s"),
-        (Requests(), "Client"),
+        (Multiplexer(), "Client"),
         (PubSub(["a"]), "PubSub"),
         (StreamHub(Settings(), Naming("", None)), "Channels"),
     ],

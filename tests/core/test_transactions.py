@@ -21,7 +21,7 @@ from streamcore.errors import (
     WrongTypeError,
     reply_error,
 )
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core import strategies as own
 from tests.core.pair import Pair, resp
 from tests.core.strategies import byte_by_byte, pieces
@@ -36,12 +36,12 @@ class Ended(list[Request]):
     """The requests that ended, in order."""
 
 
-def connected() -> tuple[Requests, Pair]:
-    client = Requests()
+def connected() -> tuple[Multiplexer, Pair]:
+    client = Multiplexer()
     return client, Pair(client)
 
 
-def transact(client: Requests, *commands: Command[Any]) -> Request:
+def transact(client: Multiplexer, *commands: Command[Any]) -> Request:
     return client.transact(list(commands), lambda request: None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from streamcore.commands import Command, eval_, fcall, get, incr, raw
 from streamcore.errors import ConnectionLost, ExecAbortError, UnreadableError, reply_error
 from streamcore.producer.producer import Producer
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.pair import OK, Pair
 
 LAST = b"-ERR Protocol error: invalid bulk length\r\n"
@@ -21,11 +21,11 @@ def nobody(request: Request) -> None:
 
 @pytest.fixture
 def pair() -> Pair:
-    return Pair(Requests())
+    return Pair(Multiplexer())
 
 
-def client(pair: Pair) -> Requests:
-    assert isinstance(pair.engine, Requests)
+def client(pair: Pair) -> Multiplexer:
+    assert isinstance(pair.engine, Multiplexer)
     return pair.engine
 
 

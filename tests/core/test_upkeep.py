@@ -10,13 +10,13 @@ from streamcore.events import (
     Connected,
     Degraded,
     Disconnected,
+    EntriesRecovered,
     Gap,
-    GhostKilled,
     GroupCreated,
     GroupRecreated,
-    LeaseLost,
+    OwnershipLost,
     Reconnected,
-    Recovered,
+    StaleConnectionKilled,
     StreamAwaited,
 )
 from streamcore.group.member import GroupConsumer
@@ -199,7 +199,7 @@ class TestRecreation:
 
     def test_the_mark_of_the_old_stream_does_not_hold_for_the_new_one(self, server: Server) -> None:
         deliver(server, "other", 100)
-        consumer, net = consume(server, audit=60, on_stream_lost="recreate")
+        consumer, net = consume(server, audit_interval=60, on_stream_lost="recreate")
         server.do("DEL", "s")
         net.serve()
         add(server, 200, 200)
@@ -266,7 +266,7 @@ class TestGhost:
         net.advance(0.1)
         assert ids(take_all(consumer, net)) == ["1-0"]
         assert ghost not in server.sessions
-        assert events(net)[1:] == [GhostKilled(ghost), Recovered(b"s", 1)]
+        assert events(net)[1:] == [StaleConnectionKilled(ghost), EntriesRecovered(b"s", 1)]
 
     def test_a_connection_that_is_gone_needs_no_killing(self, server: Server) -> None:
         _, net = consume(server)
@@ -289,7 +289,7 @@ class TestGhost:
         session.name += b"x"
         net.advance(0.1)
         assert session.number in server.sessions
-        assert GhostKilled not in {type(event) for event in events(net)}
+        assert StaleConnectionKilled not in {type(event) for event in events(net)}
 
     @pytest.mark.parametrize("word", [b"INFO", b"CLIENT LIST", b"CLIENT KILL"])
     def test_where_that_is_forbidden_the_audit_finds_what_it_takes(self, server: Server, word: bytes) -> None:
@@ -303,7 +303,7 @@ class TestGhost:
         net.advance(6)
         assert ids(take_all(consumer, net)) == ["1-0"]
         right = "+" + word.decode().lower().replace(" ", "|")
-        assert events(net)[1:] == [Degraded("closing former connections", right), Recovered(b"s", 1)]
+        assert events(net)[1:] == [Degraded("closing former connections", right), EntriesRecovered(b"s", 1)]
 
     def test_it_may_go_by_itself_just_before(self) -> None:
         consumer, pair = scripted()
@@ -336,20 +336,20 @@ class TestLeases:
         server.do("XACK", "s", "g", "1-0", "2-0")
         net.advance(6)
         assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
-        assert events(net)[1:] == [LeaseLost(b"s", (b"1-0", b"2-0"))]
+        assert events(net)[1:] == [OwnershipLost(b"s", (b"1-0", b"2-0"))]
         batch.ack()
         net.advance(1)
         assert pending(server, "c") == ["3-0", "4-0"]
 
     def test_nor_after_a_reconnect(self, server: Server) -> None:
         add(server, 1, 3)
-        consumer, net = consume(server, max_in_flight=2, audit=600)
+        consumer, net = consume(server, max_in_flight=2, audit_interval=600)
         take_all(consumer, net)
         net.cut("main", Fate.REQUESTS_LOST)
         server.do("XACK", "s", "g", "2-0")
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
         net.advance(1)
-        assert LeaseLost(b"s", (b"1-0", b"2-0")) in events(net)
+        assert OwnershipLost(b"s", (b"1-0", b"2-0")) in events(net)
         assert ids(take_all(consumer, net)) == ["3-0"]
 
     def test_nor_while_it_waits_for_room_to_recover(self, server: Server) -> None:
@@ -379,7 +379,7 @@ class TestAudit:
         assert {len(command) for command in sent(server, "XPENDING")} == {3}
 
     def test_comes_every_few_seconds(self, server: Server) -> None:
-        _, net = consume(server, audit=2, block=1)
+        _, net = consume(server, audit_interval=2, block=1)
         server.seen.clear()
         net.advance(20)
         assert 6 <= len(sent(server, "XPENDING")) <= 10
@@ -391,7 +391,7 @@ class TestAudit:
         assert len(server.seen) < 100
 
     def test_a_group_that_vanishes_between_its_two_answers(self) -> None:
-        consumer, pair = scripted(claim_idle=None, remove_idle=None)
+        consumer, pair = scripted(claim_idle=None, remove_idle_consumers=None)
         pair.server.answer("run_id:1")
         pair.server.answer([listed("5-0")], GONE)
         pair.server.answer([])

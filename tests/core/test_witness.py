@@ -10,7 +10,7 @@ from streamcore.events import Disconnected
 from streamcore.options import Options
 from streamcore.producer.durability import Replicas
 from streamcore.producer.producer import Producer
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from tests.core.entropy import entropy
 from tests.core.pair import Pair
 
@@ -23,7 +23,7 @@ class Asked:
     """A client whose server has welcomed it, and stays silent unless a test answers."""
 
     def __init__(self, options: Options | None = None) -> None:
-        self.client = Requests(options=options or Options())
+        self.client = Multiplexer(options=options or Options())
         self.pair = Pair(self.client)
 
     def get(self, key: str = "k") -> Request:

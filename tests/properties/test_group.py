@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamcore.entries import GroupBatch, GroupEntry, StreamId
-from streamcore.errors import LoadingError, NameTaken, ReadOnlyError, ReplyError
-from streamcore.events import AckMissed, DeadLettered, Event, Tombstones
+from streamcore.errors import ConsumerFencedError, LoadingError, ReadOnlyError, ReplyError
+from streamcore.events import AckMissed, DeadLettered, Event, PendingEntriesDeleted
 from streamcore.group.claiming import TOO_OFTEN
 from streamcore.group.member import GroupConsumer
 from tests.core.entropy import entropy
@@ -367,8 +367,8 @@ class GroupMachine(RuleBasedStateMachine):
         self._observe()
         assert self.added - self.handed.keys() <= self.deleted | self.robbed | self.condemned
         if not (self.destroyed or self.robbed or self.deleted or self.stolen or self.starts > 1):
-            assert not [event for event in self.events if isinstance(event, AckMissed | Tombstones)]
-        assert all(isinstance(twin.consumer.error, (NameTaken, type(None))) for twin in self.left)
+            assert not [event for event in self.events if isinstance(event, AckMissed | PendingEntriesDeleted)]
+        assert all(isinstance(twin.consumer.error, (ConsumerFencedError, type(None))) for twin in self.left)
         self.consumer.leave()
         self.process.net.advance(1.0)
         assert self.consumer.settled

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from streamcore.errors import ReplyError
-from streamcore.events import Dropped, SubscriptionGap
+from streamcore.events import MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind, Message, PubSub
 from tests.core.subscribers import NOPERM, Broker, pushed
 
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         self.server.move()
         messages = self.engine.take()
         for event in self.server.pair.events():
-            if isinstance(event, Dropped):
+            if isinstance(event, MessagesDropped):
                 self.told += event.messages
                 self.excused.update(self.last, self.wanted)
             elif isinstance(event, SubscriptionGap):

@@ -25,7 +25,7 @@ from streamcore.group.member import GroupConsumer
 from streamcore.producer.durability import Replicas
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from streamcore.resp3 import make_decoder
 from tests.core import strategies as own
 from tests.core.entropy import entropy
@@ -84,7 +84,13 @@ WORKING = ("XCLAIM", "XACK", "XGROUP CREATE", "XGROUP CREATECONSUMER", "XRANGE",
 def test_a_member_of_a_group_ends_by_the_servers_fault_if_at_all(
     given: list[Lie], fenced: bool, decode: str | None
 ) -> None:
-    options: dict[str, Any] = {"max_deliveries": 2, "claim_idle": 2.0, "audit": 1.0, "remove_idle": 3.0, "block": 1.0}
+    options: dict[str, Any] = {
+        "max_deliveries": 2,
+        "claim_idle": 2.0,
+        "audit_interval": 1.0,
+        "remove_idle_consumers": 3.0,
+        "block": 1.0,
+    }
     member: Any = GroupConsumer(
         ["s", "t"], group="g", consumer="c", count=3, fenced=fenced, decode=decode, entropy=entropy, **options
     )
@@ -280,7 +286,7 @@ BUILT: Final = {
     for name, build in PUBLIC.items()
     if inspect.isfunction(build) and (command := sample(name, build)) is not None
 }
-HELD: Final = Store(Requests(entropy=entropy), Settings(prefix="p"), Naming("p", "utf-8"))
+HELD: Final = Store(Multiplexer(entropy=entropy), Settings(prefix="p"), Naming("p", "utf-8"))
 BUILT["history of a channel"] = HELD.history("c")
 BUILT["page of channels"] = HELD.scan(0)
 BUILT["script"] = every_command.Script("return 1", lambda reply: reply[0][b"x"].decode()).eval(["k"])

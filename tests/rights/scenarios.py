@@ -89,7 +89,7 @@ async def member(world: World) -> None:
     _others(world)
     _former(world)
     await asyncio.sleep(0.11)  # until ``gone`` counts as idle
-    options: dict[str, Any] = {"remove_idle": 0.1, "block": 1.0, "count": 10}
+    options: dict[str, Any] = {"remove_idle_consumers": 0.1, "block": 1.0, "count": 10}
     async with (
         world.connect() as client,
         client.group_consumer(STREAM, group=GROUP, consumer=NAME, **options) as consumer,
@@ -113,7 +113,12 @@ async def retries(world: World) -> None:
     """Give back for long, give up, and acknowledge what is ours alone."""
     for n in range(3):
         world.raw("XADD", STREAM, "*", "n", n)
-    options: dict[str, Any] = {"exclusive": False, "remove_idle": None, "detect_gaps": None, "release": False}
+    options: dict[str, Any] = {
+        "exclusive": False,
+        "remove_idle_consumers": None,
+        "detect_gaps": None,
+        "release_on_close": False,
+    }
     async with (
         world.connect() as client,
         client.group_consumer(STREAM, group=GROUP, consumer=NAME, fenced=True, claim_idle=1.0, **options) as consumer,

@@ -45,7 +45,12 @@ def test_a_member_lives_by_any_rule_that_lets_it_read_and_acknowledge(
     told: list[Degraded] = []
 
     async def live() -> None:
-        options: dict[str, Any] = {"audit": 0.02, "block": 0.01, "claim_idle": 0.1, "remove_idle": 0.001}
+        options: dict[str, Any] = {
+            "audit_interval": 0.02,
+            "block": 0.01,
+            "claim_idle": 0.1,
+            "remove_idle_consumers": 0.001,
+        }
         async with (
             world.connect() as client,
             client.group_consumer("orders", group="billing", consumer=name, **options) as consumer,
@@ -110,7 +115,9 @@ def test_a_right_that_is_given_back_counts_from_the_next_connection_on(world: Wo
     async def live() -> None:
         async with (
             world.connect() as client,
-            client.group_consumer("orders", group="billing", consumer="worker-1", block=0.05, audit=0.05) as consumer,
+            client.group_consumer(
+                "orders", group="billing", consumer="worker-1", block=0.05, audit_interval=0.05
+            ) as consumer,
         ):
             await consumer.get(timeout=0.2)
             assert world.degraded == [Degraded("guarding the name", "+eval")]

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from streamcore import GroupBatch, GroupEntry, Requests
+from streamcore import GroupBatch, GroupEntry, Multiplexer
 from streamcore.commands import echo
 from streamcore.connection.link import State
 from streamcore.events import DeadLettered
@@ -63,8 +63,8 @@ class Asker(Program):
         self.answers: list[object] = []
         self.asked = 0
 
-    def begin(self) -> Requests:
-        return Requests(address=ADDRESS, options=OPTIONS)
+    def begin(self) -> Multiplexer:
+        return Multiplexer(address=ADDRESS, options=OPTIONS)
 
     def look(self) -> bool:
         return False

@@ -52,7 +52,7 @@ class Account:
 
 
 @dataclass
-class Sent:
+class PendingSend:
     """What the producer says."""
 
     streams: dict[int, str] = field(default_factory=dict)  # of each number
@@ -63,7 +63,7 @@ class Sent:
     poison: set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, lines: Iterable[Line]) -> Sent:
+    def of(cls, lines: Iterable[Line]) -> PendingSend:
         sent = cls()
         for at, kind, words in lines:
             number = int(words[0])
@@ -113,7 +113,7 @@ class Handled:
         return handled
 
 
-def balance(sent: Sent, handled: Handled, faults: list[Fault], ending: Ending) -> Account:
+def balance(sent: PendingSend, handled: Handled, faults: list[Fault], ending: Ending) -> Account:
     account = Account(events=Counter(name for _, name, _ in handled.events))
     there = {Key(stream, id_): n for stream, entries in ending.entries.items() for id_, n in entries.items()}
     letters = Counter(Key(stream, id_) for stream, found in ending.letters.items() for id_, _ in found)
@@ -223,7 +223,7 @@ def _is_told(key: Key, confirmed_at: float, handled: Handled, faults: list[Fault
     for at, name, facts in handled.events:
         if facts.get("stream") != key.stream:
             continue
-        if name == "Tombstones" and key.id in facts["ids"]:
+        if name == "PendingEntriesDeleted" and key.id in facts["ids"]:
             return True
         if name == "GroupRecreated" and at > gone_at:
             return True  # the stream had vanished, and all that was in it

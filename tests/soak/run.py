@@ -13,7 +13,7 @@ from tests.support.raw import Raw
 from transports.embedded import EmbeddedServer
 
 from . import faults
-from .account import Account, Ending, Handled, Sent, balance
+from .account import Account, Ending, Handled, PendingSend, balance
 from .crew import Child, Crew, journals
 from .journal import read
 from .nemesis import Nemesis
@@ -47,7 +47,7 @@ def soak(settings: Settings, say: Callable[[str], None] = lambda text: None) -> 
                 child.kill()
     faults.write(settings.path / "faults.json", nemesis.faults)
     account = balance(
-        Sent.of(read(settings.path / "producer.journal")),
+        PendingSend.of(read(settings.path / "producer.journal")),
         Handled.of(map(read, journals(settings.path))),
         nemesis.faults,
         ending,

@@ -44,7 +44,7 @@ class Settings:
             "max_in_flight": self.max_in_flight,
             "max_deliveries": self.max_deliveries,
             "detect_gaps": "always",
-            "audit": 1.0,
+            "audit_interval": 1.0,
         }
 
     def to_words(self) -> str:

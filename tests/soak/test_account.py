@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .account import Account, Ending, Handled, Sent, balance
+from .account import Account, Ending, Handled, PendingSend, balance
 from .faults import DELETED, Fault
 from .journal import Line
 
@@ -40,7 +40,7 @@ class History:
     def account(self) -> Account:
         journals = [lines(text) for text in self.handled]
         return balance(
-            Sent.of(lines(self.sent)),
+            PendingSend.of(lines(self.sent)),
             Handled.of([*journals, self.events]),
             self.faults,
             self.ending,
@@ -158,7 +158,7 @@ def test_what_was_removed_unseen_is_counted_unless_an_event_tells_of_it() -> Non
     history.sent += ", S 6 orders 0, I 6 6-0, S 7 orders 0, I 7 7-0, S 8 orders 0, I 8 8-0"
     history.events += [
         event(6, "Gap", stream="orders", after=[5, 0], before=[7, 0], entries=1),
-        event(6, "Tombstones", stream="orders", ids=["8-0"]),
+        event(6, "PendingEntriesDeleted", stream="orders", ids=["8-0"]),
     ]
     numbers = history.account().numbers
     assert numbers["removed before anybody saw them"] == 3

@@ -14,7 +14,7 @@ import trio
 
 import transports._switchboard
 import transports.blocking
-from streamcore.events import Disconnected, Event, GhostKilled, LeaseLost, Reconnected, Recovered
+from streamcore.events import Disconnected, EntriesRecovered, Event, OwnershipLost, Reconnected, StaleConnectionKilled
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -82,7 +82,7 @@ async def test_reconnecting_counts_no_delivery(
             proxy.thaw()
             assert await waiting.result() == [n]
         assert [row[3] for row in raw("XPENDING", "s", "g", "-", "+", 10)] == [1] * 6
-    assert sum(event.entries for event in events if isinstance(event, Recovered)) == 3
+    assert sum(event.entries for event in events if isinstance(event, EntriesRecovered)) == 3
     assert sum(isinstance(event, Reconnected) for event in events) >= 3
 
 
@@ -111,11 +111,11 @@ async def test_an_id_that_is_given_twice_is_not_settled_by_what_is_said_of_the_f
                 again("XREADGROUP", "GROUP", "g", "other", "STREAMS", "s", ">")
                 proxy.accept()
                 entry.ack()
-                while not any(isinstance(event, LeaseLost) for event in events):
+                while not any(isinstance(event, OwnershipLost) for event in events):
                     assert await consumer.get(timeout=0.1) is None
                 assert await consumer.flush()
                 assert [row[:2] for row in again("XPENDING", "s", "g", "-", "+", 10)] == [[id_, b"other"]]
-    assert [event.ids for event in events if isinstance(event, LeaseLost)] == [(id_,)]
+    assert [event.ids for event in events if isinstance(event, OwnershipLost)] == [(id_,)]
 
 
 @pytest.mark.every_server
@@ -149,7 +149,7 @@ async def test_a_stranger_under_our_former_id_lives(runtime: Runtime, fresh_serv
             assert await waiting.result() == [7]
             assert await consumer.flush()
             assert stranger("CLIENT", "ID") == id_
-    assert not [event for event in events if isinstance(event, GhostKilled)]
+    assert not [event for event in events if isinstance(event, StaleConnectionKilled)]
 
 
 class Clock:

@@ -48,7 +48,7 @@ async def test_entries_settled_elsewhere_make_room(runtime: Runtime, server: Emb
     ids = add(raw, range(4))
     async with (
         runtime.connect(server.url) as client,
-        client.group_consumer("s", group="g", max_in_flight=2, audit=0.1) as consumer,
+        client.group_consumer("s", group="g", max_in_flight=2, audit_interval=0.1) as consumer,
     ):
         assert await take(consumer, 2) == [0, 1]
         raw("XACK", "s", "g", *ids[:2])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore import InvalidArgument, WrongTypeError
-from streamcore.events import DeadLettered, Event, LeaseLost, SettlingRefused, Tombstones
+from streamcore.events import DeadLettered, Event, OwnershipLost, PendingEntriesDeleted, SettlingRefused
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, pending, take, take_and_ack
@@ -22,7 +22,7 @@ def deliveries(raw: Raw, stream: str = "s") -> dict[bytes, int]:
 
 async def crash(runtime: Runtime, client: Client, raw: Raw, **options: Any) -> list[int]:
     """A worker that takes one entry and dies of it: neither settled nor given back."""
-    consumer = client.group_consumer("s", group="g", consumer="worker", release=False, **options)
+    consumer = client.group_consumer("s", group="g", consumer="worker", release_on_close=False, **options)
     async with consumer:
         return await take(consumer, 1)
 
@@ -99,7 +99,7 @@ async def test_what_is_refused_for_the_last_time_is_a_dead_letter(
     async with (
         runtime.connect(server.url, on_event=events.append) as client,
         client.group_consumer(
-            "s", group="g", consumer="worker", max_deliveries=3, dead_letters="graveyard"
+            "s", group="g", consumer="worker", max_deliveries=3, dead_letter_stream="graveyard"
         ) as consumer,
     ):
         for attempt in (1, 2, 3):
@@ -147,7 +147,7 @@ async def test_a_deleted_entry_cannot_be_a_letter_and_is_a_tombstone(
         entry.dead_letter()
         assert await consumer.flush()
         assert await consumer.get(timeout=0) is None
-    assert Tombstones(b"s", (id_,)) in events
+    assert PendingEntriesDeleted(b"s", (id_,)) in events
     assert pending(raw) == raw("EXISTS", "{s}:dead") == 0
 
 
@@ -158,14 +158,14 @@ async def test_what_another_member_has_taken_over_is_not_ours_to_bury(
     events: list[Event] = []
     async with (
         runtime.connect(server.url, on_event=events.append) as client,
-        client.group_consumer("s", group="g", audit=60) as consumer,
+        client.group_consumer("s", group="g", audit_interval=60) as consumer,
     ):
         entry = await anext(consumer)
         raw("XCLAIM", "s", "g", "another", 0, id_)
         entry.dead_letter()
         assert await consumer.flush()
         assert await consumer.get(timeout=0) is None
-    assert LeaseLost(b"s", (id_,)) in events
+    assert OwnershipLost(b"s", (id_,)) in events
     assert (pending(raw), raw("EXISTS", "{s}:dead")) == (1, 0)
 
 
@@ -192,7 +192,7 @@ async def test_dead_letters_that_are_no_stream_lose_nothing(runtime: Runtime, se
 async def test_options_that_contradict_each_other(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with runtime.connect(server.url) as client:
         contradictions: list[dict[str, Any]] = [
-            {"dead_letters": "s"},
+            {"dead_letter_stream": "s"},
             {"max_deliveries": 0},
             {"ack": "none", "max_deliveries": 3},
             {"ack": "none", "fenced": True},

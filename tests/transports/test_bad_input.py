@@ -53,7 +53,10 @@ AT_ONCE: dict[str, tuple[Build, str]] = {
         "claim_idle must be more than 0",
     ),
     "a negative delay": (lambda c: c.group_consumer("s", group="g", ack_delay=-0.1), "ack_delay must be at least 0"),
-    "no audit": (lambda c: c.group_consumer("s", group="g", audit=NAN), "audit must be a finite number"),
+    "no audit": (
+        lambda c: c.group_consumer("s", group="g", audit_interval=NAN),
+        "audit_interval must be a finite number",
+    ),
     "empty stream of a producer": (lambda c: c.producer(""), "stream is empty"),
     "a negative length": (lambda c: c.producer("s", maxlen=-1), "maxlen must be at least 0, not -1"),
     "two ways of trimming": (lambda c: c.producer("s", maxlen=1, minid="1"), "give maxlen or minid, not both"),

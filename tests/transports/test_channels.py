@@ -10,7 +10,7 @@ import pytest
 from streamcore import ChannelMessage, ClosedError, ConcurrentUseError, InvalidArgument, StreamId, WrongTypeError
 from streamcore.channels import PUBLISH, Inbox, UnreadableMessage
 from streamcore.commands import xadd
-from streamcore.events import Connected, Dropped, Event, Gap
+from streamcore.events import Connected, Event, Gap, MessagesDropped
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
 from tests.transports.steps import blocked, clients
@@ -446,7 +446,7 @@ async def test_a_slow_subscriber_of_pubsub_loses_what_is_counted(
             assert quick.dropped == 0
         items = channels.with_events()
         found = [item for item in [await anext(items) for _ in range(12)] if not isinstance(item, Connected)]
-        [drops] = [item for item in found if isinstance(item, Dropped)]
+        [drops] = [item for item in found if isinstance(item, MessagesDropped)]
         assert drops.messages == channels.dropped == 90
         numbers = [int(item.data) for item in found if isinstance(item, ChannelMessage)]
         assert numbers == ([*range(90, 100)] if when_full == "drop_oldest" else [*range(10)])

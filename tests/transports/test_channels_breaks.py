@@ -9,7 +9,7 @@ import pytest
 
 from streamcore import ChannelMessage
 from streamcore.errors import ConnectionLost, RequestTimeout
-from streamcore.events import Event, Gap, HistoryRewound, SubscriptionGap
+from streamcore.events import Event, Gap, StreamReset, SubscriptionGap
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
@@ -50,7 +50,7 @@ async def test_killed_connections_cost_nothing(runtime: Runtime, server: Embedde
         async with channels.subscriber("a", history=3) as other:
             assert await data(other, 3) == [b"7", b"8", b"9"]
         assert raw("XLEN", "channels_a") == 10
-    assert not told(events, Gap, HistoryRewound)
+    assert not told(events, Gap, StreamReset)
 
 
 @pytest.mark.every_server
@@ -168,7 +168,7 @@ async def test_the_server_is_killed_and_comes_back(runtime: Runtime, fresh_serve
             fresh_server.restart()
             await channels.publish(str(n), "a")
             assert await data(channels, 1) == [b"%d" % n]
-    assert not told(events, Gap, HistoryRewound)
+    assert not told(events, Gap, StreamReset)
 
 
 @pytest.mark.every_server
@@ -187,7 +187,7 @@ async def test_after_flushall_a_channel_begins_anew_and_that_is_told(
         await runtime.sleep(0.005)  # ids begin with milliseconds: what comes later shall have a later one
         seen = []
         n = 0
-        while not told(seen, Gap, HistoryRewound):
+        while not told(seen, Gap, StreamReset):
             await channels.publish(str(n), "a")
             n += 1
             seen.append(await anext(items))
@@ -216,7 +216,7 @@ async def test_a_channel_that_expires_begins_anew_in_silence(
                 async with channels.subscriber("a", history=3) as other:
                     await channels.publish("for both", "a")
                     assert await data(other, 1) == await data(channels, 1) == [b"for both"]
-    assert not told(events, Gap, HistoryRewound)
+    assert not told(events, Gap, StreamReset)
 
 
 async def test_what_expired_while_nobody_was_connected_is_told(
@@ -236,7 +236,7 @@ async def test_what_expired_while_nobody_was_connected_is_told(
         await runtime.sleep(0.4)
         proxy.accept()
         deadline = time.monotonic() + PATIENCE
-        while not told(events, Gap, HistoryRewound):
+        while not told(events, Gap, StreamReset):
             assert time.monotonic() < deadline
             assert await channels.get(timeout=0.02) is None
         await channels.publish("1", "a")

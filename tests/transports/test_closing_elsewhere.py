@@ -17,7 +17,7 @@ import uvloop
 import transports.anyio
 import transports.asyncio
 import transports.trio
-from streamcore.events import Event, Unconfirmed
+from streamcore.events import AcksUnconfirmed, Event
 from tests.support.raw import Raw
 from tests.transports.test_forgotten import until
 from transports.embedded import EmbeddedServer
@@ -171,7 +171,7 @@ def test_what_could_not_be_told_the_server_is_told_the_application(server: Embed
     pair = loop.run_until_complete(main())
     loop.close()
     asyncio.run(close(*pair))
-    assert Unconfirmed(1) in told
+    assert AcksUnconfirmed(1) in told
 
 
 def test_anyio_on_the_other_runtime(server: EmbeddedServer, raw: Raw) -> None:

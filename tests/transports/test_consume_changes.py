@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamcore import ConnectionLost, InvalidArgument, StreamId, StreamRewound, WrongTypeError
-from streamcore.events import Gap, HistoryRewound
+from streamcore import ConnectionLost, InvalidArgument, StreamId, StreamResetError, WrongTypeError
+from streamcore.events import Gap, StreamReset
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -183,12 +183,12 @@ async def test_a_stream_that_began_anew(runtime: Runtime, server: EmbeddedServer
             assert await take(consumer, 5) == [100, 101, 102, 103, 104]
             raw("DEL", "s")
             raw("XADD", "s", "1-0", "n", 1)
-            with pytest.raises(StreamRewound, match="stream 's' ends at 1-0, before 104-0"):
+            with pytest.raises(StreamResetError, match="stream 's' ends at 1-0, before 104-0"):
                 await take(consumer, 1)
         async with client.consumer({"s": "104-0"}, on_rewind="restart") as again:
             assert await take(again, 1) == [1]
-    rewinds = [event for event in seen if isinstance(event, HistoryRewound)]
-    assert rewinds == [HistoryRewound(b"s", StreamId(104), StreamId(1))] * 2
+    rewinds = [event for event in seen if isinstance(event, StreamReset)]
+    assert rewinds == [StreamReset(b"s", StreamId(104), StreamId(1))] * 2
 
 
 @pytest.mark.every_server
@@ -246,7 +246,7 @@ async def test_trimming_what_was_read_is_no_gap(runtime: Runtime, server: Embedd
             add(raw, [n])
             assert await take(consumer, 1) == [n]
             raw("XTRIM", "s", "MAXLEN", 0)
-    assert not [event for event in seen if isinstance(event, (Gap, HistoryRewound))]
+    assert not [event for event in seen if isinstance(event, (Gap, StreamReset))]
 
 
 # -- order -------------------------------------------------------------------------------------------------------------

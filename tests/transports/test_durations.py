@@ -53,8 +53,8 @@ async def test_what_is_meant_is_not_warned_about(runtime: Runtime, server: Embed
         await client.xadd("s", {"n": 1})
         attempts: list[Callable[[], Any]] = [
             lambda: runtime.connect(server.url, request_timeout=hour, connect_timeout=600),
-            lambda: client.group_consumer("s", group="g", claim_idle=8 * hour, remove_idle=30 * 86_400),
-            lambda: client.group_consumer("s", group="g", claim_idle=2 * 3600, audit=60, ack_delay=5),
+            lambda: client.group_consumer("s", group="g", claim_idle=8 * hour, remove_idle_consumers=30 * 86_400),
+            lambda: client.group_consumer("s", group="g", claim_idle=2 * 3600, audit_interval=60, ack_delay=5),
             lambda: client.group_consumer("s", group="g", claim_idle=None),
             lambda: client.producer("s", linger=5),
             lambda: client.channels(ttl=7 * 86_400),

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from streamcore import ClosedError, Entry, StreamRewound
+from streamcore import ClosedError, Entry, StreamResetError
 from streamcore.events import (
     AckMissed,
     Connected,
     Disconnected,
+    EntriesRecovered,
     Event,
     Gap,
     GroupCreated,
-    HistoryRewound,
     Reconnected,
-    Recovered,
+    StreamReset,
 )
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -53,7 +53,7 @@ async def test_an_event_comes_between_the_entries_where_it_happened(
         client.group_consumer("s", group="g", consumer="me") as consumer,
     ):
         found = await collect(aiter(consumer.with_events()), 3)
-    assert found == [Connected, Recovered, 0, 1, 2, 3]
+    assert found == [Connected, EntriesRecovered, 0, 1, 2, 3]
 
 
 async def test_a_gap_comes_next_to_the_batch_that_shows_it(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
@@ -182,8 +182,8 @@ async def test_an_error_comes_behind_the_event_that_explains_it(
         assert await collect(items, 2) == [Connected, 0, 1, 2]
         raw("DEL", "s")
         raw("XADD", "s", "1-1", "n", 9)
-        assert shown(await anext(items)) is HistoryRewound
-        with pytest.raises(StreamRewound):
+        assert shown(await anext(items)) is StreamReset
+        with pytest.raises(StreamResetError):
             await anext(items)
 
 

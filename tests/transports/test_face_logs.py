@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from streamcore.events import AckMissed, Connected, GhostKilled
+from streamcore.events import AckMissed, Connected, StaleConnectionKilled
 from streamcore.group.member import GroupConsumer
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -57,13 +57,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_flood_of_events_is_a_few_lines_and_a_number(clock: Clock, log: pytest.LogCaptureFixture) -> None:
     opened = Opened(GroupConsumer("s", group="g", consumer="me"), Settings.of("redis://localhost", {}))
     for number in range(1000):
-        opened.engine.on_event(GhostKilled(number))
+        opened.engine.on_event(StaleConnectionKilled(number))
         opened.engine.on_event(AckMissed(b"s", 1))
     assert len(log.records) == 2 * LINES
     clock.now += PERIOD
     opened.engine.on_event(Connected("main", "here", "valkey 9"))
     assert [(record.levelno, record.message) for record in log.records[-3:]] == [
-        (logging.INFO, "GroupConsumer me of g on s 995 more GhostKilled in 10 s"),
+        (logging.INFO, "GroupConsumer me of g on s 995 more StaleConnectionKilled in 10 s"),
         (logging.WARNING, "GroupConsumer me of g on s 995 more AckMissed in 10 s"),
         (
             logging.DEBUG,
@@ -76,7 +76,7 @@ def test_what_nobody_logs_is_not_counted_either(clock: Clock, caplog: pytest.Log
     caplog.set_level(logging.WARNING, "streamcore")
     opened = Opened(GroupConsumer("s", group="g", consumer="me"), Settings.of("redis://localhost", {}))
     for number in range(100):
-        opened.engine.on_event(GhostKilled(number))
+        opened.engine.on_event(StaleConnectionKilled(number))
     clock.now += PERIOD
     opened.engine.on_event(AckMissed(b"s", 1))
     assert [record.levelname for record in caplog.records] == ["WARNING"]

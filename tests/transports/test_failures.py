@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from streamcore import ConnectionLost, StreamcoreError
-from streamcore.events import Disconnected, Event, Reconnected, Recovered
+from streamcore.events import Disconnected, EntriesRecovered, Event, Reconnected
 from tests.support.proxy import Direction, Proxy
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
@@ -140,7 +140,7 @@ async def test_entries_whose_reply_is_lost(runtime: Runtime, server: EmbeddedSer
         proxy.thaw()
         assert sorted(await waiting.result()) == list(range(5))
     assert pending(raw) == 0
-    assert any(isinstance(event, Recovered) for event in events)
+    assert any(isinstance(event, EntriesRecovered) for event in events)
 
 
 @pytest.mark.every_server

@@ -81,7 +81,7 @@ async def test_of_a_name_that_comes_back(runtime: Runtime, server: EmbeddedServe
     async with runtime.connect(server.url) as client:
         async with client.group_consumer("s", group="g", consumer="me", claim_idle=2) as consumer:
             (await anext(consumer)).nack(delay=30)
-        async with client.group_consumer("s", group="g", consumer="me", claim_idle=2, audit=0.1) as consumer:
+        async with client.group_consumer("s", group="g", consumer="me", claim_idle=2, audit_interval=0.1) as consumer:
             assert await consumer.get(timeout=0.4) is None, "its own backlog does not have it"
     assert pending(raw) == 1
 
@@ -103,7 +103,7 @@ async def test_what_others_have_taken_is_not_given_back(runtime: Runtime, server
     events: list[Event] = []
     async with (
         runtime.connect(server.url, on_event=events.append) as client,
-        client.group_consumer("s", group="g", audit=60) as consumer,
+        client.group_consumer("s", group="g", audit_interval=60) as consumer,
     ):
         entry = await anext(consumer)
         raw("XCLAIM", "s", "g", "another", 0, id_)
@@ -140,7 +140,7 @@ async def test_consumers_that_are_gone_for_good_are_removed_only_if_nothing_is_p
         async with client.group_consumer("s", group="g", consumer="laden", count=1) as consumer:
             await anext(consumer)
         await runtime.sleep(0.3)
-        async with client.group_consumer("s", group="g", consumer="me", remove_idle=0.25) as consumer:
+        async with client.group_consumer("s", group="g", consumer="me", remove_idle_consumers=0.25) as consumer:
             assert await consumer.get(timeout=0.3) is None
         assert {one[1] for one in raw("XINFO", "CONSUMERS", "s", "g")} >= {b"laden"}
     assert [event for event in events if isinstance(event, ConsumerRemoved)] == [ConsumerRemoved(b"s", b"empty")]

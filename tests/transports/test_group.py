@@ -259,7 +259,7 @@ async def test_no_more_in_flight_than_allowed(runtime: Runtime, server: Embedded
 async def test_a_consumer_goes_on_where_its_name_left_off(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(10))
     async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g", consumer="me", release=False) as consumer:
+        async with client.group_consumer("s", group="g", consumer="me", release_on_close=False) as consumer:
             assert await take_and_ack(consumer, 2) == [0, 1]
             assert await take(consumer, 3) == [2, 3, 4]
         add(raw, range(10, 13))

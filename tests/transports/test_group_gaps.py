@@ -15,7 +15,7 @@ from tests.transports.steps import add, blocked, drain, take_and_ack
 from transports.anyio import GroupConsumer
 from transports.embedded import EmbeddedServer
 
-SOON: dict[str, Any] = {"group": "g", "consumer": "me", "audit": 0.03, "block": 0.03}
+SOON: dict[str, Any] = {"group": "g", "consumer": "me", "audit_interval": 0.03, "block": 0.03}
 PAUSE = 0.1  # seconds: an audit is due afterwards
 
 

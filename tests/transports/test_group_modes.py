@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore import NoGroupError
-from streamcore.events import Event, GroupRecreated, LeaseLost, PossibleLoss, Settled
+from streamcore.events import AcksConfirmed, Event, GroupRecreated, OwnershipLost, PossibleLoss
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, clients, drain, pending, take, take_and_ack
@@ -22,7 +22,7 @@ async def test_a_fenced_acknowledgement_does_nothing_to_what_another_has_taken_o
     events: list[Event] = []
     async with (
         runtime.connect(server.url, on_event=events.append) as client,
-        client.group_consumer("s", group="g", fenced=True, audit=60) as consumer,
+        client.group_consumer("s", group="g", fenced=True, audit_interval=60) as consumer,
     ):
         assert await take(consumer, 1) == [0]
         batch = await anext(consumer.batches())
@@ -30,7 +30,7 @@ async def test_a_fenced_acknowledgement_does_nothing_to_what_another_has_taken_o
         batch.ack()
         assert await consumer.flush()
         assert await consumer.get(timeout=0) is None
-    assert LeaseLost(b"s", (ids[2],)) in events
+    assert OwnershipLost(b"s", (ids[2],)) in events
     assert {row[0] for row in raw("XPENDING", "s", "g", "-", "+", 10)} == {ids[0], ids[2]}
 
 
@@ -89,7 +89,7 @@ async def test_without_acknowledgement_leaving_says_what_is_lost(
 async def test_its_own_history_only_and_then_the_end(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     ids = add(raw, range(250))
     async with runtime.connect(server.url) as client:
-        async with client.group_consumer("s", group="g", consumer="me", count=120, release=False) as consumer:
+        async with client.group_consumer("s", group="g", consumer="me", count=120, release_on_close=False) as consumer:
             await take(consumer, 120)
         own = {id_ for id_, *_ in raw("XPENDING", "s", "g", "-", "+", 1000, "me")}
         raw("XDEL", "s", ids[7])
@@ -132,7 +132,7 @@ async def test_what_is_settled_is_told_where_that_is_wanted(runtime: Runtime, se
         raw("XGROUP", "CREATE", "s", f"g{fenced}", "0")
         async with (
             runtime.connect(server.url, on_event=events.append) as client,
-            client.group_consumer("s", group=f"g{fenced}", report_settled=True, fenced=fenced) as consumer,
+            client.group_consumer("s", group=f"g{fenced}", report_acks=True, fenced=fenced) as consumer,
         ):
             first = await anext(consumer)
             first.ack()
@@ -142,7 +142,7 @@ async def test_what_is_settled_is_told_where_that_is_wanted(runtime: Runtime, se
             assert await take_and_ack(consumer, 2) == [1, 2]
             await consumer.flush()
             assert await consumer.get(timeout=0) is None
-        settled = [id_ for event in events if isinstance(event, Settled) for id_ in event.ids]
+        settled = [id_ for event in events if isinstance(event, AcksConfirmed) for id_ in event.ids]
         assert settled == ids
 
 
@@ -170,7 +170,7 @@ async def test_a_full_server_is_read_all_the_same(runtime: Runtime, fresh_server
     raw("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
     async with (
         runtime.connect(fresh_server.url) as client,
-        client.group_consumer("s", group="g", consumer="me", audit=0.1, block=0.1) as consumer,
+        client.group_consumer("s", group="g", consumer="me", audit_interval=0.1, block=0.1) as consumer,
     ):
         (await anext(consumer)).dead_letter("while it is full")
         assert await take_and_ack(consumer, 9) == list(range(1, 10))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore import GroupEntry, InvalidArgument, WrongTypeError
-from streamcore.events import Connected, Event, GroupRecreated, Recovered
+from streamcore.events import Connected, EntriesRecovered, Event, GroupRecreated
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -231,6 +231,6 @@ async def test_events_come_in_their_places(runtime: Runtime, server: EmbeddedSer
             told.append(one)
             if len([one for one in told if isinstance(one, GroupEntry)]) == 3:
                 break
-    recovered = [one.stream for one in told if isinstance(one, Recovered)]
+    recovered = [one.stream for one in told if isinstance(one, EntriesRecovered)]
     assert sorted(recovered) == sorted(stream.encode() for stream in GROUPS)
     assert {one.link for one in told if isinstance(one, Connected)} >= {"main of billing", "main of stats"}

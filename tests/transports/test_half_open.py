@@ -7,7 +7,7 @@ import time
 import pytest
 
 from streamcore import ConnectionLost
-from streamcore.events import Disconnected, Event, GhostKilled
+from streamcore.events import Disconnected, Event, StaleConnectionKilled
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
@@ -96,7 +96,9 @@ async def test_a_ghost_is_killed_before_it_takes_more(
         assert time.monotonic() - began < 2
         assert await consumer.flush()
         assert pending(raw) == 0
-    assert [event for event in events if isinstance(event, GhostKilled)] == [GhostKilled(int(ghost["id"]))]
+    assert [event for event in events if isinstance(event, StaleConnectionKilled)] == [
+        StaleConnectionKilled(int(ghost["id"]))
+    ]
 
 
 async def test_the_ghost_of_an_earlier_run(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
@@ -107,7 +109,7 @@ async def test_the_ghost_of_an_earlier_run(runtime: Runtime, server: EmbeddedSer
         await blocked(runtime, raw)
         async with (
             runtime.connect(server.url) as client,
-            client.group_consumer("s", group="g", consumer="me", audit=0.2, block=0.1) as consumer,
+            client.group_consumer("s", group="g", consumer="me", audit_interval=0.2, block=0.1) as consumer,
         ):
             add(raw, [0])
             add(raw, [1])

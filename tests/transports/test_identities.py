@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from streamcore import NameTaken
-from streamcore.events import ConsumerReplaced, Event
-from streamcore.requests import Requests
+from streamcore import ConsumerFencedError, Multiplexer
+from streamcore.events import ConsumerFenced, Event
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import clients
@@ -98,13 +97,13 @@ async def test_twins_are_noticed(runtime: Runtime, server: EmbeddedServer, raw: 
     async with (
         runtime.connect(server.url, on_event=events.append) as client,
         runtime.connect(server.url) as other,
-        joining(client, consumer="me", audit=0.2, block=0.2) as older,
+        joining(client, consumer="me", audit_interval=0.2, block=0.2) as older,
         joining(other, consumer="me") as newer,
     ):
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             await older.get(timeout=4)
         assert await newer.get(timeout=0) is None
-    assert ConsumerReplaced(b"s", b"me") in events
+    assert ConsumerFenced(b"s", b"me") in events
 
 
 @pytest.mark.runtimes(*EACH_KIND)
@@ -188,7 +187,7 @@ def in_a_forked_child(draw: Callable[[], str]) -> str:
 def test_a_forked_child_names_itself_anew() -> None:
     def draw() -> str:
         name: str = member(None, {})["consumer"]
-        return f"{name.rpartition('-')[2]} {Requests(**SETTINGS.engine()).token('a test').decode()}"
+        return f"{name.rpartition('-')[2]} {Multiplexer(**SETTINGS.engine()).token('a test').decode()}"
 
     child, parent = in_a_forked_child(draw).split(), draw().split()
     assert len({*child, *parent}) == 4

@@ -18,7 +18,7 @@ import pytest
 
 from streamcore import NoGroupError, WrongTypeError
 from streamcore.errors import NoPermissionError
-from streamcore.events import Claimed, Disconnected, Event, LeaseLost, Tombstones
+from streamcore.events import Disconnected, EntriesClaimed, Event, OwnershipLost, PendingEntriesDeleted
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, clients, drain, pending, take, take_and_ack
@@ -193,7 +193,7 @@ async def test_pending_entries_that_were_deleted_hide_nothing_and_break_nothing(
         assert await consumer.get(timeout=0.05) is None
         assert await consumer.flush()
         await runtime.until(lambda: pending(raw) == 0)
-    buried = [id_ for event in seen if isinstance(event, Tombstones) for id_ in event.ids]
+    buried = [id_ for event in seen if isinstance(event, PendingEntriesDeleted) for id_ in event.ids]
     assert sorted(buried) == [ids[0], *ids[3:6]], "each of them is told, once"
 
 
@@ -528,16 +528,16 @@ async def test_what_was_claimed_from_us_is_told_before_it_is_handled_twice_in_si
     seen: list[Event] = []
     async with (
         runtime.connect(server.url, on_event=seen.append) as client,
-        client.group_consumer("s", group="g", consumer="me", audit=0.1, block=0.05) as consumer,
+        client.group_consumer("s", group="g", consumer="me", audit_interval=0.1, block=0.05) as consumer,
     ):
         assert await take(consumer, 3) == [0, 1, 2]
         raw("XCLAIM", "s", "g", "thief", 0, ids[1])
         lost: list[Event] = []
         while not lost:
             assert await consumer.get(timeout=0.05) is None
-            lost = [event for event in seen if isinstance(event, LeaseLost)]
-        assert lost == [LeaseLost(b"s", (ids[1],))]
-        assert not [event for event in seen if isinstance(event, Claimed)]
+            lost = [event for event in seen if isinstance(event, OwnershipLost)]
+        assert lost == [OwnershipLost(b"s", (ids[1],))]
+        assert not [event for event in seen if isinstance(event, EntriesClaimed)]
 
 
 DIES_OF_FIVE = """

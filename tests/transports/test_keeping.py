@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.events import Event, Unconfirmed
+from streamcore.events import AcksUnconfirmed, Event
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, drain, pending, take, take_and_ack
@@ -66,5 +66,5 @@ async def test_leaving_a_server_that_is_gone_says_what_is_open(runtime: Runtime,
         batch = await anext(consumer.batches())
         fresh_server.kill()
         batch.ack()
-    assert Unconfirmed(5) in events
+    assert AcksUnconfirmed(5) in events
     raw.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore import NameTaken
-from streamcore.events import ConsumerReplaced, Degraded, Event, GhostKilled
+from streamcore import ConsumerFencedError
+from streamcore.events import ConsumerFenced, Degraded, Event, StaleConnectionKilled
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, drain, take
@@ -17,15 +17,15 @@ async def test_an_older_twin_is_told_and_stops(runtime: Runtime, server: Embedde
     add(raw, range(10))
     events: list[Event] = []
     async with runtime.connect(server.url, on_event=events.append) as client, runtime.connect(server.url) as other:
-        older = client.group_consumer("s", group="g", consumer="me", audit=0.2, block=0.2)
+        older = client.group_consumer("s", group="g", consumer="me", audit_interval=0.2, block=0.2)
         newer = other.group_consumer("s", group="g", consumer="me")
         async with older:
             assert await take(older, 3) == [0, 1, 2]
             async with newer:
-                with pytest.raises(NameTaken, match="'me'"):
+                with pytest.raises(ConsumerFencedError, match="'me'"):
                     await take(older, 1000)
                 assert sorted(await drain(newer)) == list(range(10))
-    assert ConsumerReplaced(b"s", b"me") in events
+    assert ConsumerFenced(b"s", b"me") in events
     assert raw("XPENDING", "s", "g")[0] == 0
 
 
@@ -38,10 +38,10 @@ async def test_at_once_where_its_connection_may_be_closed(runtime: Runtime, serv
         client.group_consumer("s", group="g", consumer="me") as older,
         other.group_consumer("s", group="g", consumer="me") as newer,
     ):
-        with pytest.raises(NameTaken):
+        with pytest.raises(ConsumerFencedError):
             await older.get(timeout=4)  # its read waits for 5 seconds, and so does its audit
         assert await newer.get(timeout=0) is None
-    assert any(isinstance(event, GhostKilled) for event in events)
+    assert any(isinstance(event, StaleConnectionKilled) for event in events)
 
 
 async def test_one_after_the_other_is_nobodys_twin(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
@@ -51,7 +51,7 @@ async def test_one_after_the_other_is_nobodys_twin(runtime: Runtime, server: Emb
             async with client.group_consumer("s", group="g", consumer="me") as consumer:
                 assert await consumer.get(timeout=0) is None
             assert raw("KEYS", "*name*") == [], "it was given free"
-    assert not any(isinstance(event, (ConsumerReplaced, GhostKilled)) for event in events)
+    assert not any(isinstance(event, (ConsumerFenced, StaleConnectionKilled)) for event in events)
 
 
 async def test_members_without_a_name_of_their_own_hold_none(
@@ -77,7 +77,7 @@ async def test_twins_that_are_wanted(runtime: Runtime, server: EmbeddedServer, r
 async def test_a_lease_that_is_flushed_away_is_taken_again(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     async with (
         runtime.connect(server.url) as client,
-        client.group_consumer("s", group="g", consumer="me", audit=0.1, block=0.1) as consumer,
+        client.group_consumer("s", group="g", consumer="me", audit_interval=0.1, block=0.1) as consumer,
     ):
         raw("DEL", *raw("KEYS", "*name*"))
         assert await consumer.get(timeout=0.5) is None

@@ -67,7 +67,7 @@ async def test_entries_go_to_other_processes_and_handles_do_not(
         async with client.producer("t") as producer:
             sent = await producer.send_nowait({"n": 1})
             await producer.flush()
-            with pytest.raises(TypeError, match=r"Sent cannot be pickled .*; pass on its id"):
+            with pytest.raises(TypeError, match=r"PendingSend cannot be pickled .*; pass on its id"):
                 pickle.dumps(getattr(sent, "_blocking", sent))
             assert pickle.loads(pickle.dumps(sent.id)) == sent.id
         async with client.group_consumer("s", group="g", decode="utf-8") as group:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from streamcore import Message
-from streamcore.events import Connected, Disconnected, Dropped, Event, Reconnected, SubscriptionGap
+from streamcore.events import Connected, Disconnected, Event, MessagesDropped, Reconnected, SubscriptionGap
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
@@ -225,7 +225,7 @@ async def test_what_is_dropped_is_counted(
         numbers = []
         while (message := await pubsub.get_message(timeout=0.3)) is not None:
             numbers.append(int(message.data[:6]))
-        dropped = sum(event.messages for event in events if isinstance(event, Dropped))
+        dropped = sum(event.messages for event in events if isinstance(event, MessagesDropped))
         assert dropped == pubsub.dropped > 0
         assert len(numbers) + dropped == 1000
         assert numbers == sorted(numbers)

@@ -28,7 +28,7 @@ from streamcore import (
     StreamId,
 )
 from streamcore.commands import (
-    Claimed,
+    AutoClaimResult,
     ClientInfo,
     ConsumerInfo,
     DeliveredEntry,
@@ -70,7 +70,7 @@ from streamcore.commands import (
     zrange,
     zrangebyscore,
 )
-from streamcore.events import Degraded, Gap, HistoryRewound
+from streamcore.events import Degraded, Gap, StreamReset
 
 
 async def clients_of_all_runtimes() -> None:
@@ -254,8 +254,8 @@ async def groups(client: transports.trio.Client, blocking: transports.blocking.C
     assert_type(blocking.xreadgroup("g", "c", {"s": "0"})[b"s"][0].fields, EntryFields | None)
     assert_type(await client.xclaim("s", "g", "c", "1-1", min_idle=1), list[DeliveredEntry])
     assert_type(await client.xclaim_justid("s", "g", "c", "1-1", min_idle=1), list[StreamId])
-    assert_type(await client.xautoclaim("s", "g", "c", min_idle=1), Claimed[DeliveredEntry])
-    assert_type(blocking.xautoclaim_justid("s", "g", "c", min_idle=1), Claimed[StreamId])
+    assert_type(await client.xautoclaim("s", "g", "c", min_idle=1), AutoClaimResult[DeliveredEntry])
+    assert_type(blocking.xautoclaim_justid("s", "g", "c", min_idle=1), AutoClaimResult[StreamId])
     assert_type(blocking.xpending_range("s", "g", count=1), list[PendingEntry])
     assert_type(blocking.xack("s", "g", "1-1"), int)
     assert_type(await client.xnack("s", "g", "1-1", mode="fail"), int)
@@ -346,7 +346,7 @@ def events(event: Event) -> None:
         case Gap():
             assert_type(event.entries, int | None)
             assert_type(event.before, StreamId | None)
-        case HistoryRewound():
+        case StreamReset():
             assert_type(event.last, StreamId)
         case Degraded():
             assert_type(event.missing, str)

@@ -2,7 +2,7 @@
 
 A plain number from its bound on is warned about, once for each line of the application. The bounds lie where nobody means
 seconds: nobody waits a quarter of an hour for an answer. Whoever does mean it gives a ``timedelta``, which has said its unit and
-is never warned about. Durations that may well be hours or days (``timeout``, ``ttl``, ``remove_idle``, ``nack_delay``) have no bound.
+is never warned about. Durations that may well be hours or days (``timeout``, ``ttl``, ``remove_idle_consumers``, ``nack_delay``) have no bound.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ R = TypeVar("R")
 BOUNDS: Final[Mapping[str, float]] = {
     # of an answer, and of what is done again and again
     **dict.fromkeys(("request_timeout", "connect_timeout", "block", "publish_timeout", "send_timeout"), 1000.0),
-    **dict.fromkeys(("subscription_timeout", "unsubscription_timeout", "max_idle_seconds", "audit"), 1000.0),
+    **dict.fromkeys(("subscription_timeout", "unsubscription_timeout", "max_idle_seconds", "audit_interval"), 1000.0),
     "retry": 1000.0,
     # of what is held back meanwhile
     **dict.fromkeys(("ack_delay", "linger", "merge_wait"), 100.0),

@@ -32,7 +32,7 @@ from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer as GroupEngine
 from streamcore.group.stream_changes import Joining
 from streamcore.options import DECODERS, DecoderKind, Options
-from streamcore.requests import Requests
+from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
 from .._dial_errors import explain, is_permanent
@@ -225,7 +225,7 @@ class Opened(Telling):
     def has_room(self) -> bool:
         """Whether a request may be submitted. Raises what ended the engine."""
         self.engine.check()
-        return cast(Requests, self.engine).has_room
+        return cast(Multiplexer, self.engine).has_room
 
     def not_reached(self) -> ConnectFailed:
         """Why the engine is not ready in time."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from streamcore.engine.engine import Engine
 from streamcore.events import LOSS, Connected, Event
-from streamcore.requests import Requests
+from streamcore.requests import Multiplexer
 
 from .logs import Journal
 
@@ -30,7 +30,7 @@ class Telling:
     def __init__(self, engine: Engine, on_event: Callable[[Event], object] | None) -> None:
         self.engine = engine
         self._on_event = on_event
-        self._tells_aside = on_event is not None and isinstance(engine, Requests)
+        self._tells_aside = on_event is not None and isinstance(engine, Multiplexer)
         self._is_due = False  # somebody has been asked to tell
         self._raised: Exception | None = None  # by ``on_event``, aside
         self._journal = Journal(engine.title, monotonic, self._aside)

@@ -101,5 +101,5 @@ def tale(outcome: Outcome) -> list[str]:
 _NAMES: Final = re.compile(r"\b(?:[\w-]+:\d+|\d+-\d+)\b")
 _MARKS: Final = re.compile(
     r" *(?:[*!] |\S+ +(?:starts|leaves|dies|has (?:ended|left)|hears of "
-    r"(?:Group|Gap|Lease|Tomb|Consumer|Dead|History|Possible|Subscription)))"
+    r"(?:Group|Gap|Ownership|Pending|Consumer|Dead|Stream|Possible|Subscription)))"
 )

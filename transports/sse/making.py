@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeAlias, TypedDict, TypeVar
 
 from streamcore.arguments import Seconds
 from streamcore.entries import StreamId
-from streamcore.events import Dropped, Event, Gap, HistoryRewound, SubscriptionGap
+from streamcore.events import Event, Gap, MessagesDropped, StreamReset, SubscriptionGap
 
 from .wire import ServerSentEvent
 
@@ -64,9 +64,9 @@ class Maker(Generic[Item]):
         match event:
             case Gap(after=after, before=before, entries=entries):
                 return self.gap(after, before, entries)
-            case HistoryRewound(cursor=cursor):
+            case StreamReset(cursor=cursor):
                 return self.gap(cursor, None, None, rewound=True, place=ZERO)
-            case Dropped(messages=messages):
+            case MessagesDropped(messages=messages):
                 return self.gap(None, None, messages)
             case SubscriptionGap():
                 return self.gap(None, None, None)

@@ -9,7 +9,7 @@ import pytest
 
 from streamcore import commands
 from streamcore.commands import (
-    Claimed,
+    AutoClaimResult,
     Command,
     DeliveredEntry,
     EntryFields,
@@ -226,12 +226,12 @@ def test_what_newer_servers_know_tells_which(command: Command[Any], needs: str) 
         (
             xautoclaim("s", "g", "c", min_idle=0),
             [b"3-0", [ENTRY], [b"2-0"]],
-            Claimed(StreamId(3), [DELIVERED], [StreamId(2)]),
+            AutoClaimResult(StreamId(3), [DELIVERED], [StreamId(2)]),
         ),
         (
             xautoclaim_justid("s", "g", "c", min_idle=0),
             [b"0-0", [b"1-0"], []],
-            Claimed(StreamId(0), [StreamId(1)], []),
+            AutoClaimResult(StreamId(0), [StreamId(1)], []),
         ),
     ],
 )

@@ -165,8 +165,8 @@ GROUPS: Final = (
     Mutant(
         "own-past-condemned",
         CLAIMS,
-        "self._queue(stream, ours, Recovered, grace=inf)",
-        "self._queue(stream, ours, Recovered, grace=0)",
+        "self._queue(stream, ours, EntriesRecovered, grace=inf)",
+        "self._queue(stream, ours, EntriesRecovered, grace=0)",
         "0.1: what a failover brings back, acknowledged, is buried by the very process that has done it",
     ),
     Mutant(

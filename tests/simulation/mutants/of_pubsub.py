@@ -71,8 +71,8 @@ PUBSUB: Final = (
     Mutant(
         "drops-untold",
         INBOX,
-        "if untold:\n            emit(Dropped(untold))",
-        "if False:\n            emit(Dropped(untold))",
+        "if untold:\n            emit(MessagesDropped(untold))",
+        "if False:\n            emit(MessagesDropped(untold))",
         "messages are dropped in silence",
         cast="listeners",
     ),

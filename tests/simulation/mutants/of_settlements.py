@@ -50,8 +50,8 @@ SETTLEMENTS: Final = (
     Mutant(
         "acks-not-fenced",
         PENDING,
-        "Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_settled)",
-        "Ack(stream, ids[at : at + MAX_IDS], repeated, False, member.report_settled)",
+        "Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_acks)",
+        "Ack(stream, ids[at : at + MAX_IDS], repeated, False, member.report_acks)",
         "XACK does not ask who owns an entry: a slow member settles what another one is at work with",
     ),
     Mutant(
@@ -71,7 +71,7 @@ SETTLEMENTS: Final = (
     Mutant(
         "lost-lease-untold",
         "streamcore.group.audit",
-        "consumer.emit(LeaseLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
+        "consumer.emit(OwnershipLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
         "pass",
         "the application works on, with an entry that another member has by now",
     ),

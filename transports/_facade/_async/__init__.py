@@ -6,7 +6,7 @@ from .commands import Script
 from .consumers import Consumer
 from .groups import GroupConsumer
 from .lifecycle import Driver, away_from_home
-from .producer import Producer, Sent
+from .producer import PendingSend, Producer
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .transaction import Transaction
 
@@ -18,10 +18,10 @@ __all__ = [
     "Driver",
     "GroupConsumer",
     "KeyEvents",
+    "PendingSend",
     "Producer",
     "PubSub",
     "Script",
-    "Sent",
     "ShardedPubSub",
     "Transaction",
     "away_from_home",

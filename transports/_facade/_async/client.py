@@ -18,7 +18,7 @@ from streamcore.group.consumer import Groups, group_engine
 from streamcore.group.member import GroupOptions
 from streamcore.producer.producer import Producer as ProducerEngine
 from streamcore.producer.producer import ProducerOptions
-from streamcore.requests import Request, Requests
+from streamcore.requests import Multiplexer, Request
 from streamcore.tracebacks import conceals_arguments
 
 from ..keywords import check_keywords
@@ -48,7 +48,7 @@ class Client(Subscribers):
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._settings = settings
-        self._engine = Requests(**settings.engine())
+        self._engine = Multiplexer(**settings.engine())
         self._running = Running(self._engine, runtime, settings)
 
     async def __aenter__(self) -> Self:

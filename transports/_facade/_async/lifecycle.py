@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from streamcore.commands import Command
 from streamcore.engine.engine import Engine
 from streamcore.errors import ConcurrentUseError, ConnectionLost
-from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
+from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request, Submit
 
 from ...address import Target
 from ..settings import Opened, Settings
@@ -196,7 +196,7 @@ async def _at_once() -> None:
 
 async def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
     """Send commands over everybody's link, by the engine's ``submit`` or ``how``. Raises ``ConnectionLost`` where there is no room."""
-    driver, engine = running.driver, cast(Requests, running.engine)
+    driver, engine = running.driver, cast(Multiplexer, running.engine)
     if not engine.has_room and not await driver.until(running.has_room, engine.options.request_timeout):
         raise engine.no_room()
     if running.listens:
@@ -205,10 +205,10 @@ async def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | 
 
 
 @asynccontextmanager
-async def leased(running: Running) -> AsyncIterator[Lease]:
+async def leased(running: Running) -> AsyncIterator[DedicatedLink]:
     """A link of one's own. Raises ``ConnectionLost`` where none is given back within the request timeout."""
-    driver, engine = running.driver, cast(Requests, running.engine)
-    held: list[Lease] = []
+    driver, engine = running.driver, cast(Multiplexer, running.engine)
+    held: list[DedicatedLink] = []
 
     def take() -> bool:
         lease = engine.lease()

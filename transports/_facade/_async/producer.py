@@ -12,8 +12,8 @@ from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.process_bound import ProcessBound
 from streamcore.producer.producer import Fields, settling
+from streamcore.producer.producer import PendingSend as SentEntry
 from streamcore.producer.producer import Producer as ProducerEngine
-from streamcore.producer.producer import Sent as SentEntry
 
 from ..batching import Rows
 from .lifecycle import Running, submit
@@ -22,7 +22,7 @@ BREATH: Final = 100
 """How many entries ``send_nowait`` takes before it lets others run, and the entries leave."""
 
 
-class Sent(ProcessBound):
+class PendingSend(ProcessBound):
     """An entry of ``send_nowait``, on its way or answered."""
 
     _instead = "pass on its id"
@@ -146,7 +146,7 @@ class Producer(ProcessBound):
         id: StreamId | str = "*",  # noqa: A002  # the server's word
         *,
         message_id: Name | None = None,
-    ) -> Sent:
+    ) -> PendingSend:
         """Append one entry, and do not wait for its id; only while 10,000 of them, or 64 MiB, are unanswered.
 
         If it fails, the event ``SendFailed`` tells, and ``flush`` or leaving the block raises, unless its ``id`` was asked.
@@ -158,7 +158,7 @@ class Producer(ProcessBound):
             await driver.until(self._has_room_nowait)
         if running.listens:
             running.tell_events()
-        sent = Sent(driver.call(partial(engine.send_nowait, command, message_id)), running)
+        sent = PendingSend(driver.call(partial(engine.send_nowait, command, message_id)), running)
         self._breath -= 1
         if not self._breath:
             self._breath = BREATH

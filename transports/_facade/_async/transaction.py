@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast
 from streamcore.arguments import Name
 from streamcore.commands import Command, unwatch, watch
 from streamcore.errors import ClosedError
-from streamcore.requests import Lease
+from streamcore.requests import DedicatedLink
 
 from ..settings import key_names, raised_together
 from .commands import Commands
@@ -35,7 +35,7 @@ class Transaction(Commands):
         self._running = running
         self._raise_errors = raise_errors
         self._queued: list[Command[Any]] = []
-        self._lease: Lease | None = None
+        self._lease: DedicatedLink | None = None
         self._leasing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -80,7 +80,7 @@ class Transaction(Commands):
             await self._leave()  # also where it failed: nothing is watched any more
         return self.answers
 
-    def _used(self) -> Lease:
+    def _used(self) -> DedicatedLink:
         if self._lease is None:
             raise ClosedError("this transaction is not open: it was not entered, or has been committed")
         return self._lease

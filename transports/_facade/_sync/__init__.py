@@ -9,7 +9,7 @@ from .commands import Script
 from .consumers import Consumer
 from .groups import GroupConsumer
 from .lifecycle import Driver
-from .producer import Producer, Sent
+from .producer import PendingSend, Producer
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .transaction import Transaction
 
@@ -21,10 +21,10 @@ __all__ = [
     "Driver",
     "GroupConsumer",
     "KeyEvents",
+    "PendingSend",
     "Producer",
     "PubSub",
     "Script",
-    "Sent",
     "ShardedPubSub",
     "Transaction",
     "make_connect",

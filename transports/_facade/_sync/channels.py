@@ -14,7 +14,7 @@ from streamcore.commands import unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
-from streamcore.events import Event, Gap, HistoryRewound
+from streamcore.events import Event, Gap, StreamReset
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
@@ -287,7 +287,7 @@ def _joined(hub: Hub, joining: Joining) -> bool:
 
 
 def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:
-    if isinstance(item, Gap | HistoryRewound):
+    if isinstance(item, Gap | StreamReset):
         return item.stream in keys
     return not isinstance(item, ChannelMessage) or item.channel in channels
 

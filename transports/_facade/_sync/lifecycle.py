@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary, finalize
 from streamcore.commands import Command
 from streamcore.engine.engine import Engine
 from streamcore.errors import ConcurrentUseError, ConnectionLost
-from streamcore.requests import MAX_LEASES, Lease, Request, Requests, Submit
+from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request, Submit
 
 from ...address import Target
 from ..logs import Journal
@@ -192,7 +192,7 @@ def _at_once() -> None:
 
 def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None = None) -> Request:
     """Send commands over everybody's link, by the engine's ``submit`` or ``how``. Raises ``ConnectionLost`` where there is no room."""
-    driver, engine = running.driver, cast(Requests, running.engine)
+    driver, engine = running.driver, cast(Multiplexer, running.engine)
     if not engine.has_room and not driver.until(running.has_room, engine.options.request_timeout):
         raise engine.no_room()
     if running.listens:
@@ -201,10 +201,10 @@ def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None =
 
 
 @contextmanager
-def leased(running: Running) -> Iterator[Lease]:
+def leased(running: Running) -> Iterator[DedicatedLink]:
     """A link of one's own. Raises ``ConnectionLost`` where none is given back within the request timeout."""
-    driver, engine = running.driver, cast(Requests, running.engine)
-    held: list[Lease] = []
+    driver, engine = running.driver, cast(Multiplexer, running.engine)
+    held: list[DedicatedLink] = []
 
     def take() -> bool:
         lease = engine.lease()

@@ -10,7 +10,7 @@ from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
 from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
 from streamcore.pubsub import PubSub as PubSubEngine
-from streamcore.requests import Requests
+from streamcore.requests import Multiplexer
 
 from ..keywords import check_keywords
 from ..settings import Settings
@@ -25,7 +25,7 @@ class Subscribers(Commands):
     """A part of ``Client``."""
 
     _settings: Settings
-    _engine: Requests
+    _engine: Multiplexer
     _running: Running
 
     @overload

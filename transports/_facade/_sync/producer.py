@@ -12,15 +12,15 @@ from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.process_bound import ProcessBound
 from streamcore.producer.producer import Fields, settling
+from streamcore.producer.producer import PendingSend as SentEntry
 from streamcore.producer.producer import Producer as ProducerEngine
-from streamcore.producer.producer import Sent as SentEntry
 
 from ..batching import Rows
 from .forgotten import weakly
 from .lifecycle import Running, submit
 
 
-class Sent(ProcessBound):
+class PendingSend(ProcessBound):
     """An entry of ``send_nowait``, on its way or answered."""
 
     _instead = "pass on its id"
@@ -126,7 +126,7 @@ class Producer(ProcessBound):
         id: StreamId | str = "*",  # noqa: A002  # the server's word
         *,
         message_id: Name | None = None,
-    ) -> Sent:
+    ) -> PendingSend:
         """Append one entry, and do not wait for its id; only while 10,000 of them, or 64 MiB, are unanswered.
 
         If it fails, the event ``SendFailed`` tells, and ``flush`` or leaving the block raises, unless its ``id`` was asked.
@@ -134,7 +134,7 @@ class Producer(ProcessBound):
         command = self._engine.entry(fields, id)
         self._running.tell_events()
         sent = self._running.driver.until(partial(self._try_nowait, command, message_id))
-        return Sent(cast(SentEntry, sent), self._running)
+        return PendingSend(cast(SentEntry, sent), self._running)
 
     def flush(self, timeout: Seconds | None = None) -> bool:
         """Wait until what ``send_nowait`` was given so far is answered; False where that takes longer than ``timeout``.

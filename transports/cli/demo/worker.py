@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ConnectionLost, Entry, Event
 from streamcore.errors import LoadingError
-from streamcore.events import Claimed, Reconnected, Recovered
+from streamcore.events import EntriesClaimed, EntriesRecovered, Reconnected
 
 if TYPE_CHECKING:
     from transports.asyncio import Client
@@ -106,7 +106,7 @@ class Job:
 
     def heard(self, event: Event) -> None:
         """Called with each event of the connections, before the next entry is handed over."""
-        if isinstance(event, (Recovered, Claimed)):
+        if isinstance(event, (EntriesRecovered, EntriesClaimed)):
             tell(redelivered=event.entries)
         elif isinstance(event, Reconnected):
             tell(reconnected=monotonic())

@@ -57,7 +57,7 @@ class DelayKept(Oracle):
 
 
 class OwnersAck(Oracle):
-    """*ack after another consumer claimed*: where it is fenced it does nothing, and ``LeaseLost`` tells; else ``AckMissed`` may."""
+    """*ack after another consumer claimed*: where it is fenced it does nothing, and ``OwnershipLost`` tells; else ``AckMissed`` may."""
 
 
 class BeginsAnew(Oracle):

@@ -7,7 +7,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from streamcore.events import LeaseLost
+from streamcore.events import OwnershipLost
 
 from ..faults.failover import promote, replica_of
 from ..faults.server import faults_of
@@ -27,7 +27,7 @@ OWN_READ: Final = (b"XREADGROUP", b"$1\r\n>\r\n")
 
 
 class ToldAgain(Oracle):
-    """*ack after another consumer claimed*: fenced, it does nothing, and ``LeaseLost`` tells, also where it is repeated."""
+    """*ack after another consumer claimed*: fenced, it does nothing, and ``OwnershipLost`` tells, also where it is repeated."""
 
 
 def _acknowledges(data: bytes, key: Key) -> bool:
@@ -157,7 +157,7 @@ def rob_unheard(calm: Calm, book: Book) -> None:
     host.cuts = cuts
     calm.run(HOLD_SECONDS + SOON)
     host.before = host.cuts = None
-    told = any(isinstance(event, LeaseLost) and key.id in event.ids for event in calm.told(holder, heard))
+    told = any(isinstance(event, OwnershipLost) and key.id in event.ids for event in calm.told(holder, heard))
     if robbed and not told:
         ToldAgain(calm.world).violated(
             f"{holder.label} has acknowledged {key.name.decode()} twice, which a stranger has, and nothing has told"

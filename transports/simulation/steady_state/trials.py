@@ -17,7 +17,7 @@ from streamcore.events import (
     AckMissed,
     GroupCreated,
     GroupRecreated,
-    LeaseLost,
+    OwnershipLost,
 )
 
 from ..workloads.group.absent_streams import come_back
@@ -199,7 +199,7 @@ class Calm:
             self.scene.host.do(b"XACK", key.stream, group, key.id)
         self.world.tell("stranger", f"robs {holder.label} of {key.name.decode()}")
         self.run(AUDITED if early else SOON)
-        told = [event for event in self.told(holder, heard) if isinstance(event, (AckMissed, LeaseLost))]
+        told = [event for event in self.told(holder, heard) if isinstance(event, (AckMissed, OwnershipLost))]
         if not told:
             oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")
         if not early and holder.habits.fenced and self.owner(book, key) is None:

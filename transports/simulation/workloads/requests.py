@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from streamcore import ClosedError, ConnectionLost, ReplyError, Requests, StreamcoreError
+from streamcore import ClosedError, ConnectionLost, Multiplexer, ReplyError, StreamcoreError
 from streamcore.commands import echo, incr, rpush
 from streamcore.errors import RequestTimeout
 from streamcore.events import Connected, Disconnected, Reconnected
@@ -130,8 +130,8 @@ class Asker(Program):
         self._open: dict[bytes, Asked] = {}
         self._ups = self._number = self._served = 0
 
-    def begin(self) -> Requests:
-        engine = Requests(**self.engine_options())
+    def begin(self) -> Multiplexer:
+        engine = Multiplexer(**self.engine_options())
         engine.on_event = self._heard
         self._events.listen(self.label, engine)
         self._runs.lists.append(self._list())
@@ -179,7 +179,7 @@ class Asker(Program):
         key = b"asker:%b:%d" % (self.label.encode(), self._number)
         way = self.draw.choice((self._echo, self._count, self._append, self._several))
         commands, asked = way(key)
-        engine: Requests = self.engine
+        engine: Multiplexer = self.engine
         asked.was_up = engine.is_ready
         self._open[key] = asked
         self._runs.asked += asked.writes

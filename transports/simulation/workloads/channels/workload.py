@@ -19,7 +19,7 @@ from streamcore import (
     StreamId,
     WrongTypeError,
 )
-from streamcore.events import Gap, HistoryRewound
+from streamcore.events import Gap, StreamReset
 
 from ...world.async_runtime import Process, Task
 from ...world.invariants import Oracle
@@ -326,7 +326,7 @@ class Listeners(Faced):
         self._last.pop(room, None)
 
     def _heard(self, hub: Any, who: str, item: Any) -> None:
-        if isinstance(item, Gap | HistoryRewound):
+        if isinstance(item, Gap | StreamReset):
             self.world.tell(self.label, f"{who} hears of {item!r}" if self.world.tells else "")
             seat = self.seats.get((who, item.stream))
             if seat is not None and isinstance(item, Gap):

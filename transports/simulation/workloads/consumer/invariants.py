@@ -165,7 +165,7 @@ class TrimsAnnounced(Oracle):
 
 
 class RewindsAnnounced(Oracle):
-    """*Consumer, failover that loses*: the stream's last id is below the cursor: ``HistoryRewound``."""
+    """*Consumer, failover that loses*: the stream's last id is below the cursor: ``StreamReset``."""
 
     def __init__(self, world: World, ledger: Ledger) -> None:
         super().__init__(world)

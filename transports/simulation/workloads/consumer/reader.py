@@ -12,9 +12,9 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from streamcore import Consumer, StreamcoreError, StreamId, StreamRewound
+from streamcore import Consumer, StreamcoreError, StreamId, StreamResetError
 from streamcore.engine.degradation import GAPS
-from streamcore.events import Degraded, Gap, HistoryRewound
+from streamcore.events import Degraded, Gap, StreamReset
 
 from ...world.actor import Program
 from ...world.scheduler import Violation
@@ -303,7 +303,7 @@ class Reader(Program):
 
     def _end(self, error: StreamcoreError) -> None:
         self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")
-        if not (isinstance(error, StreamRewound) and self.taste.on_rewind == "raise"):
+        if not (isinstance(error, StreamResetError) and self.taste.on_rewind == "raise"):
             self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
         self.saved.clear()
         self.ended(0.05)
@@ -350,7 +350,7 @@ class Reader(Program):
 
     def _hear(self, event: object) -> None:
         match event:
-            case HistoryRewound():
+            case StreamReset():
                 self.highest = None
                 track = self.tracks.setdefault(event.stream, Track(ZERO))
                 track.begin_anew(self.ledger.number(event.stream))

@@ -11,7 +11,15 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from streamcore import ConnectionLost, GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyError, StreamcoreError
+from streamcore import (
+    ConnectionLost,
+    ConsumerFencedError,
+    GroupBatch,
+    GroupConsumer,
+    GroupEntry,
+    ReplyError,
+    StreamcoreError,
+)
 from streamcore.errors import UNAVAILABLE
 from streamcore.group.group_history import GroupHistory
 from transports._facade._async import GroupConsumer as Face
@@ -52,7 +60,9 @@ class Application(Faced, Member):
         self.face = None
 
     def expects(self, error: StreamcoreError) -> bool:
-        refused = isinstance(error, NameTaken) or (isinstance(error, ReplyError) and error.code not in UNAVAILABLE)
+        refused = isinstance(error, ConsumerFencedError) or (
+            isinstance(error, ReplyError) and error.code not in UNAVAILABLE
+        )
         return refused or (self.face is None and isinstance(error, ConnectionLost))
 
     # -- what it does -------------------------------------------------------------------------------------------------
@@ -67,13 +77,13 @@ class Application(Faced, Member):
             "max_in_flight": habits.max_in_flight,
             "max_deliveries": habits.max_deliveries,
             "claim_idle": CLAIM_IDLE,
-            "audit": 0.6,
+            "audit_interval": 0.6,
             "fenced": habits.fenced,
             "detect_gaps": habits.detect_gaps,
             "remove_on_leaving": habits.remove_on_leaving,
-            "remove_idle": 5.0,
+            "remove_idle_consumers": 5.0,
             "ack_delay": habits.ack_delay,
-            "report_settled": True,
+            "report_acks": True,
             "ack": "auto" if self._way == "auto" else "manual",
         }
         async with self.connect(process) as client:

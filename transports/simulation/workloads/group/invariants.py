@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import GroupBatch, GroupConsumer, StreamId
-from streamcore.events import Claimed, DeadLettered, GroupRecreated, Recovered
+from streamcore.events import DeadLettered, EntriesClaimed, EntriesRecovered, GroupRecreated
 from streamcore.group.claiming import TOO_OFTEN
 
 from ...world.invariants import Oracle
@@ -41,7 +41,7 @@ class NothingInvented(GroupOracle):
 
 
 class InOrder(GroupOracle):
-    """*GroupConsumer*: entries come in the order of their ids; one that comes late was told before (Recovered, Claimed).
+    """*GroupConsumer*: entries come in the order of their ids; one that comes late was told before (EntriesRecovered, EntriesClaimed).
 
     A batch is in order by itself. A first delivery that is older than one before it follows an event that says why.
     """
@@ -53,7 +53,7 @@ class InOrder(GroupOracle):
 
     def heard(self, label: str, event: object) -> None:
         """An event was told."""
-        if isinstance(event, (Recovered, Claimed)):
+        if isinstance(event, (EntriesRecovered, EntriesClaimed)):
             self._told[label, event.stream] = self._told.get((label, event.stream), 0) + event.entries
         elif isinstance(event, GroupRecreated):
             self._last.pop((label, event.stream), None)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from streamcore import GroupBatch, GroupConsumer, GroupEntry, NameTaken, ReplyError, StreamcoreError
+from streamcore import ConsumerFencedError, GroupBatch, GroupConsumer, GroupEntry, ReplyError, StreamcoreError
 from streamcore.errors import UNAVAILABLE
-from streamcore.events import DeadLettered, Event, Gap, LeaseLost, Settled
+from streamcore.events import AcksConfirmed, DeadLettered, Event, Gap, OwnershipLost
 
 from ...world.actor import OPTIONS, RECOVERY, Program
 from ...world.stream_log import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
@@ -70,13 +70,13 @@ class Member(Program):
             max_in_flight=habits.max_in_flight,
             max_deliveries=habits.max_deliveries,
             claim_idle=CLAIM_IDLE,
-            audit=1.0,
+            audit_interval=1.0,
             fenced=habits.fenced,
             detect_gaps=habits.detect_gaps,
             remove_on_leaving=habits.remove_on_leaving,
-            remove_idle=5.0,
+            remove_idle_consumers=5.0,
             ack_delay=habits.ack_delay,
-            report_settled=True,
+            report_acks=True,
         )
         engine.on_event = self._heard
         self._events.listen(self.label, engine)
@@ -179,7 +179,9 @@ class Member(Program):
     def _over(self, error: StreamcoreError) -> None:
         """The engine has ended, and says why."""
         self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")
-        expected = isinstance(error, NameTaken) or (isinstance(error, ReplyError) and error.code not in UNAVAILABLE)
+        expected = isinstance(error, ConsumerFencedError) or (
+            isinstance(error, ReplyError) and error.code not in UNAVAILABLE
+        )
         if not expected:
             self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
         self.ended(0.3 + self.draw.random())
@@ -341,11 +343,11 @@ class Member(Program):
     def _heard(self, event: Event) -> None:
         book = self.book
         self._order.heard(self.label, event)
-        if isinstance(event, Settled):
+        if isinstance(event, AcksConfirmed):
             for _, fate in book.named(event.stream, event.ids):
                 if fate.holder == self.label:
                     fate.settled = self.world.now
-        elif isinstance(event, LeaseLost):
+        elif isinstance(event, OwnershipLost):
             book.excuse(event.stream, event.ids)
             self.hands.lost.update((event.stream, id_) for id_ in event.ids)
         elif isinstance(event, DeadLettered):

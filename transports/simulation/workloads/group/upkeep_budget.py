@@ -30,7 +30,7 @@ NAMES: Final = 40
 GONE: Final = 130
 """Consumers that are gone at a time."""
 REMOVED: Final = 5.0 * 1.5 + RECOVERY
-"""Seconds within which these are removed: once and a half of ``remove_idle``, and what a reconnect may take."""
+"""Seconds within which these are removed: once and a half of ``remove_idle_consumers``, and what a reconnect may take."""
 LEFT: Final = 40
 """Entries that an earlier run has left pending."""
 

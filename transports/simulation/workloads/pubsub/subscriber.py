@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore import PubSub, StreamcoreError
-from streamcore.events import Dropped, SubscriptionGap
+from streamcore.events import MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
 
 from ...world.actor import OPTIONS, Program
@@ -242,7 +242,7 @@ class Listener(Program):
                 for (_, text), hearing in self.hearings.items():
                     if event.names is None or text in event.names:
                         hearing.excused = set()
-            elif isinstance(event, Dropped):
+            elif isinstance(event, MessagesDropped):
                 for hearing in self.hearings.values():
                     hearing.excused = set()
 
