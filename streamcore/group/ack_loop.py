@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from ..connection.exchange import Exchange
+from ..connection.link import AT_ONCE
 from ..engine.degradation import DELAYS, LETTERS
-from ..engine.engine import AT_ONCE, WAIT, Exchange, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Script, ScriptRunner, Steps
 from ..entries import GroupBatch
 from ..errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
 from ..events import SettlingRefused

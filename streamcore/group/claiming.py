@@ -19,13 +19,15 @@ from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
+from ..connection.link import AT_ONCE
 from ..engine.degradation import DELAYS, DELETIONS
-from ..engine.engine import AT_ONCE, Steps, checked
+from ..engine.script import Steps, checked
 from ..engine.together import pages
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
 from ..events import EntriesClaimed, EntriesRecovered, PendingEntriesDeleted
+from ..stream_id import ZERO
 from .options import NACKED
 from .pending_pages import PAGE
 from .redelivery import Waiting
@@ -116,7 +118,7 @@ class Claims:
 
     def _recover(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        start = b"(%b" % bytes(self._recover_from.get(stream, StreamId(0)))
+        start = b"(%b" % bytes(self._recover_from.get(stream, ZERO))
         size = consumer.room.page
         while True:
             yield from consumer.wait_for_room()
@@ -265,8 +267,7 @@ class Claims:
     def _is_own(self, stream: bytes, row: list[Any]) -> bool:
         """Whether an entry that we do not know was delivered to us; what an earlier run has left may be claimed instead."""
         return bool(
-            row[1] == self._consumer.member.name
-            and StreamId.parse(row[0]) > self._recover_from.get(stream, StreamId(0))
+            row[1] == self._consumer.member.name and StreamId.parse(row[0]) > self._recover_from.get(stream, ZERO)
         )
 
     def _waiting(self, stream: bytes, ids: list[bytes]) -> Steps[set[bytes]]:

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from ..entries import StreamId
 from ..events import Gap
-from ..reading.continuity import ZERO, History
+from ..reading.stream_history import History
 from ..reading.stream_identity import Sameness, StreamIdentity
+from ..stream_id import ZERO
 
 
 class Reached(NamedTuple):

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
+from ..connection.link import AT_ONCE
 from ..engine.degradation import REMOVING
-from ..engine.engine import AT_ONCE, Steps, checked
+from ..engine.script import Steps, checked
 from ..errors import NoPermissionError, ReplyError
 from ..events import ConsumerRemoved
 from .name_lease import lease_of

@@ -13,7 +13,7 @@ from ..engine.engine import EngineOptions
 from ..entries import GroupBatch
 from ..events import AcksUnconfirmed, Event, PossibleLoss
 from ..of_member import named
-from ..reading.prefetch import ReaderOptions
+from ..reading.reader import ReaderOptions
 from .options import MemberOptions, Membership
 from .read_loop import GroupReading
 from .stream_changes import Joining

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..arguments import beside
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..engine.degradation import GUARD
-from ..engine.engine import Steps, checked
+from ..engine.script import Steps, checked
 from ..errors import ConsumerFencedError, OutOfMemoryError
 from ..events import ConsumerFenced
 

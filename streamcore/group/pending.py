@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from ..connection.connection import Arguments, Exchange
+from ..connection.exchange import Arguments, Exchange
 from ..entries import GroupBatch, Refusal
 from .options import Membership
 from .settlements import Ack, Burial, Clear, Nack, Settlement

@@ -20,8 +20,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..connection.connection import Arguments
-from ..engine.engine import Exchange, Steps, checked
+from ..connection.exchange import Arguments, Exchange
+from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
 from ..events import PendingEntriesDeleted

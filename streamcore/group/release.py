@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..engine.degradation import GIVING_BACK, GUARD, REMOVING
-from ..engine.engine import Steps
+from ..engine.script import Steps
 from ..entries import GroupBatch
 from .idle_consumers import REMOVE
 from .name_lease import LET_GO

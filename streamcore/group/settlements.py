@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..arguments import beside
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..events import AckMissed, AcksConfirmed, DeadLettered, Event, OwnershipLost, PendingEntriesDeleted
 from .options import NACKED, Membership
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..entries import StreamId
-from .continuity import ZERO, History
+from ..stream_id import ZERO
+from .stream_history import History
 
 
 class Sameness(Enum):

@@ -7,7 +7,9 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import RemoteProtocolError
 from streamcore.events import Gap, StreamReset
-from streamcore.reading.continuity import ZERO, Continuity, History
+from streamcore.reading.continuity import Continuity
+from streamcore.reading.stream_history import History
+from streamcore.stream_id import ZERO
 from tests.core.streams import info
 
 S = b"s"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamcore.entries import StreamId
 from streamcore.events import Gap
 from streamcore.group.group_history import GroupHistory, Reached
-from streamcore.reading.continuity import History
+from streamcore.reading.stream_history import History
 
 S = b"s"
 

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from streamcore.arguments import Name, Seconds, name, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.consumer import Interruption
+from streamcore.consumer.options import Interruption
 from streamcore.consumer.start import Starts
 from streamcore.engine.engine import Engine, EngineOptions
 from streamcore.errors import (

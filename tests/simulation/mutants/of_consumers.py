@@ -8,7 +8,7 @@ from .mutant import Mutant
 
 CONSUMER: Final = "streamcore.consumer.consumer"
 CONTINUITY: Final = "streamcore.reading.continuity"
-PREFETCH: Final = "streamcore.reading.prefetch"
+PREFETCH: Final = "streamcore.reading.reader"
 
 CONSUMERS: Final = (
     Mutant(

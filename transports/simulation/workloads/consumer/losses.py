@@ -16,7 +16,7 @@ from ...world.stream_log import Id
 
 if TYPE_CHECKING:
     from streamcore.events import Gap
-    from streamcore.reading.continuity import History
+    from streamcore.reading.stream_history import History
 
     from .removals import Ledger
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamcore import GroupConsumer
     from streamcore.events import Gap
     from streamcore.group.group_history import GroupHistory
-    from streamcore.reading.continuity import History as Seen
+    from streamcore.reading.stream_history import History as Seen
     from streamcore.testing.model.values import Group, Stream
 
     from ...world.scheduler import World
