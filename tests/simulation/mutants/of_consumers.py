@@ -109,7 +109,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "prefetch-unbounded",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "return self._whole + in_flight < self._reads and self._size < self._limit",
         "return in_flight < 2",
         "issue 6: an unbounded queue; a stalled handler fills the memory",
@@ -117,7 +117,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "batches-out-of-order",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "self._ready.append((batch, whole, self.added))",
         "self._ready.appendleft((batch, whole, self.added))",
         "concurrent reads whose replies overtake each other",
@@ -125,7 +125,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "put-back-at-the-end",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "self._ready.appendleft((batch, True, self.reached))",
         "self._ready.append((batch, True, self.added))",
         "what a cancelled wait puts back comes behind what arrived later",

@@ -94,7 +94,7 @@ LINKS: Final = (
     ),
     Mutant(
         "events-out-of-place",
-        SCRIPT,
+        "streamcore.engine.engine",
         "self._placed_events.add(event, self._place())",
         "self._placed_events.add(event, 0)",
         "errors and gaps told beside the data, not in order with it",
