@@ -65,11 +65,6 @@ class StreamIdentity:
         return None if self._oldest is None else StreamId.parse(self._oldest)
 
     @property
-    def may_be_back(self) -> bool:
-        """Whether a failover may have taken it back since it was last ``seen``."""
-        return self._may_be_back
-
-    @property
     def doubted(self) -> bool:
         """Whether nothing but an anchor proves any more that it is the same."""
         return self._doubted

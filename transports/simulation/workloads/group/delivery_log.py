@@ -64,7 +64,8 @@ class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
 
     ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
-    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there;
+    was believed, or went with a group in which there were several, or that was set ahead (``waived``), how much of it a process had
+    counted as unread, alone there;
     ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
     """
 
@@ -73,6 +74,7 @@ class Losses:
     believed: set[bytes] = field(default_factory=set)
     _former: set[bytes] = field(default_factory=set)  # those that were ever believed
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    waived: set[bytes] = field(default_factory=set)
     torn: dict[bytes, float] = field(default_factory=dict)
 
     def believe(self, stream: bytes) -> None:
@@ -225,12 +227,14 @@ class Book:
         group = self.of(stream)
         self.losses.add(stream, *self.unread(stream))
         self.wanted_again.pop(stream, None)
-        if group is not None and (len(group.consumers) > 1 or stream in self.losses.believed):
+        is_set = stream in self.losses.believed or stream in self.losses.waived
+        if group is not None and (len(group.consumers) > 1 or is_set):
             for member in self.members:
                 watch = None if member.node is None else member.watch(stream)
                 if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
                     self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
         self.losses.believed.discard(stream)
+        self.losses.waived.discard(stream)
 
     def unread(self, stream: bytes) -> list[Id]:
         """The ids of what is in a stream, and its group has not been given; or no application, whoever it is pending for."""
