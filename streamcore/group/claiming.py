@@ -27,12 +27,13 @@ from ..engine.together import pages
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
 from ..events import EntriesClaimed, EntriesRecovered, PendingEntriesDeleted
+from ..keys import delayed_nacks
 from ..stream_id import ZERO
 from .options import NACKED
 from .pending_pages import PAGE
 from .redelivery import Waiting
 from .rounds import Passes, are_many
-from .settlements import NO_CLAIMS, schedule
+from .settlements import NO_CLAIMS
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -274,7 +275,7 @@ class Claims:
         """Those that were given back for longer than has passed."""
         if not ids:
             return set()
-        key = schedule(stream, self._consumer.member.group)
+        key = delayed_nacks(stream, self._consumer.member.group)
         commands: list[Arguments] = [("TIME",), ("ZMSCORE", key, *ids)]
         answers = yield from self._consumer.ask(*commands)
         for command, answer in zip(commands, answers, strict=True):

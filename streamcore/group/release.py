@@ -13,10 +13,10 @@ from ..connection.exchange import Arguments
 from ..engine.degradation import GIVING_BACK, GUARD, REMOVING
 from ..engine.script import Steps
 from ..entries import GroupBatch
-from .idle_consumers import REMOVE
-from .name_lease import LET_GO
+from ..scripts.group import RELEASE, REMOVE
+from ..scripts.lease import LET_GO
 from .options import NACKED
-from .settlements import NO_CLAIMS, RELEASE
+from .settlements import NO_CLAIMS
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
