@@ -205,7 +205,7 @@ class Member(Program):
             book.tenures.handed(key, self.label)
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
             fate.deliveries = batch.deliveries
-            fate.settled, fate.refused, fate.since = 0.0, False, self.hands.since
+            fate.settled, fate.refused, fate.passed, fate.since = 0.0, False, False, self.hands.since
             fate.excused = (stream, key.id) in self.hands.lost or self._was_robbed(key)
         if self.world.tells:
             ids = " ".join(f"{key.id.decode()} ({key.name.decode()})" for key in keys)
