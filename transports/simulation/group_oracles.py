@@ -214,9 +214,9 @@ class LettersDeserved(GroupOracle):
 
     A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
     or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back to it, and
-    what another process of the same name has in hand, was not delivered too often, whatever the counter says, unless that process
-    was found without a connection; and what was given to somebody else before it was refused here for the first time, has not
-    failed twice.
+    what another process of the same name has in hand, was not delivered too often, whatever the counter says, unless the connection
+    was not found by which that process held the name; and what was given to somebody else before it was refused here for the
+    first time, has not failed twice.
     """
 
     def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:

@@ -1,6 +1,7 @@
 """What a process has found when it looked for the connection of whoever had its name before it (``streamcore/ghosts.py``).
 
-A process that has none at that moment is taken for dead, whatever it has in hand: nothing on the server tells the two apart.
+A process is taken for dead, whatever it has in hand, where the connection is not there that the lease on its name tells of: it may
+have none at that moment, or have been refused when it wanted to tell of another one (a server that is full refuses every script).
 """
 
 from __future__ import annotations
@@ -28,5 +29,5 @@ class Predecessors:
             self._stood.setdefault((session.name, former), number in session.server.sessions)
 
     def was_gone(self, name: bytes, former: bytes) -> bool:
-        """Whether a process had no connection when another one looked for it first, by their names."""
+        """Whether the connection of a process was not there when another one looked for it first, by their names."""
         return not self._stood.get((name, former), True)
