@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from streamcore.events import DeadLettered
+from streamcore.events import DeadLettered, Settled
 from tests.simulation.test_sim_parts import TOO_OFTEN, delivered, entry_of, run
 from transports.memory.model import Server
 from transports.simulation.book import Book
@@ -167,6 +167,25 @@ class TestWhatIsWantedAgain:
         scene.host.do(b"DEL", KEY.stream)
         promote(scene, old, replica)
         assert book.comes_again(KEY) is is_lost
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_a_confirmation_is_of_what_was_said_first(is_reset: bool) -> None:
+    """Seed 2017987: an acknowledgement was repeated, and answered, when its entry had come again in a new group."""
+    _, book, member = stage()
+    entry, fate = entry_of(KEY), book.fate(KEY)
+    member._hand(entry._batch, [entry._raw])
+    fate.acked = True
+    if is_reset:
+        book.reset(KEY.stream)
+    fate.refused = fate.excused = True
+    again = entry_of(KEY, 2)
+    member._hand(again._batch, [again._raw])
+    confirmed: list[bool] = []
+    for _ in range(2):
+        member._heard(Settled(KEY.stream, (KEY.id,)))
+        confirmed.append(fate.settled > 0)
+    assert confirmed == [not is_reset, True]
 
 
 @pytest.mark.parametrize("settled", [False, True])

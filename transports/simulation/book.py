@@ -41,6 +41,7 @@ class Fate:
     buried: bool = False  # an application has wanted it to be a dead letter, once
     refused: bool = False  # the one that has it now does not want it
     settled: float = 0.0  # when the server has confirmed that to the process that asked; 0: not yet
+    earlier: int = 0  # confirmations that are to come of what its holder has said of it in groups that are gone
     robbed: bool = False  # a stranger has settled it
     passed: bool = False  # a failover has lost its letter, and the group was created again above it
     deliveries: int = 0  # what the one that was handed it last was told of them

@@ -199,6 +199,9 @@ class Member(Program):
             fate = book.fate(key)
             if fate.times and fate.holder != self.label:
                 fate.doubts += 1
+                fate.earlier = 0
+            elif fate.acked and not fate.settled and fate.era != era:
+                fate.earlier += 1
             book.handed += 1
             book.again += bool(fate.times)
             fate.times += 1
@@ -343,7 +346,9 @@ class Member(Program):
         self._order.heard(self.label, event)
         if isinstance(event, Settled):
             for _, fate in book.named(event.stream, event.ids):
-                if fate.holder == self.label:
+                if fate.holder == self.label and fate.earlier:
+                    fate.earlier -= 1
+                elif fate.holder == self.label:
                     fate.settled = self.world.now
         elif isinstance(event, LeaseLost):
             book.excuse(event.stream, event.ids)
