@@ -264,10 +264,11 @@ class Pending:
 
     def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
         """The server has answered a ride; what is ``late`` of it has to be told once more, after ``retry``."""
-        riding = self._riding.pop(id(ride), None)
+        riding = self._riding.get(id(ride))
         if riding is not None and (late := riding.left(late)):
             self._late += late
             self._late_batches += riding.batches
+        self._riding.pop(id(ride), None)
 
     @property
     def waits(self) -> bool:
@@ -294,10 +295,11 @@ class Pending:
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
-            riding = self._riding.pop(id(ride))
+            riding = self._riding[id(ride)]
             for one in riding.left(ride):
                 self._put_off(one)
             self._spoken_of += riding.batches
+            del self._riding[id(ride)]  # when it is elsewhere: ``settling`` may be asked in any thread
 
     def _put_off(self, one: Settlement) -> None:
         if isinstance(one, Ack):
