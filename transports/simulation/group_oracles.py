@@ -215,7 +215,7 @@ class LettersDeserved(GroupOracle):
     A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
     or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back to it, and
     what another process of the same name has in hand, was not delivered too often, whatever the counter says, unless the connection
-    was not found by which that process held the name; and what was given to somebody else before it was refused here for the
+    was not found by which that process held the name, or the entry was spared once for such a reason; and what was given to somebody else before it was refused here for the
     first time, has not failed twice.
     """
 
@@ -257,6 +257,7 @@ class LettersDeserved(GroupOracle):
         others = [one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer]
         in_hand = any(one.node is not None and not one.node.paused for one in others)
         in_hand = in_hand and self.book.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
+        in_hand = in_hand and event.deliveries == self._limit  # else it was spared, once
         is_gone = any(self.book.predecessors.was_gone(_nonce(member), _nonce(one)) for one in others)
         return f", which {fate.holder} has in hand" if in_hand and not is_gone else ""
 
