@@ -226,7 +226,9 @@ class StreamHub(Tail):
         if found is not None:
             self._tell(found, [asked.inbox])
         if history.last < position.cursor:
-            position.goto(ZERO, None)
+            beginning = Continuity(asked.key, ZERO)
+            beginning.begin(history)  # what is there now, and gone by the next page, is missed
+            position.goto(ZERO, beginning.added if history.length else None)
             self._has_come(asked, at_the_end=not history.length)
             return
         self._hand(asked, entries)
