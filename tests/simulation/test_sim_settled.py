@@ -6,13 +6,14 @@ from math import inf
 
 import pytest
 
+from streamcore import StreamId
 from streamcore.events import DeadLettered, Settled
 from tests.simulation.test_sim_parts import TOO_OFTEN, delivered, entry_of, run
 from transports.memory.model import Server
 from transports.simulation.book import Book
 from transports.simulation.calm import Calm
 from transports.simulation.failover import promote, replica_of
-from transports.simulation.group_oracles import LettersDeserved, OnlySaidIsSettled
+from transports.simulation.group_oracles import LettersDeserved, NoNeedlessRepetition, OnlySaidIsSettled
 from transports.simulation.groups import cast_group
 from transports.simulation.history import HELD, STRANGER, History, Key, fields_of
 from transports.simulation.host import Host
@@ -168,6 +169,26 @@ class TestWhatIsWantedAgain:
         scene.host.do(b"DEL", KEY.stream)
         promote(scene, old, replica)
         assert book.comes_again(KEY) is is_lost
+
+
+@pytest.mark.parametrize(("read_at", "deliveries", "is_wrong"), [(1.0, 2, False), (1.0, 1, True), (3.0, 2, True)])
+def test_what_was_read_before_it_was_settled_may_be_handed_over(
+    read_at: float, deliveries: int, is_wrong: bool
+) -> None:
+    """Seed 2023010: it waited for others that were read along, and its reader stood still."""
+    scene, book, member = stage()
+    hold(book, member)
+    fate, now = book.fate(KEY), scene.world.now
+    fate.settled, member.hands.since = now + 2.0, now + 4.0
+    book.asked[member.consumer, KEY.stream, bytes(StreamId.parse(KEY.id).before())] = now + read_at
+    fate.excused = True
+    entry = entry_of(KEY, deliveries)
+    oracle = NoNeedlessRepetition(scene.world, book)
+    if is_wrong:
+        with pytest.raises(Violation, match="has settled, and the server has confirmed it"):
+            oracle.handed(member, entry._batch, [entry._raw], [KEY])
+    else:
+        oracle.handed(member, entry._batch, [entry._raw], [KEY])
 
 
 @pytest.mark.parametrize("is_reset", [False, True])

@@ -106,6 +106,9 @@ class Book:
     letters_aside: dict[bytes, bytes] = field(
         default_factory=dict
     )  # where somebody keeps those of a stream for a while
+    asked: dict[tuple[bytes, bytes, bytes], float] = field(
+        default_factory=dict
+    )  # when a consumer has read behind an id of a stream
     lost_letters: set[bytes] = field(default_factory=set)  # the names of those that a failover has lost
     predecessors: Predecessors = field(default_factory=Predecessors)
     handed: int = 0
@@ -164,6 +167,8 @@ class Book:
         self.predecessors.before_command(session, words)
         if words[0].upper() == b"XCLAIM":
             self.tenures.note()
+        if words[0].upper() == b"XREADGROUP" and words[2] == self.group:
+            self.asked[words[3], words[-2], words[-1]] = self.world.now
         if words[0].upper() != b"XGROUP" or words[2] not in self.streams or words[3] != self.group:
             return
         group = self.of(words[2])

@@ -86,19 +86,19 @@ class NoNeedlessRepetition(GroupOracle):
 
     def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
-            self._check(member, key, self.book.fate(key))
+            self._check(member, key, self.book.fate(key), member.delivered_at(key, batch.deliveries))
 
-    def _check(self, member: Member, key: Key, fate: Fate) -> None:
+    def _check(self, member: Member, key: Key, fate: Fate, since: float) -> None:
         if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
             return
-        if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
+        if min(fate.since, since) < self.book.reset_at.get(key.stream, 0.0):
             return  # one of the two was delivered by a group that is gone
-        wrong = self._wrong(member, key, fate)
+        wrong = self._wrong(member, fate, since)
         if wrong and not self.book.comes_again(key):
             self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
 
-    def _wrong(self, member: Member, key: Key, fate: Fate) -> str:
-        if fate.settled and member.hands.since >= fate.settled:
+    def _wrong(self, member: Member, fate: Fate, since: float) -> str:
+        if fate.settled and since >= fate.settled:
             return f", which {fate.holder} has settled, and the server has confirmed it"
         if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
             return ""
