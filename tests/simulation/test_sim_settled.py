@@ -7,11 +7,12 @@ from math import inf
 import pytest
 
 from streamcore import StreamId
-from streamcore.events import DeadLettered, Settled
+from streamcore.events import DeadLettered, Gap, Settled
 from tests.simulation.test_sim_parts import TOO_OFTEN, delivered, entry_of, run
 from transports.memory.model import Server
 from transports.simulation.book import Book
 from transports.simulation.calm import Calm
+from transports.simulation.calm_oracles import QuietWhenHealthy
 from transports.simulation.failover import promote, replica_of
 from transports.simulation.group_oracles import LettersDeserved, NoNeedlessRepetition, OnlySaidIsSettled
 from transports.simulation.groups import cast_group
@@ -230,3 +231,22 @@ def test_a_stranger_strikes_while_there_is_something_to_claim(settled: bool, mon
 
     monkeypatch.setattr(calm, "run", run_on)
     calm._race(book)
+
+
+@pytest.mark.parametrize("is_believed", [False, True])
+def test_a_gap_may_be_told_in_the_calm_where_somebody_has_set_the_counters(is_believed: bool) -> None:
+    """Seed 2023217: the entry that was counted, and never was, is missed when the next ones come."""
+    scene, book, member = stage()
+    events = EventsInOrder(scene.world)
+    assert member.node is not None
+    events.listen(member.label, member.engine)
+    quiet = QuietWhenHealthy(scene.world, events, scene.books)
+    quiet.begin()
+    if is_believed:
+        book.losses.believed.add(KEY.stream)
+    member.engine.on_event(Gap(KEY.stream, StreamId(1), StreamId(2), 1))
+    if is_believed:
+        quiet.end()
+    else:
+        with pytest.raises(Violation, match="nothing was wrong"):
+            quiet.end()

@@ -60,7 +60,7 @@ class Calm:
         self._patience = patience
         self.lots = world.lots("calm")
         self._names = 0
-        self._quiet = promises.QuietWhenHealthy(world, events)
+        self._quiet = promises.QuietWhenHealthy(world, events, scene.books)
         self._kills = promises.KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
 
