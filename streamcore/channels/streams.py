@@ -249,6 +249,7 @@ class StreamHub(Tail):
         if followed.continuity.cursor == asked.reached:
             self.emit(HistoryRewound(asked.key, asked.reached, history.last))
             self.restart(followed)
+            followed.continuity.begin(history)
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:
         naming = self._subscribers.naming

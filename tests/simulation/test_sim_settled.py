@@ -9,7 +9,7 @@ import pytest
 from streamcore import StreamId
 from streamcore.events import DeadLettered, Gap, Settled
 from tests.simulation.test_sim_parts import TOO_OFTEN, delivered, entry_of, run
-from transports.memory.model import Server
+from transports.memory.model import Server, Session
 from transports.simulation.book import Book
 from transports.simulation.calm import Calm
 from transports.simulation.calm_oracles import QuietWhenHealthy
@@ -21,6 +21,7 @@ from transports.simulation.host import Host
 from transports.simulation.member import Member
 from transports.simulation.oracles import EventsInOrder
 from transports.simulation.plan import Size
+from transports.simulation.predecessors import Predecessors
 from transports.simulation.program import ADDRESS
 from transports.simulation.scene import Scene
 from transports.simulation.world import Violation, World
@@ -104,6 +105,30 @@ class TestLetters:
             delivered(book, KEY, between, 2)
         delivered(book, KEY, member.consumer, 2)
         assert ("which it had settled" in wrong(book, member)) is (between is None)
+
+
+def test_a_connection_is_not_taken_for_one_that_had_its_number_before_a_restart() -> None:
+    """Seed 2022517."""
+    server, predecessors = Server(), Predecessors()
+    server.on_command = predecessors.before_command
+
+    def send(session: Session, *words: str) -> None:
+        parts = b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
+        session.receive(b"*%d\r\n%b" % (len(words), parts), 0.0)
+
+    def named(name: str) -> Session:
+        session = server.connect(0.0)
+        send(session, "CLIENT", "SETNAME", name)
+        send(session, "PING")
+        return session
+
+    first = named("a")
+    server.begin_anew()
+    second, other = named("b"), named("c")
+    assert second.number == first.number
+    second.lost()
+    send(other, "CLIENT", "LIST", "ID", str(second.number))
+    assert (predecessors.was_gone(b"c", b"b"), predecessors.was_gone(b"c", b"a")) == (True, False)
 
 
 class TestALetterThatAFailoverLoses:

@@ -22,7 +22,7 @@ class Predecessors:
     def before_command(self, session: Session, words: list[bytes]) -> None:
         """A server is about to run a command of a program."""
         if session.name:
-            self._names.setdefault((session.server, session.number), session.name)
+            self._names[session.server, session.number] = session.name  # numbers begin anew with each run
         if [word.upper() for word in words[:3]] == [b"CLIENT", b"LIST", b"ID"]:
             number = int(words[3])
             former = self._names.get((session.server, number), b"")
