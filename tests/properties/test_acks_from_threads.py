@@ -20,7 +20,7 @@ import pytest
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
 from streamcore.group import GroupConsumer
 from streamcore.membership import Membership
-from streamcore.pending import Pending
+from streamcore.pending import Pending, Riding
 from streamcore.settlements import Ack, Burial, Settlement
 from streamcore.settling import Settling
 from tests.core.pair import Pair
@@ -288,7 +288,7 @@ def forget_then_collect(self: Pending) -> None:
 def forget_then_ride(self: Pending) -> tuple[list[Any], list[Settlement]]:
     ride: list[Settlement] = [Ack(stream, ids) for (stream, _), ids in self._acked.items()] + self._refused
     self._acked, self._refused = {}, []
-    self._riding[id(ride)] = ride, self._spoken_of
+    self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
     return [], ride
 
 
