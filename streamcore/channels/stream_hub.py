@@ -236,7 +236,9 @@ class StreamHub(Tail):
         if found is not None:
             self._tell(found, [asked.inbox])
         if history.last < position.cursor:
-            position.goto(ZERO, None)
+            beginning = Continuity(asked.key, ZERO)
+            beginning.begin(history)  # what is there now, and gone by the next page, is missed
+            position.goto(ZERO, beginning.added if history.length else None)
             self._has_come(asked, at_the_end=not history.length)
             return
         self._hand(asked, entries)
@@ -257,6 +259,7 @@ class StreamHub(Tail):
         if followed.continuity.cursor == asked.reached:
             self.emit(StreamReset(asked.key, asked.reached, history.last))
             self.restart(followed)
+            followed.continuity.begin(history)
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:
         naming = self._subscribers.naming

@@ -212,7 +212,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
     def _give_waiting_back(self, stream: bytes | None = None) -> None:
         for one in self.redelivery.clear(stream):
-            self.returns.add_waiting(*one[:3])
+            self.returns.add_waiting(one)
         if self.returns:
             self.settling.flush_soon()
 

@@ -139,7 +139,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Entries of one stream that were handed over before are ours now."""
         if self._leaving or self._draining or waiting[0].stream not in self.member.streams:
             for one in waiting:
-                self.returns.add_waiting(*one[:3])
+                self.returns.add_waiting(one)
             self.settling.flush_soon()
         else:
             self.redelivery.add(waiting)

@@ -131,7 +131,7 @@ class Redelivery:
         left = set(asked).difference(self._queue)
         for one in asked:
             if one in left and one.id in found:  # we are leaving, and have given it back, perhaps before it was counted
-                consumer.returns.add_waiting(*one[:3])
+                consumer.returns.add_waiting(one)
                 consumer.settling.flush_soon()
         if len(left) < len(asked):
             self._wanted = False

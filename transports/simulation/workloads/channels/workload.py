@@ -54,6 +54,7 @@ class Seat:
     first: bool = True
     excused: Id = ZERO  # of another era
     rewinds: int = 0  # of which nothing was heard
+    passed: set[Id] = field(default_factory=set)  # gone when it was told that the channel began anew
     gaps: list[Gap] = field(default_factory=list)
     untold: list[Id] = field(default_factory=list)  # trimmed away before the last messages, and no gap has told it yet
 
@@ -119,7 +120,7 @@ class NoHoleNoDuplicate(Oracle):
     def _check_between(self, what: str, stream: bytes, seat: Seat, id_: Id) -> None:
         era, there = self.ledger.eras[stream], self.ledger.there(stream)
         for one in era.between(seat.position, id_):
-            if one == id_ or (one <= seat.excused and not era.survived(one)):
+            if one == id_ or one in seat.passed or (one <= seat.excused and not era.survived(one)):
                 continue
             if one in there:
                 self.violated(
@@ -335,6 +336,9 @@ class Listeners(Faced):
                 seat.rewinds += item.before is None  # it is gone, and whatever comes is new
             elif seat is not None:
                 seat.position, seat.rewinds, seat.first = ZERO, 0, False
+                seat.passed = set(self.oracle.ledger.note(item.stream).ids).difference(
+                    self.oracle.ledger.there(item.stream)
+                )
             return
         if not hasattr(item, "data"):
             return

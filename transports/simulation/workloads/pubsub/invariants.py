@@ -32,10 +32,12 @@ class NeverSilent(Oracle):
         if hearing is None:
             self.violated(f"{what} was never asked for")
             return
-        if handled is not hearing.has_handler:
-            listener.oracles.handlers.violated(f"{what} {'is' if handled else 'is not'} given to a handler")
         number = int(message.data.partition(b" ")[0])
         channel = kind is Kind.SHARD, message.channel
+        published, had_handler = hearing.former or (None, None)
+        is_former = published is not None and number <= published[channel] and handled is had_handler
+        if handled is not hearing.has_handler and not is_former:
+            listener.oracles.handlers.violated(f"{what} {'is' if handled else 'is not'} given to a handler")
         if number > listener.tower.published[channel]:
             self.violated(f"{what} was never published")
         if hearing.ended is not None and number > hearing.ended[channel]:

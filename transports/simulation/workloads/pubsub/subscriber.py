@@ -93,9 +93,14 @@ class Ear:
 
 @dataclass
 class Hearing:
-    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
+    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it.
+
+    ``former``: what was published when it was wanted, where the same name was before, and whether that had a handler: messages of
+    the former one may lie in the inbox.
+    """
 
     has_handler: bool
+    former: tuple[Counter[Channel], bool] | None = None
     since: Counter[Channel] | None = None
     last: dict[bytes, int] = field(default_factory=dict)  # by channel
     excused: set[bytes] | None = None  # channels that have had their message since a gap was told; None: no gap
@@ -181,7 +186,9 @@ class Listener(Program):
             self.world.tell(self.label, f"subscribes to {kind.what} {[name.decode() for _, name in names]}")
             for name in names:
                 self.wanted[name] = handled
-                self.hearings[name] = Hearing(handled)
+                former = self.hearings.get(name)
+                left = None if former is None else (Counter(self.tower.published), former.has_handler)
+                self.hearings[name] = Hearing(handled, left)
             change = self.engine.subscribe(kind, {name: handler for _, name in names})
             self._wait_for(change, names)
 
