@@ -80,6 +80,12 @@ class Ledger:
         if stream in self.eras:
             self.note(stream).gone.update(dict.fromkeys(ids, how))
 
+    def removed(self, stream: bytes, count: int) -> set[Id]:
+        """The entries of the present era that were gone when so many had ever been removed from the stream."""
+        gone, now = self.note(stream).gone, self._history.stream(stream)
+        before = now.added - len(now.ids) - len(gone)
+        return set(list(gone)[: max(count - before, 0)])
+
     def number(self, stream: bytes) -> int:
         """That of the present era."""
         return len(self.past[stream])

@@ -75,17 +75,19 @@ class Losses:
         """What was before a place, must be told, and is not."""
         return [key for key, how in self.open.items() if how in MUST and key < place]
 
-    def told(self, gap: Gap, era: int, first: Id | None, arrived: set[Key]) -> list[Key]:
-        """A gap is told, in an era, by a look at which there was this first entry: what it tells of what is open.
+    def told(self, gap: Gap, era: int, seen: History | None, arrived: set[Key]) -> list[Key]:
+        """A gap is told, in an era, by a look that has ``seen`` the stream: what it tells of what is open.
 
-        What was trimmed behind that first entry has gone since.
+        What was trimmed behind the first entry that was there, or appended later, has gone since.
         """
         for key in arrived:
             self.open.pop(key, None)
+        first, last = first_of(seen), last_of(seen)
         return [
             (number, id_)
             for (number, id_), how in self.open.items()
-            if number < era or (covers(gap, id_) and (how == "XDEL" or first is None or id_ < first))
+            if number < era
+            or (covers(gap, id_) and (last is None or id_ <= last) and (how == "XDEL" or first is None or id_ < first))
         ]
 
 
@@ -110,19 +112,24 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
 def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> int | None:
     """Of streams that had stood here before, one's number of entries up to the cursor, if the server could tell nothing.
 
-    That is so where as many entries of the present stream had gone unread, when the reader looked last. None: the reader had to
-    know. 0: nothing was known of that stream, as nothing of it had been read.
+    That is so where as many entries of the present stream had gone unread and untold, when the reader looked last. None: the
+    reader had to know. 0: nothing was known of that stream, as nothing of it had been read.
     """
     seen = seen_by(engine, stream)
     if seen is None:
         return None
-    number, first = ledger.number(stream), first_of(seen)
+    number, first, last = ledger.number(stream), first_of(seen), last_of(seen)
     has = losses.received | arrived(engine, ledger, stream)
-    last = (seen.last.ms, seen.last.seq)
-    gone = [id_ for era, id_ in has if era == number and id_ <= last and (first is None or id_ < first)]
+    removed = ledger.removed(stream, seen.removed)
+    known = has | losses.ever.difference(losses.open)  # read, or told
+    gone = [
+        id_
+        for era, id_ in known
+        if era == number and last is not None and id_ <= last and (first is None or id_ < first or id_ in removed)
+    ]
     unread = seen.removed - len(gone)
     for place in losses.places:
-        since = sum(era == place.era and id_ > place.id for era, id_ in has)  # what was on its way then
+        since = sum(place.era < era < number or (era == place.era and id_ > place.id) for era, id_ in has)
         if seen is not place.seen and place.had + since == unread:
             return unread
     return None
@@ -138,6 +145,11 @@ def seen_by(engine: Any, stream: bytes) -> History | None:
 def first_of(seen: History | None) -> Id | None:
     """The first entry that was there then."""
     return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
+
+
+def last_of(seen: History | None) -> Id | None:
+    """The last id that the stream had given then."""
+    return None if seen is None else (seen.last.ms, seen.last.seq)
 
 
 def _id(text: bytes) -> Id:

@@ -11,7 +11,7 @@ from .history import Id
 from .ledger import Ledger
 from .oracles import EventsInOrder, Oracle
 from .reader import Reader, Taste
-from .reader_losses import MUST, Key, Losses, arrived, covers, first_of, had_before, seen_by
+from .reader_losses import MUST, Key, Losses, arrived, covers, had_before, seen_by
 from .sender import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ class TrimsAnnounced(Oracle):
             return
         losses = track.losses
         here = arrived(reader.engine, self.ledger, gap.stream)
-        first = first_of(seen_by(reader.engine, gap.stream))
-        told = losses.told(gap, self.ledger.number(gap.stream), first, here)
+        told = losses.told(gap, self.ledger.number(gap.stream), seen_by(reader.engine, gap.stream), here)
         if not told:
             self._check_alarm(reader, gap, losses)
         if gap.entries is not None and not (losses.doubtful or losses.resumed):
