@@ -8,12 +8,17 @@ from typing import Any, cast
 from streamcore import Consumer, StreamId
 from streamcore.continuity import Continuity
 from streamcore.continuity import History as Seen
-from streamcore.events import Gap
+from streamcore.events import Gap, HistoryRewound
 from transports.memory.model.values import Stream
 from transports.simulation.history import History, Id, fields_of
 from transports.simulation.host import Host
 from transports.simulation.ledger import Ledger
-from transports.simulation.reader_losses import Key, Losses, Place, had_before
+from transports.simulation.oracles import EventsInOrder
+from transports.simulation.reader import Reader, Taste
+from transports.simulation.reader_losses import Key, Losses, hidden
+from transports.simulation.reader_oracles import ReaderOracles
+from transports.simulation.track import Track
+from transports.simulation.world import World
 
 S = b"s"
 
@@ -26,8 +31,11 @@ class Stage:
         server = SimpleNamespace(databases=[SimpleNamespace(values=self.values)])
         self.ledger = Ledger(History(cast("Host", SimpleNamespace(server=server))), [S])
         self.engine = Consumer({S: "0"})
-        self.losses = Losses()
-        self.position: Key = 0, (0, 0)
+        self.track = Track((0, 0))
+
+    @property
+    def losses(self) -> Losses:
+        return self.track.losses
 
     @property
     def continuity(self) -> Continuity:
@@ -44,7 +52,8 @@ class Stage:
         """Entries go."""
         number = self.ledger.number(S)
         self.ledger.removing(S, ids, how)
-        self.losses.removed([(number, id_) for id_ in ids if (number, id_) > self.position], how, set())
+        reached = self.track.reached(set(), number)
+        self.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, set())
         for id_ in ids:
             if how == "XDEL":
                 self.values[S].delete(id_)
@@ -53,15 +62,17 @@ class Stage:
 
     def replace(self, ms: int, count: int, trimmed: int = 0) -> None:
         """Another stream takes the name, which has lost some of its entries already."""
-        place = self.position[1]
-        self.losses.removed(self.ledger.unread(S, place), "DEL", set())
+        self.losses.removed(self.ledger.unread(S, self.track.position), "DEL", set())
         self.ledger.dropping(S)
-        self.ledger.rewinding(S)
-        had = self.ledger.had(S, place)
-        self.losses.places.append(Place(self.ledger.number(S) - 1, place, had, self.continuity._seen))
-        self.values[S] = Stream()
+        self.change(Stream())
         self.append(ms, count)
         self.remove(self.values[S].ids[:trimmed], "XTRIM")
+
+    def change(self, stream: Stream) -> None:
+        """A stream is another one from now on, or what it was before."""
+        self.ledger.rewinding(S)
+        self.track.rewind(self.ledger, S, self.continuity._seen, set())
+        self.values[S] = stream
 
     def read(self, count: int) -> None:
         """A batch comes, and is handed over."""
@@ -70,7 +81,7 @@ class Stage:
         self.continuity.received(rows)
         keys = [self.ledger.key(S, (id_.ms, id_.seq), row[1][1]) for row in rows for id_ in [StreamId.parse(row[0])]]
         self.losses.handed(keys)
-        self.position = keys[-1]
+        self.track.era, self.track.position = keys[-1]
 
     def look(self) -> Gap | None:
         """The server is asked, and what that tells of our losses is booked."""
@@ -90,7 +101,15 @@ class Stage:
 
     @property
     def hidden(self) -> int | None:
-        return had_before(self.engine, self.losses, self.ledger, S)
+        """How many the counters of another stream explain."""
+        found = hidden(self.engine, self.losses, self.ledger, S)
+        return None if found is None else found.entries
+
+    @property
+    def excused(self) -> list[Key]:
+        """Which these are."""
+        found = hidden(self.engine, self.losses, self.ledger, S)
+        return [] if found is None else found.keys
 
 
 def test_a_gap_does_not_tell_of_what_was_appended_after_the_look() -> None:
@@ -170,3 +189,53 @@ class TestHidden:
         assert gap is not None
         assert gap.entries == 20
         assert stage.hidden == 4
+
+    def test_what_another_one_has_lost_since_is_not_explained(self) -> None:
+        stage = Stage()
+        stage.append(1, 3)
+        stage.read(3)
+        stage.look()
+        stage.replace(2, 11, trimmed=3)
+        stage.read(8)
+        assert stage.look() is None
+        stage.append(3, 1)
+        stage.replace(4, 16)  # the reader has not looked since
+        assert stage.hidden == 3
+        assert stage.excused == [(1, (2, 0)), (1, (2, 1)), (1, (2, 2))]
+        assert stage.losses.open[1, (3, 0)] == "DEL"
+
+    def test_what_was_gone_before_the_first_look_counts_as_had(self) -> None:
+        stage = Stage()
+        stage.append(1, 3)
+        stage.remove([(1, 0), (1, 1), (1, 2)], "before it began")
+        assert stage.look() is None
+        stage.replace(2, 11, trimmed=3)
+        stage.read(8)
+        assert stage.look() is None
+        assert stage.hidden == 3
+
+
+class TestOtherEras:
+    """Streams that go back, or begin anew, and again."""
+
+    def test_what_survives_the_second_time_was_not_there_the_first_time(self) -> None:
+        stage = Stage()
+        stage.append(9, 2)
+        stage.replace(1, 3)
+        stage.ledger.note(S)
+        stage.change(stage.values[S].copied())
+        assert stage.track.excused == (9, 1)
+        assert stage.ledger.survived(S, (1, 1), 1)
+        assert not stage.ledger.survived(S, (1, 1), stage.track.since)
+
+    def test_what_is_there_again_behind_what_has_arrived_is_not_lost_again(self) -> None:
+        track = Track((1, 2), era=1)
+        assert track.reached({(1, (1, 11)), (0, (1, 15))}, 1) == (1, 11)
+        assert track.reached(set(), 1) == (1, 2)
+
+    def test_a_rewind_that_is_told_while_entering_is_no_place_to_go_on_from(self) -> None:
+        world, ledger = World(0), Stage().ledger
+        taste = Taste((S, b"t"), "0", None, 1, 1, "restart", 1.0, 0.0, seeks=False)
+        reader = Reader(world, "reader-1", ledger, taste, cast("ReaderOracles", None), cast("EventsInOrder", None))
+        reader._hear(HistoryRewound(S, StreamId(2, 0), StreamId(1, 0)))
+        assert not reader.tracks  # where it is in its streams is known when it is ready

@@ -34,6 +34,13 @@ class Place(NamedTuple):
     seen: History | None
 
 
+class Hidden(NamedTuple):
+    """Losses that nothing shows, and of how many entries; 0: nothing was known of their stream, as nothing of it had been read."""
+
+    entries: int
+    keys: list[Key]
+
+
 @dataclass
 class Losses:
     """The account. ``open`` is what was lost and not told, and how it went; ``due`` of it what the last batch has passed."""
@@ -55,9 +62,13 @@ class Losses:
         self.open.update(keys)
         self.ever.update(keys)
 
-    def untold(self, era: int) -> int:
-        """How many were trimmed or deleted in an era, and not told."""
-        return sum(key[0] == era and how != "DEL" for key, how in self.open.items())
+    def untold(self, era: int, known: set[Id]) -> int:
+        """How many were trimmed or deleted in an era, and not told, but for those that were ``known`` to be gone."""
+        return sum(number == era and how != "DEL" and id_ not in known for (number, id_), how in self.open.items())
+
+    def era_of(self, seen: History, present: int) -> int:
+        """The era in which the reader looked last, and has ``seen`` this."""
+        return min((place.era for place in self.places if place.seen is seen), default=present)
 
     def settled(self) -> None:
         """Nothing is owed any more."""
@@ -82,7 +93,7 @@ class Losses:
         """
         for key in arrived:
             self.open.pop(key, None)
-        first, last = first_of(seen), last_of(seen)
+        first, last = first_of(seen), None if seen is None else (seen.last.ms, seen.last.seq)
         return [
             (number, id_)
             for (number, id_), how in self.open.items()
@@ -109,29 +120,28 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
     return {ledger.key(stream, _id(row[0]), row[1][1]) for row in rows}
 
 
-def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> int | None:
-    """Of streams that had stood here before, one's number of entries up to the cursor, if the server could tell nothing.
+def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden | None:
+    """What the server could tell nothing of, if there is anything.
 
-    That is so where as many entries of the present stream had gone unread and untold, when the reader looked last. None: the
-    reader had to know. 0: nothing was known of that stream, as nothing of it had been read.
+    That is so where as many entries of a stream had gone unread and untold, when the reader looked last, as another one that had
+    stood there before had had up to the cursor. None: the reader had to know.
     """
     seen = seen_by(engine, stream)
     if seen is None:
         return None
-    number, first, last = ledger.number(stream), first_of(seen), last_of(seen)
+    number, first, last = losses.era_of(seen, ledger.number(stream)), first_of(seen), (seen.last.ms, seen.last.seq)
+    removed = ledger.removed(stream, number, seen.removed)
+
+    def is_gone(key: Key) -> bool:
+        era, id_ = key
+        return era == number and id_ <= last and (first is None or id_ < first or id_ in removed)
+
     has = losses.received | arrived(engine, ledger, stream)
-    removed = ledger.removed(stream, seen.removed)
-    known = has | losses.ever.difference(losses.open)  # read, or told
-    gone = [
-        id_
-        for era, id_ in known
-        if era == number and last is not None and id_ <= last and (first is None or id_ < first or id_ in removed)
-    ]
-    unread = seen.removed - len(gone)
+    unread = seen.removed - sum(map(is_gone, has | losses.ever.difference(losses.open)))
     for place in losses.places:
         since = sum(place.era < era < number or (era == place.era and id_ > place.id) for era, id_ in has)
         if seen is not place.seen and place.had + since == unread:
-            return unread
+            return Hidden(unread, [key for key in losses.open if key[0] < number or is_gone(key)])
     return None
 
 
@@ -145,11 +155,6 @@ def seen_by(engine: Any, stream: bytes) -> History | None:
 def first_of(seen: History | None) -> Id | None:
     """The first entry that was there then."""
     return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
-
-
-def last_of(seen: History | None) -> Id | None:
-    """The last id that the stream had given then."""
-    return None if seen is None else (seen.last.ms, seen.last.seq)
 
 
 def _id(text: bytes) -> Id:
