@@ -214,6 +214,20 @@ class TestHidden:
         assert stage.look() is None
         assert stage.hidden == 3
 
+    def test_so_many_as_the_counter_was_set_down(self) -> None:
+        stage = Stage()
+        stage.append(1, 30)
+        stage.read(12)
+        stage.look()
+        stage.track.unsettle(stage.engine, stage.ledger, S)
+        stage.values[S].added -= 10
+        stage.append(2, 12)
+        stage.remove([(1, seq) for seq in range(22)], "XTRIM")
+        stage.read(1)
+        assert stage.hidden is None  # it has not looked since
+        assert stage.look() is None
+        assert stage.excused == [(0, (1, seq)) for seq in range(12, 22)]
+
 
 class TestOtherEras:
     """Streams that go back, or begin anew, and again."""

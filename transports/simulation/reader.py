@@ -162,7 +162,7 @@ class Reader(Program):
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.losses.doubtful = True
+            track.unsettle(self.engine, self.ledger, stream)
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""

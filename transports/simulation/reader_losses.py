@@ -52,6 +52,7 @@ class Losses:
     resumed: bool = False  # the place was that of an id, so nobody can count, and its entry may be gone
     doubtful: bool = False  # the stream has begun anew, has gone back, or its counters were set
     places: list[Place] = field(default_factory=list)  # where the reader was when streams were replaced, or went back
+    settings: list[Place] = field(default_factory=list)  # when counters were set; there, how many were gone unread
 
     def removed(self, keys: list[Key], how: str, arrived: set[Key]) -> None:
         """These are about to go; ``arrived``: what the reader has, and was not handed yet."""
@@ -120,29 +121,47 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
     return {ledger.key(stream, _id(row[0]), row[1][1]) for row in rows}
 
 
+class Look:
+    """What a reader knows of a stream by its last look, which has ``seen`` it in an ``era``.
+
+    ``unread``: how many entries were gone then, by the stream's counters, that it had neither read nor been told of.
+    """
+
+    def __init__(self, engine: Any, losses: Losses, ledger: Ledger, stream: bytes, seen: History) -> None:
+        self.seen = seen
+        self.era = losses.era_of(seen, ledger.number(stream))
+        self.has = losses.received | arrived(engine, ledger, stream)
+        self._removed = ledger.removed(stream, self.era, seen.removed)
+        known = self.has | losses.ever.difference(losses.open)
+        self.unread = seen.removed - sum(map(self.is_gone, known))
+
+    def is_gone(self, key: Key) -> bool:
+        """Whether an entry of that era was gone."""
+        era, id_ = key
+        first, last = first_of(self.seen), (self.seen.last.ms, self.seen.last.seq)
+        return era == self.era and id_ <= last and (first is None or id_ < first or id_ in self._removed)
+
+    def since(self, place: Place) -> int:
+        """How many entries have come since a place was noted, but for those of that era."""
+        return sum(place.era < era < self.era or (era == place.era and id_ > place.id) for era, id_ in self.has)
+
+
 def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden | None:
     """What the server could tell nothing of, if there is anything.
 
     That is so where as many entries of a stream had gone unread and untold, when the reader looked last, as another one that had
-    stood there before had had up to the cursor. None: the reader had to know.
+    stood there before had had up to the cursor; or, where its counters were set, no more than before that. None: the reader had to
+    know.
     """
     seen = seen_by(engine, stream)
     if seen is None:
         return None
-    number, first, last = losses.era_of(seen, ledger.number(stream)), first_of(seen), (seen.last.ms, seen.last.seq)
-    removed = ledger.removed(stream, number, seen.removed)
-
-    def is_gone(key: Key) -> bool:
-        era, id_ = key
-        return era == number and id_ <= last and (first is None or id_ < first or id_ in removed)
-
-    has = losses.received | arrived(engine, ledger, stream)
-    unread = seen.removed - sum(map(is_gone, has | losses.ever.difference(losses.open)))
-    for place in losses.places:
-        since = sum(place.era < era < number or (era == place.era and id_ > place.id) for era, id_ in has)
-        if seen is not place.seen and place.had + since == unread:
-            return Hidden(unread, [key for key in losses.open if key[0] < number or is_gone(key)])
-    return None
+    look = Look(engine, losses, ledger, stream, seen)
+    had = [place.had + look.since(place) for place in losses.places if place.seen is not seen]
+    had += [place.had for place in losses.settings if place.seen is not seen and place.era == look.era]
+    if look.unread not in had:
+        return None
+    return Hidden(look.unread, [key for key in losses.open if key[0] < look.era or look.is_gone(key)])
 
 
 def seen_by(engine: Any, stream: bytes) -> History | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .history import ZERO, Id
-from .reader_losses import Key, Losses, Place
+from .reader_losses import Key, Look, Losses, Place, seen_by
 
 if TYPE_CHECKING:
     from streamcore.continuity import History
@@ -46,6 +46,13 @@ class Track:
     def reached(self, here: set[Key], era: int) -> Id:
         """How far goes what has arrived, in an era; what is there in front of that was passed: a failover has brought it back."""
         return max([self.position, *(id_ for number, id_ in here if number == era)])
+
+    def unsettle(self, engine: Any, ledger: Ledger, stream: bytes) -> None:
+        """The counters of the stream are about to be set."""
+        self.losses.doubtful = True
+        if (seen := seen_by(engine, stream)) is not None:
+            look = Look(engine, self.losses, ledger, stream, seen)
+            self.losses.settings.append(Place(look.era, self.position, look.unread, seen))
 
     def rewind(self, ledger: Ledger, stream: bytes, seen: History | None, here: set[Key]) -> None:
         """The stream has begun anew, or gone back, where the reader was told this at its last look; what is ``here`` has arrived."""
