@@ -216,6 +216,7 @@ class TestHidden:
 
     def test_so_many_as_the_counter_was_set_down(self) -> None:
         stage = Stage()
+        stage.look()
         stage.append(1, 30)
         stage.read(12)
         stage.look()
