@@ -16,7 +16,7 @@ from transports.simulation.ledger import Ledger
 from transports.simulation.oracles import EventsInOrder
 from transports.simulation.reader import Reader, Taste
 from transports.simulation.reader_losses import Key, Losses, hidden
-from transports.simulation.reader_oracles import ReaderOracles
+from transports.simulation.reader_oracles import ReaderOracles, TrimsAnnounced
 from transports.simulation.track import Track
 from transports.simulation.world import World
 
@@ -228,6 +228,38 @@ class TestHidden:
         assert stage.hidden is None  # it has not looked since
         assert stage.look() is None
         assert stage.excused == [(0, (1, seq)) for seq in range(12, 22)]
+
+    def test_what_was_had_by_the_last_look_whatever_the_counter_is_set_to_since(self) -> None:
+        stage = Stage()
+        stage.append(1, 5)
+        stage.read(5)
+        stage.look()
+        stage.track.unsettle(stage.engine, stage.ledger, S)
+        stage.values[S].added += 2
+        stage.remove([(1, 0), (1, 1)], "XTRIM")
+        stage.replace(2, 15, trimmed=5)
+        stage.read(10)
+        assert stage.look() is None
+        assert stage.hidden == 5
+
+    def test_each_look_is_judged_when_it_has_come(self) -> None:
+        stage = Stage()
+        stage.append(1, 5)
+        stage.read(5)
+        stage.look()
+        stage.replace(2, 15, trimmed=5)
+        stage.read(10)
+        oracle = TrimsAnnounced(World(0), stage.ledger)
+        reader = cast("Reader", SimpleNamespace(engine=stage.engine, tracks={S: stage.track}))
+        oracle.looked(reader)
+        assert len(stage.losses.open) == 5
+        stage.look()
+        oracle.looked(reader)
+        assert not stage.losses.open
+        stage.append(3, 1)
+        stage.remove([(3, 0)], "XDEL")  # which need not be told, and changes the counters
+        assert stage.look() is None
+        assert stage.hidden is None
 
 
 class TestOtherEras:

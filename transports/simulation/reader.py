@@ -250,6 +250,7 @@ class Reader(Program):
         if not self.tracks and self.engine.is_ready:
             self._track()
         self._follow_change()
+        self.oracles.trims.looked(self)
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:

@@ -52,6 +52,7 @@ class Losses:
     resumed: bool = False  # the place was that of an id, so nobody can count, and its entry may be gone
     doubtful: bool = False  # the stream has begun anew, has gone back, or its counters were set
     places: list[Place] = field(default_factory=list)  # where the reader was when streams were replaced, or went back
+    looked: History | None = None  # by which look the account was judged last
     settings: list[Place] = field(default_factory=list)  # when counters were set; there, how many were gone unread
 
     def removed(self, keys: list[Key], how: str, arrived: set[Key]) -> None:
@@ -94,7 +95,7 @@ class Losses:
         """
         for key in arrived:
             self.open.pop(key, None)
-        first, last = first_of(seen), None if seen is None else (seen.last.ms, seen.last.seq)
+        first, last = first_of(seen), None if seen is None else last_of(seen)
         return [
             (number, id_)
             for (number, id_), how in self.open.items()
@@ -138,7 +139,7 @@ class Look:
     def is_gone(self, key: Key) -> bool:
         """Whether an entry of that era was gone."""
         era, id_ = key
-        first, last = first_of(self.seen), (self.seen.last.ms, self.seen.last.seq)
+        first, last = first_of(self.seen), last_of(self.seen)
         return era == self.era and id_ <= last and (first is None or id_ < first or id_ in self._removed)
 
     def since(self, place: Place) -> int:
@@ -174,6 +175,11 @@ def seen_by(engine: Any, stream: bytes) -> History | None:
 def first_of(seen: History | None) -> Id | None:
     """The first entry that was there then."""
     return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
+
+
+def last_of(seen: History) -> Id:
+    """The last id that the stream had given then."""
+    return seen.last.ms, seen.last.seq
 
 
 def _id(text: bytes) -> Id:

@@ -121,6 +121,13 @@ class TrimsAnnounced(Oracle):
         how = track.losses.open[keys[0]]
         return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
 
+    def looked(self, reader: Reader) -> None:
+        """A reader has something to do; it may have looked at its streams."""
+        for stream, track in reader.tracks.items():
+            if track.losses.open and (seen := seen_by(reader.engine, stream)) is not track.losses.looked:
+                track.losses.looked = seen
+                self._excuse(reader, stream)
+
     def _excuse(self, reader: Reader, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
         found = hidden(reader.engine, losses, self.ledger, stream)

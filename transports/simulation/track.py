@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .history import ZERO, Id
-from .reader_losses import Key, Look, Losses, Place, seen_by
+from .reader_losses import Key, Look, Losses, Place, last_of, seen_by
 
 if TYPE_CHECKING:
     from streamcore.continuity import History
@@ -63,10 +63,16 @@ class Track:
         self.excused = ledger.eras[stream].ended
         self.rewinds += 1
         self.rewound = self.losses.doubtful = True
-        looked = seen is not None and self.losses.era_of(seen, era) == era
-        known = ledger.removed(stream, era, seen.removed) if seen is not None and looked else set[Id]()
+        looked = seen if seen is not None and self.losses.era_of(seen, era) == era else None
+        known = set[Id]() if looked is None else ledger.removed(stream, era, looked.removed)
         had = ledger.had(stream, place) - self.losses.untold(era, known)
         noted = sum(id_ <= place for id_ in ended.ids)  # where the counters were set since
+        if looked is not None:
+            ahead = [id_ for id_ in ended.ids if place < id_ <= last_of(looked) and id_ not in known]
+            come = [
+                id_ for number, id_ in self.losses.received | here if number == era and last_of(looked) < id_ <= place
+            ]
+            noted = looked.added - len(ahead) + len(come)
         self.losses.places += [Place(era, place, had, seen), Place(era, place, noted, seen)]
         if not ended.dropped:
             self.losses.settled()
