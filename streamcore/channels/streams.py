@@ -226,8 +226,10 @@ class StreamHub(Tail):
         if found is not None:
             self._tell(found, [asked.inbox])
         if history.last < position.cursor:
-            position.goto(ZERO, None)
+            position.restart(history.removed)
             self._has_come(asked, at_the_end=not history.length)
+            if position.live:
+                position.added = None  # from here on the reader knows
             return
         self._hand(asked, entries)
         at_the_end = len(entries) < asked.page
@@ -247,6 +249,7 @@ class StreamHub(Tail):
         if followed.continuity.cursor == asked.reached:
             self.emit(HistoryRewound(asked.key, asked.reached, history.last))
             self.restart(followed)
+            followed.continuity.begin(history)
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:
         naming = self._subscribers.naming

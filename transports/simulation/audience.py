@@ -58,6 +58,13 @@ class Seat:
     gaps: list[Gap] = field(default_factory=list)
     untold: list[Id] = field(default_factory=list)  # trimmed away before the last messages, and no gap has told it yet
 
+    def resume(self, ledger: Ledger, stream: bytes, last: Id) -> None:
+        """It goes on behind a message, which may be of another era."""
+        self.position, self.first = last, False
+        era = ledger.note(stream)
+        if last not in era.names:
+            self.excused, self.since = era.ended, max(0, ledger.number(stream) - 1)
+
 
 class PublishedOnce(Oracle):
     """*Channels*: a message is in each of its channels once, however often its request was repeated; an id means that it is."""
@@ -305,7 +312,7 @@ class Listeners(Faced):
             seat = self.seats[who, stream] = Seat(ZERO, ledger.last(stream), history)
             try:
                 if last is not None:
-                    seat.position, seat.first = _pair(last), False
+                    seat.resume(ledger, stream, _pair(last))
                     await subscriber.subscribe(room, after=last)
                 else:
                     await subscriber.subscribe(room, history=history)
