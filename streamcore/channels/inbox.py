@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
 
+from ..continuity import ZERO
 from ..entries import StreamId
 from ..event_queue import MAX_EVENTS
 from ..events import Dropped, Event, EventsDropped, Gap, HistoryRewound
@@ -45,6 +46,11 @@ class Position:
     def goto(self, cursor: StreamId, added: int | None) -> None:
         """It has come so far."""
         self.cursor, self.added = cursor, added
+
+    def restart(self, added: int | None = None) -> None:
+        """The channel has begun anew, and all of it is to come, but for so many entries that it has lost, if that is known."""
+        self.cursor = self.joined = self.began = self.paged = ZERO
+        self.added = added
 
 
 class Inbox:
