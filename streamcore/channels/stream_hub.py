@@ -236,10 +236,10 @@ class StreamHub(Tail):
         if found is not None:
             self._tell(found, [asked.inbox])
         if history.last < position.cursor:
-            beginning = Continuity(asked.key, ZERO)
-            beginning.begin(history)  # what is there now, and gone by the next page, is missed
-            position.goto(ZERO, beginning.added if history.length else None)
+            position.restart(history.removed)
             self._has_come(asked, at_the_end=not history.length)
+            if position.live:
+                position.added = None  # from here on the reader knows
             return
         self._hand(asked, entries)
         at_the_end = len(entries) < asked.page

@@ -184,7 +184,7 @@ class Tail(Consumer[bytes]):
         if topic is not None:
             topic.reached, topic.expires, topic.expired = ZERO, None, False
             for inbox in self._live_in(one.stream):
-                inbox.positions[one.stream].goto(ZERO, None)
+                inbox.positions[one.stream].restart()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link and was_up:

@@ -34,9 +34,8 @@ class NeverSilent(Oracle):
             return
         number = int(message.data.partition(b" ")[0])
         channel = kind is Kind.SHARD, message.channel
-        published, had_handler = hearing.former or (None, None)
-        is_former = published is not None and number <= published[channel] and handled is had_handler
-        if handled is not hearing.has_handler and not is_former:
+        is_late = number <= hearing.asked[channel] and handled in hearing.before  # it has lain in an inbox since
+        if handled is not hearing.has_handler and not is_late:
             listener.oracles.handlers.violated(f"{what} {'is' if handled else 'is not'} given to a handler")
         if number > listener.tower.published[channel]:
             self.violated(f"{what} was never published")

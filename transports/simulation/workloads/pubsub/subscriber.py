@@ -93,14 +93,11 @@ class Ear:
 
 @dataclass
 class Hearing:
-    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it.
-
-    ``former``: what was published when it was wanted, where the same name was before, and whether that had a handler: messages of
-    the former one may lie in the inbox.
-    """
+    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
 
     has_handler: bool
-    former: tuple[Counter[Channel], bool] | None = None
+    asked: Counter[Channel] = field(default_factory=Counter)  # what was published when it was asked for
+    before: frozenset[bool] = frozenset()  # whether the subscriptions to this name before this one had handlers
     since: Counter[Channel] | None = None
     last: dict[bytes, int] = field(default_factory=dict)  # by channel
     excused: set[bytes] | None = None  # channels that have had their message since a gap was told; None: no gap
@@ -187,8 +184,8 @@ class Listener(Program):
             for name in names:
                 self.wanted[name] = handled
                 former = self.hearings.get(name)
-                left = None if former is None else (Counter(self.tower.published), former.has_handler)
-                self.hearings[name] = Hearing(handled, left)
+                before = frozenset[bool]() if former is None else former.before | {former.has_handler}
+                self.hearings[name] = Hearing(handled, Counter(self.tower.published), before)
             change = self.engine.subscribe(kind, {name: handler for _, name in names})
             self._wait_for(change, names)
 
