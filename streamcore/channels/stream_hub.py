@@ -38,7 +38,7 @@ from ..events import ChannelEnded, Gap, StreamReset
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..requests import Request
-from ..requests.queue import Line, because
+from ..requests.queue import RequestQueue, because
 from ..resp3 import Argument
 from ..stream_id import ZERO
 from .message import Naming, messages_in
@@ -87,8 +87,8 @@ class StreamHub(Tail):
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(settings, naming, **engine)
         self._joinings: list[Joining] = []  # that somebody waits for
-        self._line = Line(self)
-        self._line.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
+        self._queue = RequestQueue(self)
+        self._queue.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
 
     @property
     def label(self) -> str:
@@ -188,7 +188,7 @@ class StreamHub(Tail):
     def _enter(self) -> Steps[None]:
         """The hub is ready when both of its links are."""
         yield from super()._enter()
-        while not (self.is_ready or self._line.link.is_up):
+        while not (self.is_ready or self._queue.link.is_up):
             yield WAIT
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ class StreamHub(Tail):
             Command(("PTTL", asked.key), int, READ),
             Command(command, messages_in, READ),
         ]
-        self._line.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
+        self._queue.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
         self.on_wakeup()
 
     def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
@@ -307,7 +307,7 @@ class StreamHub(Tail):
             if joining is not None:
                 joining.error = joining.error or self._named(key, error)
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-                self._line.link.drop(error)
+                self._queue.link.drop(error)
             elif not isinstance(error, ConnectionLost):
                 self._expel(key, error)
             inbox.has_news = True
@@ -318,24 +318,24 @@ class StreamHub(Tail):
 
     def why_not(self, joining: Joining) -> Exception:
         """Why joining has not come to an end in time."""
-        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._line.link.error)}")
+        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
 
     # -- what the line asks -------------------------------------------------------------------------------------------
 
-    def new_line_link(self, line: Line) -> Link:
+    def new_queue_link(self, queue: RequestQueue) -> Link:
         """The link beside the reader's."""
-        return self.new_link(line, "history")
+        return self.new_link(queue, "history")
 
     def new_witness_link(self, witness: Owner) -> Link:
         """A link that exists while the one beside the reader's is in doubt."""
         return self.new_link(witness, "witness")
 
-    def line_up(self, line: Line, *, again: bool) -> None:
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         self._reading.wake()
-        self.report_up(line.link, again=again)
+        self.report_up(queue.link, again=again)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        self.report_down(line.link, error, was_up=was_up)
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
         """The error of a question whose answer will not come; it is harmless to ask again."""
@@ -347,14 +347,14 @@ class StreamHub(Tail):
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        self._line.finish_all(f"the channels were closed{because(error)}")
+        self._queue.finish_all(f"the channels were closed{because(error)}")
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        due, at = super()._timer(), self._line.timer()
+        due, at = super()._timer(), self._queue.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:
-        self._line.elapse(now)
+        self._queue.elapse(now)
         super()._elapse(now)

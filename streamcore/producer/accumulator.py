@@ -33,9 +33,9 @@ from ..errors import (
 )
 from ..requests import Request
 from ..requests.lateness import excuse
-from ..requests.queue import Line, because
+from ..requests.queue import RequestQueue, because
 from ..requests.request import NOT_NOW
-from .deduplication import Memory
+from .deduplication import Deduplication
 from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
 from .outgoing import Batch, Outgoing
 
@@ -44,7 +44,7 @@ _MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
+class BatchLimits:
     """How long an entry may be held back, in seconds, and what makes a batch full."""
 
     linger: Seconds = 0.0
@@ -61,7 +61,7 @@ class Gathering:
         return bool(self.linger)
 
 
-class Keeper(Protocol):
+class AccumulatorOwner(Protocol):
     """What an outbox asks of its engine."""
 
     def lost(self, error: Exception) -> ConnectionLost: ...
@@ -69,7 +69,7 @@ class Keeper(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
-class Outbox:
+class Accumulator:
     """The entries of one producer that have not ended. ``queued`` counts the bytes of those that wait.
 
     ``is_ready``: the link is up, and the server was asked what there is to ask.
@@ -77,21 +77,21 @@ class Outbox:
 
     def __init__(
         self,
-        keeper: Keeper,
-        line: Line,
-        gathering: Gathering,
+        owner: AccumulatorOwner,
+        queue: RequestQueue,
+        limits: BatchLimits,
         durability: Durability | None,
-        memory: Memory | None,
+        deduplication: Deduplication | None,
         request_timeout: float,
     ) -> None:
         self.queued = 0
         self.is_ready = False
-        self._keeper = keeper
-        self._line = line
-        self._gathering = gathering
-        self._linger = seconds("linger", gathering.linger, zero=True)
+        self._owner = owner
+        self._queue = queue
+        self._limits = limits
+        self._linger = seconds("linger", limits.linger, zero=True)
         self._durability = durability
-        self._memory = memory
+        self._deduplication = deduplication
         if durability is not None and not isinstance(durability, (Replicas, Disk)):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise InvalidArgument(f"durability must be None, Replicas(...) or Disk(...), not {durability!r}")
         block = 0.0 if durability is None else durability.command().traits.block
@@ -117,8 +117,8 @@ class Outbox:
         self._waiting.append(entry)
         self._deadlines.append(entry)
         self.queued += len(entry.data)
-        gathering = self._gathering
-        if not self._linger or self.queued >= gathering.nbytes or len(self._waiting) >= gathering.count:
+        limits = self._limits
+        if not self._linger or self.queued >= limits.nbytes or len(self._waiting) >= limits.count:
             self._due = entry.number
             self._dispatch()
         return entry
@@ -142,39 +142,37 @@ class Outbox:
             if self._durability is not None:
                 check_server(self._durability, server)
         except InvalidArgument as error:
-            self._keeper.fail(error)
+            self._owner.fail(error)
             return
-        questions = [] if self._memory is None else self._meet(self._memory, server)
+        questions = [] if self._deduplication is None else self._meet(self._deduplication, server)
         if questions:
             self._asking = Request(questions, self._told, self._batch_timeout)
-            self._line.submit(self._asking)
+            self._queue.submit(self._asking)
         else:
             self._begin()
 
-    def _meet(self, memory: Memory, server: Mapping[bytes, Any]) -> list[Command[Any]]:
-        questions = memory.meet(server)
-        if not memory.native:
+    def _meet(self, deduplication: Deduplication, server: Mapping[bytes, Any]) -> list[Command[Any]]:
+        questions = deduplication.meet(server)
+        if not deduplication.native:
             for entry in [entry for entry in self._waiting if entry.native]:
-                entry.finish(self._keeper.lost(ConnectionLost("another server is there now, which cannot tell")))
+                entry.finish(self._owner.lost(ConnectionLost("another server is there now, which cannot tell")))
         return questions
 
     def _told(self, request: Request) -> None:
         if request is self._asking:  # else it was asked over a connection that is gone
-            assert self._memory is not None
-            self._memory.learn(request.replies)
+            assert self._deduplication is not None
+            self._deduplication.learn(request.replies)
             try:
                 self._check_window()
             except InvalidArgument as error:
-                self._keeper.fail(error)
+                self._owner.fail(error)
             else:
                 self._begin()
 
     def _check_window(self) -> None:
-        memory = self._memory
-        if memory is not None and memory.seconds < self.timeout:
-            limit = (
-                f"messages are remembered for {memory.seconds:g} seconds, and may be sent again for {self.timeout:g}"
-            )
+        deduplication = self._deduplication
+        if deduplication is not None and deduplication.seconds < self.timeout:
+            limit = f"messages are remembered for {deduplication.seconds:g} seconds, and may be sent again for {self.timeout:g}"
             raise InvalidArgument(f"{limit}; lower the request_timeout, or the timeout of durability")
 
     def _begin(self) -> None:
@@ -219,15 +217,15 @@ class Outbox:
             entry.deadline = now + self.timeout
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
             entry = deadlines[0]
-            if not entry.finished and excuse(deadlines, self._line.link, now):
+            if not entry.finished and excuse(deadlines, self._queue.link, now):
                 break
             deadlines.popleft()
             if not entry.finished:
                 entry.finish(self._ended(entry, f"within {self.timeout:g} s"))
         if self._is_refused:
             self._refusals += 1
-            self._line.link.attempts = self._refusals  # the back-off goes on doubling: such an answer is no success
-            self._line.link.drop(ConnectionLost(f"the server cannot serve now: {self._refusal}"))
+            self._queue.link.attempts = self._refusals  # the back-off goes on doubling: such an answer is no success
+            self._queue.link.drop(ConnectionLost(f"the server cannot serve now: {self._refusal}"))
         waiting = self._waiting
         while waiting and waiting[0].finished:
             self.queued -= len(waiting.popleft().data)
@@ -242,15 +240,15 @@ class Outbox:
     @property
     def _is_refused(self) -> bool:
         """Whether the server cannot serve now, and has answered everything."""
-        return self._refusal is not None and not self._line.link.unanswered
+        return self._refusal is not None and not self._queue.link.unanswered
 
     def _ended(self, entry: Outgoing, why: str) -> StreamcoreError:
         """How an entry ends that was not answered, or not altogether."""
-        link = self._line.link
+        link = self._queue.link
         if entry.id is not None:
             return unconfirmed(entry.id, f"no answer {why}")
         if entry.sent or entry.flying:
-            return self._keeper.late(f"{link.address} did not answer {why}{because(entry.refusal)}")
+            return self._owner.late(f"{link.address} did not answer {why}{because(entry.refusal)}")
         if entry.refusal is not None:
             return entry.refusal
         return ConnectionLost(f"the entry was not sent: no connection to {link.address} {why}{because(link.error)}")
@@ -259,8 +257,8 @@ class Outbox:
 
     @property
     def _may_leave(self) -> bool:
-        alone = self._durability is not None or self._memory is not None
-        return self.is_ready and self._line.link.is_up and self._refusal is None and not (alone and self._flying)
+        alone = self._durability is not None or self._deduplication is not None
+        return self.is_ready and self._queue.link.is_up and self._refusal is None and not (alone and self._flying)
 
     def _dispatch(self) -> None:
         while self._waiting and self._waiting[0].number <= self._due and self._may_leave:
@@ -269,16 +267,16 @@ class Outbox:
                 commands = [self._wire(entry) for entry in entries]
                 if self._durability is not None:
                     commands.append(self._durability.command())
-                once = self._memory is not None and self._durability is None
+                once = self._deduplication is not None and self._durability is None
                 batch = Batch(entries, commands, self._answered, self._batch_timeout, once=once)
                 self._flying.append(batch)
-                self._line.submit(batch)
+                self._queue.submit(batch)
 
     def _gather(self) -> list[Outgoing]:
         """The next batch, out of what waits: at least one entry, unless all were cancelled."""
-        count, nbytes, waiting = self._gathering.count, self._gathering.nbytes, self._waiting
-        if self._memory is not None:
-            count = min(count, self._memory.window)
+        count, nbytes, waiting = self._limits.count, self._limits.nbytes, self._waiting
+        if self._deduplication is not None:
+            count = min(count, self._deduplication.window)
         entries: list[Outgoing] = []
         while waiting and len(entries) < count and nbytes > 0:
             entry = waiting.popleft()
@@ -291,12 +289,12 @@ class Outbox:
 
     def _wire(self, entry: Outgoing) -> Command[Any]:
         """An entry in the form in which it is sent: the second time as the first time."""
-        memory = self._memory
-        if memory is None:
+        deduplication = self._deduplication
+        if deduplication is None:
             return entry.asked[0]
         if entry.native is None:
-            entry.native = memory.native
-        return memory.wire(entry.asked[0], entry.message_id, native=entry.native)
+            entry.native = deduplication.native
+        return deduplication.wire(entry.asked[0], entry.message_id, native=entry.native)
 
     def _answered(self, request: Request) -> None:
         """A batch has ended: by its replies, by some of them, or by none."""
@@ -323,18 +321,18 @@ class Outbox:
         """Whether an entry is sent once more, after what came for it."""
         if reply is _MISSING:
             entry.sent |= isinstance(batch.error, ConnectionLost) and batch.error.sent
-            return self._memory is not None
+            return self._deduplication is not None
         if isinstance(reply, ReplyError) and type(reply) in NOT_NOW:
             reply.command = entry.asked[0].name
             entry.refusal = self._refusal = reply
             return True
-        if isinstance(reply, NoScriptError) and self._memory is not None:
-            self._memory.forget_script()
+        if isinstance(reply, NoScriptError) and self._deduplication is not None:
+            self._deduplication.forget_script()
             return True
         self._refusals = 0
         entry.replies = [reply]
         entry.id = _id_in(reply) or entry.id
-        if batch.error is None or entry.id is None or self._memory is None or self._durability is None:
+        if batch.error is None or entry.id is None or self._deduplication is None or self._durability is None:
             return False
         entry.sent = True  # known, but not whether it is safe: the wait behind a repetition tells
         return True
@@ -346,7 +344,7 @@ class Outbox:
         [reply] = entry.replies
         if isinstance(reply, ReplyError) and entry.sent:
             # It is the repetition that was refused.
-            return self._keeper.lost(reply) if entry.id is None else unconfirmed(entry.id, reply)
+            return self._owner.lost(reply) if entry.id is None else unconfirmed(entry.id, reply)
         if self._durability is None or entry.id is None:
             return None
         if confirmation is _MISSING:

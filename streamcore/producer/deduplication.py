@@ -30,7 +30,7 @@ MAX_ARGUMENTS: Final = 7900
 """Lua's ``unpack`` takes no more than about 8,000."""
 
 
-class Memory:
+class Deduplication:
     """How the present server remembers what one producer has sent. ``window``: how many messages, for ``seconds``.
 
     ``token`` draws names that nobody else has.

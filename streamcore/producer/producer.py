@@ -5,7 +5,7 @@ was queued while the socket was busy leaves in one write. XADD must not be repea
 answer is ``DeliveryUnknown``; what never left is sent on the next connection. With ``idempotent`` it may be, and is. An entry
 with an explicit id may be repeated by the application, because the server refuses an id that it already has.
 
-Entries pass through an ``Outbox`` only where they are held back, waited for, or sent again; the others are requests.
+Entries pass through an ``Accumulator`` only where they are held back, waited for, or sent again; the others are requests.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from ..errors import (
 )
 from ..events import SendFailed
 from ..requests import Multiplexer, Request
-from ..requests.queue import Line, because
+from ..requests.queue import RequestQueue, because
 from ..resp3 import Argument
-from .accumulator import Gathering, Outbox
-from .deduplication import Memory, appended_once
+from .accumulator import Accumulator, BatchLimits
+from .deduplication import Deduplication, appended_once
 from .durability import Durability
 
 # Not Mapping[Any, Argument]: mypy takes {"n": 1, "name": "x"} for a dict of objects.
@@ -125,17 +125,17 @@ class Producer(Multiplexer):
         super().__init__(**engine)
         self.stream = name("stream", stream)
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
-        self._memory: Memory | None = None
+        self._deduplication: Deduplication | None = None
         if idempotent or producer_id is not None:
-            self._memory = Memory(
+            self._deduplication = Deduplication(
                 self.stream, producer_id, partial(self.token, "an idempotent producer"), Degradation(self._emit)
             )
         self.entry({"check": ""})  # a bad option fails here, not at the first send
-        gathering = Gathering(linger, batch_count, batch_bytes)
-        self._outbox: Outbox | None = None
-        if durability is not None or self._memory is not None or gathering.holds_back:
+        limits = BatchLimits(linger, batch_count, batch_bytes)
+        self._accumulator: Accumulator | None = None
+        if durability is not None or self._deduplication is not None or limits.holds_back:
             timeout = self.options.request_timeout
-            self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
+            self._accumulator = Accumulator(self, self._main, limits, durability, self._deduplication, timeout)
         self._unanswered: deque[PendingSend] = deque()  # of ``send_nowait``, in order
         self._failed: deque[PendingSend] = deque(maxlen=MAX_UNANSWERED)
 
@@ -149,17 +149,17 @@ class Producer(Multiplexer):
     @property
     def is_direct(self) -> bool:
         """Whether entries are requests like all others: ``submit`` is all that it takes to send them."""
-        return self._outbox is None
+        return self._accumulator is None
 
     @property
     def is_ready(self) -> bool:
         """Whether the server has been reached, has let us in, and can do what is asked of it."""
-        return super().is_ready if self._outbox is None else self._outbox.is_ready
+        return super().is_ready if self._accumulator is None else self._accumulator.is_ready
 
     @property
     def has_room(self) -> bool:
         """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
-        waiting = 0 if self._outbox is None else self._outbox.queued
+        waiting = 0 if self._accumulator is None else self._accumulator.queued
         return self._main.queued + waiting < self.options.max_outgoing
 
     @property
@@ -170,7 +170,7 @@ class Producer(Multiplexer):
     @property
     def patience(self) -> float:
         """Seconds within which any entry ends, whatever happens."""
-        return self.options.request_timeout if self._outbox is None else self._outbox.timeout
+        return self.options.request_timeout if self._accumulator is None else self._accumulator.timeout
 
     def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
         """The command that appends one entry."""
@@ -183,7 +183,7 @@ class Producer(Multiplexer):
             approximate=self._approximate,
             limit=self._limit,
         )
-        return command if self._memory is None else appended_once(command, id)
+        return command if self._deduplication is None else appended_once(command, id)
 
     def send(
         self,
@@ -199,15 +199,15 @@ class Producer(Multiplexer):
         self, commands: Sequence[Command[Any]], done: Callable[[Request], None], message_id: Name | None = None
     ) -> Request:
         """Append the one entry that ``commands`` has; as ``submit`` where the producer is direct."""
-        memory = self._memory
-        if memory is None and message_id is not None:
+        deduplication = self._deduplication
+        if deduplication is None and message_id is not None:
             raise InvalidArgument("message_id needs idempotent=True")
-        if self._outbox is None:
+        if self._accumulator is None:
             return self.submit(commands, done)
         self.check()
-        message = b"" if memory is None else memory.message_id(message_id)
+        message = b"" if deduplication is None else deduplication.message_id(message_id)
         [command] = commands
-        request = self._outbox.put(command, done, message)
+        request = self._accumulator.put(command, done, message)
         self.on_wakeup()
         return request
 
@@ -231,8 +231,8 @@ class Producer(Multiplexer):
 
     def hurry(self) -> None:
         """Hold back nothing of what is here now."""
-        if self._outbox is not None:
-            self._outbox.hurry()
+        if self._accumulator is not None:
+            self._accumulator.hurry()
             self.on_wakeup()
 
     def unanswered(self) -> deque[PendingSend]:
@@ -256,20 +256,20 @@ class Producer(Multiplexer):
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        if self._outbox is not None:
-            self._outbox.finish_all(f"before the producer was closed{because(error)}")
+        if self._accumulator is not None:
+            self._accumulator.finish_all(f"before the producer was closed{because(error)}")
 
     # -- what the lines ask -------------------------------------------------------------------------------------------
 
-    def line_up(self, line: Line, *, again: bool) -> None:
-        super().line_up(line, again=again)
-        if self._outbox is not None and line is self._main:
-            self._outbox.link_up(line.link.server)
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        super().queue_up(queue, again=again)
+        if self._accumulator is not None and queue is self._main:
+            self._accumulator.link_up(queue.link.server)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        super().line_down(line, error, was_up=was_up)
-        if self._outbox is not None and line is self._main:
-            self._outbox.link_down()
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        super().queue_down(queue, error, was_up=was_up)
+        if self._accumulator is not None and queue is self._main:
+            self._accumulator.link_down()
 
     def lost(self, error: Exception) -> ConnectionLost:
         """Never a blind repetition: whether the entry is there, nobody knows."""
@@ -283,14 +283,14 @@ class Producer(Multiplexer):
 
     def _timer(self) -> float | None:
         due = super()._timer()
-        if self._outbox is None:
+        if self._accumulator is None:
             return due
-        at = self._outbox.timer()
+        at = self._accumulator.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:
-        if self._outbox is not None:
-            self._outbox.elapse(now)
+        if self._accumulator is not None:
+            self._accumulator.elapse(now)
         super()._elapse(now)
 
 

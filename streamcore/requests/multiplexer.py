@@ -19,7 +19,7 @@ from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..process_bound import ProcessBound
-from .queue import Line, because
+from .queue import RequestQueue, because
 from .request import Request, Transaction
 
 MAX_LEASES: Final = 16
@@ -37,10 +37,10 @@ class Multiplexer(Engine):
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
-        self._spare: list[Spare] = []
+        self._dedicated: list[DedicatedQueue] = []
         self.degradation = Degradation(self._emit)
         """What the client does without because its user may not do it."""
-        self._main = Line(self)
+        self._main = RequestQueue(self)
         self._main.link.open()
 
     @property
@@ -90,44 +90,46 @@ class Multiplexer(Engine):
     def lease(self) -> DedicatedLink | None:
         """A link for the caller alone, until it is released; None while ``MAX_LEASES`` of them are taken."""
         self.check()
-        spare = next((spare for spare in self._spare if spare.is_free), None)
-        if spare is None:
-            if len(self._spare) >= MAX_LEASES:
+        queue = next((queue for queue in self._dedicated if queue.is_free), None)
+        if queue is None:
+            if len(self._dedicated) >= MAX_LEASES:
                 return None
-            spare = Spare(self)
-            self._spare.append(spare)
-        return DedicatedLink(self, spare)
+            queue = DedicatedQueue(self)
+            self._dedicated.append(queue)
+        return DedicatedLink(self, queue)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        for line in (self._main, *self._spare):
-            line.finish_all(f"the client was closed{because(error)}")
+        for queue in (self._main, *self._dedicated):
+            queue.finish_all(f"the client was closed{because(error)}")
 
     # -- what the lines ask -------------------------------------------------------------------------------------------
 
-    def new_line_link(self, line: Line) -> Link:
+    def new_queue_link(self, queue: RequestQueue) -> Link:
         """The first link is everybody's."""
-        return self.new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
+        return self.new_link(
+            queue, f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
+        )
 
     def new_witness_link(self, witness: Owner) -> Link:
         """A link that exists while the main one is in doubt."""
         return self.new_link(witness, "witness")
 
-    def line_up(self, line: Line, *, again: bool) -> None:
-        if isinstance(line, Spare):
-            again, line.afresh = again and not line.afresh, False
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        if isinstance(queue, DedicatedQueue):
+            again, queue.afresh = again and not queue.afresh, False
         else:
             self.degradation.begin()
-        self.report_up(line.link, again=again)
+        self.report_up(queue.link, again=again)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        if isinstance(line, Spare):
-            if not line.leased:
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        if isinstance(queue, DedicatedQueue):
+            if not queue.leased:
                 return  # closed, because nobody leased it
-            if is_permanent(error) and not line.link.server:
-                line.finish_all(str(error))
+            if is_permanent(error) and not queue.link.server:
+                queue.finish_all(str(error))
                 return
-        self.report_down(line.link, error, was_up=was_up)
+        self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
         """The error of a request that was sent, and whose reply will never come."""
@@ -141,19 +143,19 @@ class Multiplexer(Engine):
 
     def _timer(self) -> float | None:
         due = self._main.timer()
-        for spare in self._spare:
-            at = spare.timer()
+        for queue in self._dedicated:
+            at = queue.timer()
             if at is not None and (due is None or at < due):
                 due = at
         return due
 
     def _elapse(self, now: float) -> None:
         self._main.elapse(now)
-        for spare in self._spare:
-            spare.elapse(now)
+        for queue in self._dedicated:
+            queue.elapse(now)
 
 
-class Spare(Line):
+class DedicatedQueue(RequestQueue):
     """A link that is leased, or kept for the next one who leases it."""
 
     leased = False
@@ -208,11 +210,11 @@ class DedicatedLink(ProcessBound):
     silence. Raises ``ConnectionLost`` from then on if that breaks.
     """
 
-    def __init__(self, engine: Multiplexer, spare: Spare) -> None:
+    def __init__(self, engine: Multiplexer, queue: DedicatedQueue) -> None:
         self._engine = engine
-        self._spare: Spare | None = spare
+        self._queue: DedicatedQueue | None = queue
         self._watching = False
-        spare.take()
+        queue.take()
         engine.on_wakeup()
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
@@ -233,25 +235,25 @@ class DedicatedLink(ProcessBound):
 
     def release(self) -> None:
         """Give the link back; what is unanswered is given up. Again does nothing."""
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.give_back()
-            if self._watching and spare.link.is_up and spare.broken is None:
-                spare.submit(Request([_UNWATCH], _nobody, self._engine.options.request_timeout))
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.give_back()
+            if self._watching and queue.link.is_up and queue.broken is None:
+                queue.submit(Request([_UNWATCH], _ignored, self._engine.options.request_timeout))
             self._engine.on_wakeup()
 
     @property
-    def _line(self) -> Spare:
+    def _open_queue(self) -> DedicatedQueue:
         self._engine.check()
-        if self._spare is None:
+        if self._queue is None:
             raise InvalidArgument("this link was released; lease another one")
-        return self._spare
+        return self._queue
 
     def _submit(self, request: Request) -> Request:
-        line = self._line
-        if line.broken is not None:
-            raise line.broken
-        line.submit(request)
+        queue = self._open_queue
+        if queue.broken is not None:
+            raise queue.broken
+        queue.submit(request)
         self._engine.on_wakeup()
         return request
 
@@ -262,5 +264,5 @@ def _unshared(command: Command[Any]) -> InvalidArgument:
     return InvalidArgument(f"{command.name} would block everybody's commands; lease a link for it")
 
 
-def _nobody(request: Request) -> None:
+def _ignored(request: Request) -> None:
     """Nobody waits for it."""

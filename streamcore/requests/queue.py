@@ -21,32 +21,32 @@ from .request import MAYBE_REFUSED, Request
 from .witness import Witness
 
 
-class Keeper(Protocol):
+class QueueOwner(Protocol):
     """What a line asks of its engine."""
 
-    def new_line_link(self, line: Line) -> Link: ...
+    def new_queue_link(self, queue: RequestQueue) -> Link: ...
     def new_witness_link(self, witness: Owner) -> Link: ...
-    def line_up(self, line: Line, *, again: bool) -> None: ...
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None: ...
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None: ...
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None: ...
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
 
 
-class Line:
+class RequestQueue:
     """One link and its requests. ``queued`` counts the bytes of those that are not answered."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, owner: QueueOwner) -> None:
         self.queued = 0
         self.bound = False
         self.broken: ConnectionLost | None = None  # why a bound line can be used no more
-        self._keeper = keeper
+        self._owner = owner
         self._waiting: deque[Request] = deque()
         self._deadlines: deque[Request] = deque()  # in the order of submission, which is that of the deadlines
         self._refused: list[Request] = []  # by a server that cannot serve now: they wait for the next connection
         self._up_before = False
         self._was_up = False
         self._witness: Witness | None = None
-        self.link = keeper.new_line_link(self)
+        self.link = owner.new_queue_link(self)
         self.link.tell_doubts(self.doubt)
 
     def submit(self, request: Request) -> None:
@@ -66,7 +66,7 @@ class Line:
     def doubt(self) -> None:
         """The server says nothing: look whether it is there."""
         if self._witness is None:
-            self._witness = Witness(self.link, self._keeper.new_witness_link)
+            self._witness = Witness(self.link, self._owner.new_witness_link)
         self._witness.ask()
 
     # -- what the link tells ------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class Line:
                 request.refusal = None
                 link.send(request)
         again, self._was_up, self._up_before = self._up_before, True, True
-        self._keeper.line_up(self, again=again)  # last: whoever is told may submit more, which comes behind what waited
+        self._owner.queue_up(self, again=again)  # last: whoever is told may submit more, which comes behind what waited
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
@@ -112,7 +112,7 @@ class Line:
                 kept.append(request)
             else:
                 self.queued -= len(request.data)
-                request.finish(self._keeper.lost(error))
+                request.finish(self._owner.lost(error))
         kept += cast("list[Request]", unsent)
         refused, self._refused = self._refused, []
         kept[:0] = refused
@@ -122,7 +122,7 @@ class Line:
             self.finish_all(str(error))
         self.queued = sum([len(request.data) for request in self._waiting])  # a call may have been torn in its middle
         was_up, self._was_up = self._was_up, False
-        self._keeper.line_down(self, error, was_up=was_up)
+        self._owner.queue_down(self, error, was_up=was_up)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Line:
         self._forget_finished()
         # Requests wait in the order of their deadlines, so if this one waits for a connection it is the first.
         if request.refusal is None and (not self._waiting or self._waiting[0] is not request):
-            return self._keeper.late(f"{self.link.address} did not answer within {request.timeout:g} s")
+            return self._owner.late(f"{self.link.address} did not answer within {request.timeout:g} s")
         why = f"no connection to {self.link.address} within {request.timeout:g} s{because(self.link.error)}"
         return self._unanswered(request, why)
 
@@ -190,7 +190,7 @@ class Line:
         if request.refusal is not None:
             return request.refusal
         if request.sent:
-            return self._keeper.lost(ConnectionLost(why))
+            return self._owner.lost(ConnectionLost(why))
         return ConnectionLost(f"the request was not sent: {why}")
 
 
