@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from ..arguments import Name, Seconds, milliseconds, one_of, positive
 from ..errors import InvalidArgument
-from .subscriber import DropPolicy, Inbox
+from .subscriber import DropPolicy, Subscriber
 
 ChannelsKind: TypeAlias = Literal["streams", "pubsub"]
 PREFIX: Final = "channels"
@@ -64,8 +64,8 @@ class Settings:
         self._queue_size = positive("queue_size", options.get("queue_size", 10_000))
         self._queue_bytes = positive("queue_bytes", options.get("queue_bytes", 64 << 20))
 
-    def inbox(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Inbox:
+    def subscriber(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Subscriber:
         """Make the queue of a subscriber. Raises ``InvalidArgument``."""
         size = self._queue_size if queue_size is None else positive("queue_size", queue_size)
         nbytes = self._queue_bytes if queue_bytes is None else positive("queue_bytes", queue_bytes)
-        return Inbox(size, nbytes)
+        return Subscriber(size, nbytes)

@@ -49,7 +49,7 @@ _UNMARKED: Final = "0"
 _Call: TypeAlias = Callable[[Iterable[Name], Iterable[Argument]], Command[Any]]
 
 
-class Patient(Request):
+class PatientRequest(Request):
     """It waits while a script keeps the server busy."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ class PatientTransaction(Transaction):
     not_now = OR_BUSY
 
 
-class Publication(Patient):
+class Publication(PatientRequest):
     """A message on its way. It may be sent again, since it says so then: see the script."""
 
     __slots__ = ("_engine", "_keys", "_refusal")
@@ -106,7 +106,7 @@ class Publication(Patient):
         self.asked, self.commands, self.data = [command], (command.args,), command.data
 
 
-class Store:
+class Publisher:
     """The channels of one prefix on the server of ``requests``."""
 
     def __init__(self, requests: Multiplexer, settings: Settings, naming: Naming) -> None:
@@ -148,7 +148,7 @@ class Store:
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         """Send what ``publications`` gave. Raises as ``Multiplexer.submit`` does."""
         if not self.has_history:
-            kind = Patient if len(commands) == 1 else PatientTransaction
+            kind = PatientRequest if len(commands) == 1 else PatientTransaction
             return self._requests.put(kind(commands, done, self._requests.options.request_timeout))
         [command] = commands
         return self._requests.put(Publication(self._requests, command, done))

@@ -44,49 +44,49 @@ from ..stream_id import ZERO
 from .message import Naming, messages_in
 from .options import Settings
 from .publisher import PatientTransaction
-from .stream_reader import Tail
-from .subscriber import Inbox, Item, Position
+from .stream_reader import StreamReader
+from .subscriber import Item, Position, Subscriber
 
 _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
-class Joining:
+class StreamJoin:
     """Channels that a subscriber joins; done when it is known where it stands in each of them."""
 
-    def __init__(self, inbox: Inbox, history: int) -> None:
-        self.inbox = inbox
+    def __init__(self, subscriber: Subscriber, history: int) -> None:
+        self.subscriber = subscriber
         self.history = history
         self.keys: list[bytes] = []
         self.waiting: set[bytes] = set()
-        self.others: list[Joining] = []  # calls that want some of the same, and came before this one
+        self.others: list[StreamJoin] = []  # calls that want some of the same, and came before this one
         self.error: Exception | None = None
 
     def poll(self) -> bool:
         """Whether it is done. Raises why it cannot be."""
         if self.error is not None:
             raise self.error
-        return not self.waiting and all(map(Joining.poll, self.others))
+        return not self.waiting and all(map(StreamJoin.poll, self.others))
 
 
-class Asked(NamedTuple):
+class PositionQuery(NamedTuple):
     """Whose place in which channel an answer is about; ``joining``: the call that waits for it, if any."""
 
-    inbox: Inbox
+    subscriber: Subscriber
     key: bytes
     position: Position
-    joining: Joining | None
+    joining: StreamJoin | None
     reached: StreamId | None  # where the reader was
     page: int  # how many entries are asked for
 
 
-class StreamHub(Tail):
+class StreamHub(StreamReader):
     """The hub of ``kind="streams"``."""
 
     has_cursors = True
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(settings, naming, **engine)
-        self._joinings: list[Joining] = []  # that somebody waits for
+        self._joinings: list[StreamJoin] = []  # that somebody waits for
         self._queue = RequestQueue(self)
         self._queue.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
 
@@ -109,60 +109,60 @@ class StreamHub(Tail):
 
     def join(
         self,
-        inbox: Inbox,
+        subscriber: Subscriber,
         channels: Name | Iterable[Name],
         history: int = 0,
         after: Id | None = None,
-    ) -> Joining:
+    ) -> StreamJoin:
         """Have a subscriber get what is published from now on, behind the last ``history`` messages, or all ``after`` an id."""
         self.check()
-        joining = Joining(inbox, positive("history", history, zero=True))
+        joining = StreamJoin(subscriber, positive("history", history, zero=True))
         if after is not None and history:
             raise InvalidArgument("give history or after, not both: an id says where to begin")
         cursor = ZERO if after is None else parsed("after", after)
         keys = self._subscribers.naming.keys(channels)
         joining.others = [
-            other for other in self._joinings if other.inbox is inbox and not other.waiting.isdisjoint(keys)
+            other for other in self._joinings if other.subscriber is subscriber and not other.waiting.isdisjoint(keys)
         ]
         self._joinings.append(joining)
-        for key in self._subscribers.new_to(inbox, keys):
-            position = self._subscribers.enter(inbox, key, cursor)
+        for key in self._subscribers.new_to(subscriber, keys):
+            position = self._subscribers.enter(subscriber, key, cursor)
             joining.keys.append(key)
             joining.waiting.add(key)
             self._open(key)
-            asked = Asked(inbox, key, position, joining, self._topics[key].reached, inbox.page)
+            query = PositionQuery(subscriber, key, position, joining, self._topics[key].reached, subscriber.page)
             if after is None:  # one entry at least: where the end is, is told by its counters, and not by nothing
-                self._ask(asked, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
+                self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
             else:
                 position.added = 0 if cursor == ZERO else None  # from the very beginning: all that is missing counts
-                self._ask_for_page(asked)
+                self._ask_for_page(query)
         return joining
 
-    def end(self, joining: Joining) -> None:
+    def end(self, joining: StreamJoin) -> None:
         """Nobody waits any more; what is not done is taken back."""
         self._joinings.remove(joining)
         if joining.error is not None or joining.waiting:
-            self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
+            self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
-    def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None:
+    def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
         """Have a subscriber get nothing more of some channels; None: of all."""
-        self._leave(inbox, self._subscribers.chosen(inbox, channels))
+        self._leave(subscriber, self._subscribers.chosen(subscriber, channels))
 
-    def close_inbox(self, inbox: Inbox) -> None:
+    def close_subscriber(self, subscriber: Subscriber) -> None:
         """A subscriber has gone; again does nothing."""
-        self.leave(inbox)
-        self._subscribers.close(inbox)
+        self.leave(subscriber)
+        self._subscribers.close(subscriber)
 
-    def take_for(self, inbox: Inbox, *, events: bool = False) -> list[Item]:
+    def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
         """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
-        found = self._subscribers.take(inbox, self.check, events=events)
-        for key, position in inbox.positions.items():
-            self._catch_up(inbox, key, position)
+        found = self._subscribers.take(subscriber, self.check, events=events)
+        for key, position in subscriber.positions.items():
+            self._catch_up(subscriber, key, position)
         return found
 
-    def _leave(self, inbox: Inbox, keys: Iterable[bytes]) -> None:
+    def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
-            if self._subscribers.leave(inbox, key):
+            if self._subscribers.leave(subscriber, key):
                 self._unfollow(key)
 
     def _expel(self, key: bytes, error: Exception) -> None:
@@ -171,9 +171,13 @@ class StreamHub(Tail):
         joinings = [one for one in self._joinings if key in one.waiting]
         for joining in joinings:
             joining.error = joining.error or error
-        staying = [inbox for inbox in self._subscribers.of(key) if all(one.inbox is not inbox for one in joinings)]
-        for inbox in staying:
-            self._subscribers.expel(inbox, key, copy(error))
+        staying = [
+            subscriber
+            for subscriber in self._subscribers.of(key)
+            if all(one.subscriber is not subscriber for one in joinings)
+        ]
+        for subscriber in staying:
+            self._subscribers.expel(subscriber, key, copy(error))
         if staying:
             self._announce(ChannelEnded(key, error))
         if not joinings:
@@ -193,107 +197,111 @@ class StreamHub(Tail):
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
-    def _catch_up(self, inbox: Inbox, key: bytes, position: Position) -> None:
+    def _catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None:
         """Ask for what a subscriber has missed, if it has, and has room for it."""
-        if not (position.live or position.asking or self.closed) and inbox.wants_more:
-            self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached, inbox.page))
+        if not (position.live or position.asking or self.closed) and subscriber.wants_more:
+            self._ask_for_page(
+                PositionQuery(subscriber, key, position, None, self._topics[key].reached, subscriber.page)
+            )
 
-    def _ask_for_page(self, asked: Asked) -> None:
+    def _ask_for_page(self, query: PositionQuery) -> None:
         """What follows the cursor, and the entry at it: while that is there, nothing behind it was lost."""
-        self._ask(asked, ("XRANGE", asked.key, bytes(asked.position.cursor), "+", "COUNT", asked.page + 1), self._page)
+        self._ask(query, ("XRANGE", query.key, bytes(query.position.cursor), "+", "COUNT", query.page + 1), self._page)
 
-    def _looked_back(self, asked: Asked, request: Request) -> None:
+    def _looked_back(self, query: PositionQuery, request: Request) -> None:
         """The last messages are here: the subscriber joins behind them."""
-        if (answer := self._answer_of(asked, request)) is None:
+        if (answer := self._answer_of(query, request)) is None:
             return
         history, entries = answer
-        joining, position = asked.joining, asked.position
+        joining, position = query.joining, query.position
         assert joining is not None
-        self._hand(asked, entries[: joining.history][::-1])
+        self._hand(query, entries[: joining.history][::-1])
         position.goto(history.last, history.added)
         position.joined = history.last
         if entries[: joining.history]:
             position.began = StreamId.parse(entries[: joining.history][-1][0]).before()
         else:
             position.began = history.last
-        self._has_come(asked, at_the_end=True)
+        self._has_come(query, at_the_end=True)
 
-    def _page(self, asked: Asked, request: Request) -> None:
+    def _page(self, query: PositionQuery, request: Request) -> None:
         """What follows the cursor is here, or a part of it."""
-        if (answer := self._answer_of(asked, request)) is None:
+        if (answer := self._answer_of(query, request)) is None:
             return
         history, entries = answer
-        position = asked.position
-        self._check_reader(asked, history)
-        continuity = Continuity(asked.key, position.cursor, position.added)
+        position = query.position
+        self._check_reader(query, history)
+        continuity = Continuity(query.key, position.cursor, position.added)
         at = entries[:1] if entries and StreamId.parse(entries[0][0]) == position.cursor else []
         entries = entries[len(at) :]
         if continuity.anchor() is not None:
             continuity.is_proven(at)
         found = continuity.judge(history)
-        if asked.joining is not None and isinstance(found, StreamReset) and not history.added:
-            found = Gap(asked.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
+        if query.joining is not None and isinstance(found, StreamReset) and not history.added:
+            found = Gap(query.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
         if found is not None:
-            self._tell(found, [asked.inbox])
+            self._tell(found, [query.subscriber])
         if history.last < position.cursor:
             position.restart(history.removed)
-            self._has_come(asked, at_the_end=not history.length)
+            self._has_come(query, at_the_end=not history.length)
             if position.live:
                 position.added = None  # from here on the reader knows
             return
-        self._hand(asked, entries)
-        at_the_end = len(entries) < asked.page
+        self._hand(query, entries)
+        at_the_end = len(entries) < query.page
         if at_the_end:
             position.goto(history.last, history.added)
         else:
             continuity.received(entries)
             position.goto(continuity.cursor, continuity.added)
         position.paged = position.cursor
-        self._has_come(asked, at_the_end=at_the_end)
+        self._has_come(query, at_the_end=at_the_end)
 
-    def _check_reader(self, asked: Asked, history: History) -> None:
+    def _check_reader(self, query: PositionQuery, history: History) -> None:
         """A stream that ends before where the reader was already has begun anew, and the reader may not have noticed."""
-        followed = self._streams.get(asked.key)
-        if asked.reached is None or history.last >= asked.reached or followed is None or followed.continuity is None:
+        followed = self._streams.get(query.key)
+        if query.reached is None or history.last >= query.reached or followed is None or followed.continuity is None:
             return
-        if followed.continuity.cursor == asked.reached:
-            self.emit(StreamReset(asked.key, asked.reached, history.last))
+        if followed.continuity.cursor == query.reached:
+            self.emit(StreamReset(query.key, query.reached, history.last))
             self.restart(followed)
             followed.continuity.begin(history)
 
-    def _hand(self, asked: Asked, entries: list[Any]) -> None:
+    def _hand(self, query: PositionQuery, entries: list[Any]) -> None:
         naming = self._subscribers.naming
-        asked.inbox.add_page(naming.messages(naming.channel(asked.key), entries))
+        query.subscriber.add_page(naming.messages(naming.channel(query.key), entries))
 
-    def _has_come(self, asked: Asked, *, at_the_end: bool) -> None:
+    def _has_come(self, query: PositionQuery, *, at_the_end: bool) -> None:
         """A subscriber has come to another place: that may be where the reader is, or where it is to begin."""
-        inbox, key, position, joining, *_ = asked
+        subscriber, key, position, joining, *_ = query
         topic = self._topics[key]
         if topic.reached is None and at_the_end:
             self._follow(key, position)
         position.live = topic.reached is not None and position.cursor >= topic.reached
         if joining is not None:
             joining.waiting.discard(key)
-        self._catch_up(inbox, key, position)
+        self._catch_up(subscriber, key, position)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, asked: Asked, command: tuple[Argument, ...], then: Callable[[Asked, Request], None]) -> None:
+    def _ask(
+        self, query: PositionQuery, command: tuple[Argument, ...], then: Callable[[PositionQuery, Request], None]
+    ) -> None:
         """Ask for entries of a channel, with the counters of the server and the time that the channel has left."""
-        asked.position.asking = True
+        query.position.asking = True
         commands: list[Command[Any]] = [
-            Command(("XINFO", "STREAM", asked.key), History.of, _ABOUT),
-            Command(("PTTL", asked.key), int, READ),
+            Command(("XINFO", "STREAM", query.key), History.of, _ABOUT),
+            Command(("PTTL", query.key), int, READ),
             Command(command, messages_in, READ),
         ]
-        self._queue.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
+        self._queue.submit(PatientTransaction(commands, partial(then, query), self.options.request_timeout))
         self.on_wakeup()
 
-    def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
+    def _answer_of(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
         """What the server has answered; None where nobody wants to know any more, or there is nothing to know."""
-        inbox, key, position, joining, *_ = asked
+        subscriber, key, position, joining, *_ = query
         position.asking = False
-        if inbox.positions.get(key) is not position:
+        if subscriber.positions.get(key) is not position:
             return None
         try:
             info, left, entries = request.answers()
@@ -310,13 +318,13 @@ class StreamHub(Tail):
                 self._queue.link.drop(error)
             elif not isinstance(error, ConnectionLost):
                 self._expel(key, error)
-            inbox.has_news = True
+            subscriber.has_news = True
             return None  # whatever it is, it is asked again when the subscriber looks for more
         if not missing:  # else what was known about its end is what the reader needs to know
             self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
         return history, entries
 
-    def why_not(self, joining: Joining) -> Exception:
+    def why_not(self, joining: StreamJoin) -> Exception:
         """Why joining has not come to an end in time."""
         return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
 

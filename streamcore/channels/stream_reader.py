@@ -23,7 +23,7 @@ from ..options import Options
 from ..stream_id import ZERO
 from .message import Naming
 from .options import Settings
-from .subscriber import Inbox, Position
+from .subscriber import Position, Subscriber
 from .subscribers import Subscribers
 
 COUNT: Final = 500
@@ -49,7 +49,7 @@ class Topic:
         self.expired = False
 
 
-class Tail(Consumer[bytes]):
+class StreamReader(Consumer[bytes]):
     """The reading side of ``StreamHub``."""
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
@@ -117,28 +117,28 @@ class Tail(Consumer[bytes]):
         naming = self._subscribers.naming
         live = self._live_in(key)
         messages = naming.messages(naming.channel(key), batch.raw) if live else []
-        for inbox in live:
-            position = inbox.positions[key]
+        for subscriber in live:
+            position = subscriber.positions[key]
             if position.cursor == ZERO and position.added is not None:
                 position.live = False  # what comes first in a channel that was empty is proven by nothing but a page
-            elif inbox.is_full:
+            elif subscriber.is_full:
                 position.live = False
                 if position.cursor == before:
                     position.added = None if continuity.added is None else continuity.added - len(batch.raw)
             else:
                 is_ahead = position.cursor > before  # it joined where the reader had not been yet
-                inbox.add(
+                subscriber.add(
                     [one for one in messages if one.id is not None and one.id > position.cursor]
                     if is_ahead
                     else messages
                 )
                 position.cursor = max(position.cursor, topic.reached)
-            self._catch_up(inbox, key, position)
+            self._catch_up(subscriber, key, position)
 
-    def _catch_up(self, inbox: Inbox, key: bytes, position: Position) -> None: ...
+    def _catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None: ...
 
-    def _live_in(self, key: bytes) -> list[Inbox]:
-        return [inbox for inbox in self._subscribers.of(key) if inbox.positions[key].live]
+    def _live_in(self, key: bytes) -> list[Subscriber]:
+        return [subscriber for subscriber in self._subscribers.of(key) if subscriber.positions[key].live]
 
     # -- what has happened to it --------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Tail(Consumer[bytes]):
             self._hand_on()  # what has arrived is older than that
         topic = self._topics.get(event.stream)
         if topic is not None and not (self._knows_all() and (topic.expired or self._is_over(topic))):
-            concerned = [inbox for inbox in self._live_in(event.stream) if _concerns(event, inbox)]
+            concerned = [subscriber for subscriber in self._live_in(event.stream) if _concerns(event, subscriber)]
             self._tell(event, concerned)
 
     def _is_over(self, topic: Topic) -> bool:
@@ -165,13 +165,13 @@ class Tail(Consumer[bytes]):
         """Tell everybody but the subscribers."""
         super()._emit(event)
 
-    def _tell(self, event: Event, inboxes: Iterable[Inbox]) -> None:
+    def _tell(self, event: Event, subscribers: Iterable[Subscriber]) -> None:
         """Tell some subscribers, and once everybody else."""
-        concerned = list(inboxes)
+        concerned = list(subscribers)
         if concerned:
             self._announce(event)
-        for inbox in concerned:
-            inbox.tell(event)
+        for subscriber in concerned:
+            subscriber.tell(event)
 
     def _emit(self, event: Event) -> None:
         super()._emit(event)
@@ -183,8 +183,8 @@ class Tail(Consumer[bytes]):
         topic = self._topics.get(one.stream)
         if topic is not None:
             topic.reached, topic.expires, topic.expired = ZERO, None, False
-            for inbox in self._live_in(one.stream):
-                inbox.positions[one.stream].restart()
+            for subscriber in self._live_in(one.stream):
+                subscriber.positions[one.stream].restart()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link and was_up:
@@ -196,9 +196,9 @@ class Tail(Consumer[bytes]):
         self._down_since = None
 
 
-def _concerns(event: Gap | StreamReset, inbox: Inbox) -> bool:
+def _concerns(event: Gap | StreamReset, subscriber: Subscriber) -> bool:
     """Whether a subscriber was to get what is lost, and does not know: not if it joined later, or has had it by pages."""
-    position = inbox.positions[event.stream]
+    position = subscriber.positions[event.stream]
     return not (
         isinstance(event, Gap) and event.before is not None and event.before <= max(position.joined, position.paged)
     )

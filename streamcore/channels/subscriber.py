@@ -53,7 +53,7 @@ class Position:
         self.added = added
 
 
-class Inbox:
+class Subscriber:
     """At most ``limit`` messages and about ``nbytes`` bytes."""
 
     def __init__(self, limit: int, nbytes: int) -> None:

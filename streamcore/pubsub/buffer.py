@@ -20,7 +20,7 @@ CHUNK: Final = 250
 """How many messages are handed over at once, and are no longer under the bounds then."""
 
 
-class Odd:
+class Marker:
     """Something else than a message."""
 
     __slots__ = ()
@@ -28,7 +28,7 @@ class Odd:
     def tell(self, emit: Callable[[Event], None]) -> None: ...
 
 
-class Mark(Odd):
+class GapMarker(Marker):
     """A gap, told once: by whichever of the inboxes that hold it comes to it first."""
 
     __slots__ = ("_absorbed", "_error", "_link", "_names", "held", "told")
@@ -38,7 +38,7 @@ class Mark(Odd):
         self._names = None if event.names is None else dict.fromkeys(event.names)
         self.held = 0
         self.told = False
-        self._absorbed: list[Mark] = []
+        self._absorbed: list[GapMarker] = []
 
     @property
     def event(self) -> SubscriptionGap:
@@ -52,7 +52,7 @@ class Mark(Odd):
         else:
             self._names.update(dict.fromkeys(event.names))
 
-    def absorb(self, earlier: Mark) -> None:
+    def absorb(self, earlier: GapMarker) -> None:
         """Stand for an earlier one, which has met this one in an inbox."""
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
@@ -70,7 +70,7 @@ class Mark(Odd):
             emit(self.event)
 
 
-class Drops(Odd):
+class DropMarker(Marker):
     """So many messages were dropped here."""
 
     __slots__ = ("count",)
@@ -82,7 +82,7 @@ class Drops(Odd):
         emit(MessagesDropped(self.count))
 
 
-class Aside(Odd):
+class ConfirmationMarker(Marker):
     """The server's word on a subscription; as many wait as messages do, at most."""
 
     __slots__ = ("item",)
@@ -91,7 +91,7 @@ class Aside(Odd):
         self.item = item
 
 
-class Failed(Odd):
+class ErrorMarker(Marker):
     """A message that cannot be handed over; the error is raised in its place."""
 
     __slots__ = ("error",)
@@ -103,7 +103,7 @@ class Failed(Odd):
         raise self.error
 
 
-class Inbox(Generic[T]):
+class MessageBuffer(Generic[T]):
     """At most ``limit`` items and about ``nbytes`` bytes; ``measure`` tells how many bytes messages have together."""
 
     def __init__(self, limit: int, nbytes: int, when_full: WhenFull, measure: Callable[[Sequence[T]], int]) -> None:
@@ -113,11 +113,11 @@ class Inbox(Generic[T]):
         self._most = nbytes
         self._when_full = when_full
         self._measure = measure
-        self._items: deque[T | Odd] = deque()
-        self._odd = 0
+        self._items: deque[T | Marker] = deque()
+        self._markers = 0
         self._beside = 0  # of the odd ones, those that are not under the bounds: a gap alone fills no inbox
         self._nbytes = 0
-        self._head: Mark | None = None  # what stood among messages that were dropped
+        self._head: GapMarker | None = None  # what stood among messages that were dropped
         self._untold = 0  # how many of these were dropped
 
     def __len__(self) -> int:
@@ -140,34 +140,34 @@ class Inbox(Generic[T]):
             while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
                 self._drop_first()
 
-    def ends_with(self, mark: Mark) -> bool:
+    def ends_with(self, mark: GapMarker) -> bool:
         """Whether nothing has come behind it."""
         return bool(self._items) and self._items[-1] is mark
 
-    def add_odd(self, odd: Odd) -> None:
+    def add_marker(self, marker: Marker) -> None:
         """Something else has arrived."""
-        if isinstance(odd, Mark):
-            odd.held += 1
+        if isinstance(marker, GapMarker):
+            marker.held += 1
             if not self._items and self._head is not None:
-                odd.absorb(self._head)
-                self._head = odd
+                marker.absorb(self._head)
+                self._head = marker
                 return
-            if self._items and isinstance(last := self._items[-1], Mark):
-                odd.absorb(last)
-                self._items[-1] = odd
+            if self._items and isinstance(last := self._items[-1], GapMarker):
+                marker.absorb(last)
+                self._items[-1] = marker
                 return
-        elif self._has_no_room_for(odd):
+        elif self._has_no_room_for(marker):
             self._drop_behind(1)
             return
-        self._count(odd, 1)
-        self._items.append(odd)
+        self._count(marker, 1)
+        self._items.append(marker)
 
     def take(self, emit: Callable[[Event], None]) -> list[T]:
         """The next messages, as many as go together; what stands before the first one is told, or raised."""
         items = self._items
         if self._untold or self._head is not None:
             self._tell_dropped(emit)
-        if self._odd:
+        if self._markers:
             return self._take_carefully(emit)
         taken: list[Any]
         if len(items) <= self._chunk:
@@ -182,14 +182,14 @@ class Inbox(Generic[T]):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _count(self, odd: Odd, more: int) -> None:
-        self._odd += more
-        if not isinstance(odd, Failed):
+    def _count(self, marker: Marker, more: int) -> None:
+        self._markers += more
+        if not isinstance(marker, ErrorMarker):
             self._beside += more
 
-    def _has_no_room_for(self, odd: Odd) -> bool:
+    def _has_no_room_for(self, marker: Marker) -> bool:
         """Whether what comes of a message, or the server's word, is too much."""
-        if isinstance(odd, Failed):
+        if isinstance(marker, ErrorMarker):
             return self._when_full == "drop_newest" and self.is_full
         return self._beside > self._limit
 
@@ -202,10 +202,10 @@ class Inbox(Generic[T]):
         items, taken = self._items, list[T]()
         while items and len(taken) < self._chunk:
             item = items[0]
-            if not isinstance(item, Odd):
+            if not isinstance(item, Marker):
                 taken.append(item)
                 self._nbytes -= self._measure((item,))
-            elif isinstance(item, Aside):
+            elif isinstance(item, ConfirmationMarker):
                 taken.append(item.item)
                 self._count(item, -1)
             elif taken:
@@ -229,21 +229,21 @@ class Inbox(Generic[T]):
     def _drop_behind(self, count: int) -> None:
         self.dropped += count
         last = self._items[-1]
-        if isinstance(last, Mark):  # with a gap between them they are one all the same, else they would pile up
+        if isinstance(last, GapMarker):  # with a gap between them they are one all the same, else they would pile up
             last = self._items[-2]
-        if isinstance(last, Drops):
+        if isinstance(last, DropMarker):
             last.count += count
         else:
-            self._items.append(drops := Drops(count))
+            self._items.append(drops := DropMarker(count))
             self._count(drops, 1)
 
     def _drop_first(self) -> None:
         item = self._items.popleft()
-        if not isinstance(item, Odd):
+        if not isinstance(item, Marker):
             self._nbytes -= self._measure((item,))
         else:
             self._count(item, -1)
-            if isinstance(item, Mark):
+            if isinstance(item, GapMarker):
                 if self._head is not None:
                     item.absorb(self._head)
                 self._head = item

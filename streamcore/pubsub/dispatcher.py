@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ..errors import ConnectionLost
 from ..events import Event, HandlerFailed, SubscriptionGap
-from .buffer import Aside, Failed, Inbox, Mark, WhenFull
+from .buffer import ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
 from .invalidation import Tracking
 from .message import (
     KIND_OF,
@@ -21,13 +21,13 @@ from .message import (
     size,
 )
 from .options import Call, size_of_calls
-from .subscriptions import Subscriber, Subscription
+from .subscriptions import Subscription, SubscriptionTable
 
 T = TypeVar("T", bytes, str)
 
 
-class Sorter(Generic[T]):
-    """Two inboxes, ``inbox`` for what is handed over and ``calls`` for handlers; ``ignores``: not the word on subscriptions."""
+class Dispatcher(Generic[T]):
+    """Two inboxes, ``buffer`` for what is handed over and ``calls`` for handlers; ``ignores``: not the word on subscriptions."""
 
     def __init__(
         self,
@@ -40,41 +40,41 @@ class Sorter(Generic[T]):
         tracking: Tracking,
         emit: Callable[[Event], None],
     ) -> None:
-        self.inbox: Inbox[Message[T]] = Inbox(limit, nbytes, when_full, size)
-        self.calls: Inbox[Call] = Inbox(limit, nbytes, when_full, size_of_calls)
+        self.buffer: MessageBuffer[Message[T]] = MessageBuffer(limit, nbytes, when_full, size)
+        self.calls: MessageBuffer[Call] = MessageBuffer(limit, nbytes, when_full, size_of_calls)
         self._encoding = encoding
         self._ignores = ignores
         self._tracking = tracking
         self._emit = emit
-        self._last: Mark | None = None
+        self._last: GapMarker | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more should come."""
-        return self.inbox.is_full or self.calls.is_full
+        return self.buffer.is_full or self.calls.is_full
 
     def mark(self, gap: SubscriptionGap) -> None:
         """Something is to be told before whatever comes next."""
-        mark, inboxes = self._last, (self.inbox, self.calls)
-        if mark is not None and not mark.told and all(inbox.ends_with(mark) for inbox in inboxes):
+        mark, buffers = self._last, (self.buffer, self.calls)
+        if mark is not None and not mark.told and all(buffer.ends_with(mark) for buffer in buffers):
             mark.extend(gap)
             return
-        self._last = Mark(gap)
-        for inbox in inboxes:
-            inbox.add_odd(self._last)
+        self._last = GapMarker(gap)
+        for buffer in buffers:
+            buffer.add_marker(self._last)
 
     def name(self, name: bytes) -> T:
         """What the application knows a name by."""
         return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
 
-    def sort(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
+    def dispatch(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
         """Messages go to the inbox; those of a subscription with a handler to its own, others to nobody.
 
         Raises what comes of a push that makes no sense.
         """
-        if not subscriber.special:
+        if not subscriptions.special:
             try:
-                self.inbox.add(messages_of(pushes, self._encoding))
+                self.buffer.add(messages_of(pushes, self._encoding))
             except (KeyError, ValueError):
                 pass  # some are no messages, or no text, or of channels and patterns both
             else:
@@ -83,26 +83,26 @@ class Sorter(Generic[T]):
         for push in pushes:
             kind = MESSAGE_KINDS.get(push[0])
             if kind is None:
-                self.inbox.add(messages)
+                self.buffer.add(messages)
                 messages.clear()
-                self._hear(subscriber, push)
+                self._hear(subscriptions, push)
                 continue
             pattern: Any = None
             if kind == "pmessage":
                 _, pattern, channel, data = push
             else:
                 _, channel, data = push
-            one = subscriber.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
-            if one is not None and one in subscriber.special:
+            one = subscriptions.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
+            if one is not None and one in subscriptions.special:
                 self._call(one, kind, channel, pattern, data)
                 continue
             try:
                 messages.append(message_of(self._encoding, kind, channel, pattern, data))
             except UnicodeDecodeError as error:
-                self.inbox.add(messages)
+                self.buffer.add(messages)
                 messages.clear()
-                self.inbox.add_odd(Failed(error))
-        self.inbox.add(messages)
+                self.buffer.add_marker(ErrorMarker(error))
+        self.buffer.add(messages)
 
     def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
         """A message of a subscription with a handler, or of one that the server would not end."""
@@ -115,12 +115,12 @@ class Sorter(Generic[T]):
         else:
             self.calls.add((Call(one.handler, message),))
 
-    def _hear(self, subscriber: Subscriber, push: list[Any]) -> None:
+    def _hear(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
         """Something else than a message."""
         kind = TAKEN_AWAY.get(push[0])
         if kind is not None:
-            error = ConnectionLost(f"{subscriber.link.address} has ended the subscription to a {kind.what}")
-            if subscriber.revoked(kind, push[1], error):
+            error = ConnectionLost(f"{subscriptions.link.address} has ended the subscription to a {kind.what}")
+            if subscriptions.revoked(kind, push[1], error):
                 self.add_word(push)
         elif push[0] == b"invalidate":
             self._tracking.told(push[1])
@@ -130,4 +130,4 @@ class Sorter(Generic[T]):
         if self._ignores:
             return
         word, name, count = push
-        self.inbox.add_odd(Aside(Message(WORDS[word], self.name(name), None, count)))
+        self.buffer.add_marker(ConfirmationMarker(Message(WORDS[word], self.name(name), None, count)))

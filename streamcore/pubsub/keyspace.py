@@ -16,11 +16,11 @@ from ..engine.degradation import KEY_EVENTS
 from ..engine.engine import EngineOptions
 from ..errors import InvalidArgument, ReplyError
 from ..events import SubscriptionFailed
-from .buffer import Failed
+from .buffer import ErrorMarker
 from .engine import PubSub
 from .message import Message
 from .options import PubSubOptions, names
-from .subscriptions import Subscriber
+from .subscriptions import SubscriptionTable
 
 T = TypeVar("T", bytes, str)
 
@@ -87,14 +87,14 @@ class KeyWatch(PubSub[T], Generic[T]):
         """Whether the server has been reached and is set to tell, or need not be."""
         return super().is_ready and (self._has_entered or self.lazy)
 
-    def subscriber_up(self, subscriber: Subscriber) -> None:
-        super().subscriber_up(subscriber)
-        if subscriber.link.is_up:
-            subscriber.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
+    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+        super().subscriptions_up(subscriptions)
+        if subscriptions.link.is_up:
+            subscriptions.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
 
-    def subscriber_answered(self, exchange: Exchange) -> None:
+    def exchange_answered(self, exchange: Exchange) -> None:
         if type(exchange) is not Question:
-            super().subscriber_answered(exchange)
+            super().exchange_answered(exchange)
             return
         [reply] = exchange.replies
         if isinstance(reply, ReplyError):
@@ -106,7 +106,7 @@ class KeyWatch(PubSub[T], Generic[T]):
         self._has_entered = True
         if error is not None:
             self._emit(SubscriptionFailed("pattern", self._patterns, error))
-            self._inbox.add_odd(Failed(error))
+            self._buffer.add_marker(ErrorMarker(error))
 
 
 def _silence(reply: Any) -> InvalidArgument | None:

@@ -27,7 +27,7 @@ _LISTED: Final = 5
 class Subscription:
     """One name. ``refusal`` is the server's last word where it would not do what was wanted."""
 
-    __slots__ = ("confirmed", "handler", "kind", "name", "refusal", "telling", "told", "wanted")
+    __slots__ = ("command", "confirmed", "handler", "kind", "name", "refusal", "told", "wanted")
 
     def __init__(self, kind: Kind, name: bytes) -> None:
         self.kind = kind
@@ -37,15 +37,15 @@ class Subscription:
         self.told = False
         self.confirmed = False
         self.refusal: ReplyError | None = None
-        self.telling: Telling | None = None  # the last command about it that is not answered
+        self.command: SubscriptionCommand | None = None  # the last command about it that is not answered
 
     @property
     def is_settled(self) -> bool:
         """Whether the server's last word is what is wanted: an earlier command's answer may say so, too, and not hold."""
-        return self.confirmed is self.wanted and self.telling is None
+        return self.confirmed is self.wanted and self.command is None
 
 
-class Telling(Subscribing):
+class SubscriptionCommand(Subscribing):
     """A command about subscriptions of one kind, on its way."""
 
     __slots__ = ("subscriptions", "wanted")
@@ -57,28 +57,30 @@ class Telling(Subscribing):
         self.subscriptions = subscriptions
 
 
-class Keeper(Protocol):
+class SubscriptionOwner(Protocol):
     """What a subscriber asks of, and tells, its engine."""
 
-    def new_subscriber_link(self, subscriber: Subscriber) -> Link: ...
-    def subscriber_up(self, subscriber: Subscriber) -> None: ...
-    def subscriber_told(self, subscriber: Subscriber, telling: Telling) -> None: ...
-    def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None: ...
-    def subscriber_refused(self, subscriber: Subscriber, refused: Sequence[Subscription]) -> None: ...
-    def subscriber_answered(self, exchange: Exchange) -> None: ...
-    def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None: ...
-    def subscriber_down(self, subscriber: Subscriber, error: Exception) -> None: ...
+    def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link: ...
+    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None: ...
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None: ...
+    def subscriptions_lost(
+        self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
+    ) -> None: ...
+    def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None: ...
+    def exchange_answered(self, exchange: Exchange) -> None: ...
+    def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None: ...
+    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None: ...
     def backoff(self, attempts: int) -> float: ...
 
 
-class Subscriber:
+class SubscriptionTable:
     """One link, and its subscriptions by kind and name. ``special``: those whose messages are not for the inbox."""
 
-    def __init__(self, keeper: Keeper, timeout: float) -> None:
+    def __init__(self, owner: SubscriptionOwner, timeout: float) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
         self.special: set[Subscription] = set()
         self.retry_at: float | None = None
-        self._keeper = keeper
+        self._owner = owner
         self._timeout = timeout
         self._stale: dict[Subscription, None] = {}  # of which the server may have to be told
         self._refused: dict[Subscription, None] = {}
@@ -86,7 +88,7 @@ class Subscriber:
         self._retries = 0
         self._unanswered = 0
         self._in_force = False  # whether something was confirmed on this connection
-        self.link = keeper.new_subscriber_link(self)
+        self.link = owner.new_subscriptions_link(self)
 
     # -- what is desired ----------------------------------------------------------------------------------------------
 
@@ -147,15 +149,15 @@ class Subscriber:
         return self._unanswered > 0
 
     def _tell(self, subscriptions: Sequence[Subscription]) -> None:
-        telling = Telling(subscriptions, self._timeout)
+        command = SubscriptionCommand(subscriptions, self._timeout)
         for one in subscriptions:
-            one.told, one.telling = one.wanted, telling
+            one.told, one.command = one.wanted, command
         self._unanswered += 1
-        self.link.send(telling)
+        self.link.send(command)
         self.link.resume()  # however full the inbox is: the answer has to be read
 
     def _forget_if_over(self, one: Subscription) -> None:
-        if not (one.wanted or one.told or one.confirmed or one.telling is not None):
+        if not (one.wanted or one.told or one.confirmed or one.command is not None):
             self.table[one.kind].pop(one.name, None)
             self.special.discard(one)
             self._stale.pop(one, None)
@@ -163,7 +165,7 @@ class Subscriber:
     # -- what the link tells ------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
-        self._keeper.subscriber_up(self)
+        self._owner.subscriptions_up(self)
         if link.is_up:  # whoever was told may have closed the engine
             self._stale = {one: None for names in self.table.values() for one in names.values()}
             self.sync()
@@ -171,8 +173,8 @@ class Subscriber:
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         if not link.is_up:  # dropped for what came before, in the same piece
             return
-        if not isinstance(exchange, Telling):
-            self._keeper.subscriber_answered(exchange)
+        if not isinstance(exchange, SubscriptionCommand):
+            self._owner.exchange_answered(exchange)
             return
         self._unanswered -= 1
         reply = exchange.replies[-1]
@@ -181,27 +183,27 @@ class Subscriber:
         else:
             link.succeeded()
             self._confirm(exchange)
-        self._keeper.subscriber_told(self, exchange)
+        self._owner.subscriptions_answered(self, exchange)
         if self._news and not self._unanswered:
             news, self._news = self._news, []
-            self._keeper.subscriber_refused(self, [one for one in news if one.refusal is not None])
+            self._owner.subscriptions_refused(self, [one for one in news if one.refusal is not None])
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         if link.is_up:
-            self._keeper.subscriber_pushed(self, pushes)
+            self._owner.subscriptions_pushed(self, pushes)
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         for names in self.table.values():
             for one in list(names.values()):
                 one.told = one.confirmed = False
-                one.telling = None
+                one.command = None
                 self._forget_if_over(one)
         self._unanswered = 0
         self.retry_at = None
         in_force, self._in_force = self._in_force, False
         if in_force:
-            self._keeper.subscriber_lost(self, None, error)
-        self._keeper.subscriber_down(self, error)
+            self._owner.subscriptions_lost(self, None, error)
+        self._owner.subscriptions_down(self, error)
 
     def revoked(self, kind: Kind, name: bytes, error: Exception) -> bool:
         """The server has ended a subscription; asked again, it may tell where a shard channel lives now.
@@ -215,43 +217,43 @@ class Subscriber:
         self._stale[one] = None
         self._forget_if_over(one)
         if one.wanted:
-            self._keeper.subscriber_lost(self, [name], error)
+            self._owner.subscriptions_lost(self, [name], error)
         self.sync()
         return True
 
     # -- the server's word --------------------------------------------------------------------------------------------
 
-    def _confirm(self, telling: Telling) -> None:
+    def _confirm(self, command: SubscriptionCommand) -> None:
         healed: list[Subscription] = []
-        for one in telling.subscriptions:
-            one.confirmed = telling.wanted
-            if one.telling is telling:
-                one.telling = None
-            if telling.wanted and one.refusal is not None and one.wanted:
+        for one in command.subscriptions:
+            one.confirmed = command.wanted
+            if one.command is command:
+                one.command = None
+            if command.wanted and one.refusal is not None and one.wanted:
                 healed.append(one)
             self._forget_if_over(one)
-        self._in_force |= telling.wanted
+        self._in_force |= command.wanted
         if healed:
             why = named(healed)
             for one in healed:
                 one.refusal = None
                 del self._refused[one]
-            self._keeper.subscriber_lost(self, [one.name for one in healed], why)
+            self._owner.subscriptions_lost(self, [one.name for one in healed], why)
         if not self._refused:
             self._retries = 0
 
-    def _refuse(self, telling: Telling, error: ReplyError) -> None:
-        current = [one for one in telling.subscriptions if one.telling is telling]
+    def _refuse(self, command: SubscriptionCommand, error: ReplyError) -> None:
+        current = [one for one in command.subscriptions if one.command is command]
         for one in current:
-            one.told, one.telling = one.confirmed, None
-        if not telling.wanted:
+            one.told, one.command = one.confirmed, None
+        if not command.wanted:
             for one in current:
                 if one.confirmed:
                     one.refusal = error
                     self.special.add(one)  # what comes of it reaches nobody, until the connection ends
                 else:
                     self._forget_if_over(one)  # it had been refused as well
-        elif len(telling.subscriptions) > 1 and error.code not in UNAVAILABLE:
+        elif len(command.subscriptions) > 1 and error.code not in UNAVAILABLE:
             for one in current:
                 self._tell([one])
         else:
@@ -261,7 +263,7 @@ class Subscriber:
                 one.refusal = error
                 self._refused[one] = None
             if current and self.retry_at is None:
-                self.retry_at = self._keeper.backoff(self._retries)
+                self.retry_at = self._owner.backoff(self._retries)
                 self._retries += 1
 
     # -- time ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamcore.channels import BroadcastHub, ChannelMessage, Inbox, Naming, Settings, StreamHub
+from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, StreamHub, Subscriber
 from streamcore.entries import StreamId
 from streamcore.errors import ReplyError
 from streamcore.events import Event
@@ -29,7 +29,7 @@ class Hub:
         settings = Settings(prefix="", **options)
         self.engine = StreamHub(settings, Naming(settings.prefix, decode), options=Options(request_timeout=timeout))
         self.pair = Pair(self.engine)
-        self.inbox = self.engine.subscribers.first
+        self.subscriber = self.engine.subscribers.first
         self._page: str | None = None  # the id behind which a page was asked for
 
     def asked(self, *words: Any) -> None:
@@ -51,9 +51,11 @@ class Hub:
                 entries = [message(self._page, "read"), *entries]
         self.pair.peer("history").answer(Simple("OK"), QUEUED, QUEUED, QUEUED, [about, ttl, entries])
 
-    def join(self, inbox: Inbox, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER) -> None:
+    def join(
+        self, subscriber: Subscriber, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER
+    ) -> None:
         """Have somebody join a channel that has messages."""
-        joining = self.engine.join(inbox, channel)
+        joining = self.engine.join(subscriber, channel)
         self.asked("XREVRANGE", channel)
         self.tell(info(at, length=added, first="1-0"), [message(at, "old")], ttl)
         assert joining.poll()
@@ -84,17 +86,17 @@ class Hub:
         """The reader gets messages; before, where it has asked for it, the proof of those that came last."""
         self.pair.server.answer(*proof, {channel: [*messages]})
 
-    def got(self, inbox: Inbox | None = None) -> list[str]:
+    def got(self, subscriber: Subscriber | None = None) -> list[str]:
         """The data of what a subscriber has got."""
         found: list[str] = []
-        while items := self.engine.take_for(inbox or self.inbox):
+        while items := self.engine.take_for(subscriber or self.subscriber):
             found += [item.data for item in items if isinstance(item, ChannelMessage)]
         return found
 
-    def seen(self, inbox: Inbox | None = None) -> list[str | Event]:
+    def seen(self, subscriber: Subscriber | None = None) -> list[str | Event]:
         """The same, with the events between them."""
         found: list[Any] = []
-        while items := self.engine.take_for(inbox or self.inbox, events=True):
+        while items := self.engine.take_for(subscriber or self.subscriber, events=True):
             found += [item.data if isinstance(item, ChannelMessage) else item for item in items]
         return found
 
@@ -102,7 +104,7 @@ class Hub:
 def joined(at: str = "5-0", added: int = 5, **options: Any) -> Hub:
     """A hub whose first subscriber is in the channel ``a``, and whose reader waits for messages."""
     hub = Hub(**options)
-    hub.join(hub.inbox, "a", at, added)
+    hub.join(hub.subscriber, "a", at, added)
     hub.read("a", at)
     hub.seen()
     return hub

@@ -7,7 +7,7 @@ from typing import Final
 from .mutant import Mutant
 
 STREAMS: Final = "streamcore.channels.stream_hub"
-TAIL: Final = "streamcore.channels.stream_reader"
+READER: Final = "streamcore.channels.stream_reader"
 FACE: Final = "transports._facade._async"
 
 CHANNELS: Final = (
@@ -21,7 +21,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "one-bad-channel-ends-the-hub",
-        TAIL,
+        READER,
         "self._expel(one.stream, error)",
         "self.fail(error)",
         "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
@@ -29,7 +29,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "history-comes-twice",
-        TAIL,
+        READER,
         "[one for one in messages if one.id is not None and one.id > position.cursor]",
         "list(messages)",
         "what was in the history comes once more with the live messages",
@@ -37,9 +37,9 @@ CHANNELS: Final = (
     ),
     Mutant(
         "slow-subscriber-goes-on-where-others-are",
-        TAIL,
-        "elif inbox.is_full:",
-        'elif inbox.is_full and not setattr(position, "cursor", topic.reached):',
+        READER,
+        "elif subscriber.is_full:",
+        'elif subscriber.is_full and not setattr(position, "cursor", topic.reached):',
         "a burst that is longer than the queue of a subscriber is lost to it",
         cast="audience",
     ),
@@ -78,7 +78,7 @@ CHANNELS: Final = (
     Mutant(
         "left-channel-goes-on",
         "streamcore.channels.subscribers",
-        "inbox.forget(self.naming.channel(key), key)",
+        "subscriber.forget(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
         cast="audience",

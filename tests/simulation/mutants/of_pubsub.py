@@ -31,8 +31,8 @@ PUBSUB: Final = (
     Mutant(
         "patterns-not-restored",
         SUBSCRIBER,
-        "one.told = one.confirmed = False\n                one.telling = None",
-        'one.told = one.confirmed = one.confirmed and one.kind.what == "pattern"\n                one.telling = None',
+        "one.told = one.confirmed = False\n                one.command = None",
+        'one.told = one.confirmed = one.confirmed and one.kind.what == "pattern"\n                one.command = None',
         "clients that restore channels after a reconnect, and forget that there are patterns",
         cast="listeners",
     ),
@@ -79,8 +79,8 @@ PUBSUB: Final = (
     Mutant(
         "gap-behind-the-next-message",
         INBOX,
-        "self._count(odd, 1)\n        self._items.append(odd)",
-        "self._count(odd, 1)\n        self._items.appendleft(odd)",
+        "self._count(marker, 1)\n        self._items.append(marker)",
+        "self._count(marker, 1)\n        self._items.appendleft(marker)",
         "a gap that is told in another place than its own",
         cast="listeners",
     ),

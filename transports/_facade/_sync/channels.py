@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds
-from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Inbox, Joining, Store
+from streamcore.channels import ChannelMessage, ChannelsKind, Hub, PendingJoin, Publisher, Subscriber
 from streamcore.commands import unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
@@ -34,11 +34,17 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     _instead = "open another one where it is needed"
 
     def __init__(
-        self, hub: Hub, running: Running, inbox: Inbox, *, channels: Name | Iterable[Name] = (), options: Any = None
+        self,
+        hub: Hub,
+        running: Running,
+        subscriber: Subscriber,
+        *,
+        channels: Name | Iterable[Name] = (),
+        options: Any = None,
     ) -> None:
         self._hub = hub
         self._running = running
-        self._inbox = inbox
+        self._subscriber = subscriber
         self._first = channels
         self._options: dict[str, Any] = options or {}
         self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
@@ -63,7 +69,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     def close(self) -> None:
         """Leave all channels; the others on the same reader go on. Again does nothing."""
         self._forget()
-        self._running.call(partial(self._hub.close_inbox, self._inbox))
+        self._running.call(partial(self._hub.close_subscriber, self._subscriber))
         self._running.soon(_nothing)  # whoever waits here is told
 
     def _forget(self) -> None:
@@ -74,7 +80,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     @property
     def subscriptions(self) -> frozenset[T]:
         """The channels that it is in."""
-        return self._running.call(partial(self._hub.subscribers.channels, self._inbox))
+        return self._running.call(partial(self._hub.subscribers.channels, self._subscriber))
 
     def cursor(self) -> dict[T, StreamId]:
         """For each channel the id of the last message handed over, or behind which it began: to go on ``after`` it.
@@ -83,7 +89,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         """
         if not self._hub.has_cursors:
             return {}
-        cursor: dict[Any, StreamId] = self._running.call(partial(self._hub.subscribers.beginnings, self._inbox))
+        cursor: dict[Any, StreamId] = self._running.call(partial(self._hub.subscribers.beginnings, self._subscriber))
         for channel, message in self._last.items():
             if message.id is not None and channel in cursor:
                 cursor[channel] = message.id
@@ -92,7 +98,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     @property
     def dropped(self) -> int:
         """How many messages were dropped because it was too slow (``kind="pubsub"``)."""
-        return self._inbox.dropped
+        return self._subscriber.dropped
 
     def subscribe(self, channels: Name | Iterable[Name], *, history: int = 0, after: Id | None = None) -> None:
         """Get what is published in channels from now on; those that it is in already stay as they are.
@@ -102,7 +108,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         ``RequestTimeout`` or ``ConnectionLost``; nothing of the call remains then.
         """
         hub, driver = self._hub, self._running.driver
-        joining = driver.call(partial(hub.join, self._inbox, gathered(channels), history, after))
+        joining = driver.call(partial(hub.join, self._subscriber, gathered(channels), history, after))
         try:
             if not driver.until(partial(_joined, hub, joining), hub.patience):
                 raise hub.why_not(joining)
@@ -112,10 +118,10 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     def unsubscribe(self, channels: Name | Iterable[Name] | None = None) -> None:
         """Leave channels, by default all: nothing more of them is handed over. Never waits for the server."""
         chosen = None if channels is None else gathered(channels)
-        self._running.call(partial(self._hub.leave, self._inbox, chosen))
+        self._running.call(partial(self._hub.leave, self._subscriber, chosen))
         staying = self.subscriptions
         self._is_taking = True
-        self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
+        self._items = iter([item for item in self._items if _is_wanted(item, staying, self._subscriber.positions)])
         self._is_taking = False
         self._last = {channel: last for channel, last in self._last.items() if channel in staying}
 
@@ -143,7 +149,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         return _WithEvents(self)
 
     def _next(self, within: float | None) -> ChannelMessage[T] | None:
-        ask = partial(self._hub.take_for, self._inbox)
+        ask = partial(self._hub.take_for, self._subscriber)
         while True:
             for item in self._items:
                 if type(item) is ChannelMessage:
@@ -153,7 +159,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
                 return None
 
     def _next_with_events(self) -> ChannelMessage[T] | Event:
-        ask = partial(self._hub.take_for, self._inbox, events=True)
+        ask = partial(self._hub.take_for, self._subscriber, events=True)
         while True:
             for item in self._items:
                 if type(item) is ChannelMessage:
@@ -184,9 +190,9 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
 class Channels(ChannelSubscriber[T], Generic[T]):
     """Channels of one prefix: the hub of all their subscribers here, and its own first subscriber."""
 
-    def __init__(self, engine: Any, store: Store, client: Running, *, background: bool) -> None:
+    def __init__(self, engine: Any, publisher: Publisher, client: Running, *, background: bool) -> None:
         self._client = client
-        self._store = store
+        self._publisher = publisher
         super().__init__(engine, client.part(engine, background=background), engine.subscribers.first)
 
     def __enter__(self) -> Self:
@@ -214,17 +220,17 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         """
         self._running.check_open()
         options = {"history": history, "after": after}
-        inbox = self._running.driver.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
-        return ChannelSubscriber(self._hub, self._running, inbox, channels=channels, options=options)
+        subscriber = self._running.driver.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
+        return ChannelSubscriber(self._hub, self._running, subscriber, channels=channels, options=options)
 
     @property
     def kind(self) -> ChannelsKind:
         """What the channels are on the server: ``"streams"``, or ``"pubsub"``."""
-        return self._store.kind
+        return self._publisher.kind
 
     def key(self, channel: Name) -> bytes:
         """The key of a channel, or with ``kind="pubsub"`` its channel on the server."""
-        return self._store.key(channel)
+        return self._publisher.key(channel)
 
     def publish(
         self,
@@ -239,26 +245,26 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         or for ``timeout`` seconds, rounded up to a multiple of that; then ``ConnectionLost`` or ``RequestTimeout`` is raised. With
         ``kind="pubsub"`` what may have been sent is not sent again. Nothing but the client need be open.
         """
-        store, commands = self._store, self._store.publications(data, channels)
+        publisher, commands = self._publisher, self._publisher.publications(data, channels)
         if not commands:
             return []
-        for _ in range(store.rounds(timeout) - 1):
+        for _ in range(publisher.rounds(timeout) - 1):
             try:
-                return store.published(submit(self._client, commands, store.publish))
+                return publisher.published(submit(self._client, commands, publisher.publish))
             except StreamcoreError as error:
-                commands = store.again(commands, error)
-        return store.published(submit(self._client, commands, store.publish))
+                commands = publisher.again(commands, error)
+        return publisher.published(submit(self._client, commands, publisher.publish))
 
     def get_history(self, channel: Name, limit: int | None = None) -> list[ChannelMessage[T]]:
         """The last messages of a channel, oldest first, at most ``limit`` of them, by default what ``history`` says."""
-        request = submit(self._client, [self._store.history(channel, limit)])
+        request = submit(self._client, [self._publisher.history(channel, limit)])
         return cast("list[ChannelMessage[T]]", request.answer())
 
     def flush_all(self) -> int:
         """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with what comes then."""
         deleted = cursor = 0
-        while self._store.has_history:
-            page = (submit(self._client, [self._store.scan(cursor)])).answer()
+        while self._publisher.has_history:
+            page = (submit(self._client, [self._publisher.scan(cursor)])).answer()
             if page.keys:  # a command for each: on a cluster they are in many slots
                 request = submit(self._client, [unlink(key) for key in page.keys])
                 deleted += sum(raised_together(request.answers(), wanted=True))
@@ -281,7 +287,7 @@ class _WithEvents(Generic[T]):
         return self._subscriber._next_with_events()  # noqa: SLF001  # its other half
 
 
-def _joined(hub: Hub, joining: Joining) -> bool:
+def _joined(hub: Hub, joining: PendingJoin) -> bool:
     hub.check()
     return joining.poll()
 

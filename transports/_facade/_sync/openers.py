@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack, overload
 
 from streamcore.arguments import Name
-from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
+from streamcore.channels import ChannelsOptions, Naming, Publisher, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
 from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
 from streamcore.pubsub import PubSub as PubSubEngine
@@ -147,8 +147,8 @@ class Subscribers(Commands):
         check_keywords("channels", options, ChannelsOptions, "decode", "background")
         engine, settings = self._settings.engine(), ChannelsSettings(**options)
         naming = Naming(settings.prefix, decode)
-        store = Store(self._engine, settings, naming)
-        return Channels(hub_engine(settings, naming, **engine), store, self._running, background=background)
+        publisher = Publisher(self._engine, settings, naming)
+        return Channels(hub_engine(settings, naming, **engine), publisher, self._running, background=background)
 
     @overload
     def key_events(
