@@ -259,13 +259,13 @@ class StreamHub(StreamReader):
 
     def _check_reader(self, query: PositionQuery, history: History) -> None:
         """A stream that ends before where the reader was already has begun anew, and the reader may not have noticed."""
-        followed = self._streams.get(query.key)
-        if query.reached is None or history.last >= query.reached or followed is None or followed.continuity is None:
+        cursor = self._streams.get(query.key)
+        if query.reached is None or history.last >= query.reached or cursor is None or cursor.continuity is None:
             return
-        if followed.continuity.cursor == query.reached:
+        if cursor.continuity.cursor == query.reached:
             self.emit(StreamReset(query.key, query.reached, history.last))
-            self.restart(followed)
-            followed.continuity.begin(history)
+            self.restart(cursor)
+            cursor.continuity.begin(history)
 
     def _hand(self, query: PositionQuery, entries: list[Any]) -> None:
         naming = self._subscribers.naming

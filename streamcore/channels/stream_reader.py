@@ -13,7 +13,7 @@ from typing import Final, Unpack
 
 from ..connection.link import Link
 from ..consumer.consumer import Consumer
-from ..consumer.cursor import Change, Followed
+from ..consumer.cursor import CursorChange, StreamCursor
 from ..engine.engine import EngineOptions
 from ..engine.script import Steps
 from ..entries import Batch, StreamId
@@ -44,7 +44,7 @@ class Topic:
 
     def __init__(self) -> None:
         self.reached: StreamId | None = None
-        self.change: Change | None = None
+        self.change: CursorChange | None = None
         self.expires: float | None = None
         self.expired = False
 
@@ -79,7 +79,7 @@ class StreamReader(Consumer[bytes]):
         topic.reached = position.cursor
         topic.change = change = self.add_stream(key, position.cursor)
         assert change is not None
-        change.followed.goto(position.cursor, position.added)
+        change.cursor.goto(position.cursor, position.added)
 
     def _unfollow(self, key: bytes) -> None:
         topic = self._topics.pop(key)
@@ -87,14 +87,14 @@ class StreamReader(Consumer[bytes]):
             self.give_up(topic.change)
             self.remove_stream(key)
 
-    def _end_change(self, change: Change) -> None:
+    def _end_change(self, change: CursorChange) -> None:
         super()._end_change(change)
         if change.error is not None:
-            self._expel(change.followed.stream, change.error)
+            self._expel(change.cursor.stream, change.error)
 
-    def refused(self, one: Followed, error: ReplyError) -> None:
+    def refused(self, cursor: StreamCursor, error: ReplyError) -> None:
         """The server lets nobody read a channel."""
-        self._expel(one.stream, error)
+        self._expel(cursor.stream, error)
 
     def _expel(self, key: bytes, error: Exception) -> None: ...
 
@@ -177,14 +177,14 @@ class StreamReader(Consumer[bytes]):
         super()._emit(event)
         self._subscribers.tell(event)
 
-    def restart(self, one: Followed) -> None:
+    def restart(self, cursor: StreamCursor) -> None:
         """A channel began anew."""
-        super().restart(one)
-        topic = self._topics.get(one.stream)
+        super().restart(cursor)
+        topic = self._topics.get(cursor.stream)
         if topic is not None:
             topic.reached, topic.expires, topic.expired = ZERO, None, False
-            for subscriber in self._live_in(one.stream):
-                subscriber.positions[one.stream].restart()
+            for subscriber in self._live_in(cursor.stream):
+                subscriber.positions[cursor.stream].restart()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link and was_up:

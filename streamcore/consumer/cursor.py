@@ -40,7 +40,7 @@ class FollowOptions(TypedDict, total=False):
     """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
 
 
-class Followed:
+class StreamCursor:
     """One stream. ``watched``: gaps in it are looked for; ``sought``: it is not read until it is elsewhere.
 
     ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one; ``place`` is
@@ -91,7 +91,7 @@ class Followed:
         if self.handed_over == StreamId.parse(entries[-1][0]):
             self.handed_over = self.place = StreamId.parse(entries[0][0]).before()
 
-    def look(self) -> tuple[Arguments, ...]:
+    def check_commands(self) -> tuple[Arguments, ...]:
         """What to ask to see how the stream stands: whether the anchor is there, and then the counters."""
         anchor = self.continuity.anchor() if self.continuity is not None and self.watched else None
         counters: Arguments = ("XINFO", "STREAM", self.stream)
@@ -106,14 +106,14 @@ class Followed:
         return self.continuity is None or self.continuity.is_proven(reply)
 
 
-class Change:
+class CursorChange:
     """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be.
 
     Until then a sought stream stays what it was, and is not read.
     """
 
-    def __init__(self, followed: Followed) -> None:
-        self.followed = followed
+    def __init__(self, cursor: StreamCursor) -> None:
+        self.cursor = cursor
         self.done = False
         self.error: Exception | None = None
 
@@ -123,40 +123,40 @@ class Change:
         return self.done
 
 
-class Changes:
+class CursorChanges:
     """Those of one consumer that are not done yet, one for each stream; true while there are any."""
 
     def __init__(self) -> None:
-        self._of: dict[bytes, Change] = {}
+        self._of: dict[bytes, CursorChange] = {}
 
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def __iter__(self) -> Iterator[Change]:
+    def __iter__(self) -> Iterator[CursorChange]:
         return iter(self._of.values())
 
     def __contains__(self, stream: object) -> bool:
         return stream in self._of
 
-    def add(self, change: Change) -> None:
+    def add(self, change: CursorChange) -> None:
         """A stream is to be followed, from somewhere."""
-        self._of[change.followed.stream] = change
+        self._of[change.cursor.stream] = change
 
-    def are_to_have(self, change: Change) -> bool:
+    def is_pending(self, change: CursorChange) -> bool:
         """Whether somebody waits for it still."""
-        return self._of.get(change.followed.stream) is change
+        return self._of.get(change.cursor.stream) is change
 
-    def remove(self, change: Change) -> None:
+    def remove(self, change: CursorChange) -> None:
         """It is done, or nobody waits for it any more."""
-        del self._of[change.followed.stream]
+        del self._of[change.cursor.stream]
 
-    def overtake(self, stream: bytes) -> None:
+    def supersede(self, stream: bytes) -> None:
         """What was to become of a stream does not matter any more; nobody need wait for it."""
         if (change := self._of.pop(stream, None)) is not None:
             change.done = True
 
-    def look(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[Change, list[Any]]]]:
+    def check(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[CursorChange, list[Any]]]]:
         """Ask about the first of them, ``most`` or as many as leave together; the answers to what each has to ask."""
-        page = [(change, change.followed.look()) for change in islice(self, min(PAGE, most))]
+        page = [(change, change.cursor.check_commands()) for change in islice(self, min(PAGE, most))]
         replies = iter((yield from ask(*chain.from_iterable(commands for _, commands in page))))
         return [(change, list(islice(replies, len(commands)))) for change, commands in page]

@@ -23,138 +23,140 @@ from ..errors import (
 )
 from ..events import Event, StreamReset
 from ..reading.stream_history import History
-from .cursor import Followed
+from .cursor import StreamCursor
 
-LOOKS: Final = 2
-MAX_SETBACKS: Final = 3
+CHECKS: Final = 2
+MAX_REFUSALS: Final = 3
 EVERY: Final = 5.0
 """Seconds after which streams are looked at, though no read has come back empty."""
 
 
-class Watcher(Protocol):
+class GapOwner(Protocol):
     """What a watch tells its consumer."""
 
     @property
     def degradation(self) -> Degradation: ...
     def emit(self, event: Event) -> None: ...
     def ask(self, *commands: Arguments) -> Steps[Replies]: ...
-    def restart(self, one: Followed) -> None: ...
-    def refused(self, one: Followed, error: ReplyError) -> None: ...
+    def restart(self, cursor: StreamCursor) -> None: ...
+    def refused(self, cursor: StreamCursor, error: ReplyError) -> None: ...
 
 
-class Watch:
+class GapDetection:
     """The watch over all streams of a consumer. ``on_rewind``: whether to ``"raise"`` or to ``"restart"``."""
 
-    def __init__(self, watcher: Watcher, on_rewind: str) -> None:
-        self.suspects: list[Followed] = []
-        self.setbacks = 0  # reads that were refused, one after the other
-        self._watcher = watcher
+    def __init__(self, owner: GapOwner, on_rewind: str) -> None:
+        self.suspects: list[StreamCursor] = []
+        self.refusals = 0  # reads that were refused, one after the other
+        self._owner = owner
         self._on_rewind = on_rewind
-        self._looks: list[Followed] = []
+        self._scheduled: list[StreamCursor] = []
         self._next = 0
         self._due = 0.0
 
-    def forget(self, stream: bytes) -> None:
+    def drop(self, stream: bytes) -> None:
         """The stream is not followed any more, or from another place."""
-        self.suspects = [one for one in self.suspects if one.stream != stream]
+        self.suspects = [cursor for cursor in self.suspects if cursor.stream != stream]
 
-    def look_soon(self, streams: Iterable[Followed], now: float, *, idle: bool) -> None:
+    def schedule_checks(self, streams: Iterable[StreamCursor], now: float, *, idle: bool) -> None:
         """Choose a few streams to be looked at along with the next read, others than the last time, if it is time for that."""
         if not idle and now < self._due:
             return
-        watched = [one for one in streams if one.watched]
-        self._looks = [watched[(self._next + at) % len(watched)] for at in range(min(LOOKS, len(watched)))]
-        self._next += LOOKS
+        watched = [cursor for cursor in streams if cursor.watched]
+        self._scheduled = [watched[(self._next + at) % len(watched)] for at in range(min(CHECKS, len(watched)))]
+        self._next += CHECKS
         self._due = now + EVERY
 
-    def question(self, one: Followed) -> Arguments | None:
+    def question(self, cursor: StreamCursor) -> Arguments | None:
         """What to ask about a stream along with a read, if anything."""
-        question = one.question()
-        if one in self._looks:
-            self._looks.remove(one)
-            return question or ("XINFO", "STREAM", one.stream)
+        question = cursor.question()
+        if cursor in self._scheduled:
+            self._scheduled.remove(cursor)
+            return question or ("XINFO", "STREAM", cursor.stream)
         return question
 
-    def hear(self, one: Followed, word: str, reply: Any) -> None:
+    def take_answer(self, cursor: StreamCursor, word: str, reply: Any) -> None:
         """The answer to that."""
         if isinstance(reply, ReplyError):
             reply.command = word
         if word == "XINFO":
-            self._look(one, reply)
+            self._check_or_refuse(cursor, reply)
         elif isinstance(reply, ReplyError):
             if reply.code in UNAVAILABLE:
-                self.suspects.append(one)  # which proves nothing
+                self.suspects.append(cursor)  # which proves nothing
             elif not isinstance(reply, WrongTypeError):  # the read meets that as well
-                self._unwatch(one, (word, one.stream), reply)
-        elif not one.is_proven(reply):
-            self.suspects.append(one)
+                self._switch_off(cursor, (word, cursor.stream), reply)
+        elif not cursor.is_proven(reply):
+            self.suspects.append(cursor)
 
-    def look_at(self, streams: list[Followed]) -> Steps[None]:
+    def check_all(self, streams: list[StreamCursor]) -> Steps[None]:
         """Part of a script: learn where streams stand."""
-        asked = [(one, one.continuity, one.look()) for one in streams]
-        replies = iter((yield from self._watcher.ask(*chain.from_iterable(commands for _, _, commands in asked))))
-        for one, continuity, commands in asked:
+        asked = [(cursor, cursor.continuity, cursor.check_commands()) for cursor in streams]
+        replies = iter((yield from self._owner.ask(*chain.from_iterable(commands for _, _, commands in asked))))
+        for cursor, continuity, commands in asked:
             *anchor, info = islice(replies, len(commands))
-            if one.continuity is continuity and not one.sought:
-                self._look(one, info, *anchor)
+            if cursor.continuity is continuity and not cursor.sought:
+                self._check_or_refuse(cursor, info, *anchor)
 
-    def _look(self, one: Followed, info: Any, anchor: Any = None) -> None:
-        """The same as ``look``, where the stream may be one of many: what the server refuses is about this one only."""
+    def _check_or_refuse(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
+        """The same as ``check``, where the stream may be one of many: what the server refuses is about this one only."""
         try:
-            self.look(one, info, anchor)
+            self.check(cursor, info, anchor)
         except ReplyError as error:
             if error.code in UNAVAILABLE:
                 raise
-            self._watcher.refused(one, error)
+            self._owner.refused(cursor, error)
 
-    def look(self, one: Followed, info: Any, anchor: Any = None) -> None:
+    def check(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
         """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
 
         Raises ``StreamResetError``, and a ``ReplyError`` other than a missing stream.
         """
-        if one.continuity is not None:
-            for command, reply in ((("XRANGE", one.stream), anchor), (("XINFO", "STREAM", one.stream), info)):
+        if cursor.continuity is not None:
+            for command, reply in ((("XRANGE", cursor.stream), anchor), (("XINFO", "STREAM", cursor.stream), info)):
                 if isinstance(reply, NoPermissionError):
-                    self._unwatch(one, command, reply)
+                    self._switch_off(cursor, command, reply)
                     return
         missing = isinstance(info, ReplyError) and info.code == "ERR"
         history = History() if missing else History.of(checked(info))
-        if one.continuity is None:
-            one.resolve(history)
+        if cursor.continuity is None:
+            cursor.resolve(history)
             return
         if anchor is not None:
-            one.is_proven(checked(anchor))
-        if not one.watched or (found := one.continuity.judge(history)) is None:
+            cursor.is_proven(checked(anchor))
+        if not cursor.watched or (found := cursor.continuity.judge(history)) is None:
             return
-        self._watcher.emit(found)
+        self._owner.emit(found)
         if isinstance(found, StreamReset):
             if self._on_rewind == "raise":
                 raise StreamResetError(
-                    f"stream {one.stream.decode(errors='replace')!r} ends at {found.last}, before {found.cursor}, up to where "
+                    f"stream {cursor.stream.decode(errors='replace')!r} ends at {found.last}, before {found.cursor}, up to where "
                     "it was read: it began anew. Start from another place, or pass on_rewind='restart'"
                 )
-            self._watcher.restart(one)
-            self.look(one, info)
+            self._owner.restart(cursor)
+            self.check(cursor, info)
 
-    def refuse(self, streams: list[Followed], error: ReplyError, *, alone: bool) -> Steps[None]:
+    def find_refused(self, streams: list[StreamCursor], error: ReplyError, *, alone: bool) -> Steps[None]:
         """Part of a script: a read was refused; find out because of which streams. ``alone``: no other stream was read along.
 
         Raises ``error`` where the server cannot serve now, or where it was none of them, again and again.
         """
         error.command = "XREAD"
-        self.setbacks += 1
-        if error.code in UNAVAILABLE or self.setbacks > MAX_SETBACKS:
+        self.refusals += 1
+        if error.code in UNAVAILABLE or self.refusals > MAX_REFUSALS:
             raise error
         if alone:
-            for one in streams:
-                self._watcher.refused(one, error)
+            for cursor in streams:
+                self._owner.refused(cursor, error)
             return
-        replies = yield from self._watcher.ask(*(("XREAD", "COUNT", 1, "STREAMS", one.stream, "$") for one in streams))
-        for one, reply in zip(streams, replies, strict=True):
+        replies = yield from self._owner.ask(
+            *(("XREAD", "COUNT", 1, "STREAMS", cursor.stream, "$") for cursor in streams)
+        )
+        for cursor, reply in zip(streams, replies, strict=True):
             if isinstance(reply, ReplyError):
-                self._watcher.refused(one, reply)
+                self._owner.refused(cursor, reply)
 
-    def _unwatch(self, one: Followed, command: Arguments, error: ReplyError) -> None:
-        if one.watched:
-            one.watched = False
-            self._watcher.degradation.refused(GAPS, command, error)
+    def _switch_off(self, cursor: StreamCursor, command: Arguments, error: ReplyError) -> None:
+        if cursor.watched:
+            cursor.watched = False
+            self._owner.degradation.refused(GAPS, command, error)

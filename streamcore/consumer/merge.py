@@ -51,7 +51,7 @@ class Merge:
         else:
             self._ends.pop(stream, None)
 
-    def forget(self, stream: bytes) -> None:
+    def drop(self, stream: bytes) -> None:
         """The stream is not followed any more, or from another place."""
         for state in (self._held, self._ends, self._due):
             state.pop(stream, None)

@@ -54,7 +54,7 @@ def checked(reply: Any) -> Any:
     return reply
 
 
-class Host(Protocol):
+class ScriptHost(Protocol):
     """The engine that a script runs for."""
 
     def new_link(self, owner: Owner, name: str = "main") -> Link:
@@ -77,7 +77,7 @@ class Host(Protocol):
 class ScriptRunner:
     """Owns a link and runs a script over it, from its beginning on every new connection."""
 
-    def __init__(self, host: Host, script: Callable[[], Script], name: str = "main") -> None:
+    def __init__(self, host: ScriptHost, script: Callable[[], Script], name: str = "main") -> None:
         self.link = host.new_link(self, name)
         self._host = host
         self._begin = script

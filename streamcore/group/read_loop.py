@@ -29,7 +29,7 @@ from ..errors import (
 from ..events import PossibleLoss
 from ..reading.portions import Portion
 from ..reading.reader import Reader
-from ..reading.unblock import Interrupter
+from ..reading.unblock import Unblocker
 from .absent_streams import Absence
 from .ack_loop import Settling
 from .audit import Upkeep
@@ -97,7 +97,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._is_through = False  # with what an earlier run has left, and that is all
         self._setbacks = 0
         self._reading = ScriptRunner(self, self._read)
-        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
+        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     def _introduce(self) -> bytes:
@@ -246,10 +246,10 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
                 else:
                     self._reads -= 1
                     portion = self.asked.popleft()
-                    is_last = portion.whole and not (self._reads or self._interrupter.wanted)
+                    is_last = portion.whole and not (self._reads or self._unblocker.wanted)
                     is_last &= self.blocked or self.polls
                     self.blocked = False
-                    self._interrupter.done()
+                    self._unblocker.done()
                     yield from self._absorb(answered, portion)
                     self.idling.read(answered, is_last=is_last)
         finally:
@@ -339,13 +339,13 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _end_read(self) -> None:
         """Something has changed that does not wait for a read."""
         if self.blocked:
-            self._interrupter.interrupt()
+            self._unblocker.unblock()
         self._reading.wake()
         self.on_wakeup()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
-            self._interrupter.done()  # with the connection, the read has ended too
+            self._unblocker.done()  # with the connection, the read has ended too
             self.lineage.disconnected()
         super().report_down(link, error, was_up=was_up)
 
@@ -367,7 +367,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _timer(self) -> float | None:
         if self.closed:
             return None
-        interruption = self._interrupter.due
+        interruption = self._unblocker.due
         if interruption is None and self.blocked:
             interruption = self.claims.expected_at
         due = [self.settling.timer, interruption]
@@ -389,9 +389,9 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if (at := self.renewal.timer) is not None and now >= at:
                 self.renewal.remind()
                 self.settling.wake_runner()
-            if (at := self.claims.expected_at) is not None and now >= at and not self._interrupter.wanted:
-                self._interrupter.interrupt()
-        self._interrupter.elapse(now)
+            if (at := self.claims.expected_at) is not None and now >= at and not self._unblocker.wanted:
+                self._unblocker.unblock()
+        self._unblocker.elapse(now)
         self.settling.elapse(now)
 
 

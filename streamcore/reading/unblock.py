@@ -19,7 +19,7 @@ from ..errors import ConnectionLost, ReplyError
 AGAIN: Final = 0.01  # seconds
 
 
-class Interrupter:
+class Unblocker:
     """Ends reads of one link."""
 
     def __init__(self, engine: Engine, link: Link, degradation: Degradation) -> None:
@@ -30,7 +30,7 @@ class Interrupter:
         self._due: float | None = None  # while there is a read to be ended
         self._runner: ScriptRunner | None = None
 
-    def interrupt(self) -> None:
+    def unblock(self) -> None:
         """End the read that blocks now."""
         self._due = AT_ONCE
         if self._runner is None:

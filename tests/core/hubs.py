@@ -75,11 +75,11 @@ class Hub:
 
     def begin(self, key: bytes) -> None:
         """The reader meets a channel: it is as it was when somebody joined it."""
-        followed = next(change.followed for change in self.engine._changes if change.followed.stream == key)
-        assert followed.continuity is not None
-        at, added = str(followed.continuity.cursor), followed.continuity.added
+        cursor = next(change.cursor for change in self.engine._changes if change.cursor.stream == key)
+        assert cursor.continuity is not None
+        at, added = str(cursor.continuity.cursor), cursor.continuity.added
         self.pair.server.expect("XINFO", "STREAM", key)
-        there = [[message(at, "old")]] if followed.continuity.anchor() is not None else []
+        there = [[message(at, "old")]] if cursor.continuity.anchor() is not None else []
         self.pair.server.answer(*there, info(at, length=added or 0, first="1-0") if added else NO_KEY)
 
     def bring(self, channel: str, *messages: list[Any], proof: Any = ()) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer.gap_detection import MAX_SETBACKS
+from streamcore.consumer.gap_detection import MAX_REFUSALS
 from streamcore.errors import (
     ClosedError,
     LoadingError,
@@ -230,7 +230,7 @@ def test_whoever_is_joining_it_is_told_by_that_call_only() -> None:
 
 def test_a_read_that_is_refused_though_no_channel_is_ends_the_hub_in_the_end() -> None:
     hub = two()
-    for _ in range(MAX_SETBACKS):
+    for _ in range(MAX_REFUSALS):
         hub.pair.server.answer(reply_error(WRONG))
         assert serve(hub) == "a b 5-0 7-0"
     hub.pair.server.answer(reply_error(WRONG))

@@ -22,7 +22,7 @@ CHANNELS: Final = (
     Mutant(
         "one-bad-channel-ends-the-hub",
         READER,
-        "self._expel(one.stream, error)",
+        "self._expel(cursor.stream, error)",
         "self.fail(error)",
         "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
         cast="audience",

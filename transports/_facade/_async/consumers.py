@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.cursor import Change
+from streamcore.consumer.cursor import CursorChange
 from streamcore.engine.engine import Engine
 from streamcore.entries import Batch, Entry, StreamId
 from streamcore.events import Event
@@ -173,7 +173,7 @@ class Reader(ProcessBound, Handing[E, B]):
         self._taken = ask()
         return self._taken
 
-    async def _settle(self, change: Change | Joining) -> None:
+    async def _settle(self, change: CursorChange | Joining) -> None:
         """Wait for a change of the streams. Raises why it cannot be made; then, and cancelled, it leaves no trace."""
         engine, running = self._engine, self._running
         try:
@@ -289,6 +289,6 @@ def _tell(found: Told) -> Any:
     return found.value
 
 
-def _is_settled(engine: Engine, change: Change | Joining) -> bool:
+def _is_settled(engine: Engine, change: CursorChange | Joining) -> bool:
     engine.check()
     return change.poll()
