@@ -54,7 +54,7 @@ class BroadcastHub(PubSub[bytes]):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the engine in messages."""
         return "Channels"
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class BroadcastHub(PubSub[bytes]):
             if self._subscribers.leave(subscriber, key) and not self.closed:
                 self.keep(self.unsubscribe(Kind.CHANNEL, [key]))
 
-    # -- what the server pushes ---------------------------------------------------------------------------------------
+    # -- pushes of the server -----------------------------------------------------------------------------------------
 
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[object]]) -> None:
         super().subscriptions_pushed(subscriptions, pushes)

@@ -92,7 +92,7 @@ class StreamHub(StreamReader):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the engine in messages."""
         return "Channels"
 
     @property
@@ -328,7 +328,7 @@ class StreamHub(StreamReader):
         """Why joining has not come to an end in time."""
         return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
 
-    # -- what the line asks -------------------------------------------------------------------------------------------
+    # -- calls of the request queue -----------------------------------------------------------------------------------
 
     def new_queue_link(self, queue: RequestQueue) -> Link:
         """The link beside the reader's."""

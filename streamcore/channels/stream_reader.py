@@ -98,7 +98,7 @@ class StreamReader(Consumer[bytes]):
 
     def _expel(self, key: bytes, error: Exception) -> None: ...
 
-    # -- what is received ---------------------------------------------------------------------------------------------
+    # -- received batches ---------------------------------------------------------------------------------------------
 
     def _hand_on(self) -> None:
         arrived, self._arrived = self._arrived, []
@@ -140,7 +140,7 @@ class StreamReader(Consumer[bytes]):
     def _live_in(self, key: bytes) -> list[Subscriber]:
         return [subscriber for subscriber in self._subscribers.of(key) if subscriber.positions[key].live]
 
-    # -- what has happened to it --------------------------------------------------------------------------------------
+    # -- events of the history ----------------------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
         """What the watch over the history of a stream has found."""

@@ -85,7 +85,7 @@ class Subscriber:
         """Whether it has room for what it has missed."""
         return self._messages * 2 < self._limit and self._nbytes * 2 < self._most
 
-    # -- what arrives -------------------------------------------------------------------------------------------------
+    # -- arriving messages --------------------------------------------------------------------------------------------
 
     def add(self, messages: Sequence[Received]) -> None:
         """Messages, however many."""
@@ -147,7 +147,7 @@ class Subscriber:
         self._head.clear()
         self._messages = self._nbytes = self._unreadable = 0
 
-    # -- what is handed over ------------------------------------------------------------------------------------------
+    # -- handing over -------------------------------------------------------------------------------------------------
 
     def take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
         """The next messages, and the ``events`` between them. Raises the error of a message that is no text, in its place."""

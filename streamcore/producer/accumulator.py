@@ -134,7 +134,7 @@ class Accumulator:
         for entry in waiting:
             entry.finish(self._ended(entry, why))  # does nothing where it has ended
 
-    # -- what becomes of the link -------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, server: Mapping[bytes, Any]) -> None:
         """A server has let us in."""

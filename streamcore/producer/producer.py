@@ -259,7 +259,7 @@ class Producer(Multiplexer):
         if self._accumulator is not None:
             self._accumulator.finish_all(f"before the producer was closed{because(error)}")
 
-    # -- what the lines ask -------------------------------------------------------------------------------------------
+    # -- calls of the request queues ----------------------------------------------------------------------------------
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         super().queue_up(queue, again=again)

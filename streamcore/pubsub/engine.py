@@ -269,7 +269,7 @@ class PubSub(Engine, Generic[T]):
         else:
             subscriptions.link.resume()
 
-    # -- what the subscriber tells ------------------------------------------------------------------------------------
+    # -- calls of the subscription table ------------------------------------------------------------------------------
 
     def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link:
         link = self.new_link(subscriptions)

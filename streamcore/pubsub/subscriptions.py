@@ -90,7 +90,7 @@ class SubscriptionTable:
         self._in_force = False  # whether something was confirmed on this connection
         self.link = owner.new_subscriptions_link(self)
 
-    # -- what is desired ----------------------------------------------------------------------------------------------
+    # -- desired subscriptions ----------------------------------------------------------------------------------------
 
     def want(self, kind: Kind, name: bytes, handler: Any) -> Subscription:
         """Desire a subscription, with this handler, if any."""
@@ -162,7 +162,7 @@ class SubscriptionTable:
             self.special.discard(one)
             self._stale.pop(one, None)
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         self._owner.subscriptions_up(self)

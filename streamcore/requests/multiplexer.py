@@ -103,7 +103,7 @@ class Multiplexer(Engine):
         for queue in (self._main, *self._dedicated):
             queue.finish_all(f"the client was closed{because(error)}")
 
-    # -- what the lines ask -------------------------------------------------------------------------------------------
+    # -- calls of the request queues ----------------------------------------------------------------------------------
 
     def new_queue_link(self, queue: RequestQueue) -> Link:
         """The first link is everybody's."""

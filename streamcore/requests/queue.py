@@ -69,7 +69,7 @@ class RequestQueue:
             self._witness = Witness(self.link, self._owner.new_witness_link)
         self._witness.ask()
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         waiting, self._waiting = self._waiting, deque()

@@ -40,7 +40,7 @@ class Witness:
             return False
         return all(isinstance(one, Request) and one.may_be_lost() for one in suspect.in_flight())
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         link.send(Exchange([("PING",)]))
