@@ -1,12 +1,12 @@
 """Follow streams without a group: XREAD from a cursor per stream, across any number of connections.
 
-Where to begin is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that what
-arrives during a reconnect is not skipped. From then on a cursor per stream says what was *received*; the next read leaves
-as soon as a reply is in, while the application works on it. ``cursor()`` says what was *handed over*: saved after the work
-it gives at least once, before the work at most once.
+The start is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that entries
+that arrive during a reconnect are not skipped. From then on a cursor per stream says up to where entries were
+*received*; the next read leaves as soon as a reply is in, while the application works on it. ``cursor()`` says up to
+where they were *handed over*: saved after the work it gives at least once, before the work at most once.
 
 Along with each read the last batch is proven to be without a gap (``continuity``). Streams may be added, removed and
-sought at any time; what cannot wait for a read that blocks ends it (``unblock``).
+sought at any time; a change ends a read that blocks (``unblock``).
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
-    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on), ``"+"`` (the last entry), milliseconds or a
-    ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the server,
-    ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
+    (exclusive), ``"0"`` (everything), ``"$"`` (only entries added from now on), ``"+"`` (the last entry), milliseconds
+    or a ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the
+    server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
 
-    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at the time
-    of the read; ``merge_wait`` (0) seconds are left for late ones. ``stop_on_idle`` ends the iteration when a read comes back
-    empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"`` or ``"yield"`` its error in the
-    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to
-    ``"restart"`` from its beginning. ``detect_gaps=False`` asks nothing of the server but entries.
+    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at
+    the time of the read; ``merge_wait`` (0) seconds are left for late entries. ``stop_on_idle`` ends the iteration
+    when a read comes back empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"``
+    or ``"yield"`` its error in the iteration, which goes on when it is asked again. When a stream ends before our
+    cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to ``"restart"`` from its
+    beginning. ``detect_gaps=False`` asks nothing of the server but entries.
     """
 
     @overload
@@ -81,7 +82,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     ) -> None:
         super().__init__(decode=decode, **options)
         self.stop_on_idle = stop_on_idle
-        self.idle = False  # the last read came back empty, and nobody has asked about it since
+        self.idle = False  # the last read came back empty, and the iteration was not told yet
         self.ended = False  # because of ``stop_on_idle``, until ``begin``
         self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
         self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
@@ -106,18 +107,18 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
-        """The rest of a batch behind its first ``at`` entries, as a batch of its own."""
+        """Return the rest of a batch behind its first ``at`` entries, as a batch of its own."""
         return Batch(batch.key, batch.raw[at:], encoding=batch.encoding)
 
     def cursor(self, kept: Batch[T] | None = None) -> dict[bytes, StreamId]:
-        """Per stream the last id of the batches that were taken, except the last one if it was ``kept`` back."""
+        """Return per stream the last id of the batches that were taken, except a last batch ``kept`` back."""
         ids = {stream: cursor.handed_over for stream, cursor in self._streams.items() if cursor.continuity is not None}
         if kept is not None and kept.key in ids:
             ids[kept.key] = self._streams[kept.key].before
         return ids
 
     def add_stream(self, stream: Name, place: Position | None = None) -> CursorChange | None:
-        """Follow one more stream, from its end unless told otherwise; None where it is followed already.
+        """Follow another stream, from its end by default; None where it is followed already.
 
         Raises ``InvalidArgument`` for a place in a stream that is followed already: ``seek`` goes there.
         """
@@ -130,7 +131,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return self._change(key, place)
 
     def seek(self, stream: Name, place: Position) -> CursorChange:
-        """Go on reading a stream from another place; what was read ahead of it is dropped."""
+        """Read on from another place in a stream; its prefetched entries are dropped."""
         self.check()
         key = self._known(stream)
         self._changes.supersede(key)
@@ -140,7 +141,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return change
 
     def remove_stream(self, stream: Name) -> bool:
-        """Do not follow a stream any more, and drop what was read ahead of it; False where it was not followed."""
+        """Stop following a stream and drop its prefetched entries; False where it was not followed."""
         self.check()
         key = name("stream", stream)
         if self._streams.pop(key, None) is None:
@@ -148,17 +149,17 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._changes.supersede(key)
         self._drop(key)
         if self._merge is not None:
-            self._release()  # what waited for this stream waits no more
+            self._release()  # entries that waited for this stream wait no more
         self._reading.wake()
         return True
 
     def restart(self, cursor: StreamCursor) -> None:
-        """The stream began anew: so do we."""
+        """Read a stream that began anew from its beginning."""
         self._drop(cursor.stream)
         cursor.goto(ZERO)
 
     def give_up(self, change: CursorChange) -> None:
-        """Nobody waits for a change any more: it leaves no trace, and a stream that was sought goes on where it was."""
+        """Cancel a pending change, whose caller has left; a sought stream goes on from its former place."""
         if self._changes.is_pending(change):
             self._end_change(change)
 
@@ -177,7 +178,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:
-        """What an iteration tells when nothing has arrived: each disconnection, and each idle read, once."""
+        """Return the next disconnection error or idle read for an iteration without a batch, each once; else None."""
         if self._disconnects:
             return self._disconnects.popleft()
         if self.paused:
@@ -220,7 +221,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         return change
 
     def _drop(self, stream: bytes) -> None:
-        """Forget what was read ahead of a stream."""
+        """Drop the prefetched entries of a stream."""
         self._prefetch.drop(stream)
         self._arrived = [batch for batch in self._arrived if batch.key != stream]
         self._gaps.drop(stream)
@@ -258,7 +259,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 yield WAIT
 
     def _enter(self) -> Steps[None]:
-        """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
+        """Resolve starting points and check the known streams, on every new connection."""
         for cursor in self._streams.values():
             cursor.watched = self._watches  # the server may have forbidden it on the last connection
         known = [
@@ -267,14 +268,14 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
 
     def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
-        """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
+        """Check the histories of streams, then hand on the arrived batches behind the events of that."""
         for page in pages(streams, self.portions.looks):
             yield from self._gaps.check_all(page)
         self._gaps.suspects = []
         self._hand_on()
 
     def _readable(self) -> list[StreamCursor]:
-        """The streams to read now."""
+        """Return the cursors of the streams to read now."""
         if self.paused or self.ended or not self._prefetch.has_room(0):
             return []
         names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
@@ -332,7 +333,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._gaps.schedule_checks(self._streams.values(), self._clock.now, idle=idle)
 
     def refused(self, cursor: StreamCursor, error: ReplyError) -> None:
-        """The server does not let us read a stream. Raises its error, which tells of which."""
+        """Raise the server's refusal to read a stream, with the name of the stream."""
         raise about(error, "stream", cursor.stream)
 
     def _answer(self) -> Steps[Exchange]:
@@ -355,7 +356,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 self._arrived.append(Batch(cursor.stream, entries, encoding=self._encoding, size=size))
 
     def _hand_on(self) -> None:
-        """What has arrived is next for the application, or waits for its turn."""
+        """Move the arrived batches to the prefetch queue, or to the merge."""
         arrived, self._arrived = self._arrived, []
         if self._merge is None:
             for batch in arrived:

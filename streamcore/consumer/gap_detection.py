@@ -1,8 +1,9 @@
-"""What a consumer asks about the history of its streams, and what it does about the answers.
+"""The questions of a consumer about the history of its streams, and the use of the replies.
 
-Along with each read goes the proof of the last batch. A stream whose proof fails, or cannot be had, is *suspect*, and looked
-at before what came after it is handed over. When a read comes back empty, and now and then while others are busy, a few
-streams are looked at along with the next one, since one that began anew, with lower ids, would stay silent for ever.
+Along with each read goes the proof of the last batch. A stream whose proof fails, or cannot be had, is *suspect*, and
+checked before its new entries are handed over. When a read comes back empty, and now and then while other streams are
+busy, a few streams are checked along with the next read, since a stream that began anew, with lower ids, would stay
+silent for ever.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from .cursor import StreamCursor
 CHECKS: Final = 2
 MAX_REFUSALS: Final = 3
 EVERY: Final = 5.0
-"""Seconds after which streams are looked at, though no read has come back empty."""
+"""Seconds after which streams are checked, though no read has come back empty."""
 
 
 class GapOwner(Protocol):
-    """What a watch tells its consumer."""
+    """The consumer of a gap detection: its link to the server, and the receiver of events."""
 
     @property
     def degradation(self) -> Degradation: ...
@@ -43,7 +44,7 @@ class GapOwner(Protocol):
 
 
 class GapDetection:
-    """The watch over all streams of a consumer. ``on_rewind``: whether to ``"raise"`` or to ``"restart"``."""
+    """The gap detection of all streams of a consumer. ``on_rewind``: whether to ``"raise"`` or to ``"restart"``."""
 
     def __init__(self, owner: GapOwner, on_rewind: str) -> None:
         self.suspects: list[StreamCursor] = []
@@ -55,11 +56,11 @@ class GapDetection:
         self._due = 0.0
 
     def drop(self, stream: bytes) -> None:
-        """The stream is not followed any more, or from another place."""
+        """Drop the suspicion of a stream that is removed or sought."""
         self.suspects = [cursor for cursor in self.suspects if cursor.stream != stream]
 
     def schedule_checks(self, streams: Iterable[StreamCursor], now: float, *, idle: bool) -> None:
-        """Choose a few streams to be looked at along with the next read, others than the last time, if it is time for that."""
+        """Choose a few streams to check along with the next read, in turn, if a check is due."""
         if not idle and now < self._due:
             return
         watched = [cursor for cursor in streams if cursor.watched]
@@ -68,7 +69,7 @@ class GapDetection:
         self._due = now + EVERY
 
     def question(self, cursor: StreamCursor) -> Arguments | None:
-        """What to ask about a stream along with a read, if anything."""
+        """Return the command to send about a stream along with a read: a proof, or the XINFO STREAM of a check."""
         question = cursor.question()
         if cursor in self._scheduled:
             self._scheduled.remove(cursor)
@@ -76,7 +77,7 @@ class GapDetection:
         return question
 
     def take_answer(self, cursor: StreamCursor, word: str, reply: Any) -> None:
-        """The answer to that."""
+        """Take the reply to the ``question`` of a stream; ``word`` is its command."""
         if isinstance(reply, ReplyError):
             reply.command = word
         if word == "XINFO":
@@ -90,7 +91,7 @@ class GapDetection:
             self.suspects.append(cursor)
 
     def check_all(self, streams: list[StreamCursor]) -> Steps[None]:
-        """Part of a script: learn where streams stand."""
+        """Check the histories of streams in one exchange, as a part of a script."""
         asked = [(cursor, cursor.continuity, cursor.check_commands()) for cursor in streams]
         replies = iter((yield from self._owner.ask(*chain.from_iterable(commands for _, _, commands in asked))))
         for cursor, continuity, commands in asked:
@@ -99,7 +100,7 @@ class GapDetection:
                 self._check_or_refuse(cursor, info, *anchor)
 
     def _check_or_refuse(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
-        """The same as ``check``, where the stream may be one of many: what the server refuses is about this one only."""
+        """Check a stream among many: a refusal of the server concerns this stream only."""
         try:
             self.check(cursor, info, anchor)
         except ReplyError as error:
@@ -108,7 +109,7 @@ class GapDetection:
             self._owner.refused(cursor, error)
 
     def check(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
-        """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
+        """Judge the reply of ``XINFO STREAM``, and of ``XRANGE`` at the ``anchor``, where that was asked before.
 
         Raises ``StreamResetError``, and a ``ReplyError`` other than a missing stream.
         """
@@ -137,9 +138,9 @@ class GapDetection:
             self.check(cursor, info)
 
     def find_refused(self, streams: list[StreamCursor], error: ReplyError, *, alone: bool) -> Steps[None]:
-        """Part of a script: a read was refused; find out because of which streams. ``alone``: no other stream was read along.
+        """Find the streams whose read the server refuses, as a part of a script; ``alone``: it read no other stream.
 
-        Raises ``error`` where the server cannot serve now, or where it was none of them, again and again.
+        Raises ``error`` where the server cannot serve now, or where no stream was the reason, again and again.
         """
         error.command = "XREAD"
         self.refusals += 1

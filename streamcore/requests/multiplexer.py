@@ -1,8 +1,8 @@
-"""Commands of many callers over one link: what is submitted while the socket is busy leaves in one write.
+"""Commands of many callers over one link: requests submitted while the socket is busy leave in one write.
 
-Nobody's command may hold up or change anybody else's. So one that blocks, or a WATCH with what depends on it, runs on a
-link that its caller has leased: ``lease`` gives one that is free, or a new one, up to ``MAX_LEASES``; released, it is kept
-for a while. A request, a transaction too, is one ``Exchange``: its commands are contiguous on the wire.
+No caller's command may hold up or change another's. So a command that blocks, or a WATCH with its transaction, runs on
+a dedicated link: ``lease`` gives a free or a new link, up to ``MAX_LEASES``; released, it is kept for a while. A
+request, a transaction too, is one ``Exchange``: its commands are contiguous on the wire.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .request import Request, Transaction
 
 MAX_LEASES: Final = 16
 IDLE: Final = 10.0
-"""Seconds for which a link is kept that nobody leases."""
+"""Seconds for which a released link is kept."""
 
 _WATCHES: Final = frozenset({"WATCH", "UNWATCH"})
 _UNWATCH: Final[Command[Any]] = Command(("UNWATCH",), traits=WRITE)
@@ -39,29 +39,29 @@ class Multiplexer(Engine):
         super().__init__(**engine)
         self._dedicated: list[DedicatedQueue] = []
         self.degradation = Degradation(self._emit)
-        """What the client does without because its user may not do it."""
+        """The optional work that the client leaves out for want of a right."""
         self._main = RequestQueue(self)
         self._main.link.open()
 
     @property
     def label(self) -> str:
-        """A client, to whoever uses it."""
+        """The name of the engine in messages: a client."""
         return "Client" if type(self) is Multiplexer else type(self).__name__
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached, and has let us in."""
+        """Whether the link is up."""
         return self._main.link.is_up
 
     @property
     def has_room(self) -> bool:
-        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
+        """Whether less than ``max_outgoing`` bytes are queued and unanswered; wait before submitting more."""
         return self._main.queued < self.options.max_outgoing
 
     def no_room(self) -> ConnectionLost:
-        """The error of a request that has waited for room as long as it may."""
+        """Make the error of a request that has waited for room as long as it may."""
         unanswered = f"{self._main.queued} bytes of requests before it are unanswered"
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
@@ -88,7 +88,7 @@ class Multiplexer(Engine):
         return request
 
     def lease(self) -> DedicatedLink | None:
-        """A link for the caller alone, until it is released; None while ``MAX_LEASES`` of them are taken."""
+        """Lease a dedicated link to the caller until it is released; None while ``MAX_LEASES`` of them are taken."""
         self.check()
         queue = next((queue for queue in self._dedicated if queue.is_free), None)
         if queue is None:
@@ -106,13 +106,13 @@ class Multiplexer(Engine):
     # -- calls of the request queues ----------------------------------------------------------------------------------
 
     def new_queue_link(self, queue: RequestQueue) -> Link:
-        """The first link is everybody's."""
+        """Make the link of a request queue: the shared main link, or a dedicated link."""
         return self.new_link(
             queue, f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
         )
 
     def new_witness_link(self, witness: Owner) -> Link:
-        """A link that exists while the main one is in doubt."""
+        """Make a link that exists while the main link is in doubt."""
         return self.new_link(witness, "witness")
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
@@ -125,18 +125,18 @@ class Multiplexer(Engine):
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
         if isinstance(queue, DedicatedQueue):
             if not queue.leased:
-                return  # closed, because nobody leased it
+                return  # closed, because it was not leased
             if is_permanent(error) and not queue.link.server:
                 queue.finish_all(str(error))
                 return
         self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
-        """The error of a request that was sent, and whose reply will never come."""
+        """Make the error of a request that was sent, and whose reply will never come."""
         return ConnectionLost(f"the reply was lost, the server may have executed the request: {error}", sent=True)
 
     def late(self, why: str) -> StreamcoreError:
-        """The error of a request that was sent, and not answered in time."""
+        """Make the error of a request that was sent, and not answered in time."""
         return RequestTimeout(why)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -156,10 +156,10 @@ class Multiplexer(Engine):
 
 
 class DedicatedQueue(RequestQueue):
-    """A link that is leased, or kept for the next one who leases it."""
+    """The queue of a dedicated link: leased, or kept for the next lease."""
 
     leased = False
-    afresh = False  # closed, because nobody leased it, and wanted again: that is no recovery
+    afresh = False  # closed while it was not leased, and wanted again: that is no recovery
     _free_since = AT_ONCE
 
     @property
@@ -172,10 +172,10 @@ class DedicatedQueue(RequestQueue):
         self.link.open()
 
     def doubt(self) -> None:
-        """Whatever blocks is silent for long, and a bound line repeats nothing."""
+        """Ignore a doubt: a command that blocks is silent for long, and a bound queue repeats nothing."""
 
     def give_back(self) -> None:
-        """What is unanswered reaches nobody any more: a server that still works on it shall stop."""
+        """Take the link back; close it where commands are unanswered, so that the server stops working on them."""
         self.leased, self._free_since = False, AT_ONCE
         if not self.is_clean:
             self.bound = True  # nothing is kept for another connection
@@ -206,8 +206,8 @@ class DedicatedQueue(RequestQueue):
 class DedicatedLink(ProcessBound):
     """A link that is the caller's until ``release``.
 
-    Once it has been answered it is bound to its connection: what the server was told (WATCH) must not be forgotten in
-    silence. Raises ``ConnectionLost`` from then on if that breaks.
+    Once it has been answered it is bound to its connection: the server's state of it (WATCH) must not be lost in
+    silence. Raises ``ConnectionLost`` from then on if the connection breaks.
     """
 
     def __init__(self, engine: Multiplexer, queue: DedicatedQueue) -> None:
@@ -218,7 +218,7 @@ class DedicatedLink(ProcessBound):
         engine.on_wakeup()
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Multiplexer.submit``, and WATCH; the time that commands may block is added to the request timeout."""
+        """Send commands as ``Multiplexer.submit``, WATCH too; the request timeout grows by their BLOCK, in seconds."""
         for command in commands:
             if command.traits.use is LinkUse.FORBIDDEN and command.name not in _WATCHES:
                 raise forbidden(command)
@@ -228,13 +228,13 @@ class DedicatedLink(ProcessBound):
         return request
 
     def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Multiplexer.transact``; if a watched key has changed the answers raise ``WatchedKeyChanged``."""
+        """Send a transaction as ``Multiplexer.transact``; a changed watched key raises ``WatchedKeyChanged``."""
         request = self._submit(Transaction(commands, done, self._engine.options.request_timeout))
         self._watching = False
         return request
 
     def release(self) -> None:
-        """Give the link back; what is unanswered is given up. Again does nothing."""
+        """Give the link back, and give up unanswered requests; releasing again does nothing."""
         queue, self._queue = self._queue, None
         if queue is not None:
             queue.give_back()
@@ -265,4 +265,4 @@ def _unshared(command: Command[Any]) -> InvalidArgument:
 
 
 def _ignored(request: Request) -> None:
-    """Nobody waits for it."""
+    """Ignore the reply to UNWATCH."""

@@ -102,8 +102,8 @@ LINKS: Final = (
     Mutant(
         "lost-wake-up",
         SCRIPT,
-        'the time."""\n        if self._waiting:',
-        'the time."""\n        if False:',
+        'the time has changed."""\n        if self._waiting:',
+        'the time has changed."""\n        if False:',
         "issue 6: whoever waits for the application is not told that the application has moved",
     ),
 )
