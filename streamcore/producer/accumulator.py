@@ -1,14 +1,14 @@
-"""Entries on their way, in batches: held back to leave together, waited for together, or sent again.
+"""Entries on their way, in batches: held back to leave together, confirmed together, or sent again.
 
-A batch is one request. It leaves when enough has gathered (by number or bytes), when its eldest entry has lingered, or at
-once. Where a wait stands behind it, or it may be sent again, one batch is in flight at a time: what comes meanwhile is the
-next one, so one wait serves many, and never more is in doubt than the server remembers.
+A batch is one request. It leaves when enough has gathered (by number or bytes), when its eldest entry has lingered, or
+at once. Where a wait (WAIT, WAITAOF) stands behind it, or it may be sent again, a single batch is in flight: later
+entries are the next batch, so a wait serves many entries, and never more are in doubt than the server remembers.
 
     waiting --batch--> in flight --answered--> ended
        ^                  |-- refused for now; never left; lost, and appended only once --.
        '----------------------------------------------------------------------------------'
 
-An entry has one deadline, wherever it is. What is cancelled while it waits never leaves.
+An entry has a single deadline, wherever it is. An entry that is cancelled while it waits never leaves.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from .durability import Disk, Durability, Replicas, check_server, shortfall, unc
 from .outgoing import Batch, Outgoing
 
 _MISSING: Final = object()
-"""Instead of a reply that did not come."""
+"""Stands for a reply that did not come."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How long an entry may be held back, in seconds, and what makes a batch full."""
+    """How long an entry may be held back, in seconds, and how many entries or bytes make a batch full."""
 
     linger: Seconds = 0.0
     count: int = 1000
@@ -62,7 +62,7 @@ class BatchLimits:
 
 
 class AccumulatorOwner(Protocol):
-    """What an outbox asks of its engine."""
+    """The producer of an accumulator: it makes the errors of lost and late entries."""
 
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
@@ -70,9 +70,9 @@ class AccumulatorOwner(Protocol):
 
 
 class Accumulator:
-    """The entries of one producer that have not ended. ``queued`` counts the bytes of those that wait.
+    """The entries of a producer that have not ended. ``queued`` counts the bytes of waiting entries.
 
-    ``is_ready``: the link is up, and the server was asked what there is to ask.
+    ``is_ready``: the link is up, and the server's window of idempotence is known, where it is needed.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Accumulator:
         self._flying: list[Batch] = []
         self._deadlines: deque[Outgoing] = deque()  # in the order of submission
         self._submitted = 0
-        self._due = 0  # what is numbered up to this is not held back any more
+        self._due = 0  # entries numbered up to this are not held back any more
         self._asking: Request | None = None
         self._refusal: ReplyError | None = None  # of a server that cannot serve now
         self._refusals = 0  # in a row
@@ -110,7 +110,7 @@ class Accumulator:
     # -- the producer's side ------------------------------------------------------------------------------------------
 
     def put(self, command: Command[Any], done: Callable[[Request], None], message_id: bytes) -> Request:
-        """Take an entry in."""
+        """Queue an entry; send a batch if it is full, or nothing lingers."""
         entry = Outgoing(command, done, self.timeout, message_id)
         self._submitted += 1
         entry.number = self._submitted
@@ -124,12 +124,12 @@ class Accumulator:
         return entry
 
     def hurry(self) -> None:
-        """Hold back nothing of what is here now."""
+        """End the lingering of all entries queued so far."""
         self._due = self._submitted
         self._dispatch()
 
     def finish_all(self, why: str) -> None:
-        """End what waits; there will be no connection any more."""
+        """End the waiting entries; there will be no connection any more."""
         waiting, self._waiting, self.queued = self._waiting, deque(), 0
         for entry in waiting:
             entry.finish(self._ended(entry, why))  # does nothing where it has ended
@@ -137,7 +137,7 @@ class Accumulator:
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, server: Mapping[bytes, Any]) -> None:
-        """A server has let us in."""
+        """Check a new server, and ask it for its window of idempotence where that is needed."""
         try:
             if self._durability is not None:
                 check_server(self._durability, server)
@@ -180,7 +180,7 @@ class Accumulator:
         self._dispatch()
 
     def link_down(self) -> None:
-        """The connection is gone; what was sent over it has been told to ``_answered``, the rest has never left."""
+        """Queue again the batches that have never left; ``_answered`` has got the sent ones."""
         self.is_ready, self._asking, self._refusal = False, None, None
         unsent, self._flying = self._flying, []
         for batch in unsent:
@@ -193,7 +193,7 @@ class Accumulator:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def timer(self) -> float | None:
-        """When ``elapse`` is due."""
+        """When ``elapse`` is due, in seconds; None = never."""
         if self._is_refused:
             return AT_ONCE
         deadlines = self._deadlines
@@ -209,7 +209,7 @@ class Accumulator:
         return min(late, self._leaves_at(waiting[0]))
 
     def elapse(self, now: float) -> None:
-        """The time is ``now``."""
+        """End late entries, and send the batch whose eldest entry has lingered, at ``now``, in seconds."""
         deadlines = self._deadlines
         for entry in reversed(deadlines):
             if entry.deadline != AT_ONCE:
@@ -234,16 +234,16 @@ class Accumulator:
         self._dispatch()
 
     def _leaves_at(self, entry: Outgoing) -> float:
-        """When an entry has lingered long enough."""
+        """When an entry has lingered long enough, in seconds on the driver's clock."""
         return entry.deadline - self.timeout + self._linger
 
     @property
     def _is_refused(self) -> bool:
-        """Whether the server cannot serve now, and has answered everything."""
+        """Whether the server cannot serve now, and has answered all requests."""
         return self._refusal is not None and not self._queue.link.unanswered
 
     def _ended(self, entry: Outgoing, why: str) -> StreamcoreError:
-        """How an entry ends that was not answered, or not altogether."""
+        """Make the error of an entry that was not answered, or whose wait was not."""
         link = self._queue.link
         if entry.id is not None:
             return unconfirmed(entry.id, f"no answer {why}")
@@ -273,7 +273,7 @@ class Accumulator:
                 self._queue.submit(batch)
 
     def _gather(self) -> list[Outgoing]:
-        """The next batch, out of what waits: at least one entry, unless all were cancelled."""
+        """Take the next batch out of the waiting entries: not empty, unless all were cancelled."""
         count, nbytes, waiting = self._limits.count, self._limits.nbytes, self._waiting
         if self._deduplication is not None:
             count = min(count, self._deduplication.window)
@@ -288,7 +288,7 @@ class Accumulator:
         return entries
 
     def _wire(self, entry: Outgoing) -> Command[Any]:
-        """An entry in the form in which it is sent: the second time as the first time."""
+        """Encode an entry for the wire: in a repetition as in the first attempt."""
         deduplication = self._deduplication
         if deduplication is None:
             return entry.asked[0]
@@ -297,15 +297,13 @@ class Accumulator:
         return deduplication.wire(entry.asked[0], entry.message_id, native=entry.native)
 
     def _answered(self, request: Request) -> None:
-        """A batch has ended: by its replies, by some of them, or by none."""
+        """Take the end of a batch: all of its replies, some, or none; queue entries again, and finish the rest."""
         assert isinstance(request, Batch)
         self._flying.remove(request)
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
-        unread = (
-            False  # behind what the server could not read, it has executed nothing, and that is the answer to all of it
-        )
+        unread = False  # the server executes nothing behind a command that it could not parse, and answers so
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
             if not entry.finished:
@@ -318,7 +316,7 @@ class Accumulator:
         self._dispatch()
 
     def _goes_again(self, entry: Outgoing, reply: object, batch: Batch) -> bool:
-        """Whether an entry is sent once more, after what came for it."""
+        """Tell whether an entry is sent again, after its reply."""
         if reply is _MISSING:
             entry.sent |= isinstance(batch.error, ConnectionLost) and batch.error.sent
             return self._deduplication is not None
@@ -334,11 +332,11 @@ class Accumulator:
         entry.id = _id_in(reply) or entry.id
         if batch.error is None or entry.id is None or self._deduplication is None or self._durability is None:
             return False
-        entry.sent = True  # known, but not whether it is safe: the wait behind a repetition tells
+        entry.sent = True  # its id is known, but not its durability: the wait behind a repetition tells
         return True
 
     def _error(self, entry: Outgoing, confirmation: object, batch: Batch) -> StreamcoreError | None:
-        """What is wrong with an entry that has ended; None where its reply tells everything."""
+        """Return the error of an entry that has ended; None where its reply tells everything."""
         if not entry.replies:
             return batch.error
         [reply] = entry.replies
@@ -352,14 +350,14 @@ class Accumulator:
         return shortfall(self._durability, entry.id, confirmation)
 
     def _again(self, entries: list[Outgoing]) -> None:
-        """They wait once more, in their old places."""
+        """Queue entries again, in their old places."""
         if entries:
             self._waiting = deque(sorted([*entries, *self._waiting], key=attrgetter("number")))
             self.queued += sum([len(entry.data) for entry in entries])
 
 
 def _id_in(reply: object) -> StreamId | None:
-    """The id that was answered; None for an error, and for what is none."""
+    """Parse the id of a reply; None for an error, and for a reply that is no id."""
     try:
         return StreamId.parse(reply) if isinstance(reply, bytes) else None
     except InvalidArgument:

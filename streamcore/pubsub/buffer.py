@@ -1,8 +1,8 @@
-"""Messages that wait for the application: bounded, and in order with what is to be told between them.
+"""Messages that wait for the application: bounded, with markers of gaps, drops, confirmations and errors.
 
-When an inbox is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count them.
-Gaps that meet become one, so that what is no message is bounded, too. A gap stands in the inbox of the iteration and in that
-of the handlers, and is told by whoever comes to it first.
+When a buffer is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count
+them. Gaps that meet become one gap, so that markers are bounded, too. A gap stands in the buffer of the iteration and
+in that of the handlers, and the first to reach it tells it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
 CHUNK: Final = 250
-"""How many messages are handed over at once, and are no longer under the bounds then."""
+"""How many messages are handed over at once, and are outside the bounds then."""
 
 
 class Marker:
-    """Something else than a message."""
+    """An item of a buffer that is no message."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class Marker:
 
 
 class GapMarker(Marker):
-    """A gap, told once: by whichever of the inboxes that hold it comes to it first."""
+    """A gap, told once: by the first of the buffers that comes to it."""
 
     __slots__ = ("_absorbed", "_error", "_link", "_names", "held", "told")
 
@@ -45,7 +45,7 @@ class GapMarker(Marker):
         return SubscriptionGap(self._link, None if self._names is None else tuple(self._names), self._error)
 
     def extend(self, event: SubscriptionGap) -> None:
-        """The same happens to others: a node may take away thousands of names, one by one."""
+        """Add the names of another loss: a node may take away thousands of names, each by itself."""
         self._error = event.error
         if self._names is None or event.names is None:
             self._names = None
@@ -53,7 +53,7 @@ class GapMarker(Marker):
             self._names.update(dict.fromkeys(event.names))
 
     def absorb(self, earlier: GapMarker) -> None:
-        """Stand for an earlier one, which has met this one in an inbox."""
+        """Merge an earlier gap that this gap has met in a buffer."""
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
             return
@@ -71,7 +71,7 @@ class GapMarker(Marker):
 
 
 class DropMarker(Marker):
-    """So many messages were dropped here."""
+    """A number of messages that were dropped at this place."""
 
     __slots__ = ("count",)
 
@@ -83,7 +83,7 @@ class DropMarker(Marker):
 
 
 class ConfirmationMarker(Marker):
-    """The server's word on a subscription; as many wait as messages do, at most."""
+    """The server's confirmation of a subscription; at most as many wait as messages do."""
 
     __slots__ = ("item",)
 
@@ -92,7 +92,7 @@ class ConfirmationMarker(Marker):
 
 
 class ErrorMarker(Marker):
-    """A message that cannot be handed over; the error is raised in its place."""
+    """A message that cannot be handed over; its error is raised in its place."""
 
     __slots__ = ("error",)
 
@@ -104,7 +104,7 @@ class ErrorMarker(Marker):
 
 
 class MessageBuffer(Generic[T]):
-    """At most ``limit`` items and about ``nbytes`` bytes; ``measure`` tells how many bytes messages have together."""
+    """A queue of at most ``limit`` items and about ``nbytes`` bytes; ``measure`` counts the bytes of messages."""
 
     def __init__(self, limit: int, nbytes: int, when_full: WhenFull, measure: Callable[[Sequence[T]], int]) -> None:
         self.dropped = 0
@@ -115,10 +115,10 @@ class MessageBuffer(Generic[T]):
         self._measure = measure
         self._items: deque[T | Marker] = deque()
         self._markers = 0
-        self._beside = 0  # of the odd ones, those that are not under the bounds: a gap alone fills no inbox
+        self._beside = 0  # markers that are not under the bounds: a gap alone fills no buffer
         self._nbytes = 0
-        self._head: GapMarker | None = None  # what stood among messages that were dropped
-        self._untold = 0  # how many of these were dropped
+        self._head: GapMarker | None = None  # the gap among messages that were dropped
+        self._untold = 0  # how many messages were dropped at the head, and not told
 
     def __len__(self) -> int:
         return len(self._items)
@@ -128,7 +128,7 @@ class MessageBuffer(Generic[T]):
         return len(self._items) - self._beside >= self._limit or self._nbytes >= self._most
 
     def add(self, messages: Sequence[T]) -> None:
-        """Messages have arrived."""
+        """Append messages, or drop some by the policy."""
         if self._when_full == "drop_newest":
             room = 0 if self.is_full else self._limit + self._beside - len(self._items)
             if room < len(messages):
@@ -141,11 +141,11 @@ class MessageBuffer(Generic[T]):
                 self._drop_first()
 
     def ends_with(self, mark: GapMarker) -> bool:
-        """Whether nothing has come behind it."""
+        """Tell whether a gap is the last item."""
         return bool(self._items) and self._items[-1] is mark
 
     def add_marker(self, marker: Marker) -> None:
-        """Something else has arrived."""
+        """Append a marker, or count it as dropped where it has no room."""
         if isinstance(marker, GapMarker):
             marker.held += 1
             if not self._items and self._head is not None:
@@ -163,7 +163,7 @@ class MessageBuffer(Generic[T]):
         self._items.append(marker)
 
     def take(self, emit: Callable[[Event], None]) -> list[T]:
-        """The next messages, as many as go together; what stands before the first one is told, or raised."""
+        """Take the next messages, at most ``CHUNK``; emit or raise the markers before the first."""
         items = self._items
         if self._untold or self._head is not None:
             self._tell_dropped(emit)
@@ -188,13 +188,13 @@ class MessageBuffer(Generic[T]):
             self._beside += more
 
     def _has_no_room_for(self, marker: Marker) -> bool:
-        """Whether what comes of a message, or the server's word, is too much."""
+        """Tell whether the buffer is too full for the error of a message, or for a confirmation."""
         if isinstance(marker, ErrorMarker):
             return self._when_full == "drop_newest" and self.is_full
         return self._beside > self._limit
 
     def _append(self, messages: Sequence[T]) -> None:
-        nbytes = self._measure(messages)  # first: what cannot be measured is refused
+        nbytes = self._measure(messages)  # first: it refuses messages that cannot be measured
         self._items.extend(messages)
         self._nbytes += nbytes
 
@@ -229,7 +229,7 @@ class MessageBuffer(Generic[T]):
     def _drop_behind(self, count: int) -> None:
         self.dropped += count
         last = self._items[-1]
-        if isinstance(last, GapMarker):  # with a gap between them they are one all the same, else they would pile up
+        if isinstance(last, GapMarker):  # drops before and behind a gap are counted together, else they would pile up
             last = self._items[-2]
         if isinstance(last, DropMarker):
             last.count += count

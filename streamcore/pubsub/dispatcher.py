@@ -1,4 +1,4 @@
-"""What the server pushes, sorted: messages for the application or for handlers, its word on subscriptions, invalidated keys."""
+"""The dispatch of pushes: messages for the application or handlers, confirmations, and invalidated keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ T = TypeVar("T", bytes, str)
 
 
 class Dispatcher(Generic[T]):
-    """Two inboxes, ``buffer`` for what is handed over and ``calls`` for handlers; ``ignores``: not the word on subscriptions."""
+    """The dispatcher of pushes to two buffers: ``buffer`` for the application and ``calls`` for handlers.
+
+    ``ignores``: confirmations of subscriptions are left out.
+    """
 
     def __init__(
         self,
@@ -50,11 +53,11 @@ class Dispatcher(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should come."""
+        """Whether a buffer is full, so that reading should stop."""
         return self.buffer.is_full or self.calls.is_full
 
     def mark(self, gap: SubscriptionGap) -> None:
-        """Something is to be told before whatever comes next."""
+        """Put a gap into both buffers, or extend the gap that is last in both."""
         mark, buffers = self._last, (self.buffer, self.calls)
         if mark is not None and not mark.told and all(buffer.ends_with(mark) for buffer in buffers):
             mark.extend(gap)
@@ -64,13 +67,13 @@ class Dispatcher(Generic[T]):
             buffer.add_marker(self._last)
 
     def name(self, name: bytes) -> T:
-        """What the application knows a name by."""
+        """Decode a name for the application."""
         return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
 
     def dispatch(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
-        """Messages go to the inbox; those of a subscription with a handler to its own, others to nobody.
+        """Put messages into the buffer, or into that of handlers.
 
-        Raises what comes of a push that makes no sense.
+        A message of a subscription that should have ended is dropped. Raises the error of a push that makes no sense.
         """
         if not subscriptions.special:
             try:
@@ -105,7 +108,7 @@ class Dispatcher(Generic[T]):
         self.buffer.add(messages)
 
     def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
-        """A message of a subscription with a handler, or of one that the server would not end."""
+        """Queue the handler's call for a message; drop it where the server refused to end the subscription."""
         if one.refusal is not None and not one.wanted:
             return
         try:
@@ -116,7 +119,7 @@ class Dispatcher(Generic[T]):
             self.calls.add((Call(one.handler, message),))
 
     def _hear(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
-        """Something else than a message."""
+        """Take a push that is no message: a subscription that the server has ended, or invalidated keys."""
         kind = TAKEN_AWAY.get(push[0])
         if kind is not None:
             error = ConnectionLost(f"{subscriptions.link.address} has ended the subscription to a {kind.what}")
@@ -126,7 +129,7 @@ class Dispatcher(Generic[T]):
             self._tracking.told(push[1])
 
     def add_word(self, push: list[Any]) -> None:
-        """The server's word on a subscription, for those who want to see it."""
+        """Put the server's confirmation of a subscription into the buffer, unless they are ignored."""
         if self._ignores:
             return
         word, name, count = push

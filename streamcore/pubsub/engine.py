@@ -1,11 +1,11 @@
-"""Receive what others publish: channels, patterns and shard channels, over one link that is renewed for ever.
+"""Receive published messages: channels, patterns and shard channels, over one link that is renewed for ever.
 
-At most once, in order, and never silent: whatever may have cost a message is an event, told before the next one. A lost link
-is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriptions``. Messages of
-subscriptions with a handler wait in an inbox of their own.
+At most once, in order, and never silent: a possible loss of messages is an event, told before the next message. A lost
+link is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriptions``.
+Messages of subscriptions with a handler wait in a buffer of their own.
 
-With ``when_full="block"`` a full inbox stops the reading of the socket, until the server has had enough and closes the
-connection: a gap. While the server's word on a subscription is due, the socket is read all the same.
+With ``when_full="block"`` a full buffer stops the reading of the socket, until the server has had enough and closes
+the connection: a gap. While the server's confirmation of a subscription is due, the socket is read all the same.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .subscriptions import Subscription, SubscriptionCommand, SubscriptionTable,
 T = TypeVar("T", bytes, str)
 
 READ_SIZE: Final = 16 << 10
-"""Bytes. Of small messages there are many in a read; what is made of more of them would not stay in the processor's cache."""
+"""Bytes of a read. It holds many small messages; more of them would not stay in the processor's cache."""
 
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -48,15 +48,17 @@ class _Options(PubSubOptions, EngineOptions, total=False):
 class PubSub(Engine, Generic[T]):
     """Subscribe, and get messages.
 
-    ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with what is called with
-    their messages. ``ignore_subscribe_messages=False`` hands over the server's word on subscriptions, too. A call waits for
-    that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout`` (0.1) seconds, with ``lazy`` not at all;
-    entering waits up to ``subscription_timeout`` for the connection and that word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for
-    the application; ``when_full`` says what then: ``"block"``, ``"drop_oldest"``, ``"drop_newest"``.
+    ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with the functions
+    that are called with their messages. ``ignore_subscribe_messages=False`` hands over the server's word on
+    subscriptions, too. A call waits for that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout``
+    (0.1) seconds, with ``lazy`` not at all; entering waits up to ``subscription_timeout`` for the connection and that
+    word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or
+    ``queue_bytes`` (64 MiB) wait for the application; ``when_full`` chooses what a full queue does: ``"block"``,
+    ``"drop_oldest"``, ``"drop_newest"``.
 
-    ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``, broadcasting);
-    ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is refused: the link is dialled
-    for ever, and its back-off begins anew after each success.
+    ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``,
+    broadcasting); ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is
+    refused: the link is dialled for ever, and its back-off begins anew after each success.
     """
 
     @overload
@@ -159,23 +161,23 @@ class PubSub(Engine, Generic[T]):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached, or need not be."""
+        """Whether the link is up and tracking is in force, or need not be."""
         tracks = self._tracking.in_force or self._tracking.command is None
         return self.lazy or (self._subscriptions.link.is_up and tracks)
 
     @property
     def has_handlers(self) -> bool:
-        """Whether somebody has to call what ``take_calls`` gives."""
+        """Whether handlers are to be called with the results of ``take_calls``."""
         return self._tracking.command is not None or any(one.handler for one in self._subscriptions.special)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is subscribed to any more, and nothing waits to be handed over."""
+        """Whether no subscription is left, and no message waits."""
         return not len(self._buffer) and self._subscriptions.is_idle
 
     @property
     def has_messages(self) -> bool:
-        """Whether ``take`` would give something now."""
+        """Whether ``take`` would return a message now."""
         return len(self._buffer) > 0
 
     @property
@@ -185,7 +187,7 @@ class PubSub(Engine, Generic[T]):
 
     @property
     def subscriptions(self) -> Subscriptions[T]:
-        """What is desired, confirmed and refused at this moment."""
+        """The names that are desired, confirmed and refused at this moment."""
         table = self._subscriptions.table
         channels, patterns, shards = (standing(table[kind].values(), self._dispatcher.name) for kind in Kind)
         return Subscriptions(channels, patterns, shards)
@@ -207,7 +209,7 @@ class PubSub(Engine, Generic[T]):
         return self._changed(Change(found, (), wanted=False))
 
     def give_up(self, change: Change) -> None:
-        """Nobody waits for a change any more: one that is not done is taken back, unless somebody else waits for the same."""
+        """Cancel a change that is not done, whose caller has left; names that another call waits for stay."""
         self._changes.remove(change)
         if change.done or self.closed:
             return
@@ -220,11 +222,11 @@ class PubSub(Engine, Generic[T]):
         self._settle()
 
     def keep(self, change: Change) -> None:
-        """Nobody waits for a change, and it holds all the same."""
+        """Forget a change, whose caller has left, without taking it back."""
         self._changes.remove(change)
 
     def take(self) -> list[Message[T]]:
-        """The next messages, none where none has arrived. Raises what ended the engine, behind what had arrived before."""
+        """Take the next messages, none where none has arrived. Raises the error that ended the engine, behind them."""
         messages = self._buffer.take(self._emit)
         if not messages:
             self.check()
@@ -232,14 +234,14 @@ class PubSub(Engine, Generic[T]):
         return messages
 
     def take_calls(self) -> list[Call]:
-        """The next calls of handlers. Raises as ``take`` does."""
+        """Take the next calls of handlers. Raises as ``take`` does."""
         calls = self.take_waiting_calls()
         if not calls:
             self.check()
         return calls
 
     def take_waiting_calls(self) -> list[Call]:
-        """The same, without a word about the end."""
+        """Take the next calls of handlers, also after the end of the engine."""
         invalidated = self._tracking.take()
         if invalidated is not None:
             return [Call(*invalidated)]
@@ -248,7 +250,7 @@ class PubSub(Engine, Generic[T]):
         return calls
 
     def handler_failed(self, call: Call, error: Exception) -> None:
-        """A handler has raised."""
+        """Emit that a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
     def _changed(self, change: Change) -> Change:
@@ -262,7 +264,7 @@ class PubSub(Engine, Generic[T]):
         self.on_wakeup()
 
     def _balance(self) -> None:
-        """Read from the socket, or do not."""
+        """Pause or resume the reading of the socket."""
         subscriptions = self._subscriptions
         if self._blocks and self._dispatcher.is_full and not subscriptions.awaits_answers:
             subscriptions.link.pause()
@@ -303,7 +305,7 @@ class PubSub(Engine, Generic[T]):
         for push in command.replies:
             if not isinstance(push, ReplyError):
                 self._dispatcher.add_word(push)
-            elif not command.wanted:  # what still comes reaches nobody
+            elif not command.wanted:  # messages that still come are dropped
                 self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), push)
         self._balance()
 
@@ -315,7 +317,7 @@ class PubSub(Engine, Generic[T]):
             self._dispatcher.mark(SubscriptionGap(subscriptions.link.name, lost, error))
 
     def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None:
-        """Whoever waits for a change is told by the call."""
+        """Emit refusals, but for names that a waiting call will raise them for."""
         reasons: dict[tuple[Kind, str], list[Subscription]] = {}
         for one in refused:
             if one.refusal is not None and not any(one in change.subscriptions for change in self._changes):
@@ -331,7 +333,7 @@ class PubSub(Engine, Generic[T]):
         self._balance()
 
     def backoff(self, attempts: int) -> float:
-        """When to try again what has failed so many times."""
+        """When to retry after so many failed attempts, in seconds on the driver's clock."""
         ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
         return self._clock.now + ceiling * self._random()
 

@@ -1,12 +1,12 @@
-"""One link, and what it is to be subscribed to: desired state and the server's word, made equal over any number of connections.
+"""The subscriptions of a link: desired names and the server's confirmations, made equal over any number of connections.
 
-A ``Subscription`` is *wanted* or not, the server was *told* so on the present connection or not, and has *confirmed* that it
-is in force or not. ``sync`` tells what was not told yet; on a new connection that is everything. Commands are answered in
-order, so what was told last holds in the end, and an answer to an earlier command does no harm.
+A ``Subscription`` is *wanted* or not, the server was *told* so on the present connection or not, and has *confirmed*
+that it is in force or not. ``sync`` tells untold changes; on a new connection that is everything. Commands are
+answered in order, so the last command holds in the end, and an answer to an earlier command does no harm.
 
-A refusal counts for all names of a command. So they are told one by one then, and the culprits, known by name, are asked
-for again after a back-off: permissions may be given back. Un-subscribing names what it means: without names, the number of
-answers would be known to the server only, if it takes away a shard channel at the same moment.
+A refusal counts for all names of a command. So they are told one by one then, and the refused names, known now, are
+asked for again after a back-off: permissions may be given back. Un-subscribing always names its channels: without
+names, the number of answers would be known to the server only, if it takes away a shard channel at the same moment.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..errors import UNAVAILABLE, ReplyError
 from .message import Kind
 
 NAMES: Final = 500
-"""How many names one command has at most."""
+"""The most names of a command."""
 _LISTED: Final = 5
 
 
 class Subscription:
-    """One name. ``refusal`` is the server's last word where it would not do what was wanted."""
+    """A name with its states. ``refusal`` is the server's last error where it would not do as wanted."""
 
     __slots__ = ("command", "confirmed", "handler", "kind", "name", "refusal", "told", "wanted")
 
@@ -41,12 +41,12 @@ class Subscription:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the server's last word is what is wanted: an earlier command's answer may say so, too, and not hold."""
+        """Whether the last command is confirmed; an earlier command's answer may agree with it, and not hold."""
         return self.confirmed is self.wanted and self.command is None
 
 
 class SubscriptionCommand(Subscribing):
-    """A command about subscriptions of one kind, on its way."""
+    """A SUBSCRIBE or UNSUBSCRIBE of one kind's names, on its way."""
 
     __slots__ = ("subscriptions", "wanted")
 
@@ -58,7 +58,7 @@ class SubscriptionCommand(Subscribing):
 
 
 class SubscriptionOwner(Protocol):
-    """What a subscriber asks of, and tells, its engine."""
+    """The engine of a subscription table: it makes the link, and receives messages, losses and refusals."""
 
     def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link: ...
     def subscriptions_up(self, subscriptions: SubscriptionTable) -> None: ...
@@ -74,7 +74,7 @@ class SubscriptionOwner(Protocol):
 
 
 class SubscriptionTable:
-    """One link, and its subscriptions by kind and name. ``special``: those whose messages are not for the inbox."""
+    """The subscriptions of a link by kind and name. ``special``: their messages are not for the buffer."""
 
     def __init__(self, owner: SubscriptionOwner, timeout: float) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
@@ -82,9 +82,9 @@ class SubscriptionTable:
         self.retry_at: float | None = None
         self._owner = owner
         self._timeout = timeout
-        self._stale: dict[Subscription, None] = {}  # of which the server may have to be told
+        self._stale: dict[Subscription, None] = {}  # changes that the server may have to be told
         self._refused: dict[Subscription, None] = {}
-        self._news: list[Subscription] = []  # of the refused ones, those that nobody has been told of
+        self._news: list[Subscription] = []  # refused, and not reported to the owner yet
         self._retries = 0
         self._unanswered = 0
         self._in_force = False  # whether something was confirmed on this connection
@@ -111,7 +111,7 @@ class SubscriptionTable:
         return one
 
     def unwant(self, one: Subscription) -> None:
-        """Desire it no more."""
+        """Desire a subscription no more."""
         if one.wanted:
             one.wanted = False
             one.refusal = None
@@ -120,13 +120,13 @@ class SubscriptionTable:
             self._forget_if_over(one)
 
     def find(self, kind: Kind, names: Iterable[bytes]) -> list[Subscription]:
-        """The subscriptions of these names, where they are desired; without names, all of the kind."""
+        """Return the desired subscriptions of these names; without names, all of the kind."""
         table = self.table[kind]
         found = [table[name] for name in names if name in table] if names else list(table.values())
         return [one for one in found if one.wanted]
 
     def sync(self) -> None:
-        """Tell the server what it does not know yet."""
+        """Send the commands of all changes that the server was not told."""
         if not self.link.is_up:
             return
         stale, self._stale = self._stale, {}
@@ -140,12 +140,12 @@ class SubscriptionTable:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is to be expected: those of names that the server has not let go of yet still count."""
+        """Whether no message is to be expected: names that the server has not let go of yet still count."""
         return not any(one.wanted or one.refusal is None for names in self.table.values() for one in names.values())
 
     @property
     def awaits_answers(self) -> bool:
-        """Whether the server's word on a subscription is due."""
+        """Whether a confirmation is due."""
         return self._unanswered > 0
 
     def _tell(self, subscriptions: Sequence[Subscription]) -> None:
@@ -154,7 +154,7 @@ class SubscriptionTable:
             one.told, one.command = one.wanted, command
         self._unanswered += 1
         self.link.send(command)
-        self.link.resume()  # however full the inbox is: the answer has to be read
+        self.link.resume()  # however full the buffer is: the answer has to be read
 
     def _forget_if_over(self, one: Subscription) -> None:
         if not (one.wanted or one.told or one.confirmed or one.command is not None):
@@ -166,12 +166,12 @@ class SubscriptionTable:
 
     def link_up(self, link: Link) -> None:
         self._owner.subscriptions_up(self)
-        if link.is_up:  # whoever was told may have closed the engine
+        if link.is_up:  # the application, told of the connection, may have closed the engine
             self._stale = {one: None for names in self.table.values() for one in names.values()}
             self.sync()
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
-        if not link.is_up:  # dropped for what came before, in the same piece
+        if not link.is_up:  # dropped for an earlier reply of the same read
             return
         if not isinstance(exchange, SubscriptionCommand):
             self._owner.exchange_answered(exchange)
@@ -206,9 +206,9 @@ class SubscriptionTable:
         self._owner.subscriptions_down(self, error)
 
     def revoked(self, kind: Kind, name: bytes, error: Exception) -> bool:
-        """The server has ended a subscription; asked again, it may tell where a shard channel lives now.
+        """Note that the server has ended a subscription, and ask again: it may tell where a shard channel is now.
 
-        False where this is the answer to a command of ours, since something of the kind was taken for it.
+        False where the push is the answer to our own command, since an earlier push was taken for it.
         """
         one = self.table[kind].get(name)
         if one is None or not one.confirmed:
@@ -250,7 +250,7 @@ class SubscriptionTable:
             for one in current:
                 if one.confirmed:
                     one.refusal = error
-                    self.special.add(one)  # what comes of it reaches nobody, until the connection ends
+                    self.special.add(one)  # its messages are dropped, until the connection ends
                 else:
                     self._forget_if_over(one)  # it had been refused as well
         elif len(command.subscriptions) > 1 and error.code not in UNAVAILABLE:
@@ -269,7 +269,7 @@ class SubscriptionTable:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def elapse(self, now: float) -> None:
-        """Ask again for what was refused, when it is time."""
+        """Ask again for refused subscriptions, when the back-off is over at ``now``, in seconds."""
         if self.retry_at is not None and now >= self.retry_at:
             self.retry_at = None
             self._stale.update(self._refused)
@@ -277,7 +277,7 @@ class SubscriptionTable:
 
 
 def named(refused: Sequence[Subscription]) -> ReplyError:
-    """The error of subscriptions that were refused for one reason; the server's own does not say which they are."""
+    """Add the names to the error of subscriptions that were refused for the same reason."""
     [error, *_] = (one.refusal for one in refused if one.refusal is not None)
     what = refused[0].kind.what + ("s" if len(refused) > 1 else "")
     listed = ", ".join(repr(one.name.decode(errors="replace")) for one in refused[:_LISTED])
