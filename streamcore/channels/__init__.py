@@ -16,7 +16,7 @@ from .subscribers import Hub, PendingJoin, Subscribers
 
 
 def hub_engine(settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> StreamHub | BroadcastHub:
-    """The engine of the kind that was asked for."""
+    """Make the engine of a hub, of the kind in the settings."""
     return (StreamHub if settings.is_streams else BroadcastHub)(settings, naming, **engine)
 
 

@@ -1,7 +1,7 @@
-"""Channels that are channels of the server: one subscriber of pub/sub, whose messages go to all who are in their channel.
+"""Channels that are channels of the server: one pub/sub link, whose messages go to all subscribers of their channel.
 
-Nothing is kept, and nobody is waited for: of a subscriber that is too slow messages are dropped, and counted. What may have
-cost messages of the connection (``SubscriptionGap``) is told to each of those whom it concerns, in its place.
+No message is kept, and no subscriber is waited for: a slow subscriber's messages are dropped, and counted. A possible
+loss of the connection's messages (``SubscriptionGap``) is told to each subscriber concerned, in its place.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class PubSubJoin:
         self.change = change
 
     def poll(self) -> bool:
-        """Whether it is done. Raises the server's refusal."""
+        """Tell whether all are confirmed. Raises the server's refusal."""
         return self.change.poll()
 
 
 class BroadcastHub(PubSub[bytes]):
-    """The hub of ``kind="pubsub"``."""
+    """The hub of ``kind="pubsub"``: a subscription for each channel, shared by its subscribers."""
 
     has_cursors = False
 
@@ -61,18 +61,18 @@ class BroadcastHub(PubSub[bytes]):
 
     @property
     def subscribers(self) -> Subscribers:
-        """Who is in which channel."""
+        """The subscribers of the hub and their channels."""
         return self._subscribers
 
     @property
     def patience(self) -> float:
-        """Seconds within which joining ends, whatever happens."""
+        """Seconds within which joining ends."""
         return self.subscription_timeout
 
     def join(
         self, subscriber: Subscriber, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None
     ) -> PubSubJoin:
-        """Have a subscriber get what is published from now on. There is no history, hence nothing ``after`` an id."""
+        """Give a subscriber the messages of channels from now on. There is no history, hence no ``after``."""
         self.check()
         if positive("history", history, zero=True) or after is not None:
             raise InvalidArgument("kind='pubsub' keeps no history; leave out history and after, or use kind='streams'")
@@ -83,12 +83,12 @@ class BroadcastHub(PubSub[bytes]):
         return PubSubJoin(subscriber, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
 
     def why_not(self, joining: PubSubJoin) -> StreamcoreError:
-        """Why joining has not come to an end in time."""
+        """Make the error of a join that was not confirmed in time."""
         late = RequestTimeout(f"not confirmed within {self.patience:g} s{because(self._subscriptions.link.error)}")
         return joining.change.refusal or late
 
     def end(self, joining: PubSubJoin) -> None:
-        """Nobody waits any more; what is not done is taken back."""
+        """End the wait for a join; channels of an unconfirmed join are left."""
         self.keep(joining.change)
         try:
             done = joining.poll()
@@ -98,16 +98,16 @@ class BroadcastHub(PubSub[bytes]):
             self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
     def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
-        """Have a subscriber get nothing more of some channels; None: of all."""
+        """Take a subscriber out of some channels; None: all."""
         self._leave(subscriber, self._subscribers.chosen(subscriber, channels))
 
     def close_subscriber(self, subscriber: Subscriber) -> None:
-        """A subscriber has gone; again does nothing."""
+        """Close a subscriber and leave its channels; closing again does nothing."""
         self.leave(subscriber)
         self._subscribers.close(subscriber)
 
     def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
-        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
+        """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
         return self._subscribers.take(subscriber, self.check, events=events)
 
     def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
@@ -128,7 +128,7 @@ class BroadcastHub(PubSub[bytes]):
         self._spread()
 
     def _spread(self) -> None:
-        """Give what has arrived to those who are in the channels."""
+        """Give arrived messages to the subscribers of their channels."""
         naming = self._subscribers.naming
         while self.has_messages:
             for key, run in groupby(self._buffer.take(self._emit), _channel):

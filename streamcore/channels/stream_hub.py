@@ -1,8 +1,9 @@
 """Channels that are streams: one reader for all subscribers, and for each of them a cursor per channel.
 
-Whoever joins, resumes, or has been too slow is *behind*: it asks for what follows its cursor, page by page, over a link
-beside the reader's. It is live once a page has brought it to the end, or to where the reader is; from there on the reader
-brings what comes. As each keeps its own cursor nothing is lost or seen twice on the way, and none waits for another.
+A subscriber that joins, resumes, or has been too slow is *behind*: it asks for the entries behind its cursor, page by
+page, over a link beside the reader's. It is live once a page has brought it to the end, or to where the reader is;
+from there on the reader brings new entries. As each subscriber keeps its own cursor no message is lost or seen twice
+on the way, and none waits for another.
 
     joins --history--> live --no room--> behind --page--> behind
                          ^-------------------- at the end --'
@@ -51,7 +52,7 @@ _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
 class StreamJoin:
-    """Channels that a subscriber joins; done when it is known where it stands in each of them."""
+    """Channels that a subscriber joins; done when its position in each of them is known."""
 
     def __init__(self, subscriber: Subscriber, history: int) -> None:
         self.subscriber = subscriber
@@ -62,14 +63,14 @@ class StreamJoin:
         self.error: Exception | None = None
 
     def poll(self) -> bool:
-        """Whether it is done. Raises why it cannot be."""
+        """Tell whether all positions are known. Raises why they cannot be."""
         if self.error is not None:
             raise self.error
         return not self.waiting and all(map(StreamJoin.poll, self.others))
 
 
 class PositionQuery(NamedTuple):
-    """Whose place in which channel an answer is about; ``joining``: the call that waits for it, if any."""
+    """A query of a subscriber's position in a channel; ``joining``: the call that waits for it, if any."""
 
     subscriber: Subscriber
     key: bytes
@@ -80,15 +81,15 @@ class PositionQuery(NamedTuple):
 
 
 class StreamHub(StreamReader):
-    """The hub of ``kind="streams"``."""
+    """The hub of ``kind="streams"``: a reader for all channels, and pages for subscribers that are behind."""
 
     has_cursors = True
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(settings, naming, **engine)
-        self._joinings: list[StreamJoin] = []  # that somebody waits for
+        self._joinings: list[StreamJoin] = []  # whose callers wait
         self._queue = RequestQueue(self)
-        self._queue.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
+        self._queue.link.open()  # the first join shall not wait for it: messages may come meanwhile
 
     @property
     def label(self) -> str:
@@ -97,14 +98,14 @@ class StreamHub(StreamReader):
 
     @property
     def title(self) -> str:
-        """The same: there may be thousands."""
+        """The label alone: there may be thousands of channels."""
         return self.label
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
     @property
     def patience(self) -> float:
-        """Seconds within which joining ends, whatever happens."""
+        """Seconds within which joining ends."""
         return self.options.request_timeout
 
     def join(
@@ -114,7 +115,7 @@ class StreamHub(StreamReader):
         history: int = 0,
         after: Id | None = None,
     ) -> StreamJoin:
-        """Have a subscriber get what is published from now on, behind the last ``history`` messages, or all ``after`` an id."""
+        """Give a subscriber the messages of channels, behind the last ``history`` messages, or all ``after`` an id."""
         self.check()
         joining = StreamJoin(subscriber, positive("history", history, zero=True))
         if after is not None and history:
@@ -131,7 +132,7 @@ class StreamHub(StreamReader):
             joining.waiting.add(key)
             self._open(key)
             query = PositionQuery(subscriber, key, position, joining, self._topics[key].reached, subscriber.page)
-            if after is None:  # one entry at least: where the end is, is told by its counters, and not by nothing
+            if after is None:  # one entry at least: its counters tell the end, an empty reply would not
                 self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
             else:
                 position.added = 0 if cursor == ZERO else None  # from the very beginning: all that is missing counts
@@ -139,22 +140,22 @@ class StreamHub(StreamReader):
         return joining
 
     def end(self, joining: StreamJoin) -> None:
-        """Nobody waits any more; what is not done is taken back."""
+        """End the wait for a join; channels of an unfinished join are left."""
         self._joinings.remove(joining)
         if joining.error is not None or joining.waiting:
             self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
     def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
-        """Have a subscriber get nothing more of some channels; None: of all."""
+        """Take a subscriber out of some channels; None: all."""
         self._leave(subscriber, self._subscribers.chosen(subscriber, channels))
 
     def close_subscriber(self, subscriber: Subscriber) -> None:
-        """A subscriber has gone; again does nothing."""
+        """Close a subscriber and leave its channels; closing again does nothing."""
         self.leave(subscriber)
         self._subscribers.close(subscriber)
 
     def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
-        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
+        """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
         found = self._subscribers.take(subscriber, self.check, events=events)
         for key, position in subscriber.positions.items():
             self._catch_up(subscriber, key, position)
@@ -166,9 +167,9 @@ class StreamHub(StreamReader):
                 self._unfollow(key)
 
     def _expel(self, key: bytes, error: Exception) -> None:
-        """A channel cannot be read: whoever is in it is told, and in it no more; all others go on."""
+        """End an unreadable channel: its subscribers are told, and leave it; all other channels go on."""
         error = self._named(key, error)
-        joinings = [one for one in self._joinings if key in one.waiting]
+        joinings = [joining for joining in self._joinings if key in joining.waiting]
         for joining in joinings:
             joining.error = joining.error or error
         staying = [
@@ -184,13 +185,13 @@ class StreamHub(StreamReader):
             self._unfollow(key)
 
     def _named(self, key: bytes, error: Exception) -> Exception:
-        """The error of a channel says of which."""
+        """Add the channel's name to a server's error."""
         return (
             about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
         )
 
     def _enter(self) -> Steps[None]:
-        """The hub is ready when both of its links are."""
+        """Wait for both links, so that the hub is ready."""
         yield from super()._enter()
         while not (self.is_ready or self._queue.link.is_up):
             yield WAIT
@@ -198,18 +199,18 @@ class StreamHub(StreamReader):
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
     def _catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None:
-        """Ask for what a subscriber has missed, if it has, and has room for it."""
+        """Ask for the entries that a subscriber has missed, if it has room for them."""
         if not (position.live or position.asking or self.closed) and subscriber.wants_more:
             self._ask_for_page(
                 PositionQuery(subscriber, key, position, None, self._topics[key].reached, subscriber.page)
             )
 
     def _ask_for_page(self, query: PositionQuery) -> None:
-        """What follows the cursor, and the entry at it: while that is there, nothing behind it was lost."""
+        """Ask for the entries behind the cursor, and the entry at it (XRANGE): while that is there, none was lost."""
         self._ask(query, ("XRANGE", query.key, bytes(query.position.cursor), "+", "COUNT", query.page + 1), self._page)
 
     def _looked_back(self, query: PositionQuery, request: Request) -> None:
-        """The last messages are here: the subscriber joins behind them."""
+        """Hand over the history (XREVRANGE): the subscriber joins behind it."""
         if (answer := self._answer_of(query, request)) is None:
             return
         history, entries = answer
@@ -225,7 +226,7 @@ class StreamHub(StreamReader):
         self._has_come(query, at_the_end=True)
 
     def _page(self, query: PositionQuery, request: Request) -> None:
-        """What follows the cursor is here, or a part of it."""
+        """Hand over a page of entries behind the cursor, with the gap in front of it, if there is one."""
         if (answer := self._answer_of(query, request)) is None:
             return
         history, entries = answer
@@ -238,7 +239,7 @@ class StreamHub(StreamReader):
             continuity.is_proven(at)
         found = continuity.judge(history)
         if query.joining is not None and isinstance(found, StreamReset) and not history.added:
-            found = Gap(query.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
+            found = Gap(query.key, position.cursor, None, None)  # it is gone, with an unknown number of entries
         if found is not None:
             self._tell(found, [query.subscriber])
         if history.last < position.cursor:
@@ -258,7 +259,7 @@ class StreamHub(StreamReader):
         self._has_come(query, at_the_end=at_the_end)
 
     def _check_reader(self, query: PositionQuery, history: History) -> None:
-        """A stream that ends before where the reader was already has begun anew, and the reader may not have noticed."""
+        """Restart the reader in a stream that ends before it: the stream has begun anew, perhaps unnoticed."""
         cursor = self._streams.get(query.key)
         if query.reached is None or history.last >= query.reached or cursor is None or cursor.continuity is None:
             return
@@ -272,7 +273,7 @@ class StreamHub(StreamReader):
         query.subscriber.add_page(naming.messages(naming.channel(query.key), entries))
 
     def _has_come(self, query: PositionQuery, *, at_the_end: bool) -> None:
-        """A subscriber has come to another place: that may be where the reader is, or where it is to begin."""
+        """Move a subscriber to its new position: live where the reader is, else the next page is due."""
         subscriber, key, position, joining, *_ = query
         topic = self._topics[key]
         if topic.reached is None and at_the_end:
@@ -287,7 +288,7 @@ class StreamHub(StreamReader):
     def _ask(
         self, query: PositionQuery, command: tuple[Argument, ...], then: Callable[[PositionQuery, Request], None]
     ) -> None:
-        """Ask for entries of a channel, with the counters of the server and the time that the channel has left."""
+        """Ask for entries of a channel, with its counters and its time to live (XINFO STREAM, PTTL)."""
         query.position.asking = True
         commands: list[Command[Any]] = [
             Command(("XINFO", "STREAM", query.key), History.of, _ABOUT),
@@ -298,7 +299,7 @@ class StreamHub(StreamReader):
         self.on_wakeup()
 
     def _answer_of(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
-        """What the server has answered; None where nobody wants to know any more, or there is nothing to know."""
+        """Parse the reply to a query; None where the subscriber has left the channel, or the query has failed."""
         subscriber, key, position, joining, *_ = query
         position.asking = False
         if subscriber.positions.get(key) is not position:
@@ -319,23 +320,23 @@ class StreamHub(StreamReader):
             elif not isinstance(error, ConnectionLost):
                 self._expel(key, error)
             subscriber.has_news = True
-            return None  # whatever it is, it is asked again when the subscriber looks for more
-        if not missing:  # else what was known about its end is what the reader needs to know
+            return None  # the query is repeated when the subscriber looks for more
+        if not missing:  # else the reader needs the time that was known before
             self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
         return history, entries
 
     def why_not(self, joining: StreamJoin) -> Exception:
-        """Why joining has not come to an end in time."""
+        """Make the error of a join that has not ended in time."""
         return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
 
     # -- calls of the request queue -----------------------------------------------------------------------------------
 
     def new_queue_link(self, queue: RequestQueue) -> Link:
-        """The link beside the reader's."""
+        """Make the link beside the reader's."""
         return self.new_link(queue, "history")
 
     def new_witness_link(self, witness: Owner) -> Link:
-        """A link that exists while the one beside the reader's is in doubt."""
+        """Make a link that exists while the link beside the reader's is in doubt."""
         return self.new_link(witness, "witness")
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
@@ -346,11 +347,11 @@ class StreamHub(StreamReader):
         self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
-        """The error of a question whose answer will not come; it is harmless to ask again."""
+        """Make the error of a query whose reply will not come; it is harmless to ask again."""
         return ConnectionLost(f"the reply was lost: {error}", sent=True)
 
     def late(self, why: str) -> StreamcoreError:
-        """The error of a question that is not answered in time."""
+        """Make the error of a query that is not answered in time."""
         return RequestTimeout(why)
 
     def _end(self, error: Exception | None) -> None:

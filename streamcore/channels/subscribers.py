@@ -1,4 +1,4 @@
-"""The subscribers of one hub: who is in which channel, and what all kinds of hubs do for them."""
+"""The subscribers of a hub and their channels, for hubs of all kinds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .subscriber import Item, Position, Subscriber
 
 
 class PendingJoin(Protocol):
-    """Channels that a subscriber joins. ``poll`` tells when it gets what is published, and raises why it does not."""
+    """Channels that a subscriber joins. ``poll`` tells when it gets their messages, and raises why it does not."""
 
     def poll(self) -> bool: ...
 
 
 class Hub(Protocol):
-    """What the application's side of channels asks of an engine; one for each kind."""
+    """The engine of channels, of either kind, for the application's side."""
 
     has_cursors: bool
     closed: bool
@@ -44,7 +44,7 @@ class Hub(Protocol):
 
 
 class Subscribers:
-    """All of them. ``first`` is the hub's own. ``announce`` tells an event to everybody else than subscribers."""
+    """All subscribers. ``first`` is the hub's own. ``announce`` emits an event to the application alone."""
 
     def __init__(self, settings: Settings, naming: Naming, announce: Callable[[Event], None]) -> None:
         self.naming = naming
@@ -55,29 +55,29 @@ class Subscribers:
         self.first = self.open()
 
     def open(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Subscriber:
-        """Add a subscriber; its queue is as large as all others, unless told otherwise."""
+        """Add a subscriber; the default bounds of its queue are those of the settings."""
         subscriber = self._settings.subscriber(queue_size, queue_bytes)
         self._all.append(subscriber)
         return subscriber
 
     def close(self, subscriber: Subscriber) -> None:
-        """One has gone, and has left its channels before; again does nothing."""
+        """Remove a subscriber that has left its channels; removing again does nothing."""
         if not subscriber.closed:
             subscriber.clear()
             self._all.remove(subscriber)
 
     def of(self, key: bytes) -> list[Subscriber]:
-        """Those in a channel."""
+        """Return the subscribers of a channel."""
         return self._members.get(key, [])
 
     def enter(self, subscriber: Subscriber, key: bytes, cursor: StreamId = ZERO) -> Position:
-        """One is in a channel from now on."""
+        """Add a subscriber to a channel."""
         self._members.setdefault(key, []).append(subscriber)
         position = subscriber.positions[key] = Position(cursor)
         return position
 
     def leave(self, subscriber: Subscriber, key: bytes) -> bool:
-        """One is not any more, and gets nothing more of it; whether it was the last one."""
+        """Remove a subscriber from a channel, with its queued messages; tell whether it was the last."""
         del subscriber.positions[key]
         subscriber.forget(self.naming.channel(key), key)
         members = self._members[key]
@@ -87,7 +87,7 @@ class Subscribers:
         return not members
 
     def expel(self, subscriber: Subscriber, key: bytes, error: Exception) -> None:
-        """One is not any more, since the channel cannot be read: that is told behind what it has got of it."""
+        """Remove a subscriber from an unreadable channel; its error comes behind the queued messages."""
         del subscriber.positions[key]
         self._members[key].remove(subscriber)
         if not self._members[key]:
@@ -95,37 +95,37 @@ class Subscribers:
         subscriber.fail(self.naming.channel(key), error)
 
     def channels(self, subscriber: Subscriber) -> frozenset[Any]:
-        """The channels that one is in."""
+        """Return the channels of a subscriber."""
         return frozenset(map(self.naming.channel, subscriber.positions))
 
     def beginnings(self, subscriber: Subscriber) -> dict[Any, StreamId]:
-        """For each channel that one is in, the id behind which lies all that it gets."""
+        """Return, for each channel of a subscriber, the id behind which lie all of its messages."""
         return {self.naming.channel(key): position.began for key, position in subscriber.positions.items()}
 
     def new_to(self, subscriber: Subscriber, keys: Iterable[bytes]) -> list[bytes]:
-        """Those of the channels that one is not in yet."""
+        """Return the channels that a subscriber is not in yet."""
         return [key for key in keys if key not in subscriber.positions]
 
     def chosen(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None) -> list[bytes]:
-        """Those of the channels that one is in; None: all."""
+        """Return the channels that a subscriber is in, among these; None: all."""
         if channels is None:
             return list(subscriber.positions)
         return [key for key in self.naming.keys(channels) if key in subscriber.positions]
 
     def tell(self, event: Event) -> None:
-        """Something has happened to all of them."""
+        """Tell all subscribers an event."""
         for subscriber in self._all:
             subscriber.tell(event)
 
     def doubt(self, cursors: Mapping[Any, StreamId]) -> list[Event]:
-        """Messages of channels behind these ids may be lost on their way to a subscriber; what to tell it, and the others are told."""
+        """Announce a possible loss of messages behind these ids, and return the events for the subscriber."""
         gaps = [Gap(self.naming.key(channel), after, None, None, certain=False) for channel, after in cursors.items()]
         for gap in gaps:
             self._announce(gap)
         return list[Event](gaps)
 
     def take(self, subscriber: Subscriber, check: Callable[[], None], *, events: bool) -> list[Item]:
-        """What is next for one of them. Raises what has ended the engine, behind what had arrived before."""
+        """Take the next items of a subscriber. Raises the error that ended the engine, behind the queued items."""
         if subscriber.closed:
             raise ClosedError("this subscriber is closed; open another one")
         found = subscriber.take(self._announce, events=events)

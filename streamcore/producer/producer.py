@@ -100,14 +100,13 @@ class PendingSend:
 
 
 class Producer(Multiplexer):
-    """Append to a stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``; ``limit`` bounds the
-    work).
+    """Append to a stream, trimmed by ``maxlen`` or ``minid`` (about, unless ``approximate=False``).
 
-    ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
-    ``durability`` says when an id is returned: None, the primary has the entry; ``Replicas``; ``Disk``.
-    ``idempotent``: entries are sent again until their ids are known, and at most one copy of each exists; a program
-    that sends again after a restart gives the same ``producer_id`` and message ids. Both need ``entropy``, else
-    ``InvalidArgument`` is raised.
+    ``limit`` bounds the work of trimming. ``linger`` holds entries back, in seconds, to leave together, at most
+    ``batch_count`` of them or ``batch_bytes``. ``durability`` says when an id is returned: None, the primary has the
+    entry; ``Replicas``; ``Disk``. ``idempotent``: entries are sent again until their ids are known, and at most one
+    copy of each exists; a program that sends again after a restart gives the same ``producer_id`` and message ids.
+    Both need ``entropy``, else ``InvalidArgument`` is raised.
     """
 
     def __init__(
