@@ -34,7 +34,7 @@ def strings(reply: Any) -> list[bytes]:
 
 
 def number(reply: Any) -> float:
-    """A double, or the text of one."""
+    """Parse a double, or its text."""
     return float(reply)
 
 

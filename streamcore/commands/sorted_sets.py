@@ -31,10 +31,10 @@ def zadd(
     lt: bool = False,
     ch: bool = False,
 ) -> Command[int]:
-    """Add members with their ``scores``, or give them new ones; answers how many are new (``ZADD``).
+    """Add members with their ``scores``, or set new scores; answers how many members are new (``ZADD``).
 
-    ``nx``: no new scores, ``xx``: no new members, ``gt`` and ``lt``: no lower, or higher, scores for members that are there;
-    ``ch``: answers how many are new or have a new score.
+    ``nx``: no new scores, ``xx``: no new members, ``gt`` and ``lt``: no lower, or higher, scores for members that are
+    there; ``ch``: answers how many are new or have a new score.
     """
     if not scores:
         raise InvalidArgument("zadd needs at least one member")
@@ -88,7 +88,7 @@ def zcard(key: Name) -> Command[int]:
 
 
 RangeEnd: TypeAlias = float | str | bytes
-"""One end of a range."""
+"""An end of a range."""
 
 
 @overload

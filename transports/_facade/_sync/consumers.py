@@ -244,7 +244,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         """
         change = self._running.driver.call(partial(self._engine.seek, stream, start))
         self._settle(change)
-        self._drop(change.followed.stream)
+        self._drop(change.cursor.stream)
 
     def _drop(self, stream: bytes) -> None:
         """Forget what was taken from the engine of a stream, and not handed over."""
