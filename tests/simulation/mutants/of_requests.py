@@ -83,7 +83,7 @@ REQUESTS: Final = (
         "a retry under another message id: the copy that idempotence was to prevent",
     ),
     Mutant(
-        "outbox-repeats-blindly",
+        "accumulator-repeats-blindly",
         ACCUMULATOR,
         "return self._deduplication is not None\n        if isinstance",
         "return True\n        if isinstance",
