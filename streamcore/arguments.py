@@ -31,7 +31,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def listed(names: Iterable[bytes]) -> str:
     """Join names for a line of a log; only the first of them, where there are many."""
     first, *more = names
-    shown = [one.decode(errors="replace") for one in (first, *more[: SHOWN - 1])]
+    shown = [each.decode(errors="replace") for each in (first, *more[: SHOWN - 1])]
     return ", ".join(shown) + (f" and {len(more) - SHOWN + 1} more" if len(more) >= SHOWN else "")
 
 

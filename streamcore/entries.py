@@ -165,8 +165,8 @@ class GroupEntry(ProcessBound, Entry[T]):
     def nack(self, delay: Seconds = 0.0, reason: str = "refused") -> None:
         """Give it back: any member of the group may have it again, at once or after ``delay`` seconds. From any thread.
 
-        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. An acknowledgement wins,
-        if it comes before this has left. Raises ``InvalidArgument`` for a negative delay.
+        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. An
+        acknowledgement wins, if it comes before this has left. Raises ``InvalidArgument`` for a negative delay.
         """
         self._batch.refuse([self._raw[0]], seconds("delay", delay, zero=True), reason)
 
@@ -265,7 +265,7 @@ def _entry(key: bytes, raw: list[Any], encoding: str | None) -> Entry[Any]:
 
 
 class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
-    """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
+    """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, now included."""
 
     __slots__ = ("acks", "awaited", "deliveries", "inbox", "is_unsure", "lost", "noted", "refusals", "unsettled")
     view = GroupEntry

@@ -338,7 +338,7 @@ _QUOTED: Final = ", with args beginning with"
 
 
 class UnreadableError(ReplyError):
-    """The server could not read a command (``ERR Protocol error``): it executes nothing behind it, and closes the connection."""
+    """The server could not parse a command (``ERR Protocol error``); it runs nothing behind it, and closes."""
 
 
 _UNREADABLE: Final = "Protocol error"

@@ -216,7 +216,10 @@ class Gap(OfMember):
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """The stream ends before our cursor: it was created anew, or a failover has lost its end. ``last`` is its last id."""
+    """The stream ends before our cursor: it was created anew, or a failover has lost its end.
+
+    ``last`` is its last id.
+    """
 
     stream: bytes
     cursor: StreamId
@@ -245,7 +248,7 @@ class EventsDropped:
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """An entry that was sent without waiting for its id was not appended, is in doubt, or not durable: see ``error``."""
+    """An entry of ``send_nowait`` was not appended, is in doubt, or not durable: see ``error``."""
 
     stream: bytes
     error: Exception
@@ -255,8 +258,8 @@ class SendFailed:
 class SubscriptionGap:
     """Messages may have been lost: a subscription that was in force was not for a while, because of ``error``.
 
-    Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None: all
-    of the link's, which was lost.
+    Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None:
+    all of the link's, which was lost.
     """
 
     link: str

@@ -24,6 +24,6 @@ def named(event: E, group: bytes, consumer: bytes) -> E:
     known: Any = event
     names = {"group": group, "consumer": consumer}
     missing: dict[str, Any] = {
-        one.name: names[one.name] for one in fields(known) if one.name in names and not getattr(known, one.name)
+        slot.name: names[slot.name] for slot in fields(known) if slot.name in names and not getattr(known, slot.name)
     }
     return replace(known, **missing) if missing else event

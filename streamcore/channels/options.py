@@ -34,7 +34,7 @@ class ChannelsOptions(TypedDict, total=False):
     ttl: Seconds | None
     """A channel is deleted so many seconds after its last message (None: never)."""
     retention: int
-    """A channel is trimmed to so many messages, or to ``history``: for so long a slow subscriber misses nothing (10,000)."""
+    """A channel is trimmed to so many messages, or to ``history``: a slow subscriber misses none of them (10,000)."""
     approximate: bool
     """Let the server keep a few more, which is cheaper (False)."""
     queue_size: int
@@ -42,9 +42,7 @@ class ChannelsOptions(TypedDict, total=False):
     queue_bytes: int
     """At most so many bytes do (67,108,864)."""
     when_full: DropPolicy
-    """The messages that a full queue drops, with ``kind="pubsub"``: ``"drop_oldest"``, ``"drop_newest"``
-    (``"drop_oldest"``).
-    """
+    """Drop ``"drop_oldest"`` or ``"drop_newest"`` of a full queue, with ``kind="pubsub"`` (``"drop_oldest"``)."""
 
 
 class Settings:

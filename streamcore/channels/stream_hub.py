@@ -175,7 +175,7 @@ class StreamHub(StreamReader):
         staying = [
             subscriber
             for subscriber in self._subscribers.of(key)
-            if all(one.subscriber is not subscriber for one in joinings)
+            if all(joining.subscriber is not subscriber for joining in joinings)
         ]
         for subscriber in staying:
             self._subscribers.expel(subscriber, key, copy(error))

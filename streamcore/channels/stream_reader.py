@@ -128,7 +128,7 @@ class StreamReader(Consumer[bytes]):
             else:
                 is_ahead = position.cursor > before  # it joined where the reader had not been yet
                 subscriber.add(
-                    [one for one in messages if one.id is not None and one.id > position.cursor]
+                    [message for message in messages if message.id is not None and message.id > position.cursor]
                     if is_ahead
                     else messages
                 )

@@ -131,7 +131,7 @@ class Subscriber:
         else:
             self._items.append(event)
 
-    def forget(self, channel: bytes | str, key: bytes) -> None:
+    def drop_channel(self, channel: bytes | str, key: bytes) -> None:
         """Remove the messages and events of a channel from the queue."""
         self._items = deque([item for item in self._items if not _is_of(item, channel, key)])
         self._recount()
@@ -205,7 +205,7 @@ class Subscriber:
     def _count(self, messages: Sequence[Received]) -> None:
         self._messages += len(messages)
         self._nbytes += _size(messages)
-        self._unreadable += sum([type(one) is Unreadable for one in messages])
+        self._unreadable += sum([type(message) is Unreadable for message in messages])
 
     def _uncount(self, item: Received) -> None:
         self._messages -= 1

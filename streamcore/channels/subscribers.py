@@ -79,7 +79,7 @@ class Subscribers:
     def leave(self, subscriber: Subscriber, key: bytes) -> bool:
         """Remove a subscriber from a channel, with its queued messages; tell whether it was the last."""
         del subscriber.positions[key]
-        subscriber.forget(self.naming.channel(key), key)
+        subscriber.drop_channel(self.naming.channel(key), key)
         members = self._members[key]
         members.remove(subscriber)
         if not members:

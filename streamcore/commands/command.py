@@ -18,7 +18,7 @@ from ..resp3 import Argument, encode
 from ..resp3.encoder import to_bytes
 from .traits import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
 
-T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is one of Command[object]
+T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is a list of Command[object]
 
 
 class LinkUse(Enum):

@@ -124,8 +124,8 @@ def xnack(
     """Give pending entries back to the group without acknowledging them (``XNACK``); answers how many. Redis 8.8.
 
     They stay pending, with no owner, and the next claim takes them at once. ``mode`` says what the delivery counts as:
-    ``silent`` takes it back, ``fail`` leaves it counted, ``fatal`` sets the count to the highest that there is; ``retrycount``
-    sets it to a number. ``force`` makes entries of the stream pending that are not.
+    ``silent`` takes it back, ``fail`` leaves it counted, ``fatal`` sets the count to the highest that there is;
+    ``retrycount`` sets it to a number. ``force`` makes entries of the stream pending that are not.
     """
     sent = exact_ids("xnack", ids)
     args: list[Argument] = ["XNACK", name("stream", stream), name("group", group)]
@@ -218,8 +218,9 @@ def xclaim(
     """Make a consumer the owner of entries that have been pending for ``min_idle`` seconds (``XCLAIM``); answers them.
 
     The entries count as delivered once more, now, unless told otherwise: ``idle`` seconds ago or at a ``time``, and
-    ``retrycount`` times in all. ``force`` makes entries pending that are not. ``lastid`` moves the group's last delivered id up.
-    Entries that are deleted are not pending afterwards, and not in the answer. Raises ``NoGroupError``.
+    ``retrycount`` times in all. ``force`` makes entries pending that are not. ``lastid`` moves the group's last
+    delivered id up. Entries that are deleted are not pending afterwards, and not in the answer. Raises
+    ``NoGroupError``.
     """
     args = _claimed(stream, group, consumer, ids, min_idle, idle, time, retrycount, lastid, force=force)
     return Command(args, delivered, traits=WRITE)

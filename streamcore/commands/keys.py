@@ -41,8 +41,8 @@ def expire(
 ) -> Command[bool]:
     """Delete the key after ``time`` seconds; answers whether that is set now (``PEXPIRE``).
 
-    ``nx``: only if it would live for ever, ``xx``: only if it would not; ``gt`` and ``lt``: only to let it live longer, or
-    shorter, where for ever is the longest. False also where the key does not exist.
+    ``nx``: only if it would live for ever, ``xx``: only if it would not; ``gt`` and ``lt``: only to let it live
+    longer, or shorter, where for ever is the longest. False also where the key does not exist.
     """
     return _expire("PEXPIRE", key, milliseconds("time", time), nx=nx, xx=xx, gt=gt, lt=lt)
 

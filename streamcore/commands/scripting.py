@@ -121,7 +121,7 @@ def script_flush(*, asynchronous: bool | None = None) -> Command[bytes]:
 
 
 def script_kill() -> Command[bytes]:
-    """End the running script: ``NotBusyError`` where none runs, ``UnkillableError`` if it has written (``SCRIPT KILL``)."""
+    """End the running script (``SCRIPT KILL``). Raises ``NotBusyError``, or ``UnkillableError`` if it has written."""
     return Command(("SCRIPT", "KILL"), traits=SERVER)
 
 
@@ -206,8 +206,8 @@ def function_restore(
 ) -> Command[bytes]:
     """Load the libraries of a ``function_dump`` (``FUNCTION RESTORE``).
 
-    ``append``, which is the default: an ``ERR`` where a library or a function is there already; ``flush``: deletes all others
-    first; ``replace``: replaces libraries of the same name.
+    ``append``, which is the default: an ``ERR`` where a library or a function is there already; ``flush``: deletes all
+    others first; ``replace``: replaces libraries of the same name.
     """
     options = {"append": append, "flush": flush, "replace": replace}
     at_most_one(**options)
@@ -253,5 +253,5 @@ def _running(fields: dict[bytes, Any]) -> RunningFunction:
 
 
 def function_kill() -> Command[bytes]:
-    """End the running function: ``NotBusyError`` where none runs, ``UnkillableError`` if it has written (``FUNCTION KILL``)."""
+    """End the running function (``FUNCTION KILL``). Raises ``NotBusyError``; ``UnkillableError`` if it has written."""
     return Command(("FUNCTION", "KILL"), traits=SERVER)

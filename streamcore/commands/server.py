@@ -118,8 +118,8 @@ def config_rewrite() -> Command[bytes]:
 def wait(numreplicas: int, timeout: Seconds) -> Command[int]:
     """Wait until so many replicas have got this connection's writes; answers how many have (``WAIT``).
 
-    ``timeout``: seconds, after which fewer may be answered. It means the writes of its own connection: in a pipeline, behind
-    them, it runs on a link of its own together with them.
+    ``timeout``: seconds, after which fewer may be answered. It means the writes of its own connection: in a pipeline,
+    behind them, it runs on a link of its own together with them.
     """
     block = milliseconds("timeout", timeout)
     args = ("WAIT", positive("numreplicas", numreplicas, zero=True), block)
@@ -134,7 +134,7 @@ class Persisted(NamedTuple):
 
 
 def waitaof(numlocal: int, numreplicas: int, timeout: Seconds) -> Command[Persisted]:
-    """Wait until this connection's writes are on the disks of this server (``numlocal`` = 1) and of replicas (``WAITAOF``).
+    """Wait until this connection's writes are on disks: this server's (``numlocal`` = 1) and replicas' (``WAITAOF``).
 
     Otherwise as ``wait``. An ``ERR`` where ``numlocal`` is 1 and the server has no append-only file.
     """
@@ -167,7 +167,7 @@ class PrimaryRole:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRole:
-    """A replica: its primary's address, the ``state`` of the link (``connect``, ``connecting``, ``sync``, ``connected``).
+    """A replica: its primary's address; ``state`` of the link: ``connect``, ``connecting``, ``sync``, ``connected``.
 
     ``offset`` is how far it has got; -1 before the first synchronisation.
     """

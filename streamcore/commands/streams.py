@@ -245,10 +245,10 @@ def xrevrange(
 
 
 def _range(
-    word: str, stream: Name, one: tuple[str, Position], other: tuple[str, Position], count: int | None
+    word: str, stream: Name, first: tuple[str, Position], second: tuple[str, Position], count: int | None
 ) -> Command[list[StreamEntry]]:
     limit: tuple[Argument, ...] = () if count is None else ("COUNT", positive("count", count))
-    return Command((word, name("stream", stream), range_end(*one), range_end(*other), *limit), entries, READ)
+    return Command((word, name("stream", stream), range_end(*first), range_end(*second), *limit), entries, READ)
 
 
 def xread(

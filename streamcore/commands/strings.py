@@ -97,9 +97,10 @@ def set_(
 ) -> Command[Any]:
     """Set a string key (``SET``).
 
-    ``nx``: only if it does not exist, ``xx``: only if it does; answers then whether it was set. ``get``: answers the former
-    value instead, None where there was none. ``ex``: it expires after so many seconds, ``exat``: at a moment (``datetime`` or
-    seconds since 1970); ``keepttl``: as it would have. Without these, it lives for ever, and the answer is ``OK``.
+    ``nx``: only if it does not exist, ``xx``: only if it does; answers then whether it was set. ``get``: answers the
+    former value instead, None where there was none. ``ex``: it expires after so many seconds, ``exat``: at a moment
+    (``datetime`` or seconds since 1970); ``keepttl``: as it would have. Without these, it lives for ever, and the
+    answer is ``OK``.
     """
     at_most_one(nx=nx, xx=xx)
     at_most_one(ex=ex, exat=exat, keepttl=keepttl)

@@ -20,7 +20,7 @@ class Feature(Enum):
     IDMP = (("redis", (8, 6)),)
     """XADD that appends once however often it is sent."""
     GROUP_PLACE = (("redis", (8, 0)), ("valkey", (9, 1)))
-    """A group's ``entries-read`` is its place in the stream, also behind entries that were trimmed, and after a failover."""
+    """A group's ``entries-read`` is its place in the stream, also behind trimmed entries, and after a failover."""
     SEEN_WAITING = (("valkey", (7, 2)), ("redis", (7, 2)))
     """A consumer of a group is heard of with each read, also where that brings nothing."""
     WAITAOF = (("redis", (7, 2)), ("valkey", (7, 2)))

@@ -128,7 +128,7 @@ class Link:
         self._closing = False
         self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
-        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
+        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: at the driver's next time.
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted

@@ -81,7 +81,7 @@ class StreamCursor:
         newest = history.newest
         if self.start is Lookup.END or newest is None:
             continuity = self.goto(history.last, history.added, is_entry=newest == history.last)
-        else:  # the last one that is there need not be the last that was added
+        else:  # the last entry that is there need not be the last that was added
             added = history.added - 1 if newest == history.last else None
             continuity = self.goto(newest.before(), added, is_entry=False)
         continuity.begin(history)

@@ -48,7 +48,7 @@ class GapDetection:
 
     def __init__(self, owner: GapOwner, on_rewind: str) -> None:
         self.suspects: list[StreamCursor] = []
-        self.refusals = 0  # reads that were refused, one after the other
+        self.refusals = 0  # reads that were refused in a row
         self._owner = owner
         self._on_rewind = on_rewind
         self._scheduled: list[StreamCursor] = []

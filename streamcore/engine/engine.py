@@ -1,7 +1,7 @@
 """The driver contract.
 
-An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes, tells
-the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
+An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes,
+tells the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
 ``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
 ``docs/drivers.md`` has a whole driver on one page.
 """

@@ -184,7 +184,7 @@ class Accumulator:
         self.is_ready, self._asking, self._refusal = False, None, None
         unsent, self._flying = self._flying, []
         for batch in unsent:
-            batch.finished = True  # its entries leave in another one, without those that are cancelled
+            batch.finished = True  # its entries leave in another batch, without the cancelled entries
             for entry in batch.entries:
                 entry.flying = False
                 entry.native = entry.native if entry.sent else None

@@ -62,7 +62,7 @@ class ProducerOptions(TypedDict, total=False):
     batch_bytes: int
     """So many bytes leave at once, too (1,048,576)."""
     durability: Durability | None
-    """When an id is given: None, the primary has the entry; ``Replicas(...)`` or ``Disk(...)`` have it as well (None)."""
+    """When an id is given: None, the primary has the entry; ``Replicas(...)``, ``Disk(...)``: so have others (None)."""
     idempotent: bool
     """Send an entry again while it has no id; at most one copy of it exists (False)."""
     producer_id: Name | None

@@ -57,8 +57,8 @@ class GapMarker(Marker):
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
             return
-        one, other = earlier._names, self._names
-        self._names = None if one is None or other is None else one | other
+        before, names = earlier._names, self._names
+        self._names = None if before is None or names is None else before | names
         absorbed = (*self._absorbed, *earlier._absorbed, earlier)
         self._absorbed = [mark for mark in absorbed if mark.held and not mark.told]
 

@@ -27,8 +27,16 @@ class Change:
 
     def poll(self) -> bool:
         """Tell whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
-        self._left = left = [one for one in self._left if one.wanted is self.wanted and not one.is_settled]
-        refused = [one for one in left if one.refusal is not None and one.refusal.code not in UNAVAILABLE]
+        self._left = left = [
+            subscription
+            for subscription in self._left
+            if subscription.wanted is self.wanted and not subscription.is_settled
+        ]
+        refused = [
+            subscription
+            for subscription in left
+            if subscription.refusal is not None and subscription.refusal.code not in UNAVAILABLE
+        ]
         if left and len(refused) == len(left):
             if self.wanted:
                 raise named(refused)
@@ -39,7 +47,7 @@ class Change:
     @property
     def refusal(self) -> ReplyError | None:
         """The server's refusal, while the change is not done; None where there is none."""
-        refused = [one for one in self._left if one.refusal is not None]
+        refused = [subscription for subscription in self._left if subscription.refusal is not None]
         return named(refused) if refused else None
 
 
@@ -76,9 +84,15 @@ class Subscriptions(NamedTuple, Generic[T]):
 
 def standing(subscriptions: Iterable[Subscription], text: Callable[[bytes], T]) -> Standing[T]:
     """Sum up the subscriptions of one kind; ``text`` decodes a name for the application."""
-    wanted = [one for one in subscriptions if one.wanted]
+    wanted = [subscription for subscription in subscriptions if subscription.wanted]
     return Standing(
-        frozenset(text(one.name) for one in wanted),
-        frozenset(text(one.name) for one in wanted if one.confirmed),
-        MappingProxyType({text(one.name): named([one]) for one in wanted if one.refusal is not None}),
+        frozenset(text(subscription.name) for subscription in wanted),
+        frozenset(text(subscription.name) for subscription in wanted if subscription.confirmed),
+        MappingProxyType(
+            {
+                text(subscription.name): named([subscription])
+                for subscription in wanted
+                if subscription.refusal is not None
+            }
+        ),
     )

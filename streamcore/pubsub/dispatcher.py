@@ -95,9 +95,9 @@ class Dispatcher(Generic[T]):
                 _, pattern, channel, data = push
             else:
                 _, channel, data = push
-            one = subscriptions.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
-            if one is not None and one in subscriptions.special:
-                self._call(one, kind, channel, pattern, data)
+            subscription = subscriptions.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
+            if subscription is not None and subscription in subscriptions.special:
+                self._call(subscription, kind, channel, pattern, data)
                 continue
             try:
                 messages.append(message_of(self._encoding, kind, channel, pattern, data))
@@ -107,16 +107,16 @@ class Dispatcher(Generic[T]):
                 self.buffer.add_marker(ErrorMarker(error))
         self.buffer.add(messages)
 
-    def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
+    def _call(self, subscription: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
         """Queue the handler's call for a message; drop it where the server refused to end the subscription."""
-        if one.refusal is not None and not one.wanted:
+        if subscription.refusal is not None and not subscription.wanted:
             return
         try:
             message = message_of(self._encoding, kind, channel, pattern, data)
         except UnicodeDecodeError as error:
             self._emit(HandlerFailed(channel, error))
         else:
-            self.calls.add((Call(one.handler, message),))
+            self.calls.add((Call(subscription.handler, message),))
 
     def _hear(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
         """Take a push that is no message: a subscription that the server has ended, or invalidated keys."""

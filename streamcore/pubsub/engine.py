@@ -168,7 +168,9 @@ class PubSub(Engine, Generic[T]):
     @property
     def has_handlers(self) -> bool:
         """Whether handlers are to be called with the results of ``take_calls``."""
-        return self._tracking.command is not None or any(one.handler for one in self._subscriptions.special)
+        return self._tracking.command is not None or any(
+            subscription.handler for subscription in self._subscriptions.special
+        )
 
     @property
     def is_over(self) -> bool:
@@ -198,14 +200,16 @@ class PubSub(Engine, Generic[T]):
         table = self._subscriptions.table[kind]
         known = {name for name in wanted if name in table and table[name].wanted}
         wants = [self._subscriptions.want(kind, name, handler) for name, handler in wanted.items()]
-        return self._changed(Change(wants, (one for one in wants if one.name not in known), wanted=True))
+        return self._changed(
+            Change(wants, (subscription for subscription in wants if subscription.name not in known), wanted=True)
+        )
 
     def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> Change:
         """Desire these names no more; without names, none of the kind."""
         self.check()
         found = self._subscriptions.find(kind, unwanted)
-        for one in found:
-            self._subscriptions.unwant(one)
+        for subscription in found:
+            self._subscriptions.unwant(subscription)
         return self._changed(Change(found, (), wanted=False))
 
     def give_up(self, change: Change) -> None:
@@ -213,12 +217,14 @@ class PubSub(Engine, Generic[T]):
         self._changes.remove(change)
         if change.done or self.closed:
             return
-        for one in change.added:
-            other = next((other for other in self._changes if other.wanted and one in other.subscriptions), None)
+        for subscription in change.added:
+            other = next(
+                (other for other in self._changes if other.wanted and subscription in other.subscriptions), None
+            )
             if other is not None:
-                other.added[one] = None
+                other.added[subscription] = None
             else:
-                self._subscriptions.unwant(one)
+                self._subscriptions.unwant(subscription)
         self._settle()
 
     def keep(self, change: Change) -> None:
@@ -319,11 +325,13 @@ class PubSub(Engine, Generic[T]):
     def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None:
         """Emit refusals, but for names that a waiting call will raise them for."""
         reasons: dict[tuple[Kind, str], list[Subscription]] = {}
-        for one in refused:
-            if one.refusal is not None and not any(one in change.subscriptions for change in self._changes):
-                reasons.setdefault((one.kind, one.refusal.code), []).append(one)
+        for subscription in refused:
+            if subscription.refusal is not None and not any(
+                subscription in change.subscriptions for change in self._changes
+            ):
+                reasons.setdefault((subscription.kind, subscription.refusal.code), []).append(subscription)
         for (kind, _), alike in reasons.items():
-            self._emit(SubscriptionFailed(kind.what, tuple(one.name for one in alike), named(alike)))
+            self._emit(SubscriptionFailed(kind.what, tuple(subscription.name for subscription in alike), named(alike)))
 
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
         try:

@@ -41,7 +41,7 @@ class PubSubOptions(TypedDict, total=False):
     retry_policy: None
     """Refused: the link is dialled for ever, and its back-off begins anew after each success (None)."""
     subscription_timeout: Seconds
-    """Seconds within which a call has the server's word on a subscription, or entering on the first ones, else it fails (1)."""
+    """Seconds within which a call, or entering, has the server's confirmations, else it fails (1)."""
     unsubscription_timeout: Seconds
     """The same for the end of a subscription (0.1)."""
     max_idle_seconds: Seconds
@@ -73,11 +73,11 @@ def with_handlers(
 ) -> dict[bytes, Any]:
     """Merge names, and mappings of names to handlers, into one mapping; a name alone has None for a handler."""
     found: dict[bytes, Any] = {}
-    for one in (*given, handlers):
-        if not isinstance(one, Mapping):
-            found[name(kind.what, one)] = None
+    for item in (*given, handlers):
+        if not isinstance(item, Mapping):
+            found[name(kind.what, item)] = None
             continue
-        for key, handler in one.items():
+        for key, handler in item.items():
             if handler is not None and not callable(handler):
                 raise InvalidArgument(f"the handler of {kind.what} {key!r} must be something to call, not {handler!r}")
             found[name(kind.what, key)] = handler

@@ -53,7 +53,7 @@ class SubscriptionCommand(Subscribing):
     def __init__(self, subscriptions: Sequence[Subscription], timeout: float) -> None:
         kind, self.wanted = subscriptions[0].kind, subscriptions[0].wanted
         word = kind.subscribe if self.wanted else kind.unsubscribe
-        super().__init__(word, [one.name for one in subscriptions], timeout)
+        super().__init__(word, [subscription.name for subscription in subscriptions], timeout)
         self.subscriptions = subscriptions
 
 
@@ -95,35 +95,35 @@ class SubscriptionTable:
     def want(self, kind: Kind, name: bytes, handler: Any) -> Subscription:
         """Desire a subscription, with this handler, if any."""
         names = self.table[kind]
-        one = names.get(name)
-        if one is None:
-            one = names[name] = Subscription(kind, name)
-        if not one.wanted:
-            one.wanted = True
-            one.refusal = None
-            self._stale[one] = None
-        elif one.refusal is not None:  # ask again: it may be granted by now
-            one.refusal = None
-            del self._refused[one]
-            self._stale[one] = None
-        one.handler = handler
-        (self.special.discard if handler is None else self.special.add)(one)
-        return one
+        subscription = names.get(name)
+        if subscription is None:
+            subscription = names[name] = Subscription(kind, name)
+        if not subscription.wanted:
+            subscription.wanted = True
+            subscription.refusal = None
+            self._stale[subscription] = None
+        elif subscription.refusal is not None:  # ask again: it may be granted by now
+            subscription.refusal = None
+            del self._refused[subscription]
+            self._stale[subscription] = None
+        subscription.handler = handler
+        (self.special.discard if handler is None else self.special.add)(subscription)
+        return subscription
 
-    def unwant(self, one: Subscription) -> None:
+    def unwant(self, subscription: Subscription) -> None:
         """Desire a subscription no more."""
-        if one.wanted:
-            one.wanted = False
-            one.refusal = None
-            self._refused.pop(one, None)
-            self._stale[one] = None
-            self._forget_if_over(one)
+        if subscription.wanted:
+            subscription.wanted = False
+            subscription.refusal = None
+            self._refused.pop(subscription, None)
+            self._stale[subscription] = None
+            self._forget_if_over(subscription)
 
     def find(self, kind: Kind, names: Iterable[bytes]) -> list[Subscription]:
         """Return the desired subscriptions of these names; without names, all of the kind."""
         table = self.table[kind]
         found = [table[name] for name in names if name in table] if names else list(table.values())
-        return [one for one in found if one.wanted]
+        return [subscription for subscription in found if subscription.wanted]
 
     def sync(self) -> None:
         """Send the commands of all changes that the server was not told."""
@@ -131,9 +131,9 @@ class SubscriptionTable:
             return
         stale, self._stale = self._stale, {}
         groups: dict[tuple[Kind, bool], list[Subscription]] = {}
-        for one in stale:
-            if one.wanted != one.told:
-                groups.setdefault((one.kind, one.wanted), []).append(one)
+        for subscription in stale:
+            if subscription.wanted != subscription.told:
+                groups.setdefault((subscription.kind, subscription.wanted), []).append(subscription)
         for group in groups.values():
             for at in range(0, len(group), NAMES):
                 self._tell(group[at : at + NAMES])
@@ -141,7 +141,11 @@ class SubscriptionTable:
     @property
     def is_idle(self) -> bool:
         """Whether no message is to be expected: names that the server has not let go of yet still count."""
-        return not any(one.wanted or one.refusal is None for names in self.table.values() for one in names.values())
+        return not any(
+            subscription.wanted or subscription.refusal is None
+            for names in self.table.values()
+            for subscription in names.values()
+        )
 
     @property
     def awaits_answers(self) -> bool:
@@ -150,24 +154,24 @@ class SubscriptionTable:
 
     def _tell(self, subscriptions: Sequence[Subscription]) -> None:
         command = SubscriptionCommand(subscriptions, self._timeout)
-        for one in subscriptions:
-            one.told, one.command = one.wanted, command
+        for subscription in subscriptions:
+            subscription.told, subscription.command = subscription.wanted, command
         self._unanswered += 1
         self.link.send(command)
         self.link.resume()  # however full the buffer is: the answer has to be read
 
-    def _forget_if_over(self, one: Subscription) -> None:
-        if not (one.wanted or one.told or one.confirmed or one.command is not None):
-            self.table[one.kind].pop(one.name, None)
-            self.special.discard(one)
-            self._stale.pop(one, None)
+    def _forget_if_over(self, subscription: Subscription) -> None:
+        if not (subscription.wanted or subscription.told or subscription.confirmed or subscription.command is not None):
+            self.table[subscription.kind].pop(subscription.name, None)
+            self.special.discard(subscription)
+            self._stale.pop(subscription, None)
 
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         self._owner.subscriptions_up(self)
         if link.is_up:  # the application, told of the connection, may have closed the engine
-            self._stale = {one: None for names in self.table.values() for one in names.values()}
+            self._stale = {subscription: None for names in self.table.values() for subscription in names.values()}
             self.sync()
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
@@ -186,7 +190,9 @@ class SubscriptionTable:
         self._owner.subscriptions_answered(self, exchange)
         if self._news and not self._unanswered:
             news, self._news = self._news, []
-            self._owner.subscriptions_refused(self, [one for one in news if one.refusal is not None])
+            self._owner.subscriptions_refused(
+                self, [subscription for subscription in news if subscription.refusal is not None]
+            )
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         if link.is_up:
@@ -194,10 +200,10 @@ class SubscriptionTable:
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         for names in self.table.values():
-            for one in list(names.values()):
-                one.told = one.confirmed = False
-                one.command = None
-                self._forget_if_over(one)
+            for subscription in list(names.values()):
+                subscription.told = subscription.confirmed = False
+                subscription.command = None
+                self._forget_if_over(subscription)
         self._unanswered = 0
         self.retry_at = None
         in_force, self._in_force = self._in_force, False
@@ -210,13 +216,13 @@ class SubscriptionTable:
 
         False where the push is the answer to our own command, since an earlier push was taken for it.
         """
-        one = self.table[kind].get(name)
-        if one is None or not one.confirmed:
+        subscription = self.table[kind].get(name)
+        if subscription is None or not subscription.confirmed:
             return False
-        one.told = one.confirmed = False
-        self._stale[one] = None
-        self._forget_if_over(one)
-        if one.wanted:
+        subscription.told = subscription.confirmed = False
+        self._stale[subscription] = None
+        self._forget_if_over(subscription)
+        if subscription.wanted:
             self._owner.subscriptions_lost(self, [name], error)
         self.sync()
         return True
@@ -225,43 +231,43 @@ class SubscriptionTable:
 
     def _confirm(self, command: SubscriptionCommand) -> None:
         healed: list[Subscription] = []
-        for one in command.subscriptions:
-            one.confirmed = command.wanted
-            if one.command is command:
-                one.command = None
-            if command.wanted and one.refusal is not None and one.wanted:
-                healed.append(one)
-            self._forget_if_over(one)
+        for subscription in command.subscriptions:
+            subscription.confirmed = command.wanted
+            if subscription.command is command:
+                subscription.command = None
+            if command.wanted and subscription.refusal is not None and subscription.wanted:
+                healed.append(subscription)
+            self._forget_if_over(subscription)
         self._in_force |= command.wanted
         if healed:
             why = named(healed)
-            for one in healed:
-                one.refusal = None
-                del self._refused[one]
-            self._owner.subscriptions_lost(self, [one.name for one in healed], why)
+            for subscription in healed:
+                subscription.refusal = None
+                del self._refused[subscription]
+            self._owner.subscriptions_lost(self, [subscription.name for subscription in healed], why)
         if not self._refused:
             self._retries = 0
 
     def _refuse(self, command: SubscriptionCommand, error: ReplyError) -> None:
-        current = [one for one in command.subscriptions if one.command is command]
-        for one in current:
-            one.told, one.command = one.confirmed, None
+        current = [subscription for subscription in command.subscriptions if subscription.command is command]
+        for subscription in current:
+            subscription.told, subscription.command = subscription.confirmed, None
         if not command.wanted:
-            for one in current:
-                if one.confirmed:
-                    one.refusal = error
-                    self.special.add(one)  # its messages are dropped, until the connection ends
+            for subscription in current:
+                if subscription.confirmed:
+                    subscription.refusal = error
+                    self.special.add(subscription)  # its messages are dropped, until the connection ends
                 else:
-                    self._forget_if_over(one)  # it had been refused as well
+                    self._forget_if_over(subscription)  # it had been refused as well
         elif len(command.subscriptions) > 1 and error.code not in UNAVAILABLE:
-            for one in current:
-                self._tell([one])
+            for subscription in current:
+                self._tell([subscription])
         else:
-            for one in current:
-                if one.refusal is None or one.refusal.code != error.code:
-                    self._news.append(one)
-                one.refusal = error
-                self._refused[one] = None
+            for subscription in current:
+                if subscription.refusal is None or subscription.refusal.code != error.code:
+                    self._news.append(subscription)
+                subscription.refusal = error
+                self._refused[subscription] = None
             if current and self.retry_at is None:
                 self.retry_at = self._owner.backoff(self._retries)
                 self._retries += 1
@@ -278,8 +284,8 @@ class SubscriptionTable:
 
 def named(refused: Sequence[Subscription]) -> ReplyError:
     """Add the names to the error of subscriptions that were refused for the same reason."""
-    [error, *_] = (one.refusal for one in refused if one.refusal is not None)
+    [error, *_] = (subscription.refusal for subscription in refused if subscription.refusal is not None)
     what = refused[0].kind.what + ("s" if len(refused) > 1 else "")
-    listed = ", ".join(repr(one.name.decode(errors="replace")) for one in refused[:_LISTED])
+    listed = ", ".join(repr(subscription.name.decode(errors="replace")) for subscription in refused[:_LISTED])
     more = f" and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
     return type(error)(error.code, f"{error.message} ({what} {listed}{more})", refused[0].kind.subscribe)

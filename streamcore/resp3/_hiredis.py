@@ -26,7 +26,7 @@ class Reader(Protocol):
 
 
 class Extension:
-    """The used parts of hiredis: None before it is loaded, and where it is not usable. ``push`` is its class of pushes."""
+    """The used parts of hiredis: None before it is loaded, and where it is not usable. ``push`` is its push class."""
 
     def __init__(self) -> None:
         self.push: type[list[Any]] = Push

@@ -1,8 +1,8 @@
 """Commands as RESP arrays of bulk strings.
 
-hiredis packs fastest where it is in use, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
-memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are; everything else is turned
-into bytes first, or refused by name. Text is UTF-8.
+hiredis packs fastest where it is in use, but it trusts its arguments: a subclass, a strided memoryview or a huge
+integer makes it read memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are;
+everything else is turned into bytes first, or refused by name. Text is UTF-8.
 """
 
 from __future__ import annotations

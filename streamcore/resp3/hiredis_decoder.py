@@ -131,7 +131,7 @@ class AcceleratedDecoder(SlicingDecoder):
         """Let the parser read a value, or go on with it; return where it stopped."""
         found: list[Reply] = []
         attributes: dict[int, Any] = {}
-        at = self._parser.read(data, at, found, attributes, one=True)
+        at = self._parser.read(data, at, found, attributes, single=True)
         self._lent = not found
         if self._lent:
             return at

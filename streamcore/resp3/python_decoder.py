@@ -195,11 +195,13 @@ class Parser:
         """Count the bytes that wait for the rest of a cut item."""
         return self._have if self._tail else 0
 
-    def read(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], *, one: bool = False) -> int:
+    def read(
+        self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], *, single: bool = False
+    ) -> int:
         """Read ``data`` from ``at`` on; add complete replies to ``replies``, and their attributes by index.
 
         A cut item is continued at the beginning of the next ``data``. Returns where to go on: behind ``data`` or, with
-        ``one``, behind the first reply. Raises ``RemoteProtocolError``.
+        ``single``, behind the first reply. Raises ``RemoteProtocolError``.
         """
         size = len(data)
         if self._tail:
@@ -213,14 +215,14 @@ class Parser:
                 return size
             data = b"".join(self._tail)
             self._tail.clear()
-        stop = self._parse(data, at, replies, attributes, one)
-        if stop < len(data) and not (one and replies):
+        stop = self._parse(data, at, replies, attributes, single)
+        if stop < len(data) and not (single and replies):
             self._tail.append(data[stop:])
             self._have = len(data) - stop
             stop = len(data)
         return size - (len(data) - stop)
 
-    def _parse(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], one: bool) -> int:
+    def _parse(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], single: bool) -> int:
         """Read whole items; return where the first cut item begins."""
         size, find, bulks, stack, longest = len(data), data.find, self._bulks, self._stack, self._limits.bulk
         kind, items, left = self._kind, self._items, self._left
@@ -307,7 +309,7 @@ class Parser:
                     if self._attributes:
                         attributes[len(replies) - 1] = make_map(self._attributes)
                         self._attributes = []
-                    if one:
+                    if single:
                         self._kind, self._left = kind, left
                         return at
                     break

@@ -154,7 +154,7 @@ class TestInbox:
         for gap in gaps.values():
             subscriber.tell(gap)
         subscriber.tell(StreamReset(b"a", StreamId(2), StreamId(1)))
-        subscriber.forget("a", b"a")
+        subscriber.drop_channel("a", b"a")
         assert take(subscriber) == [gaps[b"b"]]
 
     def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
@@ -163,7 +163,7 @@ class TestInbox:
         subscriber.tell(StaleConnectionKilled(1))
         subscriber.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
         before = subscriber.is_full
-        subscriber.forget("a", b"a")
+        subscriber.drop_channel("a", b"a")
         assert (before, subscriber.is_full) == (True, False)
         assert [
             one.data if isinstance(one, ChannelMessage) else one for one in subscriber.take(ignore, events=True)

@@ -30,7 +30,7 @@ CHANNELS: Final = (
     Mutant(
         "history-comes-twice",
         READER,
-        "[one for one in messages if one.id is not None and one.id > position.cursor]",
+        "[message for message in messages if message.id is not None and message.id > position.cursor]",
         "list(messages)",
         "what was in the history comes once more with the live messages",
         cast="audience",
@@ -78,7 +78,7 @@ CHANNELS: Final = (
     Mutant(
         "left-channel-goes-on",
         "streamcore.channels.subscribers",
-        "subscriber.forget(self.naming.channel(key), key)",
+        "subscriber.drop_channel(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
         cast="audience",
