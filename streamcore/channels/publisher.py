@@ -191,11 +191,11 @@ class Publisher:
             raise InvalidArgument("kind='pubsub' keeps no history; use kind='streams'")
         key = self._naming.key(channel)
         most = self._settings.history if limit is None else positive("limit", limit, zero=True)
-        parse = partial(self._looked_back, self._naming.channel(key))
+        parse = partial(self._parse_history, self._naming.channel(key))
         # COUNT 0 would be answered by nothing at all.
         return Command(("XREVRANGE", key, "+", "-", "COUNT", max(most, 1)), parse if most else _nothing, READ)
 
-    def _looked_back(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
+    def _parse_history(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
         found = self._naming.messages(channel, messages_in(entries)[::-1])
         return [message.kept if isinstance(message, Unreadable) else message for message in found]
 

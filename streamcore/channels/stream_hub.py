@@ -133,7 +133,7 @@ class StreamHub(StreamReader):
             self._open(key)
             query = PositionQuery(subscriber, key, position, joining, self._topics[key].reached, subscriber.page)
             if after is None:  # one entry at least: its counters tell the end, an empty reply would not
-                self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
+                self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._take_history)
             else:
                 position.added = 0 if cursor == ZERO else None  # from the very beginning: all that is missing counts
                 self._ask_for_page(query)
@@ -207,11 +207,13 @@ class StreamHub(StreamReader):
 
     def _ask_for_page(self, query: PositionQuery) -> None:
         """Ask for the entries behind the cursor, and the entry at it (XRANGE): while that is there, none was lost."""
-        self._ask(query, ("XRANGE", query.key, bytes(query.position.cursor), "+", "COUNT", query.page + 1), self._page)
+        self._ask(
+            query, ("XRANGE", query.key, bytes(query.position.cursor), "+", "COUNT", query.page + 1), self._take_page
+        )
 
-    def _looked_back(self, query: PositionQuery, request: Request) -> None:
+    def _take_history(self, query: PositionQuery, request: Request) -> None:
         """Hand over the history (XREVRANGE): the subscriber joins behind it."""
-        if (answer := self._answer_of(query, request)) is None:
+        if (answer := self._parse_answer(query, request)) is None:
             return
         history, entries = answer
         joining, position = query.joining, query.position
@@ -223,11 +225,11 @@ class StreamHub(StreamReader):
             position.began = StreamId.parse(entries[: joining.history][-1][0]).before()
         else:
             position.began = history.last
-        self._has_come(query, at_the_end=True)
+        self._move(query, at_the_end=True)
 
-    def _page(self, query: PositionQuery, request: Request) -> None:
+    def _take_page(self, query: PositionQuery, request: Request) -> None:
         """Hand over a page of entries behind the cursor, with the gap in front of it, if there is one."""
-        if (answer := self._answer_of(query, request)) is None:
+        if (answer := self._parse_answer(query, request)) is None:
             return
         history, entries = answer
         position = query.position
@@ -241,10 +243,10 @@ class StreamHub(StreamReader):
         if query.joining is not None and isinstance(found, StreamReset) and not history.added:
             found = Gap(query.key, position.cursor, None, None)  # it is gone, with an unknown number of entries
         if found is not None:
-            self._tell(found, [query.subscriber])
+            self._tell_subscribers(found, [query.subscriber])
         if history.last < position.cursor:
             position.restart(history.removed)
-            self._has_come(query, at_the_end=not history.length)
+            self._move(query, at_the_end=not history.length)
             if position.live:
                 position.added = None  # from here on the reader knows
             return
@@ -256,7 +258,7 @@ class StreamHub(StreamReader):
             continuity.received(entries)
             position.goto(continuity.cursor, continuity.added)
         position.paged = position.cursor
-        self._has_come(query, at_the_end=at_the_end)
+        self._move(query, at_the_end=at_the_end)
 
     def _check_reader(self, query: PositionQuery, history: History) -> None:
         """Restart the reader in a stream that ends before it: the stream has begun anew, perhaps unnoticed."""
@@ -272,7 +274,7 @@ class StreamHub(StreamReader):
         naming = self._subscribers.naming
         query.subscriber.add_page(naming.messages(naming.channel(query.key), entries))
 
-    def _has_come(self, query: PositionQuery, *, at_the_end: bool) -> None:
+    def _move(self, query: PositionQuery, *, at_the_end: bool) -> None:
         """Move a subscriber to its new position: live where the reader is, else the next page is due."""
         subscriber, key, position, joining, *_ = query
         topic = self._topics[key]
@@ -298,7 +300,7 @@ class StreamHub(StreamReader):
         self._queue.submit(PatientTransaction(commands, partial(then, query), self.options.request_timeout))
         self.on_wakeup()
 
-    def _answer_of(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
+    def _parse_answer(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
         """Parse the reply to a query; None where the subscriber has left the channel, or the query has failed."""
         subscriber, key, position, joining, *_ = query
         position.asking = False

@@ -152,7 +152,7 @@ class StreamReader(Consumer[bytes]):
         topic = self._topics.get(event.stream)
         if topic is not None and not (self._knows_all() and (topic.expired or self._is_over(topic))):
             concerned = [subscriber for subscriber in self._live_in(event.stream) if _concerns(event, subscriber)]
-            self._tell(event, concerned)
+            self._tell_subscribers(event, concerned)
 
     def _is_over(self, topic: Topic) -> bool:
         return topic.expires is not None and self._clock.now >= topic.expires - self._margin
@@ -165,7 +165,7 @@ class StreamReader(Consumer[bytes]):
         """Emit an event to the application, but not to subscribers."""
         super()._emit(event)
 
-    def _tell(self, event: Event, subscribers: Iterable[Subscriber]) -> None:
+    def _tell_subscribers(self, event: Event, subscribers: Iterable[Subscriber]) -> None:
         """Tell some subscribers an event, and the application once."""
         concerned = list(subscribers)
         if concerned:

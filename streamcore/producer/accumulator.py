@@ -146,7 +146,7 @@ class Accumulator:
             return
         questions = [] if self._deduplication is None else self._meet(self._deduplication, server)
         if questions:
-            self._asking = Request(questions, self._told, self._batch_timeout)
+            self._asking = Request(questions, self._window_answered, self._batch_timeout)
             self._queue.submit(self._asking)
         else:
             self._begin()
@@ -158,7 +158,7 @@ class Accumulator:
                 entry.finish(self._owner.lost(ConnectionLost("another server is there now, which cannot tell")))
         return questions
 
-    def _told(self, request: Request) -> None:
+    def _window_answered(self, request: Request) -> None:
         if request is self._asking:  # else it was asked over a connection that is gone
             assert self._deduplication is not None
             self._deduplication.learn(request.replies)

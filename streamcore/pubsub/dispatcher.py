@@ -88,7 +88,7 @@ class Dispatcher(Generic[T]):
             if kind is None:
                 self.buffer.add(messages)
                 messages.clear()
-                self._hear(subscriptions, push)
+                self._take_control_push(subscriptions, push)
                 continue
             pattern: Any = None
             if kind == "pmessage":
@@ -118,17 +118,17 @@ class Dispatcher(Generic[T]):
         else:
             self.calls.add((Call(subscription.handler, message),))
 
-    def _hear(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
+    def _take_control_push(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
         """Take a push that is no message: a subscription that the server has ended, or invalidated keys."""
         kind = TAKEN_AWAY.get(push[0])
         if kind is not None:
             error = ConnectionLost(f"{subscriptions.link.address} has ended the subscription to a {kind.what}")
             if subscriptions.revoked(kind, push[1], error):
-                self.add_word(push)
+                self.add_confirmation(push)
         elif push[0] == b"invalidate":
-            self._tracking.told(push[1])
+            self._tracking.invalidate(push[1])
 
-    def add_word(self, push: list[Any]) -> None:
+    def add_confirmation(self, push: list[Any]) -> None:
         """Put the server's confirmation of a subscription into the buffer, unless they are ignored."""
         if self._ignores:
             return

@@ -310,7 +310,7 @@ class PubSub(Engine, Generic[T]):
     def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None:
         for push in command.replies:
             if not isinstance(push, ReplyError):
-                self._dispatcher.add_word(push)
+                self._dispatcher.add_confirmation(push)
             elif not command.wanted:  # messages that still come are dropped
                 self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), push)
         self._balance()

@@ -35,16 +35,16 @@ class Tracking:
     def begins(self) -> None:
         """Note that the server tracks keys, on a new connection."""
         if self._began:
-            self.told(None)
+            self.invalidate(None)
         self.in_force = self._began = True
 
     def ends(self) -> None:
         """Invalidate all keys: the connection is lost."""
         if self.in_force:
             self.in_force = False
-            self.told(None)
+            self.invalidate(None)
 
-    def told(self, keys: Iterable[Any] | None) -> None:
+    def invalidate(self, keys: Iterable[Any] | None) -> None:
         """Collect invalidated keys; None: all."""
         if keys is not None:
             self._keys.update(keys)

@@ -136,7 +136,7 @@ class SubscriptionTable:
                 groups.setdefault((subscription.kind, subscription.wanted), []).append(subscription)
         for group in groups.values():
             for at in range(0, len(group), NAMES):
-                self._tell(group[at : at + NAMES])
+                self._send_command(group[at : at + NAMES])
 
     @property
     def is_idle(self) -> bool:
@@ -152,7 +152,7 @@ class SubscriptionTable:
         """Whether a confirmation is due."""
         return self._unanswered > 0
 
-    def _tell(self, subscriptions: Sequence[Subscription]) -> None:
+    def _send_command(self, subscriptions: Sequence[Subscription]) -> None:
         command = SubscriptionCommand(subscriptions, self._timeout)
         for subscription in subscriptions:
             subscription.told, subscription.command = subscription.wanted, command
@@ -261,7 +261,7 @@ class SubscriptionTable:
                     self._forget_if_over(subscription)  # it had been refused as well
         elif len(command.subscriptions) > 1 and error.code not in UNAVAILABLE:
             for subscription in current:
-                self._tell([subscription])
+                self._send_command([subscription])
         else:
             for subscription in current:
                 if subscription.refusal is None or subscription.refusal.code != error.code:

@@ -76,9 +76,9 @@ class SlicingDecoder(ABC):
         if len(replies) > before:
             self._waiting = 0
         elif self._waiting > self._suspicious:
-            self._look_closer(data)
+            self._estimate_memory(data)
 
-    def _look_closer(self, data: bytes) -> None:
+    def _estimate_memory(self, data: bytes) -> None:
         """Estimate the memory of a large reply that is not complete."""
         if self._waiting - len(data) <= self._suspicious:
             self._elements, self._errors_before = 0, self._errors()

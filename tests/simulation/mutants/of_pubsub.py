@@ -64,7 +64,7 @@ PUBSUB: Final = (
     Mutant(
         "refusal-condemns-all",
         SUBSCRIBER,
-        "for subscription in current:\n                self._tell([subscription])",
+        "for subscription in current:\n                self._send_command([subscription])",
         "for subscription in current:\n                subscription.refusal = error",
         "one forbidden name among many: none of them is subscribed to",
         cast="listeners",
