@@ -141,7 +141,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "unsure-delivery-counts-when-given-back",
-        "streamcore.returns",
+        "streamcore.group.release",
         "return deliveries - (is_unsure and self._consumer.member.remove_on_leaving)",
         "return deliveries",
         "seed 2012262: what a dead process was given, and nobody saw, is given back as seen, and buried at the first refusal",
