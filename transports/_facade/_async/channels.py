@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -17,7 +18,8 @@ from streamcore.events import Event, Gap, StreamReset
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
-from ..settings import SoleUse, forgetful, gathered, raised_together
+from ..lifecycle import SoleUse, forgetful
+from ..settings import gathered, raised_together
 from .lifecycle import Running, submit
 
 T = TypeVar("T", bytes, str)
@@ -40,6 +42,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         self._first = channels
         self._options: dict[str, Any] = options or {}
         self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
+        self._is_taking = False  # or was interrupted in that: what had been taken is lost
         self._last: dict[Any, ChannelMessage[Any]] = {}  # that were handed over, by channel
         self._sole_use = SoleUse()
         forgetful.add(self)
@@ -104,14 +107,16 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
             if not await driver.until(partial(_joined, hub, joining), hub.patience):
                 raise hub.why_not(joining)
         finally:
-            driver.call(partial(hub.end, joining))
+            self._running.call(partial(hub.end, joining))
 
     async def unsubscribe(self, channels: Name | Iterable[Name] | None = None) -> None:
         """Leave channels, by default all: nothing more of them is handed over. Never waits for the server."""
         chosen = None if channels is None else gathered(channels)
         self._running.call(partial(self._hub.leave, self._inbox, chosen))
         staying = self.subscriptions
+        self._is_taking = True
         self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
+        self._is_taking = False
         self._last = {channel: last for channel, last in self._last.items() if channel in staying}
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -138,34 +143,49 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         return _WithEvents(self)
 
     async def _next(self, within: float | None) -> ChannelMessage[T] | None:
-        for item in self._items:
-            if isinstance(item, ChannelMessage):
-                return self._hand_over(item)
-        found = await self._fetch(partial(self._hub.take_for, self._inbox), within)
-        return None if found is None else self._hand_over(found)
+        ask = partial(self._hub.take_for, self._inbox)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                    return item
+            if not await self._fetch(ask, within):
+                return None
 
     async def _next_with_events(self) -> ChannelMessage[T] | Event:
-        for item in self._items:
-            return self._hand_over(item) if isinstance(item, ChannelMessage) else cast("Event", item)
         ask = partial(self._hub.take_for, self._inbox, events=True)
-        found = await self._fetch(ask, None)
-        return self._hand_over(found) if isinstance(found, ChannelMessage) else cast("Event", found)
-
-    def _hand_over(self, message: Any) -> ChannelMessage[T]:
-        self._last[message.channel] = message
-        return cast("ChannelMessage[T]", message)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                return cast("ChannelMessage[T] | Event", item)
+            await self._fetch(ask, None)
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first."""
-        driver = self._running.driver
-        with self._sole_use(), self._running.telling_events():
-            await driver.checkpoint()  # once for each piece, others shall run
-            found = await self._running.wait(ask, within, self._is_worth_it)
-            self._items = iter(found)
-            self._running.tell_events()  # it may raise: what was taken is kept for the next call
-        return next(self._items, None)
+        """What the engine has for us, in ``_items``; what is false when ``within`` seconds have passed first."""
+        running, keep = self._running, partial(self._keep, ask)
+        driver = running.driver  # async
+        # threads: running.check()
+        with self._sole_use(), running.telling_events():
+            await driver.checkpoint()  # async: once for each piece, others shall run
+            if self._is_taking:
+                gaps = running.call(partial(self._hub.subscribers.doubt, self.cursor()))
+                self._items, self._is_taking = chain(gaps, self._items), False
+            found = await running.wait(keep, within, self._is_worth_it)  # async
+            # threads: found = running.wait(keep, within)
+            running.tell_events()  # it may raise: what was taken is kept for the next call
+        return found
 
-    def _is_worth_it(self) -> bool:
+    def _keep(self, ask: Callable[[], Any]) -> Any:
+        """Keep what was taken at once: a signal handler may raise before it is handed over."""
+        self._is_taking = True
+        found = ask()
+        if found:
+            self._items = chain(self._items, found)
+        self._is_taking = False
+        return found
+
+    def _is_worth_it(self) -> bool:  # async
         """Whether to look again: of a thousand who wait, most messages are for a few."""
         return self._inbox.has_news or self._hub.closed
 
@@ -173,10 +193,10 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
 class Channels(ChannelSubscriber[T], Generic[T]):
     """Channels of one prefix: the hub of all their subscribers here, and its own first subscriber."""
 
-    def __init__(self, engine: Any, store: Store, client: Running) -> None:
+    def __init__(self, engine: Any, running: Running, store: Store, client: Running) -> None:
         self._client = client
         self._store = store
-        super().__init__(engine, client.part(engine), engine.subscribers.first)
+        super().__init__(engine, running, engine.subscribers.first)
 
     async def __aenter__(self) -> Self:
         await self._running.open()
@@ -203,7 +223,7 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         """
         self._running.check_open()
         options = {"history": history, "after": after}
-        inbox = self._running.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
+        inbox = self._running.driver.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
         return ChannelSubscriber(self._hub, self._running, inbox, channels=channels, options=options)
 
     @property
@@ -247,10 +267,11 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with what comes then."""
         deleted = cursor = 0
         while self._store.has_history:
-            page = (await submit(self._client, [self._store.scan(cursor)])).answer()
+            request = await submit(self._client, [self._store.scan(cursor)])
+            page = request.answer()
             if page.keys:  # a command for each: on a cluster they are in many slots
-                request = await submit(self._client, [unlink(key) for key in page.keys])
-                deleted += sum(raised_together(request.answers(), wanted=True))
+                unlinked = await submit(self._client, [unlink(key) for key in page.keys])
+                deleted += sum(raised_together(unlinked.answers(), wanted=True))
             cursor = page.cursor
             if not cursor:
                 break

@@ -1,4 +1,4 @@
-"""What was opened, and is closed by nobody: when its last reference has gone, it is closed here, and that is warned of.
+"""Engines of threads that are never closed: when the last reference to the holder has gone, they are closed here, and that is warned of.
 
 Its thread would go on for ever else: a member of a group would renew, and withhold from others, what nobody works at. So neither
 the engine nor its driver may hold what the application holds, except weakly. A finalizer is called anywhere, in the middle of
@@ -13,15 +13,15 @@ import weakref
 from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from streamcore.engine.engine import Engine
+from streamcore.errors import ConcurrentUseError
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer, settling
 
-if TYPE_CHECKING:
-    from .lifecycle import Driver
+from .runtime import ThreadDriver
 
 
 def weakly(method: Callable[..., Any]) -> Callable[..., None]:
@@ -36,23 +36,36 @@ def weakly(method: Callable[..., Any]) -> Callable[..., None]:
     return call
 
 
-def close_when_forgotten(holder: object, driver: Driver, engine: Engine) -> weakref.finalize[..., Any]:
+def close_when_forgotten(holder: object, driver: ThreadDriver, engine: Engine) -> weakref.finalize[..., Any]:
     """Close an engine when ``holder`` has gone; to be detached when it is closed in order."""
     finalizer = weakref.finalize(holder, _forgotten, driver, engine, os.getpid())
     finalizer.atexit = False
     return finalizer
 
 
-def close_aside(finalizer: weakref.finalize[..., Any]) -> None:
-    """Close in a thread of its own what its user could not close altogether; where it is closed, nothing happens."""
+def close_in_order(close: Callable[[], None], finalizer: weakref.finalize[..., Any] | None) -> None:
+    """Close by the holder; where a signal handler raises meanwhile, as Ctrl-C does, what is left is closed in a thread of its own."""
+    try:
+        close()
+    except ConcurrentUseError:
+        raise
+    except BaseException:
+        if finalizer is not None:
+            _close_aside(finalizer)
+        raise
+
+
+def _close_aside(finalizer: weakref.finalize[..., Any]) -> None:
+    """Close what the holder could not close altogether; where it is closed, nothing happens."""
     found = finalizer.detach()
     if found is not None:
-        _, _, (driver, engine, _), _ = found
-        with suppress(RuntimeError):  # the interpreter ends
-            start_new_thread(_close, (driver, engine))
+        _, _, (driver, engine, process), _ = found
+        if os.getpid() == process:
+            with suppress(RuntimeError):  # the interpreter ends
+                start_new_thread(_close, (driver, engine))
 
 
-def _forgotten(driver: Driver, engine: Engine, process: int) -> None:
+def _forgotten(driver: ThreadDriver, engine: Engine, process: int) -> None:
     if os.getpid() != process:  # a forked child has no business with its parent's links
         return
     with suppress(RuntimeError):  # the interpreter ends
@@ -62,7 +75,7 @@ def _forgotten(driver: Driver, engine: Engine, process: int) -> None:
     )
 
 
-def _close(driver: Driver, engine: Engine) -> None:
+def _close(driver: ThreadDriver, engine: Engine) -> None:
     try:
         if isinstance(engine, (GroupConsumer, GroupUnion)):
             member: GroupConsumer[Any] | GroupUnion[Any] = engine
