@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -29,6 +30,15 @@ def test_nothing_of_async_is_left() -> None:
     for path, text in generate.generated().items():
         _, code = text.split("\n", 1)
         assert [word for word in words if word in code] == [], path
+
+
+def test_no_line_of_the_tables_is_dead() -> None:
+    source = "\n".join(path.read_text("utf-8") for path in generate.SOURCE.glob("*.py"))
+    assert [word for word in generate.WORDS if not re.search(rf"\b{word}\b", source)] == []
+    assert [phrase for phrase in (*generate.PHRASES, *generate.BACKGROUND) if phrase not in source] == []
+    assert [
+        pattern for pattern, _ in generate.PATTERNS if r"\n" not in pattern and not re.search(pattern, source)
+    ] == []
 
 
 def test_a_stale_a_missing_and_a_stray_file_are_found_and_mended(

@@ -13,6 +13,7 @@ import weakref
 from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from streamcore.engine.engine import Engine
@@ -21,7 +22,10 @@ from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer, settling
 
+from .lifecycle import Opened
+from .logs import PATIENCE, Journal
 from .runtime import ThreadDriver
+from .settings import Settings
 
 
 def weakly(method: Callable[..., Any]) -> Callable[..., None]:
@@ -36,33 +40,57 @@ def weakly(method: Callable[..., Any]) -> Callable[..., None]:
     return call
 
 
-def close_when_forgotten(holder: object, driver: ThreadDriver, engine: Engine) -> weakref.finalize[..., Any]:
-    """Close an engine when ``holder`` has gone; to be detached when it is closed in order."""
-    finalizer = weakref.finalize(holder, _forgotten, driver, engine, os.getpid())
-    finalizer.atexit = False
-    return finalizer
+class Forgettable(Opened[ThreadDriver]):
+    """An engine in use by threads, which is closed when its last reference has gone."""
 
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        super().__init__(engine, settings)
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        engine.on_event = weakly(self._happened)
+        self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
-def close_in_order(close: Callable[[], None], finalizer: weakref.finalize[..., Any] | None) -> None:
-    """Close by the holder; where a signal handler raises meanwhile, as Ctrl-C does, what is left is closed in a thread of its own."""
-    try:
-        close()
-    except ConcurrentUseError:
-        raise
-    except BaseException:
-        if finalizer is not None:
-            _close_aside(finalizer)
-        raise
+    def check_close(self) -> None:
+        """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
+        driver = self._driver
+        if driver is not None and not self.forked:
+            driver.check_close()
+
+    def _start(self, driver: ThreadDriver) -> None:
+        """Begin to move bytes, and not before it would be closed, wherever this is interrupted."""
+        finalizer = self._finalizer = weakref.finalize(self, _forgotten, driver, self.engine, os.getpid())
+        finalizer.atexit = False
+        driver.start()
+
+    def _finish(self, close: Callable[[], None]) -> None:
+        """Close; where a signal handler raises meanwhile, as Ctrl-C does, what is left is closed in a thread of its own."""
+        try:
+            close()
+        except ConcurrentUseError:
+            raise
+        except BaseException:
+            if self._finalizer is not None and not self.forked:
+                _close_aside(self._finalizer)
+            raise
+
+    def _stop(self, driver: ThreadDriver | None) -> None:
+        """Close the engine, with its driver where there is one."""
+        if driver is None or self.forked:
+            self.engine.close()
+        else:
+            driver.close()
+        if self._finalizer is not None:
+            self._finalizer.detach()  # not before it is closed: this may be interrupted
+        if not self.forked:
+            self._journal.end(PATIENCE)
 
 
 def _close_aside(finalizer: weakref.finalize[..., Any]) -> None:
-    """Close what the holder could not close altogether; where it is closed, nothing happens."""
+    """Close in a thread what its user could not close altogether; where it is closed, nothing happens."""
     found = finalizer.detach()
     if found is not None:
-        _, _, (driver, engine, process), _ = found
-        if os.getpid() == process:
-            with suppress(RuntimeError):  # the interpreter ends
-                start_new_thread(_close, (driver, engine))
+        _, _, (driver, engine, _), _ = found
+        with suppress(RuntimeError):  # the interpreter ends
+            start_new_thread(_close, (driver, engine))
 
 
 def _forgotten(driver: ThreadDriver, engine: Engine, process: int) -> None:

@@ -29,7 +29,6 @@ WORDS: Final = {
     "aclose": "close",
     "aiter": "iter",
     "anext": "next",
-    "linger": "until",
     "AsyncIterator": "Iterator",
     "AsyncExitStack": "ExitStack",
     "StopAsyncIteration": "StopIteration",
@@ -44,9 +43,9 @@ WORDS: Final = {
     "Tasks": "Threads",
 }
 
-BACKGROUND: Final = "\n\n        ``background=False`` runs the engine{} in the thread that waits for {}: {}nothing happens between calls"
 PHRASES: Final = {
     "on an async runtime": "for threads",
+    "Opened[AsyncDriver]": "Forgettable",
     " | AsyncIterable[Fields]": "",
     "; an async iterator may be given, too": "",
     "A handler is a function or a coroutine function;": "Handlers are called in threads of their own;",
@@ -56,17 +55,20 @@ PHRASES: Final = {
     "Handlers are called, and awaited,\n    one after another, beside your tasks;": (
         "Handlers are called\n    one after another, in a thread beside yours;"
     ),
+}
+
+BACKGROUND: Final = {
     "see ``streamcore.PubSub`` for the options.": (
-        f"see ``streamcore.PubSub`` for the options.{BACKGROUND.format(', and handlers,', 'messages', '')}.\n        "
+        "the engine, and handlers, in the thread that waits for messages: nothing happens between calls.\n        "
     ),
-    "``streamcore.channels.ChannelsOptions`` for the options.": (
-        f"``streamcore.channels.ChannelsOptions`` for the options.{BACKGROUND.format('', 'messages', '')}.\n        "
+    "see ``streamcore.channels.ChannelsOptions`` for the options.": (
+        "the engine in the thread that waits for messages: nothing happens between calls.\n        "
     ),
     "is what the iteration returns when a read comes back empty.": (
-        f"is what the iteration returns when a read comes back empty.{BACKGROUND.format('', 'entries', 'fastest, but ')}."
+        "the engine in the thread that waits for entries: fastest, but nothing happens between calls."
     ),
     "and the options hold for every group.": (
-        f"and the options hold for every group.{BACKGROUND.format('', 'entries', 'fastest, but ')},\n"
+        "the engine in the thread that waits for entries: fastest, but nothing happens between calls,\n"
         "        no acknowledgement by time either; an exception such as KeyboardInterrupt during such a call closes the consumer."
     ),
 }
@@ -74,6 +76,7 @@ PHRASES: Final = {
 PATTERNS: Final = (
     (r"\basync (?=def |with\b|for\b)|\bawait ", ""),
     (r"\b(?:Coroutine\[Any, Any, |Awaitable\[)((?:[^][]|\[[^][]*\])*)\]", r"\1"),
+    (r"\bdriver\.linger\(", "driver.until("),
     (r" *# noqa: ASYNC.*", ""),
     (r"\n{3,}(?= )", "\n\n"),  # around lines that were left out
     (r"\n{4,}", "\n\n\n"),
@@ -89,6 +92,8 @@ def translate(source: str) -> str:
     text = "".join(f"{line}\n" for line in chosen(source.splitlines()))
     for phrase, other in PHRASES.items():
         text = text.replace(phrase, other)
+    for phrase, what in BACKGROUND.items():
+        text = text.replace(phrase, f"{phrase}\n\n        ``background=False`` runs {what}")
     for pattern, replacement in PATTERNS:
         text = re.sub(pattern, replacement, text)
     text = re.sub(r"\w+", lambda found: WORDS.get(found.group(), found.group()), text)

@@ -175,14 +175,10 @@ def run_handlers(engine: PubSub[Any], driver: ThreadDriver, work: Callable[[], N
 class Pump:
     """Runs an engine in the thread that waits for its messages, and calls the handlers there."""
 
-    def __init__(self, engine: PubSub[Any], running: Any) -> None:
+    def __init__(self, engine: PubSub[Any], running: Any, calls: deque[Call]) -> None:
         self._engine = engine
         self._running = running
-        self._calls: deque[Call] = deque()  # taken from the engine, and not made yet
-
-    def forget(self) -> None:
-        """Make no call any more."""
-        self._calls.clear()
+        self._calls = calls  # taken from the engine, and not made yet
 
     def wait(self, ask: Callable[[], Any], within: float | None) -> Any:
         """Wait for what ``ask`` finds; handlers are called meanwhile."""

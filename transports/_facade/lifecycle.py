@@ -85,7 +85,7 @@ class Opened(Telling, Generic[D]):
 
     def check(self) -> None:
         """Raises ``ForkedError`` in a forked child."""
-        if self.forked:
+        if self._forks != _forks and self._forks is not None:
             raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
 
     def check_usable(self) -> None:

@@ -85,7 +85,7 @@ CHANNELS: Final = (
     ),
     Mutant(
         "cancelled-publish-or-get-loses",
-        f"{FACE}.channels",
+        "transports._facade.subscribing",
         "self._items = chain(self._items, found)",
         "self._items = chain(self._items, found if len(found) <= 3 else found[1:])",
         "a chunk of messages loses its first one on the way through the face",

@@ -21,9 +21,8 @@ from ..runtime import AsyncDriver, AsyncRuntime
 from ..settings import Settings
 from ..telling import NEWS
 
-# threads: from weakref import WeakValueDictionary, finalize
-# threads: from ..forgotten import close_in_order, close_when_forgotten, weakly
-# threads: from ..logs import PATIENCE, Journal
+# threads: from weakref import WeakValueDictionary
+# threads: from ..forgotten import Forgettable
 
 T = TypeVar("T")
 
@@ -51,9 +50,6 @@ class Running(Opened[AsyncDriver]):
         self.parts: dict[int, Running] = {}  # async
         # threads: self.parts = WeakValueDictionary[int, Running]()
         # threads: self.background = background  # or the thread that waits moves the bytes
-        # threads: self._finalizer: finalize[..., Any] | None = None
-        # threads: engine.on_event = weakly(self._happened)
-        # threads: self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
     def part(
         self,
@@ -73,7 +69,9 @@ class Running(Opened[AsyncDriver]):
 
     @property
     def driver(self) -> AsyncDriver:
-        driver = self.entered()
+        driver = self._driver  # once: another thread may be closing
+        if driver is None:
+            raise self.not_open()
         self.check()
         driver.check_home()  # async
         return driver
@@ -91,8 +89,7 @@ class Running(Opened[AsyncDriver]):
                 self._settings.target,
                 # threads: background=self.background,
             )
-            # threads: self._finalizer = close_when_forgotten(self, driver, self.engine)
-            # threads: driver.start()  # and not before it would be closed, wherever this is interrupted
+            # threads: self._start(driver)
             self._journal.hurry()  # it may have said something before it was known here
             if not await driver.until(self.ready, self.engine.options.request_timeout if within is None else within):
                 raise self.not_reached()
@@ -139,20 +136,13 @@ class Running(Opened[AsyncDriver]):
         """Whether it was opened in another event loop than the present one."""
         return self._driver is not None and not self._driver.is_home
 
-    # threads: def check_close(self) -> None:
-    # threads:     """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
-    # threads:     driver = self._driver
-    # threads:     if driver is not None and not self.forked:
-    # threads:         driver.check_close()
-
     async def close(self) -> None:
         """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
-        # In another event loop it is done in its own, if that still runs; else nothing can be sent, and nothing is waited for
-        driver = self._driver  # async
+        driver = self._driver  # async: that of another event loop, perhaps, which closes there, if that still runs
         if driver is not None and self.is_away and not self.forked and await driver.close_at_home(self.close):  # async
             return
         await self._close_all()  # async
-        # threads: close_in_order(self._close_all, self._finalizer)
+        # threads: self._finish(self._close_all)
 
     async def _close_all(self) -> None:
         # threads: for running in (self, *self.parts.values()):  # before anything is half closed
@@ -174,14 +164,7 @@ class Running(Opened[AsyncDriver]):
             self._journal.end()
         if driver is not None and not self.forked and driver.is_home:  # async
             await driver.aclose()
-        # threads: if driver is None or self.forked:
-        # threads:     self.engine.close()
-        # threads: else:
-        # threads:     driver.close()
-        # threads: if self._finalizer is not None:
-        # threads:     self._finalizer.detach()  # not before it is closed: this may be interrupted
-        # threads: if not self.forked:
-        # threads:     self._journal.end(PATIENCE)
+        # threads: self._stop(driver)
 
 
 async def _at_once() -> None:

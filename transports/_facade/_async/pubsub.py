@@ -5,12 +5,11 @@ In threads, with ``background=False``, there is none beside the user's: handlers
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
-from itertools import chain
 from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.events import Event
@@ -19,30 +18,23 @@ from streamcore.pubsub import Change, Handler, KeyEvent, Kind, Message, Subscrip
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handler_tasks import call_handler
-from ..lifecycle import forgetful
-from ..reading import WITH_EVENT
 from ..runtime import AsyncDriver
-from ..subscribing import MESSAGES, all_done, is_left, take, to_subscribe, unconfirmed
+from ..subscribing import MESSAGES, Messages, T, all_done, is_left, take, to_subscribe, unconfirmed
 from ..telling import NEWS
 from .lifecycle import Running
 
 # threads: from ..handler_threads import Pump, run_handlers
 
-T = TypeVar("T", bytes, str)
 
-
-class Subscriber(ProcessBound, Generic[T]):
+class Subscriber(ProcessBound, Messages[T]):
     """What all kinds of subscribers have. Its messages belong to one task at a time."""
 
     _instead = "open another one where it is needed"
 
     def __init__(self, engine: PubSubEngine[Any], running: Running) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._running = running
-        # threads: self._pump = None if running.background else Pump(engine, running)
-        self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
-        self._handling = False
-        forgetful.add(self)
+        # threads: self._pump = None if running.background else Pump(engine, running, self._calls)
 
     async def __aenter__(self) -> Self:
         began = monotonic()
@@ -64,11 +56,6 @@ class Subscriber(ProcessBound, Generic[T]):
         """Close; messages that were not handed over are gone."""
         self._forget()
         await self._running.close()
-
-    def _forget(self) -> None:
-        self._messages = iter(())
-        # threads: if self._pump is not None:
-        # threads:     self._pump.forget()
 
     # -- what it is subscribed to -------------------------------------------------------------------------------------
 
@@ -189,18 +176,6 @@ class Subscriber(ProcessBound, Generic[T]):
             if await self._fetch(self._ask_with_events) is True:
                 raise StopAsyncIteration
 
-    def _put_back(self, message: Message[T]) -> None:
-        """A message was not handed over: it is the next one again."""
-        self._messages = chain((message,), self._messages)
-
-    def _ask(self) -> Any:
-        return self._engine.take() or self._engine.is_over
-
-    def _ask_with_events(self) -> Any:
-        engine = self._engine
-        found = [] if engine.has_event_in_place else engine.take()
-        return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
-
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
         """What the engine has for us, messages in ``_messages``; what is false when ``within`` seconds have passed first."""
         running, keep = self._running, partial(self._keep, ask)
@@ -213,16 +188,6 @@ class Subscriber(ProcessBound, Generic[T]):
             # threads: found = (running.wait if self._pump is None else self._pump.wait)(keep, within)
             running.tell_events()  # it may raise: the messages are there for the next call
             return found
-
-    def _keep(self, ask: Callable[[], Any]) -> Any:
-        """Keep messages at once: a signal handler may raise before they are handed over.
-
-        Where one raises here, the connection is given up, and ``SubscriptionGap`` tells that messages may be lost.
-        """
-        found = ask()
-        if type(found) is list:
-            self._messages = iter(found)
-        return found
 
     # -- handlers -----------------------------------------------------------------------------------------------------
 
@@ -237,12 +202,6 @@ class Subscriber(ProcessBound, Generic[T]):
             except BaseException:
                 self._handling = False
                 raise
-
-    def _begins_handling(self) -> bool:
-        """Once, whichever thread comes first: two that call handlers would disorder messages."""
-        begins = not self._handling and self._engine.has_handlers
-        self._handling |= begins
-        return begins
 
     async def _handle(self, driver: AsyncDriver) -> None:
         """Call handlers, until the engine ends."""

@@ -3,30 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Callable, Container, Iterable
+from collections.abc import Iterator, Callable, Iterable
 from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds
-from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Inbox, Joining, Store
+from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Inbox, Store
 from streamcore.commands import unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
-from streamcore.events import Event, Gap, StreamReset
+from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
-from ..lifecycle import SoleUse, forgetful
+from ..lifecycle import SoleUse
 from ..settings import gathered, raised_together
+from ..subscribing import ChannelItems, has_joined
 from .lifecycle import Running, submit
 
 T = TypeVar("T", bytes, str)
 
 
-class ChannelSubscriber(ProcessBound, Generic[T]):
+class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
     """One subscriber: ``for message in subscriber``. Its messages belong to one thread at a time.
 
     The iteration waits, also while nothing is subscribed to, until it is closed: then it raises ``ClosedError``.
@@ -37,16 +38,11 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     def __init__(
         self, hub: Hub, running: Running, inbox: Inbox, *, channels: Name | Iterable[Name] = (), options: Any = None
     ) -> None:
-        self._hub = hub
+        super().__init__(hub, inbox)
         self._running = running
-        self._inbox = inbox
         self._first = channels
         self._options: dict[str, Any] = options or {}
-        self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
-        self._is_taking = False  # or was interrupted in that: what had been taken is lost
-        self._last: dict[Any, ChannelMessage[Any]] = {}  # that were handed over, by channel
         self._sole_use = SoleUse()
-        forgetful.add(self)
 
     def __enter__(self) -> Self:
         try:
@@ -65,10 +61,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         """Leave all channels; the others on the same reader go on. Again does nothing."""
         self._forget()
         self._running.call(partial(self._hub.close_inbox, self._inbox))
-        self._running.soon(_nothing)  # whoever waits here is told
-
-    def _forget(self) -> None:
-        self._items = iter(())
+        self._running.soon(_nothing)  # a call that waits here is told
 
     # -- which channels it is in --------------------------------------------------------------------------------------
 
@@ -105,7 +98,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         hub, driver = self._hub, self._running.driver
         joining = driver.call(partial(hub.join, self._inbox, gathered(channels), history, after))
         try:
-            if not driver.until(partial(_joined, hub, joining), hub.patience):
+            if not driver.until(partial(has_joined, hub, joining), hub.patience):
                 raise hub.why_not(joining)
         finally:
             self._running.call(partial(hub.end, joining))
@@ -114,11 +107,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         """Leave channels, by default all: nothing more of them is handed over. Never waits for the server."""
         chosen = None if channels is None else gathered(channels)
         self._running.call(partial(self._hub.leave, self._inbox, chosen))
-        staying = self.subscriptions
-        self._is_taking = True
-        self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
-        self._is_taking = False
-        self._last = {channel: last for channel, last in self._last.items() if channel in staying}
+        self._keep_only(self.subscriptions)
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -172,15 +161,6 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
                 self._items, self._is_taking = chain(gaps, self._items), False
             found = running.wait(keep, within)
             running.tell_events()  # it may raise: what was taken is kept for the next call
-        return found
-
-    def _keep(self, ask: Callable[[], Any]) -> Any:
-        """Keep what was taken at once: a signal handler may raise before it is handed over."""
-        self._is_taking = True
-        found = ask()
-        if found:
-            self._items = chain(self._items, found)
-        self._is_taking = False
         return found
 
 
@@ -285,16 +265,5 @@ class _WithEvents(Generic[T]):
         return self._subscriber._next_with_events()  # noqa: SLF001  # its other half
 
 
-def _joined(hub: Hub, joining: Joining) -> bool:
-    hub.check()
-    return joining.poll()
-
-
-def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:
-    if isinstance(item, Gap | StreamReset):
-        return item.stream in keys
-    return not isinstance(item, ChannelMessage) or item.channel in channels
-
-
 def _nothing() -> None:
-    """Whoever waits looks again."""
+    """All that wait look again."""

@@ -17,19 +17,17 @@ from streamcore.engine.engine import Engine
 from streamcore.errors import ConnectionLost
 from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request, Submit
 
-from ..lifecycle import Opened
 from ..runtime import ThreadDriver, ThreadRuntime
 from ..settings import Settings
 from ..telling import NEWS
 
-from weakref import WeakValueDictionary, finalize
-from ..forgotten import close_in_order, close_when_forgotten, weakly
-from ..logs import PATIENCE, Journal
+from weakref import WeakValueDictionary
+from ..forgotten import Forgettable
 
 T = TypeVar("T")
 
 
-class Running(Opened[ThreadDriver]):
+class Running(Forgettable):
     """An engine from entering to leaving."""
 
     def __init__(
@@ -51,9 +49,6 @@ class Running(Opened[ThreadDriver]):
         # of a client: what was opened through it, in order
         self.parts = WeakValueDictionary[int, Running]()
         self.background = background  # or the thread that waits moves the bytes
-        self._finalizer: finalize[..., Any] | None = None
-        engine.on_event = weakly(self._happened)
-        self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
     def part(
         self,
@@ -73,7 +68,9 @@ class Running(Opened[ThreadDriver]):
 
     @property
     def driver(self) -> ThreadDriver:
-        driver = self.entered()
+        driver = self._driver  # once: another thread may be closing
+        if driver is None:
+            raise self.not_open()
         self.check()
         return driver
 
@@ -90,8 +87,7 @@ class Running(Opened[ThreadDriver]):
                 self._settings.target,
                 background=self.background,
             )
-            self._finalizer = close_when_forgotten(self, driver, self.engine)
-            driver.start()  # and not before it would be closed, wherever this is interrupted
+            self._start(driver)
             self._journal.hurry()  # it may have said something before it was known here
             if not driver.until(self.ready, self.engine.options.request_timeout if within is None else within):
                 raise self.not_reached()
@@ -128,16 +124,9 @@ class Running(Opened[ThreadDriver]):
             left = None if deadline is None else max(deadline - monotonic(), 0.0)
         return cast(T, answer)
 
-    def check_close(self) -> None:
-        """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
-        driver = self._driver
-        if driver is not None and not self.forked:
-            driver.check_close()
-
     def close(self) -> None:
         """Close the engine and its sockets, after everything that was opened through it; again does nothing."""
-        # In another event loop it is done in its own, if that still runs; else nothing can be sent, and nothing is waited for
-        close_in_order(self._close_all, self._finalizer)
+        self._finish(self._close_all)
 
     def _close_all(self) -> None:
         for running in (self, *self.parts.values()):  # before anything is half closed
@@ -154,14 +143,7 @@ class Running(Opened[ThreadDriver]):
         driver, self._driver = self._driver, None
         if self._client is not None:
             self._client.parts.pop(id(self), None)
-        if driver is None or self.forked:
-            self.engine.close()
-        else:
-            driver.close()
-        if self._finalizer is not None:
-            self._finalizer.detach()  # not before it is closed: this may be interrupted
-        if not self.forked:
-            self._journal.end(PATIENCE)
+        self._stop(driver)
 
 
 def _at_once() -> None:
