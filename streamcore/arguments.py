@@ -53,18 +53,6 @@ def name(what: str, value: Name) -> bytes:
     return value
 
 
-def beside(stream: bytes, what: bytes) -> bytes:
-    """The name of a key in the stream's own slot: its hash tag is kept, or the whole name becomes one.
-
-    A name with ``}`` and no hash tag cannot become one; on a cluster such a stream meets ``CrossSlotError``.
-    """
-    _, opened, rest = stream.partition(b"{")
-    tag, closed, _ = rest.partition(b"}")
-    if (opened and closed and tag) or b"}" in stream:
-        return stream + b":" + what
-    return b"{%b}:%b" % (stream, what)
-
-
 def stream_names(value: Name | Iterable[Name]) -> list[bytes]:
     """One stream or several, each named once (servers answer a repeated name by a reply that decoders garble)."""
     if not isinstance(value, Iterable):

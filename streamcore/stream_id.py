@@ -50,3 +50,7 @@ class StreamId(NamedTuple):
         except InvalidArgument:
             pass
         raise senseless("the id of an entry")
+
+
+ZERO: Final = StreamId(0, 0)
+"""Below the id of every entry."""

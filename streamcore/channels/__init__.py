@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Unpack
 
 from ..engine.engine import EngineOptions
+from ..scripts.channels import PUBLISH
 from .message import ChannelMessage, Naming, UnreadableMessage
 from .options import ChannelsKind, ChannelsOptions, Settings
-from .publisher import PUBLISH, Store
+from .publisher import Store
 from .pubsub_hub import BroadcastHub
 from .stream_hub import StreamHub
 from .subscriber import Inbox

@@ -15,8 +15,8 @@ from itertools import count
 from math import ceil
 from typing import Any, Final, TypeAlias
 
-from ..arguments import Name, Seconds, beside, positive, seconds
-from ..commands import Command, Script, publish, scan
+from ..arguments import Name, Seconds, positive, seconds
+from ..commands import Command, publish, scan
 from ..commands.command import READ
 from ..engine.degradation import MARKING
 from ..entries import StreamId
@@ -30,10 +30,12 @@ from ..errors import (
     RequestTimeout,
     StreamcoreError,
 )
+from ..keys import publication_mark
 from ..requests import Multiplexer, Request, Transaction
 from ..requests.request import OR_BUSY
 from ..resp3 import Argument
 from ..resp3.encoder import to_bytes
+from ..scripts.channels import PUBLISH
 from .message import FIELD, ChannelMessage, Naming, Unreadable, messages_in
 from .options import ChannelsKind, Settings
 
@@ -41,57 +43,6 @@ LOOKS_BACK: Final = 1000
 """How many messages of a channel may come between an attempt to publish and its repetition."""
 _SCANNED: Final = 500
 
-MARK: Final = b"said:"
-"""How the name of a mark goes on behind its channel's, before the nonce."""
-
-# ARGV: again, nonce, '=' or '~', maxlen, ttl in ms or 0, field, data, how far to look back, 1 if the last key is the mark or 0.
-# A mark stays for 1,000 s: for longer than TCP goes on trying to deliver what was sent (924 s on Linux).
-PUBLISH: Final = Script[list[StreamId]](
-    """
-    local last = #KEYS - ARGV[9]
-    local mark = KEYS[last + 1]
-    local ids = {}
-    local said = mark and redis.call('GET', mark)
-    if said then
-        for id in string.gmatch(said, '%S+') do ids[#ids + 1] = id end
-        return ids
-    end
-    local function find(key)
-        local last, left = '+', tonumber(ARGV[8])
-        while left > 0 do
-            local page = redis.call('XREVRANGE', key, last, '-', 'COUNT', 100)
-            for _, entry in ipairs(page) do
-                if entry[2][3] == 'nonce' and entry[2][4] == ARGV[2] then return entry[1] end
-                last = '(' .. entry[1]
-            end
-            if #page < 100 then return false end
-            left = left - 100
-        end
-        return false
-    end
-    if ARGV[5] ~= '0' and not redis.acl_check_cmd('PEXPIRE', KEYS[1], ARGV[5]) then
-        return redis.error_reply("NOPERM User has no permissions to run the 'pexpire' command")
-    end
-    if mark and ARGV[1] == '1' and not redis.acl_check_cmd('SET', mark, '', 'PX', 1000000) then
-        return redis.error_reply("NOPERM User has no permissions to run the 'set' command")
-    end
-    if last > 1 then
-        for at = 1, last do redis.call('XLEN', KEYS[at]) end
-    end
-    for at = 1, last do
-        local key = KEYS[at]
-        local id = ARGV[1] == '1' and find(key)
-        if not id then
-            id = redis.call('XADD', key, 'MAXLEN', ARGV[3], ARGV[4], '*', ARGV[6], ARGV[7], 'nonce', ARGV[2])
-        end
-        if ARGV[5] ~= '0' then redis.call('PEXPIRE', key, ARGV[5]) end
-        ids[at] = id
-    end
-    if mark and ARGV[1] == '1' then redis.call('SET', mark, table.concat(ids, ' '), 'PX', 1000000) end
-    return ids
-    """,
-    lambda reply: list(map(StreamId.told, reply)),
-)
 _AGAIN: Final = -9  # where the script's first argument stands in its command
 _MARKED: Final = "1"
 _UNMARKED: Final = "0"
@@ -192,7 +143,7 @@ class Store:
             return []
         if self._requests.degradation.is_without(MARKING):
             return [PUBLISH.evalsha(keys, (*args, _UNMARKED))]
-        return [PUBLISH.evalsha((*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED))]
+        return [PUBLISH.evalsha((*keys, publication_mark(keys[0], nonce)), (*args, _MARKED))]
 
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         """Send what ``publications`` gave. Raises as ``Multiplexer.submit`` does."""

@@ -22,7 +22,8 @@ from ..commands import Command
 from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
 from ..connection.link import Link, Owner
-from ..engine.engine import WAIT, EngineOptions, Steps
+from ..engine.engine import EngineOptions
+from ..engine.script import WAIT, Steps
 from ..entries import StreamId
 from ..errors import (
     UNAVAILABLE,
@@ -34,16 +35,17 @@ from ..errors import (
     about,
 )
 from ..events import ChannelEnded, Gap, StreamReset
-from ..reading.continuity import Continuity, History
+from ..reading.continuity import Continuity
+from ..reading.stream_history import History
 from ..requests import Request
 from ..requests.queue import Line, because
 from ..resp3 import Argument
+from ..stream_id import ZERO
 from .message import Naming, messages_in
 from .options import Settings
 from .publisher import PatientTransaction
 from .stream_reader import Tail
 from .subscriber import Inbox, Item, Position
-from .subscribers import ZERO
 
 _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
@@ -234,8 +236,10 @@ class StreamHub(Tail):
         if found is not None:
             self._tell(found, [asked.inbox])
         if history.last < position.cursor:
-            position.goto(ZERO, None)
+            position.restart(history.removed)
             self._has_come(asked, at_the_end=not history.length)
+            if position.live:
+                position.added = None  # from here on the reader knows
             return
         self._hand(asked, entries)
         at_the_end = len(entries) < asked.page
@@ -255,6 +259,7 @@ class StreamHub(Tail):
         if followed.continuity.cursor == asked.reached:
             self.emit(StreamReset(asked.key, asked.reached, history.last))
             self.restart(followed)
+            followed.continuity.begin(history)
 
     def _hand(self, asked: Asked, entries: list[Any]) -> None:
         naming = self._subscribers.naming
@@ -319,18 +324,18 @@ class StreamHub(Tail):
 
     def new_line_link(self, line: Line) -> Link:
         """The link beside the reader's."""
-        return self._new_link(line, "history")
+        return self.new_link(line, "history")
 
     def new_witness_link(self, witness: Owner) -> Link:
         """A link that exists while the one beside the reader's is in doubt."""
-        return self._new_link(witness, "witness")
+        return self.new_link(witness, "witness")
 
     def line_up(self, line: Line, *, again: bool) -> None:
         self._reading.wake()
-        self._report_up(line.link, again=again)
+        self.report_up(line.link, again=again)
 
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        self._report_down(line.link, error, was_up=was_up)
+        self.report_down(line.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
         """The error of a question whose answer will not come; it is harmless to ask again."""

@@ -14,15 +14,17 @@ from typing import Final, Unpack
 from ..connection.link import Link
 from ..consumer.consumer import Consumer
 from ..consumer.cursor import Change, Followed
-from ..engine.engine import EngineOptions, Steps
+from ..engine.engine import EngineOptions
+from ..engine.script import Steps
 from ..entries import Batch, StreamId
 from ..errors import ReplyError
 from ..events import Event, Gap, StreamReset
 from ..options import Options
+from ..stream_id import ZERO
 from .message import Naming
 from .options import Settings
 from .subscriber import Inbox, Position
-from .subscribers import ZERO, Subscribers
+from .subscribers import Subscribers
 
 COUNT: Final = 500
 """Entries of a channel that the reader gets at once."""
@@ -182,12 +184,12 @@ class Tail(Consumer[bytes]):
         if topic is not None:
             topic.reached, topic.expires, topic.expired = ZERO, None, False
             for inbox in self._live_in(one.stream):
-                inbox.positions[one.stream].goto(ZERO, None)
+                inbox.positions[one.stream].restart()
 
-    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link and was_up:
             self._down_since = self._clock.now
-        super()._report_down(link, error, was_up=was_up)
+        super().report_down(link, error, was_up=was_up)
 
     def _enter(self) -> Steps[None]:
         yield from super()._enter()

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ..engine.event_queue import MAX_EVENTS
 from ..entries import StreamId
 from ..events import Event, EventsDropped, Gap, MessagesDropped, StreamReset
+from ..stream_id import ZERO
 from .message import ChannelMessage, Received, Unreadable
 
 CHUNK: Final = 250
@@ -45,6 +46,11 @@ class Position:
     def goto(self, cursor: StreamId, added: int | None) -> None:
         """It has come so far."""
         self.cursor, self.added = cursor, added
+
+    def restart(self, added: int | None = None) -> None:
+        """The channel has begun anew, and all of it is to come, but for so many entries that it has lost, if that is known."""
+        self.cursor = self.joined = self.began = self.paged = ZERO
+        self.added = added
 
 
 class Inbox:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..arguments import Name
 from ..commands.ids import Id
 from ..entries import StreamId
 from ..errors import ClosedError
 from ..events import Event, Gap
+from ..stream_id import ZERO
 from .message import Naming
 from .options import Settings
 from .subscriber import Inbox, Item, Position
-
-ZERO: Final = StreamId(0, 0)
 
 
 class Joining(Protocol):

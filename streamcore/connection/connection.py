@@ -15,24 +15,19 @@ Nothing here knows time; ``Link`` watches the deadlines. An exchange that was ne
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from types import MappingProxyType
-from typing import Any, Final, TypeAlias, cast, final
+from typing import Any, cast
 
 from ..errors import (
     ConnectFailed,
-    InvalidArgument,
     RemoteProtocolError,
     ReplyError,
-    UnreadableError,
 )
 from ..options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
-from ..resp3 import Limits, Reply, encode, make_decoder
+from ..resp3 import Limits, make_decoder
 from ..tracebacks import without_frames
+from .exchange import Exchange, Pushed
 from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
-
-Arguments: TypeAlias = tuple[Any, ...]
 
 
 class State(Enum):
@@ -44,72 +39,6 @@ class State(Enum):
 
 
 _READY = State.READY  # looking up a member of an Enum is slow
-_NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
-
-
-class Exchange:
-    """Commands that leave in one write, and their replies once they came.
-
-    Encoding happens here, unless ``encoded`` is it, so that a bad argument fails before anything is queued. ``timeout`` is
-    the time, in seconds, within which the server answers once it has come to these commands; a blocking read includes
-    its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes``
-    about how large the replies were. ``attributes`` are those of the replies, by index; servers send none unasked.
-    ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
-    """
-
-    __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
-
-    def __init__(self, commands: Sequence[Arguments], timeout: float = 5.0, encoded: bytes | None = None) -> None:
-        if not commands:
-            raise InvalidArgument("there is no command to send; give at least one")  # it would never be answered
-        self.commands = commands
-        self.data = b"".join(map(encode, commands)) if encoded is None else encoded
-        self.size = len(commands)
-        self.timeout = timeout
-        self.replies: list[Reply] = []
-        self.attributes: Mapping[int, Any] = _NO_ATTRIBUTES
-        self.offset = 0
-        self.nbytes = 0
-        self.subscribes = False
-
-    def is_confirmed_by(self, push: list[Any]) -> bool:
-        """Whether a push is the next answer."""
-        return False
-
-    def was_unreadable(self) -> bool:
-        """Whether the server could not read the command that the last reply is for: it runs nothing behind that."""
-        return bool(self.replies) and type(self.replies[-1]) is UnreadableError
-
-
-class Subscribing(Exchange):
-    """One command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all of them.
-
-    The server's word is the same when it takes a shard channel away; such a push stands for an answer if one is due.
-    """
-
-    __slots__ = ("_kind", "_names")
-
-    def __init__(self, word: str, names: Sequence[bytes], timeout: float = 5.0) -> None:
-        super().__init__([(word, *names)], timeout)
-        self.size = len(names)
-        self.subscribes = True
-        self._kind = word.lower().encode()
-        self._names = names
-
-    def is_confirmed_by(self, push: list[Any]) -> bool:
-        if len(push) != 3 or type(push[0]) is not bytes or type(push[1]) is not bytes:
-            return False
-        return push[0] == self._kind and push[1] == self._names[len(self.replies)]
-
-
-@final
-class Pushed:
-    """Out-of-band messages of the server that came one after another, each ``[kind, ...]``."""
-
-    __slots__ = ("pushes",)
-
-    def __init__(self, pushes: list[list[Any]]) -> None:
-        self.pushes = pushes
 
 
 class Connection:

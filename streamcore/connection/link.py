@@ -30,8 +30,9 @@ from ..options import (
     Login,
     Options,
 )
-from .connection import Connection, Exchange, Pushed
+from .connection import Connection
 from .connection import State as ConnectionState
+from .exchange import Exchange, Pushed
 from .handshake import is_permanent
 from .losses import as_loss, with_address
 

@@ -12,41 +12,29 @@ sought at any time; what cannot wait for a read that blocks ends it (``interrupt
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum, auto
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, name, one_of, seconds
 from ..commands.ids import Position
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments, Exchange
 from ..connection.link import Link
-from ..engine.engine import WAIT, EngineOptions, Exchange, Script, ScriptRunner, Steps
+from ..engine.engine import EngineOptions
 from ..engine.event_queue import MAX_EVENTS
+from ..engine.script import WAIT, Script, ScriptRunner, Steps
 from ..engine.together import pages
 from ..entries import Batch, StreamId
 from ..errors import InvalidArgument, ReplyError, StreamResetError, UnblockedError, about
-from ..reading.continuity import ZERO
 from ..reading.portions import Portion
-from ..reading.prefetch import Reader, ReaderOptions
+from ..reading.reader import Reader, ReaderOptions
 from ..reading.unblock import Interrupter
-from .cursor import Change, Changes, Followed, FollowOptions
+from ..stream_id import ZERO
+from .cursor import Change, Changes, Followed
 from .gap_detection import Watch
 from .merge import Merge
+from .options import ConsumerOptions, Interruption
 from .start import Lookup, Starts, start, starts
 
 T = TypeVar("T", bytes, str)
-
-
-class Interruption(Enum):
-    """Why an iteration may have something else to tell than entries."""
-
-    IDLE = auto()
-    """A read came back empty."""
-    ENDED = auto()
-    """The same, with ``stop_on_idle``."""
-
-
-class ConsumerOptions(ReaderOptions, FollowOptions, total=False):
-    """Keywords of ``Consumer``, explained there."""
 
 
 class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
@@ -197,12 +185,12 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
-    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
             self._interrupter.done()  # with the connection, the read has ended too
             if was_up and self.on_disconnect != "retry":
                 self._disconnects.append(error)
-        super()._report_down(link, error, was_up=was_up)
+        super().report_down(link, error, was_up=was_up)
 
     def _take_back(self, batch: Batch[T]) -> None:
         if (one := self._streams.get(batch.key)) is not None:

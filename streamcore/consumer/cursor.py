@@ -11,11 +11,13 @@ from itertools import chain, islice
 from typing import Any, Literal, TypedDict
 
 from ..arguments import Seconds
-from ..connection.connection import Arguments
-from ..engine.engine import Replies, Steps
+from ..connection.exchange import Arguments
+from ..engine.script import Replies, Steps
 from ..engine.together import PAGE
 from ..entries import StreamId
-from ..reading.continuity import ZERO, Continuity, History
+from ..reading.continuity import Continuity
+from ..reading.stream_history import History
+from ..stream_id import ZERO
 from .start import Lookup, Start
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Any, Final, Protocol
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..engine.degradation import GAPS, Degradation
-from ..engine.engine import Replies, Steps, checked
+from ..engine.script import Replies, Steps, checked
 from ..errors import (
     UNAVAILABLE,
     NoPermissionError,
@@ -22,7 +22,7 @@ from ..errors import (
     WrongTypeError,
 )
 from ..events import Event, StreamReset
-from ..reading.continuity import History
+from ..reading.stream_history import History
 from .cursor import Followed
 
 LOOKS: Final = 2

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from ..entries import StreamId
+from ..stream_id import ZERO
 
-ZERO: Final = StreamId(0, 0)
 Row: TypeAlias = tuple[StreamId, bytes, Any, int]
 Run: TypeAlias = tuple[bytes, list[Any], int]  # entries of one stream that follow each other, and about their bytes
 

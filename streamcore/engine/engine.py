@@ -1,36 +1,22 @@
-"""The driver contract, and the runner of scripts.
+"""The driver contract.
 
 An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes, tells
 the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
 ``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
 ``docs/drivers.md`` has a whole driver on one page.
-
-A protocol is told once, as a generator: it yields an ``Exchange`` (queued, and resumed at once) or ``WAIT`` (resumed with
-its oldest exchange once that is answered, or with None when something else changed: demand, a timer). It dies with its
-connection and begins again on the next one, so whatever must survive lives in attributes of the engine.
 """
-
-# pyright: reportPrivateUsage=false
-# ScriptRunner is a part of Engine, in a class of its own because there may be several.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from enum import Enum, auto
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+from typing import Final, TypedDict
 
-from ..connection.connection import Arguments, Exchange
 from ..connection.handshake import is_permanent
-from ..connection.link import AT_ONCE, Clock, Link, Owner, State
+from ..connection.link import Clock, Link, Owner
 from ..errors import (
-    UNAVAILABLE,
     ClosedError,
     InvalidArgument,
-    RemoteProtocolError,
-    ReplyError,
-    StreamcoreError,
-    is_interruption,
 )
 from ..events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
 from ..options import (
@@ -44,36 +30,7 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 
-T = TypeVar("T")
-
-
-class Wait(Enum):
-    """The type of ``WAIT``."""
-
-    WAIT = auto()
-
-
-WAIT: Final = Wait.WAIT
-Replies: TypeAlias = list[Any]
-Script: TypeAlias = Generator[Exchange | Wait, Exchange | None, None]
-Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
-
 TOKEN_BYTES: Final = 8
-
-
-def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
-    """Part of a script: one exchange, and its replies. Nothing else may be unanswered."""
-    yield Exchange(commands, timeout)
-    while (answered := (yield WAIT)) is None:
-        pass
-    return answered.replies
-
-
-def checked(reply: Any) -> Any:
-    """The reply, or, if it is an error, raise it."""
-    if isinstance(reply, ReplyError):
-        raise reply
-    return reply
 
 
 def no_jitter() -> float:
@@ -208,7 +165,7 @@ class Engine(ProcessBound):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
-    def _new_link(self, owner: Owner, name: str = "main") -> Link:
+    def new_link(self, owner: Owner, name: str = "main") -> Link:
         link = Link(
             owner,
             random=self._random,
@@ -266,12 +223,12 @@ class Engine(ProcessBound):
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
 
-    def _report_up(self, link: Link, *, again: bool) -> None:
+    def report_up(self, link: Link, *, again: bool) -> None:
         server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"
         kind = Reconnected if again else Connected
         self._emit(kind(link.name, str(link.address), server, self.title))
 
-    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Tell of a lost or failed connection; where dialling again is pointless, end."""
         if self.closed:
             return
@@ -285,107 +242,3 @@ class Engine(ProcessBound):
 
 def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else "?"
-
-
-class ScriptRunner:
-    """Owns one link and runs one script over it, from its beginning on every new connection."""
-
-    def __init__(self, engine: Engine, script: Callable[[], Script], name: str = "main") -> None:
-        self.link = engine._new_link(self, name)  # noqa: SLF001  # the runner is a part of the engine
-        self._engine = engine
-        self._begin = script
-        self._script: Script | None = None
-        self._waiting = False  # suspended in WAIT; a script that is not has ended, or is running at this moment
-        self._was_up = False
-        self._up_before = False
-
-    @property
-    def running(self) -> bool:
-        return self._script is not None
-
-    def wake(self) -> None:
-        """Something changed: demand, an acknowledgement, the time."""
-        if self._waiting:
-            self._resume(None)
-
-    # -- what the link tells ------------------------------------------------------------------------------------------
-
-    def link_up(self, link: Link) -> None:
-        again, self._was_up, self._up_before = self._up_before, True, True
-        self._engine._report_up(link, again=again)  # noqa: SLF001
-        if link.is_up:  # whoever was told may have closed the engine
-            self._script = self._begin()
-            self._resume(None)
-
-    def link_answered(self, link: Link, exchange: Exchange) -> None:
-        if self._waiting:
-            self._resume(exchange)
-
-    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        """Scripts subscribe to nothing."""
-
-    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
-        script, self._script = self._script, None
-        if script is not None and self._waiting:  # a script that runs is closed by ``_resume``
-            self._waiting = False
-            self._close(script)
-        was_up, self._was_up = self._was_up, False
-        self._engine._report_down(link, error, was_up=was_up)  # noqa: SLF001
-
-    def _resume(self, value: Exchange | None) -> None:
-        script = self._script
-        assert script is not None
-        self._waiting = False
-        try:
-            step = script.send(value)
-            while step is not WAIT and self.running:
-                self.link.send(step)
-                step = script.send(None)
-        except StopIteration:
-            self._script = None
-        except Exception as error:
-            if is_interruption(error):
-                raise
-            self._raised(error)  # whatever a script raises ends here, never in the driver
-        else:
-            if self.running:
-                self._waiting = True
-            else:  # it has dropped its own link, by what it did or by an event that it emitted
-                self._close(script)
-
-    def _close(self, script: Script) -> None:
-        try:
-            script.close()
-        except Exception as error:
-            if is_interruption(error):
-                raise
-            self._raised(error)  # the same, from a ``finally``
-
-    def _raised(self, error: Exception) -> None:
-        if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-            self.link.drop(error)
-        elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
-            self._engine.fail(error)
-        else:  # scripts take a reply for what its command answers; whatever they parse is the server's
-            senseless = RemoteProtocolError(
-                f"{self.link.address} sent a reply that makes no sense, or this is a bug of ours: {error!r}"
-            )
-            senseless.__cause__ = error
-            self._engine.fail(senseless)
-
-
-__all__ = [
-    "AT_ONCE",
-    "WAIT",
-    "Engine",
-    "EngineOptions",
-    "Exchange",
-    "Link",
-    "Replies",
-    "Script",
-    "ScriptRunner",
-    "State",
-    "Steps",
-    "call",
-    "checked",
-]

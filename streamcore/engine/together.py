@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from .engine import WAIT, Exchange, Steps
+from ..connection.exchange import Exchange
+from .script import WAIT, Steps
 
 T = TypeVar("T")
 

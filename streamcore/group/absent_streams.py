@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
-from ..engine.engine import Steps, checked
+from ..connection.exchange import Arguments
+from ..engine.script import Steps, checked
 from ..engine.together import pages, together
-from ..entries import StreamId
 from ..errors import UNAVAILABLE, ReplyError
+from ..stream_id import ZERO
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -98,5 +98,5 @@ class Absence:
     def _meet(self, stream: bytes) -> Steps[None]:
         yield from self._consumer.upkeep.ensure_group(stream)
         if stream not in self._streams:
-            self._consumer.claims.begin(stream, StreamId(0))
+            self._consumer.claims.begin(stream, ZERO)
             self._consumer.upkeep.rota.came(stream)

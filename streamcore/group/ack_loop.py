@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from ..connection.exchange import Exchange
+from ..connection.link import AT_ONCE
 from ..engine.degradation import DELAYS, LETTERS
-from ..engine.engine import AT_ONCE, WAIT, Exchange, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Script, ScriptRunner, Steps
 from ..entries import GroupBatch
 from ..errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
 from ..events import SettlingRefused
+from ..keys import delayed_nacks
 from .pending import Acks
-from .settlements import Burial, Nack, Settlement, schedule
+from .settlements import Burial, Nack, Settlement
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -106,7 +109,7 @@ class Settling:
             patience = LONG_PATIENCE
             if fresh := [id_ for id_ in one.ids if self._told.get((one.stream, id_)) != error.code]:
                 self._told |= {(one.stream, id_): error.code for id_ in fresh}
-                key = one.letters if isinstance(one, Burial) else schedule(one.stream, consumer.member.group)
+                key = one.letters if isinstance(one, Burial) else delayed_nacks(one.stream, consumer.member.group)
                 consumer.emit(SettlingRefused(one.stream, tuple(fresh), key, about(error, "key", key)))
         self._retry_at = min(consumer.now + patience, self._retry_at or inf)
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..connection.link import Link
 from ..engine.degradation import GAPS
-from ..engine.engine import Replies, Steps, checked
+from ..engine.script import Replies, Steps, checked
 from ..engine.together import pages, together
 from ..entries import StreamId
 from ..errors import (
@@ -31,6 +31,7 @@ from ..errors import (
     about,
 )
 from ..events import GroupCreated, GroupRecreated, OwnershipLost, StreamAwaited
+from ..stream_id import ZERO
 from .group_history import Reached
 from .idle_consumers import remove
 from .low_water import LowWater
@@ -41,9 +42,6 @@ from .stale_connections import Ghosts
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
-
-
-ZERO: Final = StreamId(0, 0)
 
 
 class Upkeep:

@@ -19,18 +19,21 @@ from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
+from ..connection.link import AT_ONCE
 from ..engine.degradation import DELAYS, DELETIONS
-from ..engine.engine import AT_ONCE, Steps, checked
+from ..engine.script import Steps, checked
 from ..engine.together import pages
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
 from ..events import EntriesClaimed, EntriesRecovered, PendingEntriesDeleted
+from ..keys import delayed_nacks
+from ..stream_id import ZERO
 from .options import NACKED
 from .pending_pages import PAGE
 from .redelivery import Waiting
 from .rounds import Passes, are_many
-from .settlements import NO_CLAIMS, schedule
+from .settlements import NO_CLAIMS
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -116,7 +119,7 @@ class Claims:
 
     def _recover(self, stream: bytes) -> Steps[None]:
         consumer = self._consumer
-        start = b"(%b" % bytes(self._recover_from.get(stream, StreamId(0)))
+        start = b"(%b" % bytes(self._recover_from.get(stream, ZERO))
         size = consumer.room.page
         while True:
             yield from consumer.wait_for_room()
@@ -265,15 +268,14 @@ class Claims:
     def _is_own(self, stream: bytes, row: list[Any]) -> bool:
         """Whether an entry that we do not know was delivered to us; what an earlier run has left may be claimed instead."""
         return bool(
-            row[1] == self._consumer.member.name
-            and StreamId.parse(row[0]) > self._recover_from.get(stream, StreamId(0))
+            row[1] == self._consumer.member.name and StreamId.parse(row[0]) > self._recover_from.get(stream, ZERO)
         )
 
     def _waiting(self, stream: bytes, ids: list[bytes]) -> Steps[set[bytes]]:
         """Those that were given back for longer than has passed."""
         if not ids:
             return set()
-        key = schedule(stream, self._consumer.member.group)
+        key = delayed_nacks(stream, self._consumer.member.group)
         commands: list[Arguments] = [("TIME",), ("ZMSCORE", key, *ids)]
         answers = yield from self._consumer.ask(*commands)
         for command, answer in zip(commands, answers, strict=True):

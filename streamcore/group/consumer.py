@@ -42,8 +42,8 @@ class _Part(GroupConsumer[T], Generic[T]):
         """A member like any other."""
         return GroupConsumer.__name__
 
-    def _new_link(self, owner: Owner, name: str = "main") -> Link:
-        return super()._new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}")
+    def new_link(self, owner: Owner, name: str = "main") -> Link:
+        return super().new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}")
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)

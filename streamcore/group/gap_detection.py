@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from ..connection.connection import Arguments, Exchange
+from ..connection.exchange import Arguments, Exchange
 from ..connection.features import Feature
 from ..engine.degradation import GAPS, Degradation
 from ..entries import StreamId
 from ..errors import UNAVAILABLE, ReplyError, WrongTypeError
 from ..events import Event
-from ..reading.continuity import History
+from ..reading.stream_history import History
 from ..reading.stream_identity import Sameness
 from .group_history import GroupHistory, Reached
 from .options import Membership

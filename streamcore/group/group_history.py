@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 from ..entries import StreamId
 from ..events import Gap
-from ..reading.continuity import ZERO, History
+from ..reading.stream_history import History
 from ..reading.stream_identity import Sameness, StreamIdentity
+from ..stream_id import ZERO
 
 
 class Reached(NamedTuple):
@@ -160,8 +161,7 @@ class GroupHistory:
         end, after = _end(history), self._at
         before = end if end is not None and end > max(self._reached, seen.last) else None
         is_gone = history.first is None or history.first > seen.last or history.last <= after
-        is_certain = self._is_alone and (is_gone or not self.identity.may_be_back)
-        return Gap(self._stream, after, before, unread or None, certain=bool(unread) and is_certain)
+        return Gap(self._stream, after, before, unread or None, certain=bool(unread) and self._is_alone and is_gone)
 
     def _unread(self, seen: History) -> int:
         """How many entries were there at the last look that had not been delivered, and were not delivered to us since."""

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
+from ..connection.link import AT_ONCE
 from ..engine.degradation import REMOVING
-from ..engine.engine import AT_ONCE, Steps, checked
+from ..engine.script import Steps, checked
 from ..errors import NoPermissionError, ReplyError
 from ..events import ConsumerRemoved
-from .name_lease import lease_of
+from ..keys import consumer_lease
+from ..scripts.group import REMOVE
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -32,24 +34,10 @@ LISTED: Final = 500
 FRESH: Final = 5.0
 """Seconds for which a list is used."""
 
-# KEYS: the stream, the leases on the names. ARGV: the group, the names. Returns those that were removed.
-REMOVE: Final = """
-local removed = {}
-for at = 2, #ARGV do
-    local is_held = redis.call('EXISTS', KEYS[at]) == 1
-    if not is_held and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then
-        local is_new = redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[at]) == 1
-        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[at])
-        if not is_new then table.insert(removed, ARGV[at]) end
-    end
-end
-return removed
-"""
-
 
 def remove(stream: bytes, group: bytes, names: Sequence[bytes]) -> Arguments:
     """The command that removes those of some consumers for which nothing is pending, and whose names no process holds."""
-    leases = [lease_of(stream, group, name) for name in names]
+    leases = [consumer_lease(stream, group, name) for name in names]
     return ("EVAL", REMOVE, 1 + len(leases), stream, *leases, group, *names)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..errors import ReplyError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..engine.degradation import CLOSING_FORMER, COMPARING
-from ..engine.engine import Steps, checked
+from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import UNAVAILABLE, ReplyError
 from ..events import OwnershipLost

@@ -13,7 +13,7 @@ from ..engine.engine import EngineOptions
 from ..entries import GroupBatch
 from ..events import AcksUnconfirmed, Event, PossibleLoss
 from ..of_member import named
-from ..reading.prefetch import ReaderOptions
+from ..reading.reader import ReaderOptions
 from .options import MemberOptions, Membership
 from .read_loop import GroupReading
 from .stream_changes import Joining
@@ -212,7 +212,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
     def _give_waiting_back(self, stream: bytes | None = None) -> None:
         for one in self.redelivery.clear(stream):
-            self.returns.add_waiting(*one[:3])
+            self.returns.add_waiting(one)
         if self.returns:
             self.settling.flush_soon()
 

@@ -10,33 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..arguments import beside
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..engine.degradation import GUARD
-from ..engine.engine import Steps, checked
+from ..engine.script import Steps, checked
 from ..errors import ConsumerFencedError, OutOfMemoryError
 from ..events import ConsumerFenced
+from ..keys import consumer_lease
+from ..scripts.lease import HOLD, LET_GO
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
 
 SECONDS: Final = 600.0
 """A lease lasts so long without an audit."""
-
-# KEYS: the lease. ARGV: our nonce, whether to take it over, connection id, run id, milliseconds.
-HOLD: Final = """
-local held = redis.call('HMGET', KEYS[1], 'holder', 'client', 'run')
-if held[1] and held[1] ~= ARGV[1] and ARGV[2] == '0' then return {0} end
-if held[1] ~= ARGV[1] then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
-redis.call('PEXPIRE', KEYS[1], ARGV[5]) -- before the name is ours: it may be forbidden
-redis.call('HSET', KEYS[1], 'holder', ARGV[1], 'client', ARGV[3], 'run', ARGV[4])
-return {1, held[1], held[2], held[3]}
-"""
-
-LET_GO: Final = """
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 
 class Identity(NamedTuple):
@@ -129,10 +115,4 @@ class NameLease:
             self._former[stream] = UNKNOWN if holder == consumer.nonce else Identity(int(client), run, holder)
 
     def _key(self, stream: bytes) -> bytes:
-        return lease_of(stream, self._consumer.member.group, self._consumer.member.name)
-
-
-def lease_of(stream: bytes, group: bytes, name: bytes) -> bytes:
-    """The key that exists while a process holds a name in a group of a stream."""
-    escaped = group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
-    return beside(stream, b"name:" + escaped + b":" + name)
+        return consumer_lease(stream, self._consumer.member.group, self._consumer.member.name)

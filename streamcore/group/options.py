@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
-from ..arguments import Name, Seconds, beside, name, one_of, positive, seconds, stream_names
+from ..arguments import Name, Seconds, name, one_of, positive, seconds, stream_names
 from ..entries import StreamId
 from ..errors import InvalidArgument
+from ..keys import dead_letters
 
 NACKED: Final = b"streamcore:nacked"
 """The consumer that owns what was given back, until somebody claims it."""
@@ -184,4 +185,4 @@ class Membership:
 
     def letters(self, stream: bytes) -> bytes:
         """The dead-letter stream; in the slot of the stream itself, unless it was named."""
-        return beside(stream, b"dead") if self.dead_letter_stream is None else self.dead_letter_stream
+        return dead_letters(stream) if self.dead_letter_stream is None else self.dead_letter_stream

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from ..connection.connection import Arguments, Exchange
+from ..connection.exchange import Arguments, Exchange
 from ..entries import GroupBatch, Refusal
 from .options import Membership
 from .settlements import Ack, Burial, Clear, Nack, Settlement
@@ -20,6 +20,21 @@ from .settlements import Ack, Burial, Clear, Nack, Settlement
 MAX_IDS = 1000  # of one command
 
 Ride: TypeAlias = list[Settlement]  # what one exchange tells
+
+
+class Riding(NamedTuple):
+    """A ride, what it is about, and the ids, by stream, that have come to mean other entries since it left."""
+
+    ride: Ride
+    batches: list[GroupBatch[Any]]
+    void: dict[bytes, set[bytes]]
+
+    def left(self, told: Sequence[Settlement]) -> Sequence[Settlement]:
+        """What may be told once more of these."""
+        if not self.void:
+            return told
+        kept = [_without(one, one.stream, self.void.get(one.stream, set())) for one in told]
+        return [one for one in kept if one.ids]
 
 
 class Acks(Exchange):
@@ -46,7 +61,7 @@ class Pending:
         self._late: list[Settlement] = []  # what the server refuses for now; it leaves again after ``retry``
         self._late_batches: list[GroupBatch[Any]] = []  # which that is about
         self._spoken_of: list[GroupBatch[Any]] = []  # what is unsent is about entries of these
-        self._riding: dict[int, tuple[Ride, list[GroupBatch[Any]]]] = {}
+        self._riding: dict[int, Riding] = {}
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
@@ -128,7 +143,8 @@ class Pending:
 
     def _all_unconfirmed(self) -> list[Settlement]:
         acked = [Ack(stream, ids) for (stream, _), ids in tuple(self._acked.items())]
-        return [*acked, *self._refused, *self._late, *(one for ride, _ in tuple(self._riding.values()) for one in ride)]
+        riding = [one for riding in tuple(self._riding.values()) for one in riding.left(riding.ride)]
+        return [*acked, *self._refused, *self._late, *riding]
 
     def streams(self) -> list[bytes]:
         """Those of which anything is ours."""
@@ -143,7 +159,7 @@ class Pending:
 
     def _known_batches(self) -> list[GroupBatch[Any]]:
         """Those of which anything is ours, or spoken of."""
-        riding = (batch for _, batches in self._riding.values() for batch in batches)
+        riding = (batch for riding in self._riding.values() for batch in riding.batches)
         return [*self._spoken_of, *self._late_batches, *riding, *self._batches.values()]
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
@@ -157,6 +173,8 @@ class Pending:
         self._refused, self._late = (
             [left for one in told if (left := _without(one, stream, ids)).ids] for told in (self._refused, self._late)
         )
+        for riding in self._riding.values():  # over the other link, whose connection is not known to be lost yet
+            riding.void.setdefault(stream, set()).update(ids)
 
     @property
     def noted(self) -> bool:
@@ -240,16 +258,17 @@ class Pending:
             ]
         ride += self._refused
         if ride:
-            self._riding[id(ride)] = ride, self._spoken_of
+            self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
         self._acked, self._refused, self._spoken_of = {}, [], []
         return [one.command(member) for one in ride], ride
 
     def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
         """The server has answered a ride; what is ``late`` of it has to be told once more, after ``retry``."""
-        _, batches = self._riding.pop(id(ride), (ride, []))
-        if late:
+        riding = self._riding.get(id(ride))
+        if riding is not None and (late := riding.left(late)):
             self._late += late
-            self._late_batches += batches
+            self._late_batches += riding.batches
+        self._riding.pop(id(ride), None)
 
     @property
     def waits(self) -> bool:
@@ -276,9 +295,11 @@ class Pending:
     def lose(self, rides: Iterable[Ride]) -> None:
         """Rides whose replies will never come: send them again."""
         for ride in rides:
-            for one in ride:
+            riding = self._riding[id(ride)]
+            for one in riding.left(ride):
                 self._put_off(one)
-            self._spoken_of += self._riding.pop(id(ride), (ride, []))[1]
+            self._spoken_of += riding.batches
+            del self._riding[id(ride)]  # when it is elsewhere: ``settling`` may be asked in any thread
 
     def _put_off(self, one: Settlement) -> None:
         if isinstance(one, Ack):

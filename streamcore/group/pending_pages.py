@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..engine.engine import Steps, checked
+from ..engine.script import Steps, checked
 from ..entries import GroupBatch, StreamId
 
 if TYPE_CHECKING:

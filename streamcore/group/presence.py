@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..connection.features import Feature
-from ..engine.engine import Steps, checked
+from ..engine.script import Steps, checked
 from ..engine.together import pages
 from ..errors import UNAVAILABLE, ReplyError
 

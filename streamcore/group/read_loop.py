@@ -14,9 +14,9 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments, Exchange
 from ..connection.link import Link
-from ..engine.engine import WAIT, Exchange, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Script, ScriptRunner, Steps
 from ..entries import GroupBatch
 from ..errors import (
     InvalidArgument,
@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..events import PossibleLoss
 from ..reading.portions import Portion
-from ..reading.prefetch import Reader
+from ..reading.reader import Reader
 from ..reading.unblock import Interrupter
 from .absent_streams import Absence
 from .ack_loop import Settling
@@ -139,7 +139,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """Entries of one stream that were handed over before are ours now."""
         if self._leaving or self._draining or waiting[0].stream not in self.member.streams:
             for one in waiting:
-                self.returns.add_waiting(*one[:3])
+                self.returns.add_waiting(one)
             self.settling.flush_soon()
         else:
             self.redelivery.add(waiting)
@@ -343,11 +343,11 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self._reading.wake()
         self.on_wakeup()
 
-    def _report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
             self._interrupter.done()  # with the connection, the read has ended too
             self.lineage.disconnected()
-        super()._report_down(link, error, was_up=was_up)
+        super().report_down(link, error, was_up=was_up)
 
     def _goes_on_without(self, error: ReplyTooLarge) -> bool:
         """An entry that is too large is pending for us all the same: the next connection finds out which it is."""

@@ -20,8 +20,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..connection.connection import Arguments
-from ..engine.engine import Exchange, Steps, checked
+from ..connection.exchange import Arguments, Exchange
+from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
 from ..events import PendingEntriesDeleted
@@ -131,7 +131,7 @@ class Redelivery:
         left = set(asked).difference(self._queue)
         for one in asked:
             if one in left and one.id in found:  # we are leaving, and have given it back, perhaps before it was counted
-                consumer.returns.add_waiting(*one[:3])
+                consumer.returns.add_waiting(one)
                 consumer.settling.flush_soon()
         if len(left) < len(asked):
             self._wanted = False

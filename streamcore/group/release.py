@@ -2,6 +2,7 @@
 
 Entries are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
 that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them over.
+What our name tells of an entry goes where the name does: that it was delivered once, to a process that died, and perhaps not seen.
 What another member has claimed meanwhile is its own, also where we say this once more after a lost reply: a script looks.
 """
 
@@ -9,17 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..engine.degradation import GIVING_BACK, GUARD, REMOVING
-from ..engine.engine import Steps
+from ..engine.script import Steps
 from ..entries import GroupBatch
-from .idle_consumers import REMOVE
-from .name_lease import LET_GO
+from ..scripts.group import RELEASE, REMOVE
+from ..scripts.lease import LET_GO
 from .options import NACKED
-from .settlements import NO_CLAIMS, RELEASE
+from .settlements import NO_CLAIMS
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
+    from .redelivery import Waiting
 
 MAX_IDS: Final = 1000
 _WHAT: Final = {LET_GO: GUARD, REMOVE: REMOVING}
@@ -47,12 +49,18 @@ class Returns:
         """Nobody has seen these entries; those that others have claimed meanwhile are theirs."""
         ours = [id_ for id_ in batch.ids if batch.unsettled is None or id_ in batch.unsettled]
         if ours:
-            self._ids.setdefault((batch.key, batch.deliveries - 1), []).extend(ours)
+            counted = self._counted(batch.deliveries - 1, is_unsure=batch.is_unsure)
+            self._ids.setdefault((batch.key, counted), []).extend(ours)
             self._consumer.pending.forget(batch.key, set(ours))
 
-    def add_waiting(self, stream: bytes, id_: bytes, deliveries: int) -> None:
+    def add_waiting(self, one: Waiting) -> None:
         """Nobody has seen this one again."""
-        self._ids.setdefault((stream, deliveries), []).append(id_)
+        counted = self._counted(one.deliveries, is_unsure=one.is_unsure)
+        self._ids.setdefault((one.stream, counted), []).append(one.id)
+
+    def _counted(self, deliveries: int, *, is_unsure: bool) -> int:
+        """Of how many deliveries to tell: under a name that nobody reads as, an unsure one would count as seen."""
+        return deliveries - (is_unsure and self._consumer.member.remove_on_leaving)
 
     def part(self, commands: list[Arguments]) -> None:
         """Say this as well."""

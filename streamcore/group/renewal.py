@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from ..engine.engine import AT_ONCE, Steps, checked
+from ..connection.link import AT_ONCE
+from ..engine.script import Steps, checked
 from ..errors import NoGroupError
 from .pending_pages import Piece, look_for, pieces, still_held
 

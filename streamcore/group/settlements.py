@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from ..arguments import beside
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..events import AckMissed, AcksConfirmed, DeadLettered, Event, OwnershipLost, PendingEntriesDeleted
+from ..keys import delayed_nacks
+from ..scripts.group import ACK_OWNED, BURY, GIVE_BACK
 from .options import NACKED, Membership
 
 NO_CLAIMS: Final = 60.0
@@ -24,110 +25,6 @@ NO_CLAIMS: Final = 60.0
 
 FOREVER: Final = 10**15
 """Milliseconds for which no entry has ever been idle."""
-
-_OWNED: Final = """
-local function owner(id)
-    local rows = redis.pcall('XPENDING', KEYS[1], ARGV[1], id, id, 1)
-    return not rows.err and rows[1] and rows[1][2]
-end
-local function owned(id) return owner(id) == ARGV[2] end
-"""
-
-# Returns what others own, and what is not pending at all.
-ACK_OWNED: Final = (
-    _OWNED
-    + """
-local acked, theirs, settled = {}, {}, {}
-for at = 3, #ARGV do
-    local found = owner(ARGV[at])
-    table.insert(found == ARGV[2] and acked or found and theirs or settled, ARGV[at])
-end
-if #acked > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(acked)) end
-return {theirs, settled}
-"""
-)
-
-# ARGV: group, owner, the next owner, milliseconds of idleness, milliseconds until it may be claimed (0: at once), deliveries to
-# set the counter to (-1: leave it), ids.
-GIVE_BACK: Final = (
-    _OWNED
-    + """
-local given = {}
-for at = 7, #ARGV do
-    if owned(ARGV[at]) then table.insert(given, ARGV[at]) end
-end
-if #given == 0 then return 0 end
-local claim = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, unpack(given)}
-for _, word in ipairs({'IDLE', ARGV[4], 'JUSTID'}) do table.insert(claim, word) end
-if ARGV[6] ~= '-1' then
-    table.insert(claim, 'RETRYCOUNT')
-    table.insert(claim, ARGV[6])
-end
-local delay = tonumber(ARGV[5])
-if delay > 0 then -- first: a full server refuses this, and then nothing shall have happened
-    local now = redis.call('TIME')
-    local due = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + delay)
-    for _, id in ipairs(given) do redis.call('ZADD', KEYS[2], due, id) end
-    if redis.call('PTTL', KEYS[2]) < 2 * delay then redis.call('PEXPIRE', KEYS[2], 2 * delay) end
-end
-redis.call(unpack(claim))
-return #given
-"""
-)
-
-# ARGV: group, owner, the next owner, milliseconds of idleness, deliveries, ids.
-RELEASE: Final = (
-    _OWNED
-    + """
-local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0
-for at = 6, #ARGV do
-    if owned(ARGV[at]) then
-        table.insert(claim, ARGV[at])
-        given = given + 1
-    end
-end
-if given == 0 then return 0 end
-for _, word in ipairs({'IDLE', ARGV[4], 'RETRYCOUNT', ARGV[5], 'JUSTID'}) do table.insert(claim, word) end
-redis.call(unpack(claim))
-return given
-"""
-)
-
-# ARGV: group, owner, id, then the fields that say why. An entry of more fields than Lua can pass on comes without them.
-# Returns the letter, '' where the entry's data is gone, 0 where another member owns it. Where it is not pending at all, an
-# earlier call may have buried it: then its letter, if that is among the last ones; else 1.
-BURY: Final = (
-    _OWNED
-    + """
-if not owned(ARGV[3]) then
-    if owner(ARGV[3]) then return 0 end
-    local letters = redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 100)
-    for _, one in ipairs(letters.err and {} or letters) do
-        local about = {}
-        for at = 1, #one[2], 2 do about[one[2][at]] = one[2][at + 1] end
-        for at = 4, #ARGV, 2 do
-            if ARGV[at] ~= 'dead:reason' and ARGV[at] ~= 'dead:attempts' and about[ARGV[at]] ~= ARGV[at + 1] then
-                about = nil
-                break
-            end
-        end
-        if about then return one[1] end
-    end
-    return 1
-end
-local found = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
-local letter = ''
-if found then
-    local fields = found[2]
-    if #fields > 7000 then fields = {} end
-    for at = 4, #ARGV do table.insert(fields, ARGV[at]) end
-    if not redis.acl_check_cmd('XACK', KEYS[1], ARGV[1], '0-0') then redis.call('XACK', KEYS[1], ARGV[1], '0-0') end
-    letter = redis.call('XADD', KEYS[2], '*', unpack(fields))
-end
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-return letter
-"""
-)
 
 
 class Ack(NamedTuple):
@@ -182,7 +79,7 @@ class Nack(NamedTuple):
         is_long = self.delay > patience
         idle = 0 if is_long else int((patience - self.delay) * 1000)
         wait = int(self.delay * 1000) if is_long else 0
-        keys = (self.stream, schedule(self.stream, member.group))
+        keys = (self.stream, delayed_nacks(self.stream, member.group))
         counted = -1 if self.counted is None else self.counted
         return ("EVAL", GIVE_BACK, 2, *keys, member.group, member.name, NACKED, idle, wait, counted, *self.ids)
 
@@ -250,8 +147,3 @@ class Clear(NamedTuple):
 
 
 Settlement: TypeAlias = Ack | Nack | Burial | Clear
-
-
-def schedule(stream: bytes, group: bytes) -> bytes:
-    """The sorted set of entries that shall wait: ids, by the server's time in milliseconds until which they do."""
-    return beside(stream, b"later:" + group)

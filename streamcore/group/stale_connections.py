@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..engine.degradation import CLOSING_FORMER
-from ..engine.engine import Steps
+from ..engine.script import Steps
 from ..errors import ReplyError
 from ..events import StaleConnectionKilled
 from .name_lease import Identity

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..engine.engine import Steps
+from ..engine.script import Steps
 from ..errors import UNAVAILABLE, ReplyError
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final, cast
 
-from ..arguments import Name, beside, name
-from ..commands import Command, Script, raw
+from ..arguments import Name, name
+from ..commands import Command, raw
 from ..connection.features import Feature
 from ..engine.degradation import ASKING_WINDOW, Degradation
 from ..errors import InvalidArgument
+from ..keys import sent_messages
+from ..scripts.producer import APPEND_ONCE
 
 WINDOW: Final = 1000
 WINDOW_SECONDS: Final = 100.0
@@ -26,26 +28,6 @@ NATIVE_WINDOW: Final = 100
 
 MAX_ARGUMENTS: Final = 7900
 """Lua's ``unpack`` takes no more than about 8,000."""
-
-# 'n' counts the messages, 's<number>' holds the field of one of the last ones, 'm<message>' its id.
-APPEND_ONCE: Final = Script[bytes](
-    """
-    local message = 'm' .. ARGV[1]
-    local id = redis.call('HGET', KEYS[2], message)
-    if not id then
-        local place = 's' .. redis.call('HINCRBY', KEYS[2], 'n', 1) % ARGV[2]
-        redis.call('PEXPIRE', KEYS[2], ARGV[3]) -- before anything is appended: it may be forbidden
-        id = redis.call('XADD', KEYS[1], unpack(ARGV, 4))
-        local oldest = redis.call('HGET', KEYS[2], place)
-        if oldest then redis.call('HDEL', KEYS[2], oldest) end
-        redis.call('HSET', KEYS[2], place, message, message, id)
-    else
-        redis.call('PEXPIRE', KEYS[2], ARGV[3])
-    end
-    return id
-    """,
-    None,
-)
 
 
 class Memory:
@@ -63,7 +45,7 @@ class Memory:
         self.seconds = WINDOW_SECONDS
         self._stream = stream
         self._degradation = degradation
-        self._key = beside(stream, b"sent:" + self.producer_id)
+        self._key = sent_messages(stream, self.producer_id)
         # Of this run only: what a former one has numbered shall not be taken for what this one sends.
         self._run = token()
         self._numbers = count(1)

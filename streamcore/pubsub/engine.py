@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..connection.link import Link
 from ..engine.degradation import UNSUBSCRIBING, Degradation
 from ..engine.engine import Engine, EngineOptions
@@ -272,21 +272,21 @@ class PubSub(Engine, Generic[T]):
     # -- what the subscriber tells ------------------------------------------------------------------------------------
 
     def new_subscriber_link(self, subscriber: Subscriber) -> Link:
-        link = self._new_link(subscriber)
+        link = self.new_link(subscriber)
         link.read_size = READ_SIZE
         return link
 
     def subscriber_up(self, subscriber: Subscriber) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
         self.degradation.begin()
-        self._report_up(subscriber.link, again=again)
+        self.report_up(subscriber.link, again=again)
         if self._tracking.command is not None and subscriber.link.is_up:
             subscriber.link.send(Exchange([self._tracking.command], self.options.request_timeout))
 
     def subscriber_down(self, subscriber: Subscriber, error: Exception) -> None:
         self._tracking.ends()
         was_up, self._was_up = self._was_up, False
-        self._report_down(subscriber.link, error, was_up=was_up)
+        self.report_down(subscriber.link, error, was_up=was_up)
 
     def subscriber_answered(self, exchange: Exchange) -> None:
         reply, link = exchange.replies[0], self._subscriber.link

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..arguments import Name
 from ..commands.clients import client_tracking
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..errors import InvalidArgument
 from .options import Invalidated, names
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Generic, NamedTuple, TypeVar, Unpack, cast
 
 from ..arguments import Name, positive
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..engine.degradation import KEY_EVENTS
 from ..engine.engine import EngineOptions
 from ..errors import InvalidArgument, ReplyError

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
-from ..connection.connection import Exchange, Subscribing
+from ..connection.exchange import Exchange, Subscribing
 from ..connection.link import Link
 from ..errors import UNAVAILABLE, ReplyError
 from .message import Kind

@@ -15,72 +15,18 @@ removed from the middle (XDEL) blur the count.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from ..connection.connection import Arguments
+from ..connection.exchange import Arguments
 from ..entries import StreamId
 from ..events import Gap, StreamReset
-from ..sense import ids_in, senseless
+from ..sense import ids_in
+from ..stream_id import ZERO
+from .stream_history import NO_ENTRY, History
 
-ZERO: Final = StreamId(0, 0)
-NO_ENTRY: Final = (1 << 64) - 1
-"""The sequence number of a place in front of a millisecond. Servers count from 0, so no entry is there."""
 _LOOKED_AT: Final = 64  # bytes of each field and value by which an entry is told from another with its id
 
 Break: TypeAlias = Gap | StreamReset
-
-
-class History(NamedTuple):
-    """The word of XINFO STREAM on a stream; zeros for a stream that does not exist."""
-
-    length: int = 0
-    added: int = 0
-    first: StreamId | None = None
-    newest: StreamId | None = None
-    last: StreamId = ZERO
-    deleted: StreamId = ZERO
-
-    @classmethod
-    def of(cls, info: dict[bytes, Any]) -> History:
-        """What it says. Raises ``RemoteProtocolError``, or what comes of reading another shape."""
-        first, newest = info[b"first-entry"], info[b"last-entry"]
-        length, added = info[b"length"], info[b"entries-added"]
-        if not (type(length) is type(added) is int):
-            raise senseless("the counters of a stream")
-        return cls(
-            length,
-            added,
-            None if first is None else StreamId.told(first[0]),
-            None if newest is None else StreamId.told(newest[0]),
-            StreamId.told(info[b"last-generated-id"]),
-            StreamId.told(info[b"max-deleted-entry-id"]),
-        )
-
-    @property
-    def removed(self) -> int:
-        """How many entries were trimmed or deleted, ever."""
-        return self.added - self.length
-
-    @property
-    def passed(self) -> int | None:
-        """How many entries there were in front of the first that is there; None where XDEL has removed others behind it."""
-        return self.removed if self.first is None or self.deleted < self.first else None
-
-    def is_past(self, id_: StreamId) -> bool:
-        """Whether nothing is left of what was added up to an id."""
-        return self.first is None or self.first > id_
-
-    def may_follow(self, former: History) -> bool:
-        """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
-        if self.last < former.last or self.added < former.added or self.removed < former.removed:
-            return False
-        if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):
-            return False
-        if self.is_past(former.last) and self.removed < former.added:
-            return False
-        if former.first is None:
-            return self.is_past(former.last)
-        return self.first == former.first or (self.is_past(former.first) and self.removed > former.removed)
 
 
 @dataclass(slots=True)
@@ -191,7 +137,8 @@ class Continuity:
             return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
-        at_the_end = history.last == behind.id and history.added >= (self._place or 0)
+        goes_on = self._seen is None or history.may_follow(self._seen)
+        at_the_end = goes_on and history.last == behind.id and history.added >= (self._place or 0)
         gap: Gap | None = None
         if not (stands or at_the_end):
             self._learnt = None

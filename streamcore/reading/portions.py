@@ -66,6 +66,9 @@ class Portions:
 
     def next(self, streams: Sequence[bytes], count: int, most: int | None = None, *, split: bool = True) -> Portion:
         """The next read: at most ``count`` entries of a stream, and ``most`` at all. Without ``split`` it is about all streams."""
+        if self._busy:  # and may not be read any more
+            known = set(streams)
+            self._busy = [stream for stream in self._busy if stream in known]
         number = len(streams)
         wanted = number * count
         if wanted <= self._small and not self._busy and (most is None or wanted <= most):
@@ -73,11 +76,8 @@ class Portions:
             return Portion(streams, count, True, True)
         limit = max(1, self.affordable if most is None else min(self.affordable, most))
         if split and self._busy and not self._apart:
-            known = set(streams)
-            busy = [stream for stream in self._busy if stream in known][:limit]
-            if busy:
-                self._apart = True
-                return Portion(busy, min(count, limit // len(busy)), whole=len(busy) == number)
+            self._apart, busy = True, self._busy[:limit]
+            return Portion(busy, min(count, limit // len(busy)), whole=len(busy) == number)
         self._apart = False
         if number <= limit or not split or (self._asked >= number and self.is_through):
             return Portion(streams, max(1, min(count, limit // number)))

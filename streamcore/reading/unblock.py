@@ -12,7 +12,8 @@ from typing import Final
 
 from ..connection.link import AT_ONCE, Link
 from ..engine.degradation import ENDING_READS, Degradation
-from ..engine.engine import WAIT, Engine, Script, ScriptRunner, Steps, call
+from ..engine.engine import Engine
+from ..engine.script import WAIT, Script, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
 
 AGAIN: Final = 0.01  # seconds

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, Unpack
 
 from ..commands import Command
 from ..commands.command import WRITE, LinkUse, forbidden
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link, Owner
 from ..engine.degradation import Degradation
@@ -107,18 +107,18 @@ class Multiplexer(Engine):
 
     def new_line_link(self, line: Line) -> Link:
         """The first link is everybody's."""
-        return self._new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
+        return self.new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
 
     def new_witness_link(self, witness: Owner) -> Link:
         """A link that exists while the main one is in doubt."""
-        return self._new_link(witness, "witness")
+        return self.new_link(witness, "witness")
 
     def line_up(self, line: Line, *, again: bool) -> None:
         if isinstance(line, Spare):
             again, line.afresh = again and not line.afresh, False
         else:
             self.degradation.begin()
-        self._report_up(line.link, again=again)
+        self.report_up(line.link, again=again)
 
     def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
         if isinstance(line, Spare):
@@ -127,7 +127,7 @@ class Multiplexer(Engine):
             if is_permanent(error) and not line.link.server:
                 line.finish_all(str(error))
                 return
-        self._report_down(line.link, error, was_up=was_up)
+        self.report_down(line.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
         """The error of a request that was sent, and whose reply will never come."""

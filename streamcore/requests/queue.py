@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol, cast
 
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..errors import ConnectionLost, StreamcoreError
 from .lateness import excuse

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from ..commands.command import WRITE, Command, LinkUse, forbidden
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE
 from ..errors import (
     BusyError,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..connection.connection import Exchange
+from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
 from ..errors import ConnectionLost, ReplyError
 from .request import Request

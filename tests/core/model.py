@@ -13,9 +13,8 @@ from typing import Any
 
 from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
-from streamcore.group.idle_consumers import REMOVE
-from streamcore.group.name_lease import HOLD, LET_GO
-from streamcore.group.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
+from streamcore.scripts.group import ACK_OWNED, BURY, GIVE_BACK, RELEASE, REMOVE
+from streamcore.scripts.lease import HOLD, LET_GO
 from tests.core.pair import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")

@@ -9,7 +9,7 @@ import pytest
 
 from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated
 from streamcore.group.member import GroupConsumer
-from streamcore.group.name_lease import HOLD
+from streamcore.scripts.lease import HOLD
 from tests.core.members import (
     add,
     consume,

@@ -264,6 +264,17 @@ class TestResuming:
         hub.tell(info("2-0", length=2, first="1-0"), [message("1-0", "1"), message("2-0", "2")])
         assert hub.got() == ["1", "2"]
 
+    def test_and_what_it_had_when_that_was_noticed_is_missed(self) -> None:
+        """Seed 2021434: not what was trimmed before."""
+        hub = Hub()
+        hub.engine.join(hub.inbox, "a", after="7-0")
+        hub.asked("XRANGE", "a", "7-0")
+        hub.tell(info("5-0", length=2, added=5, first="4-0"), [])
+        hub.asked("XRANGE", "a", "0-0")
+        hub.tell(info("6-0", length=1, added=6, first="6-0"), [message("6-0", "6")])
+        rewound = StreamReset(b"a", StreamId(7, 0), StreamId(5, 0))
+        assert hub.seen()[-3:] == [rewound, Gap(b"a", StreamId(0, 0), StreamId(6, 0), 2), "6"]
+
     def test_from_the_very_beginning_all_that_is_missing_counts(self) -> None:
         hub = Hub()
         hub.engine.join(hub.inbox, "a", after="0-0")
@@ -529,7 +540,37 @@ class TestHistories:
         assert hub.seen() == [StreamReset(b"a", StreamId(5, 0), StreamId(2, 0))]
         hub.pair.server.answer(None)
         hub.pair.server.commands.clear()
-        assert hub.engine._streams[b"a"].handed_over == StreamId(0, 0)
+        followed = hub.engine._streams[b"a"]
+        assert followed.handed_over == StreamId(0, 0)
+        assert followed.continuity is not None
+        assert followed.continuity.added == 0, "what goes from now on is missed: seed 2022505"
+
+    def test_what_is_lost_since_a_channel_began_anew_is_told(self) -> None:
+        hub = joined()
+        late = hub.engine.subscribers.open()
+        hub.engine.join(late, "a")
+        hub.asked("XREVRANGE", "a")
+        hub.tell(info("2-0", length=2, first="1-0"), [message("2-0", "2")])  # before the reader has noticed
+        hub.asked("XRANGE", "a", "2-0")
+        hub.tell(info("2-0", length=2, first="1-0"), [])
+        rewound = StreamReset(b"a", StreamId(5, 0), StreamId(2, 0))
+        assert hub.seen() == [rewound]
+        hub.pair.server.answer(None)
+        hub.pair.settle()
+        hub.pair.server.expect("XINFO", "STREAM", "a")
+        hub.read("a", "0-0")
+        hub.bring("a", message("4-0", "4"), proof=[info("4-0", length=1, added=4, first="4-0")])
+        assert hub.seen() == [Gap(b"a", StreamId(0, 0), StreamId(4, 0), 3), "4"]
+
+    def test_so_is_what_is_lost_since_a_subscriber_was_told_so(self) -> None:
+        hub = Hub()
+        hub.engine.join(hub.inbox, "a", after="7-0")
+        hub.asked("XRANGE", "a", "7-0")
+        hub.tell(info("2-0", length=2, added=3, first="1-0"), [])
+        hub.asked("XRANGE", "a", "0-0")
+        hub.tell(info("4-0", length=1, added=5, first="4-0"), [message("4-0", "4")])
+        rewound = StreamReset(b"a", StreamId(7, 0), StreamId(2, 0))
+        assert hub.seen()[-3:] == [rewound, Gap(b"a", StreamId(0, 0), StreamId(4, 0), 3), "4"]
 
     def test_a_page_that_was_overtaken_by_the_reader_proves_nothing(self) -> None:
         hub = joined(queue_size=1)

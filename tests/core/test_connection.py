@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection.connection import Connection, Exchange, Pushed, State, Subscribing
+from streamcore.connection.connection import Connection, State
+from streamcore.connection.exchange import Exchange, Pushed, Subscribing
 from streamcore.errors import (
     ConnectFailed,
     InvalidArgument,

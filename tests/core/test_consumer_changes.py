@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer.consumer import Consumer, Interruption
+from streamcore.consumer.consumer import Consumer
+from streamcore.consumer.options import Interruption
 from streamcore.entries import StreamId
 from streamcore.errors import (
     ClosedError,

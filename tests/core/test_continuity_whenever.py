@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamcore.entries import StreamId
 from streamcore.events import Gap
-from streamcore.reading.continuity import Continuity, History
+from streamcore.reading.continuity import Continuity
+from streamcore.reading.stream_history import History
 
 S = b"s"
 Step: TypeAlias = tuple[str, int]

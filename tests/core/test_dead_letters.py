@@ -9,8 +9,8 @@ from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingE
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.claiming import TOO_OFTEN
 from streamcore.group.member import GroupConsumer
-from streamcore.group.settlements import BURY
 from streamcore.options import Options
+from streamcore.scripts.group import BURY
 from tests.core.members import (
     add,
     consume,

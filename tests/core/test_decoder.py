@@ -473,8 +473,9 @@ def test_the_reference_judges_alike_however_it_is_cut(data: bytes, cuts: list[in
 def is_linear(small: Callable[[], object], large: Callable[[], object]) -> bool:
     """Whether eight times as much takes about 8 times as long, and not 64 times; others may disturb a measurement or two."""
     for _ in range(5):
-        times = [min(timeit.repeat(run, time.thread_time, number=1, repeat=5)) for run in (small, large)]
-        if times[1] < 24 * times[0]:
+        rounds = [[timeit.timeit(run, timer=time.thread_time, number=1) for run in (small, large)] for _ in range(5)]
+        short, long = map(min, zip(*rounds, strict=True))
+        if long < 24 * short:
             return True
     return False
 

@@ -8,19 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection.connection import Exchange
+from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import AT_ONCE, State
-from streamcore.engine.engine import (
-    WAIT,
-    Engine,
-    EngineOptions,
-    Script,
-    ScriptRunner,
-    Steps,
-    call,
-    checked,
-)
+from streamcore.engine.engine import Engine, EngineOptions
 from streamcore.engine.event_queue import MAX_EVENTS
+from streamcore.engine.script import WAIT, Script, ScriptRunner, Steps, call, checked
 from streamcore.errors import (
     UNAVAILABLE,
     AuthenticationError,

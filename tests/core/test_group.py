@@ -28,8 +28,8 @@ from streamcore.events import (
     Reconnected,
 )
 from streamcore.group.member import GroupConsumer
-from streamcore.group.settlements import RELEASE
 from streamcore.options import Login, Options
+from streamcore.scripts.group import RELEASE
 from tests.core.pair import Pair, Peer, Simple, commands_in, entry
 from tests.core.streams import NOTHING_PENDING, info, listed
 

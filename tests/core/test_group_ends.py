@@ -8,11 +8,11 @@ import pytest
 
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
 from streamcore.events import AcksUnconfirmed, ConsumerRemoved, GroupCreated, PossibleLoss
-from streamcore.group.idle_consumers import REMOVE
 from streamcore.group.member import GroupConsumer
-from streamcore.group.name_lease import lease_of
 from streamcore.group.options import NACKED
+from streamcore.keys import consumer_lease
 from streamcore.options import Options
+from streamcore.scripts.group import REMOVE
 from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all, taken, times
 from tests.core.model import Server
@@ -271,7 +271,7 @@ class TestRemovingOthers:
 
         def come_back(command: list[bytes]) -> None:
             if command[:2] == [b"EVAL", REMOVE.encode()]:
-                server.hashes[lease_of(b"s", b"g", b"dead")] = {b"holder": b"itself"}
+                server.hashes[consumer_lease(b"s", b"g", b"dead")] = {b"holder": b"itself"}
 
         server.before = come_back
         _, net = consume(server)

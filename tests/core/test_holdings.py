@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.connection.connection import Exchange
+from streamcore.connection.exchange import Exchange
 from streamcore.entries import StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings

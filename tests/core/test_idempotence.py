@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from streamcore.arguments import beside
-from streamcore.commands import key_slot
 from streamcore.connection.handshake import greeting
 from streamcore.entries import StreamId
 from streamcore.errors import (
@@ -22,10 +20,11 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.options import DEFAULT_LOGIN, Options
-from streamcore.producer.deduplication import APPEND_ONCE, WINDOW
+from streamcore.producer.deduplication import WINDOW
 from streamcore.producer.durability import NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.resp3 import encode
+from streamcore.scripts.producer import APPEND_ONCE
 from tests.core.entropy import entropy
 from tests.core.pair import HELLO, Pair
 from tests.core.test_producer import Sender
@@ -390,23 +389,6 @@ def test_a_producer_without_a_name_gets_one() -> None:
         pair.settle()
         keys.add(pair.server.expect("EVAL")[4])
     assert len(keys) == 2
-
-
-@pytest.mark.parametrize(
-    ("stream", "key"),
-    [
-        (b"s", b"{s}:x"),
-        (b"a{t}b", b"a{t}b:x"),
-        (b"{t}", b"{t}:x"),
-        (b"a{b", b"{a{b}:x"),
-        (b"a{}b", b"a{}b:x"),
-        (b"a}b", b"a}b:x"),
-    ],
-)
-def test_the_memory_lies_beside_the_stream(stream: bytes, key: bytes) -> None:
-    assert beside(stream, b"x") == key
-    if b"{}" not in stream and stream != b"a}b":  # those have no neighbours
-        assert key_slot(key) == key_slot(stream)
 
 
 def test_what_cannot_be_idempotent() -> None:

@@ -285,6 +285,32 @@ class TestAckingLink:
         assert (pending(server, "other"), lost(net), consumer.settled) == (["2-0"], [b"2-0"], True)
         assert b"XACK" not in seen
 
+    @pytest.mark.parametrize("how", ["ack", "nack", "dead_letter"])
+    def test_does_not_repeat_what_is_voided_while_it_waits_for_an_answer_that_never_comes(
+        self, server: Server, how: str
+    ) -> None:
+        """Seed 2015810: its connection is found to be lost after the reading link has proven what there is."""
+        consumer, net, batch = holding(server, 3, max_deliveries=9)
+        batch[0].ack()
+        net.advance(0.1)
+        for entry in (batch[1], batch[2]):
+            getattr(entry, how)()
+        consumer.flush()
+        net.pair.settle()
+        acks = net.pair.peer("acks")
+        assert acks.commands
+        acks.commands.clear()
+        del net._sessions[acks]
+        fail_over(server, lost=3, again=True, delivers="c")
+        net.advance(0.1)
+        assert lost(net) == [b"3-0"]
+        assert consumer.pending.ids(b"s") == {b"2-0", b"3-0"}
+        assert (consumer.pending.unconfirmed, consumer.settled) == (1, False)
+        acks.close(OSError("reset"))
+        net.advance(0.5)
+        assert consumer.settled
+        assert server.group().pending[StreamId(3)].consumer == b"c"
+
     def test_is_dialled_again_where_it_has_reached_another_server(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2)
 

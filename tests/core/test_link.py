@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection.connection import Exchange
+from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Clock, Link, State
 from streamcore.errors import (
     ConnectFailed,

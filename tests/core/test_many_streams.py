@@ -206,3 +206,26 @@ class TestMending:
         server.before = destroy
         net.advance(3)
         assert [type(event) for event in events(net)] == [OwnershipLost, GroupRecreated]
+
+
+@pytest.mark.parametrize("gone", ["removed", "deleted"])
+def test_a_stream_that_had_more_and_is_read_no_more_keeps_no_read_from_waiting(server: Server, gone: str) -> None:
+    """Seed 2013937: reads of the others went round and round."""
+    words: Counter[bytes] = Counter()
+
+    def count(command: list[bytes]) -> None:
+        words[command[0]] += 1
+        assert words[b"XREADGROUP"] < 50
+
+    server.before = count
+    add(server, 1, 9, "s000")
+    consumer, net = consume(server, streams=names(2), count=10, max_in_flight=4)
+    assert not consumer.portions.is_through
+    if gone == "removed":
+        consumer.remove_stream("s000")
+    else:
+        server.do("DEL", "s000")
+    for batch in take_all(consumer, net):
+        batch.ack()
+    net.advance(0.1)
+    assert consumer.blocked

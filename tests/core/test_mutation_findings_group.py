@@ -10,9 +10,9 @@ from streamcore.events import DeadLettered, Disconnected, Gap, OwnershipLost
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.group_history import GroupHistory, Reached
 from streamcore.group.member import GroupConsumer
-from streamcore.group.name_lease import HOLD
 from streamcore.options import Options
-from streamcore.reading.continuity import History
+from streamcore.reading.stream_history import History
+from streamcore.scripts.lease import HOLD
 from tests.core.members import consume, deliver, delivery, events, holding, ids, pending, sent, take_all, taken
 from tests.core.model import Server
 from tests.core.net import Fate, Net

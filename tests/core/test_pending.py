@@ -85,6 +85,22 @@ class TestAcknowledging:
         pending.retry()
         assert pending.take()[0] == [("XACK", b"s", b"g", b"2-0")]
 
+    @pytest.mark.parametrize("late", [False, True])
+    def test_nor_is_it_repeated_where_it_became_void_on_its_way(self, pending: Pending, late: bool) -> None:
+        delivered(pending, "1-0").ack()
+        delivered(pending, "2-0").ack()
+        pending.collect()
+        _, ride = pending.take()
+        pending.void(b"s", {b"1-0"})
+        pending.void(b"t", {b"2-0"})
+        assert (pending.ids(b"s"), pending.unconfirmed) == ({b"2-0"}, 1)
+        if late:
+            pending.confirm(ride, ride)
+            pending.retry()
+        else:
+            pending.lose([ride])
+        assert pending.take()[0] == [("XACK", b"s", b"g", b"2-0")]
+
     def test_batches_of_a_stream_share_a_command(self, pending: Pending) -> None:
         for ids in (["1-0", "2-0"], ["3-0"]):
             delivered(pending, *ids).ack()
@@ -350,7 +366,7 @@ class PendingMachine(RuleBasedStateMachine):
         """Whatever happened: once everything is acknowledged and confirmed, nothing is left."""
         for batch in list(self.pending._batches.values()):
             batch.ack()
-        self.pending.lose([ride for ride, _ in self.pending._riding.values()])
+        self.pending.lose([riding.ride for riding in self.pending._riding.values()])
         self.pending.collect()
         _, ride = self.pending.take()
         self.pending.confirm(ride)

@@ -151,7 +151,18 @@ def test_a_busy_stream_that_is_read_no_more_is_forgotten() -> None:
     portions = Portions(100_000)
     hear(portions, portions.next([b"s", b"t"], 100), came({"s": 1}))
     hear(portions, Portion([b"s", b"t"], 1), came({"s": 1}))
+    assert not portions.is_through
     assert portions.next([b"t"], 100) == Portion([b"t"], 100)
+    assert portions.is_through, "a read of the others may wait"
+
+
+def test_nor_do_the_parts_of_others_go_on_for_ever_because_of_it() -> None:
+    portions = Portions(100_000)
+    streams = named(200)
+    hear(portions, portions.next(streams, 1), came({"7": 1}), count=1)
+    hear(portions, Portion([b"7"], 1, whole=False), came({"7": 1}))
+    del streams[7]
+    assert [portions.next(streams, 1).whole for _ in range(3)] == [False, False, True]
 
 
 def test_a_busy_stream_may_be_the_only_one() -> None:

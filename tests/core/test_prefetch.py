@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from streamcore.engine.engine import Script, ScriptRunner
+from streamcore.engine.script import Script, ScriptRunner
 from streamcore.entries import Batch
 from streamcore.errors import ClosedError, InvalidArgument, ReplyError, ReplyTooLarge
 from streamcore.events import Connected, CountReduced, Disconnected, Event, StaleConnectionKilled
 from streamcore.options import Options
-from streamcore.reading.prefetch import Prefetch, Reader
+from streamcore.reading.prefetch import Prefetch
+from streamcore.reading.reader import Reader
 from tests.core.pair import Pair
 
 

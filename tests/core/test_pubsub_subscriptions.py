@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.connection.connection import Exchange, Subscribing
+from streamcore.connection.exchange import Exchange, Subscribing
 from streamcore.errors import BusyError, MovedError, NoPermissionError
 from streamcore.events import Degraded, Disconnected, Reconnected, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Kind, PubSub, with_handlers

@@ -233,7 +233,7 @@ class TestBatches:
         """And if nothing is left then, nothing is asked for."""
         deliver(server, "c", 1, 2, 3)
         consumer, net = consume(server, count=10, streams=["s", "t"])
-        consumer.returns.add_waiting(b"s", b"1-0", 1)
+        consumer.returns.add_waiting(Waiting(b"s", b"1-0", 1))
         assert consumer.take() is None
         net.pair.settle()
         consumer.remove_stream("s")

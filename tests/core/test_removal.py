@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamcore.events import ConsumerRemoved, Degraded, GroupRecreated
-from streamcore.group.idle_consumers import FRESH, MOST, REMOVE
+from streamcore.group.idle_consumers import FRESH, MOST
+from streamcore.scripts.group import REMOVE
 from tests.core.members import add, consume, deliver, events, ids, take_all
 from tests.core.model import Server
 from tests.core.net import Fate

@@ -141,6 +141,28 @@ def test_what_was_handed_over_before_is_given_back_with_its_count(server: Server
     assert set(idle(server).values()) == {60.0}
 
 
+@pytest.mark.parametrize("remove", [False, True])
+@pytest.mark.parametrize("arrived", [False, True])
+def test_what_a_dead_process_had_and_perhaps_nobody_has_seen_is_not_counted_as_seen(
+    server: Server, remove: bool, arrived: bool
+) -> None:
+    """Seed 2012262: whoever got it next, and refused it, had it buried after one attempt."""
+    deliver(server, "c", 1)
+    consumer, net = consume(server, max_deliveries=2, remove_on_leaving=remove)
+    if arrived:
+        consumer.take()
+        net.serve()
+    consumer.leave()
+    net.serve()
+    consumer.close()
+    other, net = consume(server, consumer="other", max_deliveries=2)
+    net.advance(31.0)
+    taken(other, net).nack()
+    net.advance(0.1)
+    assert times(server) == {1: 1}, "it has failed once"
+    assert taken(other, net).deliveries == 2
+
+
 def test_what_is_given_back_while_a_read_is_about_to_block_leaves_in_time(server: Server) -> None:
     deliver(server, "c", 1, 2, 3)
     server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")

@@ -7,7 +7,7 @@ import pytest
 from streamcore.engine.degradation import Degradation, missing_for
 from streamcore.errors import ExecAbortError, NoPermissionError, ReplyError, reply_error
 from streamcore.events import Degraded, Event
-from streamcore.group.name_lease import HOLD
+from streamcore.scripts.lease import HOLD
 
 SCRIPT_7 = "ERR The user executing the script can't run this command or subcommand script: 5ed185f36b, on @user_script:"
 

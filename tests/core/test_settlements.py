@@ -7,7 +7,8 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.events import AckMissed, AcksConfirmed, DeadLettered, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.options import NACKED, Membership
-from streamcore.group.settlements import Ack, Burial, Clear, Nack, Settlement, schedule
+from streamcore.group.settlements import Ack, Burial, Clear, Nack, Settlement
+from streamcore.keys import delayed_nacks
 from tests.core.members import deliver, delivery, pending, times
 from tests.core.model import Server
 
@@ -115,16 +116,16 @@ class TestNack:
     def test_a_longer_one_is_kept_beside_the_stream(self, server: Server, idle: float | None) -> None:
         tell(server, Nack(b"s", [b"1-0"], 100.0), claim_idle=idle)
         assert server.now - delivery(server, 1).at == 0
-        assert server.schedules == {schedule(b"s", b"g"): {b"1-0": (server.now + 100) * 1000}}
+        assert server.schedules == {delayed_nacks(b"s", b"g"): {b"1-0": (server.now + 100) * 1000}}
 
     def test_its_schedule_is_in_the_slot_of_the_stream(self) -> None:
-        assert schedule(b"s", b"g") == b"{s}:later:g"
-        assert schedule(b"a{s}b", b"g") == b"a{s}b:later:g"
+        assert delayed_nacks(b"s", b"g") == b"{s}:later:g"
+        assert delayed_nacks(b"a{s}b", b"g") == b"a{s}b:later:g"
 
     def test_does_nothing_to_what_is_not_ours(self, server: Server) -> None:
         assert tell(server, Nack(b"s", [b"1-0", b"4-0", b"9-0"], 100.0)) == [AckMissed(b"s", 2)]
         assert pending(server, "other") == ["4-0"]
-        assert list(server.schedules[schedule(b"s", b"g")]) == [b"1-0"]
+        assert list(server.schedules[delayed_nacks(b"s", b"g")]) == [b"1-0"]
 
     def test_a_repeated_one_misses_nothing(self, server: Server) -> None:
         nack = Nack(b"s", [b"1-0"], 5.0)

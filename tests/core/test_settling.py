@@ -6,7 +6,7 @@ from streamcore.errors import NoPermissionError
 from streamcore.events import AckMissed, AcksConfirmed, EntriesClaimed, OwnershipLost, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
-from streamcore.group.settlements import schedule
+from streamcore.keys import delayed_nacks
 from tests.core.members import consume, delivery, events, holding, ids, pending, sent, take, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate
@@ -32,7 +32,7 @@ class TestRefusing:
         assert server.now - begun >= delay
         assert [(entry.raw_id, entry.deliveries) for entry in again] == [(b"1-0", 2)]
         assert EntriesClaimed(b"s", 1) in events(net)
-        assert server.schedules.get(schedule(b"s", b"g"), {}) == {}
+        assert server.schedules.get(delayed_nacks(b"s", b"g"), {}) == {}
 
     @pytest.mark.parametrize("delay", [5.0, 100.0])
     def test_also_where_nothing_is_claimed_from_others(self, server: Server, delay: float) -> None:

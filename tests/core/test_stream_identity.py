@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.reading.continuity import History
+from streamcore.reading.stream_history import History
 from streamcore.reading.stream_identity import Sameness, StreamIdentity
 
 SAME, BACK, OTHER, UNPROVEN = Sameness

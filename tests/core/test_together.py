@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamcore.engine.engine import Engine, Script, ScriptRunner, Steps, call
+from streamcore.engine.engine import Engine
+from streamcore.engine.script import Script, ScriptRunner, Steps, call
 from streamcore.engine.together import PAGE, pages, together
 from streamcore.errors import ReplyError
 from tests.core.pair import Pair

@@ -21,7 +21,7 @@ from streamcore.entries import GroupBatch, GroupEntry, Refusal
 from streamcore.group.ack_loop import Settling
 from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
-from streamcore.group.pending import Pending
+from streamcore.group.pending import Pending, Riding
 from streamcore.group.settlements import Ack, Burial, Settlement
 from tests.core.pair import Pair
 
@@ -288,7 +288,7 @@ def forget_then_collect(self: Pending) -> None:
 def forget_then_ride(self: Pending) -> tuple[list[Any], list[Settlement]]:
     ride: list[Settlement] = [Ack(stream, ids) for (stream, _), ids in self._acked.items()] + self._refused
     self._acked, self._refused = {}, []
-    self._riding[id(ride)] = ride, self._spoken_of
+    self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
     return [], ride
 
 

@@ -7,10 +7,10 @@ from random import Random
 from typing import Final
 
 from streamcore.channels import PUBLISH
-from streamcore.group.idle_consumers import REMOVE
-from streamcore.group.name_lease import HOLD, LET_GO
-from streamcore.group.settlements import ACK_OWNED, BURY, FOREVER, GIVE_BACK, RELEASE
-from streamcore.producer.deduplication import APPEND_ONCE
+from streamcore.group.settlements import FOREVER
+from streamcore.scripts.group import ACK_OWNED, BURY, GIVE_BACK, RELEASE, REMOVE
+from streamcore.scripts.lease import HOLD, LET_GO
+from streamcore.scripts.producer import APPEND_ONCE
 from tests.simulation.twins import Words
 
 KEYS: Final = ("s", "s", "s", "t", "string")

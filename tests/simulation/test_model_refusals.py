@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streamcore.group.idle_consumers import REMOVE
-from streamcore.group.name_lease import HOLD
+from streamcore.scripts.group import REMOVE
+from streamcore.scripts.lease import HOLD
 from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Server, Session
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind

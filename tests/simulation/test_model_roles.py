@@ -11,8 +11,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from streamcore.group.settlements import ACK_OWNED
 from streamcore.resp3 import encode
+from streamcore.scripts.group import ACK_OWNED
 from streamcore.testing.model import Server, Session
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw

@@ -24,7 +24,7 @@ from streamcore.options import Options
 from streamcore.producer.producer import Producer, ProducerOptions
 from streamcore.pubsub import PubSub
 from streamcore.pubsub.options import PubSubOptions
-from streamcore.reading.prefetch import Reader, ReaderOptions
+from streamcore.reading.reader import Reader, ReaderOptions
 from tests.typing.test_typing import HEAD, ROOT, mypy
 from transports._facade.settings import ConnectOptions
 from transports.sse import EventStream

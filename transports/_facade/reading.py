@@ -11,8 +11,9 @@ from functools import partial
 from operator import length_hint
 from typing import Any, Final, Generic, TypeVar
 
-from streamcore.consumer.consumer import Consumer, Interruption
+from streamcore.consumer.consumer import Consumer
 from streamcore.consumer.cursor import Change
+from streamcore.consumer.options import Interruption
 from streamcore.engine.engine import Engine
 from streamcore.entries import BaseBatch, Entry
 from streamcore.group.stream_changes import Joining

@@ -9,7 +9,7 @@ from typing import Final, Unpack
 
 from streamcore.arguments import Name, name
 from streamcore.commands.ids import Position
-from streamcore.consumer.consumer import ConsumerOptions
+from streamcore.consumer.options import ConsumerOptions
 from streamcore.consumer.start import starts
 from streamcore.entries import Entry, StreamId
 from streamcore.errors import ReplyError

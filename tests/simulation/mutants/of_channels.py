@@ -62,7 +62,7 @@ CHANNELS: Final = (
     Mutant(
         "late-attempt-finds-no-mark",
         "streamcore.channels.publisher",
-        "(*keys, beside(keys[0], MARK + nonce)), (*args, _MARKED)",
+        "(*keys, publication_mark(keys[0], nonce)), (*args, _MARKED)",
         "keys, (*args, _UNMARKED)",
         "a first attempt that arrives behind its repetition is appended, too",
         cast="audience",

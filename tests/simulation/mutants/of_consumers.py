@@ -8,7 +8,7 @@ from .mutant import Mutant
 
 CONSUMER: Final = "streamcore.consumer.consumer"
 CONTINUITY: Final = "streamcore.reading.continuity"
-PREFETCH: Final = "streamcore.reading.prefetch"
+PREFETCH: Final = "streamcore.reading.reader"
 
 CONSUMERS: Final = (
     Mutant(
@@ -109,7 +109,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "prefetch-unbounded",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "return self._whole + in_flight < self._reads and self._size < self._limit",
         "return in_flight < 2",
         "issue 6: an unbounded queue; a stalled handler fills the memory",
@@ -117,7 +117,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "batches-out-of-order",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "self._ready.append((batch, whole, self.added))",
         "self._ready.appendleft((batch, whole, self.added))",
         "concurrent reads whose replies overtake each other",
@@ -125,7 +125,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "put-back-at-the-end",
-        PREFETCH,
+        "streamcore.reading.prefetch",
         "self._ready.appendleft((batch, True, self.reached))",
         "self._ready.append((batch, True, self.added))",
         "what a cancelled wait puts back comes behind what arrived later",
@@ -154,6 +154,14 @@ CONSUMERS: Final = (
         "horizon = min([*self._ends.values(), *unread], default=None)",
         "horizon = None",
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
+        cast="readers",
+    ),
+    Mutant(
+        "empty-stream-read-to-its-end",
+        CONTINUITY,
+        "at_the_end = goes_on and history.last == behind.id",
+        "at_the_end = history.last == behind.id",
+        "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
         cast="readers",
     ),
 )

@@ -69,8 +69,8 @@ GROUP_GAPS: Final = (
     Mutant(
         "former-stream-that-is-back-is-gone",
         HISTORY,
-        "is_certain = self._is_alone and (is_gone or not self.identity.may_be_back)",
-        "is_certain = self._is_alone",
+        "certain=bool(unread) and self._is_alone and is_gone)",
+        "certain=bool(unread) and self._is_alone)",
         "seed 2008642: a failover has taken a stream back, and what is there still is told as lost for certain",
     ),
     Mutant(

@@ -262,7 +262,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "theft-on-leaving",
-        SETTLEMENTS,
+        "streamcore.scripts.group",
         "local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0\n"
         "for at = 6, #ARGV do\n    if owned(ARGV[at]) then",
         "local claim, given = {'XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0}, 0\nfor at = 6, #ARGV do\n    if true then",
@@ -276,7 +276,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "busy-consumer-removed",
-        REMOVAL,
+        "streamcore.scripts.group",
         "if not is_held and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[at]) == 0 then",
         "if not is_held then",
         "XGROUP DELCONSUMER of a member with pending entries: the server forgets them",

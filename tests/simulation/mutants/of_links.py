@@ -8,7 +8,7 @@ from .mutant import Mutant
 
 LINK: Final = "streamcore.connection.link"
 CONNECTION: Final = "streamcore.connection.connection"
-ENGINE: Final = "streamcore.engine.engine"
+SCRIPT: Final = "streamcore.engine.script"
 
 LINKS: Final = (
     Mutant(
@@ -94,14 +94,14 @@ LINKS: Final = (
     ),
     Mutant(
         "events-out-of-place",
-        ENGINE,
+        "streamcore.engine.engine",
         "self._placed_events.add(event, self._place())",
         "self._placed_events.add(event, 0)",
         "errors and gaps told beside the data, not in order with it",
     ),
     Mutant(
         "lost-wake-up",
-        ENGINE,
+        SCRIPT,
         'the time."""\n        if self._waiting:',
         'the time."""\n        if False:',
         "issue 6: whoever waits for the application is not told that the application has moved",

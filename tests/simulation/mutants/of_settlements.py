@@ -77,7 +77,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "unfenced-dead-letter",
-        SETTLEMENTS_OF,
+        "streamcore.scripts.group",
         "if not owned(ARGV[3]) then\n",
         "if false then\n",
         "issue 6: the repetition after a lost reply writes the dead letter a second time",
@@ -89,7 +89,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "dead-letter-without-its-data",
-        SETTLEMENTS_OF,
+        "streamcore.scripts.group",
         "for at = 4, #ARGV do table.insert(fields, ARGV[at]) end",
         "fields = {unpack(ARGV, 4)}",
         "a dead letter that says why and not what",
@@ -97,7 +97,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "dead-letter-not-settled",
-        SETTLEMENTS_OF,
+        "streamcore.scripts.group",
         "redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])\nreturn letter",
         "return letter",
         "a dead letter that stays pending: buried again by the next member",
@@ -126,7 +126,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "repeated-burial-untold",
-        SETTLEMENTS_OF,
+        "streamcore.scripts.group",
         "if about then return one[1] end",
         "",
         "0.1: a dead letter whose answer was lost is told by no event",
@@ -138,5 +138,20 @@ SETTLEMENTS: Final = (
         "if self._proven is not None and not origin.continues(self._proven):",
         "if False:",
         "all clients: after a failover, what was said of an entry is taken for another one that has its id",
+    ),
+    Mutant(
+        "unsure-delivery-counts-when-given-back",
+        "streamcore.group.release",
+        "return deliveries - (is_unsure and self._consumer.member.remove_on_leaving)",
+        "return deliveries",
+        "seed 2012262: what a dead process was given, and nobody saw, is given back as seen, and buried at the first refusal",
+        cast="applications",
+    ),
+    Mutant(
+        "void-ids-ride-again",
+        PENDING,
+        "riding.void.setdefault(stream, set()).update(ids)",
+        "pass",
+        "seed 2015810: an acknowledgement on its way when its id came to mean another entry is repeated, and settles that",
     ),
 )

@@ -12,7 +12,7 @@ from streamcore.commands import Command
 from streamcore.commands.command import LinkUse
 from streamcore.commands.ids import Position
 from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.consumer import ConsumerOptions
+from streamcore.consumer.options import ConsumerOptions
 from streamcore.consumer.start import Starts
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
 from streamcore.group.consumer import Groups, group_engine

@@ -60,6 +60,7 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     now = scene.world.now
     replica.handle_timeout(now)
     unread = [(book, stream, book.unread(stream)) for book in scene.books for stream in book.streams]
+    letters = [(book, stream, book.letters(stream)) for book in scene.books for stream in book.streams]
     for stream in scene.streams:
         scene.rewind(stream)
     lost = replica.promote(now)
@@ -69,6 +70,9 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     for book, stream, ids in unread:
         there = scene.history.stream(stream).fields
         book.losses.add(stream, *(one for one in ids if one not in there))
+    for book, stream, names in letters:
+        book.lost_letters |= names - book.letters(stream)
+        book.failed_over(stream)
     scene.host.flush()
     return lost
 

@@ -99,6 +99,8 @@ def set_stream(scene: Scene, fault: Fault) -> str | None:
 
 def _waive(scene: Scene, book: Book, stream: bytes, ids: list[Id]) -> None:
     """A stranger does not want these to be handed over."""
+    if ids:
+        book.losses.waived.add(stream)
     fields = scene.history.stream(stream).fields
     for id_ in ids:
         fate = book.fate(Key(stream, text(id_), fields[id_][1]))

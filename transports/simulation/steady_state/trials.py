@@ -60,7 +60,7 @@ class Calm:
         self._patience = patience
         self.lots = world.lots("calm")
         self._names = 0
-        self._quiet = promises.QuietWhenHealthy(world, events)
+        self._quiet = promises.QuietWhenHealthy(world, events, scene.books)
         self._kills = promises.KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
 
@@ -261,7 +261,10 @@ class Calm:
             self.claim(book, key, b"gone")
 
         def before(data: bytes) -> None:
-            if struck or b"$6\r\nXCLAIM" not in data or key.id not in data:
+            is_claim = b"$6\r\nXCLAIM" in data and key.id in data
+            if (
+                struck or not is_claim or self.owner(book, key) is None
+            ):  # settled by a member whose claim came in pieces
                 return
             struck.append(data)
             self.claim(book, key)

@@ -11,10 +11,9 @@ from hashlib import sha1
 from typing import Final, TypeAlias
 
 from streamcore.channels import PUBLISH
-from streamcore.group.idle_consumers import REMOVE
-from streamcore.group.name_lease import HOLD, LET_GO
-from streamcore.group.settlements import ACK_OWNED, BURY, GIVE_BACK, RELEASE
-from streamcore.producer.deduplication import APPEND_ONCE
+from streamcore.scripts.group import ACK_OWNED, BURY, GIVE_BACK, RELEASE, REMOVE
+from streamcore.scripts.lease import HOLD, LET_GO
+from streamcore.scripts.producer import APPEND_ONCE
 
 from ..arguments import integer
 from ..protocol import OK, Denied, Failure, Reply

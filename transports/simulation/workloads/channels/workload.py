@@ -52,10 +52,19 @@ class Seat:
     before: Id = ZERO  # the end of the channel when joining began
     history: int = 0
     first: bool = True
-    excused: Id = ZERO  # of another era
+    excused: Id = ZERO  # of another era,
+    since: int = 0  # unless it was there in this one, and is still
     rewinds: int = 0  # of which nothing was heard
+    passed: set[Id] = field(default_factory=set)  # gone when it was told that the channel began anew
     gaps: list[Gap] = field(default_factory=list)
     untold: list[Id] = field(default_factory=list)  # trimmed away before the last messages, and no gap has told it yet
+
+    def resume(self, ledger: Ledger, stream: bytes, last: Id) -> None:
+        """It goes on behind a message, which may be of another era."""
+        self.position, self.first = last, False
+        era = ledger.note(stream)
+        if last not in era.names:
+            self.excused, self.since = era.ended, max(0, ledger.number(stream) - 1)
 
 
 class PublishedOnce(Oracle):
@@ -119,7 +128,8 @@ class NoHoleNoDuplicate(Oracle):
     def _check_between(self, what: str, stream: bytes, seat: Seat, id_: Id) -> None:
         era, there = self.ledger.eras[stream], self.ledger.there(stream)
         for one in era.between(seat.position, id_):
-            if one == id_ or (one <= seat.excused and not era.survived(one)):
+            is_over = one <= seat.excused and not self.ledger.survived(stream, one, seat.since)
+            if one == id_ or one in seat.passed or is_over:
                 continue
             if one in there:
                 self.violated(
@@ -132,7 +142,8 @@ class NoHoleNoDuplicate(Oracle):
         """What is in a channel and must still come to a listener."""
         era, there = self.ledger.note(stream), self.ledger.there(stream)
         for one in era.ids:
-            if one > seat.position and one in there and (one > seat.excused or era.survived(one)):
+            is_owed = one > seat.excused or self.ledger.survived(stream, one, seat.since)
+            if one > seat.position and one in there and is_owed:
                 return one
         return None
 
@@ -212,6 +223,8 @@ class Listeners(Faced):
         """A channel is about to begin anew, or to go back."""
         for (_, key), seat in self.seats.items():
             if key == stream:
+                if seat.excused == ZERO or not seat.rewinds:
+                    seat.since = self.oracle.ledger.number(stream) - 1
                 seat.excused = self.oracle.ledger.eras[stream].ended
                 seat.rewinds += 1
                 seat.untold.clear()
@@ -301,7 +314,7 @@ class Listeners(Faced):
             seat = self.seats[who, stream] = Seat(ZERO, ledger.last(stream), history)
             try:
                 if last is not None:
-                    seat.position, seat.first = _pair(last), False
+                    seat.resume(ledger, stream, _pair(last))
                     await subscriber.subscribe(room, after=last)
                 else:
                     await subscriber.subscribe(room, history=history)
@@ -335,6 +348,9 @@ class Listeners(Faced):
                 seat.rewinds += item.before is None  # it is gone, and whatever comes is new
             elif seat is not None:
                 seat.position, seat.rewinds, seat.first = ZERO, 0, False
+                seat.passed = set(self.oracle.ledger.note(item.stream).ids).difference(
+                    self.oracle.ledger.there(item.stream)
+                )
             return
         if not hasattr(item, "data"):
             return

@@ -10,7 +10,7 @@ from ...world.invariants import EventsInOrder, Oracle
 from ...world.stream_log import Id
 from ..group.delivery_log import Book
 from ..producer import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
-from .losses import MUST, Key, Losses, arrived, covers, first_of, had_before, seen_by
+from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
 from .reader import Reader, Taste
 from .removals import Ledger
 
@@ -48,7 +48,7 @@ class ReadsEachOnce(Oracle):
                 self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
             track.position = id_
         for id_ in set(era.between(before, ids[-1])).difference(ids):
-            if track.lenient or (id_ <= track.excused and not era.survived(id_)):
+            if track.lenient or (id_ <= track.excused and not self.ledger.survived(stream, id_, track.since)):
                 continue
             if id_ in there:
                 self.violated(
@@ -77,7 +77,9 @@ class ReadsEachOnce(Oracle):
         return [
             id_
             for id_ in era.ids
-            if id_ > track.position and id_ in there and (id_ > track.excused or era.survived(id_))
+            if id_ > track.position
+            and id_ in there
+            and (id_ > track.excused or self.ledger.survived(stream, id_, track.since))
         ]
 
 
@@ -87,7 +89,7 @@ class TrimsAnnounced(Oracle):
     With an exact count, where ``entries-added`` tells; ``certain`` only where something was lost. A possible loss is told only where
     the entry that was read last may be gone: of a place that was given as an id, or where the stream has begun anew or gone back,
     its counters were set, or single entries were deleted. Where nothing was lost, that is a false alarm, which the contract
-    allows; they are counted. One loss need not be told, since nothing on the server shows it: see ``had_before``; those are counted,
+    allows; they are counted. One loss need not be told, since nothing on the server shows it: see ``hidden``; those are counted,
     too.
     """
 
@@ -105,25 +107,34 @@ class TrimsAnnounced(Oracle):
                 self.violated(found)
         track.losses.handed(keys)
         if track.losses.due:
-            self._is_hidden(reader, stream)  # by what was seen until now; later looks show more
+            self._excuse(reader, stream)  # by what was seen until now; later looks show more
 
     def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
         keys = [key for key in keys if not self.ledger.is_there(stream, key)]
         if not keys or track.unwatched or track.lenient:
             return ""
-        if self._is_hidden(reader, stream):
+        self._excuse(reader, stream)
+        keys = [key for key in keys if key in track.losses.open]
+        if not keys:
             return ""
         how = track.losses.open[keys[0]]
         return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
 
-    def _is_hidden(self, reader: Reader, stream: bytes) -> bool:
+    def looked(self, reader: Reader) -> None:
+        """A reader has something to do; it may have looked at its streams."""
+        for stream, track in reader.tracks.items():
+            if track.losses.open and (seen := seen_by(reader.engine, stream)) is not track.losses.looked:
+                track.losses.looked = seen
+                self._excuse(reader, stream)
+
+    def _excuse(self, reader: Reader, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        had = had_before(reader.engine, losses, self.ledger, stream)
-        if had is not None:
-            self.world.notes["hidden losses" if had else "unseen streams"] += 1
-            losses.settled()
-        return had is not None
+        found = hidden(reader.engine, losses, self.ledger, stream)
+        if found is not None and found.keys:
+            self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
+            for key in found.keys:
+                del losses.open[key]
 
     def told(self, reader: Reader, gap: Gap) -> None:
         """A reader hears of a gap."""
@@ -132,8 +143,7 @@ class TrimsAnnounced(Oracle):
             return
         losses = track.losses
         here = arrived(reader.engine, self.ledger, gap.stream)
-        first = first_of(seen_by(reader.engine, gap.stream))
-        told = losses.told(gap, self.ledger.number(gap.stream), first, here)
+        told = losses.told(gap, self.ledger.number(gap.stream), seen_by(reader.engine, gap.stream), here)
         if not told:
             self._check_alarm(reader, gap, losses)
         if gap.entries is not None and not (losses.doubtful or losses.resumed):

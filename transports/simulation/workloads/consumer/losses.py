@@ -16,7 +16,7 @@ from ...world.stream_log import Id
 
 if TYPE_CHECKING:
     from streamcore.events import Gap
-    from streamcore.reading.continuity import History
+    from streamcore.reading.stream_history import History
 
     from .removals import Ledger
 
@@ -34,6 +34,13 @@ class Place(NamedTuple):
     seen: History | None
 
 
+class Hidden(NamedTuple):
+    """Losses that nothing shows, and of how many entries; 0: nothing was known of their stream, as nothing of it had been read."""
+
+    entries: int
+    keys: list[Key]
+
+
 @dataclass
 class Losses:
     """The account. ``open`` is what was lost and not told, and how it went; ``due`` of it what the last batch has passed."""
@@ -45,6 +52,8 @@ class Losses:
     resumed: bool = False  # the place was that of an id, so nobody can count, and its entry may be gone
     doubtful: bool = False  # the stream has begun anew, has gone back, or its counters were set
     places: list[Place] = field(default_factory=list)  # where the reader was when streams were replaced, or went back
+    looked: History | None = None  # by which look the account was judged last
+    settings: list[Place] = field(default_factory=list)  # when counters were set; there, how many were gone unread
 
     def removed(self, keys: list[Key], how: str, arrived: set[Key]) -> None:
         """These are about to go; ``arrived``: what the reader has, and was not handed yet."""
@@ -55,9 +64,13 @@ class Losses:
         self.open.update(keys)
         self.ever.update(keys)
 
-    def untold(self, era: int) -> int:
-        """How many were trimmed or deleted in an era, and not told."""
-        return sum(key[0] == era and how != "DEL" for key, how in self.open.items())
+    def untold(self, era: int, known: set[Id]) -> int:
+        """How many were trimmed or deleted in an era, and not told, but for those that were ``known`` to be gone."""
+        return sum(number == era and how != "DEL" and id_ not in known for (number, id_), how in self.open.items())
+
+    def era_of(self, seen: History, present: int) -> int:
+        """The era in which the reader looked last, and has ``seen`` this."""
+        return min((place.era for place in self.places if place.seen is seen), default=present)
 
     def settled(self) -> None:
         """Nothing is owed any more."""
@@ -75,17 +88,19 @@ class Losses:
         """What was before a place, must be told, and is not."""
         return [key for key, how in self.open.items() if how in MUST and key < place]
 
-    def told(self, gap: Gap, era: int, first: Id | None, arrived: set[Key]) -> list[Key]:
-        """A gap is told, in an era, by a look at which there was this first entry: what it tells of what is open.
+    def told(self, gap: Gap, era: int, seen: History | None, arrived: set[Key]) -> list[Key]:
+        """A gap is told, in an era, by a look that has ``seen`` the stream: what it tells of what is open.
 
-        What was trimmed behind that first entry has gone since.
+        What was trimmed behind the first entry that was there, or appended later, has gone since.
         """
         for key in arrived:
             self.open.pop(key, None)
+        first, last = first_of(seen), None if seen is None else last_of(seen)
         return [
             (number, id_)
             for (number, id_), how in self.open.items()
-            if number < era or (covers(gap, id_) and (how == "XDEL" or first is None or id_ < first))
+            if number < era
+            or (covers(gap, id_) and (last is None or id_ <= last) and (how == "XDEL" or first is None or id_ < first))
         ]
 
 
@@ -107,25 +122,47 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
     return {ledger.key(stream, _id(row[0]), row[1][1]) for row in rows}
 
 
-def had_before(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> int | None:
-    """Of streams that had stood here before, one's number of entries up to the cursor, if the server could tell nothing.
+class Look:
+    """What a reader knows of a stream by its last look, which has ``seen`` it in an ``era``.
 
-    That is so where as many entries of the present stream had gone unread, when the reader looked last. None: the reader had to
-    know. 0: nothing was known of that stream, as nothing of it had been read.
+    ``unread``: how many entries were gone then, by the stream's counters, that it had neither read nor been told of.
+    """
+
+    def __init__(self, engine: Any, losses: Losses, ledger: Ledger, stream: bytes, seen: History) -> None:
+        self.seen = seen
+        self.era = losses.era_of(seen, ledger.number(stream))
+        self.has = losses.received | arrived(engine, ledger, stream)
+        self._removed = ledger.removed(stream, self.era, seen.removed)
+        known = self.has | losses.ever.difference(losses.open)
+        self.unread = seen.removed - sum(map(self.is_gone, known))
+
+    def is_gone(self, key: Key) -> bool:
+        """Whether an entry of that era was gone."""
+        era, id_ = key
+        first, last = first_of(self.seen), last_of(self.seen)
+        return era == self.era and id_ <= last and (first is None or id_ < first or id_ in self._removed)
+
+    def since(self, place: Place) -> int:
+        """How many entries have come since a place was noted, but for those of that era."""
+        return sum(place.era < era < self.era or (era == place.era and id_ > place.id) for era, id_ in self.has)
+
+
+def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden | None:
+    """What the server could tell nothing of, if there is anything.
+
+    That is so where as many entries of a stream had gone unread and untold, when the reader looked last, as another one that had
+    stood there before had had up to the cursor; or, where its counters were set, no more than before that. None: the reader had to
+    know.
     """
     seen = seen_by(engine, stream)
     if seen is None:
         return None
-    number, first = ledger.number(stream), first_of(seen)
-    has = losses.received | arrived(engine, ledger, stream)
-    last = (seen.last.ms, seen.last.seq)
-    gone = [id_ for era, id_ in has if era == number and id_ <= last and (first is None or id_ < first)]
-    unread = seen.removed - len(gone)
-    for place in losses.places:
-        since = sum(era == place.era and id_ > place.id for era, id_ in has)  # what was on its way then
-        if seen is not place.seen and place.had + since == unread:
-            return unread
-    return None
+    look = Look(engine, losses, ledger, stream, seen)
+    had = [place.had + look.since(place) for place in losses.places if place.seen is not seen]
+    had += [place.had for place in losses.settings if place.seen is not seen and place.era == look.era]
+    if look.unread not in had:
+        return None
+    return Hidden(look.unread, [key for key in losses.open if key[0] < look.era or look.is_gone(key)])
 
 
 def seen_by(engine: Any, stream: bytes) -> History | None:
@@ -138,6 +175,11 @@ def seen_by(engine: Any, stream: bytes) -> History | None:
 def first_of(seen: History | None) -> Id | None:
     """The first entry that was there then."""
     return None if seen is None or seen.first is None else (seen.first.ms, seen.first.seq)
+
+
+def last_of(seen: History) -> Id:
+    """The last id that the stream had given then."""
+    return seen.last.ms, seen.last.seq
 
 
 def _id(text: bytes) -> Id:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -19,7 +19,8 @@ from streamcore.events import Degraded, Gap, StreamReset
 from ...world.actor import Program
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
-from .losses import Key, Losses, Place, arrived, seen_by
+from .losses import Key, Losses, arrived, seen_by
+from .track import Track
 
 if TYPE_CHECKING:
     from streamcore.consumer.cursor import Change
@@ -61,28 +62,6 @@ class Taste:
             lots.choice([0.0, 0.1, 0.4]),
             lots.random() < 0.3,
         )
-
-
-@dataclass
-class Track:
-    """How far one process is in one stream, whose era has a number, and what it has lost."""
-
-    position: Id
-    era: int = 0
-    losses: Losses = field(default_factory=Losses)
-    excused: Id = ZERO  # what is not higher may be skipped: it belongs to another era than the cursor
-    rewinds: int = 0  # of the stream, that no event has told
-    rewound: bool = False  # the stream was, since the process began
-    unwatched: bool = False
-    lenient: bool = False  # it is not known whether a rewind was that of the place before a seek, or of this one
-
-    def begin_anew(self, era: int) -> None:
-        """The engine has told that the stream begins anew, and that it reads it from its beginning."""
-        self.position, self.era = ZERO, era
-        self.losses = Losses(doubtful=True)
-        self.rewinds -= 1
-        if self.rewinds <= 0:
-            self.rewinds, self.excused = 0, ZERO
 
 
 class Reader(Program):
@@ -160,48 +139,40 @@ class Reader(Program):
         if not self.tracks:
             self._entering.setdefault(stream, []).extend((number, id_) for id_ in ids)
         for track in self._tracks_of(stream):
-            keys = [(number, id_) for id_ in ids if id_ > track.position]
-            track.losses.removed(keys, how, arrived(self.engine, self.ledger, stream))
+            here = arrived(self.engine, self.ledger, stream)
+            reached = track.reached(here, number)
+            track.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, here)
 
     def dropping(self, stream: bytes) -> None:
         """A stream is about to go as a whole, with what was not read."""
         for track in self._tracks_of(stream):
-            unread = self.ledger.unread(stream, track.position)
-            track.losses.removed(unread, "DEL", arrived(self.engine, self.ledger, stream))
+            here = arrived(self.engine, self.ledger, stream)
+            reached = track.reached(here, self.ledger.number(stream))
+            track.losses.removed(self.ledger.unread(stream, reached), "DEL", here)
 
     def rewinding(self, stream: bytes) -> None:
         """A stream begins anew, or goes back: what has a lower id than our cursor may escape."""
         self.highest = None
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.excused = self.ledger.eras[stream].ended
-            track.rewinds += 1
-            track.rewound = track.losses.doubtful = True
-            here = arrived(self.engine, self.ledger, stream)
-            place, era = max([track.position, *(id_ for _, id_ in here)]), self.ledger.number(stream) - 1
-            had = self.ledger.had(stream, place) - track.losses.untold(era)
-            noted = sum(id_ <= place for id_ in self.ledger.past[stream][-1].ids)  # where the counters were set since
             seen = seen_by(self.engine, stream)
-            track.losses.places += [Place(era, place, had, seen), Place(era, place, noted, seen)]
-            if not self.ledger.past[stream][-1].dropped:
-                track.losses.settled()
+            track.rewind(self.ledger, stream, seen, arrived(self.engine, self.ledger, stream))
 
     def unsettle(self, stream: bytes) -> None:
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.losses.doubtful = True
+            track.unsettle(self.engine, self.ledger, stream)
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""
         for stream, at in self.engine.cursor().items():
             place, number = (at.ms, at.seq), self.ledger.number(stream)
-            track = self.tracks.setdefault(stream, Track(place, number))
+            track = self.tracks[stream] = Track(place, number)
             track.losses.doubtful |= stream in self._in_doubt
             saved = self.saved.get(stream)
             if saved is not None and track.position > ZERO:
-                track.excused = self.ledger.eras[stream].ended  # the cursor may be of another era
-                track.losses.resumed = True
+                track.resume(self.ledger, stream, self.eras.get(stream, 0))
                 if place == (saved.ms, saved.seq):
                     track.losses.lose(self.ledger.lost_since(stream, self.eras[stream], place))
             else:
@@ -279,6 +250,7 @@ class Reader(Program):
         if not self.tracks and self.engine.is_ready:
             self._track()
         self._follow_change()
+        self.oracles.trims.looked(self)
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:
@@ -350,9 +322,11 @@ class Reader(Program):
 
     def _hear(self, event: object) -> None:
         match event:
+            case StreamReset() if not self.tracks:
+                self._in_doubt.add(event.stream)  # where it begins is known when entering is done
             case StreamReset():
                 self.highest = None
-                track = self.tracks.setdefault(event.stream, Track(ZERO))
+                track = self.tracks[event.stream]
                 track.begin_anew(self.ledger.number(event.stream))
                 track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
                 if self._seeking is not None and self._seeking[1] == event.stream:

@@ -27,14 +27,11 @@ class Era:
     ended: Id = ZERO  # the last id of all eras before
     leaves: object = None  # what the stream was, and is until it really begins anew
     dropped: bool = False  # it ended with its stream, and not by a failover that has lost the stream's end
+    gone_before: int = 0  # how many entries the stream had lost before, by its counters; known when the era has ended
 
     def between(self, low: Id, high: Id) -> list[Id]:
         """The ids behind one and up to another."""
         return self.ids[bisect_right(self.ids, low) : bisect_right(self.ids, high)]
-
-    def survived(self, id_: Id) -> bool:
-        """Whether the entry was there before this era began."""
-        return self.former.get(id_) == self.names[id_]
 
 
 class Ledger:
@@ -79,6 +76,22 @@ class Ledger:
         """Entries are about to be removed."""
         if stream in self.eras:
             self.note(stream).gone.update(dict.fromkeys(ids, how))
+
+    def survived(self, stream: bytes, id_: Id, since: int) -> bool:
+        """Whether an entry that is there was there at the end of an era, and of all others since."""
+        eras = [*self.past[stream], self.note(stream)]
+        return all(era.former.get(id_) == eras[-1].names[id_] for era in eras[since + 1 :])
+
+    def removed(self, stream: bytes, number: int, count: int) -> set[Id]:
+        """The entries of an era that were gone when so many had ever been removed from the stream."""
+        is_past = number < self.number(stream)
+        era = self.past[stream][number] if is_past else self.note(stream)
+        before = era.gone_before if is_past else self._gone_before(stream, era)
+        return set(list(era.gone)[: max(count - before, 0)])
+
+    def _gone_before(self, stream: bytes, era: Era) -> int:
+        now = self._history.stream(stream)
+        return now.added - len(now.ids) - len(era.gone)
 
     def number(self, stream: bytes) -> int:
         """That of the present era."""
@@ -125,6 +138,7 @@ class Ledger:
         """A stream is about to begin anew, or to go back."""
         if stream in self.eras:
             former = self.note(stream)
+            former.gone_before = self._gone_before(stream, former)
             self.past[stream].append(former)
             last = max(former.ended, self._history.stream(stream).last)
             there = {id_: name for id_, name in former.names.items() if id_ not in former.gone}

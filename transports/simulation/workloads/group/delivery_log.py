@@ -13,13 +13,15 @@ from streamcore import StreamId
 
 from ...world.invariants import TICK
 from ...world.stream_log import ZERO, History, Id, Key
+from .predecessors import Predecessors
 from .tenures import Tenures
 
 if TYPE_CHECKING:
     from streamcore import GroupConsumer
     from streamcore.events import Gap
     from streamcore.group.group_history import GroupHistory
-    from streamcore.reading.continuity import History as Seen
+    from streamcore.reading.stream_history import History as Seen
+    from streamcore.testing.model import Session
     from streamcore.testing.model.values import Group, Stream
 
     from ...world.scheduler import World
@@ -39,7 +41,9 @@ class Fate:
     buried: bool = False  # an application has wanted it to be a dead letter, once
     refused: bool = False  # the one that has it now does not want it
     settled: float = 0.0  # when the server has confirmed that to the process that asked; 0: not yet
+    earlier: int = 0  # confirmations that are to come of what its holder has said of it in groups that are gone
     robbed: bool = False  # a stranger has settled it
+    passed: bool = False  # a failover has lost its letter, and the group was created again above it
     deliveries: int = 0  # what the one that was handed it last was told of them
     nacked_at: float = 0.0  # refused for long, in a world that is well
     excused: bool = True  # it may be handed over once more
@@ -64,7 +68,8 @@ class Losses:
     """The ids of what was removed before the group had been given it, whatever became of it later.
 
     ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
-    was believed, or went with a group in which there were several, how much of it a process had counted as unread, alone there;
+    was believed, or went with a group in which there were several, or that was set ahead (``waived``), how much of it a process had
+    counted as unread, alone there;
     ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
     """
 
@@ -73,6 +78,7 @@ class Losses:
     believed: set[bytes] = field(default_factory=set)
     _former: set[bytes] = field(default_factory=set)  # those that were ever believed
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    waived: set[bytes] = field(default_factory=set)
     torn: dict[bytes, float] = field(default_factory=dict)
 
     def believe(self, stream: bytes) -> None:
@@ -114,12 +120,18 @@ class Book:
     letters_aside: dict[bytes, bytes] = field(
         default_factory=dict
     )  # where somebody keeps those of a stream for a while
+    asked: dict[tuple[bytes, bytes, bytes], float] = field(
+        default_factory=dict
+    )  # when a consumer has read behind an id of a stream
+    lost_letters: set[bytes] = field(default_factory=set)  # the names of those that a failover has lost
+    predecessors: Predecessors = field(default_factory=Predecessors)
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
     _looks: dict[tuple[object, bytes], int] = field(
         default_factory=dict
     )  # half answered: by session, the era of the stream
+    _wanted_before: dict[bytes, Id] = field(default_factory=dict)  # again, in a stream that went as a whole
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
 
     def __post_init__(self) -> None:
@@ -158,24 +170,38 @@ class Book:
         self.resets[stream] = self.resets.get(stream, 0) + 1
         self.reset_at[stream] = self.world.now
         self.lost_unread.pop(stream, None)
+        self._came_not_yet(stream)
 
     def is_recounted(self, key: Key) -> bool:
         """Whether the group was lost, or went back, since the entry is there."""
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
-    def before_command(self, session: object, words: list[bytes]) -> None:
+    def before_command(self, session: Session, words: list[bytes]) -> None:
         """A server is about to run a command: who has an entry now, may not have it behind that.
 
         A member sets the group back that it has created, where that may pass over entries.
         """
+        self.predecessors.before_command(session, words)
         if words[0].upper() == b"XCLAIM":
             self.tenures.note()
         if words[0].upper() == b"XINFO" and words[2] in self.streams:
             self._note_look(session, words[1].upper(), words[2])
-        if words[0].upper() == b"XGROUP" and words[1].upper() == b"SETID" and words[2] in self.streams:
-            group = self.of(words[2])
-            if group is not None:
-                self.want_again(words[2], group.last)
+        if words[0].upper() == b"XREADGROUP" and words[2] == self.group:
+            self.asked[words[3], words[-2], words[-1]] = self.world.now
+        if words[0].upper() != b"XGROUP" or words[2] not in self.streams or words[3] != self.group:
+            return
+        group = self.of(words[2])
+        if words[1].upper() == b"CREATE" and group is None and words[4] != b"$":
+            self._pass_over(words[2], words[4])
+        if words[1].upper() == b"SETID" and group is not None:
+            self.want_again(words[2], group.last)
+
+    def _pass_over(self, stream: bytes, start: bytes) -> None:
+        """A group is created: what is below its start, and had its letter in the history that a failover has lost, is behind it."""
+        last = StreamId.parse(start)
+        for key, fate in self.fates.items():
+            if key.stream == stream and key.name in self.lost_letters and StreamId.parse(key.id) <= last:
+                fate.passed = True
 
     def _note_look(self, session: object, what: bytes, stream: bytes) -> None:
         """A look is two questions; the stream may go back, or be another one, between their answers."""
@@ -188,6 +214,10 @@ class Book:
     def want_again(self, stream: bytes, last: Id) -> None:
         """Somebody sets the group back, that had come to an id: what is up to there comes once more."""
         self.wanted_again[stream] = max(self.wanted_again.get(stream, ZERO), last)
+        self._came_not_yet(stream)
+
+    def _came_not_yet(self, stream: bytes) -> None:
+        """What is wanted again comes once more, whatever has come."""
         self.came_again = {key for key in self.came_again if key.stream != stream}
 
     def comes_again(self, key: Key) -> bool:
@@ -224,13 +254,22 @@ class Book:
         """The stream is about to go as a whole."""
         group = self.of(stream)
         self.losses.add(stream, *self.unread(stream))
-        self.wanted_again.pop(stream, None)
-        if group is not None and (len(group.consumers) > 1 or stream in self.losses.believed):
+        wanted, before = self.wanted_again.pop(stream, ZERO), self._wanted_before.get(stream, ZERO)
+        self._wanted_before[stream] = max(wanted, before)  # a failover may bring back any of the streams that went
+        is_set = stream in self.losses.believed or stream in self.losses.waived
+        if group is not None and (len(group.consumers) > 1 or is_set):
             for member in self.members:
                 watch = None if member.node is None else member.watch(stream)
                 if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
                     self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
         self.losses.believed.discard(stream)
+        self.losses.waived.discard(stream)
+
+    def failed_over(self, stream: bytes) -> None:
+        """A replica has taken over: it may have the stream that went, with the group as it was set."""
+        group = self.of(stream)
+        if group is not None and group.last < (wanted := self._wanted_before.get(stream, ZERO)):
+            self.want_again(stream, wanted)
 
     def unread(self, stream: bytes) -> list[Id]:
         """The ids of what is in a stream, and its group has not been given; or no application, whoever it is pending for."""

@@ -86,19 +86,19 @@ class NoNeedlessRepetition(GroupOracle):
 
     def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
-            self._check(member, key, self.book.fate(key))
+            self._check(member, key, self.book.fate(key), member.delivered_at(key, batch.deliveries))
 
-    def _check(self, member: Member, key: Key, fate: Fate) -> None:
+    def _check(self, member: Member, key: Key, fate: Fate, since: float) -> None:
         if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
             return
-        if min(fate.since, member.hands.since) < self.book.reset_at.get(key.stream, 0.0):
+        if min(fate.since, since) < self.book.reset_at.get(key.stream, 0.0):
             return  # one of the two was delivered by a group that is gone
-        wrong = self._wrong(member, key, fate)
+        wrong = self._wrong(member, fate, since)
         if wrong and not self.book.comes_again(key):
             self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
 
-    def _wrong(self, member: Member, key: Key, fate: Fate) -> str:
-        if fate.settled and member.hands.since >= fate.settled:
+    def _wrong(self, member: Member, fate: Fate, since: float) -> str:
+        if fate.settled and since >= fate.settled:
             return f", which {fate.holder} has settled, and the server has confirmed it"
         if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
             return ""
@@ -115,7 +115,10 @@ class NoNeedlessRepetition(GroupOracle):
 
 
 class OnlySaidIsSettled(GroupOracle):
-    """*GroupConsumer, manual ack*: nothing is settled unless the application, or a limit, has said so."""
+    """*GroupConsumer, manual ack*: nothing is settled unless the application, or a limit, has said so.
+
+    A letter that a failover has lost was there; its entry is passed over where the group was lost as well, and is created again.
+    """
 
     def look(self) -> None:
         book = self.book
@@ -125,7 +128,7 @@ class OnlySaidIsSettled(GroupOracle):
                 key = book.key_at(stream, id_)
                 assert key is not None
                 fate = book.fates.get(key)
-                if fate is not None and (fate.acked or fate.buried or fate.robbed):
+                if fate is not None and (fate.acked or fate.buried or fate.robbed or fate.passed):
                     continue
                 if letters is None:
                     letters = self.book.letters(stream)
@@ -210,9 +213,10 @@ class LettersDeserved(GroupOracle):
     """*Poison entry*: after ``max_deliveries`` attempts that applications saw; a reconnect is no attempt.
 
     A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
-    or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back, and
-    what another process of the same name has in hand, was not delivered too often, whatever the counter says; and what was given
-    to somebody else before it was refused here for the first time, has not failed twice.
+    or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back to it, and
+    what another process of the same name has in hand, was not delivered too often, whatever the counter says, unless the connection
+    was not found by which that process held the name, or the entry was spared once for such a reason; and what was given to somebody else before it was refused here for the
+    first time, has not failed twice.
     """
 
     def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:
@@ -235,11 +239,11 @@ class LettersDeserved(GroupOracle):
     def heard(self, member: Member, event: DeadLettered) -> None:
         """A member has told of a letter; what is wrong with it is told when its engine has done."""
         for key, fate in self.book.named(event.stream, [event.id]):
-            if wrong := self._wrong(member, event, fate):
+            if wrong := self._wrong(member, event, key, fate):
                 which = f"{event.id.decode()} ({key.name.decode()})"
                 self.world.after(0.0, partial(self.violated, f"{member.label} has buried {which}{wrong}"))
 
-    def _wrong(self, member: Member, event: DeadLettered, fate: Fate) -> str:
+    def _wrong(self, member: Member, event: DeadLettered, key: Key, fate: Fate) -> str:
         if event.reason != TOO_OFTEN.decode():
             is_early = (
                 event.deliveries == 2 and fate.times + fate.strangers < 2 and not (fate.buried or self._limit == 1)
@@ -248,11 +252,14 @@ class LettersDeserved(GroupOracle):
         if fate.refused or fate.excused or fate.holder in self.book.over:
             return ""
         if fate.holder == member.label:
-            return ", which it had settled" if fate.settled else ""
-        others = (one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer)
+            is_back = fate.settled and not self.book.tenures.has_passed_on(key, member.label)
+            return ", which it had settled" if is_back else ""
+        others = [one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer]
         in_hand = any(one.node is not None and not one.node.paused for one in others)
         in_hand = in_hand and self.book.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
-        return f", which {fate.holder} has in hand" if in_hand else ""
+        in_hand = in_hand and event.deliveries == self._limit  # else it was spared, once
+        is_gone = any(self.book.predecessors.was_gone(_nonce(member), _nonce(one)) for one in others)
+        return f", which {fate.holder} has in hand" if in_hand and not is_gone else ""
 
     def rewound(self, stream: bytes) -> None:
         """Letters may be gone as well."""
@@ -292,3 +299,9 @@ class InFlightBounded(GroupOracle):
                 most = engine.member.max_in_flight + engine.room.most_at_once
                 if engine.pending.in_flight > most:
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
+
+
+def _nonce(member: Member) -> bytes:
+    """What the connections of its present process are named."""
+    engine = None if member.node is None else member.node.engine
+    return engine.nonce if isinstance(engine, GroupConsumer) else b""

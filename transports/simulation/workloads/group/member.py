@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from streamcore import ConsumerFencedError, GroupBatch, GroupConsumer, GroupEntry, ReplyError, StreamcoreError
+from streamcore import ConsumerFencedError, GroupBatch, GroupConsumer, GroupEntry, ReplyError, StreamcoreError, StreamId
 from streamcore.errors import UNAVAILABLE
 from streamcore.events import AcksConfirmed, DeadLettered, Event, Gap, OwnershipLost
 
@@ -201,17 +201,28 @@ class Member(Program):
             fate = book.fate(key)
             if fate.times and fate.holder != self.label:
                 fate.doubts += 1
+                fate.earlier = 0
+            elif fate.acked and not fate.settled and fate.era != era:
+                fate.earlier += 1
             book.handed += 1
             book.again += bool(fate.times)
             fate.times += 1
             book.tenures.handed(key, self.label)
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
             fate.deliveries = batch.deliveries
-            fate.settled, fate.refused, fate.since = 0.0, False, self.hands.since
+            fate.settled, fate.refused, fate.passed = 0.0, False, False
+            fate.since = self.delivered_at(key, batch.deliveries)
+            book.asked.pop((self.consumer, stream, bytes(StreamId.parse(key.id).before())), None)
             fate.excused = (stream, key.id) in self.hands.lost or self._was_robbed(key)
         if self.world.tells:
             ids = " ".join(f"{key.id.decode()} ({key.name.decode()})" for key in keys)
             self.world.tell(self.label, f"is handed {stream.decode()} {ids}, delivery {batch.deliveries}")
+
+    def delivered_at(self, key: Key, deliveries: int) -> float:
+        """When the server has read what is handed over now: an entry that comes again is read by itself, and may wait for others."""
+        behind = bytes(StreamId.parse(key.id).before())
+        asked = self.book.asked.get((self.consumer, key.stream, behind), self.hands.since)
+        return min(asked, self.hands.since) if deliveries > 1 else self.hands.since
 
     def _was_robbed(self, key: Key) -> bool:
         """Whether another consumer has it by now, which this process does not know yet."""
@@ -345,7 +356,9 @@ class Member(Program):
         self._order.heard(self.label, event)
         if isinstance(event, AcksConfirmed):
             for _, fate in book.named(event.stream, event.ids):
-                if fate.holder == self.label:
+                if fate.holder == self.label and fate.earlier:
+                    fate.earlier -= 1
+                elif fate.holder == self.label:
                     fate.settled = self.world.now
         elif isinstance(event, OwnershipLost):
             book.excuse(event.stream, event.ids)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from streamcore.group.idle_consumers import REMOVE
+from streamcore.scripts.group import REMOVE
 
 from ...world.actor import RECOVERY
 from ...world.invariants import Oracle

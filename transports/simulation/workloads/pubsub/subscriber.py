@@ -96,6 +96,8 @@ class Hearing:
     """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
 
     has_handler: bool
+    asked: Counter[Channel] = field(default_factory=Counter)  # what was published when it was asked for
+    before: frozenset[bool] = frozenset()  # whether the subscriptions to this name before this one had handlers
     since: Counter[Channel] | None = None
     last: dict[bytes, int] = field(default_factory=dict)  # by channel
     excused: set[bytes] | None = None  # channels that have had their message since a gap was told; None: no gap
@@ -181,7 +183,9 @@ class Listener(Program):
             self.world.tell(self.label, f"subscribes to {kind.what} {[name.decode() for _, name in names]}")
             for name in names:
                 self.wanted[name] = handled
-                self.hearings[name] = Hearing(handled)
+                former = self.hearings.get(name)
+                before = frozenset[bool]() if former is None else former.before | {former.has_handler}
+                self.hearings[name] = Hearing(handled, Counter(self.tower.published), before)
             change = self.engine.subscribe(kind, {name: handler for _, name in names})
             self._wait_for(change, names)
 
