@@ -65,18 +65,22 @@ class Prefetch(Generic[B]):
         if not self._ready:
             return None
         batch, whole, _ = self._ready.popleft()
-        self._size -= batch.size
-        self._whole -= whole
+        if self._ready:
+            self._size -= batch.size
+            self._whole -= whole
+        else:
+            self._size = self._whole = 0
         return batch
 
     def drop(self, stream: bytes) -> list[B]:
         """Take out what has arrived of a stream."""
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
-        self._measure()
+        self.recount()
         return dropped
 
-    def _measure(self) -> None:
+    def recount(self) -> None:
+        """Count anew what is ready: a signal handler may have raised in between."""
         self._size = sum(batch.size for batch, _, _ in self._ready)
         self._whole = sum(whole for _, whole, _ in self._ready)
 
@@ -86,7 +90,7 @@ class Prefetch(Generic[B]):
             if batch.key == stream:
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]
         self._ready = deque(kept for kept in self._ready if kept[0].raw)
-        self._measure()
+        self.recount()
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""
@@ -176,6 +180,7 @@ class Reader(Engine, Generic[B]):
         except BaseException:  # a signal handler has raised: nobody gets it
             if self._prefetch.first is not batch:
                 self.put_back(batch)
+            self._prefetch.recount()
             raise
         return batch
 
@@ -209,6 +214,7 @@ class Reader(Engine, Generic[B]):
         super()._report_up(link, again=again)
         if link is self._reading.link:
             self.degradation.begin()
+            self._prefetch.recount()
 
     def _place(self) -> int:
         return self._prefetch.added
