@@ -131,6 +131,13 @@ class Settling:
         if pending.unsent:
             self.flush_soon()
 
+    def begin(self) -> None:
+        """The reading link begins anew: what a signal handler has cut off, on no link any more, is sent again."""
+        pending = self._consumer.pending
+        if (self._runner is None or not self._runner.link.unanswered) and (rides := pending.rides):
+            pending.lose(rides)
+            self.flush_soon()
+
     def send(self) -> Steps[None]:
         """Send what there is, and wait for the answer; or, where nothing shall leave, until something changes."""
         if not self.at_once:
