@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .keyspace import Keyspace
 from .notifications import after, notify
 from .protocol import Reply
 from .registry import Command
-from .session import Block
-from .tracking import Tracked
-
-if TYPE_CHECKING:
-    from .keyspace import Keyspace
-    from .server import Server
-    from .session import Session
+from .session import Block, Context, Session
+from .tracking import Tracked, Tracking
 
 
 class Onlookers:
     """Those of one server. ``busy`` is the session whose command is being run."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Context) -> None:
         self.tracked = Tracked()
         self.busy: Session | None = None
         self._server = server
@@ -39,6 +33,21 @@ class Onlookers:
             self._watchers[self._server.databases[database], key].discard(session)
         session.watched.clear()
         session.is_outdated = False
+
+    # -- tracking -----------------------------------------------------------------------------------------------------
+
+    def track(self, session: Session, prefixes: tuple[bytes, ...], *, noloop: bool) -> None:
+        """Push each change of a key with such a prefix to a session; ``noloop``: but for changes of its own."""
+        self.tracked.sessions[session] = Tracking(prefixes, noloop)
+
+    def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]:
+        """The prefixes that a session tracks."""
+        tracking = self.tracked.sessions.get(session)
+        return () if tracking is None else tracking.prefixes
+
+    def untrack(self, session: Session) -> None:
+        """Push no more changes to a session."""
+        self.tracked.sessions.pop(session, None)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 

@@ -198,12 +198,14 @@ class Server:
         self.restore(data)
         self.disk.save()
 
-    def copy_of(self, data: Image) -> Server:
-        """A server of this kind, that nobody uses, with this data."""
+    def repeated(self, image: Image, writes: Sequence[Write]) -> Image:
+        """The data that some writes make of an image."""
         other = Server(self.flavour)
         other.config = self.config | {b"appendonly": b"no"}
-        other.restore(data)
-        return other
+        other.restore(image)
+        for write in writes:
+            other.replay(write)
+        return [(keys.values, keys.expiries) for keys in other.databases]
 
     def configured(self) -> None:
         """The configuration has changed."""
@@ -358,7 +360,7 @@ class Server:
         """A session has ended."""
         self.waiting.remove(session)
         self.onlookers.unwatch(session)
-        self.onlookers.tracked.sessions.pop(session, None)
+        self.onlookers.untrack(session)
         self.sessions.pop(session.number, None)
         self.changed[session] = None
 
