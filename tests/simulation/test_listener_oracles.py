@@ -11,7 +11,8 @@ import pytest
 from streamcore.pubsub import Kind, Message
 from transports.simulation.workloads.pubsub.invariants import HandlersKept, NeverSilent
 from transports.simulation.workloads.pubsub.subscriber import Hearing, Listener
-from transports.simulation.world.scheduler import Violation, World
+from transports.simulation.world.driver import World
+from transports.simulation.world.scheduler import Violation
 
 B = Kind.CHANNEL, b"b"
 

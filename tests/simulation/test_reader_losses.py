@@ -15,8 +15,8 @@ from transports.simulation.workloads.consumer.losses import Key, Losses, hidden
 from transports.simulation.workloads.consumer.reader import Reader, Taste
 from transports.simulation.workloads.consumer.removals import Ledger
 from transports.simulation.workloads.consumer.track import Track
+from transports.simulation.world.driver import World
 from transports.simulation.world.invariants import EventsInOrder
-from transports.simulation.world.scheduler import World
 from transports.simulation.world.server_host import Host
 from transports.simulation.world.stream_log import History, Id, fields_of
 

@@ -13,9 +13,10 @@ from transports.simulation.workloads.channels.workload import Listeners, Seat, c
 from transports.simulation.workloads.pubsub.invariants import cast_listeners
 from transports.simulation.workloads.pubsub.subscriber import Listener, Name
 from transports.simulation.world.actor import ADDRESS
+from transports.simulation.world.driver import World
 from transports.simulation.world.invariants import EventsInOrder
 from transports.simulation.world.plan import Size
-from transports.simulation.world.scheduler import Violation, World
+from transports.simulation.world.scheduler import Violation
 from transports.simulation.world.server_host import Host
 from transports.simulation.world.stream_log import ZERO, History, fields_of
 
@@ -35,7 +36,7 @@ def test_what_lies_in_the_inbox_is_of_the_subscription_before(number: int, handl
     scene = stage()
     world = scene.world
     cast_listeners(scene, Size(), EventsInOrder(world))
-    listener = next(one for one in world.programs if isinstance(one, Listener))
+    listener = next(one for one in scene.programs if isinstance(one, Listener))
     listener.start()
     listener.tower.published[False, b"b"] = 7
     for share in (0.0, 1.0):
@@ -56,7 +57,7 @@ def test_what_is_gone_when_a_channel_is_told_to_have_begun_anew_need_not_be_told
     """Seed 2021434: the place where a listener resumed was one of the channel before."""
     scene, stream = stage(), b"c_x"
     cast_audience(scene, Size(), EventsInOrder(scene.world))
-    listeners = next(one for one in scene.world.programs if isinstance(one, Listeners))
+    listeners = next(one for one in scene.programs if isinstance(one, Listeners))
     seat = listeners.seats["first", stream] = Seat((9, 0))
 
     def trim(kept: int) -> None:

@@ -18,10 +18,10 @@ from transports.simulation.workloads.group.invariants import AttemptsSeen, Lette
 from transports.simulation.workloads.group.member import Member
 from transports.simulation.workloads.group.workload import cast_group
 from transports.simulation.world.actor import ADDRESS, OPTIONS, Program
-from transports.simulation.world.driver import Node
+from transports.simulation.world.driver import Node, World
 from transports.simulation.world.invariants import EventsInOrder, Recovers
 from transports.simulation.world.plan import Size
-from transports.simulation.world.scheduler import Violation, World
+from transports.simulation.world.scheduler import Violation
 from transports.simulation.world.server_host import Host
 from transports.simulation.world.stream_log import STRANGER, History, Key, fields_of
 

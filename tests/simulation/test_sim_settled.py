@@ -20,9 +20,10 @@ from transports.simulation.workloads.group.member import Member
 from transports.simulation.workloads.group.predecessors import Predecessors
 from transports.simulation.workloads.group.workload import cast_group
 from transports.simulation.world.actor import ADDRESS
+from transports.simulation.world.driver import World
 from transports.simulation.world.invariants import EventsInOrder
 from transports.simulation.world.plan import Size
-from transports.simulation.world.scheduler import Violation, World
+from transports.simulation.world.scheduler import Violation
 from transports.simulation.world.server_host import Host
 from transports.simulation.world.stream_log import HELD, STRANGER, History, Key, fields_of
 

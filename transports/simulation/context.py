@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .workloads.group.delivery_log import Book
+from .world.actor import Program
+from .world.driver import World
+from .world.invariants import Oracle
 from .world.plan import Fault
-from .world.scheduler import World
 from .world.server_host import Host
 from .world.stream_log import History, Id
 
@@ -34,6 +36,8 @@ class Scene:
     history: History
     streams: list[bytes]
     books: list[Book] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
+    oracles: list[Oracle] = field(default_factory=list)
     refused_for_good: set[str] = field(default_factory=set)  # commands, by their names
     latest_clock: float = 0.0  # how far the server's clock was ever ahead
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
@@ -48,6 +52,11 @@ class Scene:
     def _run(self, session: Session, words: list[bytes]) -> None:
         for told in self.running:
             told(session, words)
+
+    def enter(self, program: Program) -> None:
+        """Add a program, and start its first process."""
+        self.programs.append(program)
+        self.world.at(self.world.now, program.start)
 
     @property
     def takes_writes(self) -> bool:

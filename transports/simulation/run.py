@@ -30,9 +30,10 @@ from .faults import (
 from .scenarios import CASTS
 from .steady_state.trials import Calm
 from .world.actor import ADDRESS
+from .world.driver import World
 from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
 from .world.plan import Fault, Size, plan
-from .world.scheduler import BEGIN, Violation, World
+from .world.scheduler import BEGIN, Violation
 from .world.server_host import Host
 from .world.stream_log import History
 
@@ -149,7 +150,7 @@ def _stage(world: World, size: Size, cast: str) -> Scene:
     scene = Scene(world, host, History(host), [])
     events = EventsInOrder(world)
     oracles: list[Oracle] = [NoHotLoop(world), Recovers(world), events]
-    world.oracles += oracles
+    scene.oracles += oracles
     server_faults.faults_of(scene)
     CASTS[cast].enter(scene, size, events)
     return scene
@@ -172,7 +173,7 @@ def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
 
 
 def _events(scene: Scene) -> EventsInOrder:
-    return next(one for one in scene.world.oracles if isinstance(one, EventsInOrder))
+    return next(one for one in scene.oracles if isinstance(one, EventsInOrder))
 
 
 def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
@@ -185,7 +186,7 @@ def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
 
 def _look(scene: Scene) -> None:
     scene.note()
-    for oracle in scene.world.oracles:
+    for oracle in scene.oracles:
         oracle.look()
     scene.world.after(TICK, partial(_look, scene))
 
@@ -203,7 +204,7 @@ def _heal(scene: Scene) -> None:
         for wire in node.wires.values():
             wire.up.fuse = wire.down.fuse = None
         node.resume()
-    for program in world.programs:
+    for program in scene.programs:
         program.heal()
         program.start()
 
@@ -213,15 +214,15 @@ def _is_done(scene: Scene) -> bool:
 
 
 def _missing(scene: Scene) -> str:
-    for program in scene.world.programs:
+    for program in scene.programs:
         if missing := program.missing():
             return missing
-    return next((left for oracle in scene.world.oracles if (left := oracle.left())), "")
+    return next((left for oracle in scene.oracles if (left := oracle.left())), "")
 
 
 def _judge(scene: Scene) -> None:
     scene.note()
-    for oracle in scene.world.oracles:
+    for oracle in scene.oracles:
         oracle.judge()
     if missing := _missing(scene):
         scene.world.violated("Liveness", f"{missing}, {PATIENCE:g} s after all was well")
@@ -230,7 +231,7 @@ def _judge(scene: Scene) -> None:
 def _leave(scene: Scene) -> None:
     world = scene.world
     world.tell("*", "all programs leave")
-    for program in world.programs:
+    for program in scene.programs:
         program.retires = True
         program.leave(0.0)
     world.run(world.now + LEAVING, lambda: not world.nodes)

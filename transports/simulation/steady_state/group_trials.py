@@ -75,7 +75,7 @@ class RefusedInPeace(Oracle):
 def refuse(calm: Calm, book: Book) -> None:
     """The server loads its data, while a producer has something to append."""
     scene = calm.scene
-    senders = [one for one in calm.world.programs if isinstance(one, Sender) and one.node is not None]
+    senders = [one for one in calm.scene.programs if isinstance(one, Sender) and one.node is not None]
     for sender in senders[:1]:
         node = sender.node
         assert node is not None

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from streamcore.testing.model import Session
 
     from ..workloads.group.delivery_log import Book
-    from ..world.driver import Node
-    from ..world.network import Wire
-    from ..world.scheduler import World
+    from ..world.driver import World
+    from ..world.network import ClientEnd, Wire
 
 
 class QuietWhenHealthy(Oracle):
@@ -100,7 +99,7 @@ class CreatesAgain(Oracle):
     """
 
 
-def _same_name(one: Node, other: Node) -> bool:
+def _same_name(one: ClientEnd, other: ClientEnd) -> bool:
     ours, others = one.program, other.program
     return isinstance(ours, Member) and isinstance(others, Member) and ours.consumer == others.consumer
 

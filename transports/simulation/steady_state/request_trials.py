@@ -43,7 +43,7 @@ class BytesAreNoAnswer(Oracle):
 
 def try_requests(calm: Calm) -> None:
     """Try all of it with the first asker that is there, while all of them ask nothing of themselves."""
-    askers = [one for one in calm.world.programs if isinstance(one, Asker)]
+    askers = [one for one in calm.scene.programs if isinstance(one, Asker)]
     asker = next((one for one in askers if one.node is not None), None)
     if asker is None:
         return

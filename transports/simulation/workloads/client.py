@@ -22,9 +22,9 @@ from .application import Faced
 
 if TYPE_CHECKING:
     from ..context import Scene
+    from ..world.driver import World
     from ..world.invariants import EventsInOrder
     from ..world.plan import Size
-    from ..world.scheduler import World
 
 TASKS: Final = 3
 SHARED: Final = b"clerks:shared"
@@ -224,10 +224,10 @@ def cast_clerks(scene: Scene, size: Size, events: EventsInOrder) -> None:
     """Put clerks on the stage."""
     world = scene.world
     judges = RepliesBelong(world), ExecutedAsTold(world, scene), AnsweredInTime(world)
-    world.oracles += [*judges, AllOrNothing(world, scene)]
+    scene.oracles += [*judges, AllOrNothing(world, scene)]
     for number in range(1, size.members + 1):
         clerk = Clerk(world, f"clerk-{number}", judges, events)
-        world.at(world.now, clerk.start)
+        scene.enter(clerk)
 
 
 def _say_nothing(*_: object) -> None:

@@ -20,9 +20,8 @@ from ..world.stream_log import fields_of
 if TYPE_CHECKING:
     from streamcore.requests import Request
 
-    from ..world.driver import Node
+    from ..world.driver import Node, World
     from ..world.invariants import EventsInOrder
-    from ..world.scheduler import World
     from ..world.stream_log import History
     from .group.delivery_log import Book
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streamcore.requests import Request
 
     from ..context import Scene
+    from ..world.driver import World
     from ..world.plan import Size
-    from ..world.scheduler import World
 
 SLACK: Final = 0.01
 """Seconds that a timer may be late in a world without delays of its own."""
@@ -259,8 +259,8 @@ def cast_askers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     world = scene.world
     runs = RunAsTold(world, scene)
     oracles = AnswersBelong(world), runs, DeadlinesKept(world)
-    world.oracles += oracles
+    scene.oracles += oracles
     scene.running.append(runs.tried)
     for number in range(1, size.members + 1):
         asker = Asker(world, f"asker-{number}", oracles, events)
-        world.at(world.now, asker.start)
+        scene.enter(asker)

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore import Address, Options
 
-from .driver import Node
+from .driver import Node, World
 
 if TYPE_CHECKING:
     from streamcore import Engine
     from streamcore.engine.engine import EngineOptions
-
-    from .scheduler import World
 
 ADDRESS: Final = Address("server", 6379)
 OPTIONS: Final = Options(
@@ -50,7 +48,6 @@ class Program:
         self.draw: Random = world.lots(name)
         self.retires = False  # its process is the last one
         self._comes_back = False
-        world.programs.append(self)
 
     # -- to be written ------------------------------------------------------------------------------------------------
 

@@ -6,25 +6,42 @@ After every input it asks the engine for all its outputs anew, and wakes the pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .network import Wire
-from .server_host import RUBBISH
+from .scheduler import Scheduler
+from .server_host import RUBBISH, Host
 
 if TYPE_CHECKING:
     from streamcore import Engine, Link
-
-    from .actor import Program
-    from .scheduler import World
 
 MANY: Final = 2000
 """Rounds without any time passing: an engine that needs more of them is in a busy loop."""
 
 
+class World(Scheduler):
+    """The machines of one run: the hosts of servers, and the nodes of all processes that live."""
+
+    def __init__(self, seed: int, *, tells: bool = False) -> None:
+        super().__init__(seed, tells=tells)
+        self.hosts: dict[str, Host] = {}  # by address
+        self.nodes: list[Node] = []
+
+
+class Application(Protocol):
+    """The program of a node."""
+
+    def look(self) -> bool:
+        """Act on what has reached the engine; whether there was anything to do."""
+
+    def overhears(self, data: bytes) -> None:
+        """Take note of replies that rubbish follows."""
+
+
 class Node:
     """One process with one engine. ``label`` names it and its incarnation; ``dials`` and ``writes`` are counted."""
 
-    def __init__(self, world: World, program: Program, engine: Engine, label: str) -> None:
+    def __init__(self, world: World, program: Application, engine: Engine, label: str) -> None:
         self.world = world
         self.program = program
         self.engine = engine

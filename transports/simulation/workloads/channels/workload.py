@@ -30,9 +30,9 @@ from .strange_channel import ROOM, disturb, sit_there
 
 if TYPE_CHECKING:
     from ...context import Scene
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
     from ...world.plan import Size
-    from ...world.scheduler import World
 
 PREFIX: Final = "c"
 CHANNELS: Final = ("x", "y")
@@ -386,14 +386,14 @@ def cast_audience(scene: Scene, size: Size, events: EventsInOrder) -> None:
         world.notes["strange"] = 1
         disturb(scene, f"{PREFIX}_{ROOM}".encode())
     once, holes = PublishedOnce(world, ledger), NoHoleNoDuplicate(world, ledger)
-    world.oracles += [once, holes]
+    scene.oracles += [once, holes]
     for number in range(1, size.senders + 1):
         speaker = Speaker(world, f"speaker-{number}", once, size.entries // size.senders // 2, size.seconds)
-        world.at(world.now, speaker.start)
+        scene.enter(speaker)
     for number in range(1, size.members):
         listeners = Listeners(world, f"listeners-{number}", holes, events)
         scene.rewinding.append(listeners.rewinding)
-        world.at(world.now, listeners.start)
+        scene.enter(listeners)
 
 
 def _say_nothing(*_: object) -> None:

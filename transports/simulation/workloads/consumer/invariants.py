@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from streamcore.events import Gap
 
     from ...context import Scene
+    from ...world.driver import World
     from ...world.plan import Size
-    from ...world.scheduler import World
 
 
 class ReadsWhatWas(Oracle):
@@ -229,7 +229,7 @@ def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
         RewindsAnnounced(world, ledger),
         ReaderBounded(world),
     )
-    world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
+    scene.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
     scene.running.append(ledger.before_command)
     scene.removing.append(ledger.removing)
     scene.dropping.append(ledger.dropping)
@@ -242,13 +242,13 @@ def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
         scene.dropping.append(reader.dropping)
         scene.rewinding.append(reader.rewinding)
         scene.setting.append(reader.unsettle)
-        world.at(world.now, reader.start)
+        scene.enter(reader)
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
-    world.oracles += judges
+    scene.oracles += judges
     book = Book(world, scene.history, b"", streams)
     for number in range(1, size.senders + 1):
         entries = size.entries // size.senders
         sender = Sender(
             world, f"p{number}", book, streams[number % len(streams)], (entries, size.seconds), judges, events
         )
-        world.at(world.now, sender.start)
+        scene.enter(sender)

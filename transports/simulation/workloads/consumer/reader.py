@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from streamcore.consumer.cursor import Change
     from streamcore.entries import Batch
 
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
     from .invariants import ReaderOracles
     from .removals import Ledger
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamcore.testing.model import Session
     from streamcore.testing.model.values import Group, Stream
 
-    from ...world.scheduler import World
+    from ...world.driver import World
     from .member import Member
 
 

@@ -17,8 +17,8 @@ ANSWER: Final = 0.1
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
 
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
     from .delivery_log import Book, Loss
     from .member import Member
 

@@ -16,7 +16,7 @@ from ...world.stream_log import Key, fields_of, is_poison
 from .delivery_log import Book, Fate
 
 if TYPE_CHECKING:
-    from ...world.scheduler import World
+    from ...world.driver import World
     from .member import Member
 
 

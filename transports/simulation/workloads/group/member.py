@@ -21,9 +21,8 @@ from .habits import Habits, Hands
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
 
-    from ...world.driver import Node
+    from ...world.driver import Node, World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
     from .delivery_log import Book
     from .invariants import GroupOracle, InOrder, LettersDeserved
 

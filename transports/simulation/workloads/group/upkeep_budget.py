@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamcore.testing.model import Session
 
     from ...steady_state.trials import Calm
-    from ...world.scheduler import World
+    from ...world.driver import World
     from .delivery_log import Book
 
 ROWS: Final = 500

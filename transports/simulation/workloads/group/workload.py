@@ -76,18 +76,19 @@ def _cast(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Memb
     budget, first = UpkeepBounded(world), WorkFirst(world)
     gone = NotPutBack(world, book)
     scene.running += [budget.command, first.command, gone.command]
-    world.oracles += [*watch, *judges, budget, first, gone, DegradedTold(world, events, scene)]
+    scene.oracles += [*watch, *judges, budget, first, gone, DegradedTold(world, events, scene)]
 
     members, senders = min(size.members, lots.choice([2, 2, 3])), min(size.senders, lots.choice([1, 2]))
     for number in range(1, members + 1):
         habits = Habits.drawn(lots, streams, max_deliveries, detect_gaps)
         kind = kinds[(number - 1) % len(kinds)]
         member = kind(world, f"member-{number}", book, habits, watch, events)
-        world.at(world.now, member.start)
+        scene.enter(member)
     twin = Member(world, "twin", book, Habits.drawn(lots, streams, max_deliveries, detect_gaps), watch, events)
     twin.consumer, twin.is_twin = b"member-1", True
+    scene.programs.append(twin)
     for number in range(1, senders + 1):
         entries = size.entries // senders
         stream = streams[number % len(streams)]
         sender = Sender(world, f"p{number}", book, stream, (entries, size.seconds), judges, events)
-        world.at(world.now, sender.start)
+        scene.enter(sender)

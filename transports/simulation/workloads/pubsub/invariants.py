@@ -108,4 +108,4 @@ def cast_listeners(scene: Scene, size: Size, events: EventsInOrder) -> None:
     tower = Tower(scene)
     for number in range(1, size.members + 2):
         listener = Listener(world, f"listener-{number}", tower, Ear.drawn(lots), oracles, events)
-        world.at(world.now, listener.start)
+        scene.enter(listener)

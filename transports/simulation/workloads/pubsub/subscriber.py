@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from streamcore.pubsub import Change, Message
 
     from ...context import Scene
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
     from .invariants import ListenerOracles
 
 CHANNELS: Final = (b"a", b"b", b"c", b"ab")
