@@ -10,7 +10,8 @@ import pytest
 
 from streamcore.pubsub import Kind, Message
 from transports.simulation.workloads.pubsub.invariants import HandlersKept, NeverSilent
-from transports.simulation.workloads.pubsub.subscriber import Hearing, Listener
+from transports.simulation.workloads.pubsub.records import Hearing
+from transports.simulation.workloads.pubsub.subscriber import Listener
 from transports.simulation.world.driver import World
 from transports.simulation.world.scheduler import Violation
 

@@ -10,9 +10,10 @@ from streamcore.events import Gap, StreamReset
 from streamcore.reading.continuity import Continuity
 from streamcore.reading.stream_history import History as Seen
 from streamcore.testing.model.values import Stream
+from transports.simulation.workloads.consumer.habits import Taste
 from transports.simulation.workloads.consumer.invariants import ReaderOracles, TrimsAnnounced
 from transports.simulation.workloads.consumer.losses import Key, Losses, hidden
-from transports.simulation.workloads.consumer.reader import Reader, Taste
+from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.removals import Ledger
 from transports.simulation.workloads.consumer.track import Track
 from transports.simulation.world.driver import World

@@ -10,8 +10,9 @@ from streamcore.pubsub import Kind, Message
 from streamcore.testing.model import Server
 from transports.simulation.context import Scene
 from transports.simulation.workloads.channels.workload import Listeners, Seat, cast_audience
-from transports.simulation.workloads.pubsub.invariants import cast_listeners
-from transports.simulation.workloads.pubsub.subscriber import Listener, Name
+from transports.simulation.workloads.pubsub.records import Name
+from transports.simulation.workloads.pubsub.subscriber import Listener
+from transports.simulation.workloads.pubsub.workload import cast_listeners
 from transports.simulation.world.actor import ADDRESS
 from transports.simulation.world.driver import World
 from transports.simulation.world.invariants import EventsInOrder

@@ -240,7 +240,7 @@ def group() -> tuple[World, Book, Member]:
     book = scene.books[0]
     run(world, 0.5)
     book.tenures.note()
-    return world, book, next(one for one in book.members if one.name == "member-1")
+    return world, book, next(one for one in book.members if isinstance(one, Member) and one.name == "member-1")
 
 
 def appended(book: Book, member: Member, number: int = 1) -> Key:
@@ -386,7 +386,7 @@ class TestLetters:
     def test_what_a_process_of_the_same_name_has_in_hand_is_none(self) -> None:
         """Seed 12757."""
         world, book, _ = self.held()
-        twin = next(one for one in book.members if one.is_twin)
+        twin = next(one for one in book.members if isinstance(one, Member) and one.is_twin)
         run(world, 0.5)
         twin.start()
         book.tenures.note()

@@ -28,7 +28,8 @@ from .faults import (
     server as server_faults,
 )
 from .scenarios import CASTS
-from .steady_state.trials import Calm
+from .steady_state.context import SteadyState
+from .steady_state.trials import play
 from .world.actor import ADDRESS
 from .world.driver import World
 from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
@@ -166,7 +167,7 @@ def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
     world.run(world.now + PATIENCE, lambda: _is_done(scene))
     world.notes["healing ms"] = int((world.now - world.healed_at) * 1000)
     _judge(scene)
-    Calm(scene, _events(scene), lambda: _is_done(scene), PATIENCE).play()
+    play(SteadyState(scene, _events(scene), lambda: _is_done(scene), PATIENCE))
     _judge(scene)
     _leave(scene)
     _count(scene)

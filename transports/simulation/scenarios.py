@@ -15,9 +15,9 @@ from .faults.readers import ASKER_KINDS, LISTENER_KINDS, READER_KINDS
 from .faults.server import error
 from .workloads.channels.workload import cast_audience
 from .workloads.client import cast_clerks
-from .workloads.consumer.invariants import cast_readers
+from .workloads.consumer.workload import cast_readers
 from .workloads.group.workload import cast_applications, cast_group
-from .workloads.pubsub.invariants import cast_listeners
+from .workloads.pubsub.workload import cast_listeners
 from .workloads.requests import cast_askers
 from .world.invariants import EventsInOrder
 from .world.plan import FAULTS, Size

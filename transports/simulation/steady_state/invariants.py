@@ -1,4 +1,4 @@
-"""What must hold in the calm, where nothing breaks but for what ``calm`` does on purpose: sharp limits, without excuses."""
+"""What must hold in the steady state, where nothing breaks but for what ``calm`` does on purpose: sharp limits, without excuses."""
 
 from __future__ import annotations
 

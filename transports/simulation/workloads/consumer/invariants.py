@@ -1,25 +1,36 @@
-"""What must hold of readers without a group, and their cast."""
+"""What must hold of readers without a group."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ...world.invariants import EventsInOrder, Oracle
+from ...world.invariants import Oracle
 from ...world.stream_log import Id
-from ..group.delivery_log import Book
-from ..producer import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+from .habits import Taste
 from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
-from .reader import Reader, Taste
 from .removals import Ledger
+from .track import Track
 
 if TYPE_CHECKING:
     from streamcore.events import Gap
 
-    from ...context import Scene
     from ...world.driver import World
-    from ...world.plan import Size
+
+
+class Judged(Protocol):
+    """A reader, as the invariants know it."""
+
+    taste: Taste
+    tracks: dict[bytes, Track]
+    highest: tuple[bytes, Id] | None
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def engine(self) -> Any: ...
 
 
 class ReadsWhatWas(Oracle):
@@ -37,7 +48,7 @@ class ReadsEachOnce(Oracle):
         super().__init__(world)
         self.ledger = ledger
 
-    def handed(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+    def handed(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """A reader is handed a batch."""
         era, track = self.ledger.note(stream), reader.tracks[stream]
         there = self.ledger.there(stream)
@@ -55,7 +66,7 @@ class ReadsEachOnce(Oracle):
                     f"{reader.label} was not handed {id_} of {stream.decode()}, which is there, before {ids[-1]}"
                 )
 
-    def _merged(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+    def _merged(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
         if reader.taste.merge is None or reader.taste.seeks:  # what is sought is behind what was handed over
             return
@@ -68,7 +79,7 @@ class ReadsEachOnce(Oracle):
         if highest is None or ids[-1] > highest[1]:
             reader.highest = stream, ids[-1]
 
-    def owed(self, reader: Reader, stream: bytes) -> list[Id]:
+    def owed(self, reader: Judged, stream: bytes) -> list[Id]:
         """What is in the stream now and must come to the reader."""
         era, track = self.ledger.note(stream), reader.tracks[stream]
         if track.lenient:
@@ -96,9 +107,9 @@ class TrimsAnnounced(Oracle):
     def __init__(self, world: World, ledger: Ledger) -> None:
         super().__init__(world)
         self.ledger = ledger
-        self.readers: list[Reader] = []
+        self.readers: list[Judged] = []
 
-    def handed(self, reader: Reader, stream: bytes, keys: list[Key]) -> None:
+    def handed(self, reader: Judged, stream: bytes, keys: list[Key]) -> None:
         """A reader is handed a batch: what the one before has passed should have been told."""
         track = reader.tracks[stream]
         if reader.taste.merge is None:  # what is merged comes in pieces
@@ -109,7 +120,7 @@ class TrimsAnnounced(Oracle):
         if track.losses.due:
             self._excuse(reader, stream)  # by what was seen until now; later looks show more
 
-    def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
+    def _untold(self, reader: Judged, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
         keys = [key for key in keys if not self.ledger.is_there(stream, key)]
         if not keys or track.unwatched or track.lenient:
@@ -121,14 +132,14 @@ class TrimsAnnounced(Oracle):
         how = track.losses.open[keys[0]]
         return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
 
-    def looked(self, reader: Reader) -> None:
+    def looked(self, reader: Judged) -> None:
         """A reader has something to do; it may have looked at its streams."""
         for stream, track in reader.tracks.items():
             if track.losses.open and (seen := seen_by(reader.engine, stream)) is not track.losses.looked:
                 track.losses.looked = seen
                 self._excuse(reader, stream)
 
-    def _excuse(self, reader: Reader, stream: bytes) -> None:
+    def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
         found = hidden(reader.engine, losses, self.ledger, stream)
         if found is not None and found.keys:
@@ -136,7 +147,7 @@ class TrimsAnnounced(Oracle):
             for key in found.keys:
                 del losses.open[key]
 
-    def told(self, reader: Reader, gap: Gap) -> None:
+    def told(self, reader: Judged, gap: Gap) -> None:
         """A reader hears of a gap."""
         track = reader.tracks.get(gap.stream)
         if track is None:
@@ -155,7 +166,7 @@ class TrimsAnnounced(Oracle):
         for key in told:
             del losses.open[key]
 
-    def _check_alarm(self, reader: Reader, gap: Gap, losses: Losses) -> None:
+    def _check_alarm(self, reader: Judged, gap: Gap, losses: Losses) -> None:
         """Nothing that we know of is told by this gap."""
         if gap.certain and not losses.doubtful and not any(covers(gap, id_) for _, id_ in losses.ever):
             self.violated(f"{reader.label} hears of {gap}, and nothing was lost")
@@ -180,7 +191,7 @@ class RewindsAnnounced(Oracle):
     def __init__(self, world: World, ledger: Ledger) -> None:
         super().__init__(world)
         self.ledger = ledger
-        self.readers: list[Reader] = []
+        self.readers: list[Judged] = []
 
     def left(self) -> str:
         for reader in self.readers:
@@ -193,7 +204,7 @@ class RewindsAnnounced(Oracle):
 class ReaderBounded(Oracle):
     """*Consumer, slow consumer*: pull only; prefetch bounded by entries and bytes."""
 
-    def taken(self, reader: Reader, at_once: Counter[bytes]) -> None:
+    def taken(self, reader: Judged, at_once: Counter[bytes]) -> None:
         """A reader has taken batches, without anything coming in between."""
         most = reader.taste.prefetch + 2
         if reader.taste.merge is None and max(at_once.values()) > most:
@@ -212,43 +223,3 @@ class ReaderOracles:
     trims: TrimsAnnounced
     rewinds: RewindsAnnounced
     bounded: ReaderBounded
-
-
-def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put readers and producers on the stage, with the oracles that watch them."""
-    world = scene.world
-    lots = world.lots("cast of readers")
-    streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
-    scene.streams += [one for one in streams if one not in scene.streams]
-    ledger = Ledger(scene.history, streams)
-    oracles = ReaderOracles(
-        ReadsWhatWas(world),
-        CursorIsHandedOver(world),
-        ReadsEachOnce(world, ledger),
-        TrimsAnnounced(world, ledger),
-        RewindsAnnounced(world, ledger),
-        ReaderBounded(world),
-    )
-    scene.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
-    scene.running.append(ledger.before_command)
-    scene.removing.append(ledger.removing)
-    scene.dropping.append(ledger.dropping)
-    scene.rewinding.append(ledger.rewinding)
-    for number in range(1, size.members + 1):
-        reader = Reader(world, f"reader-{number}", ledger, Taste.drawn(lots, streams), oracles, events)
-        oracles.trims.readers.append(reader)
-        oracles.rewinds.readers.append(reader)
-        scene.removing.append(reader.removing)
-        scene.dropping.append(reader.dropping)
-        scene.rewinding.append(reader.rewinding)
-        scene.setting.append(reader.unsettle)
-        scene.enter(reader)
-    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
-    scene.oracles += judges
-    book = Book(world, scene.history, b"", streams)
-    for number in range(1, size.senders + 1):
-        entries = size.entries // size.senders
-        sender = Sender(
-            world, f"p{number}", book, streams[number % len(streams)], (entries, size.seconds), judges, events
-        )
-        scene.enter(sender)

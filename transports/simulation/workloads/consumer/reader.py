@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from streamcore import Consumer, StreamcoreError, StreamId, StreamResetError
 from streamcore.engine.degradation import GAPS
@@ -19,6 +17,7 @@ from streamcore.events import Degraded, Gap, StreamReset
 from ...world.actor import Program
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
+from .habits import Taste
 from .losses import Key, Losses, arrived, seen_by
 from .track import Track
 
@@ -32,36 +31,6 @@ if TYPE_CHECKING:
     from .removals import Ledger
 
 BLOCK: Final = 0.6
-
-
-@dataclass(frozen=True)
-class Taste:
-    """How one reader reads."""
-
-    streams: tuple[bytes, ...]
-    start: str
-    merge: Literal["id"] | None
-    count: int
-    prefetch: int
-    on_rewind: Literal["raise", "restart"]
-    saves: float  # how often, of the times that it could
-    slow: float
-    seeks: bool
-
-    @classmethod
-    def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
-        """One by lots."""
-        return cls(
-            tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),
-            lots.choice(["0", "0", "$"]),
-            lots.choice([None, None, "id"]),
-            lots.choice([1, 3, 10, 100]),
-            lots.choice([1, 2, 4]),
-            lots.choice(["raise", "restart", "restart"]),
-            lots.choice([0.2, 1.0]),
-            lots.choice([0.0, 0.1, 0.4]),
-            lots.random() < 0.3,
-        )
 
 
 class Reader(Program):

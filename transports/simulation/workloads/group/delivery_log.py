@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamcore.testing.model.values import Group, Stream
 
     from ...world.driver import World
-    from .member import Member
+    from .participant import Participant
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class Book:
     )  # streams of which an undelivered entry was removed, and how
     losses: Losses = field(default_factory=Losses)
     on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
-    members: list[Member] = field(default_factory=list)
+    members: list[Participant] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
     letters_aside: dict[bytes, bytes] = field(
         default_factory=dict

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...world.driver import World
     from ...world.invariants import EventsInOrder
     from .delivery_log import Book, Loss
-    from .member import Member
+    from .participant import Participant
 
 
 class GapsAnnounced(GroupOracle):
@@ -62,7 +62,7 @@ class SilenceIsAProof(GroupOracle):
                 if member.node is not None and (watch := member.watch(stream)) is not None:
                     self._check(member, stream, watch, [one for one in recent if member.label in one.witnesses])
 
-    def _check(self, member: Member, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
+    def _check(self, member: Participant, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
         seen, at, reached = watch.identity.seen, watch._at, watch._reached  # noqa: SLF001  # what the last look has shown
         assert seen is not None
         ahead = [

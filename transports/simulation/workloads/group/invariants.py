@@ -17,7 +17,7 @@ from .delivery_log import Book, Fate
 
 if TYPE_CHECKING:
     from ...world.driver import World
-    from .member import Member
+    from .participant import Participant
 
 
 class GroupOracle(Oracle):
@@ -27,14 +27,14 @@ class GroupOracle(Oracle):
         super().__init__(world)
         self.book = book
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         """Some entries of a batch are handed over."""
 
 
 class NothingInvented(GroupOracle):
     """*GroupConsumer*: what is handed over is an entry of the stream, as its producer has written it."""
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for id_, fields in entries:
             if fields != fields_of(fields[1]) or fields[1] not in self.book.sent:
                 self.violated(f"{member.label} was handed {id_.decode()} with {fields}, which nobody has sent")
@@ -58,7 +58,7 @@ class InOrder(GroupOracle):
         elif isinstance(event, GroupRecreated):
             self._last.pop((label, event.stream), None)
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         ids = [StreamId.parse(key.id) for key in keys]
         if any(one >= other for one, other in pairwise(ids)):
             self.violated(f"{member.label} was handed {ids} in one batch, which is out of order")
@@ -84,11 +84,11 @@ class NoNeedlessRepetition(GroupOracle):
     reasons.
     """
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
             self._check(member, key, self.book.fate(key), member.delivered_at(key, batch.deliveries))
 
-    def _check(self, member: Member, key: Key, fate: Fate, since: float) -> None:
+    def _check(self, member: Participant, key: Key, fate: Fate, since: float) -> None:
         if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
             return
         if min(fate.since, since) < self.book.reset_at.get(key.stream, 0.0):
@@ -97,7 +97,7 @@ class NoNeedlessRepetition(GroupOracle):
         if wrong and not self.book.comes_again(key):
             self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
 
-    def _wrong(self, member: Member, fate: Fate, since: float) -> str:
+    def _wrong(self, member: Participant, fate: Fate, since: float) -> str:
         if fate.settled and since >= fate.settled:
             return f", which {fate.holder} has settled, and the server has confirmed it"
         if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
@@ -108,7 +108,7 @@ class NoNeedlessRepetition(GroupOracle):
             return f", which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds"
         return ""
 
-    def _takes_over(self, member: Member, fate: Fate) -> bool:
+    def _takes_over(self, member: Participant, fate: Fate) -> bool:
         """Whether the one that had it has lost its name to this process."""
         others = (one for one in self.book.members if one.label == fate.holder != member.label)
         return any(one.consumer == member.consumer for one in others)
@@ -194,7 +194,7 @@ class AttemptsSeen(GroupOracle):
     def look(self) -> None:
         self.book.tenures.note()
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
             fate, tenures = self.book.fates.get(key), self.book.tenures
             seen = 0 if fate is None else fate.times + fate.strangers
@@ -236,14 +236,14 @@ class LettersDeserved(GroupOracle):
     def judge(self) -> None:
         self.look()
 
-    def heard(self, member: Member, event: DeadLettered) -> None:
+    def heard(self, member: Participant, event: DeadLettered) -> None:
         """A member has told of a letter; what is wrong with it is told when its engine has done."""
         for key, fate in self.book.named(event.stream, [event.id]):
             if wrong := self._wrong(member, event, key, fate):
                 which = f"{event.id.decode()} ({key.name.decode()})"
                 self.world.after(0.0, partial(self.violated, f"{member.label} has buried {which}{wrong}"))
 
-    def _wrong(self, member: Member, event: DeadLettered, key: Key, fate: Fate) -> str:
+    def _wrong(self, member: Participant, event: DeadLettered, key: Key, fate: Fate) -> str:
         if event.reason != TOO_OFTEN.decode():
             is_early = (
                 event.deliveries == 2 and fate.times + fate.strangers < 2 and not (fate.buried or self._limit == 1)
@@ -301,7 +301,7 @@ class InFlightBounded(GroupOracle):
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
 
 
-def _nonce(member: Member) -> bytes:
+def _nonce(member: Participant) -> bytes:
     """What the connections of its present process are named."""
     engine = None if member.node is None else member.node.engine
     return engine.nonce if isinstance(engine, GroupConsumer) else b""

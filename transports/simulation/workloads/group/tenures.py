@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamcore import GroupConsumer
 from streamcore.group.options import NACKED
@@ -18,9 +18,13 @@ from ...world.invariants import TICK
 from ...world.stream_log import STRANGER
 
 if TYPE_CHECKING:
-    from ...world.stream_log import Key
-    from .delivery_log import Book
-    from .member import Member
+    from collections.abc import Sequence
+
+    from streamcore.testing.model.values import Group
+
+    from ...world.driver import World
+    from ...world.stream_log import History, Key
+    from .participant import Participant
 
 NOBODYS: Final = {STRANGER, NACKED, b"gone"}
 """Consumers whose deliveries are known, or who get none."""
@@ -34,10 +38,27 @@ class Tenure:
     seen: bool
 
 
+class PendingLists(Protocol):
+    """The pending lists of a group over its streams, and who is in it."""
+
+    world: World
+    history: History
+    streams: list[bytes]
+
+    @property
+    def members(self) -> Sequence[Participant]: ...
+
+    def of(self, stream: bytes) -> Group | None:
+        """The group as the server has it now."""
+
+    def key_at(self, stream: bytes, id_: bytes) -> Key | None:
+        """The entry that has an id now."""
+
+
 class Tenures:
     """Those of the entries of one book, as often as they are noted."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: PendingLists) -> None:
         self._book = book
         self._of: defaultdict[Key, list[Tenure]] = defaultdict(list)
         self._first_reads: dict[str, float] = {}  # by process
@@ -94,7 +115,7 @@ class Tenures:
         """Whether a process did not exist yet at a time."""
         return self._begun.get(label, self._book.world.now) > when
 
-    def inherits(self, key: Key, member: Member) -> bool:
+    def inherits(self, key: Key, member: Participant) -> bool:
         """Whether somebody of its name may have been given the entry before this process has read anything."""
         shared = sum(one.consumer == member.consumer and one.node is not None for one in self._book.members) > 1
         if not shared and member.consumer not in self._ended:

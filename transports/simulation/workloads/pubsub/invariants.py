@@ -1,21 +1,31 @@
-"""What must hold of subscribers, and their cast."""
+"""What must hold of subscribers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamcore.pubsub import Kind
 from streamcore.testing.model.arguments import glob
 
-from ...world.invariants import EventsInOrder, Oracle
-from .subscriber import CHANNELS, Channel, Ear, Hearing, Listener, Name, Tower
+from ...world.invariants import Oracle
+from .records import CHANNELS, Channel, Ear, Hearing, Name, Tower
 
 if TYPE_CHECKING:
     from streamcore.pubsub import Message
 
-    from ...context import Scene
-    from ...world.plan import Size
+
+class Judged(Protocol):
+    """A subscriber, as the invariants know it."""
+
+    tower: Tower
+    ear: Ear
+    oracles: ListenerOracles
+    wanted: dict[Name, bool]
+    hearings: dict[Name, Hearing]
+
+    @property
+    def label(self) -> str: ...
 
 
 class NeverSilent(Oracle):
@@ -24,7 +34,7 @@ class NeverSilent(Oracle):
     After healing the whole desired set is confirmed, and what is published comes.
     """
 
-    def heard(self, listener: Listener, name: Name, message: Message[bytes], *, handled: bool) -> None:
+    def heard(self, listener: Judged, name: Name, message: Message[bytes], *, handled: bool) -> None:
         """A subscriber is handed a message."""
         kind, text = name
         what = f"{listener.label}, {kind.what} {text.decode()}: message {message.data[:9].decode()!r} of {message.channel.decode()}"
@@ -44,7 +54,7 @@ class NeverSilent(Oracle):
         self._follows(listener, hearing, channel, number, what)
         hearing.last[message.channel] = number
 
-    def _follows(self, listener: Listener, hearing: Hearing, channel: Channel, number: int, what: str) -> None:
+    def _follows(self, listener: Judged, hearing: Hearing, channel: Channel, number: int, what: str) -> None:
         last = hearing.last.get(channel[1])
         if last is not None and number <= last:
             self.violated(f"{what} comes after message {last}")
@@ -55,7 +65,7 @@ class NeverSilent(Oracle):
         if hearing.excused is not None and listener.ear.handled == 0.0:  # else another inbox may have told of the gap
             hearing.excused.add(channel[1])
 
-    def owed(self, listener: Listener) -> str:
+    def owed(self, listener: Judged) -> str:
         """What has not come to a subscriber so far."""
         for name in listener.wanted:
             hearing = listener.hearings[name]
@@ -82,7 +92,7 @@ class InboxBounded(Oracle):
 
     READ = 25  # messages that may come in one piece, and are taken whole
 
-    def taken(self, listener: Listener, messages: int) -> None:
+    def taken(self, listener: Judged, messages: int) -> None:
         """So many messages lay there."""
         ear = listener.ear
         most = ear.queue_size + (self.READ if ear.when_full == "block" else 0)
@@ -97,15 +107,3 @@ class ListenerOracles:
     silent: NeverSilent
     handlers: HandlersKept
     bounded: InboxBounded
-
-
-def cast_listeners(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put subscribers on the stage, and somebody who publishes."""
-    world = scene.world
-    lots = world.lots("cast of listeners")
-    scene.host.server.output_limit = 40_000
-    oracles = ListenerOracles(NeverSilent(world), HandlersKept(world), InboxBounded(world))
-    tower = Tower(scene)
-    for number in range(1, size.members + 2):
-        listener = Listener(world, f"listener-{number}", tower, Ear.drawn(lots), oracles, events)
-        scene.enter(listener)
