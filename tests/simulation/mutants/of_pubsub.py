@@ -18,7 +18,7 @@ PUBSUB: Final = (
         "self._stale = {one: None for names in self.table.values() for one in names.values()}\n"
         "            self.special.clear()",
         "issue 6: subscriptions are restored after a reconnect, and their handlers are not",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "channel-lost-while-resubscribing",
@@ -26,7 +26,7 @@ PUBSUB: Final = (
         "for one in list(names.values()):",
         "for one in [one for one in names.values() if one.confirmed]:",
         "issue 6: what was not confirmed when the connection broke again is never subscribed to any more",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "patterns-not-restored",
@@ -34,7 +34,7 @@ PUBSUB: Final = (
         "one.told = one.confirmed = False\n                one.telling = None",
         'one.told = one.confirmed = one.confirmed and one.kind.what == "pattern"\n                one.telling = None',
         "clients that restore channels after a reconnect, and forget that there are patterns",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "subscription-gap-untold",
@@ -42,7 +42,7 @@ PUBSUB: Final = (
         "if in_force:",
         "if False:",
         "all clients: what was published while the connection was lost is missed in silence",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "shard-channel-taken-away-for-ever",
@@ -50,7 +50,7 @@ PUBSUB: Final = (
         "one.told = one.confirmed = False\n        self._stale[one] = None",
         "one.told = one.confirmed = True\n        self._stale[one] = None",
         "the server's sunsubscribe (its slot has moved) ends the subscription, and nobody asks again",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "refused-subscription-given-up",
@@ -58,7 +58,7 @@ PUBSUB: Final = (
         "self._stale.update(self._refused)",
         "self._refused.clear()",
         "a channel that was refused once is never asked for again, though permissions are back",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "refusal-condemns-all",
@@ -66,7 +66,7 @@ PUBSUB: Final = (
         "for one in current:\n                self._tell([one])",
         "for one in current:\n                one.refusal = error",
         "one forbidden name among many: none of them is subscribed to",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "drops-untold",
@@ -74,7 +74,7 @@ PUBSUB: Final = (
         "if untold:\n            emit(MessagesDropped(untold))",
         "if False:\n            emit(MessagesDropped(untold))",
         "messages are dropped in silence",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "gap-behind-the-next-message",
@@ -82,6 +82,6 @@ PUBSUB: Final = (
         "self._count(odd, 1)\n        self._items.append(odd)",
         "self._count(odd, 1)\n        self._items.appendleft(odd)",
         "a gap that is told in another place than its own",
-        cast="listeners",
+        scenario="pubsub",
     ),
 )

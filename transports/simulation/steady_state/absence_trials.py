@@ -10,13 +10,13 @@ from .context import SteadyState
 from .invariants import Prompt
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
 
-def come_back(steady: SteadyState, book: Book) -> None:
+def come_back(steady: SteadyState, log: DeliveryLog) -> None:
     """Each stream that is waited for comes back with an entry: that is handed over as soon as its stream was looked for."""
-    for stream in book.streams:
-        if book.of(stream) is None:
-            name = steady.append(book, stream, b"calm")
+    for stream in log.streams:
+        if log.of(stream) is None:
+            name = steady.append(log, stream, b"calm")
             steady.run_soon(LOOK)
-            steady.handed(book, name, Prompt(steady.world), f" and the {LOOK:g} s after which its stream is looked for")
+            steady.handed(log, name, Prompt(steady.world), f" and the {LOOK:g} s after which its stream is looked for")

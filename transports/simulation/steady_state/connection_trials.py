@@ -12,14 +12,14 @@ from .invariants import BeginsAnew, LaysItsGhost
 if TYPE_CHECKING:
     from streamcore.testing.model import Session
 
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
     from ..workloads.group.member import Member
 
 
-def break_connections(steady: SteadyState, book: Book) -> None:
+def break_connections(steady: SteadyState, log: DeliveryLog) -> None:
     """All members lose the connections that read; the server does not know, and serves what is blocked there."""
     ghosts: list[tuple[Member, Session | None]] = []
-    for member in steady.members(book):
+    for member in steady.members(log):
         node = member.node
         if node is None or not isinstance(node.engine, GroupConsumer):
             continue
@@ -29,7 +29,7 @@ def break_connections(steady: SteadyState, book: Book) -> None:
                 ghosts.append((member, wire.session))
                 wire.vanish_for_client()
     steady.world.tell("*", "all members lose their connections, and the server does not know")
-    name = steady.append(book, steady.lots.choice(book.streams), b"calm")
+    name = steady.append(log, steady.lots.choice(log.streams), b"calm")
     steady.run(BeginsAnew.WITHIN)
     for member, _ in ghosts:
         node = member.node
@@ -42,15 +42,15 @@ def break_connections(steady: SteadyState, book: Book) -> None:
     for member, session in ghosts:
         if session is not None and session.is_open and session.number in steady.scene.host.server.sessions:
             lays.violated(f"the former connection of {member.label} is still there, {SOON:g} s later")
-    steady.handed(book, name, lays, " though a ghost had got it")
+    steady.handed(log, name, lays, " though a ghost had got it")
 
 
-def destroy(steady: SteadyState, book: Book) -> None:
+def destroy(steady: SteadyState, log: DeliveryLog) -> None:
     """XGROUP DESTROY, and at once the next entry."""
-    stream = steady.lots.choice(book.streams)
+    stream = steady.lots.choice(log.streams)
     steady.scene.note()
-    book.reset(stream)
-    heard = steady.marks(book)
-    steady.scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
+    log.reset(stream)
+    heard = steady.marks(log)
+    steady.scene.host.do(b"XGROUP", b"DESTROY", stream, log.group)
     steady.world.tell("*", f"XGROUP DESTROY {stream.decode()}")
-    steady.comes_back(book, stream, heard, steady.append(book, stream, b"calm"))
+    steady.comes_back(log, stream, heard, steady.append(log, stream, b"calm"))

@@ -22,7 +22,7 @@ from .invariants import CreatesAgain, KillsItselfOnly, QuietWhenHealthy
 if TYPE_CHECKING:
     from streamcore.events import Event
 
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
     from ..world.stream_log import Key
 
 SOON: Final = 0.5
@@ -44,16 +44,16 @@ class SteadyState:
         self._patience = patience
         self.lots = world.lots("calm")
         self.names = 0
-        self.quiet = QuietWhenHealthy(world, events, scene.books)
+        self.quiet = QuietWhenHealthy(world, events, scene.delivery_logs)
         self._kills = KillsItselfOnly(world)
         scene.host.on_kill = self._kills.killed
 
-    def members(self, book: Book) -> list[Member]:
-        """The members of a group, in the order of the cast."""
-        return [one for one in self.scene.programs if isinstance(one, Member) and one.book is book]
+    def members(self, log: DeliveryLog) -> list[Member]:
+        """The members of a group, in the order in which they were added."""
+        return [one for one in self.scene.programs if isinstance(one, Member) and one.log is log]
 
-    def is_whole(self, book: Book) -> bool:
-        return all(member.node is not None or member.is_twin for member in self.members(book))
+    def is_whole(self, log: DeliveryLog) -> bool:
+        return all(member.node is not None or member.is_twin for member in self.members(log))
 
     def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
@@ -65,11 +65,11 @@ class SteadyState:
     def settle(self) -> None:
         self.world.run(self.world.now + self._patience, self._is_done)
 
-    def append(self, book: Book, stream: bytes, what: bytes, id_: bytes = b"*") -> bytes:
+    def append(self, log: DeliveryLog, stream: bytes, what: bytes, id_: bytes = b"*") -> bytes:
         """An operator appends an entry; its name."""
         self.names += 1
         name = b"%b:%d" % (what, self.names)
-        book.sent.add(name)
+        log.sent.add(name)
         self.scene.host.do(b"XADD", stream, id_, *fields_of(name))
         self.scene.note()
         self.world.tell("operator", f"appends {name.decode()} to {stream.decode()}")
@@ -78,16 +78,16 @@ class SteadyState:
     def key(self, name: bytes) -> Key:
         return self.scene.history.keys[name]
 
-    def claim(self, book: Book, key: Key, consumer: bytes = STRANGER) -> None:
+    def claim(self, log: DeliveryLog, key: Key, consumer: bytes = STRANGER) -> None:
         """Somebody who is no program of ours claims an entry."""
-        fate = book.fate(key)
+        fate = log.fate(key)
         fate.strangers, fate.excused = fate.strangers + 1, True
-        book.tenures.note()
-        self.scene.host.do(b"XCLAIM", key.stream, book.group, consumer, b"0", key.id)
+        log.tenures.note()
+        self.scene.host.do(b"XCLAIM", key.stream, log.group, consumer, b"0", key.id)
 
-    def handed(self, book: Book, name: bytes, oracle: Oracle, why: str) -> None:
+    def handed(self, log: DeliveryLog, name: bytes, oracle: Oracle, why: str) -> None:
         """Violated where nobody was handed an entry."""
-        fate = book.fates.get(self.key(name))
+        fate = log.fates.get(self.key(name))
         if fate is None or not fate.times:
             oracle.violated(f"{name.decode()} was not handed over within {SOON:g} s{why}")
 
@@ -95,29 +95,29 @@ class SteadyState:
         """What a member has told since then."""
         return self.events.told(member.label)[since:]
 
-    def owner(self, book: Book, key: Key) -> bytes | None:
-        group = book.of(key.stream)
+    def owner(self, log: DeliveryLog, key: Key) -> bytes | None:
+        group = log.of(key.stream)
         one = None if group is None else group.pending.get(key.number)
         return None if one is None else one.consumer
 
-    def marks(self, book: Book) -> dict[str, int]:
+    def marks(self, log: DeliveryLog) -> dict[str, int]:
         """How many events each member has told so far."""
-        return {member.label: len(self.events.told(member.label)) for member in self.members(book)}
+        return {member.label: len(self.events.told(member.label)) for member in self.members(log)}
 
-    def comes_back(self, book: Book, stream: bytes, heard: dict[str, int], name: bytes) -> None:
+    def comes_back(self, log: DeliveryLog, stream: bytes, heard: dict[str, int], name: bytes) -> None:
         """The group is created again, in time and where it should be."""
         oracle = CreatesAgain(self.world)
         self.run(SOON + OPTIONS.backoff_max)
-        if any(one.holds for one in self.members(book)):
+        if any(one.holds for one in self.members(log)):
             self.run(HOLD_SECONDS)
-        if book.of(stream) is None:
+        if log.of(stream) is None:
             oracle.violated(f"the group of {stream.decode()} is gone, and nobody has created it again")
         told = [
             event
-            for member in self.members(book)
+            for member in self.members(log)
             for event in self.told(member, heard[member.label])
             if isinstance(event, (GroupRecreated, GroupCreated)) and event.stream == stream
         ]
         if not told:
             oracle.violated(f"the group of {stream.decode()} was created again, and nobody was told")
-        self.handed(book, name, oracle, ", after its group was created again")
+        self.handed(log, name, oracle, ", after its group was created again")

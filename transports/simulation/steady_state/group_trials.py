@@ -14,7 +14,7 @@ from ..world.stream_log import BURIED
 from .context import SteadyState
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
 
 class OneLetter(Oracle):
@@ -24,9 +24,9 @@ class OneLetter(Oracle):
     """
 
 
-def bury(steady: SteadyState, book: Book) -> None:
+def bury(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is buried, and the server's word on that is lost with its connection."""
-    host, stream, sent = steady.scene.host, book.streams[0], [0]
+    host, stream, sent = steady.scene.host, log.streams[0], [0]
     letters = b"{%b}:dead" % stream
     before = len(steady.scene.history.stream(letters).ids)
 
@@ -40,22 +40,22 @@ def bury(steady: SteadyState, book: Book) -> None:
         return lost
 
     host.before, host.cuts = comes, cuts
-    heard = steady.marks(book)
-    name = steady.append(book, stream, BURIED)
+    heard = steady.marks(log)
+    name = steady.append(log, stream, BURIED)
     steady.run(2.0)
     host.before = host.cuts = None
-    fate = book.fate(steady.key(name))
-    plain = any(type(one) is Member and one.label == fate.holder for one in steady.members(book))
+    fate = log.fate(steady.key(name))
+    plain = any(type(one) is Member and one.label == fate.holder for one in steady.members(log))
     written = len(steady.scene.history.stream(letters).ids) - before
     if plain and written != 1:
         OneLetter(steady.world).violated(f"{name.decode()} was buried once, and {written} letters tell of it")
-    events = [event for one in steady.members(book) for event in steady.told(one, heard[one.label])]
+    events = [event for one in steady.members(log) for event in steady.told(one, heard[one.label])]
     told = sum(isinstance(event, DeadLettered) and event.id == steady.key(name).id for event in events)
     if plain and told != 1:
         OneLetter(steady.world).violated(f"{name.decode()} was buried once, and {told} events tell of it")
 
 
-def restart(steady: SteadyState, _: Book) -> None:
+def restart(steady: SteadyState, _: DeliveryLog) -> None:
     """The server is started twice: connections get ids that others had before."""
     for _again in range(2):
         steady.scene.host.stop()
@@ -72,7 +72,7 @@ class RefusedInPeace(Oracle):
     WRITES = 60
 
 
-def refuse(steady: SteadyState, book: Book) -> None:
+def refuse(steady: SteadyState, log: DeliveryLog) -> None:
     """The server loads its data, while a producer has something to append."""
     scene = steady.scene
     senders = [one for one in steady.scene.programs if isinstance(one, Sender) and one.node is not None]
@@ -80,7 +80,7 @@ def refuse(steady: SteadyState, book: Book) -> None:
         node = sender.node
         assert node is not None
         name = b"%b:calm" % sender.label.encode()
-        book.sent.add(name)
+        log.sent.add(name)
         faults_of(scene).unavailable = "LOADING Redis is loading the dataset in memory"
         dials, writes = node.dials, node.writes
         sender._send(name)  # noqa: SLF001  # out of its plan
@@ -101,13 +101,13 @@ class OneOfAName(Oracle):
     WITHIN: Final = 2.2  # an audit waits for a read that blocks
 
 
-def double(steady: SteadyState, book: Book) -> None:
+def double(steady: SteadyState, log: DeliveryLog) -> None:
     """A member is started a second time, while the first one is well and guards its name; in one world of four."""
     if steady.world.lots("double").random() > 0.25:
         return
-    members = [one for one in steady.members(book) if type(one) is Member and one.node is not None and not one.is_twin]
+    members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
     older = next((one for one in members if one.engine.upkeep.lease.is_held), None)
-    twin = next(one for one in steady.members(book) if one.is_twin)
+    twin = next(one for one in steady.members(log) if one.is_twin)
     if older is None or twin.node is not None:
         return
     label, twin.consumer, twin.retires = older.label, older.consumer, False

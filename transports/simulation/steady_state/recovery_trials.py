@@ -20,7 +20,7 @@ from .entry_trials import retry
 if TYPE_CHECKING:
     from streamcore.testing.model import Server
 
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
 OWN_READ: Final = (b"XREADGROUP", b"$1\r\n>\r\n")
 """What is in the read of an own pending entry, and what is not."""
@@ -74,29 +74,29 @@ def _fail_over(steady: SteadyState, replica: Server) -> None:
     steady.world.tell("*", "a replica takes over")
 
 
-def give_again(steady: SteadyState, book: Book) -> None:
+def give_again(steady: SteadyState, log: DeliveryLog) -> None:
     """An acknowledgement is on its way when a failover loses its entry; and the id is given to another one."""
-    stream, host = book.streams[0], steady.scene.host
+    stream, host = log.streams[0], steady.scene.host
     replica = _stuck(steady)
-    key = steady.key(steady.append(book, stream, b"calm"))
+    key = steady.key(steady.append(log, stream, b"calm"))
 
     def strike() -> None:
         _fail_over(steady, replica)
-        again = book.fate(steady.key(steady.append(book, stream, b"calm", key.id)))
+        again = log.fate(steady.key(steady.append(log, stream, b"calm", key.id)))
         again.strangers, again.excused = again.strangers + 1, True
-        host.do(b"XREADGROUP", b"GROUP", book.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
+        host.do(b"XREADGROUP", b"GROUP", log.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
 
     _at_first(steady, key, _acknowledges, partial(steady.world.after, 0.0, strike))
     steady.run(CLAIM_IDLE + SOON)
     host.before = None
 
 
-def bring_back(steady: SteadyState, book: Book) -> None:
+def bring_back(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is deleted when it is asked for once more, and a failover brings it back when it is about to be cleared."""
-    stream, host = book.streams[0], steady.scene.host
-    key = steady.key(steady.append(book, stream, REFUSED))
+    stream, host = log.streams[0], steady.scene.host
+    key = steady.key(steady.append(log, stream, REFUSED))
     for _ in range(4):
-        steady.append(book, stream, HELD)  # what a member holds proves all that is below
+        steady.append(log, stream, HELD)  # what a member holds proves all that is below
 
     def delete() -> None:
         replica = _stuck(steady)
@@ -110,13 +110,13 @@ def bring_back(steady: SteadyState, book: Book) -> None:
     steady.run(HOLD_SECONDS)
 
 
-def settle_twice(steady: SteadyState, book: Book) -> None:
+def settle_twice(steady: SteadyState, log: DeliveryLog) -> None:
     """A failover takes back an acknowledgement that was confirmed, of an entry that was tried as often as it may be."""
-    key = steady.key(steady.append(book, book.streams[0], REFUSED))
+    key = steady.key(steady.append(log, log.streams[0], REFUSED))
     replicas: list[Server] = []
 
     def copy() -> None:
-        if book.fate(key).times < 2:
+        if log.fate(key).times < 2:
             _at_first(steady, key, _acknowledges, copy)
         else:
             replicas.append(_stuck(steady))
@@ -132,14 +132,14 @@ def settle_twice(steady: SteadyState, book: Book) -> None:
 # -- others -------------------------------------------------------------------------------------------------------------
 
 
-def rob_unheard(steady: SteadyState, book: Book) -> None:
+def rob_unheard(steady: SteadyState, log: DeliveryLog) -> None:
     """A stranger claims an entry a moment before its holder acknowledges it, and the server's word on that is lost."""
     host = steady.scene.host
-    key = steady.key(steady.append(book, book.streams[0], HELD))
+    key = steady.key(steady.append(log, log.streams[0], HELD))
     robbed: list[bool] = []
 
     def rob() -> None:
-        steady.claim(book, key)
+        steady.claim(log, key)
         robbed.append(True)
 
     def cuts(data: bytes) -> bool:
@@ -149,7 +149,7 @@ def rob_unheard(steady: SteadyState, book: Book) -> None:
         return False
 
     steady.run(0.3)
-    holder = _holder(steady, book, key)
+    holder = _holder(steady, log, key)
     if holder is None or not holder.habits.fenced:
         return
     heard = len(steady.told(holder, 0))
@@ -164,18 +164,18 @@ def rob_unheard(steady: SteadyState, book: Book) -> None:
         )
 
 
-def take_over(steady: SteadyState, book: Book) -> None:
+def take_over(steady: SteadyState, log: DeliveryLog) -> None:
     """A twin takes over the name of a member that has in hand what was tried as often as it may be."""
-    key = steady.key(steady.append(book, book.streams[0], STUBBORN))
+    key = steady.key(steady.append(log, log.streams[0], STUBBORN))
     steady.run(SOON)
-    holder = _holder(steady, book, key)
-    twin = next((one for one in steady.members(book) if one.is_twin), None)
+    holder = _holder(steady, log, key)
+    twin = next((one for one in steady.members(log) if one.is_twin), None)
     if (
         holder is None
         or twin is None
         or steady.scene.refused_for_good
         or holder.consumer != twin.consumer
-        or book.fate(key).times != 2
+        or log.fate(key).times != 2
     ):
         return
     twin.retires = False
@@ -186,18 +186,18 @@ def take_over(steady: SteadyState, book: Book) -> None:
     steady.run(SOON)
 
 
-def enter_without_a_group(steady: SteadyState, book: Book) -> None:
+def enter_without_a_group(steady: SteadyState, log: DeliveryLog) -> None:
     """The group vanishes while a member enters; the first entry after that is asked for twice."""
-    plain = [one for one in steady.members(book) if type(one) is Member and one.node is not None]
+    plain = [one for one in steady.members(log) if type(one) is Member and one.node is not None]
     if not plain:
         return
     scene = steady.scene
 
     def destroy() -> None:
         scene.note()
-        for stream in book.streams:
-            book.reset(stream)
-            scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
+        for stream in log.streams:
+            log.reset(stream)
+            scene.host.do(b"XGROUP", b"DESTROY", stream, log.group)
 
     member = steady.lots.choice(plain)
     member.crash(silently=False, away=0.0)
@@ -205,16 +205,16 @@ def enter_without_a_group(steady: SteadyState, book: Book) -> None:
     _at_first(steady, nobody, lambda data, _: b"XPENDING" in data and member.consumer in data, destroy)
     steady.run(2.0)
     scene.host.before = None
-    retry(steady, book)
+    retry(steady, log)
 
 
-def _holder(steady: SteadyState, book: Book, key: Key) -> Member | None:
+def _holder(steady: SteadyState, log: DeliveryLog, key: Key) -> Member | None:
     """The member that has an entry in hand, if it is a plain one."""
-    fate = book.fates.get(key)
+    fate = log.fates.get(key)
     return next(
         (
             one
-            for one in steady.members(book)
+            for one in steady.members(log)
             if fate is not None and type(one) is Member and one.label == fate.holder and one.node
         ),
         None,

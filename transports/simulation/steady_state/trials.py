@@ -18,9 +18,9 @@ from .request_trials import try_requests
 from .upkeep_trials import leave_a_list, leave_names
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
-Trial: TypeAlias = "Callable[[SteadyState, Book], None]"
+Trial: TypeAlias = "Callable[[SteadyState, DeliveryLog], None]"
 
 DRAWN: Final[tuple[Trial, ...]] = (
     hand_over, hold, retry, race, leave, break_connections, destroy, trim, begin_anew, replace, unheard, bury, restart, refuse,
@@ -39,18 +39,18 @@ def play(steady: SteadyState) -> None:
         max(0.0, world.healed_at + RECOVERY + 1.0 - world.now)
     )  # the last half-open connections are found by then
     steady.settle()
-    books = [book for book in steady.scene.books if steady.is_whole(book)]
-    _try(steady, [come_back], books)
+    logs = [log for log in steady.scene.delivery_logs if steady.is_whole(log)]
+    _try(steady, [come_back], logs)
     drawn = [trial for trial in DRAWN if steady.lots.random() < 0.25]
     steady.quiet.begin()
-    steady.run(0.5 if drawn and books else 1.5)
+    steady.run(0.5 if drawn and logs else 1.5)
     steady.quiet.end()
-    _try(steady, [*drawn, *OWN_LOTS], books)
+    _try(steady, [*drawn, *OWN_LOTS], logs)
     try_requests(steady)
 
 
-def _try(steady: SteadyState, trials: Iterable[Trial], books: list[Book]) -> None:
+def _try(steady: SteadyState, trials: Iterable[Trial], logs: list[DeliveryLog]) -> None:
     for trial in trials:
-        for book in books:
-            trial(steady, book)
+        for log in logs:
+            trial(steady, log)
             steady.settle()

@@ -10,7 +10,7 @@ from ..world.invariants import Oracle
 from .context import SteadyState
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
 GONE: Final = 130
 """Consumers that are gone at a time."""
@@ -28,20 +28,20 @@ class RedeliveredTogether(Oracle):
     """*It comes back*: where no counter condemns, a long list that an earlier run has left costs few round trips."""
 
 
-def leave_names(steady: SteadyState, book: Book) -> None:
+def leave_names(steady: SteadyState, log: DeliveryLog) -> None:
     """Many consumers are gone for good; in one world of four."""
     if steady.world.lots("names").random() > 0.25:
         return
-    stream = steady.world.lots("stream of the names").choice(book.streams)
-    members = [one for one in steady.members(book) if type(one) is Member and one.node is not None and not one.is_twin]
-    if not any(one.engine.removal.at < float("inf") for one in members) or book.of(stream) is None:
+    stream = steady.world.lots("stream of the names").choice(log.streams)
+    members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
+    if not any(one.engine.removal.at < float("inf") for one in members) or log.of(stream) is None:
         return  # to all of them it was forbidden
     names = [b"gone-%d" % number for number in range(GONE)]
     for name in names:
-        steady.scene.host.do(b"XGROUP", b"CREATECONSUMER", stream, book.group, name)
+        steady.scene.host.do(b"XGROUP", b"CREATECONSUMER", stream, log.group, name)
     steady.world.tell("operator", f"{GONE} consumers of {stream.decode()} are gone")
     steady.run(REMOVED)
-    group = book.of(stream)
+    group = log.of(stream)
     left = [name for name in names if group is not None and name in group.consumers]
     if left:
         NamesRemoved(steady.world).violated(
@@ -49,19 +49,19 @@ def leave_names(steady: SteadyState, book: Book) -> None:
         )
 
 
-def leave_a_list(steady: SteadyState, book: Book) -> None:
+def leave_a_list(steady: SteadyState, log: DeliveryLog) -> None:
     """A member comes back, and finds many entries that its earlier run has read ahead; in one world of four."""
-    members = [one for one in steady.members(book) if not one.is_twin]
+    members = [one for one in steady.members(log) if not one.is_twin]
     first = members[0]
     plain = type(first) is Member and first.habits.max_deliveries is None and first.habits.count > 3
     if steady.world.lots("list").random() > 0.25 or not plain or any(one.node is None for one in members):
         return
-    host, stream = steady.scene.host, book.streams[0]
+    host, stream = steady.scene.host, log.streams[0]
     for member in members:
         member.crash(silently=False, away=2.0 if member is not first else 1.0)
-    names = [steady.append(book, stream, b"calm") for _ in range(LEFT)]
-    host.do(b"XREADGROUP", b"GROUP", book.group, first.consumer, b"COUNT", b"1000", b"STREAMS", stream, b">")
-    book.tenures.note()
+    names = [steady.append(log, stream, b"calm") for _ in range(LEFT)]
+    host.do(b"XREADGROUP", b"GROUP", log.group, first.consumer, b"COUNT", b"1000", b"STREAMS", stream, b">")
+    log.tenures.note()
     trips = [0]
 
     def comes(data: bytes) -> None:
@@ -71,7 +71,7 @@ def leave_a_list(steady: SteadyState, book: Book) -> None:
     host.before = comes
     steady.run(2.0)
     host.before = None
-    handed = sum(book.fate(steady.key(name)).times > 0 for name in names)
+    handed = sum(log.fate(steady.key(name)).times > 0 for name in names)
     if handed == LEFT and trips[0] > LEFT // 2:
         RedeliveredTogether(steady.world).violated(f"{LEFT} entries of an earlier run took {trips[0]} round trips")
     steady.run(RECOVERY)

@@ -39,13 +39,14 @@ class Application(Protocol):
 
 
 class Node:
-    """One process with one engine. ``label`` names it and its incarnation; ``dials`` and ``writes`` are counted."""
+    """One process with one engine. ``label`` names it and its incarnation in the story, ``seeded_label`` in its lots."""
 
-    def __init__(self, world: World, program: Application, engine: Engine, label: str) -> None:
+    def __init__(self, world: World, program: Application, engine: Engine, label: str, seeded_label: str) -> None:
         self.world = world
         self.program = program
         self.engine = engine
         self.label = label
+        self.seeded_label = seeded_label
         self.alive = True
         self.paused = False
         self.isolated_until = 0.0  # dials are not answered until then
@@ -53,7 +54,7 @@ class Node:
         self.told_at = 0.0  # when the server has written what came last
         self.dials = 0
         self.writes = 0
-        self._lots = world.lots(f"driver of {label}")
+        self._lots = world.lots(f"driver of {seeded_label}")
         self._connecting: set[int] = set()  # wires whose dial is not answered
         self._unheard: list[tuple[Wire, Exception | None]] = []  # connections that were lost during a pause
         self._armed: float | None = None

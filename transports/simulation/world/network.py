@@ -140,6 +140,7 @@ class ClientEnd(Protocol):
     """The process at one end of a wire."""
 
     label: str
+    seeded_label: str
     paused: bool
 
     @property
@@ -184,7 +185,7 @@ class Wire:
         self.session: Session | None = None
         self.babbles = False  # what the server sends is lost
         self.rubbish = False  # what the server sends next ends with bytes that are no reply
-        lots = world.lots(f"wire {node.label} {link.name} {number}")
+        lots = world.lots(f"wire {node.seeded_label} {link.name} {number}")
         self.up = Pipe(self, lots, to_server=True)
         self.down = Pipe(self, lots, to_server=False)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Taste:
+class ReaderHabits:
     """How one reader reads."""
 
     streams: tuple[bytes, ...]
@@ -22,7 +22,7 @@ class Taste:
     seeks: bool
 
     @classmethod
-    def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
+    def drawn(cls, lots: Random, streams: list[bytes]) -> ReaderHabits:
         """One by lots."""
         return cls(
             tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),

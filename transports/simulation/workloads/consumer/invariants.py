@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...world.invariants import Oracle
 from ...world.stream_log import Id
-from .habits import Taste
+from .habits import ReaderHabits
+from .id_log import IdLog
 from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
-from .removals import Ledger
 from .track import Track
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Judged(Protocol):
     """A reader, as the invariants know it."""
 
-    taste: Taste
+    habits: ReaderHabits
     tracks: dict[bytes, Track]
     highest: tuple[bytes, Id] | None
 
@@ -44,14 +44,14 @@ class CursorIsHandedOver(Oracle):
 class ReadsEachOnce(Oracle):
     """*Consumer*: each entry of H after the cursor, once per instance, in id order per stream."""
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
+        self.id_log = id_log
 
     def handed(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """A reader is handed a batch."""
-        era, track = self.ledger.note(stream), reader.tracks[stream]
-        there = self.ledger.there(stream)
+        era, track = self.id_log.note(stream), reader.tracks[stream]
+        there = self.id_log.there(stream)
         before = track.position
         self._merged(reader, stream, ids)
         for id_ in ids:
@@ -59,7 +59,7 @@ class ReadsEachOnce(Oracle):
                 self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
             track.position = id_
         for id_ in set(era.between(before, ids[-1])).difference(ids):
-            if track.lenient or (id_ <= track.excused and not self.ledger.survived(stream, id_, track.since)):
+            if track.lenient or (id_ <= track.excused and not self.id_log.survived(stream, id_, track.since)):
                 continue
             if id_ in there:
                 self.violated(
@@ -68,11 +68,11 @@ class ReadsEachOnce(Oracle):
 
     def _merged(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
-        if reader.taste.merge is None or reader.taste.seeks:  # what is sought is behind what was handed over
+        if reader.habits.merge is None or reader.habits.seeks:  # what is sought is behind what was handed over
             return
         if any(track.rewound for track in reader.tracks.values()):  # a stream may begin anew while it is being read
             return
-        turns, highest = self.ledger.turns, reader.highest
+        turns, highest = self.id_log.turns, reader.highest
         if highest is not None and ids[0] < highest[1] and turns[stream, ids[0]] < turns[highest]:
             what = f"{ids[0]} of {stream.decode()} after {highest[1]} of {highest[0].decode()}"
             self.violated(f"{reader.label} is handed {what}, which was appended later")
@@ -81,16 +81,16 @@ class ReadsEachOnce(Oracle):
 
     def owed(self, reader: Judged, stream: bytes) -> list[Id]:
         """What is in the stream now and must come to the reader."""
-        era, track = self.ledger.note(stream), reader.tracks[stream]
+        era, track = self.id_log.note(stream), reader.tracks[stream]
         if track.lenient:
             return []
-        there = self.ledger.there(stream)
+        there = self.id_log.there(stream)
         return [
             id_
             for id_ in era.ids
             if id_ > track.position
             and id_ in there
-            and (id_ > track.excused or self.ledger.survived(stream, id_, track.since))
+            and (id_ > track.excused or self.id_log.survived(stream, id_, track.since))
         ]
 
 
@@ -104,15 +104,15 @@ class TrimsAnnounced(Oracle):
     too.
     """
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
+        self.id_log = id_log
         self.readers: list[Judged] = []
 
     def handed(self, reader: Judged, stream: bytes, keys: list[Key]) -> None:
         """A reader is handed a batch: what the one before has passed should have been told."""
         track = reader.tracks[stream]
-        if reader.taste.merge is None:  # what is merged comes in pieces
+        if reader.habits.merge is None:  # what is merged comes in pieces
             late = [key for key in track.losses.due if key in track.losses.open and key not in keys]
             if late and (found := self._untold(reader, stream, late)):
                 self.violated(found)
@@ -122,7 +122,7 @@ class TrimsAnnounced(Oracle):
 
     def _untold(self, reader: Judged, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
-        keys = [key for key in keys if not self.ledger.is_there(stream, key)]
+        keys = [key for key in keys if not self.id_log.is_there(stream, key)]
         if not keys or track.unwatched or track.lenient:
             return ""
         self._excuse(reader, stream)
@@ -141,7 +141,7 @@ class TrimsAnnounced(Oracle):
 
     def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        found = hidden(reader.engine, losses, self.ledger, stream)
+        found = hidden(reader.engine, losses, self.id_log, stream)
         if found is not None and found.keys:
             self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
             for key in found.keys:
@@ -153,8 +153,8 @@ class TrimsAnnounced(Oracle):
         if track is None:
             return
         losses = track.losses
-        here = arrived(reader.engine, self.ledger, gap.stream)
-        told = losses.told(gap, self.ledger.number(gap.stream), seen_by(reader.engine, gap.stream), here)
+        here = arrived(reader.engine, self.id_log, gap.stream)
+        told = losses.told(gap, self.id_log.number(gap.stream), seen_by(reader.engine, gap.stream), here)
         if not told:
             self._check_alarm(reader, gap, losses)
         if gap.entries is not None and not (losses.doubtful or losses.resumed):
@@ -172,7 +172,7 @@ class TrimsAnnounced(Oracle):
             self.violated(f"{reader.label} hears of {gap}, and nothing was lost")
         if not gap.certain:
             self.world.notes["false alarms"] += 1
-            deleted = self.ledger.has_deleted(gap.stream)
+            deleted = self.id_log.has_deleted(gap.stream)
             if not (losses.doubtful or losses.resumed or deleted):
                 self.violated(f"{reader.label} hears of {gap}, and nothing is in doubt")
 
@@ -188,15 +188,15 @@ class TrimsAnnounced(Oracle):
 class RewindsAnnounced(Oracle):
     """*Consumer, failover that loses*: the stream's last id is below the cursor: ``StreamReset``."""
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
+        self.id_log = id_log
         self.readers: list[Judged] = []
 
     def left(self) -> str:
         for reader in self.readers:
             for stream, track in reader.tracks.items():
-                if not (track.unwatched or track.lenient) and self.ledger.last(stream) < track.position:
+                if not (track.unwatched or track.lenient) and self.id_log.last(stream) < track.position:
                     return f"{reader.label} is at {track.position} of {stream.decode()}, which ends before, and was not told"
         return ""
 
@@ -206,15 +206,15 @@ class ReaderBounded(Oracle):
 
     def taken(self, reader: Judged, at_once: Counter[bytes]) -> None:
         """A reader has taken batches, without anything coming in between."""
-        most = reader.taste.prefetch + 2
-        if reader.taste.merge is None and max(at_once.values()) > most:
+        most = reader.habits.prefetch + 2
+        if reader.habits.merge is None and max(at_once.values()) > most:
             self.violated(
                 f"{reader.label} had {max(at_once.values())} batches of a stream ahead, and {most} are plenty"
             )
 
 
 @dataclass
-class ReaderOracles:
+class ReaderInvariants:
     """All of them, as readers tell them."""
 
     invented: ReadsWhatWas

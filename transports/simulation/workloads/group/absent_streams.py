@@ -20,7 +20,7 @@ class NotPutBack(GroupOracle):
         """The server is about to run a command."""
         if words[:2] != [b"XGROUP", b"CREATE"] or words[-1] != b"MKSTREAM":
             return
-        for member in self.book.members:
+        for member in self.log.members:
             engine = None if member.node is None else member.node.engine
             if not isinstance(engine, GroupConsumer) or engine.nonce != session.name:
                 continue

@@ -1,6 +1,6 @@
 """What is known of the entries of one group: who was handed what, what was said about it, and what excuses another time.
 
-Members tell the book, and the nemesis does where it meddles; the oracles of ``group_oracles`` read it.
+Members write it, and the nemesis does where it meddles; the invariants read it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from streamcore import StreamId
 
 from ...world.invariants import TICK
-from ...world.stream_log import ZERO, History, Id, Key
+from ...world.stream_log import ZERO, Id, Key, StreamLog
 from .predecessors import Predecessors
 from .tenures import Tenures
 
@@ -96,11 +96,11 @@ class Losses:
 
 
 @dataclass
-class Book:
+class DeliveryLog:
     """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
 
     world: World
-    history: History
+    history: StreamLog
     group: bytes
     streams: list[bytes]
     fates: dict[Key, Fate] = field(default_factory=dict)

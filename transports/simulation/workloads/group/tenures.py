@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamcore.testing.model.values import Group
 
     from ...world.driver import World
-    from ...world.stream_log import History, Key
+    from ...world.stream_log import Key, StreamLog
     from .participant import Participant
 
 NOBODYS: Final = {STRANGER, NACKED, b"gone"}
@@ -42,7 +42,7 @@ class PendingLists(Protocol):
     """The pending lists of a group over its streams, and who is in it."""
 
     world: World
-    history: History
+    history: StreamLog
     streams: list[bytes]
 
     @property
@@ -56,10 +56,10 @@ class PendingLists(Protocol):
 
 
 class Tenures:
-    """Those of the entries of one book, as often as they are noted."""
+    """The tenures of all entries of a delivery log, as often as they are noted."""
 
-    def __init__(self, book: PendingLists) -> None:
-        self._book = book
+    def __init__(self, log: PendingLists) -> None:
+        self._log = log
         self._of: defaultdict[Key, list[Tenure]] = defaultdict(list)
         self._first_reads: dict[str, float] = {}  # by process
         self._begun: dict[str, float] = {}  # processes, and when they were seen first
@@ -67,19 +67,19 @@ class Tenures:
 
     def note(self) -> None:
         """Write down who has what."""
-        book = self._book
+        log = self._log
         alive: defaultdict[bytes, set[str]] = defaultdict(set)
-        for member in book.members:
+        for member in log.members:
             if member.node is not None:
                 alive[member.consumer].add(member.label)
-                self._begun.setdefault(member.label, book.world.now)
+                self._begun.setdefault(member.label, log.world.now)
                 engine = member.node.engine
                 if isinstance(engine, GroupConsumer) and engine._reads:  # noqa: SLF001  # what it took before, it has listed
-                    self._first_reads.setdefault(member.label, book.world.now)
-        for stream in book.streams:
-            group = book.of(stream)
+                    self._first_reads.setdefault(member.label, log.world.now)
+        for stream in log.streams:
+            group = log.of(stream)
             for id_, delivery in group.pending.items() if group else ():
-                if (key := book.key_at(stream, b"%d-%d" % id_)) is not None:
+                if (key := log.key_at(stream, b"%d-%d" % id_)) is not None:
                     name = delivery.consumer
                     tenants = {name.decode()} if name in NOBODYS else alive[name] or {f"a ghost of {name.decode()}"}
                     self._has(key, tenants, seen=name in NOBODYS)
@@ -113,12 +113,12 @@ class Tenures:
 
     def has_begun_after(self, label: str, when: float) -> bool:
         """Whether a process did not exist yet at a time."""
-        return self._begun.get(label, self._book.world.now) > when
+        return self._begun.get(label, self._log.world.now) > when
 
     def inherits(self, key: Key, member: Participant) -> bool:
         """Whether somebody of its name may have been given the entry before this process has read anything."""
-        shared = sum(one.consumer == member.consumer and one.node is not None for one in self._book.members) > 1
+        shared = sum(one.consumer == member.consumer and one.node is not None for one in self._log.members) > 1
         if not shared and member.consumer not in self._ended:
             return False
-        born = self._book.history.born.get(key.name, 0.0) - TICK
-        return born <= self._first_reads.get(member.label, self._book.world.now)
+        born = self._log.history.born.get(key.name, 0.0) - TICK
+        return born <= self._first_reads.get(member.label, self._log.world.now)

@@ -23,7 +23,7 @@ Channel = tuple[bool, bytes]
 ALL: Final[list[Channel]] = [(is_shard, name) for is_shard in (False, True) for name in CHANNELS]
 
 
-class Tower:
+class Publisher:
     """Whoever publishes: nobody that a fault could befall. ``published``: the number of the last message of each channel."""
 
     def __init__(self, scene: Scene) -> None:
@@ -56,7 +56,7 @@ class Tower:
 
 
 @dataclass(frozen=True)
-class Ear:
+class SubscriberHabits:
     """How one subscriber listens."""
 
     queue_size: int
@@ -65,7 +65,7 @@ class Ear:
     slow: float
 
     @classmethod
-    def drawn(cls, lots: Random) -> Ear:
+    def drawn(cls, lots: Random) -> SubscriberHabits:
         """One by lots."""
         return cls(
             lots.choice([3, 10, 10_000]),
@@ -76,7 +76,7 @@ class Ear:
 
 
 @dataclass
-class Hearing:
+class SubscriptionRecord:
     """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
 
     has_handler: bool

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...world.stream_log import ZERO, Id
 
 if TYPE_CHECKING:
-    from ...world.stream_log import History
+    from ...world.stream_log import StreamLog
 
 
 @dataclass
@@ -34,10 +34,10 @@ class Era:
         return self.ids[bisect_right(self.ids, low) : bisect_right(self.ids, high)]
 
 
-class Ledger:
+class IdLog:
     """All streams. ``ever`` has what every entry was called, by its stream and id: what was handed over must be of these."""
 
-    def __init__(self, history: History, streams: list[bytes]) -> None:
+    def __init__(self, history: StreamLog, streams: list[bytes]) -> None:
         self.eras = {stream: Era() for stream in streams}
         self.past: dict[bytes, list[Era]] = {stream: [] for stream in streams}
         self.ever: set[tuple[bytes, Id, bytes]] = set()
