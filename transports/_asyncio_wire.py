@@ -33,17 +33,17 @@ class WireOwner(Protocol):
     @property
     def enter(self) -> Callable[[Callable[[], object]], object]: ...
 
-    def tell(self, tell: Callable[[], object]) -> None:
-        """Enter the engine with an input, move its outputs, and wake the tasks that wait."""
+    # Enter the engine with an input, move its outputs, and wake the tasks that wait.
+    def tell(self, tell: Callable[[], object]) -> None: ...
 
-    def lose(self, link: Link, error: Exception | None) -> None:
-        """Tell a link that its socket is gone."""
+    # Tell a link that its socket is gone.
+    def lose(self, link: Link, error: Exception | None) -> None: ...
 
-    def settle(self) -> None:
-        """Move all outputs of the engine."""
+    # Move all outputs of the engine.
+    def settle(self) -> None: ...
 
-    def wake_waiters(self) -> None:
-        """Let the tasks that wait look again."""
+    # Let the tasks that wait look again.
+    def wake_waiters(self) -> None: ...
 
 
 class Wire(asyncio.BufferedProtocol):

@@ -26,11 +26,11 @@ class Saved(Protocol):
     journal: Journal
     now: float
 
-    def snapshot(self) -> Image:
-        """Copy all data."""
+    # Copy all data.
+    def snapshot(self) -> Image: ...
 
-    def repeated(self, image: Image, writes: Sequence[Write]) -> Image:
-        """The data that some writes make of an image."""
+    # The data that some writes make of an image.
+    def repeated(self, image: Image, writes: Sequence[Write]) -> Image: ...
 
 
 class Disk:

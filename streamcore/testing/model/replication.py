@@ -30,17 +30,17 @@ class Peer(Protocol):
     waiting: Waiting
     replication: Replication
 
-    def snapshot(self) -> Image:
-        """Copy all data."""
+    # Copy all data.
+    def snapshot(self) -> Image: ...
 
-    def take_over(self, data: Image) -> None:
-        """Have another server's data from now on."""
+    # Have another server's data from now on.
+    def take_over(self, data: Image) -> None: ...
 
-    def replay(self, write: Write) -> None:
-        """Repeat a write of another server."""
+    # Repeat a write of another server.
+    def replay(self, write: Write) -> None: ...
 
-    def forget_writes(self) -> None:
-        """Drop the part of the journal that all copies have repeated."""
+    # Drop the part of the journal that all copies have repeated.
+    def forget_writes(self) -> None: ...
 
 
 class Replication:

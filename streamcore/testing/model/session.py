@@ -154,36 +154,36 @@ class WaitingSessions(Protocol):
     @property
     def sessions(self) -> Collection[Session]: ...
 
-    def remove(self, session: Session) -> None:
-        """End the waiting of a session, if it waits."""
+    # End the waiting of a session, if it waits.
+    def remove(self, session: Session) -> None: ...
 
-    def wake(self, keys: Keyspace, key: bytes) -> None:
-        """Let the sessions that wait for a key look again."""
+    # Let the sessions that wait for a key look again.
+    def wake(self, keys: Keyspace, key: bytes) -> None: ...
 
 
 class KeyObservers(Protocol):
     """The sessions that watch or track keys, and the notifications."""
 
-    def watch(self, session: Session, key: bytes) -> None:
-        """Fail the session's next EXEC if the key is written before."""
+    # Fail the session's next EXEC if the key is written before.
+    def watch(self, session: Session, key: bytes) -> None: ...
 
-    def unwatch(self, session: Session) -> None:
-        """Forget the keys that a session watches."""
+    # Forget the keys that a session watches.
+    def unwatch(self, session: Session) -> None: ...
 
-    def track(self, session: Session, prefixes: tuple[bytes, ...], *, noloop: bool) -> None:
-        """Push each change of a key with such a prefix to a session; ``noloop``: but for changes of its own."""
+    # Push each change of a key with such a prefix to a session; ``noloop``: but for changes of its own.
+    def track(self, session: Session, prefixes: tuple[bytes, ...], *, noloop: bool) -> None: ...
 
-    def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]:
-        """The prefixes that a session tracks."""
+    # The prefixes that a session tracks.
+    def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]: ...
 
-    def untrack(self, session: Session) -> None:
-        """Push no more changes to a session."""
+    # Push no more changes to a session.
+    def untrack(self, session: Session) -> None: ...
 
-    def note(self, keys: Keyspace, key: bytes) -> None:
-        """Notify of a change that is no write."""
+    # Notify of a change that is no write.
+    def note(self, keys: Keyspace, key: bytes) -> None: ...
 
-    def flushed(self) -> None:
-        """Tell trackers that a database was emptied."""
+    # Tell trackers that a database was emptied.
+    def flushed(self) -> None: ...
 
 
 class Replicated(Protocol):
@@ -192,17 +192,17 @@ class Replicated(Protocol):
     @property
     def is_replica(self) -> bool: ...
 
-    def role(self) -> Reply:
-        """The reply of ROLE."""
+    # The reply of ROLE.
+    def role(self) -> Reply: ...
 
-    def info(self) -> dict[bytes, bytes | int]:
-        """The lines of INFO replication."""
+    # The lines of INFO replication.
+    def info(self) -> dict[bytes, bytes | int]: ...
 
-    def confirmed(self, position: int) -> int:
-        """The number of replicas that have repeated the journal up to a position."""
+    # The number of replicas that have repeated the journal up to a position.
+    def confirmed(self, position: int) -> int: ...
 
-    def confirmed_on_disk(self, position: int) -> int:
-        """The number of replicas that have it on their disks, too."""
+    # The number of replicas that have it on their disks, too.
+    def confirmed_on_disk(self, position: int) -> int: ...
 
 
 class Context(Protocol):
@@ -236,17 +236,17 @@ class Context(Protocol):
     @property
     def replication(self) -> Replicated: ...
 
-    def run(self, session: Session, now: float) -> None:
-        """Run the commands that a session has received."""
+    # Run the commands that a session has received.
+    def run(self, session: Session, now: float) -> None: ...
 
-    def call(self, session: Session, *words: bytes) -> Reply:
-        """Run a command within a transaction or a script. Raises its ``Failure``."""
+    # Run a command within a transaction or a script. Raises its ``Failure``.
+    def call(self, session: Session, *words: bytes) -> Reply: ...
 
-    def unblock(self, session: Session, reply: Reply) -> None:
-        """Answer a session that waits."""
+    # Answer a session that waits.
+    def unblock(self, session: Session, reply: Reply) -> None: ...
 
-    def forget(self, session: Session) -> None:
-        """Drop a session that has ended."""
+    # Drop a session that has ended.
+    def forget(self, session: Session) -> None: ...
 
-    def configured(self) -> None:
-        """Apply a changed configuration."""
+    # Apply a changed configuration.
+    def configured(self) -> None: ...

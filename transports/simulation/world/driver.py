@@ -31,11 +31,11 @@ class World(Scheduler):
 class Application(Protocol):
     """The program of a node."""
 
-    def look(self) -> bool:
-        """Act on what has reached the engine; whether there was anything to do."""
+    # Act on what has reached the engine; whether there was anything to do.
+    def look(self) -> bool: ...
 
-    def overhears(self, data: bytes) -> None:
-        """Take note of replies that rubbish follows."""
+    # Take note of replies that rubbish follows.
+    def overhears(self, data: bytes) -> None: ...
 
 
 class Node:

@@ -146,11 +146,11 @@ class ClientEnd(Protocol):
     @property
     def program(self) -> object: ...
 
-    def receive(self, wire: Wire, data: bytes) -> None:
-        """Take the bytes that have come."""
+    # Take the bytes that have come.
+    def receive(self, wire: Wire, data: bytes) -> None: ...
 
-    def lost(self, wire: Wire, error: Exception | None) -> None:
-        """End the connection of a wire."""
+    # End the connection of a wire.
+    def lost(self, wire: Wire, error: Exception | None) -> None: ...
 
 
 class ServerEnd(Protocol):
@@ -161,14 +161,14 @@ class ServerEnd(Protocol):
     @property
     def wires(self) -> Mapping[Session, Wire]: ...
 
-    def accept(self, wire: Wire) -> bool:
-        """Open a session for a wire, unless the dial is refused."""
+    # Open a session for a wire, unless the dial is refused.
+    def accept(self, wire: Wire) -> bool: ...
 
-    def receive(self, wire: Wire, data: bytes) -> None:
-        """Take the bytes that have come."""
+    # Take the bytes that have come.
+    def receive(self, wire: Wire, data: bytes) -> None: ...
 
-    def lost(self, wire: Wire) -> None:
-        """End the session of a wire."""
+    # End the session of a wire.
+    def lost(self, wire: Wire) -> None: ...
 
 
 class Wire:

@@ -19,12 +19,12 @@ from streamcore.events import Gap, StreamReset
 from ...world.async_runtime import Process, Task
 from ...world.stream_log import ZERO
 from ..application import Faced
+from .invariants import Membership, NoHoleNoDuplicate, PublishedOnce, covers, pair
 from .strange_channel import sit_there
 
 if TYPE_CHECKING:
     from ...world.driver import World
     from ...world.invariants import EventsInOrder
-from .invariants import Membership, NoHoleNoDuplicate, PublishedOnce, covers, pair
 
 PREFIX: Final = "c"
 BUSY: Final = 0.04

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..consumer.id_log import IdLog
+from .invariants import NoHoleNoDuplicate, PublishedOnce
+from .programs import PREFIX, ChannelPublisher, ChannelSubscribers
 from .strange_channel import ROOM, disturb
 
 if TYPE_CHECKING:
     from ...context import Scene
     from ...world.invariants import EventsInOrder
     from ...world.plan import Size
-from .invariants import NoHoleNoDuplicate, PublishedOnce
-from .programs import PREFIX, ChannelPublisher, ChannelSubscribers
 
 CHANNELS: Final = ("x", "y")
 

@@ -20,14 +20,14 @@ class Participant(Protocol):
     @property
     def label(self) -> str: ...
 
-    def watch(self, stream: bytes) -> GroupHistory | None:
-        """What the present process has seen of a stream."""
+    # What the present process has seen of a stream.
+    def watch(self, stream: bytes) -> GroupHistory | None: ...
 
-    def knows(self, stream: bytes) -> bool:
-        """Whether the present process has seen what there is in a stream, and will miss what goes."""
+    # Whether the present process has seen what there is in a stream, and will miss what goes.
+    def knows(self, stream: bytes) -> bool: ...
 
-    def may_claim(self, handed_at: float) -> bool:
-        """Whether what a living member was handed then may count as idle by now."""
+    # Whether what a living member was handed then may count as idle by now.
+    def may_claim(self, handed_at: float) -> bool: ...
 
-    def delivered_at(self, key: Key, deliveries: int) -> float:
-        """When the server has read what is handed over now."""
+    # When the server has read what is handed over now.
+    def delivered_at(self, key: Key, deliveries: int) -> float: ...

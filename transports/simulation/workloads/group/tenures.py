@@ -48,11 +48,11 @@ class PendingLists(Protocol):
     @property
     def members(self) -> Sequence[Participant]: ...
 
-    def of(self, stream: bytes) -> Group | None:
-        """The group as the server has it now."""
+    # The group as the server has it now.
+    def of(self, stream: bytes) -> Group | None: ...
 
-    def key_at(self, stream: bytes, id_: bytes) -> Key | None:
-        """The entry that has an id now."""
+    # The entry that has an id now.
+    def key_at(self, stream: bytes, id_: bytes) -> Key | None: ...
 
 
 class Tenures:
