@@ -137,7 +137,8 @@ class Continuity:
             return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
-        at_the_end = history.last == behind.id and history.added >= (self._place or 0)
+        goes_on = self._seen is None or history.may_follow(self._seen)
+        at_the_end = goes_on and history.last == behind.id and history.added >= (self._place or 0)
         gap: Gap | None = None
         if not (stands or at_the_end):
             self._learnt = None

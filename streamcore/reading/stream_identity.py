@@ -43,7 +43,7 @@ class StreamIdentity:
         self._fresh = 0  # of these, at least so many were added since
         self._stream = stream
         self._newest: bytes | None = None  # of these
-        self._oldest: bytes | None = None  # of these
+        self._oldest: StreamId | None = None  # of these
         self._doubted = False
         self._vanished = False
         self._may_be_back = False
@@ -62,7 +62,7 @@ class StreamIdentity:
     @property
     def delivered_from(self) -> StreamId | None:
         """The lowest of these ids; None if none was."""
-        return None if self._oldest is None else StreamId.parse(self._oldest)
+        return self._oldest
 
     @property
     def doubted(self) -> bool:
@@ -75,9 +75,10 @@ class StreamIdentity:
             return
         self.own += len(entries)
         self._newest = entries[-1][0]
-        if self._oldest is None or StreamId.parse(entries[0][0]) < StreamId.parse(self._oldest):
-            self._oldest = entries[0][0]
-        if StreamId.parse(entries[0][0]) > self.seen.last:
+        first = StreamId.parse(entries[0][0])
+        if self._oldest is None or first < self._oldest:
+            self._oldest = first
+        if first > self.seen.last:
             self._fresh += len(entries)
 
     def settle_at(self, delivered: StreamId) -> None:

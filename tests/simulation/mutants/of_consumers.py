@@ -156,4 +156,12 @@ CONSUMERS: Final = (
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
         scenario="consumer",
     ),
+    Mutant(
+        "empty-stream-read-to-its-end",
+        CONTINUITY,
+        "at_the_end = goes_on and history.last == behind.id",
+        "at_the_end = history.last == behind.id",
+        "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
+        cast="readers",
+    ),
 )
