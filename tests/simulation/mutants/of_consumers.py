@@ -162,6 +162,6 @@ CONSUMERS: Final = (
         "at_the_end = goes_on and history.last == behind.id",
         "at_the_end = history.last == behind.id",
         "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
-        cast="readers",
+        scenario="consumer",
     ),
 )
