@@ -1,4 +1,4 @@
-"""A server and its copies: who follows whom, with how much delay, and what each of them answers about it.
+"""Replication: a server's primary and replicas, their delay, and the replies about them (ROLE, INFO).
 
 A replica repeats the primary's journal, each write ``lag`` seconds after it was made; what it has not repeated when it is promoted
 is lost. ``lag = inf`` is a link that is down. Like a server's, its acknowledgements say what it has in its memory.
@@ -58,7 +58,7 @@ class Replication:
     # -- changes of role ----------------------------------------------------------------------------------------------
 
     def follow(self, primary: Peer, *, lag: float, has_the_same: bool) -> None:
-        """Be a replica: the data is the primary's from now on. Whoever waits for something is sent away."""
+        """Become a replica with the primary's data; blocked sessions are disconnected."""
         server = self._server
         self._leave()
         for session in list(server.waiting.sessions):
@@ -75,7 +75,7 @@ class Replication:
         primary.replication.replicas[server] = None
 
     def promote(self) -> int:
-        """Be a primary; how many writes of the former one are lost by that."""
+        """Become a primary; the number of the former primary's writes that are lost."""
         primary, position = self.primary, self.position
         self._leave()
         self.primary = None
@@ -83,7 +83,7 @@ class Replication:
         return 0 if primary is None or position is None else primary.journal.end - position
 
     def begin_anew(self) -> None:
-        """What is written from now on is nobody else's history."""
+        """Begin a history of its own (another replication id)."""
         self.history = self._new_history()
 
     def _new_history(self) -> bytes:
@@ -113,7 +113,7 @@ class Replication:
         return None
 
     def handle_timeout(self, now: float, *, all_of_it: bool = False) -> None:
-        """Repeat what is due, or everything."""
+        """Repeat the writes that are due, or all."""
         primary, position = self.primary, self.position
         if primary is None or position is None:
             return

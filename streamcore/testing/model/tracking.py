@@ -1,4 +1,4 @@
-"""CLIENT TRACKING, as those need it who keep copies: the server tells all keys that change, of some prefixes (BCAST).
+"""CLIENT TRACKING for client-side caches: the server tells all keys that change, of some prefixes (BCAST).
 
 What has changed while the server was busy with what one client has sent is told behind the answers, one push for each prefix.
 """
@@ -12,14 +12,14 @@ from .session import Session
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """What one session tracks."""
+    """The prefixes that a session tracks."""
 
     prefixes: tuple[bytes, ...]
     noloop: bool
 
 
 class Tracked:
-    """What has changed and is not told yet. ``sessions`` are those that track."""
+    """The changes that are not told yet, and the ``sessions`` that track."""
 
     def __init__(self) -> None:
         self.sessions: dict[Session, Tracking] = {}
@@ -36,7 +36,7 @@ class Tracked:
         self._changed.clear()
 
     def tell(self) -> None:
-        """Tell all that there is to tell."""
+        """Push the changes to all sessions that track."""
         if self._flushed:
             self._flushed = False
             for session in self.sessions:

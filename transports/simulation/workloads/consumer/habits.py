@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ReaderHabits:
-    """How one reader reads."""
+    """The settings of a reader, and its pace."""
 
     streams: tuple[bytes, ...]
     start: str
@@ -23,7 +23,7 @@ class ReaderHabits:
 
     @classmethod
     def drawn(cls, lots: Random, streams: list[bytes]) -> ReaderHabits:
-        """One by lots."""
+        """Draw the habits of a new role."""
         return cls(
             tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),
             lots.choice(["0", "0", "$"]),

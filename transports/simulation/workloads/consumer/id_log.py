@@ -1,4 +1,4 @@
-"""What was ever in some streams, by id: for readers that have no group, and whose promise is about ids and their order.
+"""All entries that were ever in some streams, by id: for readers without a group, whose promise is about ids and their order.
 
 Each time that a stream begins anew, or goes back, its *era* is another one. What of the former era is still there, under the same
 id, has survived; the ids of everything else are new ones, even where they are lower than those that were read before.
@@ -45,7 +45,7 @@ class IdLog:
         self._history = history
 
     def note(self, stream: bytes) -> Era:
-        """Write down what was appended since the last time."""
+        """Log the entries that were appended since the last call."""
         era, now = self.eras[stream], self._history.stream(stream)
         for id_ in () if now is era.leaves else now.after(era.ids[-1] if era.ids else ZERO, 0):
             name = now.fields[id_][1]
@@ -61,7 +61,7 @@ class IdLog:
             self.note(stream)
 
     def there(self, stream: bytes) -> dict[Id, list[bytes]]:
-        """What is in a stream now."""
+        """The entries of a stream now."""
         return self._history.stream(stream).fields
 
     def last(self, stream: bytes) -> Id:
@@ -94,7 +94,7 @@ class IdLog:
         return now.added - len(now.ids) - len(era.gone)
 
     def number(self, stream: bytes) -> int:
-        """That of the present era."""
+        """The number of the present era of a stream."""
         return len(self.past[stream])
 
     def key(self, stream: bytes, id_: Id, name: bytes) -> tuple[int, Id]:

@@ -1,4 +1,4 @@
-"""Who has had an entry pending, and was never handed it: what the server has counted there, no application has seen.
+"""Tenures: the processes that had an entry pending, and whether they were handed it. The server counts deliveries that none has seen.
 
 What is read ahead is counted with its first delivery. A process that dies with it, or loses it to another member, leaves that count
 behind; and so does the connection of a dead process, which the server goes on serving. So each *tenure* of an entry, by a process
@@ -66,7 +66,7 @@ class Tenures:
         self._ended: set[bytes] = set()  # names of which a process has ended
 
     def note(self) -> None:
-        """Write down who has what."""
+        """Note the owner of each pending entry."""
         log = self._log
         alive: defaultdict[bytes, set[str]] = defaultdict(set)
         for member in log.members:
@@ -106,7 +106,7 @@ class Tenures:
         return sum(not one.seen for one in past)
 
     def has_passed_on(self, key: Key, label: str) -> bool:
-        """Whether somebody else has had an entry since a process was handed it."""
+        """Whether another process has had an entry since a process was handed it."""
         tenures = self._of[key]
         handed = max((at for at, one in enumerate(tenures) if one.seen and label in one.tenants), default=-1)
         return any(label not in one.tenants for one in tenures[handed + 1 :])
@@ -116,7 +116,7 @@ class Tenures:
         return self._begun.get(label, self._log.world.now) > when
 
     def inherits(self, key: Key, member: Participant) -> bool:
-        """Whether somebody of its name may have been given the entry before this process has read anything."""
+        """Whether another process of its name may have been given the entry before this process has read."""
         shared = sum(one.consumer == member.consumer and one.node is not None for one in self._log.members) > 1
         if not shared and member.consumer not in self._ended:
             return False

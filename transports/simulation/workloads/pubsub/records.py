@@ -24,7 +24,7 @@ ALL: Final[list[Channel]] = [(is_shard, name) for is_shard in (False, True) for 
 
 
 class Publisher:
-    """Whoever publishes: nobody that a fault could befall. ``published``: the number of the last message of each channel."""
+    """The publisher of messages, which no fault befalls. ``published``: the number of the last message of each channel."""
 
     def __init__(self, scene: Scene) -> None:
         self.published: Counter[Channel] = Counter()
@@ -34,7 +34,7 @@ class Publisher:
         scene.world.after(0.05, self._send)
 
     def _send(self) -> None:
-        """Something of one channel; once the world has healed, of each, again and again, so that everybody can catch up."""
+        """Publish in a channel; once the world has healed, in each again and again, so that all subscribers can catch up."""
         world, lots = self._scene.world, self._lots
         if not world.faulty:
             self.due = Counter(self.published)
@@ -57,7 +57,7 @@ class Publisher:
 
 @dataclass(frozen=True)
 class SubscriberHabits:
-    """How one subscriber listens."""
+    """The settings of a subscriber, and its pace."""
 
     queue_size: int
     when_full: Any
@@ -66,7 +66,7 @@ class SubscriberHabits:
 
     @classmethod
     def drawn(cls, lots: Random) -> SubscriberHabits:
-        """One by lots."""
+        """Draw the habits of a new role."""
         return cls(
             lots.choice([3, 10, 10_000]),
             lots.choice(["block", "drop_oldest", "drop_newest"]),
@@ -77,7 +77,7 @@ class SubscriberHabits:
 
 @dataclass
 class SubscriptionRecord:
-    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
+    """The messages that a process has got of a subscription. ``since``: what was published when the server had confirmed it."""
 
     has_handler: bool
     asked: Counter[Channel] = field(default_factory=Counter)  # what was published when it was asked for
