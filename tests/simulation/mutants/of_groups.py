@@ -6,7 +6,7 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-READING: Final = "streamcore.group.read_loop"
+READER_ERRORS: Final = "streamcore.group.read_loop"
 CLAIMS: Final = "streamcore.group.claiming"
 UPKEEP: Final = "streamcore.group.audit"
 LOW_WATER: Final = "streamcore.group.low_water"
@@ -28,20 +28,20 @@ GROUPS: Final = (
     ),
     Mutant(
         "no-audit",
-        READING,
+        READER_ERRORS,
         "return not self._leaving and self._clock.now >= self.upkeep.rota.at",
         "return False",
         "no periodic look at the own pending entries: what a ghost took is never found",
     ),
     Mutant(
         "absent-streams-not-looked-for-without-room",
-        READING,
+        READER_ERRORS,
         """            elif self.absence.due and not self.stops:
                 yield from self.absence.look()
 """,
         "",
         "seed 2000263: their time has come, nothing looks for them while what was left is recovered, and the timer is due for ever",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "ghost-not-killed",
@@ -234,21 +234,21 @@ GROUPS: Final = (
     ),
     Mutant(
         "read-deadline-is-block-in-groups",
-        READING,
+        READER_ERRORS,
         "return Exchange([read], self.block + self.options.request_timeout)",
         "return Exchange([read], self.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
     ),
     Mutant(
         "ack-before-the-handler",
-        READING,
+        READER_ERRORS,
         "self._prefetch.add(batch)",
         "self._prefetch.add(batch)\n            batch.ack()",
         "issue 6: what is acknowledged on receipt is lost with the process",
     ),
     Mutant(
         "polls-instead-of-blocking",
-        READING,
+        READER_ERRORS,
         "block: Arguments = self._waiting() if self.blocked else ()",
         "block: Arguments = ()",
         "clients that poll: an idle consumer sends as many commands as the network takes",
