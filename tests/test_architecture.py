@@ -192,7 +192,6 @@ def test_other_paths_are_not_reported(text: str) -> None:
 # Circles that are still there, by the package in which they are, and why. A line goes with its circle.
 CIRCLES: Final = {
     "streamcore.group": "the parts of a member hold the whole member, until each gets a context",
-    "transports._facade._sync": "forgotten.py and lifecycle.py, until the facade is written once",
 }
 
 

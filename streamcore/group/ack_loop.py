@@ -132,8 +132,12 @@ class Settling:
             self.flush_soon()
 
     def begin(self) -> None:
-        """The reading link begins anew: what a signal handler has cut off, on no link any more, is sent again."""
+        """Count anew what is in hand on a new connection of the reading link, and send again the settlements that no link has in flight.
+
+        A signal handler may have raised in the middle of their way.
+        """
         pending = self._consumer.pending
+        pending.recount()
         if (self._runner is None or not self._runner.link.unanswered) and (rides := pending.rides):
             pending.lose(rides)
             self.flush_soon()

@@ -213,7 +213,6 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _read(self) -> Script:
         self._reads, self.fetching = 0, None
         self.asked.clear()
-        self.pending.recount()
         self.settling.begin()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = self.blocked = False
