@@ -74,13 +74,6 @@ GROUP_GAPS: Final = (
         "seed 2008642: a failover has taken a stream back, and what is there still is told as lost for certain",
     ),
     Mutant(
-        "former-gap-ends-where-the-next-stream-begins",
-        HISTORY,
-        "before = end if end is not None and end > max(self._reached, seen.last) else None",
-        "before = end if end is not None and end > self._reached else None",
-        "seed 2004005: a stream that begins anew at lower ids ends the gap of the former one below what was lost",
-    ),
-    Mutant(
         "former-gap-begins-where-the-group-had-been",
         HISTORY,
         "end, after = _end(history), self._at",

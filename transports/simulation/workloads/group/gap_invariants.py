@@ -91,14 +91,16 @@ class SilenceIsAProof(GroupOracle):
 
 
 class DamageTold(GroupOracle):
-    """*The group vanishes, with its stream*: what the stream had, and the group had not been given, is told by a ``Gap``.
+    """*The group vanishes, with its stream*: entries of the stream that the group had not been given are told by a ``Gap``.
 
-    Where all members knew the stream, and none has begun or ended since. A failover may bring the stream back.
+    Where all members knew the stream, and none has begun or ended since. The entries that all members had seen ahead lie within
+    it. A failover may bring the stream back.
     """
 
     def __init__(self, world: World, log: DeliveryLog) -> None:
         super().__init__(world, log)
         self._untold: dict[bytes, int] = {}
+        self._ahead: dict[bytes, list[Id]] = {}  # that all members had seen, and no gap covers
         self._went: set[bytes] = set()  # just now
         self._lives = ""
 
@@ -107,30 +109,43 @@ class DamageTold(GroupOracle):
         group = self.log.of(stream) if stream in self.log.streams else None
         if group is None or not self.log.is_known(stream):
             return
-        if unread := len(self.log.history.stream(stream).after(group.last, 0)):
-            self._untold[stream] = unread
+        if unread := self.log.history.stream(stream).after(group.last, 0):
+            self._untold[stream] = len(unread)
+            self._ahead[stream] = [id_ for id_ in unread if self._is_seen_ahead(stream, StreamId(*id_))]
             self._went.add(stream)
-            self.world.tell("group", f"has not delivered {unread} of what goes now with {stream.decode()}")
+            self.world.tell("group", f"has not delivered {len(unread)} of what goes now with {stream.decode()}")
+
+    def _is_seen_ahead(self, stream: bytes, id_: StreamId) -> bool:
+        """Whether all members have seen the stream go on to an entry, and the group before it."""
+        watches = [one.watch(stream) for one in self.log.members if one.node is not None]
+        looks = [(watch._at, watch.identity.seen) for watch in watches if watch is not None]  # noqa: SLF001  # known to no program
+        return all(seen is not None and at < id_ <= seen.last for at, seen in looks)
 
     def rewinding(self, stream: bytes) -> None:
         """It begins anew, or it is back again."""
         if stream not in self._went:
             self._untold.pop(stream, None)
+            self._ahead.pop(stream, None)
         self._went.discard(stream)
 
     def heard(self, _: str, gap: Gap) -> None:
         """A member tells."""
         self._untold.pop(gap.stream, None)
+        self._ahead[gap.stream] = [id_ for id_ in self._ahead.get(gap.stream, ()) if not _is_within(gap, id_)]
 
     def look(self) -> None:
         lives = " ".join(sorted(one.label for one in self.log.members if one.node is not None))
         if lives != self._lives:
             self._lives = lives
             self._untold.clear()
+            self._ahead.clear()
 
     def left(self) -> str:
         for stream, unread in self._untold.items():
             return f"{unread} entries of {stream.decode()} that nobody had read are gone with it, and no Gap has told"
+        for stream, ids in self._ahead.items():
+            if ids:
+                return f"{len(ids)} entries of {stream.decode()} that had been seen ahead are gone with it, and no Gap covers them"
         return ""
 
     def judge(self) -> None:
