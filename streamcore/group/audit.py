@@ -38,7 +38,7 @@ from .low_water import LowWater
 from .name_lease import Identity, NameLease
 from .pending_pages import look_for, pieces
 from .rounds import Rota
-from .stale_connections import Ghosts
+from .stale_connections import StaleConnections
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -49,13 +49,13 @@ class Upkeep:
 
     def __init__(self, consumer: GroupReading[Any]) -> None:
         self._consumer = consumer
-        self.lease = NameLease(consumer)
+        self.lease = NameLease(consumer.context)
         self._present: Identity | None = None
         self._low_water = LowWater(consumer.gaps)
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # those whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # those whose group we are creating
-        self._ghosts = Ghosts(consumer)
+        self._stale = StaleConnections(consumer.context)
         self._idle: set[bytes] = set()  # those of which nothing was pending for us when we entered
         self.rota = Rota(consumer.member.audit_interval)
 
@@ -65,10 +65,10 @@ class Upkeep:
         """Before anything else on a connection."""
         origin = yield from self._consumer.lineage.ask()
         self._consumer.gaps.connected(link.server, same_run=self._consumer.lineage.goes_on(origin))
-        self._consumer.removal.connected()
+        self._consumer.idle_consumers.connected()
         # Where INFO is forbidden, the audit covers what a ghost might take.
         former, self._present = self._present, Identity(link.client_id, origin.run_id, self._consumer.nonce)
-        yield from self._ghosts.lay(former, self._present)
+        yield from self._stale.close(former, self._present)
         # In one order for all, and the first by itself: of two that begin together, one holds every name in the end.
         streams = sorted(self._consumer.member.streams)
         for page in (streams[:1], *pages(streams[1:], self._consumer.portions.looks)):
@@ -81,7 +81,7 @@ class Upkeep:
         """Be the one of our name in a stream's group, which exists."""
         assert self._present is not None
         former = yield from self.lease.take(stream, self._present)
-        is_gone = yield from self._ghosts.lay(former, self._present)
+        is_gone = yield from self._stale.close(former, self._present)
         if not is_gone:
             self._consumer.claims.spare(stream)
         self.lease.done_with(stream)
@@ -94,8 +94,8 @@ class Upkeep:
         self._founded.pop(stream, None)
         self._low_water.end(stream)
         self._consumer.gaps.forget(stream)
-        self._consumer.absence.end(stream)
-        self._consumer.removal.forget(stream)
+        self._consumer.absent_streams.end(stream)
+        self._consumer.idle_consumers.forget(stream)
         self.lease.forget(stream)
         self.rota.forget(stream)
 
@@ -137,7 +137,7 @@ class Upkeep:
         self._signed.discard(stream)  # until the reply has come
         told, groups, summary, created = yield from self._ask_about(stream, *self._signature(stream))
         group = _find(consumer.member.group, [groups])
-        if group is None and _is_missing(groups) and consumer.absence.covers(is_lost=stream in self._known):
+        if group is None and _is_missing(groups) and consumer.absent_streams.covers(is_lost=stream in self._known):
             self._check_leave(stream)
             self._miss(stream)
             return
@@ -157,7 +157,7 @@ class Upkeep:
                 delivered = StreamId.parse(group[b"last-delivered-id"])
                 consumer.claims.begin(stream, ZERO if consumer.member.backlog else delivered)
         self._known.add(stream)
-        consumer.absence.end(stream)
+        consumer.absent_streams.end(stream)
 
     def mend(self) -> Steps[None]:
         """A group has not answered, and nobody says which: have them all, and doubt that their streams are the same."""
@@ -172,8 +172,8 @@ class Upkeep:
         """There is no such stream, and it is waited for; tell what went with it."""
         consumer = self._consumer
         mark = self._low_water.end(stream)
-        if stream not in consumer.absence:
-            consumer.absence.begin(stream)
+        if stream not in consumer.absent_streams:
+            consumer.absent_streams.begin(stream)
             consumer.emit(StreamAwaited(stream, consumer.member.group))
         if stream in self._known:
             consumer.gaps.vanished(stream, None if mark is None else mark.pending)
@@ -231,13 +231,13 @@ class Upkeep:
         consumer, member = self._consumer, self._consumer.member
         is_lost = stream in self._known
         self._check_leave(stream)
-        start = "0" if stream in consumer.absence else member.start  # all of it has come while it was waited for
+        start = "0" if stream in consumer.absent_streams else member.start  # all of it has come while it was waited for
         if is_lost:
             told = told or (yield from self._ask_history(stream))
             consumer.gaps.hear(stream, told, None)
             start = self._low_water.restart_point(stream, told)
         self._founded[stream] = (GroupRecreated if is_lost else GroupCreated)(stream, member.group, start)
-        waits = consumer.absence.covers(is_lost=is_lost)
+        waits = consumer.absent_streams.covers(is_lost=is_lost)
         create = ("XGROUP", "CREATE", stream, member.group, start, *(() if waits else ("MKSTREAM",)))
         signature = self._signature(stream)
         questions = consumer.gaps.questions(stream, group_is_gone=is_lost)
@@ -289,7 +289,7 @@ class Upkeep:
         if isinstance(summary, NoGroupError):  # the next read meets it as well, and mends it
             return 0
         total, lowest, *_ = checked(summary)
-        self._consumer.removal.note(stream, group[b"consumers"])
+        self._consumer.idle_consumers.note(stream, group[b"consumers"])
         delivered = StreamId.parse(group[b"last-delivered-id"])
         self._low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)
         return self._pending_here(summary)

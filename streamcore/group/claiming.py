@@ -178,7 +178,9 @@ class Claims:
             self._passes.begin(now, present)
             expected |= dict.fromkeys(self._passes.piece())
         unfinished: list[bytes] = []
-        for stream in (yield from self._with_something([one for one in expected if one not in consumer.absence])):
+        for stream in (
+            yield from self._with_something([one for one in expected if one not in consumer.context.absent])
+        ):
             with suppress(NoGroupError):  # the next read meets it as well, and mends it
                 finished = yield from self._look(stream, max(1, int(patience * 1000)))
                 if not finished:

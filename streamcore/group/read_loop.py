@@ -30,12 +30,13 @@ from ..events import PossibleLoss
 from ..reading.portions import Portion
 from ..reading.reader import Reader
 from ..reading.unblock import Interrupter
-from .absent_streams import Absence
+from .absent_streams import AbsentStreams
 from .ack_loop import Settling
 from .audit import Upkeep
 from .claiming import Claims
+from .context import GroupContext
 from .gap_detection import GroupGaps, Look
-from .idle_consumers import Removal
+from .idle_consumers import IdleConsumers
 from .idling import Idling
 from .in_flight import Room
 from .lineage import Lineage
@@ -69,16 +70,17 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.member = member
         self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
+        self.context = GroupContext(self, member, self.nonce, clock=self._clock, wake=self.wake)
         self.pending = Pending(member)
         self.room = Room(self)
         self.redelivery = Redelivery(self)
         self.claims = Claims(self)
         self._between_reads = BetweenReads(self)
-        self.removal = Removal(self)
+        self.idle_consumers = IdleConsumers(self.context)
         self.idling = Idling(self)
         self.lineage = Lineage(self)
-        self.absence = Absence(self)
-        self.presence = Presence(self)
+        self.absent_streams = AbsentStreams(self.context)
+        self.presence = Presence(self.context)
         self.gaps = GroupGaps(member, self.emit, self.degradation)
         self.upkeep = Upkeep(self)
         self.settling = Settling(self)
@@ -165,8 +167,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     @property
     def present(self) -> list[bytes]:
         """The streams that are read now: those that are there."""
-        streams = self.member.streams
-        return [one for one in streams if one not in self.absence] if self.absence else streams.copy()
+        return self.context.present
 
     @property
     def joins(self) -> bool:
@@ -188,8 +189,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             if self.upkeep_is_due():
                 self.upkeep.put_off_audit()
                 yield from self.upkeep.check_leases()
-            elif self.absence.due and not self.stops:
-                yield from self.absence.look()
+            elif self.absent_streams.due and not self.stops:
+                yield from self.joining.look_for_absent()
             elif self.joining.waiting:
                 yield from self.joining.enter()
             else:
@@ -272,7 +273,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
             return False
         if in_flight and (not self._backlogged or self._between_reads.is_due):
             return False
-        return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
+        return len(self.member.streams) > len(self.absent_streams) and self.has_room(in_flight)
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
@@ -287,8 +288,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
 
     def _waiting(self) -> Arguments:
         own = self.idling.expected if self.polls else None
-        if own is None and self.absence and not self.polls:
-            own = min(self.block, max(0.0, self.absence.at - self._clock.now))
+        if own is None and self.absent_streams and not self.polls:
+            own = min(self.block, max(0.0, self.absent_streams.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
@@ -373,8 +374,8 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         due = [self.settling.timer, interruption]
         if self._resting and not self._leaving:
             due.append(self.upkeep.rota.at)
-            if self.absence and not self.stops:
-                due.append(self.absence.at)
+            if self.absent_streams and not self.stops:
+                due.append(self.absent_streams.at)
         if self._resting or self.blocked:
             due.append(self.renewal.timer)
         return min([at for at in due if at is not None], default=None)
@@ -383,7 +384,7 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         if self.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self.absence.due or self.renewal.due):
+        if self._resting and (self.upkeep_is_due() or self.absent_streams.due or self.renewal.due):
             self._reading.wake()
         if self.blocked:
             if (at := self.renewal.timer) is not None and now >= at:

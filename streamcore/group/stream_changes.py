@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..engine.script import Steps
+from ..engine.together import pages, together
 from ..errors import UNAVAILABLE, ReplyError
+from ..stream_id import ZERO
 
 if TYPE_CHECKING:
     from .read_loop import GroupReading
@@ -87,3 +89,23 @@ class Joinings:
                 self._joined.append(joining.stream)
                 consumer.member.streams.append(joining.stream)
             self.give_up(joining)
+
+    def look_for_absent(self) -> Steps[None]:
+        """Find out which of the streams that are waited for exist by now, and begin to read them."""
+        consumer, absent = self._consumer, self._consumer.absent_streams
+        absent.put_off()
+        waiting = list(consumer.context.absent)
+        for part in absent.find():
+            found = yield from part
+            for page in pages(found, consumer.context.looks):
+                yield from together([self._meet(stream) for stream in page if stream in absent])
+        for stream in waiting:
+            if stream not in absent and stream in consumer.member.streams:
+                yield from consumer.claims.recover(stream)
+
+    def _meet(self, stream: bytes) -> Steps[None]:
+        consumer = self._consumer
+        yield from consumer.upkeep.ensure_group(stream)
+        if stream not in consumer.absent_streams:
+            consumer.claims.begin(stream, ZERO)
+            consumer.upkeep.rota.came(stream)

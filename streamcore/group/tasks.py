@@ -35,17 +35,17 @@ class BetweenReads:
         """Whether something is to be done before a read waits in the server; it may have come up while others were done."""
         consumer = self._consumer
         now = consumer.now
-        if now >= consumer.upkeep.rota.at or now >= consumer.claims.at or now >= consumer.removal.at:
+        if now >= consumer.upkeep.rota.at or now >= consumer.claims.at or now >= consumer.idle_consumers.at:
             return True
-        return now >= consumer.presence.at or consumer.absence.due or bool(consumer.joining)
+        return now >= consumer.presence.at or consumer.absent_streams.due or bool(consumer.joining)
 
     def run(self) -> Steps[None]:
         """Nothing is in flight: do a piece of what is due."""
         consumer = self._consumer
         if consumer.joining:
             yield from consumer.joining.run()
-        if consumer.absence.due:
-            yield from consumer.absence.look()
+        if consumer.absent_streams.due:
+            yield from consumer.joining.look_for_absent()
             if not consumer.present:
                 consumer.idling.find_nothing()
         if self._has_read and not (consumer.stops or consumer.idling):
@@ -60,9 +60,9 @@ class BetweenReads:
     def _look_after_others(self) -> Steps[None]:
         consumer = self._consumer
         claims = consumer.now >= consumer.claims.at and consumer.has_room()
-        removes = consumer.now >= consumer.removal.at
+        removes = consumer.now >= consumer.idle_consumers.at
         self._has_read = not (claims or removes)
         if claims:
             yield from consumer.claims.run()
         if removes:
-            yield from consumer.removal.run()
+            yield from consumer.idle_consumers.run()

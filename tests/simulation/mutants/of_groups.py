@@ -36,8 +36,8 @@ GROUPS: Final = (
     Mutant(
         "absent-streams-not-looked-for-without-room",
         READING,
-        """            elif self.absence.due and not self.stops:
-                yield from self.absence.look()
+        """            elif self.absent_streams.due and not self.stops:
+                yield from self.joining.look_for_absent()
 """,
         "",
         "seed 2000263: their time has come, nothing looks for them while what was left is recovered, and the timer is due for ever",
@@ -221,7 +221,7 @@ GROUPS: Final = (
     Mutant(
         "expired-stream-forgotten",
         ABSENCE,
-        "return self._consumer.now >= self.at",
+        "return self._context.now >= self.at",
         "return False",
         "a stream that is gone is waited for, and nobody looks whether there is one again",
     ),

@@ -121,7 +121,7 @@ class Member(Program):
 
     def awaits(self, stream: bytes) -> bool:
         """Whether the present process waits for a stream that was not there, and sees nothing but entries."""
-        return stream in self.engine.absence
+        return stream in self.engine.absent_streams
 
     # -- what it does -------------------------------------------------------------------------------------------------
 

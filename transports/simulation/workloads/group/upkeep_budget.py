@@ -95,7 +95,7 @@ def leave_names(calm: Calm, book: Book) -> None:
         return
     stream = calm.world.lots("stream of the names").choice(book.streams)
     members = [one for one in book.members if type(one) is Member and one.node is not None and not one.is_twin]
-    if not any(one.engine.removal.at < float("inf") for one in members) or book.of(stream) is None:
+    if not any(one.engine.idle_consumers.at < float("inf") for one in members) or book.of(stream) is None:
         return  # to all of them it was forbidden
     names = [b"gone-%d" % number for number in range(GONE)]
     for name in names:
