@@ -38,16 +38,8 @@ class AbsentStreams:
     def __bool__(self) -> bool:
         return bool(self._streams)
 
-    def __len__(self) -> int:
-        return len(self._streams)
-
     def __contains__(self, stream: bytes) -> bool:
         return stream in self._streams
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to look for them."""
-        return self._context.now >= self.at
 
     def covers(self, *, is_lost: bool) -> bool:
         """Whether the member waits for a stream that does not exist; ``is_lost``: it did exist."""

@@ -143,7 +143,7 @@ class Member(Program):
         did = False
         while len(hands.begun) < self.habits.at_once:
             if hands.batch is None:
-                if not (engine.has_batch or engine.redelivery or engine.closed):
+                if not (engine.has_batch or engine.redelivery_queue or engine.closed):
                     return did
                 try:
                     hands.batch = engine.take()

@@ -53,7 +53,7 @@ class Tenures:
                 alive[member.consumer].add(member.label)
                 self._begun.setdefault(member.label, book.world.now)
                 engine = member.node.engine
-                if isinstance(engine, GroupConsumer) and engine._reads:  # noqa: SLF001  # what it took before, it has listed
+                if isinstance(engine, GroupConsumer) and engine.in_flight.reads:  # what it took before, it has listed
                     self._first_reads.setdefault(member.label, book.world.now)
         for stream in book.streams:
             group = book.of(stream)
