@@ -59,7 +59,7 @@ class Audit:
     @property
     def at(self) -> float:
         """When the next piece of a round is due, in seconds; infinite for a member that leaves."""
-        return inf if self._phase.is_leaving else self._rounds.at
+        return inf if self._phase.stage.is_leaving else self._rounds.at
 
     def put_off(self) -> None:
         """Audit an interval from now: entering and recovering have done all that an audit does, or no entry fits."""
@@ -85,7 +85,7 @@ class Audit:
         if differing:
             yield from self.check_leases()
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            for stream in () if self._phase.stops else differing:
+            for stream in () if self._phase.stage.stops else differing:
                 yield from self._recovery.run(stream)
 
     def _audit(self, stream: bytes) -> Steps[bytes | None]:

@@ -61,7 +61,9 @@ class Intake:
             batch.inbox = _nothing_to_settle
         else:
             self._pending.add(batch)
-        if member.keeps and ((self._phase.is_leaving and member.release_on_close) or stream not in member.streams):
+        if member.keeps and (
+            (self._phase.stage.is_leaving and member.release_on_close) or stream not in member.streams
+        ):
             self._release.add(batch)
             self._acks.flush_soon()
         else:
@@ -93,7 +95,7 @@ class Intake:
 
     def _deliver_again(self, stream: bytes, waiting: Sequence[Waiting]) -> None:
         """Keep entries that were handed over before, until the application asks for them."""
-        if self._phase.takes_nothing or stream not in self._context.member.streams:
+        if self._phase.stage.takes_nothing or stream not in self._context.member.streams:
             for entry in waiting:
                 self._release.add_waiting(entry)
             self._acks.flush_soon()

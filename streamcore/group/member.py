@@ -137,7 +137,7 @@ class GroupConsumer(ReadLoop[T], Generic[T]):
     def settled(self) -> bool:
         """Whether the server has confirmed every acknowledgement so far, and, on leaving, what we give back."""
         on_their_way = self._reading.link.unanswered and not self.in_flight.blocked  # their replies will come at once
-        return not (self.pending.settling or self.release or (self.phase.is_leaving and on_their_way))
+        return not (self.pending.settling or self.release or (self.phase.stage.is_leaving and on_their_way))
 
     def drain(self) -> None:
         """Read no more: what is here already is handed over, and then ``ended``. May be called again."""
@@ -153,7 +153,7 @@ class GroupConsumer(ReadLoop[T], Generic[T]):
         """
         if self._prefetch or self.in_flight.reads or self.redelivery_queue:
             return False
-        return self.phase.ends or (bool(self.idling) and not (self.paused or self.pending.gives_back))
+        return self.phase.stage.ends or (bool(self.idling) and not (self.paused or self.pending.gives_back))
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""

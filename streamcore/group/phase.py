@@ -15,22 +15,29 @@ else (``history_only``). THROUGH, DRAINING and LEAVING_AT_END have an end: when 
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 
 
 class Stage(Enum):
-    """A stage of that life."""
+    """A stage of that life, as a row of a table.
 
-    READING = auto()
-    HISTORY = auto()
-    THROUGH = auto()
-    DRAINING = auto()
-    LEAVING = auto()
-    LEAVING_AT_END = auto()
+    ``stops``: nothing is read any more, but for what an earlier run has left. ``takes_nothing``: what is found now is given
+    back. ``is_leaving``: the application has left. ``ends``: once what is here is handed over, nothing will be.
+    """
+
+    READING = (False, False, False, False)
+    HISTORY = (True, False, False, False)
+    THROUGH = (True, False, False, True)
+    DRAINING = (True, True, False, True)
+    LEAVING = (True, True, True, False)
+    LEAVING_AT_END = (True, True, True, True)
+
+    def __init__(self, *row: bool) -> None:
+        self.stops, self.takes_nothing, self.is_leaving, self.ends = row
 
 
 class Phase:
-    """The stage that a member is in, and what follows from it."""
+    """The stage that a member is in, shared by its parts."""
 
     def __init__(self, *, history_only: bool) -> None:
         self.stage = Stage.HISTORY if history_only else Stage.READING
@@ -42,29 +49,9 @@ class Phase:
 
     def drain(self) -> None:
         """Read no more, and hand over what is here."""
-        self.stage = Stage.LEAVING_AT_END if self.is_leaving else Stage.DRAINING
+        self.stage = Stage.LEAVING_AT_END if self.stage.is_leaving else Stage.DRAINING
 
     def leave(self) -> None:
         """Read no more, hand over nothing."""
-        if not self.is_leaving:
-            self.stage = Stage.LEAVING_AT_END if self.ends else Stage.LEAVING
-
-    @property
-    def stops(self) -> bool:
-        """Whether nothing is read any more, but for what an earlier run has left."""
-        return self.stage is not Stage.READING
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the application has left."""
-        return self.stage in {Stage.LEAVING, Stage.LEAVING_AT_END}
-
-    @property
-    def takes_nothing(self) -> bool:
-        """Whether what is found now is given back: the member drains, or leaves."""
-        return self.is_leaving or self.stage is Stage.DRAINING
-
-    @property
-    def ends(self) -> bool:
-        """Whether nothing is handed over any more once what is here has been."""
-        return self.stage in {Stage.THROUGH, Stage.DRAINING, Stage.LEAVING_AT_END}
+        if not self.stage.is_leaving:
+            self.stage = Stage.LEAVING_AT_END if self.stage.ends else Stage.LEAVING

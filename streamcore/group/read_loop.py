@@ -48,7 +48,7 @@ from .lineage import Lineage
 from .name_lease import Identity, NameLease
 from .options import Membership
 from .pending import Acks, Pending
-from .phase import Phase, Stage
+from .phase import Phase
 from .presence import Presence
 from .recovery import Backlog, Recovery
 from .redelivery import Redelivery
@@ -154,7 +154,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         self._between_reads = BetweenReads(
             context,
             table=(changes, arrivals, others, self.audit, self.presence, self.renewal),
-            ahead=(self.audit, self.claiming, self.idle_consumers, self.presence, arrivals, changes),
+            ahead=(rounds, self.claiming, self.idle_consumers, self.presence, absent, changes),
         )
 
     def wake(self) -> None:
@@ -163,11 +163,11 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     def _wait_for_room(self) -> Steps[None]:
         """Wait, with nothing in flight, until more entries may be fetched, and do what is due meanwhile."""
-        while self.phase.takes_nothing or not self.in_flight.find_room():
+        while self.phase.stage.takes_nothing or not self.in_flight.find_room():
             if self._clock.now >= self.audit.at:
                 self.audit.put_off()
                 yield from self.audit.check_leases()
-            elif self._clock.now >= self._arrivals.at and not self.phase.stops:
+            elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
                 yield from self._arrivals.look()
             elif self.stream_changes.waiting:
                 yield from self.stream_changes.enter()
@@ -253,7 +253,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     def _may_read(self) -> bool:
         reads = self.in_flight.reads
-        if self.phase.stage is not Stage.READING or self.idling or self.paused or reads > 1:
+        if self.phase.stage.stops or self.idling or self.paused or reads > 1:
             return False
         if reads and (not self._backlogged or self._between_reads.is_due):
             return False
@@ -360,9 +360,9 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         due = [self.acks.at, self._interrupter.due]
         if blocked and not self._interrupter.wanted:
             due.append(self.given_back.at)
-        if self._resting and not self.phase.is_leaving:
-            due.append(self.audit.at)
-            if not self.phase.stops:
+        if self._resting and not self.phase.stage.is_leaving:
+            due.append(self.rounds.at)
+            if not self.phase.stage.stops:
                 due.append(self.absent_streams.at)
         if self._resting or blocked:
             due.append(self.renewal.reminder_at)

@@ -20,11 +20,16 @@ from .in_flight import InFlight
 from .phase import Phase
 
 
-class Task(Protocol):
-    """A task of a member. ``at``: when its next piece is due, in seconds; asking for it changes nothing."""
+class Due(Protocol):
+    """What is due ``at`` a time, in seconds; asking for it changes nothing."""
 
     @property
     def at(self) -> float: ...
+
+
+class Task(Due, Protocol):
+    """A task of a member: its next piece is due ``at`` a time."""
+
     def run(self) -> Steps[None]:
         """Do a piece, with nothing in flight."""
         ...
@@ -61,7 +66,7 @@ class ForOthers:
     @property
     def at(self) -> float:
         """When either of them is due; never before a read has left."""
-        if self._has_read and not (self._phase.stops or self._idling):
+        if self._has_read and not (self._phase.stage.stops or self._idling):
             return min(self._claiming.at, self._idle_consumers.at)
         return inf
 
@@ -80,7 +85,7 @@ class ForOthers:
 class BetweenReads:
     """The tasks of a member. ``table``: in the order in which they run; a read does not wait before ``ahead`` of it."""
 
-    def __init__(self, context: GroupContext, table: Sequence[Task], ahead: Sequence[Task]) -> None:
+    def __init__(self, context: GroupContext, table: Sequence[Task], ahead: Sequence[Due]) -> None:
         self._context = context
         self._table = table
         self._ahead = ahead

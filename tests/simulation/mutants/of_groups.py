@@ -31,14 +31,14 @@ GROUPS: Final = (
     Mutant(
         "no-audit",
         AUDIT,
-        "return inf if self._phase.is_leaving else self._rounds.at",
+        "return inf if self._phase.stage.is_leaving else self._rounds.at",
         "return inf",
         "no periodic look at the own pending entries: what a ghost took is never found",
     ),
     Mutant(
         "absent-streams-not-looked-for-without-room",
         READING,
-        """            elif self._clock.now >= self._arrivals.at and not self.phase.stops:
+        """            elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
                 yield from self._arrivals.look()
 """,
         "",
@@ -320,8 +320,8 @@ GROUPS: Final = (
     Mutant(
         "upkeep-before-the-work",
         "streamcore.group.tasks",
-        "if self._has_read and not (self._phase.stops or self._idling):",
-        "if not (self._phase.stops or self._idling):",
+        "if self._has_read and not (self._phase.stage.stops or self._idling):",
+        "if not (self._phase.stage.stops or self._idling):",
         "0.1: the first entry waits until thousands of dead consumers are removed",
     ),
     Mutant(
