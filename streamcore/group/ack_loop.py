@@ -119,7 +119,7 @@ class AckLoop:
             if isinstance(one, Nack):
                 self._idling.give_back(one.stream, one.delay)
         self._pending.confirm(acks.ride, late)
-        if late:
+        if late and (self._in_flight.blocked or self._in_flight.resting):  # else it begins before the next read
             self._renewal.begin()
 
     def _put_off(self, one: Settlement, error: ReplyError) -> None:

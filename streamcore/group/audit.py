@@ -1,8 +1,8 @@
-"""Audit what is pending for a member: nothing may be forgotten, here or on the server.
+"""Audit the pending entries of a member: none may be forgotten, here or on the server.
 
-Every few seconds the server's count of our pending entries is compared with ours, and the low-water mark is noted. What we
-hold and the server no longer lists for us has been claimed or settled by another member. This runs while no read is
-unanswered, so that what the server lists and what we know can be compared.
+Every few seconds the server's count of our pending entries is compared with ours, and the low-water mark is noted. Entries
+that we hold and the server no longer lists for us have been claimed or settled by another member. This runs while no read is
+unanswered, so that the server's list and ours can be compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .setup import Setup, find_group, pending_for
 
 
 class Audit:
-    """Audits the streams in rounds, and recovers what is pending for us on entering."""
+    """Audits the streams in rounds, and recovers our pending entries on entering."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Audit:
         self._rounds.put_off(self._context.now)
 
     def recover(self) -> Steps[None]:
-        """Recover what is pending for us, in all streams, before the first read of a connection."""
+        """Recover our pending entries, in all streams, before the first read of a connection."""
         yield from self._redelivery.recover()
         yield from self.check_leases()
         for stream in self._context.member.streams.copy():
@@ -77,7 +77,7 @@ class Audit:
         self._setup.quiet.clear()
 
     def run(self) -> Steps[None]:
-        """Compare what the server lists with what we know, for the streams whose turn it is."""
+        """Compare the server's count of our pending entries with ours, for the streams whose turn it is."""
         context = self._context
         self._holdings.pending.sweep()
         turn = self._rounds.piece(context.now, context.present, set(self._in_hand()))
@@ -117,7 +117,7 @@ class Audit:
         return ours
 
     def check_leases(self) -> Steps[None]:
-        """Forget what is not pending for us any more, so that it does not count as in flight for ever."""
+        """Forget entries that are not pending for us any more (``XPENDING``), so that they do not count as in flight for ever."""
         for page in pages(self._in_hand(), self._context.looks):
             yield from together([self._check_leases(stream) for stream in page])
 

@@ -1,7 +1,7 @@
-"""What every part of a member of a consumer group works with: its place in the group, its server, the time.
+"""The context that every part of a member of a consumer group works in: its place in the group, its server, the time.
 
 A part takes this context, and by name the state that it works on: the pending entries, the redelivery queue, the prefetch.
-So each constructor tells what its part may touch, parts do not reach into each other, and the read loop, which holds them
+So each constructor tells all that its part may touch, parts do not reach into each other, and the read loop, which holds them
 all, is imported by none.
 """
 
@@ -40,7 +40,7 @@ class GroupContext:
         self._clock = clock
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
-        """Send commands in one exchange, and return their replies; a refusal names its command."""
+        """Send commands in an exchange, and return their replies; a refusal names its command."""
         return self._reader.ask(*commands)
 
     @property
@@ -50,7 +50,7 @@ class GroupContext:
 
     @property
     def count(self) -> int:
-        """Entries of each stream in one read, at most; halved when a reply was too large."""
+        """Entries of each stream in a read, at most; halved when a reply was too large."""
         return self._reader.count
 
     @property
@@ -60,7 +60,7 @@ class GroupContext:
 
     @property
     def looks(self) -> int:
-        """Streams that may be asked about in one exchange."""
+        """Streams that may be asked about in an exchange."""
         return self._reader.portions.looks
 
     @property

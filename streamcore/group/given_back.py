@@ -1,4 +1,4 @@
-"""What this member has given back itself, and when any member, or this one, may claim it."""
+"""Entries that this member has given back itself, and when they may be claimed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 MARGIN: Final = 0.005
-"""Seconds after which what was given back for a while is looked for: the server counts whole milliseconds."""
+"""Seconds by which a claim of entries that were given back is later than their time: the server counts whole milliseconds."""
 
 
 class GivenBack:

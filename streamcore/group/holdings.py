@@ -1,4 +1,4 @@
-"""What a member of a group holds: entries that are handed over or read ahead, and entries that wait to be handed over again."""
+"""The entries that a member of a group holds: they are handed over or read ahead, or wait to be handed over again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .redelivery_queue import RedeliveryQueue
 
 
 class Holdings:
-    """The pending entries, the redelivery queue and the prefetch, for what concerns all of them."""
+    """The pending entries, the redelivery queue and the prefetch, for questions and changes that concern all of them."""
 
     def __init__(self, pending: Pending, queue: RedeliveryQueue, prefetch: Prefetch[GroupBatch[Any]]) -> None:
         self.pending = pending

@@ -1,7 +1,7 @@
 """When a member of a group has come to its end, with ``stop_on_idle``: a read came back empty, and nothing is to be expected.
 
-What we have given back ourselves is expected, as long as a read would wait for it: reads that do not wait otherwise do so
-then, for a moment. What others may leave later is not.
+Entries that we have given back ourselves are expected, as long as a read would wait for them: reads that do not wait otherwise do so
+then, for a moment. Entries that others may leave later are not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How many more entries a member of a group may be given: ``max_in_flight``, less what is in hand, and what reads may bring.
+"""How many more entries a member of a group may be given: ``max_in_flight``, less the entries in hand, and the entries that reads may bring.
 
-Of many streams a read asks for what is left, or for a quarter of all at least, so that what is in hand of a few of them does not stop
+Of many streams a read asks for all that is left, or for a quarter of all at least, so that entries in hand of a few of them do not stop
 reading. A read that waits is about all streams, and is answered by the first that has something; it may bring an entry of each.
 """
 
@@ -19,8 +19,9 @@ from .redelivery_queue import RedeliveryQueue
 class InFlight:
     """The reads of a member that are in flight, and the entries in hand: both count.
 
-    ``reads``: how many are unanswered. ``blocked``: the read in flight may wait in the server. ``starved``: no read may leave
-    before something is settled. ``single``: the one entry that is being fetched, with its stream and deliveries.
+    ``reads``: how many are unanswered. ``blocked``: the read in flight may wait in the server.
+    ``resting``: the reading link waits with nothing in flight, because nothing may be read. ``starved``: no read may leave
+    before something is settled. ``single``: the only entry that is being fetched, with its stream and deliveries.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class InFlight:
     ) -> None:
         self.reads = 0
         self.blocked = False
+        self.resting = False
         self.starved = False
         self.single: tuple[bytes, bytes, int] | None = None
         self._context = context
@@ -48,7 +50,7 @@ class InFlight:
 
     @property
     def page(self) -> int:
-        """Entries of one stream that are fetched at once."""
+        """Entries of a stream that are fetched at once."""
         return min(self._context.count, self._portions.affordable)
 
     @property
@@ -59,7 +61,7 @@ class InFlight:
 
     @property
     def most_at_once(self) -> int:
-        """Entries that a read may bring while nothing is in hand: one of each stream, at least."""
+        """Entries that a read may bring while nothing is in hand: an entry of each stream, at least."""
         member = self._context.member
         streams = len(member.streams)
         return max(streams, min(self._context.count * streams, member.max_in_flight))
@@ -67,7 +69,7 @@ class InFlight:
     def find_room(self, reads: int = 0) -> bool:
         """Find out, and return, whether a read may leave while so many ``reads`` are unanswered, and how much it may bring.
 
-        Settlements are collected for it. Where none is unanswered and none may leave for what is in hand, the member is
+        Settlements are collected for it. Where none is unanswered and none may leave because of entries in hand, the member is
         ``starved`` until this finds room.
         """
         self.starved = False

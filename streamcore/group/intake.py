@@ -19,7 +19,7 @@ from .taken import TOO_OFTEN, Taken
 
 
 class Intake:
-    """Applies what reads and other tasks have brought, by the phase of the member."""
+    """Applies the results of reads and other tasks, by the phase of the member."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Intake:
             self._prefetch.add(batch)
 
     def take(self, taken: Taken) -> None:
-        """Apply what a recovery or a claim has found."""
+        """Apply the result of a recovery, or of a claim."""
         stream = taken.stream
         for letter in taken.dead_letters:
             self._pending.bury(stream, letter.id, letter.deliveries, TOO_OFTEN)
@@ -85,7 +85,7 @@ class Intake:
             self._context.emit(PendingEntriesDeleted(stream, taken.deleted))
 
     def take_again(self, came: Redelivered) -> None:
-        """Apply what a redelivery has fetched."""
+        """Apply the result of a redelivery."""
         if came.gone:  # its data is gone, and the server keeps it as pending
             self._context.emit(PendingEntriesDeleted(came.stream, tuple(came.gone)))
             self._pending.clear(came.stream, came.gone)
@@ -104,4 +104,4 @@ class Intake:
 
 
 def _nothing_to_settle(batch: GroupBatch[Any]) -> None:
-    """The server does not keep what it delivers as pending."""
+    """Ignore a settlement: with ``NOACK`` the server keeps no entry as pending."""

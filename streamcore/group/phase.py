@@ -9,7 +9,7 @@
     THROUGH ───────────────────── leave ──> LEAVING_AT_END
     DRAINING ──────────────────── leave ──>
 
-``drain`` leads from READING, HISTORY and THROUGH to DRAINING. HISTORY hands over what an earlier run has left, and nothing
+``drain`` leads from READING, HISTORY and THROUGH to DRAINING. HISTORY hands over the backlog of an earlier run, and nothing
 else (``history_only``). THROUGH, DRAINING and LEAVING_AT_END have an end: when everything that is here is handed over.
 """
 
@@ -21,8 +21,8 @@ from enum import Enum
 class Stage(Enum):
     """A stage of that life, as a row of a table.
 
-    ``stops``: nothing is read any more, but for what an earlier run has left. ``takes_nothing``: what is found now is given
-    back. ``is_leaving``: the application has left. ``ends``: once what is here is handed over, nothing will be.
+    ``stops``: nothing is read any more, but for the backlog of an earlier run. ``takes_nothing``: entries that come now are given
+    back. ``is_leaving``: the application has left. ``ends``: nothing is handed over after the entries that are here.
     """
 
     READING = (False, False, False, False)
@@ -48,7 +48,7 @@ class Phase:
             self.stage = Stage.THROUGH
 
     def drain(self) -> None:
-        """Read no more, and hand over what is here."""
+        """Read no more, and hand over the entries that are here."""
         self.stage = Stage.LEAVING_AT_END if self.stage.is_leaving else Stage.DRAINING
 
     def leave(self) -> None:

@@ -82,7 +82,6 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
         self._backlogged = False  # the last reply was full
-        self._resting = False  # nothing is in flight, because nothing may be read
         self._setbacks = 0
         context = self.context = GroupContext(self, member, self.nonce, clock=self._clock, wake=self.wake)
         self._hold(context)
@@ -316,11 +315,11 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         if self._clock.now >= self.renewal.at:
             yield from self.renewal.run()
         else:
-            self._resting = not self.acks.at_once
+            self.in_flight.resting = not self.acks.at_once
             try:
                 yield from self.acks.send()
             finally:
-                self._resting = False
+                self.in_flight.resting = False
 
     # -- interruptions ---------------------------------------------------------------------------------------------------
 
@@ -360,11 +359,11 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         due = [self.acks.at, self._interrupter.due]
         if blocked and not self._interrupter.wanted:
             due.append(self.given_back.at)
-        if self._resting and not self.phase.stage.is_leaving:
+        if self.in_flight.resting and not self.phase.stage.is_leaving:
             due.append(self.rounds.at)
             if not self.phase.stage.stops:
                 due.append(self.absent_streams.at)
-        if self._resting or blocked:
+        if self.in_flight.resting or blocked:
             due.append(self.renewal.reminder_at)
         earliest = min([at for at in due if at is not None], default=inf)
         return None if earliest == inf else earliest
@@ -374,7 +373,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         if in_flight.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and now >= min(self.audit.at, self.absent_streams.at, self.renewal.at):
+        if self.in_flight.resting and now >= min(self.audit.at, self.absent_streams.at, self.renewal.at):
             self._reading.wake()
         if in_flight.blocked:
             if now >= self.renewal.reminder_at:

@@ -1,10 +1,10 @@
-"""Recover what is pending for our name on the server, and unknown to us: after a lost reply, or from an earlier run.
+"""Recover entries that are pending for our name on the server, and unknown to us: after a lost reply, or from an earlier run.
 
-What the application cannot have seen is fetched by the page (``XCLAIM``), at its first delivery. The rest waits in the
+Entries that the application cannot have seen are fetched by the page (``XCLAIM``), at its first delivery. The rest waits in the
 redelivery queue; or, where it was handed over too often already, becomes a dead letter.
 
-Only what was left by a process that is gone is condemned like that. What comes back to us from our own past, as after a
-failover, has not killed us; and the process that had our name until now may still be at work.
+Only entries left by a process that is gone are condemned like that. Entries that come back from our own past, as after a
+failover, have not killed us; and the process that had our name until now may still be at work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .taken import DeadLetter, Take, Taken
 
 
 class Backlog:
-    """What is known, by stream, of the entries that were pending for our name before this run; it survives reconnects."""
+    """The backlog of each stream: entries that were pending for our name before this run. It survives reconnects."""
 
     def __init__(self) -> None:
         self.claiming: dict[bytes, set[bytes]] = {}  # ids that others had before, and that are being claimed
@@ -39,7 +39,7 @@ class Backlog:
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
-        """Recover what is pending for us in a stream from the beginning, or behind what was ``delivered`` before."""
+        """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""
         self._from[stream] = delivered
 
     def start(self, stream: bytes) -> StreamId:
@@ -76,9 +76,9 @@ class Backlog:
 
 
 class Recovery:
-    """Lists our own pending entries, and takes those that are unknown. ``take`` applies what is found, a part at a time.
+    """Lists our own pending entries, and takes those that are unknown. ``take`` applies the result, a part at a time.
 
-    ``wait_for_room`` does what is due, with nothing in flight, until more entries may be fetched; it runs any task of the
+    ``wait_for_room`` does the work that is due, with nothing in flight, until more entries may be fetched; it runs any task of the
     member, so it stays with the read loop.
     """
 
@@ -106,7 +106,7 @@ class Recovery:
         self.recovered(stream)
 
     def recovered(self, stream: bytes) -> None:
-        """Note that nothing is pending for us that is unknown here: what is listed later was delivered to this process."""
+        """Note that nothing is pending for us that is unknown here: entries that are listed later were delivered to this process."""
         if stream in self._context.member.streams:
             self._backlog.recovered(stream)
 
@@ -171,7 +171,7 @@ class Recovery:
         self._take(Taken(stream, kind, again=again, dead_letters=dead))
 
     def fetch(self, stream: bytes, rows: list[Any], kind: type[EntriesRecovered | EntriesClaimed]) -> Steps[None]:
-        """Claim to ourselves (``XCLAIM``) what was never seen; this is its first delivery."""
+        """Claim to ourselves (``XCLAIM``) entries that were never seen; this is their first delivery."""
         if not rows:
             return
         context, member = self._context, self._context.member
@@ -185,7 +185,7 @@ class Recovery:
         yield from self.look_for([row[0] for row in rows if row[0] not in fetched], stream)
 
     def look_for(self, missing: list[bytes], stream: bytes) -> Steps[None]:
-        """Find out what became of entries that did not come.
+        """Find out the fate of entries that did not come.
 
         They have another owner by now, were settled by it, or were deleted: then the server has settled them.
         """

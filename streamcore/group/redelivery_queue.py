@@ -59,7 +59,7 @@ class RedeliveryQueue:
         self._queue = deque(waiting for waiting in self._queue if waiting not in entries)
 
     def clear(self, stream: bytes | None = None) -> list[Waiting]:
-        """Remove all entries, or all of one stream, and return them."""
+        """Remove all entries, or all of a stream, and return them."""
         left = [waiting for waiting in self._queue if stream in {None, waiting.stream}]
         self.remove(left)
         return left

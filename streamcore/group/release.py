@@ -1,9 +1,9 @@
-"""What whoever leaves gives back: entries that were read ahead and never handed over, and the name.
+"""Give back on leaving: entries that were read ahead and never handed over, and the name.
 
 Entries are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
 that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them over.
-What our name tells of an entry goes where the name does: that it was delivered once, to a process that died, and perhaps not seen.
-What another member has claimed meanwhile is its own, also where we say this once more after a lost reply: a script looks.
+The history of an entry under our name goes where the name does: that it was delivered once, to a process that died, and perhaps not seen.
+An entry that another member has claimed meanwhile is its own, also where we say this once more after a lost reply: a script looks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settlements import NO_CLAIMS
 
 MAX_IDS: Final = 1000
 _WHAT: Final = {LET_GO: GUARD, REMOVE: REMOVING}
-"""What is done without where one of these scripts is refused."""
+"""The function that is degraded where a script is refused."""
 
 
 class Release:
@@ -67,7 +67,7 @@ class Release:
         self._parting = commands
 
     def run(self) -> Steps[None]:
-        """Tell the server, if there is something to tell. What it refuses stays pending, and will be idle in time."""
+        """Tell the server, if there is anything to tell. Entries that it refuses stay pending, and will be idle in time."""
         if not self.unsent:
             return
         ids, self._ids = self._ids, {}

@@ -1,4 +1,4 @@
-"""Keep what is in the application's hands from counting as idle, so that no other member takes it over.
+"""Keep entries in the application's hands from counting as idle, so that no other member takes them over.
 
 The server counts for how long an entry has been with a consumer. Every third of ``claim_idle``, ours that have been here
 for so long are claimed once more by ourselves, without counting a delivery (``XCLAIM ... JUSTID``). Only those that the

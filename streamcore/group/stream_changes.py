@@ -1,8 +1,8 @@
 """Streams that a group consumer begins or ceases to read while it runs.
 
-A stream joins between two reads: its group is made sure of, and what is pending for us in it is recovered, before it is read
+A stream joins between two reads: its group is made sure of, and our pending entries in it are recovered, before it is read
 with the others; so that a stream which cannot join leaves no trace in their reads. A read that blocks meanwhile is ended. Where
-reading waits until the application has taken what is here, the caller does not wait for the recovery: that comes when there is room.
+reading waits until the application has taken the entries that are here, the caller does not wait for the recovery: that comes when there is room.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class StreamChanges:
             self._wanted.remove(joining)
 
     def run(self) -> Steps[None]:
-        """Let streams join, and recover what is pending in them; with nothing in flight."""
+        """Let streams join, and recover our pending entries in them; with nothing in flight."""
         yield from self.enter()
         while self._joined:
             for stream in self._joined:

@@ -1,4 +1,4 @@
-"""Entries that were delivered to us, or to others, as they are found: what is new for the application, what is not, what is lost."""
+"""The results of recovery and claiming: entries that are new for the application, that it may know, and that are lost."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ class Taken(NamedTuple):
 
 
 Take: TypeAlias = Callable[[Taken], None]
-"""Has what was found applied at once: the next command that leaves is compared with what is known by then, and the
+"""Applies a result at once: the next command that leaves is compared with the entries that are known by then, and the
 application does not wait for the end of a pass."""

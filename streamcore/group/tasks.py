@@ -1,7 +1,7 @@
-"""What is done between reads, and its budget: the work goes first.
+"""The tasks between reads, and their budget: the work goes first.
 
 Whenever nothing is in flight, each task of a table that is due does one piece: a command or a few, each of them bounded,
-however much is pending and however many names there are. What concerns other members, their entries and their names, takes
+however much is pending and however many names there are. Tasks that concern other members, their entries and their names, take
 turns with reads, and the first read of a connection leaves before it. While any task is due, reads do not wait in the server.
 """
 
@@ -21,7 +21,7 @@ from .phase import Phase
 
 
 class Due(Protocol):
-    """What is due ``at`` a time, in seconds; asking for it changes nothing."""
+    """Anything that is due ``at`` a time, in seconds; asking for the time changes nothing."""
 
     @property
     def at(self) -> float: ...
@@ -36,7 +36,7 @@ class Task(Due, Protocol):
 
 
 class ForOthers:
-    """Claims what other members have left, and removes their names, in turns with reads."""
+    """Claims entries that other members have left, and removes their names, in turns with reads."""
 
     def __init__(
         self,
