@@ -80,15 +80,17 @@ soak: $(VENV)/.for-test ## ten minutes of workers, kills, trims and destroyed gr
 # The type checkers look at the tests and the benchmarks, too, and need what these import.
 LINT := $(VENV)/.for-test $(VENV)/.for-bench $(VENV)/.for-lint
 
-lint: $(LINT) ## ruff, mypy, pyright and the architecture's contracts, all of them whatever fails
+lint: $(LINT) ## ruff, mypy, pyright, the architecture's contracts and what is generated, all of them whatever fails
 	@status=0; export PYRIGHT_PYTHON_IGNORE_WARNINGS=1; \
-	for tool in "ruff check" "ruff format --check" mypy "pyright --pythonpath $(PY)" "lint-imports --no-logo"; do \
+	for tool in "ruff check" "ruff format --check" mypy "pyright --pythonpath $(PY)" "lint-imports --no-logo" \
+		"python -m transports._facade.generate --check"; do \
 		echo "$$tool"; $(BIN)/$$tool || status=1; \
 	done; exit $$status
 
-format: $(VENV)/.for-lint ## apply ruff's fixes and its layout
+format: $(VENV)/.for-lint ## apply ruff's fixes and its layout, and write what is generated: the facade for threads
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(PY) -m transports._facade.generate
 
 docs: $(VENV)/.for-docs ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict $(ARGS)

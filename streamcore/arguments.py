@@ -1,4 +1,4 @@
-"""Checks of what the application passes, before anything is sent: each names the argument, the value and the remedy."""
+"""Checks of the application's arguments, before anything is sent: each names the argument, the value and the remedy."""
 
 # Callers without a type checker pass anything.
 # pyright: reportUnnecessaryIsInstance=false
@@ -29,14 +29,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def listed(names: Iterable[bytes]) -> str:
-    """Names for a line of a log; the first of them, where there are many."""
+    """Join names for a line of a log; only the first of them, where there are many."""
     first, *more = names
-    shown = [one.decode(errors="replace") for one in (first, *more[: SHOWN - 1])]
+    shown = [each.decode(errors="replace") for each in (first, *more[: SHOWN - 1])]
     return ", ".join(shown) + (f" and {len(more) - SHOWN + 1} more" if len(more) >= SHOWN else "")
 
 
 def name(what: str, value: Name) -> bytes:
-    """A stream, group, consumer or key: non-empty text or bytes."""
+    """Check the name of a stream, group, consumer or key: non-empty text or bytes."""
     if isinstance(value, str):
         try:
             value = value.encode()
@@ -54,7 +54,7 @@ def name(what: str, value: Name) -> bytes:
 
 
 def stream_names(value: Name | Iterable[Name]) -> list[bytes]:
-    """One stream or several, each named once (servers answer a repeated name by a reply that decoders garble)."""
+    """Check the name of a stream, or several, each named once: a decoder garbles the reply to a repeated name."""
     if not isinstance(value, Iterable):
         raise InvalidArgument(f"streams must be one name or several, not {value!r}")
     given: list[Any] = [value] if isinstance(value, (str, bytes, bytearray, memoryview)) else list(value)
@@ -68,7 +68,7 @@ def stream_names(value: Name | Iterable[Name]) -> list[bytes]:
 
 
 def positive(what: str, value: int, *, zero: bool = False) -> int:
-    """A count of at least one."""
+    """Check a count, of at least 1, or with ``zero`` of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{what} must be a whole number, not {value!r}")
     if value > _MOST:
@@ -79,7 +79,7 @@ def positive(what: str, value: int, *, zero: bool = False) -> int:
 
 
 def seconds(what: str, value: Seconds, *, zero: bool = False) -> float:
-    """A duration: seconds, or a ``timedelta``."""
+    """Check a duration: seconds, or a ``timedelta``."""
     plain: Any = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not abs(plain) < _ENDLESS:
         raise InvalidArgument(f"{what} must be a finite number of seconds or a timedelta, not {value!r}")
@@ -89,7 +89,7 @@ def seconds(what: str, value: Seconds, *, zero: bool = False) -> float:
 
 
 def encoding(value: str | None) -> str | None:
-    """The name of a text encoding, or None for bytes."""
+    """Check the name of a text encoding; None is bytes."""
     if value is not None:
         try:
             " ".encode(value)
@@ -99,14 +99,14 @@ def encoding(value: str | None) -> str | None:
 
 
 def integer(what: str, value: int) -> int:
-    """A whole number of either sign."""
+    """Check a whole number of either sign."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{what} must be a whole number, not {value!r}")
     return value
 
 
 def real(what: str, value: float) -> float:
-    """A number that is one: infinite it may be."""
+    """Check a number; it may be infinite, but not NaN."""
     plain: Any = value
     if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain:  # noqa: PLR0124  # only NaN is not
         raise InvalidArgument(f"{what} must be a number, not {value!r}")
@@ -114,20 +114,20 @@ def real(what: str, value: float) -> float:
 
 
 def at_most_one(**options: object) -> None:
-    """Refuse options that exclude each other; those that are None or False are not given."""
+    """Refuse options that exclude each other; None or False is not given."""
     given = [what for what, value in options.items() if value is not None and value is not False]
     if len(given) > 1:
         raise InvalidArgument(f"give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}")
 
 
 def milliseconds(what: str, value: Seconds, *, zero: bool = False) -> int:
-    """A duration in whole milliseconds; a short one is never rounded to 0, which servers take for "at once" or for ever."""
+    """Convert a duration to whole milliseconds, never rounded to 0, which servers take for "at once" or for ever."""
     duration = seconds(what, value, zero=zero)
     return max(round(duration * 1000), 1) if duration else 0
 
 
 def unix_milliseconds(what: str, value: Moment) -> int:
-    """A moment, a ``datetime`` with its timezone or unix seconds, in whole milliseconds."""
+    """Convert a moment, a ``datetime`` with its timezone or unix seconds, to whole milliseconds."""
     if not isinstance(value, datetime):
         return round(seconds(what, value, zero=True) * 1000)
     if value.tzinfo is None:
@@ -139,7 +139,7 @@ def unix_milliseconds(what: str, value: Moment) -> int:
 
 
 def one_of(what: str, value: T, *choices: object) -> T:
-    """One of a few words."""
+    """Check that an argument is one of a few words."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):  # bytes never equal text
         listed = " or ".join(map(repr, choices))
         raise InvalidArgument(f"{what} must be {listed}, not {value!r}")

@@ -1,11 +1,11 @@
-"""What a stream holds, as the application sees it.
+"""The entries of a stream, as the application sees them.
 
-A ``Batch`` is the part of one read reply that belongs to one stream: a view over the lists that the decoder built. An
+A ``Batch`` is the part of a read's reply that belongs to a stream: a view over the lists that the decoder built. An
 ``Entry`` is a view of one of its elements, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
 asked for. ``GroupBatch`` and ``GroupEntry`` belong to a consumer group and can be acknowledged.
 
-Acknowledging, or refusing, may happen in any thread and costs an append: ids collect in the batch, the batch notes itself
-once in its ``inbox``, and the engine, in its own time, drains both. The order of the steps makes a lost wake-up
+Acknowledging, or refusing, may happen in any thread and costs an append: ids collect in the batch, the batch notes
+itself once in its ``inbox``, and the engine, in its own time, drains both. The order of the steps makes a lost wake-up
 impossible: append, then note; un-note, then drain.
 """
 
@@ -28,9 +28,10 @@ E = TypeVar("E", bound="Entry[Any]")
 
 
 class Entry(Generic[T]):
-    """One entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is one value.
+    """An entry of a stream. Unpacks as ``stream, id, fields = entry``; ``entry["total"]`` is the value of a field.
 
-    ``"total" in entry`` tells whether it has the field. Two are equal where their streams, ids and fields are, decoded alike.
+    ``"total" in entry`` tells whether it has the field. Two are equal where their streams, ids and fields are, decoded
+    alike.
     """
 
     __slots__ = ("_batch", "_raw")
@@ -63,7 +64,8 @@ class Entry(Generic[T]):
     def fields(self) -> dict[T, T]:
         """Fields and values; where the entry repeats a field, the last value. ``pairs`` has them all.
 
-        Raises ``UnicodeDecodeError`` for what is no text, and ``RemoteProtocolError`` where the server has sent no fields.
+        Raises ``UnicodeDecodeError`` for a value that is no text, and ``RemoteProtocolError`` where the server has
+        sent no fields.
         """
         try:
             values = iter(self._batch.decode(self._raw[1]))
@@ -105,7 +107,7 @@ class Entry(Generic[T]):
             raise unread(error) from None
 
     def get(self, field: str | bytes, default: T | None = None) -> T | None:
-        """One value, or ``default`` where the entry does not have the field."""
+        """The value of a field, or ``default`` where the entry does not have it."""
         try:
             return self[field]
         except KeyError:
@@ -163,8 +165,8 @@ class GroupEntry(ProcessBound, Entry[T]):
     def nack(self, delay: Seconds = 0.0, reason: str = "refused") -> None:
         """Give it back: any member of the group may have it again, at once or after ``delay`` seconds. From any thread.
 
-        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. An acknowledgement wins,
-        if it comes before this has left. Raises ``InvalidArgument`` for a negative delay.
+        Where this was the last of ``max_deliveries``, it becomes a dead letter, with the ``reason``. An
+        acknowledgement wins, if it comes before this has left. Raises ``InvalidArgument`` for a negative delay.
         """
         self._batch.refuse([self._raw[0]], seconds("delay", delay, zero=True), reason)
 
@@ -173,7 +175,7 @@ class GroupEntry(ProcessBound, Entry[T]):
         self._batch.refuse([self._raw[0]], None, reason)
 
     def settled(self) -> bool:
-        """Whether the server has confirmed what became of it; ``consumer.flush()`` waits for that of all entries."""
+        """Whether the server has confirmed its settlement; ``consumer.flush()`` waits for that of all entries."""
         return self._batch.is_settled(self._raw[0])
 
     @property
@@ -183,7 +185,7 @@ class GroupEntry(ProcessBound, Entry[T]):
 
 
 class BaseBatch(Sequence[E], Generic[T, E]):
-    """Entries of one stream that came in one reply, in id order. ``size`` is about their bytes on the wire."""
+    """Entries of a stream that came in the same reply, in id order. ``size`` is about their bytes on the wire."""
 
     __slots__ = ("_ids", "_listed", "encoding", "key", "raw", "size")
     view: ClassVar[Any]  # the class of E
@@ -194,7 +196,7 @@ class BaseBatch(Sequence[E], Generic[T, E]):
         self.encoding = encoding
         self.size = size
         self._ids: list[bytes] = []
-        self._listed: object = None  # of what these are the ids
+        self._listed: object = None  # the list whose ids these are
 
     @property
     def stream(self) -> T:
@@ -209,7 +211,7 @@ class BaseBatch(Sequence[E], Generic[T, E]):
         return self._ids.copy()
 
     def check(self) -> None:
-        """Raises ``RemoteProtocolError`` where something in it is no entry."""
+        """Raise ``RemoteProtocolError`` where an element is no entry."""
         self._ids, self._listed = ids_in(self.raw), self.raw
 
     def decode(self, values: list[bytes]) -> list[T]:
@@ -258,12 +260,12 @@ class Batch(BaseBatch[T, Entry[T]]):
 
 
 def _entry(key: bytes, raw: list[Any], encoding: str | None) -> Entry[Any]:
-    """One that was pickled or copied."""
+    """Make an entry that was pickled or copied."""
     return Entry(Batch[Any](key, [raw], encoding=encoding), raw)
 
 
 class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
-    """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, this time included."""
+    """A batch delivered to a consumer group. ``deliveries``: how often its entries were handed over, now included."""
 
     __slots__ = ("acks", "awaited", "deliveries", "inbox", "is_unsure", "lost", "noted", "refusals", "unsettled")
     view = GroupEntry
@@ -287,7 +289,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.inbox = inbox
         self.awaited = awaited  # whether the server's word on an id is still to come
         self.deliveries = deliveries
-        self.is_unsure = is_unsure  # whether the one delivery before was seen
+        self.is_unsure = is_unsure  # whether the only delivery before was seen
         self.acks: list[bytes] = []
         self.refusals: list[Refusal] = []
         self.noted = False
@@ -309,21 +311,21 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.refuse(self.ids, None, reason)
 
     def refuse(self, ids: list[bytes], delay: float | None, reason: str) -> None:
-        """What ``nack`` and ``dead_letter`` have in common."""
+        """Refuse an entry: the common part of ``nack`` and ``dead_letter``."""
         said = reason.encode(errors="backslashreplace")
         self.refusals.extend(Refusal(id_, delay, said) for id_ in ids)
         if not self.noted:
             self.note()
 
     def is_settled(self, id_: bytes) -> bool:
-        """Whether the server has confirmed what became of an entry."""
+        """Tell whether the server has confirmed the settlement of an entry."""
         unsettled = self.unsettled
         if unsettled is None or id_ in unsettled or id_ in self.lost:
             return False
         return not self.awaited(self, id_)
 
     def note(self) -> None:
-        """Tell the engine that there is something to collect."""
+        """Put the batch into the engine's inbox, once until it is collected."""
         self.noted = True
         try:
             self.inbox(self)
@@ -339,7 +341,8 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
     def split(self, at: int) -> GroupBatch[T]:
         """Cut the batch in two: keep the first ``at`` entries, return the rest.
 
-        Entries of the rest that were handed over before must not be acknowledged any more; those of the return can.
+        Entries of the rest that were handed over before must not be acknowledged any more; their copies in the
+        returned batch can.
         """
         size = self.size * (len(self.raw) - at) // len(self.raw)
         rest = GroupBatch[T](
@@ -360,7 +363,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         return rest
 
     def forget(self, ids: set[bytes]) -> int:
-        """These entries are not ours any more; how many of them were unsettled."""
+        """Give up entries that are not ours any more; return how many of them were unsettled."""
         if self.unsettled is None:
             self.unsettled = set(self.ids)
         gone = self.unsettled & ids
@@ -369,7 +372,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         return len(gone)
 
     def collect_refusals(self) -> list[Refusal]:
-        """The engine's side, after ``collect``: take what was refused since the last call, and not acknowledged."""
+        """Take the refusals since the last call, but for acknowledged entries; for the engine, after ``collect``."""
         refusals = self.refusals.copy()
         del self.refusals[: len(refusals)]
         assert self.unsettled is not None, "collect comes first"
@@ -381,7 +384,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         return fresh
 
     def collect(self) -> list[bytes]:
-        """The engine's side: take the ids that were acknowledged since the last call, each once in the batch's life."""
+        """Take the ids acknowledged since the last call, each once in the batch's life; for the engine."""
         self.noted = False
         ids = self.acks.copy()
         del self.acks[: len(ids)]

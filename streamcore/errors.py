@@ -1,11 +1,11 @@
-"""Everything that streamcore raises, as one tree.
+"""The errors of streamcore, as a tree.
 
 Whose fault an error is tells its branch. *Yours*, found before anything is sent: ``InvalidArgument``, ``ClosedError``,
 ``ConcurrentUseError``, ``ForkedError``. *The network's*: ``ConnectionLost``, which says whether the request had been
-sent, and ``RequestTimeout``. *The server's*: ``ReplyError`` and its children, one class for each error word, and
-``RemoteProtocolError`` where the bytes are not RESP. Messages name the value and the remedy, never a password and never
-the arguments of a command. All of them can be pickled. Classes also derive from the builtin that a newcomer would catch (``ValueError``,
-``ConnectionError``, ``TimeoutError``).
+sent, and ``RequestTimeout``. *The server's*: ``ReplyError`` and its children, a class for each error word, and
+``RemoteProtocolError`` where the bytes are not RESP. Messages name the value and the remedy, never a password and
+never the arguments of a command. All of them can be pickled. Classes also derive from the builtin that a newcomer
+would catch (``ValueError``, ``ConnectionError``, ``TimeoutError``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ R = TypeVar("R")
 class StreamcoreError(Exception):
     """The root of all errors raised by streamcore and its transports.
 
-    Of ``send_many`` it says more: ``row`` is the first row without an id, counted from 0. ``ids`` has an item for each row that
-    was sent, its id, or None where it was refused or is in doubt; what is not in there was not sent.
+    An error of ``send_many`` says more: ``row`` is the first row without an id, counted from 0. ``ids`` has an item
+    for each row that was sent, its id, or None where it was refused or is in doubt; further rows were not sent.
     """
 
     row: int | None = None
@@ -44,10 +44,10 @@ class ClosedError(StreamcoreError):
 
 
 class ConcurrentUseError(StreamcoreError):
-    """Something was used where somebody else uses it.
+    """An iterator or a client was used while another task, thread or call uses it.
 
-    An iterator belongs to one task or thread at a time, and a second one used it; or a signal handler, a finalizer or a callback
-    has made a call in the middle of another one of the same client, or a call that would wait for what it has interrupted.
+    An iterator belongs to a single task or thread at a time; and a signal handler, a finalizer or a callback must not
+    make a call in the middle of another call of the same client, or a call that would wait for the interrupted call.
     """
 
 
@@ -98,7 +98,7 @@ class StreamResetError(StreamcoreError):
 
 
 class ConsumerFencedError(StreamcoreError):
-    """Another process has taken over our name in a consumer group, and goes on with what was pending for it."""
+    """Another process has taken over our name in a consumer group, and goes on with our pending entries."""
 
 
 class WatchedKeyChanged(StreamcoreError):
@@ -132,8 +132,8 @@ class ReplyError(StreamcoreError):
 class CommandErrors(StreamcoreError, ExceptionGroup[StreamcoreError]):
     """Commands of a pipeline or a transaction failed, each with a ``ReplyError`` or a ``RemoteProtocolError``.
 
-    ``except*`` takes it apart by class. ``answers`` are those of all commands, the errors in their places; a part of the
-    group has none.
+    ``except*`` takes it apart by class. ``answers`` holds the answers of all commands, the errors in their places; a
+    part of the group has none.
     """
 
     answers: Sequence[Any] = ()
@@ -143,11 +143,11 @@ class CommandErrors(StreamcoreError, ExceptionGroup[StreamcoreError]):
 
 
 class AuthenticationError(ReplyError):
-    """Wrong user or password, or none where one is needed (``NOAUTH``, ``WRONGPASS``)."""
+    """Wrong user or password, or no password where it is needed (``NOAUTH``, ``WRONGPASS``)."""
 
 
 class NoPermissionError(ReplyError):
-    """The user's ACL forbids the command, the key or the channel (``NOPERM``), or one in a script (``ERR``)."""
+    """The user's ACL forbids the command, the key or the channel (``NOPERM``), or a command in a script (``ERR``)."""
 
     @property
     def missing(self) -> str:
@@ -156,7 +156,7 @@ class NoPermissionError(ReplyError):
 
 
 class LoginRefused(AuthenticationError, ConnectFailed):
-    """The server does not let this user in, by this password or without one: a ``ConnectFailed`` that is permanent."""
+    """The server refuses this user, by this password or without a password: a ``ConnectFailed`` that is permanent."""
 
     def __init__(self, code: str, message: str, command: str = "") -> None:
         ConnectFailed.__init__(self, f"{code} {message}", permanent=True)
@@ -224,7 +224,7 @@ class BusyKeyError(ReplyError):
 
 
 class TargetError(ReplyError):
-    """The server could not reach or write to another one: MIGRATE (``IOERR``)."""
+    """The server could not reach or write to the target: MIGRATE (``IOERR``)."""
 
 
 class InvalidObjectError(ReplyError):
@@ -260,7 +260,7 @@ class NoScriptError(ReplyError):
 
 
 class ExecAbortError(ReplyError):
-    """A transaction was refused because one of its commands was (``EXECABORT``)."""
+    """A transaction was refused because a command of it was (``EXECABORT``)."""
 
 
 class MovedError(ReplyError):
@@ -333,12 +333,12 @@ UNAVAILABLE: Final = frozenset(
 
 _REMEDIES: Final = {"NOAUTH": "give the user and password to connect()"}
 
-# What a server quotes of an unknown command's arguments may be anything, a password too.
+# A server quotes an unknown command's arguments, which may be a password.
 _QUOTED: Final = ", with args beginning with"
 
 
 class UnreadableError(ReplyError):
-    """The server could not read a command (``ERR Protocol error``): it executes nothing behind it, and closes the connection."""
+    """The server could not parse a command (``ERR Protocol error``); it runs nothing behind it, and closes."""
 
 
 _UNREADABLE: Final = "Protocol error"
@@ -364,16 +364,16 @@ def reply_error(line: str, command: str = "") -> ReplyError:
 
 
 def about(error: ReplyError, what: str, name: bytes | str) -> ReplyError:
-    """The same error, telling which key it is about; servers do not say."""
+    """Copy a server's error, and name the key that it is about."""
     shown = name.decode(errors="replace") if isinstance(name, bytes) else name
     return type(error)(error.code, f"{error.message} ({what} {shown!r})", error.command)
 
 
 def is_interruption(error: Exception) -> bool:
-    """Whether an error comes from a signal handler that has interrupted the core, which raises no such error itself.
+    """Tell whether an error comes from a signal handler that has interrupted the core.
 
-    The core performs no I/O and knows no classes of errors but its own and Python's. Of a client that is used in its middle
-    it never hears: that refuses the use.
+    The core raises no such error itself: it performs no I/O and knows no classes of errors but its own and Python's.
+    Of a client that is used in its middle it never hears: that refuses the use.
     """
     if isinstance(error, StreamcoreError):
         return isinstance(error, ConcurrentUseError)

@@ -1,7 +1,7 @@
-"""What happened beside the data, as values.
+"""Events beside the data, as values.
 
-Every event is frozen and says what it is about; ``entries`` counts are exact unless None (= unknown). ``LOSS`` are the
-events that tell of entries which the application will not see: transports warn about them when nobody listens.
+Every event is frozen and names its subject; ``entries`` counts are exact unless None (= unknown). ``LOSS`` are the
+events that tell of entries which the application will not see: transports warn about them where no callback listens.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class GroupRecreated:
 
 @dataclass(frozen=True, slots=True)
 class StreamAwaited:
-    """There is no such stream, or there is none any more. It is read as soon as there is one, through a group that begins with it."""
+    """The stream does not exist, or not any more; once it does, it is read from its beginning, by a new group."""
 
     stream: bytes
     group: bytes
@@ -143,7 +143,7 @@ class AcksConfirmed(OfMember):
 
 @dataclass(frozen=True, slots=True)
 class AcksUnconfirmed(OfMember):
-    """We have left, and the server has not confirmed in time what became of ``entries``: they may come again."""
+    """We have left, and the server has not confirmed in time the settlement of ``entries``: they may come again."""
 
     entries: int
 
@@ -162,7 +162,7 @@ class DeadLettered(OfMember):
 
 @dataclass(frozen=True, slots=True)
 class PossibleLoss(OfMember):
-    """A group is read without acknowledgements, and up to ``entries`` of what the server has delivered are lost."""
+    """A group is read without acknowledgements, and up to ``entries`` of the delivered entries are lost."""
 
     entries: int
 
@@ -178,7 +178,7 @@ class ConsumerFenced:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerRemoved:
-    """A member that had nothing pending, and has not been heard of for long, was removed (``XGROUP DELCONSUMER``)."""
+    """A member without pending entries, which was not heard of for long, was removed (``XGROUP DELCONSUMER``)."""
 
     stream: bytes
     consumer: bytes
@@ -216,7 +216,10 @@ class Gap(OfMember):
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """The stream ends before our cursor: it was created anew, or a failover has lost its end. ``last`` is its last id."""
+    """The stream ends before our cursor: it was created anew, or a failover has lost its end.
+
+    ``last`` is its last id.
+    """
 
     stream: bytes
     cursor: StreamId
@@ -225,10 +228,11 @@ class StreamReset:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """``what`` is done without, because the server refuses it; all else goes on. Told once in the life of a connection.
+    """The work named ``what`` is left out, because the server refuses it; all else goes on.
 
-    ``missing`` is what it takes: a rule of an ACL, such as ``+info`` or ``~{orders}:name:billing:worker-1``, as far as the
-    server tells; or ``entropy``, of an engine that was given none. It is tried again on the next connection.
+    Told once in the life of a connection. ``missing`` is the right that it takes: a rule of an ACL, such as ``+info``
+    or ``~{orders}:name:billing:worker-1``, as far as the server tells; or ``entropy``, of an engine that was given
+    none. It is tried again on the next connection.
     """
 
     what: str
@@ -237,14 +241,14 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class EventsDropped:
-    """More events came than the queue keeps while nobody took them; the oldest ``events`` are gone."""
+    """More events came than the queue keeps untaken; the oldest ``events`` are gone."""
 
     events: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """An entry that was sent without waiting for its id was not appended, is in doubt, or not durable: see ``error``."""
+    """An entry of ``send_nowait`` was not appended, is in doubt, or not durable: see ``error``."""
 
     stream: bytes
     error: Exception
@@ -254,8 +258,8 @@ class SendFailed:
 class SubscriptionGap:
     """Messages may have been lost: a subscription that was in force was not for a while, because of ``error``.
 
-    Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None: all
-    of the link's, which was lost.
+    Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None:
+    all of the link's, which was lost.
     """
 
     link: str
@@ -272,7 +276,7 @@ class MessagesDropped:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFailed:
-    """The server refuses to subscribe us (``error``) to some channels, or whatever ``kind`` says; it is asked again."""
+    """The server refuses to subscribe us (``error``) to some names of a ``kind``; it is asked again."""
 
     kind: str
     names: tuple[bytes, ...]
@@ -281,9 +285,9 @@ class SubscriptionFailed:
 
 @dataclass(frozen=True, slots=True)
 class ChannelEnded:
-    """A channel cannot be read (``error``): its key holds no stream, say. Whoever was in it has left it, and is told by the error.
+    """A channel cannot be read (``error``): its key holds no stream, say.
 
-    ``stream`` is its key. All others go on.
+    Its subscribers have left it, and the error is raised to them. ``stream`` is its key. All other channels go on.
     """
 
     stream: bytes

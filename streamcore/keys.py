@@ -1,34 +1,34 @@
-"""Names of the keys that stand beside a stream, in its slot: its hash tag is kept, or its whole name becomes one.
+"""Names of the keys that stand beside a stream, in its slot: its hash tag is kept, or its whole name becomes the tag.
 
-A name with ``}`` and no hash tag cannot become one; on a cluster such a stream meets ``CrossSlotError``.
+A name with ``}`` and no hash tag cannot become a tag; on a cluster such a stream meets ``CrossSlotError``.
 """
 
 from __future__ import annotations
 
 
 def dead_letters(stream: bytes) -> bytes:
-    """The stream of dead letters, by default."""
+    """Name the default stream of dead letters."""
     return _beside(stream, b"dead")
 
 
 def delayed_nacks(stream: bytes, group: bytes) -> bytes:
-    """The sorted set of entries that were given back for later: ids, by the server's time in milliseconds until which they wait."""
+    """Name the sorted set of delayed nacks: ids, by the server's time in milliseconds until which they wait."""
     return _beside(stream, b"later:" + group)
 
 
 def consumer_lease(stream: bytes, group: bytes, name: bytes) -> bytes:
-    """The lease on a consumer's name; it exists while a process holds the name."""
+    """Name the lease on a consumer's name; it exists while a process holds the name."""
     escaped = group.replace(b"\\", b"\\\\").replace(b":", b"\\:")  # else "a:b" of "c" were "a" of "b:c"
     return _beside(stream, b"name:" + escaped + b":" + name)
 
 
 def sent_messages(stream: bytes, producer_id: bytes) -> bytes:
-    """The ids of the last messages of a producer, by which a repetition is known."""
+    """Name the hash of a producer's last messages, by which a repetition is known."""
     return _beside(stream, b"sent:" + producer_id)
 
 
 def publication_mark(channel: bytes, nonce: bytes) -> bytes:
-    """The mark that a repeated publication leaves for its first attempt, which may be run last."""
+    """Name the mark that a repeated publication leaves for its first attempt, which may be run last."""
     return _beside(channel, b"said:" + nonce)
 
 

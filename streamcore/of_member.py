@@ -1,6 +1,6 @@
-"""To which member of which group something has happened.
+"""The member and group of an event.
 
-The parts of a member that find out what has happened need not know who they belong to; whoever tells it puts that in.
+The parts of a member that emit events need not know their member; it adds its name and group afterwards.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfMember:
-    """What happens to a member of a group says which one it is, where the member is known: ``consumer``, of a ``group``."""
+    """An event of a member of a group, where the member is known: ``consumer``, of a ``group``."""
 
     group: bytes = field(default=b"", compare=False)
     consumer: bytes = field(default=b"", compare=False)
 
 
 def named(event: E, group: bytes, consumer: bytes) -> E:
-    """The same event, telling to which member of which group it happened, as far as it has room for that and does not."""
+    """Copy an event with the member's name and group, if it has fields for them that are empty."""
     known: Any = event
     names = {"group": group, "consumer": consumer}
     missing: dict[str, Any] = {
-        one.name: names[one.name] for one in fields(known) if one.name in names and not getattr(known, one.name)
+        slot.name: names[slot.name] for slot in fields(known) if slot.name in names and not getattr(known, slot.name)
     }
     return replace(known, **missing) if missing else event

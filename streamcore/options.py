@@ -1,7 +1,7 @@
-"""Where a server is, who we are there, and every default that more than one interface shares.
+"""The address of a server, the login there, and every default that several interfaces share.
 
-All durations are seconds, all sizes bytes. ``Options`` is the one table of timing and size limits of a link; what belongs
-to a single interface (``count``, ``claim_idle`` ...) stands as a keyword of that interface.
+All durations are seconds, all sizes bytes. ``Options`` is the only table of timing and size limits of a link; options
+of a single interface (``count``, ``claim_idle`` ...) stand as keywords of that interface.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ DECODERS: Final[tuple[str, ...]] = get_args(DecoderKind)
 class Options:
     """Deadlines and limits of a link; ``decoder`` says who reads replies, ``auto`` is hiredis where it is installed.
 
-    A reply over a limit (``max_reply`` bytes in all, ``max_bulk`` bytes in one string, ``max_elements`` in all its arrays and
-    maps together, ``max_depth`` levels) is an error, and ends the connection. To ``max_reply`` counts also what elements and
-    errors take in memory, where that is most of it; in the end a reply takes at most about twice as much.
+    A reply over a limit (``max_reply`` bytes in all, ``max_bulk`` bytes in a string, ``max_elements`` in all its
+    arrays and maps together, ``max_depth`` levels) is an error, and ends the connection. To ``max_reply`` counts also
+    the memory of elements and errors, where that is most of it; in the end a reply takes at most about twice as much.
     """
 
     request_timeout: float = 5.0

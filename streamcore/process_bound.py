@@ -1,4 +1,4 @@
-"""What lives in the process that made it, with its sockets and locks: it is neither pickled nor copied, and says what to do instead."""
+"""Objects that live in the process that made them, with its sockets and locks: they are neither pickled nor copied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, NoReturn, SupportsIndex
 
 
 class ProcessBound:
-    """Raises ``TypeError`` where it is pickled or copied; ``_instead`` is the advice."""
+    """The base of such objects. Pickling or copying raises ``TypeError``, with ``_instead`` for advice."""
 
     __slots__ = ()
     _instead: ClassVar[str] = "make another one where it is needed"

@@ -1,7 +1,7 @@
-"""What a server says where the rights of its user end, and which right that is.
+"""Refusals for want of a right, and the missing right, read from the server's error texts.
 
-A command is refused by a word of its own, ``NOPERM``; what a script runs is refused by ``ERR``, and a text of each server. Redis 7.0
-does not say which command of a script it was, only its line.
+A refused command has an error word of its own, ``NOPERM``; a command in a script is refused by ``ERR``, and a text of
+each server. Redis 7.0 does not name the command of a script, only its line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _CALL: Final = re.compile(r"redis\.p?call\('(\w+)'(?:, '(\w+)')?")
 
 
 def is_refusal_in_script(message: str) -> bool:
-    """Whether an error text of a script tells that its user may not run a command in it, or use a key or a channel."""
+    """Tell whether an error of a script says that its user may not run a command in it, or use a key or a channel."""
     return message.startswith(_IN_SCRIPT)
 
 
 def missing_right(message: str, command: str) -> str:
-    """The right that a refusal of ``command`` tells of: ``+get``, ``a key of GET``, ``a channel of PUBLISH``."""
+    """Find the right that a refusal of ``command`` names: ``+get``, ``a key of GET``, ``a channel of PUBLISH``."""
     if named := _COMMAND.search(message):
         return f"+{named[1]}"
     if thing := _THING.search(message):
@@ -35,7 +35,7 @@ def missing_right(message: str, command: str) -> str:
 
 
 def missing_in(message: str, command: Sequence[Any]) -> str:
-    """The same, where the command is known with its arguments: its keys by name, and the command at a line of a script."""
+    """Find the missing right of a command with its arguments: its keys by name, or a command of a script."""
     word = spoken(command)
     right = missing_right(message, word)
     if right.startswith("a key"):
@@ -50,7 +50,7 @@ def missing_in(message: str, command: Sequence[Any]) -> str:
 
 
 def spoken(command: Sequence[Any]) -> str:
-    """The name of a command, with its subcommand."""
+    """Name a command, with its subcommand."""
     return " ".join(map(str, command[:2])) if command[0] in {*_GROUPED, "CLIENT", "CONFIG"} else str(command[0])
 
 

@@ -1,7 +1,8 @@
-"""Entries that a server has sent, and whether they are any: ``[id, [field, value, ...]]``.
+"""Checks of the entries that a server has sent: ``[id, [field, value, ...]]``.
 
-What a reply is made of is looked at where it is taken in, at no cost to speak of, or where it is read. What makes no sense is the
-server's fault, and told so in the place of that reply. No error quotes what was sent: it is the application's data.
+A reply's shape is checked where it is received, at no cost to speak of, or where it is read. A reply that makes no
+sense is the server's fault, and told so in the place of that reply. No error quotes the reply: it is the application's
+data.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ from typing import Any, Final
 from .errors import RemoteProtocolError
 
 MISSHAPEN: Final = (AttributeError, BytesWarning, IndexError, KeyError, TypeError, ValueError)
-"""What comes of reading a reply that has another shape."""
+"""The errors of reading a reply that has another shape."""
 
 
 def senseless(what: str) -> RemoteProtocolError:
-    """The error of a reply that is not ``what`` it has to be."""
+    """Make the error of a reply that is not ``what`` it has to be."""
     return RemoteProtocolError(f"the server has sent something else than {what}")
 
 
 def unread(error: Exception) -> Exception:
-    """Why fields cannot be read: they are no text, or none."""
+    """Explain why fields cannot be read: they are no text, or missing."""
     return error if isinstance(error, UnicodeDecodeError) else senseless("the fields of an entry")
 
 
 def ids_in(entries: list[Any]) -> list[bytes]:
-    """The ids of entries. Raises ``RemoteProtocolError`` where one has no id and no fields, or its id is no bytes."""
+    """Return the ids of entries.
+
+    Raises ``RemoteProtocolError`` for an entry without id and fields, or an id that is not bytes.
+    """
     try:
         ids = [id_ for id_, _ in entries]
         b"".join(ids)  # takes nothing but bytes

@@ -36,14 +36,14 @@ class StreamId(NamedTuple):
         return b"%d-%d" % self
 
     def before(self) -> StreamId:
-        """The largest id below this one; ``0-0`` has none and stays."""
+        """The largest id below this id; ``0-0`` stays."""
         if self.seq:
             return StreamId(self.ms, self.seq - 1)
         return StreamId(self.ms - 1, _U64) if self.ms else self
 
     @classmethod
     def told(cls, word: object) -> StreamId:
-        """Parse what a server has sent for an id. Raises ``RemoteProtocolError``."""
+        """Parse an id that a server has sent. Raises ``RemoteProtocolError``."""
         try:
             if isinstance(word, bytes):
                 return cls.parse(word)

@@ -1,4 +1,4 @@
-"""Keep secrets and replies out of tracebacks: error trackers print the locals of each frame that an error has come through."""
+"""Keep secrets and replies out of tracebacks: error trackers print the locals of each frame of an error."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ E = TypeVar("E", bound=Exception)
 
 
 def without_frames(error: E) -> E:
-    """Cut an error off from the frames and errors that it came through: their locals may hold a password, or replies."""
+    """Cut an error off from the frames and errors that it came through: their locals may hold a password."""
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return error
 
 
 def conceals_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep a function's arguments out of the tracebacks of its errors: error trackers print the locals of each frame."""
+    """Keep a function's arguments out of the tracebacks of its errors: error trackers print their locals."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

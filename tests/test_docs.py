@@ -37,7 +37,8 @@ from transports.embedded import EmbeddedServer
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 README: Final = ROOT / "README.md"
-PAGES: Final = (README, *sorted(DOCS.rglob("*.md")))
+CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
+PAGES: Final = (README, CONTRIBUTING, *sorted(DOCS.rglob("*.md")))
 URLS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
 TREE: Final = f"{URLS['Source']}/blob/main/"
 DRIVER: Final = DOCS / "examples" / "driver.py"
@@ -194,6 +195,13 @@ def test_links(page: Path) -> None:
         elif target.suffix == ".py" and label.startswith("`") and not defines(target, label.strip("`")):
             broken.append(f"{path}: there is no {label}")
     assert broken == []
+
+
+def test_what_contributors_are_told_of_is_there() -> None:
+    text = CONTRIBUTING.read_text("utf-8")
+    named = re.findall(r"`((?:streamcore|transports|tests|docs|\.ci)/[\w./]+)`", text)
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_the_readme_can_be_read_on_a_package_index() -> None:

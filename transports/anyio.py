@@ -15,7 +15,6 @@ from ._facade._async import (
     ChannelSubscriber,
     Client,
     Consumer,
-    Driver,
     GroupConsumer,
     KeyEvents,
     PendingSend,
@@ -26,6 +25,7 @@ from ._facade._async import (
     Transaction,
     make_connect,
 )
+from ._facade.runtime import AsyncDriver
 from .address import Target
 
 try:
@@ -68,7 +68,7 @@ class _AsyncioDriver(asyncio.Driver):
             await super().aclose()
 
 
-def _driver(engine: Engine, target: Target) -> Driver:
+def _driver(engine: Engine, target: Target) -> AsyncDriver:
     trio = sys.modules.get("trio")
     if trio is None or not trio.lowlevel.in_trio_task():
         return _AsyncioDriver(engine, target)

@@ -34,9 +34,9 @@ from ._facade._async import (
     Script,
     ShardedPubSub,
     Transaction,
-    away_from_home,
     make_connect,
 )
+from ._facade.runtime import away_from_home
 from ._sockets import loss
 from .address import Target
 

@@ -88,7 +88,7 @@ class Driver:
         if self._background:
             self._thread.start()
 
-    def check_home(self) -> None:
+    def check_close(self) -> None:
         """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
         self._entrance.check_close()
 
@@ -152,7 +152,7 @@ class Driver:
 
     def close(self) -> None:
         """Close the engine and its sockets, whoever waits for it."""
-        self.check_home()
+        self.check_close()
         self._entrance.call(self._stop)
         self._ring()
         if self._thread.has_begun:

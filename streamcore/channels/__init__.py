@@ -8,15 +8,15 @@ from ..engine.engine import EngineOptions
 from ..scripts.channels import PUBLISH
 from .message import ChannelMessage, Naming, UnreadableMessage
 from .options import ChannelsKind, ChannelsOptions, Settings
-from .publisher import Store
+from .publisher import Publisher
 from .pubsub_hub import BroadcastHub
 from .stream_hub import StreamHub
-from .subscriber import Inbox
-from .subscribers import Hub, Joining, Subscribers
+from .subscriber import Subscriber
+from .subscribers import Hub, PendingJoin, Subscribers
 
 
 def hub_engine(settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> StreamHub | BroadcastHub:
-    """The engine of the kind that was asked for."""
+    """Make the engine of a hub, of the kind in the settings."""
     return (StreamHub if settings.is_streams else BroadcastHub)(settings, naming, **engine)
 
 
@@ -27,12 +27,12 @@ __all__ = [
     "ChannelsKind",
     "ChannelsOptions",
     "Hub",
-    "Inbox",
-    "Joining",
     "Naming",
+    "PendingJoin",
+    "Publisher",
     "Settings",
-    "Store",
     "StreamHub",
+    "Subscriber",
     "Subscribers",
     "UnreadableMessage",
     "hub_engine",

@@ -1,7 +1,8 @@
-"""What a channel is on the server, and what is received from it.
+"""The messages of channels, and the names of their keys on the server.
 
-A channel is a key (of ``kind="pubsub"`` a channel of the server), called by a prefix and its own name. A message is an entry
-of that stream, with its data in the field ``data``; what others have appended without that field is no message.
+A channel is a key (of ``kind="pubsub"`` a channel of the server), called by a prefix and its own name. A message is an
+entry of that stream, with its data in the field ``data``; an entry without that field, appended by another program, is
+no message.
 """
 
 # Callers without a type checker pass anything.
@@ -24,7 +25,7 @@ FIELD: Final = b"data"
 
 
 class ChannelMessage(Generic[T]):
-    """A message of a channel; ``channel, data = message`` unpacks it. ``id`` is None where the server gives none (pub/sub).
+    """A message of a channel; ``channel, data = message`` unpacks it. ``id`` is None with ``kind="pubsub"``.
 
     It belongs to all subscribers of the channel: do not change it.
     """
@@ -54,7 +55,7 @@ class ChannelMessage(Generic[T]):
         return isinstance(other, ChannelMessage) and self._key() == cast(Any, other)._key()
 
     def _key(self) -> tuple[object, ...]:
-        """Its type first: bytes never equal text, and shall not be compared with it."""
+        """The values to compare, the type first: bytes never equal text, and shall not be compared with it."""
         return type(self.channel), self.channel, self.data, self.id
 
     def __hash__(self) -> int:
@@ -65,7 +66,7 @@ class ChannelMessage(Generic[T]):
 
 
 class UnreadableMessage(ChannelMessage[T]):
-    """A message of a history that is no text: ``data`` raises why, ``raw`` is what was published."""
+    """A message of a history that is no text: ``data`` raises the error, ``raw`` holds the published bytes."""
 
     __slots__ = ("error", "raw")
 
@@ -77,7 +78,7 @@ class UnreadableMessage(ChannelMessage[T]):
 
     @property
     def data(self) -> NoReturn:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # it has none
-        """Raises its ``UnicodeDecodeError``."""
+        """Raise its ``UnicodeDecodeError``."""
         raise self.error.with_traceback(None)
 
     def _key(self) -> tuple[object, ...]:
@@ -107,7 +108,7 @@ class Unreadable:
 
     @property
     def kept(self) -> UnreadableMessage[Any]:
-        """The same in a list of messages, where nothing is raised before it is looked at."""
+        """The same message in a list, where no error is raised before ``data`` is read."""
         return UnreadableMessage(self.channel, self.raw, self.error, self.id)
 
 
@@ -115,7 +116,7 @@ Received: TypeAlias = ChannelMessage[Any] | Unreadable
 
 
 class Naming:
-    """Names of channels and their keys, and text or bytes as the application wants them."""
+    """The names of channels and their keys, and text or bytes as the application wants them."""
 
     def __init__(self, prefix: Name, decode: str | None) -> None:
         is_empty = isinstance(prefix, (str, bytes)) and not prefix
@@ -123,23 +124,23 @@ class Naming:
         self._encoding = encoding(decode)
 
     def key(self, channel: Name) -> bytes:
-        """The key of a channel."""
+        """Return the key of a channel."""
         return self.prefix + name("channel", channel)
 
     def keys(self, channels: Name | Iterable[Name]) -> list[bytes]:
-        """The keys of one channel or several, each once."""
+        """Return the keys of one channel or several, each once."""
         if not isinstance(channels, Iterable):
             raise InvalidArgument(f"channels must be one name or several, not {channels!r}")
         listed: list[Any] = [channels] if isinstance(channels, (str, bytes, bytearray, memoryview)) else [*channels]
         return list(dict.fromkeys(map(self.key, listed)))
 
     def channel(self, key: bytes) -> Any:
-        """What the application knows a channel by."""
+        """Return the application's name of a channel."""
         channel = key.removeprefix(self.prefix)
         return channel if self._encoding is None else channel.decode(self._encoding, "replace")
 
     def message(self, channel: Any, data: bytes, id_: bytes | None = None) -> Received:
-        """One message, of a channel that the application knows by this name."""
+        """Make a message from its data; ``channel`` is the application's name."""
         if self._encoding is None:
             return ChannelMessage(channel, data, id_)
         try:
@@ -148,7 +149,7 @@ class Naming:
             return Unreadable(error, None if id_ is None else StreamId.told(id_), channel, data)
 
     def messages(self, channel: Any, entries: Iterable[Any]) -> list[Received]:
-        """Those of the entries of a stream that are messages."""
+        """Make messages from the entries of a stream that have the field ``data``."""
         found: list[Received] = []
         make = self.message if self._encoding is not None else cast("Callable[..., Received]", ChannelMessage)
         for id_, fields in entries:
@@ -159,12 +160,12 @@ class Naming:
 
     @property
     def pattern(self) -> bytes:
-        """What all keys of the prefix fit, for ``SCAN``, and no others."""
+        """The pattern of all keys with the prefix, and no others, for ``SCAN``."""
         return b"".join(b"\\%c" % byte if byte in b"*?[]^\\" else b"%c" % byte for byte in self.prefix) + b"*"
 
 
 def messages_in(reply: Any) -> list[Any]:
-    """Entries of a channel as they are. Raises what comes of reading another shape, or ``RemoteProtocolError``."""
+    """Check the entries of a reply. Raises ``RemoteProtocolError``, or the error of reading another shape."""
     if type(reply) is not list:
         raise senseless("entries")
     entries: list[Any] = reply  # pyright: ignore[reportUnknownVariableType]  # a reply
@@ -176,7 +177,7 @@ def messages_in(reply: Any) -> list[Any]:
 
 
 def _data_in(fields: list[bytes]) -> bytes | None:
-    """Where it is not the first of the fields."""
+    """Find the data where it is not the first field."""
     for at in range(2, len(fields), 2):
         if fields[at] == FIELD:
             return fields[at + 1]

@@ -1,4 +1,4 @@
-"""What an application may say about its channels, checked once, and where each default stands."""
+"""The keywords of channels, their defaults, and their checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from ..arguments import Name, Seconds, milliseconds, one_of, positive
 from ..errors import InvalidArgument
-from .subscriber import DropPolicy, Inbox
+from .subscriber import DropPolicy, Subscriber
 
 ChannelsKind: TypeAlias = Literal["streams", "pubsub"]
 PREFIX: Final = "channels"
@@ -15,25 +15,26 @@ PREFIX: Final = "channels"
 class ChannelsOptions(TypedDict, total=False):
     """Keywords of ``channels``.
 
-    ``kind``: ``"streams"`` keeps a history; ``"pubsub"`` keeps nothing, and costs least. ``prefix`` of the keys: that of the
-    channel ``x`` is ``channels_x``; with an empty one, ``x``. ``history`` (100) is what ``get_history`` answers. A stream is
-    trimmed to that or to ``retention`` (10,000), whatever is more: for so long a slow subscriber misses nothing
-    (``approximate``: it may be a little longer, and costs less). ``ttl``: it is deleted so long after its last message.
+    ``kind``: ``"streams"`` keeps a history; ``"pubsub"`` keeps nothing, and costs least. ``prefix`` of the keys: that
+    of the channel ``x`` is ``channels_x``; with an empty prefix, ``x``. ``history`` (100) is the number of messages of
+    ``get_history``. A stream is trimmed to that or to ``retention`` (10,000), whichever is more: for so long a slow
+    subscriber misses nothing (``approximate``: it may be a little longer, and costs less). ``ttl``: it is deleted so
+    long after its last message.
 
-    ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for each subscriber. Of pub/sub ``when_full`` says what
-    is dropped then: ``"drop_oldest"`` or ``"drop_newest"``.
+    ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for each subscriber. Of pub/sub ``when_full``
+    says which messages a full queue drops: ``"drop_oldest"`` or ``"drop_newest"``.
     """
 
     kind: ChannelsKind
     """``"streams"`` keeps a history; ``"pubsub"`` keeps nothing, and costs least (``"streams"``)."""
     prefix: Name
-    """Of the keys: that of the channel ``x`` is ``channels_x``; with an empty one, ``x`` (``"channels"``)."""
+    """Of the keys: that of the channel ``x`` is ``channels_x``; with an empty prefix, ``x`` (``"channels"``)."""
     history: int
-    """So many messages are what ``get_history`` answers (100)."""
+    """So many messages are the answer of ``get_history`` (100)."""
     ttl: Seconds | None
     """A channel is deleted so many seconds after its last message (None: never)."""
     retention: int
-    """A channel is trimmed to so many messages, or to ``history``: for so long a slow subscriber misses nothing (10,000)."""
+    """A channel is trimmed to so many messages, or to ``history``: a slow subscriber misses none of them (10,000)."""
     approximate: bool
     """Let the server keep a few more, which is cheaper (False)."""
     queue_size: int
@@ -41,11 +42,11 @@ class ChannelsOptions(TypedDict, total=False):
     queue_bytes: int
     """At most so many bytes do (67,108,864)."""
     when_full: DropPolicy
-    """What is dropped then, with ``kind="pubsub"``: ``"drop_oldest"`` or ``"drop_newest"`` (``"drop_oldest"``)."""
+    """Drop ``"drop_oldest"`` or ``"drop_newest"`` of a full queue, with ``kind="pubsub"`` (``"drop_oldest"``)."""
 
 
 class Settings:
-    """The same, checked."""
+    """The checked keywords of ``channels``."""
 
     def __init__(self, **options: Unpack[ChannelsOptions]) -> None:
         kind = one_of("kind", options.get("kind", "streams"), "streams", "pubsub")
@@ -64,8 +65,8 @@ class Settings:
         self._queue_size = positive("queue_size", options.get("queue_size", 10_000))
         self._queue_bytes = positive("queue_bytes", options.get("queue_bytes", 64 << 20))
 
-    def inbox(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Inbox:
-        """Make the queue of a subscriber. Raises ``InvalidArgument``."""
+    def subscriber(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Subscriber:
+        """Make a subscriber with its queue. Raises ``InvalidArgument``."""
         size = self._queue_size if queue_size is None else positive("queue_size", queue_size)
         nbytes = self._queue_bytes if queue_bytes is None else positive("queue_bytes", queue_bytes)
-        return Inbox(size, nbytes)
+        return Subscriber(size, nbytes)

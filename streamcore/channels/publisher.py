@@ -1,10 +1,11 @@
-"""What is asked of the server about channels by anybody, subscribed or not: publish, look back, clear away.
+"""Commands on channels that need no subscription: publish, look back, clear away.
 
-Publishing to streams is a script, atomic for all of its channels: XADD with MAXLEN, and PEXPIRE. Each message carries a
-*nonce*. When a reply was lost, the request is sent again with the word that it may have been run: then the script looks for
-the nonce among the last entries of each channel first, and appends no second copy. A repetition leaves a *mark* beside the first
-channel, for an attempt that was sent before it and is run behind it: each attempt asks for its own mark first. Its hash is sent,
-and its source where the server does not know it. Where the mark is forbidden, it is sent without.
+Publishing to streams is a script, atomic for all of its channels: XADD with MAXLEN, and PEXPIRE. Each message carries
+a *nonce*. When a reply was lost, the request is sent again with the word that it may have been run: then the script
+looks for the nonce among the last entries of each channel first, and appends no second copy. A repetition leaves a
+*mark* beside the first channel, for an attempt that was sent before it and is run behind it: each attempt asks for its
+own mark first. The script's hash is sent, and its source where the server does not know it. Where the mark is
+forbidden, the message is sent without.
 """
 
 from __future__ import annotations
@@ -49,22 +50,22 @@ _UNMARKED: Final = "0"
 _Call: TypeAlias = Callable[[Iterable[Name], Iterable[Argument]], Command[Any]]
 
 
-class Patient(Request):
-    """It waits while a script keeps the server busy."""
+class PatientRequest(Request):
+    """A request that waits while a script keeps the server busy (``BUSY``)."""
 
     __slots__ = ()
     not_now = OR_BUSY
 
 
 class PatientTransaction(Transaction):
-    """The same between MULTI and EXEC."""
+    """A transaction that waits while a script keeps the server busy (``BUSY``)."""
 
     __slots__ = ()
     not_now = OR_BUSY
 
 
-class Publication(Patient):
-    """A message on its way. It may be sent again, since it says so then: see the script."""
+class Publication(PatientRequest):
+    """A message on its way to streams. It may be sent again, for a repetition tells the script that it is one."""
 
     __slots__ = ("_engine", "_keys", "_refusal")
 
@@ -76,12 +77,12 @@ class Publication(Patient):
         self._refusal: ReplyError | None = None  # of the attempt with a mark
 
     def repeat(self) -> None:
-        """The reply is lost: the message may be there."""
+        """Mark the command as a repetition: the reply is lost, and the message may be there."""
         super().repeat()
         self._become(PUBLISH.eval if self.asked[0].name == "EVAL" else PUBLISH.evalsha, "1")
 
     def finish(self, error: StreamcoreError | None = None) -> None:
-        """End, unless the server has to be told the source of the script, or the message to be sent without a mark."""
+        """End the request, unless the server needs the script's source, or the message is to be sent without a mark."""
         reply = None if self.finished or error is not None else self.replies[0]
         if isinstance(reply, NoScriptError):
             self._send(PUBLISH.eval)
@@ -106,8 +107,8 @@ class Publication(Patient):
         self.asked, self.commands, self.data = [command], (command.args,), command.data
 
 
-class Store:
-    """The channels of one prefix on the server of ``requests``."""
+class Publisher:
+    """Publishes in the channels of one prefix, on the server of ``requests``, and looks back."""
 
     def __init__(self, requests: Multiplexer, settings: Settings, naming: Naming) -> None:
         self._requests = requests
@@ -118,7 +119,7 @@ class Store:
 
     @property
     def kind(self) -> ChannelsKind:
-        """What the channels are on the server."""
+        """The kind of the channels on the server."""
         return "streams" if self._settings.is_streams else "pubsub"
 
     @property
@@ -127,11 +128,11 @@ class Store:
         return self._settings.is_streams
 
     def key(self, channel: Name) -> bytes:
-        """The key of a channel."""
+        """Return the key of a channel."""
         return self._naming.key(channel)
 
     def publications(self, data: Argument, channels: Name | Iterable[Name]) -> list[Command[Any]]:
-        """The commands by which a message is published, for ``publish``: one, or several that belong in a transaction."""
+        """Build the commands that publish a message, for ``publish``: one, or several that belong in a transaction."""
         keys, sent = self._naming.keys(channels), to_bytes(data)
         if not self.has_history:
             return [publish(key, sent) for key in keys]
@@ -146,21 +147,21 @@ class Store:
         return [PUBLISH.evalsha((*keys, publication_mark(keys[0], nonce)), (*args, _MARKED))]
 
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
-        """Send what ``publications`` gave. Raises as ``Multiplexer.submit`` does."""
+        """Send the commands of ``publications``. Raises as ``Multiplexer.submit`` does."""
         if not self.has_history:
-            kind = Patient if len(commands) == 1 else PatientTransaction
+            kind = PatientRequest if len(commands) == 1 else PatientTransaction
             return self._requests.put(kind(commands, done, self._requests.options.request_timeout))
         [command] = commands
         return self._requests.put(Publication(self._requests, command, done))
 
     def rounds(self, timeout: Seconds | None) -> int:
-        """How often to try within so many seconds: each attempt may take a request timeout."""
+        """How often to try within ``timeout`` seconds: each attempt may take a request timeout."""
         within = 0.0 if timeout is None else seconds("timeout", timeout)
         return max(1, ceil(within / self._requests.options.request_timeout))
 
     def again(self, commands: Sequence[Command[Any]], error: StreamcoreError) -> list[Command[Any]]:
-        """What to send next, after an attempt that has ended by ``error``. Raises that where it is final."""
-        refused = type(error) in OR_BUSY  # the same errors as those of one attempt
+        """Build the next attempt after an attempt that has ended by ``error``. Raises a final ``error``."""
+        refused = type(error) in OR_BUSY  # the same errors as of a single attempt
         if not refused and not isinstance(error, (ConnectionLost, RequestTimeout)):
             raise error
         if self.has_history:
@@ -171,7 +172,7 @@ class Store:
         return [*commands]
 
     def published(self, request: Request) -> list[StreamId | None]:
-        """The ids of a message in its channels. Raises what has gone wrong."""
+        """Return the ids of a message in its channels. Raises the error of the request."""
         if self.has_history:
             ids: list[StreamId | None] = request.answer()
             return ids
@@ -182,26 +183,29 @@ class Store:
         return [None] * len(answers)
 
     def history(self, channel: Name, limit: int | None = None) -> Command[list[ChannelMessage[Any]]]:
-        """The last messages of a channel, oldest first; one that is no text is an ``UnreadableMessage``, in its place."""
+        """Build the XREVRANGE of a channel's last messages, oldest first.
+
+        A message that is no text is an ``UnreadableMessage``, in its place.
+        """
         if not self.has_history:
             raise InvalidArgument("kind='pubsub' keeps no history; use kind='streams'")
         key = self._naming.key(channel)
         most = self._settings.history if limit is None else positive("limit", limit, zero=True)
-        parse = partial(self._looked_back, self._naming.channel(key))
+        parse = partial(self._parse_history, self._naming.channel(key))
         # COUNT 0 would be answered by nothing at all.
         return Command(("XREVRANGE", key, "+", "-", "COUNT", max(most, 1)), parse if most else _nothing, READ)
 
-    def _looked_back(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
+    def _parse_history(self, channel: Any, entries: list[Any]) -> list[ChannelMessage[Any]]:
         found = self._naming.messages(channel, messages_in(entries)[::-1])
-        return [one.kept if isinstance(one, Unreadable) else one for one in found]
+        return [message.kept if isinstance(message, Unreadable) else message for message in found]
 
     def scan(self, cursor: int) -> Command[Any]:
-        """Some of the keys of the prefix."""
+        """Build the SCAN of some keys of the prefix."""
         if not self._naming.prefix:
             raise InvalidArgument("flush_all needs a prefix: without one, everybody's streams would be deleted")
         return scan(cursor, match=self._naming.pattern, count=_SCANNED, type="stream")
 
 
 def _nothing(_: object) -> list[Any]:
-    """No history was asked for."""
+    """Return no messages: no history was asked for."""
     return []

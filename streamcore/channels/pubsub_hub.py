@@ -1,7 +1,7 @@
-"""Channels that are channels of the server: one subscriber of pub/sub, whose messages go to all who are in their channel.
+"""Channels that are channels of the server: one pub/sub link, whose messages go to all subscribers of their channel.
 
-Nothing is kept, and nobody is waited for: of a subscriber that is too slow messages are dropped, and counted. What may have
-cost messages of the connection (``SubscriptionGap``) is told to each of those whom it concerns, in its place.
+No message is kept, and no subscriber is waited for: a slow subscriber's messages are dropped, and counted. A possible
+loss of the connection's messages (``SubscriptionGap``) is told to each subscriber concerned, in its place.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreErro
 from ..events import Event, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
 from ..pubsub import Change, Kind, PubSub
-from ..pubsub.subscriptions import Subscriber
+from ..pubsub.subscriptions import SubscriptionTable
 from ..requests.queue import because
 from .message import Naming
 from .options import Settings
-from .subscriber import DropPolicy, Inbox, Item
+from .subscriber import DropPolicy, Item, Subscriber
 from .subscribers import Subscribers
 
 _channel: Final = attrgetter("channel")
 
 
-class Joining:
+class PubSubJoin:
     """Channels that a subscriber joins; done when the server has confirmed all of them."""
 
-    def __init__(self, inbox: Inbox, keys: list[bytes], change: Change) -> None:
-        self.inbox = inbox
+    def __init__(self, subscriber: Subscriber, keys: list[bytes], change: Change) -> None:
+        self.subscriber = subscriber
         self.keys = keys
         self.change = change
 
     def poll(self) -> bool:
-        """Whether it is done. Raises the server's refusal."""
+        """Tell whether all are confirmed. Raises the server's refusal."""
         return self.change.poll()
 
 
 class BroadcastHub(PubSub[bytes]):
-    """The hub of ``kind="pubsub"``."""
+    """The hub of ``kind="pubsub"``: a subscription for each channel, shared by its subscribers."""
 
     has_cursors = False
 
@@ -54,89 +54,95 @@ class BroadcastHub(PubSub[bytes]):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the engine in messages."""
         return "Channels"
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
     @property
     def subscribers(self) -> Subscribers:
-        """Who is in which channel."""
+        """The subscribers of the hub and their channels."""
         return self._subscribers
 
     @property
     def patience(self) -> float:
-        """Seconds within which joining ends, whatever happens."""
+        """Seconds within which joining ends."""
         return self.subscription_timeout
 
-    def join(self, inbox: Inbox, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None) -> Joining:
-        """Have a subscriber get what is published from now on. There is no history, hence nothing ``after`` an id."""
+    def join(
+        self, subscriber: Subscriber, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None
+    ) -> PubSubJoin:
+        """Give a subscriber the messages of channels from now on. There is no history, hence no ``after``."""
         self.check()
         if positive("history", history, zero=True) or after is not None:
             raise InvalidArgument("kind='pubsub' keeps no history; leave out history and after, or use kind='streams'")
         keys = self._subscribers.naming.keys(channels)
-        new = self._subscribers.new_to(inbox, keys)
+        new = self._subscribers.new_to(subscriber, keys)
         for key in new:
-            self._subscribers.enter(inbox, key)
-        return Joining(inbox, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
+            self._subscribers.enter(subscriber, key)
+        return PubSubJoin(subscriber, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
 
-    def why_not(self, joining: Joining) -> StreamcoreError:
-        """Why joining has not come to an end in time."""
-        late = RequestTimeout(f"not confirmed within {self.patience:g} s{because(self._subscriber.link.error)}")
+    def why_not(self, joining: PubSubJoin) -> StreamcoreError:
+        """Make the error of a join that was not confirmed in time."""
+        late = RequestTimeout(f"not confirmed within {self.patience:g} s{because(self._subscriptions.link.error)}")
         return joining.change.refusal or late
 
-    def end(self, joining: Joining) -> None:
-        """Nobody waits any more; what is not done is taken back."""
+    def end(self, joining: PubSubJoin) -> None:
+        """End the wait for a join; channels of an unconfirmed join are left."""
         self.keep(joining.change)
         try:
             done = joining.poll()
         except ReplyError:
             done = False
         if not done:
-            self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
+            self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
-    def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None:
-        """Have a subscriber get nothing more of some channels; None: of all."""
-        self._leave(inbox, self._subscribers.chosen(inbox, channels))
+    def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
+        """Take a subscriber out of some channels; None: all."""
+        self._leave(subscriber, self._subscribers.chosen(subscriber, channels))
 
-    def close_inbox(self, inbox: Inbox) -> None:
-        """A subscriber has gone; again does nothing."""
-        self.leave(inbox)
-        self._subscribers.close(inbox)
+    def close_subscriber(self, subscriber: Subscriber) -> None:
+        """Close a subscriber and leave its channels; closing again does nothing."""
+        self.leave(subscriber)
+        self._subscribers.close(subscriber)
 
-    def take_for(self, inbox: Inbox, *, events: bool = False) -> list[Item]:
-        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
-        return self._subscribers.take(inbox, self.check, events=events)
+    def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
+        """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
+        return self._subscribers.take(subscriber, self.check, events=events)
 
-    def _leave(self, inbox: Inbox, keys: Iterable[bytes]) -> None:
+    def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
-            if self._subscribers.leave(inbox, key) and not self.closed:
+            if self._subscribers.leave(subscriber, key) and not self.closed:
                 self.keep(self.unsubscribe(Kind.CHANNEL, [key]))
 
-    # -- what the server pushes ---------------------------------------------------------------------------------------
+    # -- pushes of the server -----------------------------------------------------------------------------------------
 
-    def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[object]]) -> None:
-        super().subscriber_pushed(subscriber, pushes)
+    def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[object]]) -> None:
+        super().subscriptions_pushed(subscriptions, pushes)
         self._spread()
 
-    def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
-        super().subscriber_lost(subscriber, names, error)
+    def subscriptions_lost(
+        self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
+    ) -> None:
+        super().subscriptions_lost(subscriptions, names, error)
         self._spread()
 
     def _spread(self) -> None:
-        """Give what has arrived to those who are in the channels."""
+        """Give arrived messages to the subscribers of their channels."""
         naming = self._subscribers.naming
         while self.has_messages:
-            for key, run in groupby(self._inbox.take(self._emit), _channel):
+            for key, run in groupby(self._buffer.take(self._emit), _channel):
                 channel = naming.channel(key)
                 received = [naming.message(channel, message.data) for message in run]
-                for inbox in self._subscribers.of(key):
-                    inbox.add_or_drop(received, self._policy)
+                for subscriber in self._subscribers.of(key):
+                    subscriber.add_or_drop(received, self._policy)
 
     def _emit(self, event: Event) -> None:
         super()._emit(event)
         if isinstance(event, SubscriptionGap) and event.names is not None:
-            for inbox in dict.fromkeys(inbox for key in event.names for inbox in self._subscribers.of(key)):
-                inbox.tell(event)
+            for subscriber in dict.fromkeys(
+                subscriber for key in event.names for subscriber in self._subscribers.of(key)
+            ):
+                subscriber.tell(event)
         else:
             self._subscribers.tell(event)

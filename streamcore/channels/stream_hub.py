@@ -1,8 +1,9 @@
 """Channels that are streams: one reader for all subscribers, and for each of them a cursor per channel.
 
-Whoever joins, resumes, or has been too slow is *behind*: it asks for what follows its cursor, page by page, over a link
-beside the reader's. It is live once a page has brought it to the end, or to where the reader is; from there on the reader
-brings what comes. As each keeps its own cursor nothing is lost or seen twice on the way, and none waits for another.
+A subscriber that joins, resumes, or has been too slow is *behind*: it asks for the entries behind its cursor, page by
+page, over a link beside the reader's. It is live once a page has brought it to the end, or to where the reader is;
+from there on the reader brings new entries. As each subscriber keeps its own cursor no message is lost or seen twice
+on the way, and none waits for another.
 
     joins --history--> live --no room--> behind --page--> behind
                          ^-------------------- at the end --'
@@ -38,262 +39,272 @@ from ..events import ChannelEnded, Gap, StreamReset
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..requests import Request
-from ..requests.queue import Line, because
+from ..requests.queue import RequestQueue, because
 from ..resp3 import Argument
 from ..stream_id import ZERO
 from .message import Naming, messages_in
 from .options import Settings
 from .publisher import PatientTransaction
-from .stream_reader import Tail
-from .subscriber import Inbox, Item, Position
+from .stream_reader import StreamReader
+from .subscriber import Item, Position, Subscriber
 
 _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
-class Joining:
-    """Channels that a subscriber joins; done when it is known where it stands in each of them."""
+class StreamJoin:
+    """Channels that a subscriber joins; done when its position in each of them is known."""
 
-    def __init__(self, inbox: Inbox, history: int) -> None:
-        self.inbox = inbox
+    def __init__(self, subscriber: Subscriber, history: int) -> None:
+        self.subscriber = subscriber
         self.history = history
         self.keys: list[bytes] = []
         self.waiting: set[bytes] = set()
-        self.others: list[Joining] = []  # calls that want some of the same, and came before this one
+        self.others: list[StreamJoin] = []  # calls that want some of the same, and came before this one
         self.error: Exception | None = None
 
     def poll(self) -> bool:
-        """Whether it is done. Raises why it cannot be."""
+        """Tell whether all positions are known. Raises why they cannot be."""
         if self.error is not None:
             raise self.error
-        return not self.waiting and all(map(Joining.poll, self.others))
+        return not self.waiting and all(map(StreamJoin.poll, self.others))
 
 
-class Asked(NamedTuple):
-    """Whose place in which channel an answer is about; ``joining``: the call that waits for it, if any."""
+class PositionQuery(NamedTuple):
+    """A query of a subscriber's position in a channel; ``joining``: the call that waits for it, if any."""
 
-    inbox: Inbox
+    subscriber: Subscriber
     key: bytes
     position: Position
-    joining: Joining | None
+    joining: StreamJoin | None
     reached: StreamId | None  # where the reader was
     page: int  # how many entries are asked for
 
 
-class StreamHub(Tail):
-    """The hub of ``kind="streams"``."""
+class StreamHub(StreamReader):
+    """The hub of ``kind="streams"``: a reader for all channels, and pages for subscribers that are behind."""
 
     has_cursors = True
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(settings, naming, **engine)
-        self._joinings: list[Joining] = []  # that somebody waits for
-        self._line = Line(self)
-        self._line.link.open()  # the first one who joins shall not wait for it: messages may come meanwhile
+        self._joinings: list[StreamJoin] = []  # whose callers wait
+        self._queue = RequestQueue(self)
+        self._queue.link.open()  # the first join shall not wait for it: messages may come meanwhile
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the engine in messages."""
         return "Channels"
 
     @property
     def title(self) -> str:
-        """The same: there may be thousands."""
+        """The label alone: there may be thousands of channels."""
         return self.label
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
     @property
     def patience(self) -> float:
-        """Seconds within which joining ends, whatever happens."""
+        """Seconds within which joining ends."""
         return self.options.request_timeout
 
     def join(
         self,
-        inbox: Inbox,
+        subscriber: Subscriber,
         channels: Name | Iterable[Name],
         history: int = 0,
         after: Id | None = None,
-    ) -> Joining:
-        """Have a subscriber get what is published from now on, behind the last ``history`` messages, or all ``after`` an id."""
+    ) -> StreamJoin:
+        """Give a subscriber the messages of channels, behind the last ``history`` messages, or all ``after`` an id."""
         self.check()
-        joining = Joining(inbox, positive("history", history, zero=True))
+        joining = StreamJoin(subscriber, positive("history", history, zero=True))
         if after is not None and history:
             raise InvalidArgument("give history or after, not both: an id says where to begin")
         cursor = ZERO if after is None else parsed("after", after)
         keys = self._subscribers.naming.keys(channels)
         joining.others = [
-            other for other in self._joinings if other.inbox is inbox and not other.waiting.isdisjoint(keys)
+            other for other in self._joinings if other.subscriber is subscriber and not other.waiting.isdisjoint(keys)
         ]
         self._joinings.append(joining)
-        for key in self._subscribers.new_to(inbox, keys):
-            position = self._subscribers.enter(inbox, key, cursor)
+        for key in self._subscribers.new_to(subscriber, keys):
+            position = self._subscribers.enter(subscriber, key, cursor)
             joining.keys.append(key)
             joining.waiting.add(key)
             self._open(key)
-            asked = Asked(inbox, key, position, joining, self._topics[key].reached, inbox.page)
-            if after is None:  # one entry at least: where the end is, is told by its counters, and not by nothing
-                self._ask(asked, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._looked_back)
+            query = PositionQuery(subscriber, key, position, joining, self._topics[key].reached, subscriber.page)
+            if after is None:  # one entry at least: its counters tell the end, an empty reply would not
+                self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._take_history)
             else:
                 position.added = 0 if cursor == ZERO else None  # from the very beginning: all that is missing counts
-                self._ask_for_page(asked)
+                self._ask_for_page(query)
         return joining
 
-    def end(self, joining: Joining) -> None:
-        """Nobody waits any more; what is not done is taken back."""
+    def end(self, joining: StreamJoin) -> None:
+        """End the wait for a join; channels of an unfinished join are left."""
         self._joinings.remove(joining)
         if joining.error is not None or joining.waiting:
-            self._leave(joining.inbox, [key for key in joining.keys if key in joining.inbox.positions])
+            self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
-    def leave(self, inbox: Inbox, channels: Name | Iterable[Name] | None = None) -> None:
-        """Have a subscriber get nothing more of some channels; None: of all."""
-        self._leave(inbox, self._subscribers.chosen(inbox, channels))
+    def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
+        """Take a subscriber out of some channels; None: all."""
+        self._leave(subscriber, self._subscribers.chosen(subscriber, channels))
 
-    def close_inbox(self, inbox: Inbox) -> None:
-        """A subscriber has gone; again does nothing."""
-        self.leave(inbox)
-        self._subscribers.close(inbox)
+    def close_subscriber(self, subscriber: Subscriber) -> None:
+        """Close a subscriber and leave its channels; closing again does nothing."""
+        self.leave(subscriber)
+        self._subscribers.close(subscriber)
 
-    def take_for(self, inbox: Inbox, *, events: bool = False) -> list[Item]:
-        """What is next for a subscriber, none where nothing is. Raises what ended the engine."""
-        found = self._subscribers.take(inbox, self.check, events=events)
-        for key, position in inbox.positions.items():
-            self._catch_up(inbox, key, position)
+    def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
+        """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
+        found = self._subscribers.take(subscriber, self.check, events=events)
+        for key, position in subscriber.positions.items():
+            self._catch_up(subscriber, key, position)
         return found
 
-    def _leave(self, inbox: Inbox, keys: Iterable[bytes]) -> None:
+    def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
-            if self._subscribers.leave(inbox, key):
+            if self._subscribers.leave(subscriber, key):
                 self._unfollow(key)
 
     def _expel(self, key: bytes, error: Exception) -> None:
-        """A channel cannot be read: whoever is in it is told, and in it no more; all others go on."""
+        """End an unreadable channel: its subscribers are told, and leave it; all other channels go on."""
         error = self._named(key, error)
-        joinings = [one for one in self._joinings if key in one.waiting]
+        joinings = [joining for joining in self._joinings if key in joining.waiting]
         for joining in joinings:
             joining.error = joining.error or error
-        staying = [inbox for inbox in self._subscribers.of(key) if all(one.inbox is not inbox for one in joinings)]
-        for inbox in staying:
-            self._subscribers.expel(inbox, key, copy(error))
+        staying = [
+            subscriber
+            for subscriber in self._subscribers.of(key)
+            if all(joining.subscriber is not subscriber for joining in joinings)
+        ]
+        for subscriber in staying:
+            self._subscribers.expel(subscriber, key, copy(error))
         if staying:
             self._announce(ChannelEnded(key, error))
         if not joinings:
             self._unfollow(key)
 
     def _named(self, key: bytes, error: Exception) -> Exception:
-        """The error of a channel says of which."""
+        """Add the channel's name to a server's error."""
         return (
             about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
         )
 
     def _enter(self) -> Steps[None]:
-        """The hub is ready when both of its links are."""
+        """Wait for both links, so that the hub is ready."""
         yield from super()._enter()
-        while not (self.is_ready or self._line.link.is_up):
+        while not (self.is_ready or self._queue.link.is_up):
             yield WAIT
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
-    def _catch_up(self, inbox: Inbox, key: bytes, position: Position) -> None:
-        """Ask for what a subscriber has missed, if it has, and has room for it."""
-        if not (position.live or position.asking or self.closed) and inbox.wants_more:
-            self._ask_for_page(Asked(inbox, key, position, None, self._topics[key].reached, inbox.page))
+    def _catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None:
+        """Ask for the entries that a subscriber has missed, if it has room for them."""
+        if not (position.live or position.asking or self.closed) and subscriber.wants_more:
+            self._ask_for_page(
+                PositionQuery(subscriber, key, position, None, self._topics[key].reached, subscriber.page)
+            )
 
-    def _ask_for_page(self, asked: Asked) -> None:
-        """What follows the cursor, and the entry at it: while that is there, nothing behind it was lost."""
-        self._ask(asked, ("XRANGE", asked.key, bytes(asked.position.cursor), "+", "COUNT", asked.page + 1), self._page)
+    def _ask_for_page(self, query: PositionQuery) -> None:
+        """Ask for the entries behind the cursor, and the entry at it (XRANGE): while that is there, none was lost."""
+        self._ask(
+            query, ("XRANGE", query.key, bytes(query.position.cursor), "+", "COUNT", query.page + 1), self._take_page
+        )
 
-    def _looked_back(self, asked: Asked, request: Request) -> None:
-        """The last messages are here: the subscriber joins behind them."""
-        if (answer := self._answer_of(asked, request)) is None:
+    def _take_history(self, query: PositionQuery, request: Request) -> None:
+        """Hand over the history (XREVRANGE): the subscriber joins behind it."""
+        if (answer := self._parse_answer(query, request)) is None:
             return
         history, entries = answer
-        joining, position = asked.joining, asked.position
+        joining, position = query.joining, query.position
         assert joining is not None
-        self._hand(asked, entries[: joining.history][::-1])
+        self._hand(query, entries[: joining.history][::-1])
         position.goto(history.last, history.added)
         position.joined = history.last
         if entries[: joining.history]:
             position.began = StreamId.parse(entries[: joining.history][-1][0]).before()
         else:
             position.began = history.last
-        self._has_come(asked, at_the_end=True)
+        self._move(query, at_the_end=True)
 
-    def _page(self, asked: Asked, request: Request) -> None:
-        """What follows the cursor is here, or a part of it."""
-        if (answer := self._answer_of(asked, request)) is None:
+    def _take_page(self, query: PositionQuery, request: Request) -> None:
+        """Hand over a page of entries behind the cursor, with the gap in front of it, if there is one."""
+        if (answer := self._parse_answer(query, request)) is None:
             return
         history, entries = answer
-        position = asked.position
-        self._check_reader(asked, history)
-        continuity = Continuity(asked.key, position.cursor, position.added)
+        position = query.position
+        self._check_reader(query, history)
+        continuity = Continuity(query.key, position.cursor, position.added)
         at = entries[:1] if entries and StreamId.parse(entries[0][0]) == position.cursor else []
         entries = entries[len(at) :]
         if continuity.anchor() is not None:
             continuity.is_proven(at)
         found = continuity.judge(history)
-        if asked.joining is not None and isinstance(found, StreamReset) and not history.added:
-            found = Gap(asked.key, position.cursor, None, None)  # it is gone, and nobody knows what it had
+        if query.joining is not None and isinstance(found, StreamReset) and not history.added:
+            found = Gap(query.key, position.cursor, None, None)  # it is gone, with an unknown number of entries
         if found is not None:
-            self._tell(found, [asked.inbox])
+            self._tell_subscribers(found, [query.subscriber])
         if history.last < position.cursor:
             position.restart(history.removed)
-            self._has_come(asked, at_the_end=not history.length)
+            self._move(query, at_the_end=not history.length)
             if position.live:
                 position.added = None  # from here on the reader knows
             return
-        self._hand(asked, entries)
-        at_the_end = len(entries) < asked.page
+        self._hand(query, entries)
+        at_the_end = len(entries) < query.page
         if at_the_end:
             position.goto(history.last, history.added)
         else:
             continuity.received(entries)
             position.goto(continuity.cursor, continuity.added)
         position.paged = position.cursor
-        self._has_come(asked, at_the_end=at_the_end)
+        self._move(query, at_the_end=at_the_end)
 
-    def _check_reader(self, asked: Asked, history: History) -> None:
-        """A stream that ends before where the reader was already has begun anew, and the reader may not have noticed."""
-        followed = self._streams.get(asked.key)
-        if asked.reached is None or history.last >= asked.reached or followed is None or followed.continuity is None:
+    def _check_reader(self, query: PositionQuery, history: History) -> None:
+        """Restart the reader in a stream that ends before it: the stream has begun anew, perhaps unnoticed."""
+        cursor = self._streams.get(query.key)
+        if query.reached is None or history.last >= query.reached or cursor is None or cursor.continuity is None:
             return
-        if followed.continuity.cursor == asked.reached:
-            self.emit(StreamReset(asked.key, asked.reached, history.last))
-            self.restart(followed)
-            followed.continuity.begin(history)
+        if cursor.continuity.cursor == query.reached:
+            self.emit(StreamReset(query.key, query.reached, history.last))
+            self.restart(cursor)
+            cursor.continuity.begin(history)
 
-    def _hand(self, asked: Asked, entries: list[Any]) -> None:
+    def _hand(self, query: PositionQuery, entries: list[Any]) -> None:
         naming = self._subscribers.naming
-        asked.inbox.add_page(naming.messages(naming.channel(asked.key), entries))
+        query.subscriber.add_page(naming.messages(naming.channel(query.key), entries))
 
-    def _has_come(self, asked: Asked, *, at_the_end: bool) -> None:
-        """A subscriber has come to another place: that may be where the reader is, or where it is to begin."""
-        inbox, key, position, joining, *_ = asked
+    def _move(self, query: PositionQuery, *, at_the_end: bool) -> None:
+        """Move a subscriber to its new position: live where the reader is, else the next page is due."""
+        subscriber, key, position, joining, *_ = query
         topic = self._topics[key]
         if topic.reached is None and at_the_end:
             self._follow(key, position)
         position.live = topic.reached is not None and position.cursor >= topic.reached
         if joining is not None:
             joining.waiting.discard(key)
-        self._catch_up(inbox, key, position)
+        self._catch_up(subscriber, key, position)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, asked: Asked, command: tuple[Argument, ...], then: Callable[[Asked, Request], None]) -> None:
-        """Ask for entries of a channel, with the counters of the server and the time that the channel has left."""
-        asked.position.asking = True
+    def _ask(
+        self, query: PositionQuery, command: tuple[Argument, ...], then: Callable[[PositionQuery, Request], None]
+    ) -> None:
+        """Ask for entries of a channel, with its counters and its time to live (XINFO STREAM, PTTL)."""
+        query.position.asking = True
         commands: list[Command[Any]] = [
-            Command(("XINFO", "STREAM", asked.key), History.of, _ABOUT),
-            Command(("PTTL", asked.key), int, READ),
+            Command(("XINFO", "STREAM", query.key), History.of, _ABOUT),
+            Command(("PTTL", query.key), int, READ),
             Command(command, messages_in, READ),
         ]
-        self._line.submit(PatientTransaction(commands, partial(then, asked), self.options.request_timeout))
+        self._queue.submit(PatientTransaction(commands, partial(then, query), self.options.request_timeout))
         self.on_wakeup()
 
-    def _answer_of(self, asked: Asked, request: Request) -> tuple[History, list[Any]] | None:
-        """What the server has answered; None where nobody wants to know any more, or there is nothing to know."""
-        inbox, key, position, joining, *_ = asked
+    def _parse_answer(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
+        """Parse the reply to a query; None where the subscriber has left the channel, or the query has failed."""
+        subscriber, key, position, joining, *_ = query
         position.asking = False
-        if inbox.positions.get(key) is not position:
+        if subscriber.positions.get(key) is not position:
             return None
         try:
             info, left, entries = request.answers()
@@ -307,54 +318,54 @@ class StreamHub(Tail):
             if joining is not None:
                 joining.error = joining.error or self._named(key, error)
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-                self._line.link.drop(error)
+                self._queue.link.drop(error)
             elif not isinstance(error, ConnectionLost):
                 self._expel(key, error)
-            inbox.has_news = True
-            return None  # whatever it is, it is asked again when the subscriber looks for more
-        if not missing:  # else what was known about its end is what the reader needs to know
+            subscriber.has_news = True
+            return None  # the query is repeated when the subscriber looks for more
+        if not missing:  # else the reader needs the time that was known before
             self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
         return history, entries
 
-    def why_not(self, joining: Joining) -> Exception:
-        """Why joining has not come to an end in time."""
-        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._line.link.error)}")
+    def why_not(self, joining: StreamJoin) -> Exception:
+        """Make the error of a join that has not ended in time."""
+        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
 
-    # -- what the line asks -------------------------------------------------------------------------------------------
+    # -- calls of the request queue -----------------------------------------------------------------------------------
 
-    def new_line_link(self, line: Line) -> Link:
-        """The link beside the reader's."""
-        return self.new_link(line, "history")
+    def new_queue_link(self, queue: RequestQueue) -> Link:
+        """Make the link beside the reader's."""
+        return self.new_link(queue, "history")
 
     def new_witness_link(self, witness: Owner) -> Link:
-        """A link that exists while the one beside the reader's is in doubt."""
+        """Make a link that exists while the link beside the reader's is in doubt."""
         return self.new_link(witness, "witness")
 
-    def line_up(self, line: Line, *, again: bool) -> None:
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         self._reading.wake()
-        self.report_up(line.link, again=again)
+        self.report_up(queue.link, again=again)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        self.report_down(line.link, error, was_up=was_up)
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
-        """The error of a question whose answer will not come; it is harmless to ask again."""
+        """Make the error of a query whose reply will not come; it is harmless to ask again."""
         return ConnectionLost(f"the reply was lost: {error}", sent=True)
 
     def late(self, why: str) -> StreamcoreError:
-        """The error of a question that is not answered in time."""
+        """Make the error of a query that is not answered in time."""
         return RequestTimeout(why)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        self._line.finish_all(f"the channels were closed{because(error)}")
+        self._queue.finish_all(f"the channels were closed{because(error)}")
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        due, at = super()._timer(), self._line.timer()
+        due, at = super()._timer(), self._queue.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:
-        self._line.elapse(now)
+        self._queue.elapse(now)
         super()._elapse(now)

@@ -1,7 +1,7 @@
-"""One subscriber: which channels it wants, how far it has come in each, and what waits for it, with the events in their places.
+"""A subscriber: its positions in its channels, and the queue of its messages, with the events in their places.
 
-Messages are bounded in number and bytes. What happens at the bound is the hub's business: of a stream a subscriber falls
-*behind*, and catches up by its own cursor; of pub/sub messages are dropped, and counted. Events are bounded as well.
+Messages are bounded in number and bytes. At the bound the hub decides: of a stream a subscriber falls *behind*, and
+catches up by its own cursor; of pub/sub messages are dropped, and counted. Events are bounded as well.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from .message import ChannelMessage, Received, Unreadable
 CHUNK: Final = 250
 """How many messages are handed over at once."""
 PAGE: Final = 500
-"""How many messages are asked for at once, at most, by a subscriber that has fallen behind."""
+"""The most messages that a page of a subscriber that is behind asks for."""
 LARGE: Final = 1 << 14
-"""Bytes that a message is taken to have before the first page has come."""
+"""Bytes of a message, assumed before the first page has come."""
 DropPolicy: TypeAlias = Literal["drop_oldest", "drop_newest"]
 Item: TypeAlias = ChannelMessage[Any] | Event
 
 
 class Position:
-    """How far a subscriber has come in one channel: to the entry ``cursor``, up to which so many had been ``added``.
+    """A subscriber's position in a channel: the entry ``cursor``, up to which so many had been ``added``.
 
-    ``live``: it gets what the reader receives. Else it is behind, and asks for what follows the cursor, once it has room.
-    ``joined``: what lies before this is none of its business. ``began``: behind this lies all that it gets. ``paged``: up to
-    here pages have shown what is missing.
+    ``live``: it gets the reader's new entries. Else it is behind, and asks for the entries behind the cursor, once it
+    has room. ``joined``: entries before this are not for it. ``began``: behind this lie all of its messages.
+    ``paged``: up to here pages have shown the missing entries.
     """
 
     __slots__ = ("added", "asking", "began", "cursor", "joined", "live", "paged")
@@ -44,17 +44,17 @@ class Position:
         self.asking = False
 
     def goto(self, cursor: StreamId, added: int | None) -> None:
-        """It has come so far."""
+        """Move to a cursor, and the count of entries up to it."""
         self.cursor, self.added = cursor, added
 
     def restart(self, added: int | None = None) -> None:
-        """The channel has begun anew, and all of it is to come, but for so many entries that it has lost, if that is known."""
+        """Move to the beginning of a channel that began anew; ``added`` entries of it are lost, if that is known."""
         self.cursor = self.joined = self.began = self.paged = ZERO
         self.added = added
 
 
-class Inbox:
-    """At most ``limit`` messages and about ``nbytes`` bytes."""
+class Subscriber:
+    """A subscriber with a queue of at most ``limit`` messages and about ``nbytes`` bytes."""
 
     def __init__(self, limit: int, nbytes: int) -> None:
         self.positions: dict[bytes, Position] = {}  # by key
@@ -62,46 +62,46 @@ class Inbox:
         self.page = max(
             1, min(PAGE, nbytes // LARGE)
         )  # messages to ask for at once; how large they are is not known yet
-        self.has_news = False  # since it was looked into: else whoever waits for it need not be woken
+        self.has_news = False  # since it was looked into: else its waiting task need not be woken
         self.dropped = 0
         self._limit = limit
         self._most = nbytes
         self._items: deque[Received | Event] = deque()
-        self._messages = 0  # of the items, those that are no events
-        self._unreadable = 0  # of these
+        self._messages = 0  # items that are no events
+        self._unreadable = 0  # messages that are no text
         self._nbytes = 0
         self._dropped_events = 0
-        self._untold = 0  # of the dropped ones
-        self._head: deque[Event] = deque()  # what stood among messages that were dropped
+        self._untold = 0  # dropped messages that were not told yet
+        self._head: deque[Event] = deque()  # events among messages that were dropped
         self._is_taking = False  # or was interrupted in that, by a signal handler that has raised
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no more."""
+        """Whether the queue has no room."""
         return self._messages >= self._limit or self._nbytes >= self._most
 
     @property
     def wants_more(self) -> bool:
-        """Whether it has room for what it has missed."""
+        """Whether the queue has room for a page."""
         return self._messages * 2 < self._limit and self._nbytes * 2 < self._most
 
-    # -- what arrives -------------------------------------------------------------------------------------------------
+    # -- arriving messages --------------------------------------------------------------------------------------------
 
     def add(self, messages: Sequence[Received]) -> None:
-        """Messages, however many."""
+        """Append messages, however many."""
         self.has_news = True
         self._items.extend(messages)
         self._count(messages)
 
     def add_page(self, messages: Sequence[Received]) -> None:
-        """Messages that were asked for. By their size the next page fills a quarter of the bytes that may wait here."""
+        """Append the messages of a page, and size the next: it fills a quarter of the bytes that may wait."""
         self.add(messages)
         if messages:
             average = max(1, _size(messages) // len(messages))
             self.page = max(1, min(PAGE, self._most // 4 // average))
 
     def add_or_drop(self, messages: Sequence[Received], policy: DropPolicy) -> None:
-        """Messages as far as there is room, or those in whose favour older ones are dropped."""
+        """Append messages, and drop messages beyond the bounds by the policy."""
         self.has_news = True
         if policy == "drop_newest":
             room = 0 if self.is_full else self._limit - self._messages
@@ -120,19 +120,19 @@ class Inbox:
                 self._head.append(item)
 
     def fail(self, channel: Any, error: Exception) -> None:
-        """A channel has come to its end: ``error`` is raised behind what has arrived of it."""
+        """Append the end of a channel: ``error`` is raised behind its messages."""
         self.add([Unreadable(error, channel=channel)])
 
     def tell(self, event: Event) -> None:
-        """Something has happened behind these messages."""
+        """Append an event, or count it as dropped."""
         self.has_news = True
         if len(self._items) - self._messages + len(self._head) >= MAX_EVENTS:
             self._dropped_events += 1
         else:
             self._items.append(event)
 
-    def forget(self, channel: bytes | str, key: bytes) -> None:
-        """Hand over nothing of a channel any more: no message, nor what has become of others in its stream."""
+    def drop_channel(self, channel: bytes | str, key: bytes) -> None:
+        """Remove the messages and events of a channel from the queue."""
         self._items = deque([item for item in self._items if not _is_of(item, channel, key)])
         self._recount()
 
@@ -141,16 +141,16 @@ class Inbox:
         self._count([item for item in self._items if isinstance(item, (ChannelMessage, Unreadable))])
 
     def clear(self) -> None:
-        """Nobody wants anything any more."""
+        """Close the subscriber and empty its queue."""
         self.closed = self.has_news = True
         self._items.clear()
         self._head.clear()
         self._messages = self._nbytes = self._unreadable = 0
 
-    # -- what is handed over ------------------------------------------------------------------------------------------
+    # -- handing over -------------------------------------------------------------------------------------------------
 
     def take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
-        """The next messages, and the ``events`` between them. Raises the error of a message that is no text, in its place."""
+        """Take the next messages, and the ``events`` between them. Raises the error of an unreadable message."""
         self.has_news = False
         if self._is_taking:
             self._recount()
@@ -205,7 +205,7 @@ class Inbox:
     def _count(self, messages: Sequence[Received]) -> None:
         self._messages += len(messages)
         self._nbytes += _size(messages)
-        self._unreadable += sum([type(one) is Unreadable for one in messages])
+        self._unreadable += sum([type(message) is Unreadable for message in messages])
 
     def _uncount(self, item: Received) -> None:
         self._messages -= 1

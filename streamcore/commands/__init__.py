@@ -1,4 +1,4 @@
-"""Commands as typed values, by family: what to send, and how to read the reply."""
+"""Commands as typed values, by family: their arguments, and the parsing of their replies."""
 
 from .clients import (
     ClientFilters,

@@ -1,6 +1,6 @@
-"""CLIENT and its words: the connections of a server, one's own among them.
+"""The CLIENT commands: the connections of a server, our own among them.
 
-Those that would change a connection are for an engine, on a link that it owns; no client takes them.
+Commands that would change a connection are for an engine, on a link that it owns; no client takes them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ ClientType: TypeAlias = Literal["normal", "primary", "replica", "pubsub"]
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """One connection of a server. ``age`` and ``idle`` are seconds, ``sub``, ``psub`` and ``ssub`` counts of subscriptions.
+    """A server's connection. ``age`` and ``idle`` are seconds, ``sub``, ``psub`` and ``ssub`` counts of subscriptions.
 
-    ``multi`` is the number of commands that are queued by a transaction, -1 without one; ``resp`` the protocol's version,
-    ``cmd`` the last command. ``lib_name`` and ``lib_ver`` are empty where the client has not told. ``other`` has the rest.
+    ``multi`` is the number of commands that are queued by a transaction, -1 without one; ``resp`` the protocol's
+    version, ``cmd`` the last command. ``lib_name`` and ``lib_ver`` are empty where the client has not told. ``other``
+    has the rest.
     """
 
     id: int
@@ -94,15 +95,15 @@ def client_id() -> Command[int]:
 
 
 def client_info() -> Command[ClientInfo]:
-    """What the server knows about this connection (``CLIENT INFO``)."""
+    """The server's knowledge of this connection (``CLIENT INFO``)."""
     return Command(("CLIENT", "INFO"), _one_info, ASK_SERVER)
 
 
 class ClientFilters(TypedDict, total=False):
-    """Which connections are meant; those that all filters fit.
+    """Filters of connections; a connection has to fit all of them.
 
-    ``maxage`` and ``idle`` are seconds, at least so many. ``addr`` and ``laddr`` are ``host:port`` of the two ends. For
-    the opposites of Valkey 9 (``NOT-ID`` ...) use ``raw()``.
+    ``maxage`` and ``idle`` are seconds, at least so many. ``addr`` and ``laddr`` are ``host:port`` of the two ends.
+    For the opposites of Valkey 9 (``NOT-ID`` ...) use ``raw()``.
     """
 
     id: int | Iterable[int]
@@ -147,7 +148,7 @@ def _database(what: str, value: Any) -> list[Argument]:
 
 
 _NEW: Final = "Valkey 9"
-# How the value is sent, and what CLIENT KILL with the filter needs.
+# How the value is sent, and the first server whose CLIENT KILL has the filter.
 _FILTERS: Final[dict[str, tuple[Callable[[str, Any], list[Argument]], str]]] = {
     "id": (_ids, ""),
     "type": (_type, ""),
@@ -167,7 +168,7 @@ _FILTERS: Final[dict[str, tuple[Callable[[str, Any], list[Argument]], str]]] = {
 
 
 def _filtered(filters: ClientFilters) -> tuple[list[Argument], str]:
-    """The filters as they are sent, and what a server must be to know all of them."""
+    """Encode the filters, and name the first server that knows all of them."""
     args: list[Argument] = []
     needs = ""
     for what, value in filters.items():
@@ -184,7 +185,7 @@ def _filtered(filters: ClientFilters) -> tuple[list[Argument], str]:
 def client_list(**filters: Unpack[ClientFilters]) -> Command[list[ClientInfo]]:
     """The server's connections, or those that ``ClientFilters`` fit (``CLIENT LIST``).
 
-    ``id`` (one or several) and ``type`` are known by all servers; the others need Valkey 9, and so do two at a time.
+    All servers know ``id`` (one or several) and ``type``; the others need Valkey 9, and so do two at a time.
     """
     args, _ = _filtered(filters)
     plain = len(filters) < 2 and filters.keys() <= {"id", "type"}
@@ -225,7 +226,7 @@ def client_setinfo(*, lib_name: Name | None = None, lib_ver: Name | None = None)
 
 
 def client_pause(timeout: Seconds, *, mode: Literal["all", "write"] = "all") -> Command[bytes]:
-    """Have all commands wait, or those that write, for so many seconds (``CLIENT PAUSE``)."""
+    """Have all commands, or all writes, wait for so many seconds (``CLIENT PAUSE``)."""
     if mode not in {"all", "write"}:
         raise InvalidArgument(f"mode must be all or write, not {mode!r}")
     return Command(("CLIENT", "PAUSE", milliseconds("timeout", timeout), mode.upper()), traits=SERVER)
@@ -237,9 +238,9 @@ def client_unpause() -> Command[bytes]:
 
 
 def client_unblock(client_id: int, *, error: bool = False) -> Command[bool]:
-    """End what a connection waits for, as if its time were over; answers whether it waited (``CLIENT UNBLOCK``).
+    """End the blocking command of a connection as if its time were over; answers whether it blocked.
 
-    ``error``: its command is answered by ``UnblockedError``.
+    This is ``CLIENT UNBLOCK``. ``error``: its command is answered by ``UnblockedError``.
     """
     option = ("ERROR",) if error else ()
     return Command(("CLIENT", "UNBLOCK", positive("client_id", client_id), *option), bool, SERVER)
@@ -256,7 +257,7 @@ def client_no_touch(on: bool) -> Command[bytes]:
 
 
 def client_reply(mode: Literal["on", "off", "skip"]) -> Command[bytes]:
-    """Whether commands are answered; ``skip``: all but the next one (``CLIENT REPLY``). Only ``on`` has a reply."""
+    """Switch replies off or on; ``skip``: none for the next command (``CLIENT REPLY``). Only ``on`` has a reply."""
     if mode not in {"on", "off", "skip"}:
         raise InvalidArgument(f"mode must be on, off or skip, not {mode!r}")
     return Command(("CLIENT", "REPLY", mode.upper()), traits=_FORBIDDEN)
@@ -274,8 +275,9 @@ def client_tracking(
 ) -> Command[bytes]:
     """Get pushes when keys change that this connection has read (``CLIENT TRACKING``).
 
-    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with one of ``prefixes``; ``optin``,
-    ``optout``: only, or not, for what is read behind CLIENT CACHING; ``noloop``: not for its own changes.
+    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with one of ``prefixes``;
+    ``optin``, ``optout``: only, or not, for keys that are read behind CLIENT CACHING; ``noloop``: not for its own
+    changes.
     """
     args: list[Argument] = ["CLIENT", "TRACKING", _on(on)]
     if redirect is not None:
@@ -292,9 +294,9 @@ def _on(on: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrackingInfo:
-    """What a connection tracks: ``flags`` such as ``on`` and ``bcast``, and prefixes.
+    """The tracking of a connection: ``flags`` such as ``on`` and ``bcast``, and prefixes.
 
-    ``redirect`` is the connection that gets the pushes: 0 is this one, -1 none.
+    ``redirect`` is the connection that gets the pushes: 0 is this connection, -1 none.
     """
 
     flags: frozenset[str]
@@ -303,7 +305,7 @@ class TrackingInfo:
 
 
 def client_trackinginfo() -> Command[TrackingInfo]:
-    """What this connection tracks (``CLIENT TRACKINGINFO``)."""
+    """The tracking of this connection (``CLIENT TRACKINGINFO``)."""
     return Command(("CLIENT", "TRACKINGINFO"), _tracking, ASK_SERVER)
 
 
@@ -314,5 +316,5 @@ def _tracking(reply: Any) -> TrackingInfo:
 
 
 def client_getredir() -> Command[int]:
-    """The connection that gets this one's pushes: 0 is this one, -1 none (``CLIENT GETREDIR``)."""
+    """The connection that gets our pushes: 0 is this connection, -1 none (``CLIENT GETREDIR``)."""
     return Command(("CLIENT", "GETREDIR"), traits=ASK_SERVER)

@@ -1,7 +1,8 @@
 """The cluster's own commands: which node serves which of the 16384 slots.
 
 A key's slot is the CRC-16 of its name or, if the name has a part in braces, of the first such part: keys with the same
-*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in one slot. Slots come as ranges that include both ends.
+*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in one slot. Slots come as ranges that include both
+ends.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def key_slot(key: Name) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ShardNode:
-    """A node, as CLUSTER SHARDS tells it: ``role`` is ``master`` or ``replica``, ``health`` ``online``, ``failed`` or ``loading``.
+    """A node in CLUSTER SHARDS: ``role`` is ``master`` or ``replica``, ``health`` ``online``, ``failed``, ``loading``.
 
-    ``endpoint`` is where clients should connect, None where that is unknown: to the host that was asked, then. One of
-    ``port`` and ``tls_port`` may be None. ``other``: what newer servers tell besides.
+    ``endpoint`` is where clients should connect, None where that is unknown: to the host that was asked, then.
+    ``port`` or ``tls_port`` may be None. ``other``: further fields of newer servers.
     """
 
     id: str
@@ -53,7 +54,7 @@ class ShardNode:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Nodes with the same data, one of them the primary, and their slots; none where the primary has lost them."""
+    """Nodes with the same data, a primary among them, and their slots; none where the primary has lost them."""
 
     slots: list[tuple[int, int]]
     nodes: list[ShardNode]
@@ -102,7 +103,7 @@ def _host(value: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SlotNode:
-    """A node, as CLUSTER SLOTS tells it; ``host`` is None where it is the one that was asked. ``metadata``: other names."""
+    """A node in CLUSTER SLOTS; ``host`` is None where it is the asked node itself. ``metadata``: other names."""
 
     host: str | None
     port: int
@@ -139,10 +140,11 @@ def _slot_node(reply: list[Any]) -> SlotNode:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A node, as the asked one knows it. ``flags`` are ``myself``, ``master``, ``slave``, ``fail?``, ``fail`` and others.
+    """A node, as the asked node knows it. ``flags``: ``myself``, ``master``, ``slave``, ``fail?``, ``fail`` and others.
 
-    ``primary`` is the id of a replica's primary. ``ping_sent`` and ``pong_received`` are seconds since 1970, 0 for none.
-    ``migrating`` and ``importing`` name the other node for each slot that is on its way. ``other``: further fields by name.
+    ``primary`` is the id of a replica's primary. ``ping_sent`` and ``pong_received`` are seconds since 1970, 0 for
+    none. ``migrating`` and ``importing`` name the other node for each slot that is on its way. ``other``: further
+    fields by name.
     """
 
     id: str
@@ -163,7 +165,7 @@ class NodeInfo:
 
 
 def cluster_nodes() -> Command[list[NodeInfo]]:
-    """The cluster as one node sees it (``CLUSTER NODES``)."""
+    """The cluster as the asked node sees it (``CLUSTER NODES``)."""
     return Command(("CLUSTER", "NODES"), _nodes, ASK_SERVER)
 
 
@@ -238,7 +240,7 @@ def _slot(slot: int) -> int:
 
 
 def asking() -> Command[bytes]:
-    """The next command may use a slot that is on its way to this node (``ASKING``); for what ``AskError`` tells."""
+    """Let the next command use a slot that is on its way to this node, after ``AskError`` (``ASKING``)."""
     return Command(("ASKING",), traits=_FORBIDDEN)
 
 

@@ -1,8 +1,8 @@
-"""A command as a value: its arguments, what its reply means, and what a client has to know before it sends it.
+"""A command as a value: its arguments, the parsing of its reply, and its traits for the client that sends it.
 
-The arguments are encoded when the command is built, so a bad one fails there and nothing is sent. ``Traits`` are shared
-by all commands that a function builds: where the keys stand, whether a repetition does harm, which link it may use, and
-how long the server may take.
+The arguments are encoded when the command is built, so a bad argument fails there and nothing is sent. ``Traits`` are
+shared by all commands that a function builds: where the keys stand, whether a repetition does harm, which link it may
+use, and how long the server may take.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from ..resp3 import Argument, encode
 from ..resp3.encoder import to_bytes
 from .traits import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
 
-T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is one of Command[object]
+T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is a list of Command[object]
 
 
 class LinkUse(Enum):
     """Which link a command may use."""
 
     SHARED = auto()
-    """The one that carries the commands of all tasks."""
+    """The link that carries the commands of all tasks."""
     DEDICATED = auto()
-    """One of its own: it blocks."""
+    """A link of its own: it blocks."""
     FORBIDDEN = auto()
-    """None of a client's: it changes what the connection is. An engine may use it on a link that it owns."""
+    """No link of a client: it changes the connection itself. An engine may use it on a link that it owns."""
 
 
 class Traits(NamedTuple):
-    """What is common to all commands of a kind.
+    """The traits of all commands of a kind.
 
-    ``keys``: which of the arguments are keys. ``repeatable``: running it twice is the same as running it once, so it may be
-    sent again when its fate is unknown. ``block``: for how many seconds the server may hold back its reply. ``needs``: the
-    first version that knows it, where that is not the oldest supported one (Redis 7.0).
+    ``keys``: which of the arguments are keys. ``repeatable``: running it twice is the same as running it once, so it
+    may be sent again when its fate is unknown. ``block``: for how many seconds the server may hold back its reply.
+    ``needs``: the first version that knows it, where that is not the oldest supported server (Redis 7.0).
     """
 
     keys: slice = slice(1, 2)
@@ -50,9 +50,9 @@ class Traits(NamedTuple):
 NO_KEYS: Final = slice(0, 0)
 ALL_KEYS: Final = slice(1, None)
 WRITE: Final = Traits()
-"""One key; a repetition does harm, or answers something else."""
+"""A single key; a repetition does harm, or has another answer."""
 READ: Final = Traits(repeatable=True)
-"""One key; may be repeated (reads, and writes that set what they are told)."""
+"""A single key; may be repeated (reads, and writes that set a given value)."""
 SERVER: Final = Traits(keys=NO_KEYS)
 """No key; a repetition does harm."""
 ASK_SERVER: Final = Traits(keys=NO_KEYS, repeatable=True)
@@ -123,9 +123,10 @@ def forbidden(command: Command[Any]) -> InvalidArgument:
 
 
 def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
-    """Any command, answering what the decoder makes of its reply; ``repeatable`` if it may be sent twice.
+    """Any command, answering the decoded reply; ``repeatable`` if it may be sent twice.
 
-    Where it blocks it gets a link of its own. Raises ``InvalidArgument`` for commands that would change the connection.
+    Where it blocks it gets a link of its own. Raises ``InvalidArgument`` for commands that would change the
+    connection.
     """
     if not args:
         raise InvalidArgument("a command needs at least its name")
@@ -140,7 +141,7 @@ def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
 
 
 def _traits(words: list[str], *, repeatable: bool = False) -> Traits:
-    """What the words of a command tell about it."""
+    """Find the traits of a command by its words."""
     if _name(words) in FORBIDDEN:
         return Traits(_keys(words), repeatable, LinkUse.FORBIDDEN)
     block = _block(words)
@@ -149,7 +150,7 @@ def _traits(words: list[str], *, repeatable: bool = False) -> Traits:
 
 
 def _keys(words: list[str]) -> slice:
-    """Where the keys stand in a command that was not built by one of our functions."""
+    """Find the keys of a command that none of our functions has built."""
     word = words[0]
     at = COUNTED.get(word)
     if at is not None:
@@ -204,7 +205,7 @@ def _word(arg: Argument) -> str:
 
 
 def _located(args: tuple[Argument, ...], error: InvalidArgument) -> InvalidArgument:
-    """The error of an argument, with the command and the argument's place; never with its value."""
+    """Add the command and the argument's place to the error of an argument; never its value."""
     for at, arg in enumerate(args):
         try:
             encode((arg,))

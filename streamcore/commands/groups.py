@@ -1,8 +1,8 @@
 """Commands of consumer groups: create, read, acknowledge, claim.
 
-A group delivers each entry to one of its consumers and keeps it *pending* until it is acknowledged. ``GroupConsumer`` does
-all of this by itself; these are its parts, for programs that want their own way, and for tools. Durations are seconds,
-also in the answers.
+A group delivers each entry to one of its consumers and keeps it *pending* until it is acknowledged. ``GroupConsumer``
+does all of this by itself; these are its parts, for programs that want their own way, and for tools. Durations are
+seconds, also in the answers.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _NACKS: Final = {"silent": "SILENT", "fail": "FAIL", "fatal": "FATAL"}
 def xgroup_create(
     stream: Name, group: Name, *, start: Position = "0", mkstream: bool = True, entries_read: int | None = None
 ) -> Command[bytes]:
-    """Create a consumer group (``XGROUP CREATE``) that begins behind ``start``; ``"0"`` is everything, ``"$"`` what comes from now on.
+    """Create a consumer group (``XGROUP CREATE``) behind ``start``: ``"0"`` for all entries, ``"$"`` for new ones.
 
-    ``mkstream`` creates the stream where it does not exist. ``entries_read``, how many entries the group counts as read, is
-    what its lag is reckoned from. Raises ``BusyGroupError`` where the group exists.
+    ``mkstream`` creates the stream where it does not exist. ``entries_read``, how many entries the group counts as
+    read, is the base of its lag. Raises ``BusyGroupError`` where the group exists.
     """
     tail = ("MKSTREAM",) if mkstream else ()
     return Command((*_at("CREATE", stream, group, start), *tail, *_entries_read(entries_read)), traits=_GROUP)
 
 
 def xgroup_setid(stream: Name, group: Name, start: Position, *, entries_read: int | None = None) -> Command[bytes]:
-    """Have a group go on behind ``start`` (``XGROUP SETID``), an id or ``"$"``; what is pending stays so."""
+    """Have a group go on behind ``start`` (``XGROUP SETID``), an id or ``"$"``; pending entries stay pending."""
     args = (*_at("SETID", stream, group, start), *_entries_read(entries_read))
     return Command(args, traits=_GROUP if args[4] == "$" else _SET_GROUP)
 
 
 def xgroup_destroy(stream: Name, group: Name) -> Command[bool]:
-    """Destroy a group with its pending entries (``XGROUP DESTROY``); answers whether there was one."""
+    """Destroy a group with its pending entries (``XGROUP DESTROY``); answers whether it existed."""
     return Command(_group("DESTROY", stream, group), flag, _GROUP)
 
 
@@ -87,11 +87,11 @@ def xreadgroup(
     noack: bool = False,
     claim: Seconds | None = None,
 ) -> Command[dict[bytes, list[DeliveredEntry]]]:
-    """Deliver entries to a consumer (``XREADGROUP``): new ones at ``">"``, else its own pending ones behind an id.
+    """Deliver entries to a consumer (``XREADGROUP``): new entries at ``">"``, else its pending entries behind an id.
 
-    Of a stream that is read at ``">"`` there is nothing in the answer where it has nothing new. ``noack``: new entries are not
-    kept as pending. ``claim``: first take over what has been pending for so many seconds (Redis 8.4). ``block`` waits so many
-    seconds for the first new entry, on a link of its own. Raises ``NoGroupError``.
+    A stream that is read at ``">"`` is not in the answer where it has no new entry. ``noack``: new entries are not
+    kept as pending. ``claim``: first take over entries that have been pending for so many seconds (Redis 8.4).
+    ``block`` waits so many seconds for the first new entry, on a link of its own. Raises ``NoGroupError``.
     """
     names, starts = placed(streams, ">")
     args: list[Argument] = ["XREADGROUP", "GROUP", name("group", group), name("consumer", consumer)]
@@ -110,7 +110,10 @@ def xack(stream: Name, group: Name, *ids: Id) -> Command[int]:
 
 
 def xackdel(stream: Name, group: Name, *ids: Id, refs: Refs | None = None) -> Command[list[Removal]]:
-    """Acknowledge entries and delete them (``XACKDEL``); answers what became of each. ``refs`` as for ``xtrim``. Redis 8.2."""
+    """Acknowledge entries and delete them (``XACKDEL``, Redis 8.2); answers a ``Removal`` for each.
+
+    ``refs`` as for ``xtrim``.
+    """
     tail = removed("xackdel", ids, refs)
     return Command(("XACKDEL", name("stream", stream), name("group", group), *tail), removals, _ACKDEL)
 
@@ -121,8 +124,8 @@ def xnack(
     """Give pending entries back to the group without acknowledging them (``XNACK``); answers how many. Redis 8.8.
 
     They stay pending, with no owner, and the next claim takes them at once. ``mode`` says what the delivery counts as:
-    ``silent`` takes it back, ``fail`` leaves it counted, ``fatal`` sets the count to the highest that there is; ``retrycount``
-    sets it to a number. ``force`` makes entries of the stream pending that are not.
+    ``silent`` takes it back, ``fail`` leaves it counted, ``fatal`` sets the count to the highest that there is;
+    ``retrycount`` sets it to a number. ``force`` makes entries of the stream pending that are not.
     """
     sent = exact_ids("xnack", ids)
     args: list[Argument] = ["XNACK", name("stream", stream), name("group", group)]
@@ -135,7 +138,7 @@ def xnack(
 
 
 class PendingSummary(NamedTuple):
-    """What a group has pending: how many entries, the lowest and highest id, and how many per consumer."""
+    """The pending entries of a group: how many, the lowest and highest id, and how many per consumer."""
 
     entries: int
     lowest: StreamId | None
@@ -144,9 +147,9 @@ class PendingSummary(NamedTuple):
 
 
 class PendingEntry(NamedTuple):
-    """An entry that is pending: with whom, for how many seconds since it was last delivered, and how often it was.
+    """A pending entry: its consumer, the seconds since its last delivery, and how often it was delivered.
 
-    One that XNACK gave back has no consumer (``b""``), and its ``idle`` is infinite: any claim takes it.
+    An entry that XNACK gave back has no consumer (``b""``), and its ``idle`` is infinite: any claim takes it.
     """
 
     id: StreamId
@@ -156,7 +159,7 @@ class PendingEntry(NamedTuple):
 
 
 def xpending(stream: Name, group: Name) -> Command[PendingSummary]:
-    """What is delivered to the group's consumers and not acknowledged (``XPENDING``). Raises ``NoGroupError``."""
+    """Sum up the entries that are delivered and not acknowledged (``XPENDING``). Raises ``NoGroupError``."""
     return Command(("XPENDING", name("stream", stream), name("group", group)), _summary, _ASK)
 
 
@@ -170,9 +173,10 @@ def xpending_range(
     consumer: Name | None = None,
     idle: Seconds | None = None,
 ) -> Command[list[PendingEntry]]:
-    """At most ``count`` pending entries from ``start`` to ``end``, in id order (``XPENDING``): of one ``consumer``, or of all.
+    """List at most ``count`` pending entries from ``start`` to ``end``, in id order (``XPENDING``).
 
-    ``idle``: only what has been pending for so many seconds. ``start`` and ``end`` as for ``xrange``. Raises ``NoGroupError``.
+    ``consumer``: only this consumer's. ``idle``: only entries that have been pending for so many seconds. ``start``
+    and ``end`` as for ``xrange``. Raises ``NoGroupError``.
     """
     args: list[Argument] = ["XPENDING", name("stream", stream), name("group", group)]
     if idle is not None:
@@ -214,8 +218,9 @@ def xclaim(
     """Make a consumer the owner of entries that have been pending for ``min_idle`` seconds (``XCLAIM``); answers them.
 
     The entries count as delivered once more, now, unless told otherwise: ``idle`` seconds ago or at a ``time``, and
-    ``retrycount`` times in all. ``force`` makes entries pending that are not. ``lastid`` moves the group's last delivered id up.
-    Entries that are deleted are not pending afterwards, and not in the answer. Raises ``NoGroupError``.
+    ``retrycount`` times in all. ``force`` makes entries pending that are not. ``lastid`` moves the group's last
+    delivered id up. Entries that are deleted are not pending afterwards, and not in the answer. Raises
+    ``NoGroupError``.
     """
     args = _claimed(stream, group, consumer, ids, min_idle, idle, time, retrycount, lastid, force=force)
     return Command(args, delivered, traits=WRITE)
@@ -269,7 +274,7 @@ def _claimed(
 
 
 class AutoClaimResult(NamedTuple, Generic[T]):
-    """The answer of XAUTOCLAIM: where to go on, what was claimed, and which pending entries were gone from the stream."""
+    """The answer of XAUTOCLAIM: the next cursor, the claimed entries, and the pending ids without an entry."""
 
     cursor: StreamId
     """The ``start`` of the next call; ``0-0`` when all pending entries have been looked at."""
@@ -281,9 +286,10 @@ class AutoClaimResult(NamedTuple, Generic[T]):
 def xautoclaim(
     stream: Name, group: Name, consumer: Name, *, min_idle: Seconds, start: Position = "0", count: int | None = None
 ) -> Command[AutoClaimResult[DeliveredEntry]]:
-    """Claim what has been pending for ``min_idle`` seconds, from the id ``start`` on (``XAUTOCLAIM``), whoever owns it.
+    """Claim entries that have been pending for ``min_idle`` seconds, from the id ``start`` on (``XAUTOCLAIM``).
 
-    At most ``count`` entries (100), and ten times as many are looked at. Raises ``NoGroupError``.
+    Their consumer may be any. At most ``count`` entries (100), and ten times as many are looked at. Raises
+    ``NoGroupError``.
     """
     return Command(_scan(stream, group, consumer, min_idle, start, count), _parser(delivered), traits=WRITE)
 

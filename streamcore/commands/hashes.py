@@ -21,12 +21,12 @@ def hset(key: Name, mapping: Mapping[Any, Argument]) -> Command[int]:
 
 
 def hget(key: Name, field: Argument) -> Command[bytes | None]:
-    """One field of a hash, None where it does not exist (``HGET``)."""
+    """The value of a field of a hash, None where it does not exist (``HGET``)."""
     return Command(("HGET", name("key", key), field), traits=READ)
 
 
 def hmget(key: Name, *fields: Argument) -> Command[list[bytes | None]]:
-    """Several fields of a hash, None for those that do not exist (``HMGET``)."""
+    """The values of several fields of a hash, None for missing fields (``HMGET``)."""
     return Command(("HMGET", name("key", key), *_some("hmget", fields)), traits=READ)
 
 

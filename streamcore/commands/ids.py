@@ -1,9 +1,9 @@
-"""The forms in which ids are given to stream commands, and what each of them is sent as.
+"""The notations of ids in stream commands, and their form on the wire.
 
-The name of an entry is complete: ``ms-seq``; where the sequence number is missing it is 0. A *position* is where reading
-goes on: behind an id, or with the first entry of a millisecond, which may be told as a number or a ``datetime``. An *end*
-of a range includes the id that it names unless ``(`` stands before it; milliseconds alone include all of their entries.
-Everything is checked here, as servers answer "Invalid stream ID" without telling which.
+The name of an entry is complete: ``ms-seq``; where the sequence number is missing it is 0. A *position* is where
+reading goes on: behind an id, or with the first entry of a millisecond, which may be given as a number or a
+``datetime``. An *end* of a range includes the id that it names unless ``(`` stands before it; milliseconds alone
+include all of their entries. Every id is checked here, as servers answer "Invalid stream ID" without telling which.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Position: TypeAlias = Id | int | datetime
 
 
 def parsed(what: str, value: Position) -> StreamId:
-    """A complete id; milliseconds alone stand for the first one of them. ``what`` names it in the error."""
+    """Parse a complete id; milliseconds alone stand for their first id. ``what`` names it in the error."""
     if isinstance(value, StreamId):
         return value
     text = _text(what, value)
@@ -32,14 +32,14 @@ def parsed(what: str, value: Position) -> StreamId:
 
 
 def exact(what: str, value: Position) -> str:
-    """The id of one entry: never a moment, which may have many."""
+    """Format the id of an entry: never a moment, which may have many."""
     if isinstance(value, (int, datetime)):
         raise _no_id(what, value)
     return str(parsed(what, value))
 
 
 def exact_ids(command: str, ids: Iterable[Id]) -> list[str]:
-    """The ids of several entries, at least one."""
+    """Format the ids of several entries, at least one."""
     sent = [exact("id", id_) for id_ in ids]
     if not sent:
         raise InvalidArgument(f"{command} needs at least one id")
@@ -47,7 +47,7 @@ def exact_ids(command: str, ids: Iterable[Id]) -> list[str]:
 
 
 def position(what: str, value: Position, *words: str) -> str:
-    """Where reading goes on: behind an id, with the first entry of a moment, or at one of the server's ``words``."""
+    """Format where reading goes on: behind an id, with the first entry of a moment, or at one of ``words``."""
     if isinstance(value, (str, bytes)) and (text := _text(what, value)) in words:
         return text
     id_ = parsed(what, value)
@@ -55,12 +55,12 @@ def position(what: str, value: Position, *words: str) -> str:
 
 
 def lowest(what: str, value: Position) -> str:
-    """The lowest id that is meant: an id, or the first one of a moment."""
+    """Format the lowest id to keep: an id, or the first id of a moment."""
     return str(parsed(what, value))
 
 
 def range_end(what: str, value: Position) -> str:
-    """One end of a range, as told above; ``-`` and ``+`` are the ends of the stream."""
+    """Format an end of a range, as told above; ``-`` and ``+`` are the ends of the stream."""
     if isinstance(value, StreamId):
         return str(value)
     text = _text(what, value)

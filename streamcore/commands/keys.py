@@ -1,7 +1,7 @@
-"""Commands on keys of any type: whether they exist, how long they live, what they are called.
+"""Commands on keys of any type: whether they exist, how long they live, how they are renamed.
 
-The server's EXPIRE and its relatives come in pairs, for seconds and milliseconds; there is one function for each pair
-here. It takes seconds, or a ``datetime``, and uses the finer command. One key at least must be named where several may be.
+The server's EXPIRE and its relatives come in pairs, for seconds and milliseconds; there is a single function for each
+pair here. It takes seconds, or a ``datetime``, and uses the finer command. Commands on several keys need at least one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def unlink(*keys: Name) -> Command[int]:
 
 
 def exists(*keys: Name) -> Command[int]:
-    """How many of the keys exist; one that is named twice counts twice (``EXISTS``)."""
+    """Count the keys that exist; a key that is named twice counts twice (``EXISTS``)."""
     return Command(("EXISTS", *key_names(keys)), traits=_READ_ALL)
 
 
@@ -41,8 +41,8 @@ def expire(
 ) -> Command[bool]:
     """Delete the key after ``time`` seconds; answers whether that is set now (``PEXPIRE``).
 
-    ``nx``: only if it would live for ever, ``xx``: only if it would not; ``gt`` and ``lt``: only to let it live longer, or
-    shorter, where for ever is the longest. False also where the key does not exist.
+    ``nx``: only if it would live for ever, ``xx``: only if it would not; ``gt`` and ``lt``: only to let it live
+    longer, or shorter, where for ever is the longest. False also where the key does not exist.
     """
     return _expire("PEXPIRE", key, milliseconds("time", time), nx=nx, xx=xx, gt=gt, lt=lt)
 
@@ -95,12 +95,12 @@ def type_(key: Name) -> Command[bytes]:
 
 
 def rename(key: Name, newkey: Name) -> Command[bytes]:
-    """Give a key another name; whatever had that name is deleted (``RENAME``). Missing keys are an ``ERR``."""
+    """Rename a key, and delete the key that had the name (``RENAME``). A missing key is an ``ERR``."""
     return Command(("RENAME", name("key", key), name("newkey", newkey)), traits=Traits(slice(1, 3)))
 
 
 class ScanPage(NamedTuple):
-    """Some of the keys, and the cursor that brings the next ones; it is 0 once all have been seen."""
+    """Some of the keys, and the cursor of the next page; it is 0 once all have been seen."""
 
     cursor: int
     keys: list[bytes]
@@ -115,8 +115,9 @@ def scan(
 ) -> Command[ScanPage]:
     """Some of the keys of a server, from a cursor on that begins at 0 (``SCAN``).
 
-    ``match``: those whose names fit a pattern, ``type``: those of a type, such as ``stream``; ``count``: about how many are
-    looked at, not how many are answered. A key may come twice, and one that was not there all the time may be missing.
+    ``match``: only names that fit a pattern, ``type``: only keys of a type, such as ``stream``; ``count``: about how
+    many are looked at, not how many are answered. A key may come twice, and a key that was not there all the time may
+    be missing.
     """
     args: list[Argument] = ["SCAN", positive("cursor", cursor, zero=True)]
     if match is not None:
@@ -143,7 +144,7 @@ def memory_usage(key: Name, *, samples: int | None = None) -> Command[int | None
 
 
 def key_names(keys: tuple[Name, ...]) -> list[bytes]:
-    """Keys of a command that takes several, one at least."""
+    """Check the keys of a command that takes several, at least one."""
     if not keys:
         raise InvalidArgument("name at least one key")
     return [name("key", key) for key in keys]

@@ -15,12 +15,12 @@ from .keys import key_names
 
 
 def lpush(key: Name, *values: Argument) -> Command[int]:
-    """Put values before the first one, one after the other; answers how many the list has then (``LPUSH``)."""
+    """Put values at the head of a list, one after the other; answers how many it has then (``LPUSH``)."""
     return _push("LPUSH", key, values)
 
 
 def rpush(key: Name, *values: Argument) -> Command[int]:
-    """Put values behind the last one; answers how many the list has then (``RPUSH``)."""
+    """Put values at the end of a list; answers how many it has then (``RPUSH``)."""
     return _push("RPUSH", key, values)
 
 
@@ -75,20 +75,20 @@ class Popped(NamedTuple):
 
 
 def blpop(*keys: Name, timeout: Seconds) -> Command[Popped | None]:
-    """Take the first value of the first list that has one, waiting for it up to ``timeout`` seconds (``BLPOP``).
+    """Take the head of the first list that is not empty, waiting for it up to ``timeout`` seconds (``BLPOP``).
 
-    None where none came. It cannot wait for ever; what it has taken is lost if the connection breaks at that moment.
+    None where no value came. It cannot wait for ever; a taken value is lost if the connection breaks at that moment.
     """
     return _blocking("BLPOP", keys, timeout)
 
 
 def brpop(*keys: Name, timeout: Seconds) -> Command[Popped | None]:
-    """Take the last value of the first list that has one; else as ``blpop`` (``BRPOP``)."""
+    """Take the end of the first list that is not empty; else as ``blpop`` (``BRPOP``)."""
     return _blocking("BRPOP", keys, timeout)
 
 
 def _blocking(word: str, keys: tuple[Name, ...], timeout: Seconds) -> Command[Popped | None]:
-    block = max(seconds("timeout", timeout), 0.001)  # what servers round to 0 would be for ever
+    block = max(seconds("timeout", timeout), 0.001)  # servers round less to 0, which is for ever
     traits = Traits(slice(1, -1), use=LinkUse.DEDICATED, block=block)
     return Command((word, *key_names(keys), block), _popped, traits)
 

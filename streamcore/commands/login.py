@@ -1,4 +1,4 @@
-"""Who a connection is, and what it speaks: HELLO, AUTH and SELECT.
+"""The login and the protocol of a connection: HELLO, AUTH and SELECT.
 
 They change the connection of all tasks, so no client takes them: ``connect()`` is told the user, the password and the
 database instead. An engine may use them on a link that it owns.
@@ -21,10 +21,10 @@ _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """How a server introduces itself: ``server`` is ``redis`` or ``valkey``; ``mode`` ``standalone``, ``cluster`` or ``sentinel``.
+    """The answer of HELLO: ``server`` is ``redis`` or ``valkey``; ``mode`` ``standalone``, ``cluster`` or ``sentinel``.
 
-    ``role`` is ``master`` or ``replica``, ``id`` that of the connection, ``modules`` have a version each. ``other``: what
-    newer servers tell besides.
+    ``role`` is ``master`` or ``replica``, ``id`` that of the connection, ``modules`` have a version each. ``other``:
+    further fields of newer servers.
     """
 
     server: str
@@ -47,7 +47,7 @@ def hello(
 ) -> Command[ServerHello]:
     """Speak RESP3, or RESP2 if ``protover`` is 2, and log in (``HELLO``).
 
-    Raises ``NoProtoError``, or ``AuthenticationError``; the protocol is what it was then.
+    Raises ``NoProtoError``, or ``AuthenticationError``; the protocol stays as it was then.
     """
     args: list[Argument] = ["HELLO", positive("protover", protover)]
     if password is not None:

@@ -1,8 +1,8 @@
 """Commands of publish and subscribe.
 
-The subscribing ones are answered by pushes, one for each name, so no client takes them: an engine does, on a link of its
-own, and always names what it means; a server answers UNSUBSCRIBE without names by a number of pushes that only it knows.
-A shard channel lives in the slot of its name, as a key does.
+SUBSCRIBE and its relatives are answered by pushes, one for each name, so no client takes them: an engine does, on a
+link of its own, and always with names; a server answers UNSUBSCRIBE without names by a number of pushes that only it
+knows. A shard channel lives in the slot of its name, as a key does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHARD_PUSHES: Final = Traits(ALL_KEYS, use=LinkUse.FORBIDDEN)
 
 
 def publish(channel: Name, message: Argument) -> Command[int]:
-    """Send a message to a channel; answers how many got it, on a cluster those of this node only (``PUBLISH``)."""
+    """Send a message to a channel; answers its number of receivers, on a cluster only this node's (``PUBLISH``)."""
     return Command(("PUBLISH", name("channel", channel), message), traits=SERVER)
 
 
@@ -60,7 +60,7 @@ def sunsubscribe(*shardchannels: Name) -> Command[None]:
 
 
 def pubsub_channels(pattern: Name | None = None) -> Command[list[bytes]]:
-    """The channels that somebody has subscribed to by name, all or those that fit a pattern (``PUBSUB CHANNELS``)."""
+    """List the channels with subscribers by name, all or by a pattern (``PUBSUB CHANNELS``)."""
     return Command(("PUBSUB", "CHANNELS", *_pattern(pattern)), traits=ASK_SERVER)
 
 
@@ -75,7 +75,7 @@ def pubsub_numpat() -> Command[int]:
 
 
 def pubsub_shardchannels(pattern: Name | None = None) -> Command[list[bytes]]:
-    """The shard channels that somebody has subscribed to at this node (``PUBSUB SHARDCHANNELS``)."""
+    """List the shard channels with subscribers at this node (``PUBSUB SHARDCHANNELS``)."""
     return Command(("PUBSUB", "SHARDCHANNELS", *_pattern(pattern)), traits=ASK_SERVER)
 
 

@@ -1,8 +1,8 @@
 """The shapes of replies, whichever protocol they came in.
 
-RESP3 has maps, doubles and booleans. RESP2 writes a map as a flat list of keys and values, or as a list of pairs, a double
-as text, and a boolean as 0 or 1; the decoder gives a map with repeated keys as a list of pairs. Parsers read all of them
-through these functions, and are written once.
+RESP3 has maps, doubles and booleans. RESP2 writes a map as a flat list of keys and values, or as a list of pairs, a
+double as text, and a boolean as 0 or 1; the decoder gives a map with repeated keys as a list of pairs. Parsers read
+all of them through these functions, and are written once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def strings(reply: Any) -> list[bytes]:
 
 
 def number(reply: Any) -> float:
-    """A double, or the text of one."""
+    """Parse a double, or its text."""
     return float(reply)
 
 

@@ -1,8 +1,9 @@
 """Scripts and functions: code that the server runs, as one command.
 
-All keys that the code touches must be named as ``keys``, so that a cluster can find their node; everything else goes into
-``args``. What the code returns is answered as the decoder reads it: Lua numbers as integers, its errors as ``ReplyError``.
-A ``Script`` is called by its hash, which is short; a server that does not know it answers ``NOSCRIPT``.
+All keys that the code touches must be named as ``keys``, so that a cluster can find their node; everything else goes
+into ``args``. The code's result is answered as the decoder reads it: Lua numbers as integers, its errors as
+``ReplyError``. A ``Script`` is called by its hash, which is short; a server that does not know it answers
+``NOSCRIPT``.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _call(
 
 
 def _several(what: str, given: Iterable[Any]) -> Iterable[Any]:
-    """A lone name is iterable as well, letter by letter, which nobody means."""
+    """Refuse a lone name, which is iterable as well, letter by letter."""
     if isinstance(given, (str, bytes, bytearray, memoryview)) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgument(f"{what} must be a list, not {type(given).__name__}")
     return given
@@ -120,14 +121,14 @@ def script_flush(*, asynchronous: bool | None = None) -> Command[bytes]:
 
 
 def script_kill() -> Command[bytes]:
-    """End the running script: ``NotBusyError`` where none runs, ``UnkillableError`` if it has written (``SCRIPT KILL``)."""
+    """End the running script (``SCRIPT KILL``). Raises ``NotBusyError``, or ``UnkillableError`` if it has written."""
     return Command(("SCRIPT", "KILL"), traits=SERVER)
 
 
 def function_load(code: Name, *, replace: bool = False) -> Command[str]:
     """Load a library of functions; answers its name (``FUNCTION LOAD``).
 
-    ``replace``: also if there is one of that name, which is an ``ERR`` otherwise.
+    ``replace``: also if a library of that name exists, which is an ``ERR`` otherwise.
     """
     option = ("REPLACE",) if replace else ()
     traits = ASK_SERVER if replace else SERVER
@@ -136,7 +137,7 @@ def function_load(code: Name, *, replace: bool = False) -> Command[str]:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of a library, and what its author says about it (``flags``: ``no-writes`` and others)."""
+    """A function of a library, with its author's description and ``flags`` (``no-writes`` and others)."""
 
     name: str
     description: str | None
@@ -145,7 +146,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A library of functions; ``code`` only where it was asked for. ``other``: what newer servers tell besides."""
+    """A library of functions; ``code`` only where it was asked for. ``other``: further fields of newer servers."""
 
     name: str
     engine: str
@@ -155,7 +156,7 @@ class Library:
 
 
 def function_list(*, libraryname: Name | None = None, withcode: bool = False) -> Command[list[Library]]:
-    """The libraries that the server has, or those whose names fit a pattern (``FUNCTION LIST``)."""
+    """List the server's libraries, all or by a pattern of names (``FUNCTION LIST``)."""
     option: list[Argument] = [] if libraryname is None else ["LIBRARYNAME", name("libraryname", libraryname)]
     if withcode:
         option.append("WITHCODE")
@@ -205,8 +206,8 @@ def function_restore(
 ) -> Command[bytes]:
     """Load the libraries of a ``function_dump`` (``FUNCTION RESTORE``).
 
-    ``append``, which is the default: an ``ERR`` where a library or a function is there already; ``flush``: deletes all others
-    first; ``replace``: replaces libraries of the same name.
+    ``append``, which is the default: an ``ERR`` where a library or a function is there already; ``flush``: deletes all
+    others first; ``replace``: replaces libraries of the same name.
     """
     options = {"append": append, "flush": flush, "replace": replace}
     at_most_one(**options)
@@ -233,7 +234,7 @@ class FunctionStats:
 
 
 def function_stats() -> Command[FunctionStats]:
-    """What runs, and how many functions there are (``FUNCTION STATS``)."""
+    """The running function, and the numbers of functions and libraries (``FUNCTION STATS``)."""
     return Command(("FUNCTION", "STATS"), _stats, ASK_SERVER)
 
 
@@ -252,5 +253,5 @@ def _running(fields: dict[bytes, Any]) -> RunningFunction:
 
 
 def function_kill() -> Command[bytes]:
-    """End the running function: ``NotBusyError`` where none runs, ``UnkillableError`` if it has written (``FUNCTION KILL``)."""
+    """End the running function (``FUNCTION KILL``). Raises ``NotBusyError``; ``UnkillableError`` if it has written."""
     return Command(("FUNCTION", "KILL"), traits=SERVER)

@@ -1,6 +1,7 @@
 """Commands about the server itself: its state, its configuration, its data as a whole.
 
-What the server writes for people to read (INFO, CONFIG GET) is text here; names and values of the user's own stay bytes.
+Output that the server writes for people (INFO, CONFIG GET) is text here; names and values of the user's own stay
+bytes.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def echo(message: Argument) -> Command[bytes]:
 
 
 def info(*sections: str) -> Command[dict[str, str]]:
-    """The server's report about itself: the default sections, or those that are named, such as ``memory`` (``INFO``).
+    """The server's report about itself: the default sections, or named sections, such as ``memory`` (``INFO``).
 
-    Values of a field that occurs several times (``module``) are joined by newlines. ``raw("INFO")`` answers the report as it
-    is, with headings.
+    Values of a field that occurs several times (``module``) are joined by newlines. ``raw("INFO")`` answers the report
+    as it is, with headings.
     """
     return Command(("INFO", *(name("section", section) for section in sections)), report, ASK_SERVER)
 
@@ -105,7 +106,7 @@ def config_set(parameters: Mapping[str, Argument]) -> Command[bytes]:
 
 
 def config_resetstat() -> Command[bytes]:
-    """Begin to count anew what ``info`` reports (``CONFIG RESETSTAT``)."""
+    """Reset the counters of ``info`` (``CONFIG RESETSTAT``)."""
     return Command(("CONFIG", "RESETSTAT"), traits=SERVER)
 
 
@@ -117,8 +118,8 @@ def config_rewrite() -> Command[bytes]:
 def wait(numreplicas: int, timeout: Seconds) -> Command[int]:
     """Wait until so many replicas have got this connection's writes; answers how many have (``WAIT``).
 
-    ``timeout``: seconds, after which fewer may be answered. It means the writes of its own connection: in a pipeline, behind
-    them, it runs on a link of its own together with them.
+    ``timeout``: seconds, after which fewer may be answered. It means the writes of its own connection: in a pipeline,
+    behind them, it runs on a link of its own together with them.
     """
     block = milliseconds("timeout", timeout)
     args = ("WAIT", positive("numreplicas", numreplicas, zero=True), block)
@@ -126,14 +127,14 @@ def wait(numreplicas: int, timeout: Seconds) -> Command[int]:
 
 
 class Persisted(NamedTuple):
-    """How many servers have the writes on their disks: this one, 0 or 1, and replicas."""
+    """How many servers have the writes on their disks: ``local``, 0 or 1, and replicas."""
 
     local: int
     replicas: int
 
 
 def waitaof(numlocal: int, numreplicas: int, timeout: Seconds) -> Command[Persisted]:
-    """Wait until this connection's writes are on the disks of this server (``numlocal`` = 1) and of replicas (``WAITAOF``).
+    """Wait until this connection's writes are on disks: this server's (``numlocal`` = 1) and replicas' (``WAITAOF``).
 
     Otherwise as ``wait``. An ``ERR`` where ``numlocal`` is 1 and the server has no append-only file.
     """
@@ -166,7 +167,7 @@ class PrimaryRole:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRole:
-    """A replica: its primary's address, the ``state`` of the link (``connect``, ``connecting``, ``sync``, ``connected``).
+    """A replica: its primary's address; ``state`` of the link: ``connect``, ``connecting``, ``sync``, ``connected``.
 
     ``offset`` is how far it has got; -1 before the first synchronisation.
     """
@@ -188,7 +189,7 @@ Role: TypeAlias = PrimaryRole | ReplicaRole | SentinelRole
 
 
 def role() -> Command[Role]:
-    """What the server is in replication (``ROLE``)."""
+    """The server's role in replication (``ROLE``)."""
     return Command(("ROLE",), _role, ASK_SERVER)
 
 
@@ -222,6 +223,6 @@ def acl_whoami() -> Command[bytes]:
 
 
 def acl_cat(category: Name | None = None) -> Command[list[bytes]]:
-    """The categories of commands, or the commands of one (``ACL CAT``)."""
+    """The categories of commands, or the commands of a category (``ACL CAT``)."""
     option = () if category is None else (name("category", category),)
     return Command(("ACL", "CAT", *option), traits=ASK_SERVER)

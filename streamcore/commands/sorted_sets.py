@@ -1,8 +1,8 @@
 """Commands on sorted sets. Members are data: text, bytes or numbers; scores are numbers, infinite ones too.
 
-A range goes by rank (from 0; -1 is the last), by score, or, where all scores are equal, by the members' bytes. It includes
-both ends; ``(`` before a score or a member leaves it out. Scores end at ``-inf`` and ``+inf``, members at ``-`` and ``+``,
-and before a member that is included stands ``[``: the server's own notation.
+A range goes by rank (from 0; -1 is the last), by score, or, where all scores are equal, by the members' bytes. It
+includes both ends; ``(`` before a score or a member leaves it out. Scores end at ``-inf`` and ``+inf``, members at
+``-`` and ``+``, and before a member that is included stands ``[``: the server's own notation.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def zadd(
     lt: bool = False,
     ch: bool = False,
 ) -> Command[int]:
-    """Add members with their ``scores``, or give them new ones; answers how many are new (``ZADD``).
+    """Add members with their ``scores``, or set new scores; answers how many members are new (``ZADD``).
 
-    ``nx``: no new scores, ``xx``: no new members, ``gt`` and ``lt``: no lower, or higher, scores for members that are there;
-    ``ch``: answers how many are new or have a new score.
+    ``nx``: no new scores, ``xx``: no new members, ``gt`` and ``lt``: no lower, or higher, scores for members that are
+    there; ``ch``: answers how many are new or have a new score.
     """
     if not scores:
         raise InvalidArgument("zadd needs at least one member")
@@ -59,7 +59,7 @@ def zadd_incr(
     gt: bool = False,
     lt: bool = False,
 ) -> Command[float | None]:
-    """Add to a member's score, 0 where there is none; answers the sum, None where an option forbade it (``ZADD INCR``)."""
+    """Add to a member's score, 0 where there is none; answers the sum, None if an option forbade it (``ZADD INCR``)."""
     only = condition_words(nx=nx, xx=xx, gt=gt, lt=lt)
     return Command(
         ("ZADD", name("key", key), *only, "INCR", real("increment", increment), member), _score, traits=WRITE
@@ -88,7 +88,7 @@ def zcard(key: Name) -> Command[int]:
 
 
 RangeEnd: TypeAlias = float | str | bytes
-"""One end of a range."""
+"""An end of a range."""
 
 
 @overload

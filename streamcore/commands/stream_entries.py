@@ -1,9 +1,9 @@
 """Entries as answers of commands.
 
-Consumers hand over lazy views of many entries (``streamcore.entries``); a command answers a few, and plain values serve
-it best: tuples that unpack as ``id, fields``, with the fields as a dict. An entry may repeat a field, so the dict keeps
-what the server sent beside it, and ``pairs()`` has everything in its order. A group also hands out entries that are
-deleted meanwhile: their fields are None, which a type checker does not let one forget.
+Consumers hand over lazy views of many entries (``streamcore.entries``); a command answers a few, and plain values
+serve it best: tuples that unpack as ``id, fields``, with the fields as a dict. An entry may repeat a field, so the
+dict keeps the server's list beside it, and ``pairs()`` has everything in its order. A group also hands out entries
+that are deleted meanwhile: their fields are None, which a type checker has the caller look at.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class EntryFields(dict[bytes, bytes]):
         self._flat = flat
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
-        """EntryFields and values in the entry's own order, repeated fields included."""
+        """The fields and values in the entry's own order, repeated fields included."""
         return list(zip(self._flat[::2], self._flat[1::2], strict=True))
 
 
 class StreamEntry(NamedTuple):
-    """One entry of a stream; unpacks as ``id, fields``."""
+    """An entry of a stream; unpacks as ``id, fields``."""
 
     id: StreamId
     fields: EntryFields
@@ -41,9 +41,9 @@ class StreamEntry(NamedTuple):
 class DeliveredEntry(NamedTuple):
     """An entry that was delivered to a consumer of a group.
 
-    ``fields`` is None where the entry is not in the stream any more. ``idle``, for how many seconds it had been pending
-    with its last consumer, and ``deliveries``, how often it was delivered before, are told by XREADGROUP with ``claim``
-    only: both are 0 for a new entry. ``idle`` is infinite for one that XNACK gave back.
+    ``fields`` is None where the entry is not in the stream any more. ``idle``, for how many seconds it had been
+    pending with its last consumer, and ``deliveries``, how often it was delivered before, are told by XREADGROUP with
+    ``claim`` only: both are 0 for a new entry. ``idle`` is infinite for an entry that XNACK gave back.
     """
 
     id: StreamId
@@ -53,28 +53,28 @@ class DeliveredEntry(NamedTuple):
 
 
 def entries(reply: Iterable[Any]) -> list[StreamEntry]:
-    """The entries of XRANGE."""
+    """Parse the entries of XRANGE."""
     return [entry(each) for each in reply]
 
 
 def entry(reply: Any) -> StreamEntry:
-    """One entry, ``[id, [field, value, ...]]``."""
+    """Parse an entry, ``[id, [field, value, ...]]``."""
     id_, flat = reply
     return StreamEntry(StreamId.parse(id_), EntryFields(flat))
 
 
 def by_stream(reply: Any) -> dict[bytes, list[StreamEntry]]:
-    """The answer of XREAD; nothing for a null."""
+    """Parse the reply of XREAD; a null is empty."""
     return {stream: entries(found) for stream, found in pairs(reply)}
 
 
 def delivered(reply: Iterable[Any]) -> list[DeliveredEntry]:
-    """The entries of XCLAIM and XREADGROUP."""
+    """Parse the entries of XCLAIM and XREADGROUP."""
     return [_delivery(*each) for each in reply]
 
 
 def delivered_by_stream(reply: Any) -> dict[bytes, list[DeliveredEntry]]:
-    """The answer of XREADGROUP; nothing for a null."""
+    """Parse the reply of XREADGROUP; a null is empty."""
     return {stream: delivered(found) for stream, found in pairs(reply)}
 
 

@@ -1,7 +1,7 @@
-"""What a server tells about a stream, its groups and their consumers (``XINFO``).
+"""The server's report on a stream, its groups and their consumers (``XINFO``).
 
-Answers have the fields that servers document, under the servers' own names. A field that the server is too old for is None;
-what a newer one adds is kept in ``other``. Durations are seconds, moments are unix seconds.
+Answers have the fields that servers document, under the servers' own names. A field that the server is too old for is
+None; a field that a newer server adds is kept in ``other``. Durations are seconds, moments are unix seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ASK: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCounters:
-    """What both forms of ``XINFO STREAM`` tell. The fields of ``idmp`` came with Redis 8.6."""
+    """The counters of both forms of ``XINFO STREAM``. The fields of ``idmp`` came with Redis 8.6."""
 
     length: int
     """How many entries the stream has."""
@@ -50,7 +50,7 @@ class StreamCounters:
     iids_duplicates: int | None = None
     """How many repetitions were found."""
     other: dict[bytes, Any]
-    """What a newer server tells besides."""
+    """Further fields of newer servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class ConsumerFullInfo:
     pending: list[PendingDelivery]
     """The first of them."""
     other: dict[bytes, Any]
-    """What a newer server tells besides."""
+    """Further fields of newer servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class GroupFullInfo:
     """The first of them."""
     consumers: list[ConsumerFullInfo]
     other: dict[bytes, Any]
-    """What a newer server tells besides."""
+    """Further fields of newer servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ class GroupInfo:
     lag: int | None = None
     """How many entries it has still to read; None where the server cannot tell."""
     other: dict[bytes, Any]
-    """What a newer server tells besides."""
+    """Further fields of newer servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,18 +150,19 @@ class ConsumerInfo:
     inactive: float | None = None
     """For how many seconds it has got nothing; None where it never got anything, or on Redis 7.0."""
     other: dict[bytes, Any]
-    """What a newer server tells besides."""
+    """Further fields of newer servers."""
 
 
 def xinfo_stream(stream: Name) -> Command[StreamInfo]:
-    """What a stream is like (``XINFO STREAM``). An error of the server where it does not exist."""
+    """The counters and ends of a stream (``XINFO STREAM``). An error of the server where it does not exist."""
     return Command(("XINFO", "STREAM", name("stream", stream)), _stream, _ASK)
 
 
 def xinfo_stream_full(stream: Name, *, count: int | None = None) -> Command[StreamFullInfo]:
-    """A stream with its first entries, its groups and what they have pending (``XINFO STREAM FULL``).
+    """A stream with its first entries, its groups and their pending entries (``XINFO STREAM FULL``).
 
-    ``count`` (10) bounds each of the lists of entries; 0 is all of them. An error of the server where it does not exist.
+    ``count`` (10) bounds each of the lists of entries; 0 is all of them. An error of the server where it does not
+    exist.
     """
     limit = () if count is None else ("COUNT", positive("count", count, zero=True))
     return Command(("XINFO", "STREAM", name("stream", stream), "FULL", *limit), _full_stream, _ASK)
@@ -235,7 +236,7 @@ def _consumers(reply: list[Any]) -> list[ConsumerInfo]:
 
 
 def _made(kind: type[T], reply: Any, parsers: _Parsers) -> T:
-    """A value of ``kind`` from the map that a server tells; what it has no field for goes to ``other``."""
+    """Make a value of ``kind`` from the server's map; fields that it does not have go to ``other``."""
     other = mapping(reply)
     known: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]  # all kinds are dataclasses

@@ -1,8 +1,8 @@
-"""Commands on streams: append, read, trim, delete. ``groups`` has those of consumer groups.
+"""Commands on streams: append, read, trim, delete. The commands of consumer groups are in ``groups``.
 
-Names and options are the server's own; durations are seconds. What an id may look like, and what a moment means in its
-place, is told in ``ids``. XADD is the one command here that is sent a million times: its fields go into the arguments in
-one step, and are looked at one by one only to tell which of them could not be encoded.
+Names and options are the server's own; durations are seconds. The notations of ids and moments are told in ``ids``.
+XADD is the only command here that is sent a million times: its fields go into the arguments in a single step, and are
+looked at singly only to find a field that could not be encoded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CONFIGURED: Final = READ._replace(needs=f"Redis 8.6{_NOT_IN_VALKEY}")
 
 
 class Removal(IntEnum):
-    """What XDELEX or XACKDEL did with an entry."""
+    """The fate of an entry in XDELEX or XACKDEL."""
 
     DELETED = 1
     """It is deleted."""
@@ -60,11 +60,11 @@ def xadd(
 ) -> Command[StreamId | None]:
     """Append an entry (``XADD``); answers its id, or None where ``nomkstream`` found no stream.
 
-    ``id``: ``*`` (the server chooses), ``ms-*`` (it numbers within the millisecond), or an id above the last one.
-    ``maxlen`` entries, or those from ``minid`` on, are kept: about, unless ``approximate=False``; ``limit`` bounds how many are
-    examined (0: all). ``refs`` says what becomes of pending entries that are trimmed: see ``xtrim``. ``idmp=(producer, id)``
-    appends once however often it is sent, ``idmpauto=producer`` takes the fields for the id: a repetition answers the
-    first one's id, within the window that ``xcfgset`` sets (100 ids of a producer, 100 seconds).
+    ``id``: ``*`` (the server chooses), ``ms-*`` (it numbers within the millisecond), or an id above the last id.
+    ``maxlen`` entries, or the entries from ``minid`` on, are kept: about, unless ``approximate=False``; ``limit``
+    bounds how many are examined (0: all). ``refs`` says whether pending entries are trimmed: see ``xtrim``.
+    ``idmp=(producer, id)`` appends once however often it is sent, ``idmpauto=producer`` takes the fields for the id: a
+    repetition answers the first id, within the window that ``xcfgset`` sets (100 ids of a producer, 100 seconds).
     """
     args: list[Argument] = ["XADD", name("stream", stream)]
     traits = WRITE
@@ -94,7 +94,7 @@ def xadd(
 
 
 def _pairs(fields: Iterable[Any]) -> list[Any]:
-    """Pairs that are pairs: text of two letters, which a flat list may hold, would pass for one."""
+    """Check that pairs are tuples or lists: text of two letters, from a flat list, would pass for a pair."""
     listed = list(fields)
     of_pairs = _PAIRS.issuperset(map(type, listed)) or all(isinstance(pair, (tuple, list)) for pair in listed)
     if of_pairs and _TWO.issuperset(map(len, listed)):
@@ -107,7 +107,7 @@ def _not_fields(fields: object) -> InvalidArgument:
 
 
 def _culprit(flat: list[Any]) -> InvalidArgument:
-    """Which field or value cannot be sent, and why; one of them cannot. A value is not shown."""
+    """Find the field or value that cannot be sent, and why. A value is not shown."""
     at = 0
     while (reason := _refusal(flat[at])) is None:
         at += 1
@@ -174,7 +174,7 @@ def _trimming(maxlen: int | None, minid: Position | None, limit: int | None, *, 
 
 
 def chosen(what: str, value: object, words: Mapping[str, str]) -> str:
-    """The server's word for one of ours."""
+    """Return the server's word for a word of ours."""
     if not isinstance(value, str) or value not in words:
         raise InvalidArgument(f"{what} must be {' or '.join(map(repr, words))}, not {value!r}")
     return words[value]
@@ -191,19 +191,19 @@ def xdel(stream: Name, *ids: Id) -> Command[int]:
 
 
 def xdelex(stream: Name, *ids: Id, refs: Refs | None = None) -> Command[list[Removal]]:
-    """Delete entries (``XDELEX``) and answer what became of each; ``refs`` as for ``xtrim``. Redis 8.2."""
+    """Delete entries (``XDELEX``); answers a ``Removal`` for each; ``refs`` as for ``xtrim``. Redis 8.2."""
     tail = removed("xdelex", ids, refs)
     return Command(("XDELEX", name("stream", stream), *tail), removals, _WITH_REFS)
 
 
 def removed(command: str, ids: Iterable[Id], refs: Refs | None) -> list[Argument]:
-    """The arguments that XDELEX and XACKDEL share."""
+    """Format the arguments that XDELEX and XACKDEL share."""
     sent = exact_ids(command, ids)
     return [*([] if refs is None else [chosen("refs", refs, _REFS)]), "IDS", len(sent), *sent]
 
 
 def removals(reply: list[int]) -> list[Removal]:
-    """The answer that XDELEX and XACKDEL share, one for each id."""
+    """Parse the reply that XDELEX and XACKDEL share, a number for each id."""
     return [Removal(code) for code in reply]
 
 
@@ -216,11 +216,11 @@ def xtrim(
     limit: int | None = None,
     refs: Refs | None = None,
 ) -> Command[int]:
-    """Delete the oldest entries (``XTRIM``): all but ``maxlen``, or those below ``minid``; answers how many.
+    """Delete the oldest entries (``XTRIM``): all but ``maxlen``, or all below ``minid``; answers how many.
 
-    Whole nodes only, unless ``approximate=False``; ``limit`` bounds how many entries are examined (0: all). ``refs`` (Redis 8.2):
-    ``keep`` leaves references of groups to deleted entries (the default), ``delete`` removes them from all groups' pending
-    entries, ``acked`` deletes only what every group has acknowledged.
+    Whole nodes only, unless ``approximate=False``; ``limit`` bounds how many entries are examined (0: all). ``refs``
+    (Redis 8.2): ``keep`` leaves references of groups to deleted entries (the default), ``delete`` removes them from
+    all groups' pending entries, ``acked`` deletes only entries that every group has acknowledged.
     """
     trimming = _trimming(maxlen, minid, limit, approximate=approximate)
     if not trimming:
@@ -245,10 +245,10 @@ def xrevrange(
 
 
 def _range(
-    word: str, stream: Name, one: tuple[str, Position], other: tuple[str, Position], count: int | None
+    word: str, stream: Name, first: tuple[str, Position], second: tuple[str, Position], count: int | None
 ) -> Command[list[StreamEntry]]:
     limit: tuple[Argument, ...] = () if count is None else ("COUNT", positive("count", count))
-    return Command((word, name("stream", stream), range_end(*one), range_end(*other), *limit), entries, READ)
+    return Command((word, name("stream", stream), range_end(*first), range_end(*second), *limit), entries, READ)
 
 
 def xread(
@@ -256,13 +256,13 @@ def xread(
 ) -> Command[dict[bytes, list[StreamEntry]]]:
     """Entries behind the position of each stream (``XREAD``); streams without any are not in the answer.
 
-    A position is an id (exclusive), milliseconds or a ``datetime`` (inclusive), ``$`` (what comes from now on) or ``+`` (the last
-    entry; Redis 7.4, Valkey 8.0). ``count`` bounds the entries of each stream. ``block`` waits so many seconds for the first
-    entry, on a link of its own; without it the answer comes at once.
+    A position is an id (exclusive), milliseconds or a ``datetime`` (inclusive), ``$`` (only new entries) or ``+`` (the
+    last entry; Redis 7.4, Valkey 8.0). ``count`` bounds the entries of each stream. ``block`` waits so many seconds
+    for the first entry, on a link of its own; without it the answer comes at once.
     """
     names, starts = placed(streams, "$", "+")
     options = reading(count, block)
-    # Sent again, "$" would mean the end of the stream at that time, and skip what came between.
+    # Sent again, "$" would mean the end of the stream at that time, and skip the entries between.
     traits = read_traits(1 + len(options), len(names), block, repeatable="$" not in starts)
     if "+" in starts:
         traits = traits._replace(needs="Redis 7.4 or Valkey 8.0")
@@ -270,7 +270,7 @@ def xread(
 
 
 def placed(streams: Positions, *words: str) -> tuple[list[bytes], list[str]]:
-    """Names and positions of a read, apart; each stream once, for a decoder cannot tell two answers of one apart."""
+    """Split the names and positions of a read; each stream once, for a decoder cannot tell its two answers apart."""
     if not isinstance(streams, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
         raise InvalidArgument("streams must be a mapping of names to the positions behind which to read")
     names = stream_names(streams.keys())
@@ -314,9 +314,9 @@ def xsetid(
 
 
 def xcfgset(stream: Name, *, idmp_duration: Seconds | None = None, idmp_maxsize: int | None = None) -> Command[bytes]:
-    """Set for how long, in whole seconds, and how many ids of a producer XADD's ``idmp`` remembers (``XCFGSET``). Redis 8.6.
+    """Set the seconds, whole, and the ids of a producer for which XADD's ``idmp`` remembers (``XCFGSET``). Redis 8.6.
 
-    A changed value forgets all of them: what is repeated then is appended twice.
+    A changed value forgets all of them: a repetition is appended twice then.
     """
     args: list[Argument] = ["XCFGSET", name("stream", stream)]
     if idmp_duration is not None:

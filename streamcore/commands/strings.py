@@ -97,9 +97,10 @@ def set_(
 ) -> Command[Any]:
     """Set a string key (``SET``).
 
-    ``nx``: only if it does not exist, ``xx``: only if it does; answers then whether it was set. ``get``: answers the former
-    value instead, None where there was none. ``ex``: it expires after so many seconds, ``exat``: at a moment (``datetime`` or
-    seconds since 1970); ``keepttl``: as it would have. Without these, it lives for ever, and the answer is ``OK``.
+    ``nx``: only if it does not exist, ``xx``: only if it does; answers then whether it was set. ``get``: answers the
+    former value instead, None where there was none. ``ex``: it expires after so many seconds, ``exat``: at a moment
+    (``datetime`` or seconds since 1970); ``keepttl``: as it would have. Without these, it lives for ever, and the
+    answer is ``OK``.
     """
     at_most_one(nx=nx, xx=xx)
     at_most_one(ex=ex, exat=exat, keepttl=keepttl)
@@ -117,7 +118,7 @@ def _was_set(reply: bytes | None) -> bool:
 
 
 def mget(*keys: Name) -> Command[list[bytes | None]]:
-    """The values of string keys, None for those that do not exist or are no strings (``MGET``)."""
+    """The values of string keys, None for keys that do not exist or are no strings (``MGET``)."""
     return Command(("MGET", *key_names(keys)), traits=Traits(ALL_KEYS, repeatable=True))
 
 
@@ -135,7 +136,7 @@ def mset(mapping: Mapping[Any, Argument]) -> Command[bytes]:
 
 
 def incr(key: Name) -> Command[int]:
-    """Add one to a number, 0 where there is none; answers the sum (``INCR``)."""
+    """Add 1 to a number, 0 where there is none; answers the sum (``INCR``)."""
     return Command(("INCR", name("key", key)), traits=WRITE)
 
 
@@ -150,10 +151,10 @@ def incrbyfloat(key: Name, increment: float) -> Command[float]:
 
 
 def decr(key: Name) -> Command[int]:
-    """Take one from a number, 0 where there is none; answers the difference (``DECR``)."""
+    """Subtract 1 from a number, 0 where there is none; answers the difference (``DECR``)."""
     return Command(("DECR", name("key", key)), traits=WRITE)
 
 
 def decrby(key: Name, decrement: int) -> Command[int]:
-    """Take from a number, 0 where there is none; answers the difference (``DECRBY``)."""
+    """Subtract from a number, 0 where there is none; answers the difference (``DECRBY``)."""
     return Command(("DECRBY", name("key", key), integer("decrement", decrement)), traits=WRITE)

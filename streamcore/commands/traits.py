@@ -1,9 +1,9 @@
-"""What command words do to the connection that they run on.
+"""The effect of command words on the connection that they run on.
 
-A shared connection carries the commands of all tasks, so some words must never come over it: those in ``FORBIDDEN``
-change what the connection is, or answer by something else than one reply. Those in ``BLOCKING`` hold up everything
-behind them, and get a connection of their own. ``KEYS`` tells where the keys of a command stand that was not built by one
-of our functions, and ``CONTAINERS`` which words are only half of a command's name.
+A shared connection carries the commands of all tasks, so some words must never come over it: the words of
+``FORBIDDEN`` change the connection itself, or are not answered by a single reply. The words of ``BLOCKING`` hold up
+everything behind them, and get a connection of their own. ``KEYS`` tells where the keys stand in a command that none
+of our functions has built, and ``CONTAINERS`` which words are only half of a command's name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FORBIDDEN: Final[dict[str, str]] = {
     "PSYNC": _REPLICA,
     "REPLCONF": f"{_REPLICA}, and is not always answered",
 }
-"""The command's name, and what to do instead."""
+"""The command's name, and the remedy."""
 
 BLOCKING: Final[dict[str, tuple[int, float]]] = {
     "BLPOP": (-1, 1.0),

@@ -1,7 +1,7 @@
 """The words of a transaction. A client has ``transaction()``, which uses them where they cannot do harm.
 
-MULTI, EXEC and DISCARD change what the commands in between mean, so no client takes them one by one. WATCH and UNWATCH
-belong to a connection as well: only a lease, which is nobody else's, takes them.
+MULTI, EXEC and DISCARD change the meaning of the commands in between, so no client takes them singly. WATCH and
+UNWATCH belong to a connection as well: only a lease, which is a single caller's, takes them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ def multi() -> Command[bytes]:
 
 
 def exec_() -> Command[list[Any] | None]:
-    """Execute what was queued; answers all replies, unparsed, or None where a watched key was changed (``EXEC``).
+    """Execute the queued commands; answers all replies, unparsed, or None where a watched key was changed (``EXEC``).
 
-    Raises ``ExecAbortError`` where one of the commands had been refused; none is executed then.
+    Raises ``ExecAbortError`` where a command had been refused; none is executed then.
     """
     return Command(("EXEC",), traits=_FORBIDDEN)
 
 
 def discard() -> Command[bytes]:
-    """Forget what was queued, and what was watched (``DISCARD``)."""
+    """Discard the queued commands, and the watched keys (``DISCARD``)."""
     return Command(("DISCARD",), traits=_FORBIDDEN)
 
 
 def watch(*keys: Name) -> Command[bytes]:
-    """The next EXEC of this connection executes nothing if one of the keys is changed before (``WATCH``)."""
+    """Have the next EXEC of this connection execute nothing if a key is changed before (``WATCH``)."""
     return Command(("WATCH", *key_names(keys)), traits=Traits(ALL_KEYS, repeatable=True, use=LinkUse.FORBIDDEN))
 
 
 def unwatch() -> Command[bytes]:
-    """Forget what was watched (``UNWATCH``)."""
+    """Forget the watched keys (``UNWATCH``)."""
     return Command(("UNWATCH",), traits=_FORBIDDEN)

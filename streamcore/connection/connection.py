@@ -1,15 +1,15 @@
-"""One socket as a value: commands and bytes in, bytes and answers out.
+"""One socket as a value: commands and bytes in, bytes and replies out.
 
-A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds everything else back until the server
-has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an ``Exchange`` is a
-few commands that leave together and, later, all of their replies in order. Pushes stand outside the FIFO, but for those that
-confirm a subscription. Error messages quote no reply but errors: a reply is the application's data, and an echo of HELLO
-would show the password.
+A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds back every other exchange until the
+server has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an
+``Exchange`` is a few commands that leave together and, later, all of their replies in order. Pushes stand outside the
+FIFO, but for the confirmations of a subscription. Error messages quote no reply but errors: a reply is the
+application's data, and an echo of HELLO would show the password.
 
     GREETING --all agreed--> READY --lost()--> CLOSED
         |--refused: ``error`` is a ConnectFailed
 
-Nothing here knows time; ``Link`` watches the deadlines. An exchange that was never answered comes back from ``lost``.
+Nothing here knows time; ``Link`` watches the deadlines. ``lost`` gives back the exchanges that were never answered.
 """
 
 from __future__ import annotations
@@ -42,12 +42,11 @@ _READY = State.READY  # looking up a member of an Enum is slow
 
 
 class Connection:
-    """Bytes between us and one server. ``server`` is its answer to HELLO; ``partly`` counts replies of unfinished exchanges.
+    """The bytes to and from one server. ``server`` is its reply to HELLO.
 
-    ``waiting`` are the exchanges without an answer, in their order: to be looked at, ``send`` alone adds to them.
-
-    ``error`` tells how it broke the protocol, or why it refuses our introduction. It comes without a traceback, whose frames would
-    hold what was received, or sent.
+    ``partly`` counts replies of unfinished exchanges. ``waiting`` holds the unanswered exchanges in their order; only
+    ``send`` may append to it. ``error`` tells how the server broke the protocol, or why it refuses the introduction.
+    It carries no traceback, whose frames would hold received or sent bytes.
     """
 
     def __init__(self, login: Login = DEFAULT_LOGIN, options: Options = DEFAULT_OPTIONS) -> None:
@@ -62,11 +61,11 @@ class Connection:
         self.waiting: deque[Exchange] = deque()
         self._held: list[Exchange] = []
         self._chunks: list[bytes | memoryview] = []
-        self._first = b""  # of the bytes that the server has sent
+        self._first = b""  # the first bytes that the server has sent
         self._unexecuted = -1  # the offset of the first exchange that the server does not execute any more
         self._written = 0
         self._sent = 0
-        # One exchange each: a server that is full refuses the first, closes, and the others are never answered.
+        # An exchange for each command: a full server refuses HELLO, closes, and never answers the rest.
         self._greeting = [Exchange([command]) for command in greeting(login)]
         for exchange in self._greeting:
             self.send(exchange)
@@ -81,7 +80,7 @@ class Connection:
 
     @property
     def unanswered(self) -> int:
-        """How many exchanges wait for replies."""
+        """Count the exchanges that wait for replies."""
         return len(self.waiting) + len(self._held)
 
     def send(self, exchange: Exchange) -> None:
@@ -95,7 +94,7 @@ class Connection:
         self.waiting.append(exchange)
 
     def in_flight(self) -> list[Exchange]:
-        """The exchanges of others that may have reached the server, and are not answered."""
+        """Return the owner's unanswered exchanges that may have reached the server; the introduction is left out."""
         waiting = list(self.waiting)[len(self._greeting) :]
         if not waiting:
             return []
@@ -104,7 +103,10 @@ class Connection:
         return [] if waiting[0].offset == self._unexecuted else self._that_left(waiting)
 
     def take_for_unreadable(self, exchange: Exchange) -> None:
-        """The server could not read the end of an exchange, which is answered: unless it answers more, it ran nothing behind it."""
+        """Note that the server could not parse the end of this answered exchange.
+
+        Unless it answers more, it ran nothing behind that command.
+        """
         self._unexecuted = exchange.offset + len(exchange.data)
 
     def _that_left(self, waiting: list[Exchange]) -> list[Exchange]:
@@ -113,9 +115,9 @@ class Connection:
     # -- the socket's side --------------------------------------------------------------------------------------------
 
     def data_to_send(self) -> bytes | memoryview:
-        """The bytes to write now: a peek, ``data_sent`` consumes.
+        """Return the bytes to write now: a peek, ``data_sent`` consumes.
 
-        What a write has left over comes alone: it may be large, and joining it with what is new would copy it each time.
+        The rest of a partial write comes alone: it may be large, and joining it with new bytes would copy it each time.
         """
         chunks = self._chunks
         if not chunks:
@@ -125,7 +127,7 @@ class Connection:
         return chunks[0]
 
     def data_sent(self, n: int) -> None:
-        """``n`` bytes of ``data_to_send`` were written."""
+        """Consume ``n`` written bytes of ``data_to_send``. Raises ``ValueError`` where there were fewer."""
         data = self.data_to_send()
         if not 0 <= n <= len(data):
             raise ValueError(f"data_sent({n}): only {len(data)} bytes were to be sent")
@@ -136,10 +138,10 @@ class Connection:
             self._chunks[0] = memoryview(data)[n:]
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Exchange | Pushed]:
-        """Take in bytes; return what they completed, in wire order.
+        """Decode bytes; return the completed exchanges and pushes, in wire order.
 
-        Where the bytes break the protocol, or the server refuses the introduction, what they completed before is still
-        returned, ``error`` tells the rest, and nothing more is taken in.
+        Where the bytes break the protocol, or the server refuses the introduction, the exchanges completed before are
+        still returned, ``error`` tells the reason, and no more bytes are decoded.
         """
         completed: list[Exchange | Pushed] = []
         if self.error is not None:
@@ -148,14 +150,14 @@ class Connection:
         if greeting and len(self._first) < FIRST:
             self._first += bytes(data[:FIRST])
         replies = decoder.feed(data)
-        # A subscriber's life: nothing to match.
+        # A subscriber mostly receives pushes, and has no exchange to match them with.
         if not fifo and replies and self._pushes.issuperset(map(type, replies)):
             decoder.unfinished, self.error = 0, decoder.error
             completed.append(Pushed(replies))
             return completed
         attributes, unfinished = decoder.attributes, decoder.unfinished
         push = decoder.push
-        run: list[list[Any]] | None = None  # of pushes
+        run: list[list[Any]] | None = None  # pushes that follow each other
         try:
             for at, reply in enumerate(replies):
                 if type(reply) is push:
@@ -197,7 +199,7 @@ class Connection:
         return completed
 
     def lost(self) -> tuple[list[Exchange], list[Exchange]]:
-        """The socket is gone. Returns the exchanges that may have reached the server, then those that never did."""
+        """Close the connection; return the exchanges that may have reached the server, then the unsent exchanges."""
         self.state = State.CLOSED
         waiting = list(self.waiting)[len(self._greeting) :]
         sent = self.in_flight()
@@ -207,7 +209,7 @@ class Connection:
         return sent, unsent
 
     def _welcome(self, answered: Exchange) -> None:
-        """A part of the introduction was answered."""
+        """Take the reply to a command of the introduction; the last one releases the held exchanges."""
         del self._greeting[0]
         word, [reply] = str(answered.commands[0][0]), answered.replies
         if isinstance(reply, ReplyError):

@@ -1,4 +1,4 @@
-"""What goes over a connection: commands and their replies, and what the server pushes."""
+"""The units of a connection: exchanges of commands and replies, and the server's pushes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 class Exchange:
     """Commands that leave in one write, and their replies once they came.
 
-    Encoding happens here, unless ``encoded`` is it, so that a bad argument fails before anything is queued. ``timeout`` is
-    the time, in seconds, within which the server answers once it has come to these commands; a blocking read includes
-    its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether it was sent; ``nbytes``
-    about how large the replies were. ``attributes`` are those of the replies, by index; servers send none unasked.
-    ``subscribes`` tells a ``Subscribing``, and faster than ``isinstance`` does.
+    Encoding happens here, unless ``encoded`` has the bytes, so that a bad argument fails before anything is queued.
+    ``timeout`` is the time, in seconds, within which the server answers once it has come to these commands; a
+    blocking read includes its BLOCK. ``offset`` tells where in the outgoing bytes the exchange begins, hence whether
+    it was sent; ``nbytes`` about how large the replies were. ``attributes`` holds the replies' attributes by index;
+    servers send none unasked. ``subscribes`` marks a ``Subscribing``, and is faster to test than ``isinstance``.
     """
 
     __slots__ = ("attributes", "commands", "data", "nbytes", "offset", "replies", "size", "subscribes", "timeout")
@@ -41,18 +41,19 @@ class Exchange:
         self.subscribes = False
 
     def is_confirmed_by(self, push: list[Any]) -> bool:
-        """Whether a push is the next answer."""
+        """Tell whether a push is the next answer of this exchange: only a subscription's is."""
         return False
 
     def was_unreadable(self) -> bool:
-        """Whether the server could not read the command that the last reply is for: it runs nothing behind that."""
+        """Tell whether the server could not parse the command of the last reply: it runs nothing behind it."""
         return bool(self.replies) and type(self.replies[-1]) is UnreadableError
 
 
 class Subscribing(Exchange):
-    """One command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all of them.
+    """A command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all.
 
-    The server's word is the same when it takes a shard channel away; such a push stands for an answer if one is due.
+    A server pushes the same word when it takes a shard channel away; such a push counts as an answer if an answer is
+    due.
     """
 
     __slots__ = ("_kind", "_names")
@@ -72,7 +73,7 @@ class Subscribing(Exchange):
 
 @final
 class Pushed:
-    """Out-of-band messages of the server that came one after another, each ``[kind, ...]``."""
+    """Pushes that came one after another, each ``[kind, ...]``."""
 
     __slots__ = ("pushes",)
 

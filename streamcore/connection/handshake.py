@@ -1,7 +1,7 @@
-"""How a connection introduces itself, and what it means when the server does not agree.
+"""The introduction of a connection, and the meaning of a server's refusal.
 
-Servers and proxies refuse in their own words, and some hang up or speak another protocol. Where waiting cannot help, the error
-is ``permanent``. No message quotes what may repeat our HELLO: it holds the password.
+Servers and proxies refuse in their own words, and some hang up or speak another protocol. Where waiting cannot help,
+the error is ``permanent``. No message quotes a reply that may repeat our HELLO: it holds the password.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..version import VERSION
 
 LIB_NAME: Final = "streamcore"
 FIRST: Final = 5
-"""How many of the first bytes tell another protocol."""
+"""Count of first bytes by which another protocol is recognised."""
 
-# What servers and proxies say that know no HELLO, or no RESP3, beside NOPROTO.
+# Words of servers and proxies that know no HELLO, or no RESP3, beside NOPROTO.
 _UNKNOWN: Final = re.compile("unknown command|unsupported|not supported|unrecognized|hello", re.IGNORECASE)
 _TOO_MANY: Final = "max number of clients"
 _NO_RESP3: Final = (
     "the server, or a proxy in front of it, does not speak RESP3: it knows no HELLO 3; "
     "Redis 6 and Valkey 7.2 are the first that do, and a proxy has to pass it on"
 )
-# By what it begins with: what speaks so, and the remedy.
+# The first bytes of another protocol, and the remedy.
 _OTHERS: Final = (
     (b"\x15\x03", "the server speaks TLS on this port: use rediss:// or valkeys://, or dial its plain port"),
     (b"HTTP/", "an HTTP server listens there, and no Redis or Valkey: correct the port"),
@@ -42,7 +42,7 @@ _OTHERS: Final = (
 
 
 def greeting(login: Login) -> list[tuple[Any, ...]]:
-    """The commands by which a connection introduces itself; SETINFO is unknown to Redis 7.0, and may fail."""
+    """Build the commands of the introduction; Redis 7.0 does not know CLIENT SETINFO, so it may fail."""
     hello: list[str] = ["HELLO", "3"]
     if login.password is not None or login.username is not None:  # a user without a password is not the default user
         hello += ["AUTH", login.username or "default", login.password or ""]
@@ -59,7 +59,7 @@ def greeting(login: Login) -> list[tuple[Any, ...]]:
 
 
 def refusal(reply: ReplyError, word: str, login: Login) -> ConnectFailed:
-    """What it means that the server refuses ``word``, a part of the introduction."""
+    """Explain the server's refusal of ``word``, a command of the introduction."""
     reply = type(reply)(reply.code, _without(login.password, reply.message), word)
     if isinstance(reply, AuthenticationError):
         return LoginRefused(reply.code, f"{reply.message}; check the user and password of the URL", word)
@@ -75,14 +75,14 @@ def refusal(reply: ReplyError, word: str, login: Login) -> ConnectFailed:
 
 
 def senseless(reply: Reply) -> Exception:
-    """What it means that HELLO is answered by something else than a map."""
+    """Explain a reply to HELLO that is no map."""
     if type(reply) is list and reply and isinstance(reply[0], bytes) and reply[0] == b"server":  # the map of RESP2
         return ConnectFailed(_NO_RESP3, permanent=True)
     return RemoteProtocolError(f"HELLO was answered by {brief(reply)}: is this a Redis or Valkey server?")
 
 
 def stranger(first: bytes) -> ConnectFailed | None:
-    """What speaks on this port, by the first bytes of its answer; None where that is not known."""
+    """Recognise another protocol by the first bytes of the server's answer; None where it is not known."""
     for beginning, text in _OTHERS:
         if first and beginning.startswith(first[: len(beginning)]):
             return ConnectFailed(text, permanent=True)
@@ -90,7 +90,7 @@ def stranger(first: bytes) -> ConnectFailed | None:
 
 
 def brief(reply: Reply) -> str:
-    """A reply in words that show none of it, but for errors: it is the application's data."""
+    """Describe a reply without showing it, unless it is an error: it is the application's data."""
     return f"the error {reply}" if isinstance(reply, ReplyError) else f"a reply of type {type(reply).__name__}"
 
 
@@ -99,7 +99,7 @@ def _without(secret: str | None, text: str) -> str:
 
 
 def is_permanent(error: Exception | None) -> bool:
-    """Whether dialling again with the same settings is pointless."""
+    """Tell whether dialling again with the same settings is pointless."""
     if isinstance(error, ConnectFailed):
         return error.permanent
     return isinstance(error, (AuthenticationError, NoPermissionError))

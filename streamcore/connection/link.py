@@ -1,18 +1,18 @@
 r"""A connection that should exist: dial, greet, watch, back off, dial again.
 
-The driver keeps one socket for each link that ``wants_connection`` and reports what happens to it. A link that drops its
-socket does not want one again before the driver has confirmed by ``connection_lost``: a level can then be read late.
+The driver keeps a socket for each link that ``wants_connection``. A link that drops its socket does not want the next
+before the driver has confirmed by ``connection_lost``: a level can then be read late.
 
     RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
                          ^  \_____ connection_lost ______|________________|
                          |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
                          '--- timer --- BACKING_OFF <-------------------------------------------------------------'
 
-``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again pointless.
-One timer serves all: dialling, the answer to the oldest exchange (counted from when the server could begin with it, and
-from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``). Bytes that answer
-nothing yet, a part of a reply or pushes in front of it, prolong the wait by what they take at ``SLOWEST``, and all together
-to ``LONGEST`` at most.
+``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again
+pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
+begin with it, and from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by
+``succeeded``). Bytes that answer nothing yet, a part of a reply or pushes in front of it, prolong the wait by the time
+that they take at ``SLOWEST``, and all together to ``LONGEST`` at most.
 """
 
 from __future__ import annotations
@@ -37,25 +37,24 @@ from .handshake import is_permanent
 from .losses import as_loss, with_address
 
 AT_ONCE: Final = float("-inf")
-"""A deadline that has passed on every clock: work that waits to be told the time."""
+"""A deadline that has passed on every clock: work that waits for the driver to tell the time."""
 
 _NEVER: Final = float("inf")
 
 LATE: Final = 0.1
-"""Seconds. A driver that tells the time so much later than was due has been held up, by a handler that blocks its loop, say.
-What the server sent meanwhile may lie unread, and the driver gets as long again to look at it; not for ever, though."""
+"""Seconds behind a deadline after which a driver counts as held up, by a handler that blocks its loop, say."""
 
-MAX_EXCUSES: Final = 3
+MAX_EXCUSES: Final = 3  # how often in a row a late driver gets ``LATE`` again, to read what lies in its socket
 
 SLOWEST: Final = 16 << 10
-"""Bytes a second. A server that sends, or takes, fewer while its answer is due is as good as silent."""
+"""Bytes a second. A server that sends or takes fewer while its answer is due counts as silent."""
 
 LONGEST: Final = 10
-"""Times its timeout: no answer is waited for any longer, however many bytes come in front of it."""
+"""Times its timeout: an answer is awaited no longer, however many bytes come in front of it."""
 
 
 class Clock:
-    """The time that the driver told last; an engine and its links share one."""
+    """The time that the driver told last; an engine and its links share it."""
 
     __slots__ = ("now",)
 
@@ -64,7 +63,7 @@ class Clock:
 
 
 class State(Enum):
-    """Where a link stands; the diagram above has the ways between them."""
+    """The states of a link; the diagram above has the transitions."""
 
     RESTING = auto()
     DIALLING = auto()
@@ -80,7 +79,7 @@ _GREETING, _UP = State.GREETING, State.UP
 
 
 class Owner(Protocol):
-    """What a link tells: the engine's side, or a script's."""
+    """The receiver of a link's events: an engine, or the runner of a script."""
 
     def link_up(self, link: Link) -> None: ...
     def link_answered(self, link: Link, exchange: Exchange) -> None: ...
@@ -89,14 +88,15 @@ class Owner(Protocol):
 
 
 class Ping(Exchange):
-    """The link's own PING; its answer is nobody else's business."""
+    """The link's own PING; its reply is not passed to the owner."""
 
 
 class Link:
-    """One connection to one server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
+    """A connection to a server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
-    ``server`` is what the last HELLO was answered by, empty while it never was; ``error`` tells why the link is not up.
-    ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered nothing.
+    ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
+    ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
+    nothing.
     """
 
     def __init__(
@@ -128,15 +128,15 @@ class Link:
         self._closing = False
         self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
-        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: when the driver next tells the time.
+        # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: at the driver's next time.
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
         self._partly = 0  # replies of unfinished exchanges
         self._is_strained = False  # whether any of these has changed since an answer came:
         self._most = _NEVER  # seconds until a doubt, or none any more
-        self._weighed = 0  # of the bytes that have moved, those that prolong nothing any more
-        self._earned = 0.0  # seconds by which bytes have prolonged the wait
+        self._weighed = 0  # moved bytes that prolong nothing any more
+        self._earned = 0.0  # seconds by which moved bytes have prolonged the wait
         self._excuses = 0  # how often the driver was late
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Link:
             self._dial()
 
     def close(self) -> None:
-        """Want no connection any more; what is unanswered comes back by ``link_down``."""
+        """Want no connection any more; ``link_down`` gives the unanswered exchanges back."""
         self._closing = True
         if self.state in (State.GREETING, State.UP):
             self.drop(ConnectionLost("the connection was closed by its owner"))
@@ -156,7 +156,7 @@ class Link:
             self._enter(State.RESTING)
 
     def drop(self, error: Exception) -> None:
-        """Give up the present socket because of ``error``; another is dialled after the back-off."""
+        """Give up the present socket because of ``error``; the next one is dialled after the back-off."""
         if self._wanted:
             self._enter(State.DROPPING)
             self._lose(error)
@@ -169,12 +169,12 @@ class Link:
         self._connection.send(exchange)
 
     def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
-        """Have this called, once, where the oldest exchange has waited for half of the request timeout."""
+        """Call ``on_doubt``, once, when the oldest exchange has waited for half of the request timeout."""
         self._on_doubt = on_doubt
         self._most = self._doubts_after = self._options.request_timeout / 2
 
     def pause(self) -> None:
-        """Stop reading: the application is too slow. The watch over the connection is suspended meanwhile."""
+        """Stop reading: the application is too slow. No deadline of an answer runs meanwhile."""
         self._paused = True
 
     def resume(self) -> None:
@@ -184,7 +184,7 @@ class Link:
             self._heard = AT_ONCE
 
     def succeeded(self) -> None:
-        """The connection does what it is for, and not only greet: the next back-off begins anew."""
+        """Reset the back-off: the connection has done useful work, and not only greeted."""
         self.attempts = 0
 
     @property
@@ -193,13 +193,13 @@ class Link:
 
     @property
     def client_id(self) -> int:
-        """Which connection this is to the server; 0 where HELLO was answered without an id."""
+        """The server's id of this connection (``CLIENT ID``); 0 where HELLO was answered without an id."""
         told = self.server.get(b"id")
         return told if type(told) is int else 0
 
     @property
     def unanswered(self) -> int:
-        """Exchanges in flight."""
+        """Count the exchanges that wait for replies."""
         return self._connection.unanswered if self._connection is not None and self.state is _UP else 0
 
     @property
@@ -208,12 +208,12 @@ class Link:
         return None if self._connection is None else self._connection.oldest
 
     def in_flight(self) -> list[Exchange]:
-        """The exchanges of the owner that may have reached the server, and are not answered."""
+        """Return the owner's exchanges that may have reached the server and are not answered."""
         assert self._connection is not None
         return _without_pings(self._connection.in_flight())
 
     def take_for_unreadable(self, exchange: Exchange) -> None:
-        """The server could not read the end of an exchange that it has just answered: what stands behind it will come back unsent."""
+        """Note that the server could not parse the end of this answered exchange: the rest comes back unsent."""
         assert self._connection is not None
         self._connection.take_for_unreadable(exchange)
 
@@ -230,7 +230,7 @@ class Link:
         return not self._paused or self.state is not _UP
 
     def connection_made(self, now: float) -> None:
-        """A socket (with TLS, where asked for) is connected."""
+        """Begin the introduction on a connected socket (with TLS, where asked for)."""
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
@@ -238,7 +238,7 @@ class Link:
             self._enter(State.GREETING, now + self._options.request_timeout)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
-        """Bytes came from the server."""
+        """Decode bytes from the server, and pass replies and pushes to the owner."""
         self._clock.now = now
         connection = self._connection
         if connection is None:
@@ -267,7 +267,7 @@ class Link:
             self._heard = now
 
     def connection_lost(self, error: Exception | None, now: float) -> None:
-        """The socket is gone, could not be made, or was closed because it was not wanted."""
+        """Take the end of a socket, or of an attempt to connect; back off, or rest if the link was closed."""
         self._clock.now = now
         if self._wanted:
             self._enter(State.DROPPING)
@@ -282,19 +282,19 @@ class Link:
             self._enter(State.BACKING_OFF, now + ceiling * self._random())
 
     def data_to_send(self) -> bytes | memoryview:
-        """The bytes to write now: a peek; ``data_sent`` consumes."""
+        """Return the bytes to write now: a peek; ``data_sent`` consumes."""
         return b"" if self._connection is None else self._connection.data_to_send()
 
     def data_sent(self, n: int) -> None:
-        """``n`` of those bytes were written, or handed to something that will: from now on they may reach the server."""
+        """Consume ``n`` bytes that were written, or handed to a buffer: from now on they may reach the server."""
         connection = self._connection
         if connection is not None:
             connection.data_sent(n)
             if connection.data_to_send():
-                self._move(n)  # whoever takes a long write piece by piece is not silent
+                self._move(n)  # a server that takes a long write piece by piece is not silent
 
     def next_timeout(self) -> float | None:
-        """When ``handle_timeout`` is due, on the driver's clock; None = never."""
+        """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
         if self.state is not _UP:
             return self._deadline
         if self._paused:
@@ -307,7 +307,7 @@ class Link:
         return self._heard + (timeout if timeout < most else most)  # noqa: FURB136  # each call counts here
 
     def handle_timeout(self, now: float) -> None:
-        """Tell the time; a timer that fires early does no harm."""
+        """Tell the time, and act on a deadline that has passed; a timer that fires early does no harm."""
         self._clock.now = now
         if self._heard == AT_ONCE:
             self._heard = now
@@ -331,12 +331,12 @@ class Link:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
-        """Bytes have come, at whose end no exchange was complete. Whole pushes are news of a link that waits for nothing else."""
+        """Weigh bytes at whose end no exchange was complete. Whole pushes count as news where no reply is due."""
         before, self._partly = self._partly, connection.partly
         if connection.oldest is None:
             is_news = bool(completed)
         else:
-            is_news = before != self._partly or any(type(one) is not Pushed for one in completed)
+            is_news = before != self._partly or any(type(item) is not Pushed for item in completed)
         if is_news:
             self._heard = now
             if self._is_strained:
@@ -345,17 +345,17 @@ class Link:
             self._move(size)
 
     def _move(self, size: int) -> None:
-        """So many bytes have come, or have left, and answer nothing."""
+        """Count bytes, received or sent, that answer nothing."""
         self.moved += size
         self._is_strained = True
 
     def _relax(self) -> None:
-        """The server has answered: what is next has all its time before it."""
+        """Restart the wait after an answer: the next exchange has its full timeout."""
         self._is_strained, self._most = False, self._doubts_after
         self._weighed, self._earned, self._excuses = self.moved, 0.0, 0
 
     def _overdue(self, now: float, due: float) -> None:
-        """An answer has not come in its time: there is a reason to wait for longer, or to doubt the link, or to give it up."""
+        """Handle a late answer: wait longer for a reason, doubt the link, or drop it."""
         assert self._connection is not None
         oldest = self._connection.oldest
         assert oldest is not None
@@ -393,7 +393,7 @@ class Link:
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Ignore a doubt."""
 
 
 def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:

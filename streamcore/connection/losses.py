@@ -1,4 +1,4 @@
-"""How the end of a connection is told: always with the server's address."""
+"""Errors that end a connection: always with the server's address."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from ..options import AnyAddress
 
 
 def with_address(error: Exception, address: AnyAddress) -> Exception:
-    """A refusal of our introduction tells who refuses it."""
+    """Add the server's address to a refusal of the introduction."""
     if type(error) is ConnectFailed:
         return ConnectFailed(f"{address}: {error}", permanent=error.permanent)
     return error
 
 
 def as_loss(error: Exception | None, address: AnyAddress) -> Exception:
-    """What ended a connection, as ``ConnectionLost``; None: the server has closed it."""
+    """Convert the end of a socket to ``ConnectionLost``; None: the server has closed it."""
     if error is None:
         return ConnectionLost(f"{address} closed the connection")
     if isinstance(error, ConnectionLost):

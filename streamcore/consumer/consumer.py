@@ -1,12 +1,12 @@
 """Follow streams without a group: XREAD from a cursor per stream, across any number of connections.
 
-Where to begin is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that what
-arrives during a reconnect is not skipped. From then on a cursor per stream says what was *received*; the next read leaves
-as soon as a reply is in, while the application works on it. ``cursor()`` says what was *handed over*: saved after the work
-it gives at least once, before the work at most once.
+The start is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that entries
+that arrive during a reconnect are not skipped. From then on a cursor per stream says up to where entries were
+*received*; the next read leaves as soon as a reply is in, while the application works on it. ``cursor()`` says up to
+where they were *handed over*: saved after the work it gives at least once, before the work at most once.
 
 Along with each read the last batch is proven to be without a gap (``continuity``). Streams may be added, removed and
-sought at any time; what cannot wait for a read that blocks ends it (``interrupt``).
+sought at any time; a change ends a read that blocks (``unblock``).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ..entries import Batch, StreamId
 from ..errors import InvalidArgument, ReplyError, StreamResetError, UnblockedError, about
 from ..reading.portions import Portion
 from ..reading.reader import Reader, ReaderOptions
-from ..reading.unblock import Interrupter
+from ..reading.unblock import Unblocker
 from ..stream_id import ZERO
-from .cursor import Change, Changes, Followed
-from .gap_detection import Watch
+from .cursor import CursorChange, CursorChanges, StreamCursor
+from .gap_detection import GapDetection
 from .merge import Merge
 from .options import ConsumerOptions, Interruption
 from .start import Lookup, Starts, start, starts
@@ -47,15 +47,16 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
-    (exclusive), ``"0"`` (everything), ``"$"`` (only what comes from now on), ``"+"`` (the last entry), milliseconds or a
-    ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the server,
-    ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
+    (exclusive), ``"0"`` (everything), ``"$"`` (only entries added from now on), ``"+"`` (the last entry), milliseconds
+    or a ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the
+    server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
 
-    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at the time
-    of the read; ``merge_wait`` (0) seconds are left for late ones. ``stop_on_idle`` ends the iteration when a read comes back
-    empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"`` or ``"yield"`` its error in the
-    iteration, which goes on when it is asked again. When a stream ends before our cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to
-    ``"restart"`` from its beginning. ``detect_gaps=False`` asks nothing of the server but entries.
+    ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at
+    the time of the read; ``merge_wait`` (0) seconds are left for late entries. ``stop_on_idle`` ends the iteration
+    when a read comes back empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"``
+    or ``"yield"`` its error in the iteration, which goes on when it is asked again. When a stream ends before our
+    cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to ``"restart"`` from its
+    beginning. ``detect_gaps=False`` asks nothing of the server but entries.
     """
 
     @overload
@@ -81,12 +82,12 @@ class Consumer(Reader[Batch[T]], Generic[T]):
     ) -> None:
         super().__init__(decode=decode, **options)
         self.stop_on_idle = stop_on_idle
-        self.idle = False  # the last read came back empty, and nobody has asked about it since
+        self.idle = False  # the last read came back empty, and the iteration was not told yet
         self.ended = False  # because of ``stop_on_idle``, until ``begin``
         self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
         self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
         self._watches = detect_gaps
-        self._watch = Watch(self, one_of("on_rewind", on_rewind, "raise", "restart"))
+        self._gaps = GapDetection(self, one_of("on_rewind", on_rewind, "raise", "restart"))
         wait = seconds("merge_wait", merge_wait, zero=True)
         if self.polls and not stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
@@ -94,30 +95,30 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
         self._splits = self._merge is None
-        followed = [Followed(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._streams = self._names = {one.stream: one for one in followed}
-        self._changes = Changes()
+        cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
+        self._streams = self._names = {cursor.stream: cursor for cursor in cursors}
+        self._changes = CursorChanges()
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
         self._reading = ScriptRunner(self, self._read)
-        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
+        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
-        """The rest of a batch behind its first ``at`` entries, as a batch of its own."""
+        """Return the rest of a batch behind its first ``at`` entries, as a batch of its own."""
         return Batch(batch.key, batch.raw[at:], encoding=batch.encoding)
 
     def cursor(self, kept: Batch[T] | None = None) -> dict[bytes, StreamId]:
-        """Per stream the last id of the batches that were taken, except the last one if it was ``kept`` back."""
-        cursor = {stream: one.handed_over for stream, one in self._streams.items() if one.continuity is not None}
-        if kept is not None and kept.key in cursor:
-            cursor[kept.key] = self._streams[kept.key].before
-        return cursor
+        """Return per stream the last id of the batches that were taken, except a last batch ``kept`` back."""
+        ids = {stream: cursor.handed_over for stream, cursor in self._streams.items() if cursor.continuity is not None}
+        if kept is not None and kept.key in ids:
+            ids[kept.key] = self._streams[kept.key].before
+        return ids
 
-    def add_stream(self, stream: Name, place: Position | None = None) -> Change | None:
-        """Follow one more stream, from its end unless told otherwise; None where it is followed already.
+    def add_stream(self, stream: Name, place: Position | None = None) -> CursorChange | None:
+        """Follow another stream, from its end by default; None where it is followed already.
 
         Raises ``InvalidArgument`` for a place in a stream that is followed already: ``seek`` goes there.
         """
@@ -129,42 +130,42 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return None
         return self._change(key, place)
 
-    def seek(self, stream: Name, place: Position) -> Change:
-        """Go on reading a stream from another place; what was read ahead of it is dropped."""
+    def seek(self, stream: Name, place: Position) -> CursorChange:
+        """Read on from another place in a stream; its prefetched entries are dropped."""
         self.check()
         key = self._known(stream)
-        self._changes.overtake(key)
+        self._changes.supersede(key)
         change = self._change(key, place)
         self._drop(key)
         self._streams[key].sought = True
         return change
 
     def remove_stream(self, stream: Name) -> bool:
-        """Do not follow a stream any more, and drop what was read ahead of it; False where it was not followed."""
+        """Stop following a stream and drop its prefetched entries; False where it was not followed."""
         self.check()
         key = name("stream", stream)
         if self._streams.pop(key, None) is None:
             return False
-        self._changes.overtake(key)
+        self._changes.supersede(key)
         self._drop(key)
         if self._merge is not None:
-            self._release()  # what waited for this stream waits no more
+            self._release()  # entries that waited for this stream wait no more
         self._reading.wake()
         return True
 
-    def restart(self, one: Followed) -> None:
-        """The stream began anew: so do we."""
-        self._drop(one.stream)
-        one.goto(ZERO)
+    def restart(self, cursor: StreamCursor) -> None:
+        """Read a stream that began anew from its beginning."""
+        self._drop(cursor.stream)
+        cursor.goto(ZERO)
 
-    def give_up(self, change: Change) -> None:
-        """Nobody waits for a change any more: it leaves no trace, and a stream that was sought goes on where it was."""
-        if self._changes.are_to_have(change):
+    def give_up(self, change: CursorChange) -> None:
+        """Cancel a pending change, whose caller has left; a sought stream goes on from its former place."""
+        if self._changes.is_pending(change):
             self._end_change(change)
 
-    def _end_change(self, change: Change) -> None:
+    def _end_change(self, change: CursorChange) -> None:
         self._changes.remove(change)
-        if (old := self._streams.get(change.followed.stream)) is not None and old.sought:
+        if (old := self._streams.get(change.cursor.stream)) is not None and old.sought:
             old.sought = False
             old.go_back()
             self._reading.wake()
@@ -177,7 +178,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:
-        """What an iteration tells when nothing has arrived: each disconnection, and each idle read, once."""
+        """Return the next disconnection error or idle read for an iteration without a batch, each once; else None."""
         if self._disconnects:
             return self._disconnects.popleft()
         if self.paused:
@@ -187,18 +188,18 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
-            self._interrupter.done()  # with the connection, the read has ended too
+            self._unblocker.done()  # with the connection, the read has ended too
             if was_up and self.on_disconnect != "retry":
                 self._disconnects.append(error)
         super().report_down(link, error, was_up=was_up)
 
     def _take_back(self, batch: Batch[T]) -> None:
-        if (one := self._streams.get(batch.key)) is not None:
-            one.take_back(batch.raw)
+        if (cursor := self._streams.get(batch.key)) is not None:
+            cursor.take_back(batch.raw)
 
     def _hand_over(self, batch: Batch[T]) -> None:
-        one = self._streams[batch.key]
-        one.before, one.handed_over = one.handed_over, StreamId.parse(batch.raw[-1][0])
+        cursor = self._streams[batch.key]
+        cursor.before, cursor.handed_over = cursor.handed_over, StreamId.parse(batch.raw[-1][0])
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -208,37 +209,39 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             raise InvalidArgument(f"stream {key.decode(errors='replace')!r} is not followed; add_stream() adds it")
         return key
 
-    def _change(self, stream: bytes, place: Position | None) -> Change:
-        change = Change(Followed(stream, Lookup.END if place is None else start(place), watched=self._watches))
+    def _change(self, stream: bytes, place: Position | None) -> CursorChange:
+        change = CursorChange(
+            StreamCursor(stream, Lookup.END if place is None else start(place), watched=self._watches)
+        )
         self._changes.add(change)
         if self._blocked:
-            self._interrupter.interrupt()
+            self._unblocker.unblock()
         self._reading.wake()
         self.on_wakeup()
         return change
 
     def _drop(self, stream: bytes) -> None:
-        """Forget what was read ahead of a stream."""
+        """Drop the prefetched entries of a stream."""
         self._prefetch.drop(stream)
         self._arrived = [batch for batch in self._arrived if batch.key != stream]
-        self._watch.forget(stream)
+        self._gaps.drop(stream)
         if self._merge is not None:
-            self._merge.forget(stream)
+            self._merge.drop(stream)
 
     def _settle_changes(self) -> Steps[None]:
-        for change, (*anchor, info) in (yield from self._changes.look(self.ask, self.portions.looks)):
-            if self._changes.are_to_have(change):  # else it was given up meanwhile
+        for change, (*anchor, info) in (yield from self._changes.check(self.ask, self.portions.looks)):
+            if self._changes.is_pending(change):  # else it was given up meanwhile
                 self._settle(change, info, *anchor)
 
-    def _settle(self, change: Change, info: Any, *anchor: Any) -> None:
-        followed = change.followed
+    def _settle(self, change: CursorChange, info: Any, *anchor: Any) -> None:
+        cursor = change.cursor
         try:
-            self._watch.look(followed, info, *anchor)
+            self._gaps.check(cursor, info, *anchor)
         except (ReplyError, StreamResetError) as error:
             change.error = error
         else:
             change.done = True
-            self._streams[followed.stream] = followed
+            self._streams[cursor.stream] = cursor
         self._end_change(change)
 
     # -- the story ----------------------------------------------------------------------------------------------------
@@ -256,96 +259,104 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 yield WAIT
 
     def _enter(self) -> Steps[None]:
-        """On every new connection: resolve where to start, and see whether the streams are those that we knew."""
-        for one in self._streams.values():
-            one.watched = self._watches  # the server may have forbidden it on the last connection
-        known = [one for one in self._streams.values() if not one.sought]  # where others were does not matter any more
-        yield from self._look_at([one for one in known if one.continuity is None or one.watched])
+        """Resolve starting points and check the known streams, on every new connection."""
+        for cursor in self._streams.values():
+            cursor.watched = self._watches  # the server may have forbidden it on the last connection
+        known = [
+            cursor for cursor in self._streams.values() if not cursor.sought
+        ]  # where others were does not matter any more
+        yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
 
-    def _look_at(self, streams: list[Followed]) -> Steps[None]:
-        """Learn where streams stand; what has arrived of them goes on to the application behind what that tells."""
+    def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
+        """Check the histories of streams, then hand on the arrived batches behind the events of that."""
         for page in pages(streams, self.portions.looks):
-            yield from self._watch.look_at(page)
-        self._watch.suspects = []
+            yield from self._gaps.check_all(page)
+        self._gaps.suspects = []
         self._hand_on()
 
-    def _readable(self) -> list[Followed]:
-        """The streams to read now."""
+    def _readable(self) -> list[StreamCursor]:
+        """Return the cursors of the streams to read now."""
         if self.paused or self.ended or not self._prefetch.has_room(0):
             return []
         names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
-        return [one for stream in names if (one := self._streams[stream]).continuity is not None and not one.sought]
+        return [
+            cursor for stream in names if (cursor := self._streams[stream]).continuity is not None and not cursor.sought
+        ]
 
-    def _read_once(self, streams: list[Followed]) -> Steps[None]:
-        names = [one.stream for one in streams]
+    def _read_once(self, streams: list[StreamCursor]) -> Steps[None]:
+        names = [cursor.stream for cursor in streams]
         portion: Portion = self.portions.next(names, self.count, split=self._splits)
         self.asked = deque((portion,))
         asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
-        cursors: dict[Followed, StreamId] = {one: one.continuity.cursor for one in asked if one.continuity is not None}
-        questions = [(one, one.continuity, question) for one in streams if (question := self._watch.question(one))]
+        read_from: dict[StreamCursor, StreamId] = {
+            cursor: cursor.continuity.cursor for cursor in asked if cursor.continuity is not None
+        }
+        questions = [
+            (cursor, cursor.continuity, question) for cursor in streams if (question := self._gaps.question(cursor))
+        ]
         if questions:
             yield Exchange([question for _, _, question in questions], self.options.request_timeout)
         waiting: Arguments = self._waiting() if portion.whole else ()
         self._blocked = bool(waiting)
-        places: Arguments = tuple(map(bytes, cursors.values()))
+        places: Arguments = tuple(map(bytes, read_from.values()))
         read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
         yield Exchange([read], self.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()
-            for (one, continuity, question), reply in zip(questions, proof.replies, strict=True):
-                if one.continuity is continuity and not one.sought:
-                    self._watch.hear(one, question[0], reply)
+            for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
+                if cursor.continuity is continuity and not cursor.sought:
+                    self._gaps.take_answer(cursor, question[0], reply)
         answered = yield from self._answer()
         self._blocked = False
-        interrupted = self._interrupter.wanted
-        self._interrupter.done()
+        interrupted = self._unblocker.wanted
+        self._unblocker.done()
         [reply] = answered.replies
         if isinstance(reply, UnblockedError):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
         if isinstance(reply, ReplyError):
-            left = [one for one in cursors if self._streams.get(one.stream) is one]
-            yield from self._watch.refuse(left, reply, alone=len(cursors) == 1)
+            left = [cursor for cursor in read_from if self._streams.get(cursor.stream) is cursor]
+            yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
             return
-        self._watch.setbacks = 0
+        self._gaps.refusals = 0
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         self.portions.heard(portion, received, answered.nbytes, self.count)
-        self._absorb(cursors, received, answered.nbytes)
-        if suspects := self._watch.suspects:
-            yield from self._look_at(suspects)
+        self._absorb(read_from, received, answered.nbytes)
+        if suspects := self._gaps.suspects:
+            yield from self._check_streams(suspects)
         else:
             self._hand_on()
         held = self._merge is not None and self._merge.holds
         idle = portion.whole and not (any(received.values()) or interrupted or self._changes or held)
         if idle:
             self.idle, self.ended = True, self.stop_on_idle
-        self._watch.look_soon(self._streams.values(), self._clock.now, idle=idle)
+        self._gaps.schedule_checks(self._streams.values(), self._clock.now, idle=idle)
 
-    def refused(self, one: Followed, error: ReplyError) -> None:
-        """The server does not let us read a stream. Raises its error, which tells of which."""
-        raise about(error, "stream", one.stream)
+    def refused(self, cursor: StreamCursor, error: ReplyError) -> None:
+        """Raise the server's refusal to read a stream, with the name of the stream."""
+        raise about(error, "stream", cursor.stream)
 
     def _answer(self) -> Steps[Exchange]:
         while (answered := (yield WAIT)) is None:
             pass
         return answered
 
-    def _absorb(self, cursors: dict[Followed, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
+    def _absorb(self, read_from: dict[StreamCursor, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
         """Advance the cursors, except of streams that were sought or removed while the read was under way."""
-        for one, cursor in cursors.items():
-            entries = received.get(one.stream) or []
-            continuity = one.continuity
-            is_other = one.sought or self._streams.get(one.stream) is not one
-            if is_other or continuity is None or continuity.cursor != cursor:
+        for cursor, place in read_from.items():
+            entries = received.get(cursor.stream) or []
+            continuity = cursor.continuity
+            is_other = cursor.sought or self._streams.get(cursor.stream) is not cursor
+            if is_other or continuity is None or continuity.cursor != place:
                 continue
             if entries:
-                continuity.received(entries, watched=one.watched)
+                continuity.received(entries, watched=cursor.watched)
             if entries or self._merge is not None:
                 size = nbytes // max(len(received), 1)
-                self._arrived.append(Batch(one.stream, entries, encoding=self._encoding, size=size))
+                self._arrived.append(Batch(cursor.stream, entries, encoding=self._encoding, size=size))
 
     def _hand_on(self) -> None:
-        """What has arrived is next for the application, or waits for its turn."""
+        """Move the arrived batches to the prefetch queue, or to the merge."""
         arrived, self._arrived = self._arrived, []
         if self._merge is None:
             for batch in arrived:
@@ -379,10 +390,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _timer(self) -> float | None:
         if self._merge is None or self.closed:  # as it mostly is
-            return None if self.closed else self._interrupter.due
-        return min((at for at in (self._interrupter.due, self._merge.due) if at is not None), default=None)
+            return None if self.closed else self._unblocker.due
+        return min((at for at in (self._unblocker.due, self._merge.due) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
-        self._interrupter.elapse(now)
+        self._unblocker.elapse(now)
         if self._merge is not None and (due := self._merge.due) is not None and due <= now:
             self._release()

@@ -1,7 +1,7 @@
-"""One stream that a consumer follows: where it starts, and what was received and handed over of it.
+"""The cursor of a stream that a consumer follows: its start, and the ids received and handed over.
 
-A place such as the end is resolved once, by what ``XINFO STREAM`` says; from then on there is a cursor, and ``continuity``
-watches whether the history goes on behind it.
+A place such as the end is resolved once, by the reply of ``XINFO STREAM``; from then on there is an id, and
+``continuity`` watches whether the history goes on behind it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class FollowOptions(TypedDict, total=False):
     """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
 
 
-class Followed:
-    """One stream. ``watched``: gaps in it are looked for; ``sought``: it is not read until it is elsewhere.
+class StreamCursor:
+    """The cursor of a stream. ``watched``: its gaps are detected; ``sought``: it is not read until its place is known.
 
-    ``handed_over`` is the last id of the batches that were taken, ``before`` what that was before the last one; ``place`` is
-    the last of them that is no entry's id.
+    ``handed_over`` is the last id of the batches that were taken, ``before`` its value before the last batch;
+    ``place`` is the last of these values that is no entry's id.
     """
 
     __slots__ = ("before", "continuity", "handed_over", "place", "sought", "start", "stream", "watched")
@@ -62,7 +62,7 @@ class Followed:
     def goto(self, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> Continuity:
         """Read behind an id, up to which so many entries had been ``added`` to the stream, if that is known.
 
-        ``is_entry``: it is an entry's; where that is gone, something may be lost.
+        ``is_entry``: it is an entry's id; where that entry is gone, others may be lost.
         """
         self.continuity = Continuity(self.stream, cursor, added, is_entry=is_entry)
         self.handed_over = self.before = cursor
@@ -71,49 +71,49 @@ class Followed:
         return self.continuity
 
     def go_back(self) -> None:
-        """Read on behind what was handed over; what was read ahead is dropped."""
+        """Go back to the last id handed over; prefetched entries are dropped."""
         former = self.continuity
         if former is not None and former.cursor != self.handed_over:
             self.goto(self.handed_over, is_entry=self.handed_over != self.place).remember(former)
 
     def resolve(self, history: History) -> None:
-        """Find the cursor that was asked for by a word."""
+        """Find the id of a place that was given as a word, in the server's counters."""
         newest = history.newest
         if self.start is Lookup.END or newest is None:
             continuity = self.goto(history.last, history.added, is_entry=newest == history.last)
-        else:  # the last one that is there need not be the last that was added
+        else:  # the last entry that is there need not be the last that was added
             added = history.added - 1 if newest == history.last else None
             continuity = self.goto(newest.before(), added, is_entry=False)
         continuity.begin(history)
 
     def take_back(self, entries: list[Any]) -> None:
-        """These were handed over last, and are not any more."""
+        """Move the last id handed over in front of entries that were put back."""
         if self.handed_over == StreamId.parse(entries[-1][0]):
             self.handed_over = self.place = StreamId.parse(entries[0][0]).before()
 
-    def look(self) -> tuple[Arguments, ...]:
-        """What to ask to see how the stream stands: whether the anchor is there, and then the counters."""
+    def check_commands(self) -> tuple[Arguments, ...]:
+        """Return the commands of a check: XRANGE at the anchor, if there is one, and XINFO STREAM."""
         anchor = self.continuity.anchor() if self.continuity is not None and self.watched else None
         counters: Arguments = ("XINFO", "STREAM", self.stream)
         return (counters,) if anchor is None else (anchor, counters)
 
     def question(self) -> Arguments | None:
-        """What proves that the last batch came without a gap."""
+        """Return the command whose reply proves that the last batch came without a gap; None: no proof is due."""
         return self.continuity.question() if self.continuity is not None and self.watched else None
 
     def is_proven(self, reply: list[Any]) -> bool:
-        """Whether the reply to the question proves it."""
+        """Tell whether the reply to the question proves the last batch."""
         return self.continuity is None or self.continuity.is_proven(reply)
 
 
-class Change:
+class CursorChange:
     """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be.
 
-    Until then a sought stream stays what it was, and is not read.
+    Until then a sought stream stays at its place, and is not read.
     """
 
-    def __init__(self, followed: Followed) -> None:
-        self.followed = followed
+    def __init__(self, cursor: StreamCursor) -> None:
+        self.cursor = cursor
         self.done = False
         self.error: Exception | None = None
 
@@ -123,40 +123,40 @@ class Change:
         return self.done
 
 
-class Changes:
-    """Those of one consumer that are not done yet, one for each stream; true while there are any."""
+class CursorChanges:
+    """The pending changes of a consumer, at most one for each stream; true while there are any."""
 
     def __init__(self) -> None:
-        self._of: dict[bytes, Change] = {}
+        self._of: dict[bytes, CursorChange] = {}
 
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def __iter__(self) -> Iterator[Change]:
+    def __iter__(self) -> Iterator[CursorChange]:
         return iter(self._of.values())
 
     def __contains__(self, stream: object) -> bool:
         return stream in self._of
 
-    def add(self, change: Change) -> None:
-        """A stream is to be followed, from somewhere."""
-        self._of[change.followed.stream] = change
+    def add(self, change: CursorChange) -> None:
+        """Add a pending change of a stream."""
+        self._of[change.cursor.stream] = change
 
-    def are_to_have(self, change: Change) -> bool:
-        """Whether somebody waits for it still."""
-        return self._of.get(change.followed.stream) is change
+    def is_pending(self, change: CursorChange) -> bool:
+        """Tell whether a change is pending, neither given up nor superseded."""
+        return self._of.get(change.cursor.stream) is change
 
-    def remove(self, change: Change) -> None:
-        """It is done, or nobody waits for it any more."""
-        del self._of[change.followed.stream]
+    def remove(self, change: CursorChange) -> None:
+        """Remove a change that is done or given up."""
+        del self._of[change.cursor.stream]
 
-    def overtake(self, stream: bytes) -> None:
-        """What was to become of a stream does not matter any more; nobody need wait for it."""
+    def supersede(self, stream: bytes) -> None:
+        """End a stream's pending change, for a later call has replaced it."""
         if (change := self._of.pop(stream, None)) is not None:
             change.done = True
 
-    def look(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[Change, list[Any]]]]:
-        """Ask about the first of them, ``most`` or as many as leave together; the answers to what each has to ask."""
-        page = [(change, change.followed.look()) for change in islice(self, min(PAGE, most))]
+    def check(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[CursorChange, list[Any]]]]:
+        """Check the streams of the first changes, at most ``most``; return each change with the replies."""
+        page = [(change, change.cursor.check_commands()) for change in islice(self, min(PAGE, most))]
         replies = iter((yield from ask(*chain.from_iterable(commands for _, commands in page))))
         return [(change, list(islice(replies, len(commands)))) for change, commands in page]

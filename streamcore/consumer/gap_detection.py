@@ -1,8 +1,9 @@
-"""What a consumer asks about the history of its streams, and what it does about the answers.
+"""The questions of a consumer about the history of its streams, and the use of the replies.
 
-Along with each read goes the proof of the last batch. A stream whose proof fails, or cannot be had, is *suspect*, and looked
-at before what came after it is handed over. When a read comes back empty, and now and then while others are busy, a few
-streams are looked at along with the next one, since one that began anew, with lower ids, would stay silent for ever.
+Along with each read goes the proof of the last batch. A stream whose proof fails, or cannot be had, is *suspect*, and
+checked before its new entries are handed over. When a read comes back empty, and now and then while other streams are
+busy, a few streams are checked along with the next read, since a stream that began anew, with lower ids, would stay
+silent for ever.
 """
 
 from __future__ import annotations
@@ -23,138 +24,140 @@ from ..errors import (
 )
 from ..events import Event, StreamReset
 from ..reading.stream_history import History
-from .cursor import Followed
+from .cursor import StreamCursor
 
-LOOKS: Final = 2
-MAX_SETBACKS: Final = 3
+CHECKS: Final = 2
+MAX_REFUSALS: Final = 3
 EVERY: Final = 5.0
-"""Seconds after which streams are looked at, though no read has come back empty."""
+"""Seconds after which streams are checked, though no read has come back empty."""
 
 
-class Watcher(Protocol):
-    """What a watch tells its consumer."""
+class GapOwner(Protocol):
+    """The consumer of a gap detection: its link to the server, and the receiver of events."""
 
     @property
     def degradation(self) -> Degradation: ...
     def emit(self, event: Event) -> None: ...
     def ask(self, *commands: Arguments) -> Steps[Replies]: ...
-    def restart(self, one: Followed) -> None: ...
-    def refused(self, one: Followed, error: ReplyError) -> None: ...
+    def restart(self, cursor: StreamCursor) -> None: ...
+    def refused(self, cursor: StreamCursor, error: ReplyError) -> None: ...
 
 
-class Watch:
-    """The watch over all streams of a consumer. ``on_rewind``: whether to ``"raise"`` or to ``"restart"``."""
+class GapDetection:
+    """The gap detection of all streams of a consumer. ``on_rewind``: whether to ``"raise"`` or to ``"restart"``."""
 
-    def __init__(self, watcher: Watcher, on_rewind: str) -> None:
-        self.suspects: list[Followed] = []
-        self.setbacks = 0  # reads that were refused, one after the other
-        self._watcher = watcher
+    def __init__(self, owner: GapOwner, on_rewind: str) -> None:
+        self.suspects: list[StreamCursor] = []
+        self.refusals = 0  # reads that were refused in a row
+        self._owner = owner
         self._on_rewind = on_rewind
-        self._looks: list[Followed] = []
+        self._scheduled: list[StreamCursor] = []
         self._next = 0
         self._due = 0.0
 
-    def forget(self, stream: bytes) -> None:
-        """The stream is not followed any more, or from another place."""
-        self.suspects = [one for one in self.suspects if one.stream != stream]
+    def drop(self, stream: bytes) -> None:
+        """Drop the suspicion of a stream that is removed or sought."""
+        self.suspects = [cursor for cursor in self.suspects if cursor.stream != stream]
 
-    def look_soon(self, streams: Iterable[Followed], now: float, *, idle: bool) -> None:
-        """Choose a few streams to be looked at along with the next read, others than the last time, if it is time for that."""
+    def schedule_checks(self, streams: Iterable[StreamCursor], now: float, *, idle: bool) -> None:
+        """Choose a few streams to check along with the next read, in turn, if a check is due."""
         if not idle and now < self._due:
             return
-        watched = [one for one in streams if one.watched]
-        self._looks = [watched[(self._next + at) % len(watched)] for at in range(min(LOOKS, len(watched)))]
-        self._next += LOOKS
+        watched = [cursor for cursor in streams if cursor.watched]
+        self._scheduled = [watched[(self._next + at) % len(watched)] for at in range(min(CHECKS, len(watched)))]
+        self._next += CHECKS
         self._due = now + EVERY
 
-    def question(self, one: Followed) -> Arguments | None:
-        """What to ask about a stream along with a read, if anything."""
-        question = one.question()
-        if one in self._looks:
-            self._looks.remove(one)
-            return question or ("XINFO", "STREAM", one.stream)
+    def question(self, cursor: StreamCursor) -> Arguments | None:
+        """Return the command to send about a stream along with a read: a proof, or the XINFO STREAM of a check."""
+        question = cursor.question()
+        if cursor in self._scheduled:
+            self._scheduled.remove(cursor)
+            return question or ("XINFO", "STREAM", cursor.stream)
         return question
 
-    def hear(self, one: Followed, word: str, reply: Any) -> None:
-        """The answer to that."""
+    def take_answer(self, cursor: StreamCursor, word: str, reply: Any) -> None:
+        """Take the reply to the ``question`` of a stream; ``word`` is its command."""
         if isinstance(reply, ReplyError):
             reply.command = word
         if word == "XINFO":
-            self._look(one, reply)
+            self._check_or_refuse(cursor, reply)
         elif isinstance(reply, ReplyError):
             if reply.code in UNAVAILABLE:
-                self.suspects.append(one)  # which proves nothing
+                self.suspects.append(cursor)  # which proves nothing
             elif not isinstance(reply, WrongTypeError):  # the read meets that as well
-                self._unwatch(one, (word, one.stream), reply)
-        elif not one.is_proven(reply):
-            self.suspects.append(one)
+                self._switch_off(cursor, (word, cursor.stream), reply)
+        elif not cursor.is_proven(reply):
+            self.suspects.append(cursor)
 
-    def look_at(self, streams: list[Followed]) -> Steps[None]:
-        """Part of a script: learn where streams stand."""
-        asked = [(one, one.continuity, one.look()) for one in streams]
-        replies = iter((yield from self._watcher.ask(*chain.from_iterable(commands for _, _, commands in asked))))
-        for one, continuity, commands in asked:
+    def check_all(self, streams: list[StreamCursor]) -> Steps[None]:
+        """Check the histories of streams in one exchange, as a part of a script."""
+        asked = [(cursor, cursor.continuity, cursor.check_commands()) for cursor in streams]
+        replies = iter((yield from self._owner.ask(*chain.from_iterable(commands for _, _, commands in asked))))
+        for cursor, continuity, commands in asked:
             *anchor, info = islice(replies, len(commands))
-            if one.continuity is continuity and not one.sought:
-                self._look(one, info, *anchor)
+            if cursor.continuity is continuity and not cursor.sought:
+                self._check_or_refuse(cursor, info, *anchor)
 
-    def _look(self, one: Followed, info: Any, anchor: Any = None) -> None:
-        """The same as ``look``, where the stream may be one of many: what the server refuses is about this one only."""
+    def _check_or_refuse(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
+        """Check a stream among many: a refusal of the server concerns this stream only."""
         try:
-            self.look(one, info, anchor)
+            self.check(cursor, info, anchor)
         except ReplyError as error:
             if error.code in UNAVAILABLE:
                 raise
-            self._watcher.refused(one, error)
+            self._owner.refused(cursor, error)
 
-    def look(self, one: Followed, info: Any, anchor: Any = None) -> None:
-        """Take in what ``XINFO STREAM`` says, and what ``XRANGE`` has found at the ``anchor``, where that was asked before.
+    def check(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
+        """Judge the reply of ``XINFO STREAM``, and of ``XRANGE`` at the ``anchor``, where that was asked before.
 
         Raises ``StreamResetError``, and a ``ReplyError`` other than a missing stream.
         """
-        if one.continuity is not None:
-            for command, reply in ((("XRANGE", one.stream), anchor), (("XINFO", "STREAM", one.stream), info)):
+        if cursor.continuity is not None:
+            for command, reply in ((("XRANGE", cursor.stream), anchor), (("XINFO", "STREAM", cursor.stream), info)):
                 if isinstance(reply, NoPermissionError):
-                    self._unwatch(one, command, reply)
+                    self._switch_off(cursor, command, reply)
                     return
         missing = isinstance(info, ReplyError) and info.code == "ERR"
         history = History() if missing else History.of(checked(info))
-        if one.continuity is None:
-            one.resolve(history)
+        if cursor.continuity is None:
+            cursor.resolve(history)
             return
         if anchor is not None:
-            one.is_proven(checked(anchor))
-        if not one.watched or (found := one.continuity.judge(history)) is None:
+            cursor.is_proven(checked(anchor))
+        if not cursor.watched or (found := cursor.continuity.judge(history)) is None:
             return
-        self._watcher.emit(found)
+        self._owner.emit(found)
         if isinstance(found, StreamReset):
             if self._on_rewind == "raise":
                 raise StreamResetError(
-                    f"stream {one.stream.decode(errors='replace')!r} ends at {found.last}, before {found.cursor}, up to where "
+                    f"stream {cursor.stream.decode(errors='replace')!r} ends at {found.last}, before {found.cursor}, up to where "
                     "it was read: it began anew. Start from another place, or pass on_rewind='restart'"
                 )
-            self._watcher.restart(one)
-            self.look(one, info)
+            self._owner.restart(cursor)
+            self.check(cursor, info)
 
-    def refuse(self, streams: list[Followed], error: ReplyError, *, alone: bool) -> Steps[None]:
-        """Part of a script: a read was refused; find out because of which streams. ``alone``: no other stream was read along.
+    def find_refused(self, streams: list[StreamCursor], error: ReplyError, *, alone: bool) -> Steps[None]:
+        """Find the streams whose read the server refuses, as a part of a script; ``alone``: it read no other stream.
 
-        Raises ``error`` where the server cannot serve now, or where it was none of them, again and again.
+        Raises ``error`` where the server cannot serve now, or where no stream was the reason, again and again.
         """
         error.command = "XREAD"
-        self.setbacks += 1
-        if error.code in UNAVAILABLE or self.setbacks > MAX_SETBACKS:
+        self.refusals += 1
+        if error.code in UNAVAILABLE or self.refusals > MAX_REFUSALS:
             raise error
         if alone:
-            for one in streams:
-                self._watcher.refused(one, error)
+            for cursor in streams:
+                self._owner.refused(cursor, error)
             return
-        replies = yield from self._watcher.ask(*(("XREAD", "COUNT", 1, "STREAMS", one.stream, "$") for one in streams))
-        for one, reply in zip(streams, replies, strict=True):
+        replies = yield from self._owner.ask(
+            *(("XREAD", "COUNT", 1, "STREAMS", cursor.stream, "$") for cursor in streams)
+        )
+        for cursor, reply in zip(streams, replies, strict=True):
             if isinstance(reply, ReplyError):
-                self._watcher.refused(one, reply)
+                self._owner.refused(cursor, reply)
 
-    def _unwatch(self, one: Followed, command: Arguments, error: ReplyError) -> None:
-        if one.watched:
-            one.watched = False
-            self._watcher.degradation.refused(GAPS, command, error)
+    def _switch_off(self, cursor: StreamCursor, command: Arguments, error: ReplyError) -> None:
+        if cursor.watched:
+            cursor.watched = False
+            self._owner.degradation.refused(GAPS, command, error)

@@ -1,4 +1,4 @@
-"""The keywords of a consumer, and why its iteration may have something else to tell than entries."""
+"""The keywords of a consumer, and the interruptions of its iteration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .cursor import FollowOptions
 
 
 class Interruption(Enum):
-    """Why an iteration may have something else to tell than entries."""
+    """The reason why an iteration stops for something else than entries."""
 
     IDLE = auto()
     """A read came back empty."""

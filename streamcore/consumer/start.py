@@ -1,4 +1,4 @@
-"""Where reading begins: what the application may say, and what has to be looked up first."""
+"""Where reading begins: the application's notations, and the places that only the server knows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS: Final = tuple(lookup.value for lookup in Lookup)
 
 
 def starts(given: Starts) -> dict[bytes, Start]:
-    """Names alone start at their end; a mapping says where each starts."""
+    """Parse names or a mapping of names to starting points; names alone start at their end."""
     names = stream_names(given)
     if not isinstance(given, Mapping):
         return dict.fromkeys(names, Lookup.END)
@@ -36,6 +36,6 @@ def starts(given: Starts) -> dict[bytes, Start]:
 
 
 def start(place: Position) -> Start:
-    """An id (exclusive), ``"0"``, ``"$"``, ``"+"``; milliseconds or a ``datetime`` (inclusive)."""
+    """Parse a place: an id (exclusive), ``"0"``, ``"$"``, ``"+"``; milliseconds or a ``datetime`` (inclusive)."""
     text = position("start", place, *_WORDS)
     return Lookup(text) if text in _WORDS else StreamId.parse(text)

@@ -1,1 +1,1 @@
-"""What drives links: the contract with drivers, scripts, timers, events."""
+"""The driver contract of engines: links, scripts, timers and events."""

@@ -1,7 +1,8 @@
-"""What an engine does without because its user may not do it, told by ``Degraded`` once in the life of a connection.
+"""Optional work that an engine leaves out for want of a right, told by ``Degraded`` once in the life of a connection.
 
-Everything that an engine does beside what it was asked for can be done without, and comes back with the right to it: what was refused
-is tried again on the next connection. What it cannot do without, such as ``XREADGROUP``, is an error that ends it.
+Everything that an engine does beside its task can be left out, and comes back with the right to it: a refused command
+is tried again on the next connection. A refusal of a necessary command, such as ``XREADGROUP``, is an error that ends
+the engine.
 """
 
 from __future__ import annotations
@@ -32,39 +33,39 @@ ASKING_WINDOW: Final = "asking for the window of idempotence"
 
 
 class Degradation:
-    """Knows what was told since ``begin``."""
+    """The ``Degraded`` events emitted since ``begin``, each of them once."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
         self._told: set[Degraded] = set()
 
     def begin(self) -> None:
-        """A new connection is up: what was refused may be granted by now."""
+        """Clear the record on a new connection: a refused command may be granted by now."""
         self._told.clear()
 
-    def tell(self, what: str, missing: str) -> None:
-        """Tell that ``what`` is done without, for the lack of ``missing``; again does nothing."""
-        event = Degraded(what, missing)
+    def tell(self, work: str, missing: str) -> None:
+        """Emit ``Degraded(work, missing)``, unless it was emitted on this connection."""
+        event = Degraded(work, missing)
         if event not in self._told:
             self._told.add(event)
             self._emit(event)
 
-    def is_without(self, what: str) -> bool:
-        """Whether ``what`` is known to be done without."""
-        return any(event.what == what for event in self._told)
+    def is_without(self, work: str) -> bool:
+        """Tell whether the work named ``work`` is left out on this connection."""
+        return any(event.what == work for event in self._told)
 
-    def refused(self, what: str, command: Arguments, error: ReplyError) -> None:
-        """Tell that ``what`` is done without, because the server has refused a command."""
-        self.tell(what, missing_for(error, command))
+    def refused(self, work: str, command: Arguments, error: ReplyError) -> None:
+        """Emit ``Degraded`` for the work named ``work``, because the server has refused ``command``."""
+        self.tell(work, missing_for(error, command))
 
-    def is_forbidden(self, what: str, command: Arguments, reply: Any) -> bool:
-        """Whether the user has no right to a command; tells that ``what`` is done without."""
+    def is_forbidden(self, work: str, command: Arguments, reply: Any) -> bool:
+        """Tell whether the reply is a ``NoPermissionError``; if so, emit ``Degraded`` for the work named ``work``."""
         if not isinstance(reply, NoPermissionError):
             return False
-        self.refused(what, command, reply)
+        self.refused(work, command, reply)
         return True
 
 
 def missing_for(error: ReplyError, command: Arguments) -> str:
-    """The command, key or right without which the server has refused a command."""
+    """Return the command, key or right without which the server has refused ``command``."""
     return missing_in(error.message, command) if isinstance(error, NoPermissionError) else spoken(command)

@@ -1,7 +1,7 @@
 """The driver contract.
 
-An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes, tells
-the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
+An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes,
+tells the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
 ``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
 ``docs/drivers.md`` has a whole driver on one page.
 """
@@ -34,20 +34,20 @@ TOKEN_BYTES: Final = 8
 
 
 def no_jitter() -> float:
-    """What an engine waits by unless it is given a ``random``: back-offs are not spread then."""
+    """Return 1: back-offs are not spread. The default of ``random``."""
     return 1.0
 
 
 def _nothing() -> None:
-    """Nobody listens."""
+    """Ignore a wake-up."""
 
 
 def _ignore(event: Event) -> None:
-    """Nobody listens."""
+    """Ignore an event."""
 
 
 class EngineOptions(TypedDict, total=False):
-    """Keywords of every engine: where its server is, who we are there, and its limits."""
+    """Keywords of every engine: the server's address, the login there, and limits."""
 
     random: Callable[[], float]
     """Gives numbers from 0 to 1 that spread back-offs and pauses, and need not differ between processes (always 1)."""
@@ -56,13 +56,13 @@ class EngineOptions(TypedDict, total=False):
     address: AnyAddress
     """Where the server is (``Address("localhost", 6379)``)."""
     login: Login
-    """Who we are there (``Login()``: nobody in particular)."""
+    """The user, password, database and name of the connections (``Login()``: the default user)."""
     options: Options
     """Deadlines and limits (``Options()``)."""
 
 
 class Engine(ProcessBound):
-    """What every engine has: links, a timer, a wake-up, events, an end. Subclasses add links and the user's side."""
+    """The base of every engine: links, a timer, a wake-up, events, an end. Subclasses add links and the user's side."""
 
     def __init__(
         self,
@@ -91,11 +91,11 @@ class Engine(ProcessBound):
     # -- the driver's side --------------------------------------------------------------------------------------------
 
     def links(self) -> Sequence[Link]:
-        """The links that exist now; the driver keeps one socket for each that wants a connection."""
+        """Return the present links; the driver keeps a socket for each that wants a connection."""
         return self._links
 
     def next_timeout(self) -> float | None:
-        """When ``handle_timeout`` is due, on the driver's clock in seconds; None = never."""
+        """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
         due = self._timer()
         for link in self._links:
             at = link.next_timeout()
@@ -104,28 +104,29 @@ class Engine(ProcessBound):
         return due
 
     def handle_timeout(self, now: float) -> None:
-        """Tell the time. Calling it early, late or too often does no harm."""
+        """Tell the time, in seconds. Calling it early, late or too often does no harm."""
         self._clock.now = now
-        self._elapse(now)  # first: what is late is late, whatever becomes of its link at the same moment
+        self._elapse(now)  # first: a late request is late, even if its link ends at the same moment
         for link in self._links:
             link.handle_timeout(now)
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the engine in messages."""
         return type(self).__name__
 
     @property
     def title(self) -> str:
-        """What logs and events call it: the label, and what it works at."""
+        """The name in logs and events: the label, and the streams or group."""
         return self.label
 
-    # -- everybody's side ---------------------------------------------------------------------------------------------
+    # -- the application's side ---------------------------------------------------------------------------------------
 
     def token(self, whose: str) -> bytes:
         """Draw a name that no other process has, as hex digits.
 
-        Raises ``InvalidArgument``, in which ``whose`` says who needs it, where the engine has no ``entropy``.
+        Raises ``InvalidArgument``, in which ``whose`` names the user of the token, where the engine has no
+        ``entropy``.
         """
         if self._entropy is None:
             raise InvalidArgument(f"{whose} needs entropy=os.urandom, for names that nobody else has")
@@ -135,32 +136,32 @@ class Engine(ProcessBound):
         return drawn.hex().encode()
 
     def close(self) -> None:
-        """Want no connection any more and refuse further use."""
+        """Close all links and refuse further use."""
         self._end(None)
 
     def fail(self, error: Exception) -> None:
-        """The engine cannot go on; ``error`` is raised to whoever uses it."""
+        """End the engine; every further call raises ``error``."""
         self._end(error)
 
     def next_event(self) -> Event | None:
-        """The oldest event that nobody took yet."""
+        """Take the oldest event from the queue; None where it is empty."""
         return self._events.take()
 
     @property
     def has_event(self) -> bool:
-        """Whether ``next_event`` has something now."""
+        """Whether ``next_event`` would return an event."""
         return self._events.is_due(None)
 
     def next_event_in_place(self) -> Event | None:
-        """The same for those who want events in order with the data: None until all batches before it were taken.
+        """Take the oldest event, once all batches before it were taken; else None.
 
-        Each event is told once here, and once by ``next_event``.
+        This queue and that of ``next_event`` each tell every event once.
         """
         return self._placed_events.take(self._reached())
 
     @property
     def has_event_in_place(self) -> bool:
-        """Whether ``next_event_in_place`` has something now."""
+        """Whether ``next_event_in_place`` would return an event."""
         return self._placed_events.is_due(self._reached())
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
@@ -179,18 +180,18 @@ class Engine(ProcessBound):
         return link
 
     def _timer(self) -> float | None:
-        """The engine's own deadline, beside those of its links."""
+        """When ``_elapse`` is due, in seconds, beside the deadlines of the links; None = never."""
         return None
 
     def _elapse(self, now: float) -> None:
-        """The time is ``now``."""
+        """Act on the engine's own deadlines that have passed at ``now``, in seconds."""
 
     def _place(self) -> int:
-        """How many batches have come so far."""
+        """Count the batches that have arrived so far: the place of an event emitted now."""
         return 0
 
     def _reached(self) -> int:
-        """How many of them the application has taken, or will never get."""
+        """Count the arrived batches that the application has taken, or will never get."""
         return 0
 
     def _emit(self, event: Event) -> None:
@@ -209,14 +210,14 @@ class Engine(ProcessBound):
         self.on_wakeup()
 
     def check(self) -> None:
-        """Raises what ended the engine, or ``ClosedError``."""
+        """Raise the error that ended the engine, or ``ClosedError``."""
         if self.error is not None:
             raise self.error.with_traceback(self._trace)  # else each raise would make its traceback longer
         if self.closed:
             raise ClosedError(f"this {self.label} is closed; open a new one")
 
     def _check_block(self, block: float) -> None:
-        """A read that blocks hides a dead link for as long: never longer than the keep-alive would."""
+        """Refuse a ``block`` longer than the keep-alive: a blocked read hides a dead link for as long."""
         keepalive = self.options.keepalive_idle + self.options.keepalive_answer
         if block > keepalive:
             raise InvalidArgument(
@@ -229,7 +230,7 @@ class Engine(ProcessBound):
         self._emit(kind(link.name, str(link.address), server, self.title))
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        """Tell of a lost or failed connection; where dialling again is pointless, end."""
+        """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, end the engine."""
         if self.closed:
             return
         if is_permanent(error) and not link.server:

@@ -1,4 +1,4 @@
-"""Events between an engine and the application: in their order, each in its place, and not more than anybody would want to read."""
+"""Events between an engine and the application: in order, each at its place, and at most ``MAX_EVENTS``."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ MAX_EVENTS: Final = 1000
 
 
 class EventQueue:
-    """Events that nobody took yet, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it."""
+    """A queue of events, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[int, Event]] = deque()
         self._dropped = 0
 
     def add(self, event: Event, place: int) -> None:
-        """Keep an event; the oldest one goes where there are too many."""
+        """Append an event; a full queue drops its oldest, and counts it."""
         if len(self._kept) >= MAX_EVENTS:
             self._kept.popleft()
             self._dropped += 1
         self._kept.append((place, event))
 
     def is_due(self, reached: int | None) -> bool:
-        """Whether ``take`` has something for whoever has come to the place ``reached``; None: to the end."""
+        """Tell whether ``take`` returns an event, after ``reached`` batches; None: after all of them."""
         return bool(self._dropped or (self._kept and (reached is None or self._kept[0][0] <= reached)))
 
     def take(self, reached: int | None = None) -> Event | None:
-        """The oldest event that is due; where older ones had to go, their number first."""
+        """Take the oldest due event; after drops, first an ``EventsDropped`` with their number."""
         if not self.is_due(reached):
             return None
         if self._dropped:

@@ -1,9 +1,9 @@
-"""Scripts: a protocol told once, as a generator, and the runner that drives it over a link.
+"""Scripts: a protocol written as a generator, and the runner that drives it over a link.
 
-A script yields an ``Exchange`` (queued, and resumed at once) or ``WAIT`` (resumed with its oldest exchange once that is
-answered, or with None when something else changed: demand, a timer). It dies with its connection and begins again on the
-next, so whatever must survive lives in attributes of the engine. Errors that a script raises end there, never in the driver:
-a server that cannot serve now costs the connection, anything else ends the engine.
+A script yields an ``Exchange`` (queued, and resumed at once) or ``WAIT`` (resumed with its oldest exchange once that
+is answered, or with None when something else changed: demand, a timer). It dies with its connection and begins again
+on the next, so state that must survive lives in attributes of the engine. Errors that a script raises end there, never
+in the driver: a server that cannot serve now costs the connection, any other error ends the engine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
 
 
 def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
-    """Part of a script: one exchange, and its replies. Nothing else may be unanswered."""
+    """Send commands as one exchange and return its replies, as a part of a script; nothing else may be unanswered."""
     yield Exchange(commands, timeout)
     while (answered := (yield WAIT)) is None:
         pass
@@ -48,13 +48,13 @@ def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout)
 
 
 def checked(reply: Any) -> Any:
-    """The reply, or, if it is an error, raise it."""
+    """Return a reply, or raise it if it is an error."""
     if isinstance(reply, ReplyError):
         raise reply
     return reply
 
 
-class Host(Protocol):
+class ScriptHost(Protocol):
     """The engine that a script runs for."""
 
     def new_link(self, owner: Owner, name: str = "main") -> Link:
@@ -62,22 +62,22 @@ class Host(Protocol):
         ...
 
     def report_up(self, link: Link, *, again: bool) -> None:
-        """A link is connected, or ``again``."""
+        """Emit that a link is connected, or connected ``again``."""
         ...
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        """A link has lost its connection, or an attempt to get it has failed."""
+        """Emit that a link has lost its connection, or that an attempt to connect has failed."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """The engine cannot go on."""
+        """End the engine by ``error``."""
         ...
 
 
 class ScriptRunner:
-    """Owns a link and runs a script over it, from its beginning on every new connection."""
+    """The owner of a link that runs a script over it, from its beginning on every new connection."""
 
-    def __init__(self, host: Host, script: Callable[[], Script], name: str = "main") -> None:
+    def __init__(self, host: ScriptHost, script: Callable[[], Script], name: str = "main") -> None:
         self.link = host.new_link(self, name)
         self._host = host
         self._begin = script
@@ -91,16 +91,16 @@ class ScriptRunner:
         return self._script is not None
 
     def wake(self) -> None:
-        """Something changed: demand, an acknowledgement, the time."""
+        """Resume the waiting script with None: demand, an acknowledgement, or the time has changed."""
         if self._waiting:
             self._resume(None)
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
         self._host.report_up(link, again=again)
-        if link.is_up:  # whoever was told may have closed the engine
+        if link.is_up:  # the application, told of the connection, may have closed the engine
             self._script = self._begin()
             self._resume(None)
 
@@ -109,7 +109,7 @@ class ScriptRunner:
             self._resume(exchange)
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        """Scripts subscribe to nothing."""
+        """Ignore pushes: scripts subscribe to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         script, self._script = self._script, None
@@ -133,11 +133,11 @@ class ScriptRunner:
         except Exception as error:
             if is_interruption(error):
                 raise
-            self._raised(error)  # whatever a script raises ends here, never in the driver
+            self._raised(error)  # a script's errors end here, never in the driver
         else:
             if self.running:
                 self._waiting = True
-            else:  # it has dropped its own link, by what it did or by an event that it emitted
+            else:  # its own doing, or an event that it emitted, has dropped its link
                 self._close(script)
 
     def _close(self, script: Script) -> None:
@@ -153,7 +153,7 @@ class ScriptRunner:
             self.link.drop(error)
         elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
             self._host.fail(error)
-        else:  # scripts take a reply for what its command answers; whatever they parse is the server's
+        else:  # scripts do not check replies: an error of parsing is the server's
             senseless = RemoteProtocolError(
                 f"{self.link.address} sent a reply that makes no sense, or this is a bug of ours: {error!r}"
             )

@@ -1,7 +1,8 @@
-"""Do the same for many streams at once: what is asked about each leaves in one write with what is asked about the others.
+"""Run a part of a script for many streams at once: their questions leave in one write.
 
-A part of a script that only asks, and waits for the answers, may run beside others like it, on one link. They go in step: the
-next questions of all of them are one exchange, so that a page of streams costs as many round trips as a single one.
+A part of a script that only asks, and waits for the answers, may run beside others like it, on one link. They go in
+step: the next questions of all of them are one exchange, so that a page of streams costs as many round trips as a
+single stream.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from .script import WAIT, Steps
 T = TypeVar("T")
 
 PAGE: Final = 50
-"""Streams that are asked about in one exchange."""
+"""Streams that one exchange asks about."""
 
 
 def pages(streams: Sequence[T], most: int = PAGE) -> Iterator[list[T]]:
-    """Streams, as many at a time as are asked about at once: ``PAGE``, or ``most`` where that is less."""
+    """Split streams into pages of ``PAGE``, or of ``most`` where that is less."""
     size = max(1, min(PAGE, most))
     for at in range(0, len(streams), size):
         yield list(streams[at : at + size])
 
 
 def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
-    """Run parts of a script in step, and return what they return. Raises what the first of them raises that does."""
+    """Run parts of a script in step, and return their results. Raises the first error of a part."""
     results: dict[int, T] = {}
     running = dict(enumerate(parts))
     answers: dict[int, Exchange | None] = dict.fromkeys(running)
@@ -54,15 +55,15 @@ def together(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
 
 
 def _exchange(asked: list[Exchange]) -> Steps[None]:
-    """Have several exchanges answered by one."""
+    """Have several exchanges answered by a single exchange on the wire."""
     whole = Exchange(
-        [command for one in asked for command in one.commands],
-        max(one.timeout for one in asked),
-        b"".join(one.data for one in asked),
+        [command for exchange in asked for command in exchange.commands],
+        max(exchange.timeout for exchange in asked),
+        b"".join(exchange.data for exchange in asked),
     )
     yield whole
     while (yield WAIT) is None:
         pass
     replies: Iterator[Any] = iter(whole.replies)
-    for one in asked:
-        one.replies = [next(replies) for _ in range(one.size)]
+    for exchange in asked:
+        exchange.replies = [next(replies) for _ in range(exchange.size)]

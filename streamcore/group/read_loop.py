@@ -31,7 +31,7 @@ from ..errors import (
 from ..events import OwnershipLost, PossibleLoss
 from ..reading.portions import Portion
 from ..reading.reader import Reader
-from ..reading.unblock import Interrupter
+from ..reading.unblock import Unblocker
 from .absent_streams import AbsentStreams
 from .ack_loop import AckLoop
 from .audit import Audit
@@ -87,7 +87,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         self._hold(context)
         self._look_after(context)
         self._reading = ScriptRunner(self, self._read)
-        self._interrupter = Interrupter(self, self._reading.link, self.degradation)
+        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     def _introduce(self) -> bytes:
@@ -213,10 +213,10 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
                 else:
                     in_flight.reads -= 1
                     portion = self.asked.popleft()
-                    is_last = portion.whole and not (in_flight.reads or self._interrupter.wanted)
+                    is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
                     is_last &= in_flight.blocked or self.polls
                     in_flight.blocked = False
-                    self._interrupter.done()
+                    self._unblocker.done()
                     yield from self._absorb(answered, portion)
                     if is_last and self.member.stop_on_idle:
                         waits = self.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
@@ -326,13 +326,13 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
     def _end_read(self) -> None:
         """End the read that blocks: something has changed that does not wait for it."""
         if self.in_flight.blocked:
-            self._interrupter.interrupt()
+            self._unblocker.unblock()
         self._reading.wake()
         self.on_wakeup()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
-            self._interrupter.done()  # with the connection, the read has ended too
+            self._unblocker.done()  # with the connection, the read has ended too
             self.lineage.disconnected()
         super().report_down(link, error, was_up=was_up)
 
@@ -356,8 +356,8 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         if self.closed:
             return None
         blocked = self.in_flight.blocked
-        due = [self.acks.at, self._interrupter.due]
-        if blocked and not self._interrupter.wanted:
+        due = [self.acks.at, self._unblocker.due]
+        if blocked and not self._unblocker.wanted:
             due.append(self.given_back.at)
         if self.in_flight.resting and not self.phase.stage.is_leaving:
             due.append(self.rounds.at)
@@ -379,7 +379,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
             if now >= self.renewal.reminder_at:
                 self.renewal.remind()
                 self.acks.wake_runner()
-            if (at := self.given_back.at) is not None and now >= at and not self._interrupter.wanted:
-                self._interrupter.interrupt()
-        self._interrupter.elapse(now)
+            if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
+                self._unblocker.unblock()
+        self._unblocker.elapse(now)
         self.acks.elapse(now)

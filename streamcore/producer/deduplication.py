@@ -1,10 +1,11 @@
-"""Appending once however often it is sent: the server remembers the id that it gave to a message of a producer.
+"""Entries that are appended once however often they are sent: the server remembers the id of each producer's message.
 
-Redis 8.6 does so in XADD itself (IDMP). Elsewhere a script does it, in one step with its XADD, in a hash beside the stream, in
-the same slot. Both forget: the hash keeps the last ``WINDOW`` messages of a producer, for ``WINDOW_SECONDS`` after its last
-one; IDMP what XCFGSET says, 100 messages for 100 seconds unless it was changed. So never more messages of a producer are in
-doubt at once than are remembered. A message stays with the way by which it was sent first: the other one has not seen it.
-A repetition is a write of its own (PEXPIRE), or WAIT behind it would speak of nothing.
+Redis 8.6 does so in XADD itself (IDMP). Elsewhere a script does it, in one step with its XADD, in a hash beside the
+stream, in the same slot. Both forget: the hash keeps the last ``WINDOW`` messages of a producer, for
+``WINDOW_SECONDS`` after its last message; IDMP keeps as many as XCFGSET says, 100 messages for 100 seconds unless it
+was changed. So never more messages of a producer are in doubt at once than are remembered. A message stays with the
+way of its first attempt, IDMP or script: the other has not seen it. A repetition is a write of its own (PEXPIRE), or
+WAIT behind it would confirm nothing.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from ..scripts.producer import APPEND_ONCE
 WINDOW: Final = 1000
 WINDOW_SECONDS: Final = 100.0
 NATIVE_WINDOW: Final = 100
-"""What Redis 8.6 remembers unless it was told otherwise."""
+"""Messages of a producer that Redis 8.6 remembers by default."""
 
 MAX_ARGUMENTS: Final = 7900
-"""Lua's ``unpack`` takes no more than about 8,000."""
+"""The most arguments of an XADD in the script: Lua's ``unpack`` takes about 8,000."""
 
 
-class Memory:
-    """How the present server remembers what one producer has sent. ``window``: how many messages, for ``seconds``.
+class Deduplication:
+    """The messages of a producer that the server remembers. ``window``: how many, for ``seconds``.
 
-    ``token`` draws names that nobody else has.
+    ``token`` draws names that no other process has.
     """
 
     def __init__(
@@ -46,13 +47,13 @@ class Memory:
         self._stream = stream
         self._degradation = degradation
         self._key = sent_messages(stream, self.producer_id)
-        # Of this run only: what a former one has numbered shall not be taken for what this one sends.
+        # Of this run only: a message of a former run shall not be taken for a message of this run.
         self._run = token()
         self._numbers = count(1)
         self._has_script = False
 
     def meet(self, server: Mapping[bytes, Any]) -> list[Command[Any]]:
-        """There is a new connection; what to ask the server before anything is sent, for ``learn``."""
+        """Choose IDMP or the script for a new connection; return the commands whose replies ``learn`` takes."""
         self._degradation.begin()
         self.native = Feature.IDMP.of(server)
         self._has_script = False
@@ -66,7 +67,7 @@ class Memory:
         return raw("CONFIG", "GET", "stream-idmp-*"), raw("XINFO", "STREAM", self._stream)
 
     def learn(self, replies: list[Any]) -> None:
-        """Take in the window from what was answered: the stream's own wins. What was refused tells nothing."""
+        """Take the window from the replies: the stream's own wins. A refusal tells nothing."""
         for question, reply in zip(self._questions, replies, strict=False):
             self._degradation.is_forbidden(ASKING_WINDOW, question.args, reply)
             if isinstance(reply, dict):
@@ -75,11 +76,11 @@ class Memory:
                 self.seconds = _whole(told.get(b"idmp-duration")) or self.seconds
 
     def message_id(self, given: Name | None) -> bytes:
-        """A message's name: the given one, or a new one."""
+        """Return the given message id as bytes, or number a new one."""
         return b"%b-%d" % (self._run, next(self._numbers)) if given is None else name("message_id", given)
 
     def wire(self, command: Command[Any], message_id: bytes, *, native: bool) -> Command[Any]:
-        """An XADD with its message id, in the form in which it is sent."""
+        """Add a message id to an XADD, by IDMP or by the script."""
         if native:
             args = (*command.args[:2], "IDMP", self.producer_id, message_id, *command.args[2:])
             return Command(args, traits=command.traits)
@@ -89,12 +90,15 @@ class Memory:
         return call([self._stream, self._key], args)
 
     def forget_script(self) -> None:
-        """The server does not have the script any more."""
+        """Send the script's source next time: the server does not have it any more."""
         self._has_script = False
 
 
 def appended_once(command: Command[Any], id_: object) -> Command[Any]:
-    """An XADD that may be sent again: what its caller changes meanwhile changes nothing. Refuses what cannot be one."""
+    """Copy an XADD that may be sent again, so that its caller cannot change it meanwhile.
+
+    Raises ``InvalidArgument`` for an explicit id, or too many fields.
+    """
     if not isinstance(id_, str) or id_ != "*":
         raise InvalidArgument("an idempotent producer needs id='*': a repetition answers the id that was chosen first")
     if len(command.args) > MAX_ARGUMENTS:
@@ -106,5 +110,5 @@ def appended_once(command: Command[Any], id_: object) -> Command[Any]:
 
 
 def _whole(told: object) -> int:
-    """A number of a configuration, or of XINFO; 0 for anything else."""
+    """Parse a number of a configuration, or of XINFO; 0 for anything else."""
     return int(told) if isinstance(told, int) or (isinstance(told, bytes) and told.isdigit()) else 0

@@ -1,7 +1,7 @@
-"""How safe an entry is before its id is returned: on so many replicas (WAIT), or on so many disks (WAITAOF).
+"""The durability of an entry whose id is returned: on so many replicas (WAIT), or on so many disks (WAITAOF).
 
-Without it an id means that the primary has the entry in its memory. The wait stands right behind the entries that it is for,
-in the same write, because it speaks of the writes of its own connection. Where it finds too few, the entry is in the stream
+Without it an id means that the primary has the entry in its memory. The wait stands right behind its entries, in the
+same write, because it speaks of the writes of its own connection. Where it finds too few, the entry is in the stream
 all the same, and is never sent again for that: ``NotDurable`` tells its id.
 """
 
@@ -21,7 +21,7 @@ from ..errors import InvalidArgument, RemoteProtocolError, ReplyError, Streamcor
 class NotDurable(StreamcoreError):
     """The entry is in the stream, under ``id``, and fewer servers than asked for have confirmed it so far.
 
-    ``replicas`` have (None: nobody knows). Sending it again would append a second one.
+    ``replicas`` have (None: unknown). Sending it again would append a second copy.
     """
 
     def __init__(self, message: str, id: StreamId, replicas: int | None = None) -> None:  # noqa: A002  # the server's word
@@ -53,7 +53,7 @@ class Replicas:
         return wait(self.number, self.timeout)
 
     def confirmed(self, reply: Any) -> tuple[bool, int]:
-        """Whether that is enough, and how many replicas there are."""
+        """Parse the reply of WAIT: whether the replicas are enough, and how many have confirmed."""
         return reply >= self.number, reply
 
 
@@ -82,7 +82,7 @@ class Disk:
         return waitaof(int(self.local), self.replicas, self.timeout)
 
     def confirmed(self, reply: Any) -> tuple[bool, int]:
-        """As for ``Replicas``."""
+        """Parse the reply of WAITAOF: whether the disks are enough, and how many replicas have confirmed."""
         local, replicas = reply
         return local >= int(self.local) and replicas >= self.replicas, replicas
 
@@ -91,13 +91,13 @@ Durability: TypeAlias = Replicas | Disk
 
 
 def check_server(durability: Durability, server: Mapping[bytes, Any]) -> None:
-    """Raises ``InvalidArgument`` where the server that has answered HELLO so cannot do it."""
+    """Raise ``InvalidArgument`` where a server, by its HELLO reply, cannot confirm this durability."""
     if durability.feature is not None and not durability.feature.of(server):
         raise InvalidArgument(f"the producer's durability needs {durability.feature}, and this is {name_of(server)}")
 
 
 def shortfall(durability: Durability, id_: StreamId, reply: Any) -> StreamcoreError | None:
-    """What is wrong with an entry after the server has answered the wait; None: nothing."""
+    """Return the error of an entry after the reply to its wait; None: it is confirmed."""
     if isinstance(reply, ReplyError):
         reply.command = durability.command().name
         error = NotDurable(f"the entry is in the stream, and the server refused to wait: {reply}", id_)
@@ -115,5 +115,5 @@ def shortfall(durability: Durability, id_: StreamId, reply: Any) -> StreamcoreEr
 
 
 def unconfirmed(id_: StreamId, why: object) -> NotDurable:
-    """The id came, and the answer to the wait did not."""
+    """Make the error of an entry whose id came, while the reply to its wait did not."""
     return NotDurable(f"the entry is in the stream; whether it is safe was not answered: {why}", id_)

@@ -1,4 +1,4 @@
-"""An entry on its way, and the batch in which it leaves."""
+"""An entry on its way to a stream, and the batch in which it leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..requests import Request
 
 
 class Outgoing(Request):
-    """One entry, from its submission to its id."""
+    """An entry, from its submission to its id."""
 
     __slots__ = ("flying", "id", "message_id", "native", "number")
 
@@ -23,7 +23,7 @@ class Outgoing(Request):
         self.number = 0
         self.flying = False
         self.id: StreamId | None = None  # once it is known, while the wait is not answered
-        self.native: bool | None = None  # the way by which it was sent first
+        self.native: bool | None = None  # whether it was sent first by IDMP, or by the script
 
 
 class Batch(Request):
@@ -45,9 +45,9 @@ class Batch(Request):
         self.once = once
 
     def may_be_lost(self) -> bool:
-        """Its entries are appended once, and nothing in it makes the server wait."""
+        """Tell whether its entries are appended once, and no command in it makes the server wait."""
         return self.once
 
     def was_refused(self) -> bool:
-        """Each of its entries is looked at instead: some may have been executed."""
+        """Return False: each entry is judged by itself, for some may have been executed."""
         return False

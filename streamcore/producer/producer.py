@@ -1,11 +1,13 @@
-"""Append entries to a stream: many ``send`` calls, few writes, one id for each.
+"""Append entries to a stream: many ``send`` calls, few writes, an id for each.
 
-A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands. What
-was queued while the socket was busy leaves in one write. XADD must not be repeated blindly: when its reply is lost the
-answer is ``DeliveryUnknown``; what never left is sent on the next connection. With ``idempotent`` it may be, and is. An entry
-with an explicit id may be repeated by the application, because the server refuses an id that it already has.
+A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands.
+Entries queued while the socket was busy leave in one write. XADD must not be repeated blindly: when its reply is lost
+the answer is ``DeliveryUnknown``; an entry that never left is sent on the next connection. With ``idempotent`` it may
+be repeated, and is. An entry with an explicit id may be repeated by the application, because the server refuses an id
+that it already has.
 
-Entries pass through an ``Outbox`` only where they are held back, waited for, or sent again; the others are requests.
+Entries pass through an ``Accumulator`` only where they are held back, waited for, or sent again; the others are
+requests.
 """
 
 from __future__ import annotations
@@ -29,10 +31,10 @@ from ..errors import (
 )
 from ..events import SendFailed
 from ..requests import Multiplexer, Request
-from ..requests.queue import Line, because
+from ..requests.queue import RequestQueue, because
 from ..resp3 import Argument
-from .accumulator import Gathering, Outbox
-from .deduplication import Memory, appended_once
+from .accumulator import Accumulator, BatchLimits
+from .deduplication import Deduplication, appended_once
 from .durability import Durability
 
 # Not Mapping[Any, Argument]: mypy takes {"n": 1, "name": "x"} for a dict of objects.
@@ -58,13 +60,13 @@ class ProducerOptions(TypedDict, total=False):
     batch_count: int
     """So many entries leave at once, however they linger (1,000)."""
     batch_bytes: int
-    """So many bytes do (1,048,576)."""
+    """So many bytes leave at once, too (1,048,576)."""
     durability: Durability | None
-    """When an id is given: None, the primary has the entry; ``Replicas(...)`` or ``Disk(...)`` have it as well (None)."""
+    """When an id is given: None, the primary has the entry; ``Replicas(...)``, ``Disk(...)``: so have others (None)."""
     idempotent: bool
-    """Send again what has no id yet; at most one copy of each entry exists (False)."""
+    """Send an entry again while it has no id; at most one copy of it exists (False)."""
     producer_id: Name | None
-    """By which a restarted program is known, so that its ``message_id`` is, too; makes it ``idempotent`` (None)."""
+    """The name of a program across restarts, which makes its ``message_id`` known, and it ``idempotent`` (None)."""
 
 
 class PendingSend:
@@ -74,7 +76,7 @@ class PendingSend:
 
     def __init__(self) -> None:
         self.finished = False
-        self.seen = False  # its error was raised, to somebody
+        self.seen = False  # its error was raised
         self.error: StreamcoreError | None = None
         self._id: StreamId | None = None
 
@@ -89,7 +91,7 @@ class PendingSend:
         return self._id
 
     def end(self, request: Request) -> None:
-        """Take the answer in."""
+        """Take the answer of its request."""
         self.finished = True
         try:
             self._id = request.answer()
@@ -98,12 +100,13 @@ class PendingSend:
 
 
 class Producer(Multiplexer):
-    """Append to one stream. ``maxlen`` or ``minid`` trim it (about, unless ``approximate=False``; ``limit`` bounds the work).
+    """Append to a stream, trimmed by ``maxlen`` or ``minid`` (about, unless ``approximate=False``).
 
-    ``linger`` holds entries back, in seconds, to leave together, at most ``batch_count`` of them or ``batch_bytes``.
-    ``durability`` is what an id shall mean: None, the primary has the entry; ``Replicas``; ``Disk``. ``idempotent``: entries
-    are sent again until they are known, and at most one copy of each exists; a program that sends again after a restart
-    gives the same ``producer_id`` and message ids. Both need ``entropy``, else ``InvalidArgument`` is raised.
+    ``limit`` bounds the work of trimming. ``linger`` holds entries back, in seconds, to leave together, at most
+    ``batch_count`` of them or ``batch_bytes``. ``durability`` says when an id is returned: None, the primary has the
+    entry; ``Replicas``; ``Disk``. ``idempotent``: entries are sent again until their ids are known, and at most one
+    copy of each exists; a program that sends again after a restart gives the same ``producer_id`` and message ids.
+    Both need ``entropy``, else ``InvalidArgument`` is raised.
     """
 
     def __init__(
@@ -125,55 +128,55 @@ class Producer(Multiplexer):
         super().__init__(**engine)
         self.stream = name("stream", stream)
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
-        self._memory: Memory | None = None
+        self._deduplication: Deduplication | None = None
         if idempotent or producer_id is not None:
-            self._memory = Memory(
+            self._deduplication = Deduplication(
                 self.stream, producer_id, partial(self.token, "an idempotent producer"), Degradation(self._emit)
             )
         self.entry({"check": ""})  # a bad option fails here, not at the first send
-        gathering = Gathering(linger, batch_count, batch_bytes)
-        self._outbox: Outbox | None = None
-        if durability is not None or self._memory is not None or gathering.holds_back:
+        limits = BatchLimits(linger, batch_count, batch_bytes)
+        self._accumulator: Accumulator | None = None
+        if durability is not None or self._deduplication is not None or limits.holds_back:
             timeout = self.options.request_timeout
-            self._outbox = Outbox(self, self._main, gathering, durability, self._memory, timeout)
+            self._accumulator = Accumulator(self, self._main, limits, durability, self._deduplication, timeout)
         self._unanswered: deque[PendingSend] = deque()  # of ``send_nowait``, in order
         self._failed: deque[PendingSend] = deque(maxlen=MAX_UNANSWERED)
 
     @property
     def title(self) -> str:
-        """To which stream it appends."""
+        """The label with the name of the stream."""
         return f"{self.label} of {listed([self.stream])}"
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property
     def is_direct(self) -> bool:
-        """Whether entries are requests like all others: ``submit`` is all that it takes to send them."""
-        return self._outbox is None
+        """Whether entries are plain requests, which ``submit`` sends."""
+        return self._accumulator is None
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached, has let us in, and can do what is asked of it."""
-        return super().is_ready if self._outbox is None else self._outbox.is_ready
+        """Whether the link is up, and the server has the producer's durability and idempotence."""
+        return super().is_ready if self._accumulator is None else self._accumulator.is_ready
 
     @property
     def has_room(self) -> bool:
-        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
-        waiting = 0 if self._outbox is None else self._outbox.queued
+        """Whether less than ``max_outgoing`` bytes are queued and unanswered; wait before submitting more."""
+        waiting = 0 if self._accumulator is None else self._accumulator.queued
         return self._main.queued + waiting < self.options.max_outgoing
 
     @property
     def has_room_nowait(self) -> bool:
-        """The same for ``send_nowait``, whose entries are counted as well."""
+        """The same for ``send_nowait``, whose unanswered entries are counted as well."""
         return self.has_room and (len(self._unanswered) < MAX_UNANSWERED or self._forget_answered())
 
     @property
     def patience(self) -> float:
-        """Seconds within which any entry ends, whatever happens."""
-        return self.options.request_timeout if self._outbox is None else self._outbox.timeout
+        """Seconds within which any entry ends."""
+        return self.options.request_timeout if self._accumulator is None else self._accumulator.timeout
 
     def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
-        """The command that appends one entry."""
+        """Build the XADD of an entry."""
         command = xadd(
             self.stream,
             fields,
@@ -183,7 +186,7 @@ class Producer(Multiplexer):
             approximate=self._approximate,
             limit=self._limit,
         )
-        return command if self._memory is None else appended_once(command, id)
+        return command if self._deduplication is None else appended_once(command, id)
 
     def send(
         self,
@@ -192,22 +195,22 @@ class Producer(Multiplexer):
         id: StreamId | str = "*",  # noqa: A002
         message_id: Name | None = None,
     ) -> Request:
-        """Append one entry; ``request.answer()`` is its id. ``message_id``: with the same one it is appended once."""
+        """Append an entry; ``request.answer()`` is its id. Entries with the same ``message_id`` are appended once."""
         return self.append([self.entry(fields, id)], done, message_id)
 
     def append(
         self, commands: Sequence[Command[Any]], done: Callable[[Request], None], message_id: Name | None = None
     ) -> Request:
-        """Append the one entry that ``commands`` has; as ``submit`` where the producer is direct."""
-        memory = self._memory
-        if memory is None and message_id is not None:
+        """Append an entry by its XADD, the only command; as ``submit`` where the producer is direct."""
+        deduplication = self._deduplication
+        if deduplication is None and message_id is not None:
             raise InvalidArgument("message_id needs idempotent=True")
-        if self._outbox is None:
+        if self._accumulator is None:
             return self.submit(commands, done)
         self.check()
-        message = b"" if memory is None else memory.message_id(message_id)
+        message = b"" if deduplication is None else deduplication.message_id(message_id)
         [command] = commands
-        request = self._outbox.put(command, done, message)
+        request = self._accumulator.put(command, done, message)
         self.on_wakeup()
         return request
 
@@ -216,7 +219,7 @@ class Producer(Multiplexer):
         return [self.append([command], done) for command in commands]
 
     def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> PendingSend:
-        """Append an entry that nobody waits for; if that fails, the event ``SendFailed``, and ``failures``, tell."""
+        """Append an entry without waiting; the event ``SendFailed`` and ``raise_failures`` tell a failure."""
         sent = PendingSend()
 
         def ended(request: Request) -> None:
@@ -230,25 +233,25 @@ class Producer(Multiplexer):
         return sent
 
     def hurry(self) -> None:
-        """Hold back nothing of what is here now."""
-        if self._outbox is not None:
-            self._outbox.hurry()
+        """End the lingering of all entries queued so far."""
+        if self._accumulator is not None:
+            self._accumulator.hurry()
             self.on_wakeup()
 
     def unanswered(self) -> deque[PendingSend]:
-        """What ``send_nowait`` was given and is not answered, in order."""
+        """Return the unanswered entries of ``send_nowait``, in order."""
         self._forget_answered()
         return self._unanswered.copy()
 
     def raise_failures(self) -> None:
-        """Raises a ``CommandErrors`` of what has failed since the last time, and was not looked at."""
+        """Raise ``CommandErrors`` of the entries that failed since the last call, unless their ``id`` has raised it."""
         failed, self._failed = self._failed, deque[PendingSend](maxlen=MAX_UNANSWERED)
         errors = [sent.error for sent in failed if sent.error is not None and not sent.seen]
         if errors:
             raise CommandErrors(f"{len(errors)} entries were not appended, or are in doubt", errors)
 
     def _forget_answered(self) -> bool:
-        """Drop what is answered; whether there is room again."""
+        """Drop the answered entries of ``send_nowait``; tell whether there is room again."""
         unanswered = self._unanswered
         while unanswered and unanswered[0].finished:
             unanswered.popleft()
@@ -256,46 +259,46 @@ class Producer(Multiplexer):
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        if self._outbox is not None:
-            self._outbox.finish_all(f"before the producer was closed{because(error)}")
+        if self._accumulator is not None:
+            self._accumulator.finish_all(f"before the producer was closed{because(error)}")
 
-    # -- what the lines ask -------------------------------------------------------------------------------------------
+    # -- calls of the request queues ----------------------------------------------------------------------------------
 
-    def line_up(self, line: Line, *, again: bool) -> None:
-        super().line_up(line, again=again)
-        if self._outbox is not None and line is self._main:
-            self._outbox.link_up(line.link.server)
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        super().queue_up(queue, again=again)
+        if self._accumulator is not None and queue is self._main:
+            self._accumulator.link_up(queue.link.server)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        super().line_down(line, error, was_up=was_up)
-        if self._outbox is not None and line is self._main:
-            self._outbox.link_down()
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        super().queue_down(queue, error, was_up=was_up)
+        if self._accumulator is not None and queue is self._main:
+            self._accumulator.link_down()
 
     def lost(self, error: Exception) -> ConnectionLost:
-        """Never a blind repetition: whether the entry is there, nobody knows."""
+        """Make the error of an entry without an answer: it may be in the stream."""
         return DeliveryUnknown(f"the entry was sent, but its id never came back; it may be in the stream: {error}")
 
     def late(self, why: str) -> StreamcoreError:
-        """The same, as far as the entry is concerned."""
+        """Make the error of a late entry: it may be in the stream."""
         return self.lost(ConnectionLost(why))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
         due = super()._timer()
-        if self._outbox is None:
+        if self._accumulator is None:
             return due
-        at = self._outbox.timer()
+        at = self._accumulator.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:
-        if self._outbox is not None:
-            self._outbox.elapse(now)
+        if self._accumulator is not None:
+            self._accumulator.elapse(now)
         super()._elapse(now)
 
 
 def settling(entries: Iterable[PendingSend | Request]) -> Callable[[], bool]:
-    """Ask whether all of them have ended; each is looked at until it has, and then no more."""
+    """Return a function that tells whether all entries have ended; it asks each entry until it has ended."""
     left = deque(entries)
 
     def settled() -> bool:

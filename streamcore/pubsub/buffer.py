@@ -1,8 +1,8 @@
-"""Messages that wait for the application: bounded, and in order with what is to be told between them.
+"""Messages that wait for the application: bounded, with markers of gaps, drops, confirmations and errors.
 
-When an inbox is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count them.
-Gaps that meet become one, so that what is no message is bounded, too. A gap stands in the inbox of the iteration and in that
-of the handlers, and is told by whoever comes to it first.
+When a buffer is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count
+them. Gaps that meet become one gap, so that markers are bounded, too. A gap stands in the buffer of the iteration and
+in that of the handlers, and the first to reach it tells it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
 CHUNK: Final = 250
-"""How many messages are handed over at once, and are no longer under the bounds then."""
+"""How many messages are handed over at once, and are outside the bounds then."""
 
 
-class Odd:
-    """Something else than a message."""
+class Marker:
+    """An item of a buffer that is no message."""
 
     __slots__ = ()
 
     def tell(self, emit: Callable[[Event], None]) -> None: ...
 
 
-class Mark(Odd):
-    """A gap, told once: by whichever of the inboxes that hold it comes to it first."""
+class GapMarker(Marker):
+    """A gap, told once: by the first of the buffers that comes to it."""
 
     __slots__ = ("_absorbed", "_error", "_link", "_names", "held", "told")
 
@@ -38,27 +38,27 @@ class Mark(Odd):
         self._names = None if event.names is None else dict.fromkeys(event.names)
         self.held = 0
         self.told = False
-        self._absorbed: list[Mark] = []
+        self._absorbed: list[GapMarker] = []
 
     @property
     def event(self) -> SubscriptionGap:
         return SubscriptionGap(self._link, None if self._names is None else tuple(self._names), self._error)
 
     def extend(self, event: SubscriptionGap) -> None:
-        """The same happens to others: a node may take away thousands of names, one by one."""
+        """Add the names of another loss: a node may take away thousands of names, each by itself."""
         self._error = event.error
         if self._names is None or event.names is None:
             self._names = None
         else:
             self._names.update(dict.fromkeys(event.names))
 
-    def absorb(self, earlier: Mark) -> None:
-        """Stand for an earlier one, which has met this one in an inbox."""
+    def absorb(self, earlier: GapMarker) -> None:
+        """Merge an earlier gap that this gap has met in a buffer."""
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
             return
-        one, other = earlier._names, self._names
-        self._names = None if one is None or other is None else one | other
+        before, names = earlier._names, self._names
+        self._names = None if before is None or names is None else before | names
         absorbed = (*self._absorbed, *earlier._absorbed, earlier)
         self._absorbed = [mark for mark in absorbed if mark.held and not mark.told]
 
@@ -70,8 +70,8 @@ class Mark(Odd):
             emit(self.event)
 
 
-class Drops(Odd):
-    """So many messages were dropped here."""
+class DropMarker(Marker):
+    """A number of messages that were dropped at this place."""
 
     __slots__ = ("count",)
 
@@ -82,8 +82,8 @@ class Drops(Odd):
         emit(MessagesDropped(self.count))
 
 
-class Aside(Odd):
-    """The server's word on a subscription; as many wait as messages do, at most."""
+class ConfirmationMarker(Marker):
+    """The server's confirmation of a subscription; at most as many wait as messages do."""
 
     __slots__ = ("item",)
 
@@ -91,8 +91,8 @@ class Aside(Odd):
         self.item = item
 
 
-class Failed(Odd):
-    """A message that cannot be handed over; the error is raised in its place."""
+class ErrorMarker(Marker):
+    """A message that cannot be handed over; its error is raised in its place."""
 
     __slots__ = ("error",)
 
@@ -103,8 +103,8 @@ class Failed(Odd):
         raise self.error
 
 
-class Inbox(Generic[T]):
-    """At most ``limit`` items and about ``nbytes`` bytes; ``measure`` tells how many bytes messages have together."""
+class MessageBuffer(Generic[T]):
+    """A queue of at most ``limit`` items and about ``nbytes`` bytes; ``measure`` counts the bytes of messages."""
 
     def __init__(self, limit: int, nbytes: int, when_full: WhenFull, measure: Callable[[Sequence[T]], int]) -> None:
         self.dropped = 0
@@ -113,12 +113,12 @@ class Inbox(Generic[T]):
         self._most = nbytes
         self._when_full = when_full
         self._measure = measure
-        self._items: deque[T | Odd] = deque()
-        self._odd = 0
-        self._beside = 0  # of the odd ones, those that are not under the bounds: a gap alone fills no inbox
+        self._items: deque[T | Marker] = deque()
+        self._markers = 0
+        self._beside = 0  # markers that are not under the bounds: a gap alone fills no buffer
         self._nbytes = 0
-        self._head: Mark | None = None  # what stood among messages that were dropped
-        self._untold = 0  # how many of these were dropped
+        self._head: GapMarker | None = None  # the gap among messages that were dropped
+        self._untold = 0  # how many messages were dropped at the head, and not told
 
     def __len__(self) -> int:
         return len(self._items)
@@ -128,7 +128,7 @@ class Inbox(Generic[T]):
         return len(self._items) - self._beside >= self._limit or self._nbytes >= self._most
 
     def add(self, messages: Sequence[T]) -> None:
-        """Messages have arrived."""
+        """Append messages, or drop some by the policy."""
         if self._when_full == "drop_newest":
             room = 0 if self.is_full else self._limit + self._beside - len(self._items)
             if room < len(messages):
@@ -140,34 +140,34 @@ class Inbox(Generic[T]):
             while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
                 self._drop_first()
 
-    def ends_with(self, mark: Mark) -> bool:
-        """Whether nothing has come behind it."""
+    def ends_with(self, mark: GapMarker) -> bool:
+        """Tell whether a gap is the last item."""
         return bool(self._items) and self._items[-1] is mark
 
-    def add_odd(self, odd: Odd) -> None:
-        """Something else has arrived."""
-        if isinstance(odd, Mark):
-            odd.held += 1
+    def add_marker(self, marker: Marker) -> None:
+        """Append a marker, or count it as dropped where it has no room."""
+        if isinstance(marker, GapMarker):
+            marker.held += 1
             if not self._items and self._head is not None:
-                odd.absorb(self._head)
-                self._head = odd
+                marker.absorb(self._head)
+                self._head = marker
                 return
-            if self._items and isinstance(last := self._items[-1], Mark):
-                odd.absorb(last)
-                self._items[-1] = odd
+            if self._items and isinstance(last := self._items[-1], GapMarker):
+                marker.absorb(last)
+                self._items[-1] = marker
                 return
-        elif self._has_no_room_for(odd):
+        elif self._has_no_room_for(marker):
             self._drop_behind(1)
             return
-        self._count(odd, 1)
-        self._items.append(odd)
+        self._count(marker, 1)
+        self._items.append(marker)
 
     def take(self, emit: Callable[[Event], None]) -> list[T]:
-        """The next messages, as many as go together; what stands before the first one is told, or raised."""
+        """Take the next messages, at most ``CHUNK``; emit or raise the markers before the first."""
         items = self._items
         if self._untold or self._head is not None:
             self._tell_dropped(emit)
-        if self._odd:
+        if self._markers:
             return self._take_carefully(emit)
         taken: list[Any]
         if len(items) <= self._chunk:
@@ -182,19 +182,19 @@ class Inbox(Generic[T]):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _count(self, odd: Odd, more: int) -> None:
-        self._odd += more
-        if not isinstance(odd, Failed):
+    def _count(self, marker: Marker, more: int) -> None:
+        self._markers += more
+        if not isinstance(marker, ErrorMarker):
             self._beside += more
 
-    def _has_no_room_for(self, odd: Odd) -> bool:
-        """Whether what comes of a message, or the server's word, is too much."""
-        if isinstance(odd, Failed):
+    def _has_no_room_for(self, marker: Marker) -> bool:
+        """Tell whether the buffer is too full for the error of a message, or for a confirmation."""
+        if isinstance(marker, ErrorMarker):
             return self._when_full == "drop_newest" and self.is_full
         return self._beside > self._limit
 
     def _append(self, messages: Sequence[T]) -> None:
-        nbytes = self._measure(messages)  # first: what cannot be measured is refused
+        nbytes = self._measure(messages)  # first: it refuses messages that cannot be measured
         self._items.extend(messages)
         self._nbytes += nbytes
 
@@ -202,10 +202,10 @@ class Inbox(Generic[T]):
         items, taken = self._items, list[T]()
         while items and len(taken) < self._chunk:
             item = items[0]
-            if not isinstance(item, Odd):
+            if not isinstance(item, Marker):
                 taken.append(item)
                 self._nbytes -= self._measure((item,))
-            elif isinstance(item, Aside):
+            elif isinstance(item, ConfirmationMarker):
                 taken.append(item.item)
                 self._count(item, -1)
             elif taken:
@@ -229,21 +229,21 @@ class Inbox(Generic[T]):
     def _drop_behind(self, count: int) -> None:
         self.dropped += count
         last = self._items[-1]
-        if isinstance(last, Mark):  # with a gap between them they are one all the same, else they would pile up
+        if isinstance(last, GapMarker):  # drops before and behind a gap are counted together, else they would pile up
             last = self._items[-2]
-        if isinstance(last, Drops):
+        if isinstance(last, DropMarker):
             last.count += count
         else:
-            self._items.append(drops := Drops(count))
+            self._items.append(drops := DropMarker(count))
             self._count(drops, 1)
 
     def _drop_first(self) -> None:
         item = self._items.popleft()
-        if not isinstance(item, Odd):
+        if not isinstance(item, Marker):
             self._nbytes -= self._measure((item,))
         else:
             self._count(item, -1)
-            if isinstance(item, Mark):
+            if isinstance(item, GapMarker):
                 if self._head is not None:
                     item.absorb(self._head)
                 self._head = item

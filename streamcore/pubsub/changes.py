@@ -1,4 +1,4 @@
-"""What the application asks of its subscriptions, and what it can see of them."""
+"""Calls that change subscriptions, and the state of subscriptions that the application can see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T", bytes, str)
 class Change:
     """A call that subscribes or un-subscribes; ``poll`` tells when the server has done it, and raises why it does not.
 
-    ``added`` are the subscriptions that nobody had desired before, and which a call that fails takes back.
+    ``added`` are the subscriptions that were not desired before; a call that fails takes them back.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], added: Iterable[Subscription], *, wanted: bool) -> None:
@@ -26,25 +26,33 @@ class Change:
         self._left = list(subscriptions)
 
     def poll(self) -> bool:
-        """Whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
-        self._left = left = [one for one in self._left if one.wanted is self.wanted and not one.is_settled]
-        refused = [one for one in left if one.refusal is not None and one.refusal.code not in UNAVAILABLE]
+        """Tell whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
+        self._left = left = [
+            subscription
+            for subscription in self._left
+            if subscription.wanted is self.wanted and not subscription.is_settled
+        ]
+        refused = [
+            subscription
+            for subscription in left
+            if subscription.refusal is not None and subscription.refusal.code not in UNAVAILABLE
+        ]
         if left and len(refused) == len(left):
             if self.wanted:
                 raise named(refused)
-            left.clear()  # nothing that comes of it is handed over
+            left.clear()  # no message of it is handed over
         self.done = not left
         return self.done
 
     @property
     def refusal(self) -> ReplyError | None:
-        """Why it was not done so far, if the server has said anything."""
-        refused = [one for one in self._left if one.refusal is not None]
+        """The server's refusal, while the change is not done; None where there is none."""
+        refused = [subscription for subscription in self._left if subscription.refusal is not None]
         return named(refused) if refused else None
 
 
 class Standing(NamedTuple, Generic[T]):
-    """Names that are desired, those of them that the server has confirmed, and those that it refuses, with the reason."""
+    """The names that are desired, the confirmed names among them, and the refused names, with the server's error."""
 
     desired: frozenset[T]
     confirmed: frozenset[T]
@@ -52,7 +60,7 @@ class Standing(NamedTuple, Generic[T]):
 
 
 class Subscriptions(NamedTuple, Generic[T]):
-    """What is subscribed to at this moment, kind by kind, or (``desired``, ``confirmed``, ``failed``) all kinds together."""
+    """The present subscriptions, kind by kind, or (``desired``, ``confirmed``, ``failed``) all kinds together."""
 
     channels: Standing[T]
     patterns: Standing[T]
@@ -75,10 +83,16 @@ class Subscriptions(NamedTuple, Generic[T]):
 
 
 def standing(subscriptions: Iterable[Subscription], text: Callable[[bytes], T]) -> Standing[T]:
-    """How subscriptions of one kind stand; ``text`` makes a name what the application knows it by."""
-    wanted = [one for one in subscriptions if one.wanted]
+    """Sum up the subscriptions of one kind; ``text`` decodes a name for the application."""
+    wanted = [subscription for subscription in subscriptions if subscription.wanted]
     return Standing(
-        frozenset(text(one.name) for one in wanted),
-        frozenset(text(one.name) for one in wanted if one.confirmed),
-        MappingProxyType({text(one.name): named([one]) for one in wanted if one.refusal is not None}),
+        frozenset(text(subscription.name) for subscription in wanted),
+        frozenset(text(subscription.name) for subscription in wanted if subscription.confirmed),
+        MappingProxyType(
+            {
+                text(subscription.name): named([subscription])
+                for subscription in wanted
+                if subscription.refusal is not None
+            }
+        ),
     )

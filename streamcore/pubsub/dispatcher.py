@@ -1,4 +1,4 @@
-"""What the server pushes, sorted: messages for the application or for handlers, its word on subscriptions, invalidated keys."""
+"""The dispatch of pushes: messages for the application or handlers, confirmations, and invalidated keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ..errors import ConnectionLost
 from ..events import Event, HandlerFailed, SubscriptionGap
-from .buffer import Aside, Failed, Inbox, Mark, WhenFull
+from .buffer import ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
 from .invalidation import Tracking
 from .message import (
     KIND_OF,
@@ -21,13 +21,16 @@ from .message import (
     size,
 )
 from .options import Call, size_of_calls
-from .subscriptions import Subscriber, Subscription
+from .subscriptions import Subscription, SubscriptionTable
 
 T = TypeVar("T", bytes, str)
 
 
-class Sorter(Generic[T]):
-    """Two inboxes, ``inbox`` for what is handed over and ``calls`` for handlers; ``ignores``: not the word on subscriptions."""
+class Dispatcher(Generic[T]):
+    """The dispatcher of pushes to two buffers: ``buffer`` for the application and ``calls`` for handlers.
+
+    ``ignores``: confirmations of subscriptions are left out.
+    """
 
     def __init__(
         self,
@@ -40,41 +43,41 @@ class Sorter(Generic[T]):
         tracking: Tracking,
         emit: Callable[[Event], None],
     ) -> None:
-        self.inbox: Inbox[Message[T]] = Inbox(limit, nbytes, when_full, size)
-        self.calls: Inbox[Call] = Inbox(limit, nbytes, when_full, size_of_calls)
+        self.buffer: MessageBuffer[Message[T]] = MessageBuffer(limit, nbytes, when_full, size)
+        self.calls: MessageBuffer[Call] = MessageBuffer(limit, nbytes, when_full, size_of_calls)
         self._encoding = encoding
         self._ignores = ignores
         self._tracking = tracking
         self._emit = emit
-        self._last: Mark | None = None
+        self._last: GapMarker | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should come."""
-        return self.inbox.is_full or self.calls.is_full
+        """Whether a buffer is full, so that reading should stop."""
+        return self.buffer.is_full or self.calls.is_full
 
     def mark(self, gap: SubscriptionGap) -> None:
-        """Something is to be told before whatever comes next."""
-        mark, inboxes = self._last, (self.inbox, self.calls)
-        if mark is not None and not mark.told and all(inbox.ends_with(mark) for inbox in inboxes):
+        """Put a gap into both buffers, or extend the gap that is last in both."""
+        mark, buffers = self._last, (self.buffer, self.calls)
+        if mark is not None and not mark.told and all(buffer.ends_with(mark) for buffer in buffers):
             mark.extend(gap)
             return
-        self._last = Mark(gap)
-        for inbox in inboxes:
-            inbox.add_odd(self._last)
+        self._last = GapMarker(gap)
+        for buffer in buffers:
+            buffer.add_marker(self._last)
 
     def name(self, name: bytes) -> T:
-        """What the application knows a name by."""
+        """Decode a name for the application."""
         return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
 
-    def sort(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
-        """Messages go to the inbox; those of a subscription with a handler to its own, others to nobody.
+    def dispatch(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
+        """Put messages into the buffer, or into that of handlers.
 
-        Raises what comes of a push that makes no sense.
+        A message of a subscription that should have ended is dropped. Raises the error of a push that makes no sense.
         """
-        if not subscriber.special:
+        if not subscriptions.special:
             try:
-                self.inbox.add(messages_of(pushes, self._encoding))
+                self.buffer.add(messages_of(pushes, self._encoding))
             except (KeyError, ValueError):
                 pass  # some are no messages, or no text, or of channels and patterns both
             else:
@@ -83,51 +86,51 @@ class Sorter(Generic[T]):
         for push in pushes:
             kind = MESSAGE_KINDS.get(push[0])
             if kind is None:
-                self.inbox.add(messages)
+                self.buffer.add(messages)
                 messages.clear()
-                self._hear(subscriber, push)
+                self._take_control_push(subscriptions, push)
                 continue
             pattern: Any = None
             if kind == "pmessage":
                 _, pattern, channel, data = push
             else:
                 _, channel, data = push
-            one = subscriber.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
-            if one is not None and one in subscriber.special:
-                self._call(one, kind, channel, pattern, data)
+            subscription = subscriptions.table[KIND_OF[kind]].get(channel if pattern is None else pattern)
+            if subscription is not None and subscription in subscriptions.special:
+                self._call(subscription, kind, channel, pattern, data)
                 continue
             try:
                 messages.append(message_of(self._encoding, kind, channel, pattern, data))
             except UnicodeDecodeError as error:
-                self.inbox.add(messages)
+                self.buffer.add(messages)
                 messages.clear()
-                self.inbox.add_odd(Failed(error))
-        self.inbox.add(messages)
+                self.buffer.add_marker(ErrorMarker(error))
+        self.buffer.add(messages)
 
-    def _call(self, one: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
-        """A message of a subscription with a handler, or of one that the server would not end."""
-        if one.refusal is not None and not one.wanted:
+    def _call(self, subscription: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
+        """Queue the handler's call for a message; drop it where the server refused to end the subscription."""
+        if subscription.refusal is not None and not subscription.wanted:
             return
         try:
             message = message_of(self._encoding, kind, channel, pattern, data)
         except UnicodeDecodeError as error:
             self._emit(HandlerFailed(channel, error))
         else:
-            self.calls.add((Call(one.handler, message),))
+            self.calls.add((Call(subscription.handler, message),))
 
-    def _hear(self, subscriber: Subscriber, push: list[Any]) -> None:
-        """Something else than a message."""
+    def _take_control_push(self, subscriptions: SubscriptionTable, push: list[Any]) -> None:
+        """Take a push that is no message: a subscription that the server has ended, or invalidated keys."""
         kind = TAKEN_AWAY.get(push[0])
         if kind is not None:
-            error = ConnectionLost(f"{subscriber.link.address} has ended the subscription to a {kind.what}")
-            if subscriber.revoked(kind, push[1], error):
-                self.add_word(push)
+            error = ConnectionLost(f"{subscriptions.link.address} has ended the subscription to a {kind.what}")
+            if subscriptions.revoked(kind, push[1], error):
+                self.add_confirmation(push)
         elif push[0] == b"invalidate":
-            self._tracking.told(push[1])
+            self._tracking.invalidate(push[1])
 
-    def add_word(self, push: list[Any]) -> None:
-        """The server's word on a subscription, for those who want to see it."""
+    def add_confirmation(self, push: list[Any]) -> None:
+        """Put the server's confirmation of a subscription into the buffer, unless they are ignored."""
         if self._ignores:
             return
         word, name, count = push
-        self.inbox.add_odd(Aside(Message(WORDS[word], self.name(name), None, count)))
+        self.buffer.add_marker(ConfirmationMarker(Message(WORDS[word], self.name(name), None, count)))

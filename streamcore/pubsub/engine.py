@@ -1,11 +1,11 @@
-"""Receive what others publish: channels, patterns and shard channels, over one link that is renewed for ever.
+"""Receive published messages: channels, patterns and shard channels, over one link that is renewed for ever.
 
-At most once, in order, and never silent: whatever may have cost a message is an event, told before the next one. A lost link
-is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriber``. Messages of
-subscriptions with a handler wait in an inbox of their own.
+At most once, in order, and never silent: a possible loss of messages is an event, told before the next message. A lost
+link is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriptions``.
+Messages of subscriptions with a handler wait in a buffer of their own.
 
-With ``when_full="block"`` a full inbox stops the reading of the socket, until the server has had enough and closes the
-connection: a gap. While the server's word on a subscription is due, the socket is read all the same.
+With ``when_full="block"`` a full buffer stops the reading of the socket, until the server has had enough and closes
+the connection: a gap. While the server's confirmation of a subscription is due, the socket is read all the same.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyErr
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
 from ..sense import MISSHAPEN
-from .buffer import Inbox, WhenFull
+from .buffer import MessageBuffer, WhenFull
 from .changes import Change, Subscriptions, standing
-from .dispatcher import Sorter
+from .dispatcher import Dispatcher
 from .invalidation import Tracking
 from .message import Kind, Message
 from .options import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
-from .subscriptions import Subscriber, Subscription, Telling, named
+from .subscriptions import Subscription, SubscriptionCommand, SubscriptionTable, named
 
 T = TypeVar("T", bytes, str)
 
 READ_SIZE: Final = 16 << 10
-"""Bytes. Of small messages there are many in a read; what is made of more of them would not stay in the processor's cache."""
+"""Bytes of a read. It holds many small messages; more of them would not stay in the processor's cache."""
 
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -48,15 +48,17 @@ class _Options(PubSubOptions, EngineOptions, total=False):
 class PubSub(Engine, Generic[T]):
     """Subscribe, and get messages.
 
-    ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with what is called with
-    their messages. ``ignore_subscribe_messages=False`` hands over the server's word on subscriptions, too. A call waits for
-    that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout`` (0.1) seconds, with ``lazy`` not at all;
-    entering waits up to ``subscription_timeout`` for the connection and that word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or ``queue_bytes`` (64 MiB) wait for
-    the application; ``when_full`` says what then: ``"block"``, ``"drop_oldest"``, ``"drop_newest"``.
+    ``channels``, ``patterns``, ``shard_channels``: names; ``channel_handlers`` and so on: names with the functions
+    that are called with their messages. ``ignore_subscribe_messages=False`` hands over the server's word on
+    subscriptions, too. A call waits for that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout``
+    (0.1) seconds, with ``lazy`` not at all; entering waits up to ``subscription_timeout`` for the connection and that
+    word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or
+    ``queue_bytes`` (64 MiB) wait for the application; ``when_full`` chooses what a full queue does: ``"block"``,
+    ``"drop_oldest"``, ``"drop_newest"``.
 
-    ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``, broadcasting);
-    ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is refused: the link is dialled
-    for ever, and its back-off begins anew after each success.
+    ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``,
+    broadcasting); ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is
+    refused: the link is dialled for ever, and its back-off begins anew after each success.
     """
 
     @overload
@@ -131,7 +133,7 @@ class PubSub(Engine, Generic[T]):
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
         limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
         self._tracking = Tracking(track, on_invalidate, limit)
-        self._sorter: Sorter[T] = Sorter(
+        self._dispatcher: Dispatcher[T] = Dispatcher(
             limit,
             nbytes,
             when_full,
@@ -140,11 +142,11 @@ class PubSub(Engine, Generic[T]):
             tracking=self._tracking,
             emit=self._emit,
         )
-        self._inbox: Inbox[Message[T]] = self._sorter.inbox
-        self._calls = self._sorter.calls
+        self._buffer: MessageBuffer[Message[T]] = self._dispatcher.buffer
+        self._calls = self._dispatcher.calls
         self._changes: list[Change] = []
         self._up_before = self._was_up = False
-        self._subscriber = Subscriber(self, options.request_timeout)
+        self._subscriptions = SubscriptionTable(self, options.request_timeout)
         self.first = [
             self.subscribe(kind, with_handlers(kind, names(kind.what, listed), handlers))
             for kind, listed, handlers in (
@@ -153,93 +155,99 @@ class PubSub(Engine, Generic[T]):
                 (Kind.SHARD, shard_channels, shard_channel_handlers),
             )
         ]
-        self._subscriber.link.open()
+        self._subscriptions.link.open()
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached, or need not be."""
+        """Whether the link is up and tracking is in force, or need not be."""
         tracks = self._tracking.in_force or self._tracking.command is None
-        return self.lazy or (self._subscriber.link.is_up and tracks)
+        return self.lazy or (self._subscriptions.link.is_up and tracks)
 
     @property
     def has_handlers(self) -> bool:
-        """Whether somebody has to call what ``take_calls`` gives."""
-        return self._tracking.command is not None or any(one.handler for one in self._subscriber.special)
+        """Whether handlers are to be called with the results of ``take_calls``."""
+        return self._tracking.command is not None or any(
+            subscription.handler for subscription in self._subscriptions.special
+        )
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is subscribed to any more, and nothing waits to be handed over."""
-        return not len(self._inbox) and self._subscriber.is_idle
+        """Whether no subscription is left, and no message waits."""
+        return not len(self._buffer) and self._subscriptions.is_idle
 
     @property
     def has_messages(self) -> bool:
-        """Whether ``take`` would give something now."""
-        return len(self._inbox) > 0
+        """Whether ``take`` would return a message now."""
+        return len(self._buffer) > 0
 
     @property
     def dropped(self) -> int:
         """How many messages were dropped because the application was too slow."""
-        return self._inbox.dropped + self._calls.dropped
+        return self._buffer.dropped + self._calls.dropped
 
     @property
     def subscriptions(self) -> Subscriptions[T]:
-        """What is desired, confirmed and refused at this moment."""
-        table = self._subscriber.table
-        channels, patterns, shards = (standing(table[kind].values(), self._sorter.name) for kind in Kind)
+        """The names that are desired, confirmed and refused at this moment."""
+        table = self._subscriptions.table
+        channels, patterns, shards = (standing(table[kind].values(), self._dispatcher.name) for kind in Kind)
         return Subscriptions(channels, patterns, shards)
 
     def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> Change:
         """Desire these names, with their handlers; a handler that they had is replaced."""
         self.check()
-        table = self._subscriber.table[kind]
+        table = self._subscriptions.table[kind]
         known = {name for name in wanted if name in table and table[name].wanted}
-        wants = [self._subscriber.want(kind, name, handler) for name, handler in wanted.items()]
-        return self._changed(Change(wants, (one for one in wants if one.name not in known), wanted=True))
+        wants = [self._subscriptions.want(kind, name, handler) for name, handler in wanted.items()]
+        return self._changed(
+            Change(wants, (subscription for subscription in wants if subscription.name not in known), wanted=True)
+        )
 
     def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> Change:
         """Desire these names no more; without names, none of the kind."""
         self.check()
-        found = self._subscriber.find(kind, unwanted)
-        for one in found:
-            self._subscriber.unwant(one)
+        found = self._subscriptions.find(kind, unwanted)
+        for subscription in found:
+            self._subscriptions.unwant(subscription)
         return self._changed(Change(found, (), wanted=False))
 
     def give_up(self, change: Change) -> None:
-        """Nobody waits for a change any more: one that is not done is taken back, unless somebody else waits for the same."""
+        """Cancel a change that is not done, whose caller has left; names that another call waits for stay."""
         self._changes.remove(change)
         if change.done or self.closed:
             return
-        for one in change.added:
-            other = next((other for other in self._changes if other.wanted and one in other.subscriptions), None)
+        for subscription in change.added:
+            other = next(
+                (other for other in self._changes if other.wanted and subscription in other.subscriptions), None
+            )
             if other is not None:
-                other.added[one] = None
+                other.added[subscription] = None
             else:
-                self._subscriber.unwant(one)
+                self._subscriptions.unwant(subscription)
         self._settle()
 
     def keep(self, change: Change) -> None:
-        """Nobody waits for a change, and it holds all the same."""
+        """Forget a change, whose caller has left, without taking it back."""
         self._changes.remove(change)
 
     def take(self) -> list[Message[T]]:
-        """The next messages, none where none has arrived. Raises what ended the engine, behind what had arrived before."""
-        messages = self._inbox.take(self._emit)
+        """Take the next messages, none where none has arrived. Raises the error that ended the engine, behind them."""
+        messages = self._buffer.take(self._emit)
         if not messages:
             self.check()
         self._balance()
         return messages
 
     def take_calls(self) -> list[Call]:
-        """The next calls of handlers. Raises as ``take`` does."""
+        """Take the next calls of handlers. Raises as ``take`` does."""
         calls = self.take_waiting_calls()
         if not calls:
             self.check()
         return calls
 
     def take_waiting_calls(self) -> list[Call]:
-        """The same, without a word about the end."""
+        """Take the next calls of handlers, also after the end of the engine."""
         invalidated = self._tracking.take()
         if invalidated is not None:
             return [Call(*invalidated)]
@@ -248,7 +256,7 @@ class PubSub(Engine, Generic[T]):
         return calls
 
     def handler_failed(self, call: Call, error: Exception) -> None:
-        """A handler has raised."""
+        """Emit that a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
     def _changed(self, change: Change) -> Change:
@@ -257,39 +265,39 @@ class PubSub(Engine, Generic[T]):
         return change
 
     def _settle(self) -> None:
-        self._subscriber.sync()
+        self._subscriptions.sync()
         self._balance()
         self.on_wakeup()
 
     def _balance(self) -> None:
-        """Read from the socket, or do not."""
-        subscriber = self._subscriber
-        if self._blocks and self._sorter.is_full and not subscriber.awaits_answers:
-            subscriber.link.pause()
+        """Pause or resume the reading of the socket."""
+        subscriptions = self._subscriptions
+        if self._blocks and self._dispatcher.is_full and not subscriptions.awaits_answers:
+            subscriptions.link.pause()
         else:
-            subscriber.link.resume()
+            subscriptions.link.resume()
 
-    # -- what the subscriber tells ------------------------------------------------------------------------------------
+    # -- calls of the subscription table ------------------------------------------------------------------------------
 
-    def new_subscriber_link(self, subscriber: Subscriber) -> Link:
-        link = self.new_link(subscriber)
+    def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link:
+        link = self.new_link(subscriptions)
         link.read_size = READ_SIZE
         return link
 
-    def subscriber_up(self, subscriber: Subscriber) -> None:
+    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
         self.degradation.begin()
-        self.report_up(subscriber.link, again=again)
-        if self._tracking.command is not None and subscriber.link.is_up:
-            subscriber.link.send(Exchange([self._tracking.command], self.options.request_timeout))
+        self.report_up(subscriptions.link, again=again)
+        if self._tracking.command is not None and subscriptions.link.is_up:
+            subscriptions.link.send(Exchange([self._tracking.command], self.options.request_timeout))
 
-    def subscriber_down(self, subscriber: Subscriber, error: Exception) -> None:
+    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None:
         self._tracking.ends()
         was_up, self._was_up = self._was_up, False
-        self.report_down(subscriber.link, error, was_up=was_up)
+        self.report_down(subscriptions.link, error, was_up=was_up)
 
-    def subscriber_answered(self, exchange: Exchange) -> None:
-        reply, link = exchange.replies[0], self._subscriber.link
+    def exchange_answered(self, exchange: Exchange) -> None:
+        reply, link = exchange.replies[0], self._subscriptions.link
         if not isinstance(reply, ReplyError):
             link.succeeded()
             self._tracking.begins()
@@ -299,45 +307,49 @@ class PubSub(Engine, Generic[T]):
             reply.command = "CLIENT TRACKING"
             self.fail(reply)
 
-    def subscriber_told(self, subscriber: Subscriber, telling: Telling) -> None:
-        for push in telling.replies:
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None:
+        for push in command.replies:
             if not isinstance(push, ReplyError):
-                self._sorter.add_word(push)
-            elif not telling.wanted:  # what still comes reaches nobody
-                self.degradation.is_forbidden(UNSUBSCRIBING, (telling.subscriptions[0].kind.unsubscribe,), push)
+                self._dispatcher.add_confirmation(push)
+            elif not command.wanted:  # messages that still come are dropped
+                self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), push)
         self._balance()
 
-    def subscriber_lost(self, subscriber: Subscriber, names: Sequence[bytes] | None, error: Exception) -> None:
+    def subscriptions_lost(
+        self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
+    ) -> None:
         if not self.closed:
             lost = None if names is None else tuple(names)
-            self._sorter.mark(SubscriptionGap(subscriber.link.name, lost, error))
+            self._dispatcher.mark(SubscriptionGap(subscriptions.link.name, lost, error))
 
-    def subscriber_refused(self, subscriber: Subscriber, refused: Sequence[Subscription]) -> None:
-        """Whoever waits for a change is told by the call."""
+    def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None:
+        """Emit refusals, but for names that a waiting call will raise them for."""
         reasons: dict[tuple[Kind, str], list[Subscription]] = {}
-        for one in refused:
-            if one.refusal is not None and not any(one in change.subscriptions for change in self._changes):
-                reasons.setdefault((one.kind, one.refusal.code), []).append(one)
+        for subscription in refused:
+            if subscription.refusal is not None and not any(
+                subscription in change.subscriptions for change in self._changes
+            ):
+                reasons.setdefault((subscription.kind, subscription.refusal.code), []).append(subscription)
         for (kind, _), alike in reasons.items():
-            self._emit(SubscriptionFailed(kind.what, tuple(one.name for one in alike), named(alike)))
+            self._emit(SubscriptionFailed(kind.what, tuple(subscription.name for subscription in alike), named(alike)))
 
-    def subscriber_pushed(self, subscriber: Subscriber, pushes: list[list[Any]]) -> None:
+    def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
         try:
-            self._sorter.sort(subscriber, pushes)
+            self._dispatcher.dispatch(subscriptions, pushes)
         except MISSHAPEN as error:
-            subscriber.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
+            subscriptions.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
         self._balance()
 
     def backoff(self, attempts: int) -> float:
-        """When to try again what has failed so many times."""
+        """When to retry after so many failed attempts, in seconds on the driver's clock."""
         ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
         return self._clock.now + ceiling * self._random()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        return None if self.closed else self._subscriber.retry_at
+        return None if self.closed else self._subscriptions.retry_at
 
     def _elapse(self, now: float) -> None:
-        self._subscriber.elapse(now)
+        self._subscriptions.elapse(now)
         self._balance()

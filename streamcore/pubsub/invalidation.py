@@ -1,7 +1,7 @@
-"""Which keys have changed, as the server tells those who keep copies of them: client-side caching, by broadcasts.
+"""Invalidations of copied keys: client-side caching, by broadcasts (``CLIENT TRACKING``).
 
-While the link is lost nothing is told. So all copies are void when it is lost, and once more when it is back, for what was
-copied in between. Keys collect here until they are handed over; where they are too many, it is all of them.
+While the link is lost no key is told. So all copies are void when it is lost, and once more when it is back, for keys
+copied in between. Keys collect here until they are handed over; beyond a limit they become "all keys".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .options import Invalidated, names
 
 
 class Tracking:
-    """Invalidations that were told, and not handed over yet. ``command`` asks for them, on each connection; None: nobody does."""
+    """Invalidated keys that were not handed over yet. ``command`` asks for them on each connection; None: never."""
 
     def __init__(self, track: Name | Iterable[Name] | None, on_invalidate: Invalidated | None, limit: int) -> None:
         if track is not None and on_invalidate is None:
@@ -33,19 +33,19 @@ class Tracking:
         self._all = False
 
     def begins(self) -> None:
-        """The server has agreed, on a new connection."""
+        """Note that the server tracks keys, on a new connection."""
         if self._began:
-            self.told(None)
+            self.invalidate(None)
         self.in_force = self._began = True
 
     def ends(self) -> None:
-        """The connection is lost."""
+        """Invalidate all keys: the connection is lost."""
         if self.in_force:
             self.in_force = False
-            self.told(None)
+            self.invalidate(None)
 
-    def told(self, keys: Iterable[Any] | None) -> None:
-        """The server tells of keys, or, None, of all."""
+    def invalidate(self, keys: Iterable[Any] | None) -> None:
+        """Collect invalidated keys; None: all."""
         if keys is not None:
             self._keys.update(keys)
         if keys is None or len(self._keys) > self._limit:
@@ -53,7 +53,7 @@ class Tracking:
             self._all = True
 
     def take(self) -> tuple[Invalidated, frozenset[bytes] | None] | None:
-        """What to call, and with which keys; None where there is nothing to tell."""
+        """Take the function to call and its keys; None where no key was invalidated."""
         if self._on_invalidate is None or not (self._all or self._keys):
             return None
         keys = None if self._all else frozenset(self._keys)

@@ -1,8 +1,8 @@
-"""Keyspace notifications: what happens to keys, as messages of channels that the server publishes itself.
+"""Keyspace notifications: events of keys, as messages of channels that the server publishes itself.
 
-A server publishes them where ``notify-keyspace-events`` has ``K`` and the classes of events that are wanted, by default
-nothing. They come of the server that one is connected to only. The next one may be set otherwise, and so may the same one after
-a restart: each connection asks.
+A server publishes them where ``notify-keyspace-events`` has ``K`` and the classes of events that are wanted, by
+default none. A server publishes only its own keys' events. The next server may be set otherwise, and so may the same
+server after a restart: each connection asks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..engine.degradation import KEY_EVENTS
 from ..engine.engine import EngineOptions
 from ..errors import InvalidArgument, ReplyError
 from ..events import SubscriptionFailed
-from .buffer import Failed
+from .buffer import ErrorMarker
 from .engine import PubSub
 from .message import Message
 from .options import PubSubOptions, names
-from .subscriptions import Subscriber
+from .subscriptions import SubscriptionTable
 
 T = TypeVar("T", bytes, str)
 
@@ -31,7 +31,7 @@ class _Options(PubSubOptions, EngineOptions, total=False): ...
 
 
 class KeyEvent(NamedTuple, Generic[T]):
-    """``event`` is the server's word for what happened to the key: ``"set"``, ``"expired"``, ``"xadd"`` ..."""
+    """An event of a key; ``event`` is the server's word for it: ``"set"``, ``"expired"``, ``"xadd"`` ..."""
 
     key: T
     event: str
@@ -39,7 +39,7 @@ class KeyEvent(NamedTuple, Generic[T]):
 
     @classmethod
     def of(cls, message: Message[Any]) -> KeyEvent[Any]:
-        """What a message of ``__keyspace@0__:key`` says."""
+        """Parse a message of ``__keyspace@0__:key``."""
         channel, event = message.channel, message.data
         colon, at, end = (":", "@", "_") if isinstance(channel, str) else (b":", b"@", b"_")
         where, _, key = channel.partition(cast(Any, colon))
@@ -48,7 +48,7 @@ class KeyEvent(NamedTuple, Generic[T]):
 
 
 def keyspace_patterns(keys: Name | Iterable[Name], database: int) -> list[bytes]:
-    """The patterns of channels for patterns of keys; ``database`` is their number."""
+    """Build the patterns of channels for patterns of keys in the ``database`` with this number."""
     listed = names("key", keys)
     if not listed:
         raise InvalidArgument("name at least one key or pattern of keys, '*' for all of them")
@@ -56,17 +56,17 @@ def keyspace_patterns(keys: Name | Iterable[Name], database: int) -> list[bytes]
 
 
 class Question(Exchange):
-    """Asks what a server is set to publish."""
+    """The CONFIG GET that asks which notifications a server publishes."""
 
     __slots__ = ()
 
 
 class KeyWatch(PubSub[T], Generic[T]):
-    """A subscriber to what happens to ``keys``, in one ``database``; see ``PubSub`` for the options.
+    """A subscriber to the events of ``keys``, in one ``database``; see ``PubSub`` for the options.
 
-    Where the server is not set to tell, the first connection ends it by ``InvalidArgument``. A later one has ``take`` raise that once,
-    behind what had arrived, and tells it by ``SubscriptionFailed``; what is told after all is handed over. A server that does not
-    let itself be asked is taken to be set rightly.
+    Where the server is not set to publish them, the first connection ends it by ``InvalidArgument``. A later
+    connection has ``take`` raise that once, behind the messages that had arrived, and emits ``SubscriptionFailed``;
+    events that come after all are handed over. A server that refuses CONFIG GET is taken to be set rightly.
     """
 
     def __init__(
@@ -79,22 +79,22 @@ class KeyWatch(PubSub[T], Generic[T]):
 
     @property
     def label(self) -> str:
-        """What it is to its users."""
+        """The name of the engine in messages."""
         return "KeyEvents"
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached and is set to tell, or need not be."""
+        """Whether the link is up and the server is set to publish, or need not be."""
         return super().is_ready and (self._has_entered or self.lazy)
 
-    def subscriber_up(self, subscriber: Subscriber) -> None:
-        super().subscriber_up(subscriber)
-        if subscriber.link.is_up:
-            subscriber.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
+    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+        super().subscriptions_up(subscriptions)
+        if subscriptions.link.is_up:
+            subscriptions.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
 
-    def subscriber_answered(self, exchange: Exchange) -> None:
+    def exchange_answered(self, exchange: Exchange) -> None:
         if type(exchange) is not Question:
-            super().subscriber_answered(exchange)
+            super().exchange_answered(exchange)
             return
         [reply] = exchange.replies
         if isinstance(reply, ReplyError):
@@ -106,11 +106,11 @@ class KeyWatch(PubSub[T], Generic[T]):
         self._has_entered = True
         if error is not None:
             self._emit(SubscriptionFailed("pattern", self._patterns, error))
-            self._inbox.add_odd(Failed(error))
+            self._buffer.add_marker(ErrorMarker(error))
 
 
 def _silence(reply: Any) -> InvalidArgument | None:
-    """Why a server with these settings publishes nothing about keys; None where it does, or does not say."""
+    """Explain why a server with these settings publishes no events of keys; None where it does, or does not say."""
     setting: Any = reply.get(SETTING.encode()) if type(reply) is dict else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if not isinstance(setting, bytes) or (b"K" in setting and len(setting) > 1):
         return None

@@ -1,6 +1,6 @@
-"""What a subscriber gets, and what there is to subscribe to.
+"""The messages of a subscriber, and the kinds of subscriptions.
 
-A message is a tuple: making one is most of what a subscriber's processor time goes into, and tuples are made fastest.
+A message is a tuple: making messages takes most of a subscriber's processor time, and tuples are made fastest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MessageKind: TypeAlias = Literal[
 
 
 class Kind(Enum):
-    """What a subscription names: a channel, a pattern of channels, or a channel that lives in one slot of a cluster."""
+    """The kind of a subscription: a channel, a pattern, or a channel that lives in a slot of a cluster."""
 
     CHANNEL = "channel", ""
     PATTERN = "pattern", "P"
@@ -44,10 +44,10 @@ _ITEM: Final[Callable[[Any, Any], Any]] = cast(Any, tuple).__getitem__
 class Message(NamedTuple, Generic[T]):
     """A message, or, with ``ignore_subscribe_messages=False``, the server's word that a subscription begins or ends.
 
-    ``kind``: how it came, ``"message"``, ``"pmessage"`` (by ``pattern``, else None) or ``"smessage"`` (a shard channel's), or
-    ``"subscribe"`` and its like; then ``channel`` may be a pattern, and ``data`` is the number of subscriptions of the
-    connection, an int. ``message["data"]`` is the same as ``message.data``, and ``message["type"]`` as ``message.kind``;
-    ``in`` asks for these names, not for values.
+    ``kind``: how it came, ``"message"``, ``"pmessage"`` (by ``pattern``, else None) or ``"smessage"`` (a shard
+    channel's), or ``"subscribe"`` and its like; then ``channel`` may be a pattern, and ``data`` is the number of
+    subscriptions of the connection, an int. ``message["data"]`` is the same as ``message.data``, and
+    ``message["type"]`` as ``message.kind``; ``in`` asks for these names, not for values.
     """
 
     kind: MessageKind
@@ -91,7 +91,7 @@ _data: Final = attrgetter("data")
 
 
 def size(messages: Sequence[Message[Any]]) -> int:
-    """How large the data of messages is."""
+    """Count the bytes or characters of the data of messages."""
     return sum(map(len, map(_data, messages)))
 
 
@@ -101,7 +101,10 @@ _FOR_PATTERNS: Final = {word: kind for word, kind in MESSAGE_KINDS.items() if ki
 
 
 def messages_of(pushes: list[list[Any]], encoding: str | None) -> list[Message[Any]]:
-    """Pushes that are messages, all of channels or all of patterns. Raises ``KeyError`` or ``ValueError`` where one is not."""
+    """Make messages from pushes, all of channels or all of patterns.
+
+    Raises ``KeyError`` or ``ValueError`` where a push is no such message.
+    """
     kinds = _FOR_CHANNELS
     # Without the namedtuple's own constructor, which takes half as long again.
     if len(pushes[0]) == 4:
@@ -121,7 +124,7 @@ def messages_of(pushes: list[list[Any]], encoding: str | None) -> list[Message[A
 
 
 def message_of(encoding: str | None, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> Message[Any]:
-    """One message, as text where there is an encoding. Raises ``UnicodeDecodeError``."""
+    """Make a message, as text where there is an encoding. Raises ``UnicodeDecodeError``."""
     if encoding is None:
         return Message(kind, channel, pattern, data)
     by = None if pattern is None else pattern.decode(encoding)

@@ -1,4 +1,4 @@
-"""How the application says what it wants to subscribe to, and which keywords there are."""
+"""The notations of subscriptions, and the keywords of subscribers."""
 
 # Callers without a type checker pass anything.
 # pyright: reportUnnecessaryIsInstance=false
@@ -16,20 +16,20 @@ from .message import Kind, Message
 T = TypeVar("T", bytes, str)
 
 Handler: TypeAlias = Callable[[Message[T]], object]
-"""Is called with each message, instead of handing it over; on an async runtime it may be a coroutine function."""
+"""A function that is called with each message; on an async runtime it may be a coroutine function."""
 Handlers: TypeAlias = Mapping[str, Handler[T]] | Mapping[bytes, Handler[T]]
 Invalidated: TypeAlias = Callable[[frozenset[bytes] | None], object]
 
 
 class Call(NamedTuple):
-    """A handler, and what to call it with: a message, or the keys of ``on_invalidate``."""
+    """A handler, and its argument: a message, or the keys of ``on_invalidate``."""
 
     handler: Callable[[Any], object]
     argument: Any
 
 
 def size_of_calls(calls: Sequence[Call]) -> int:
-    """How large the data of their messages is."""
+    """Count the bytes or characters of the data of the calls' messages."""
     return sum(len(call.argument.data) for call in calls)
 
 
@@ -41,15 +41,15 @@ class PubSubOptions(TypedDict, total=False):
     retry_policy: None
     """Refused: the link is dialled for ever, and its back-off begins anew after each success (None)."""
     subscription_timeout: Seconds
-    """Seconds within which a call has the server's word on a subscription, or entering on the first ones, else it fails (1)."""
+    """Seconds within which a call, or entering, has the server's confirmations, else it fails (1)."""
     unsubscription_timeout: Seconds
-    """The same for the end of one (0.1)."""
+    """The same for the end of a subscription (0.1)."""
     max_idle_seconds: Seconds
     """A dead link is found within so many seconds (15)."""
     queue_size: int
     """At most so many messages wait for the application (10,000)."""
     queue_bytes: int
-    """At most so many bytes do (67,108,864)."""
+    """At most so many bytes wait, too (67,108,864)."""
     when_full: WhenFull
     """Then: ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` (``"block"``)."""
     lazy: bool
@@ -61,23 +61,23 @@ class PubSubOptions(TypedDict, total=False):
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
-    """One name or several."""
+    """Parse one name or several."""
     if not isinstance(given, Iterable):
         raise InvalidArgument(f"{what} must be one name or several, not {given!r}")
     listed: list[Any] = [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
-    return [name(what, one) for one in listed]
+    return [name(what, each) for each in listed]
 
 
 def with_handlers(
     kind: Kind, given: Iterable[Name | Mapping[Any, Any]], handlers: Mapping[Any, Any]
 ) -> dict[bytes, Any]:
-    """Names, some of them in mappings to their handlers, as one mapping; the others have None for a handler."""
+    """Merge names, and mappings of names to handlers, into one mapping; a name alone has None for a handler."""
     found: dict[bytes, Any] = {}
-    for one in (*given, handlers):
-        if not isinstance(one, Mapping):
-            found[name(kind.what, one)] = None
+    for item in (*given, handlers):
+        if not isinstance(item, Mapping):
+            found[name(kind.what, item)] = None
             continue
-        for key, handler in one.items():
+        for key, handler in item.items():
             if handler is not None and not callable(handler):
                 raise InvalidArgument(f"the handler of {kind.what} {key!r} must be something to call, not {handler!r}")
             found[name(kind.what, key)] = handler

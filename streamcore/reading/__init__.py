@@ -1,1 +1,1 @@
-"""What readers of streams have in common, with a group and without."""
+"""The parts that readers of streams share, with a group and without."""

@@ -1,14 +1,14 @@
-"""Whether a stream's history has gone on behind our cursor, or something was lost. Silence is a proof.
+"""Whether a stream's history has gone on behind our cursor, or entries were lost. Silence is a proof.
 
-Reading behind a cursor says nothing about what was trimmed before we came to it, nor about another stream under the same
-name. Two things prove that there was neither. The *anchor*, the entry that a batch was read behind, still stands: trimming
-begins at the oldest entry, so nothing between it and the batch was trimmed, and the stream is the same. Or it is gone, and the
-server's counters explain that. ``entries-added`` less ``length`` is how many entries were ever removed, and ``added`` is how
-many there were up to our cursor: more removed than we had read means a gap of the difference, and fewer than we had read, where
-nothing of it is left, means another stream. One that was deleted and has begun anew has fewer of everything, or had not yet
-removed what is not there.
+A read behind a cursor says nothing about entries trimmed before it came, nor about another stream under the same name.
+Two things prove that there was neither. The *anchor*, the entry that a batch was read behind, still stands: trimming
+begins at the oldest entry, so nothing between it and the batch was trimmed, and the stream is the same. Or it is gone,
+and the server's counters explain that. ``entries-added`` less ``length`` is how many entries were ever removed, and
+``added`` is how many there were up to our cursor: more removed than read means a gap of the difference, and fewer than
+read, where nothing of the batch is left, means another stream. A stream that was deleted and has begun anew has fewer
+of everything, or had not yet removed the missing entries.
 
-What is neither proven nor counted is told as a ``Gap`` without a number, whose loss is certain or only possible. Entries
+A loss that is neither disproven nor counted is told as a ``Gap`` without a number, certain or only possible. Entries
 removed from the middle (XDEL) blur the count.
 """
 
@@ -33,7 +33,7 @@ Break: TypeAlias = Gap | StreamReset
 class Anchor:
     """A place that was read up to. ``stands``: an entry is there, as far as is known; None: none need be.
 
-    ``mark`` stands for what the entry holds; None where nobody has seen it.
+    ``mark`` is the hash of the entry's fields; None while they are unknown.
     """
 
     id: StreamId
@@ -42,27 +42,28 @@ class Anchor:
 
 
 def mark(fields: list[bytes]) -> int:
-    """A number by which an entry is told from another one with the same id."""
+    """Hash the fields of an entry, to tell it from another entry with the same id."""
     return hash(tuple([part[:_LOOKED_AT] for part in fields]))
 
 
 class Continuity:
-    """Watches one stream, up to whose ``cursor`` so many entries had been ``added``, None as long as that is unknown.
+    """The proof that a stream was read without a gap, up to its ``cursor``.
 
-    ``is_entry``: the cursor is the id of an entry that was read; else it is only a place.
+    ``added`` counts the entries added up to the cursor, None while that is unknown. ``is_entry``: the cursor is the id
+    of an entry that was read; else it is only a place.
     """
 
     def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> None:
         self.cursor = cursor
         self._stream = stream
-        self._place = added  # how many there were up to where continuity is proven
+        self._place = added  # entries added up to where continuity is proven
         self._sure = cursor  # the cursor when that was exact; since then single entries may have been deleted unread
-        self._learnt: int | None = None  # how many there were up to the cursor, while the other is not known
+        self._learnt: int | None = None  # entries added up to the cursor, while ``_place`` is not known
         is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
-        self._ids: list[bytes] = []  # what was read between them
+        self._ids: list[bytes] = []  # entries read between them
         self._seen: History | None = None  # when the server was asked last
-        self._known: History | None = None  # the same, while no place is known: how many there were up to its end
+        self._known: History | None = None  # the same, while no place is known: its counters tell it up to its end
 
     @property
     def added(self) -> int | None:
@@ -70,7 +71,7 @@ class Continuity:
         return None if self._place is None else self._place + len(self._ids)
 
     def received(self, entries: list[Any], *, watched: bool = True) -> None:
-        """A batch has come, behind the cursor; it is to be proven if it is ``watched``."""
+        """Take a batch behind the cursor; it is to be proven if it is ``watched``."""
         before, ids = self.cursor, ids_in(entries)
         id_, fields = entries[-1]
         self.cursor = StreamId.parse(id_)
@@ -88,7 +89,7 @@ class Continuity:
             self._known = None
 
     def _learn(self, known: History, before: StreamId, entries: list[Any]) -> None:
-        """A batch has passed an end whose place is known."""
+        """Count the entries of a batch that has passed an end whose place is known."""
         since = [entry for entry in entries if StreamId.parse(entry[0]) > known.last]
         if before == known.last or len(since) < len(entries):  # else others may have come and gone in between
             self._learnt = known.added + len(since)
@@ -96,18 +97,21 @@ class Continuity:
     # -- proving it, along with the next read -------------------------------------------------------------------------
 
     def question(self) -> Arguments | None:
-        """The command whose reply proves what was read last, if anything is to be proven; or shows how to judge it."""
+        """Return the command that proves the last batch (XRANGE), or lets ``judge`` decide (XINFO STREAM).
+
+        None: no proof is due.
+        """
         return (self.anchor() or ("XINFO", "STREAM", self._stream)) if self._ids else None
 
     def anchor(self) -> Arguments | None:
-        """The command that finds the entry behind which all is to be proven, if one was there."""
+        """Return the XRANGE that finds the anchor; None where no entry was there."""
         if not self._behind.stands:
             return None
         behind = str(self._behind.id)
         return ("XRANGE", self._stream, behind, behind)
 
     def is_proven(self, reply: list[Any]) -> bool:
-        """Whether it is there, so that all is proven; else ``judge`` needs the server's counters."""
+        """Take the reply to ``anchor``: True proves the batch; else ``judge`` needs the server's counters."""
         behind = self._behind
         found = mark(reply[0][1]) if reply else None
         behind.stands = found is not None and behind.mark in {None, found}
@@ -120,24 +124,25 @@ class Continuity:
         self._place = self.added if self._learnt is None else self._learnt
         self._behind, self._ids, self._learnt = self._tip, [], None
 
-    # -- what the counters tell ---------------------------------------------------------------------------------------
+    # -- counters of the server ---------------------------------------------------------------------------------------
 
     def begin(self, history: History) -> None:
-        """The cursor was chosen by what the server says now, so nothing is missing yet."""
+        """Begin at a cursor that ``history`` gave just now: nothing is missing yet."""
         self._seen = history
         self._count(history)
 
     def remember(self, former: Continuity) -> None:
-        """The stream is known from another place in it."""
+        """Take over the last known history of the stream from the continuity at another place in it."""
         self._seen = former._seen
 
     def judge(self, history: History) -> Break | None:
-        """Compare what we know with what the server says; afterwards both agree."""
+        """Compare the cursor with the server's counters, and return a gap or reset; afterwards both agree."""
         if history.last < self.cursor:
             return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
-        at_the_end = history.last == behind.id and history.added >= (self._place or 0)
+        goes_on = self._seen is None or history.may_follow(self._seen)
+        at_the_end = goes_on and history.last == behind.id and history.added >= (self._place or 0)
         gap: Gap | None = None
         if not (stands or at_the_end):
             self._learnt = None
@@ -151,12 +156,12 @@ class Continuity:
         return gap
 
     def _is_same(self, history: History, left: list[StreamId]) -> bool:
-        """Whether the stream may be the one that we knew; ``left`` is what may be there of that which is to be proven."""
+        """Tell whether this may be the known stream; ``left`` holds the unproven ids that may still be there."""
         behind, first = self._behind, history.first
         if self._seen is not None and not history.may_follow(self._seen):
             return False
         if first is not None and behind.id < first <= self.cursor and first not in left:
-            return False  # it is older than what was read, and was not there then
+            return False  # it is older than the read entries, and was not there then
         was_there = behind.stands is not None
         place = int(was_there) if self._place is None else self._place
         seen_last = history.last if self._seen is None else self._seen.last
@@ -170,7 +175,7 @@ class Continuity:
         return not was_there or history.deleted >= behind.id
 
     def _missed(self, history: History, left: list[StreamId]) -> Gap | None:
-        """The gap of the same stream in front of us, if there is one."""
+        """Return the gap between our place and the first entry of the same stream; None where there is none."""
         if not history.is_past(self._behind.id):
             return None
         if self._place is None:
@@ -186,11 +191,11 @@ class Continuity:
         was_read = history.deleted in left
         if missed == 1 and was_read:
             return None
-        self._place = None  # others may have been deleted ahead of us: what was missed is not told by numbers any more
+        self._place = None  # others may have been deleted ahead of us: numbers do not tell the loss any more
         return self._gap(history, 1 if missed == 1 else None, certain=not was_read or missed > len(left))
 
     def _perhaps(self, history: History) -> Gap | None:
-        """Where no place is known, what is gone may have been behind us."""
+        """Return a gap without a number where no place is known; None where no entry can be missing."""
         behind, seen = self._behind, self._seen
         if seen is not None:
             nothing = history.removed == seen.removed
@@ -199,12 +204,12 @@ class Continuity:
         return None if nothing else self._gap(history, None, certain=self._has_lost(history))
 
     def _has_lost(self, history: History) -> bool:
-        """Whether an entry has gone that was ahead of us when the server was asked last."""
+        """Tell whether an entry is gone that was ahead of the cursor when the server was asked last."""
         newest = None if self._seen is None else self._seen.newest
         return newest is not None and newest > self.cursor and history.is_past(newest)
 
     def _replaced(self, history: History, left: list[StreamId]) -> Gap:
-        """It is another stream, or a counter was set. Its ids have passed ours, and we go on above them."""
+        """Return the gap of a stream that was replaced, or whose counter was set; its ids have passed the cursor."""
         self._place = None
         if not left:
             self._tip.stands = None
@@ -214,7 +219,7 @@ class Continuity:
         after, before = self._behind.id, history.first
         if (
             before is not None and before <= after
-        ):  # another stream has ids of the former one: where that ended is not known
+        ):  # another stream has ids of the former one: the end of that is not known
             after, before = before.before(), None
         deleted = history.deleted
         if certain and deleted > self._sure:  # some of it may have gone before, and some is ahead of us
@@ -223,12 +228,12 @@ class Continuity:
         return Gap(self._stream, after, before, entries, certain)
 
     def _count(self, history: History) -> None:
-        """Learn our place in the stream, as far as the counters tell it."""
+        """Learn the count of entries up to the cursor, as far as the counters tell it."""
         passed = history.passed
         if history.last == self.cursor:
             self._place = history.added
         elif passed is not None and history.is_past(self.cursor):
-            self._place = passed  # what was in front of us, and is told, counts as passed
+            self._place = passed  # a gap in front of us is told, and counts as passed
         elif passed is not None and history.first == self.cursor:
             self._place = passed + 1
         else:

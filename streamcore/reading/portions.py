@@ -1,14 +1,15 @@
 """How much a read asks for, so that its reply stays within bounds.
 
-``COUNT`` holds for each stream of a read, and a reply may hold as much of every one of them. So it is chosen by how many streams
-are read, by how large entries were lately, and by how many more may be in hand. Where even one entry of each stream would be too
-much, a read is about a *part* of the streams, the parts in turn; only when all have been asked does a read wait, and that is about
-all of them: it is answered by the first that has something, and the parts are asked again. Streams that have more than they were asked for are read again by
-themselves, in every second read, so that a few busy ones among many neither wait for these nor hold them up.
+``COUNT`` holds for each stream of a read, and a reply may hold as much of every stream. So it is chosen by how many
+streams are read, by how large entries were lately, and by how many more may be in hand. Where even one entry of each
+stream would be too much, a read is about a *part* of the streams, the parts in turn; only when all have been asked
+does a read wait, and that is about all of them: the first stream that has an entry answers it, and the parts are asked
+again. Streams that have more than they were asked for are read again by themselves, in every second read, so that a
+few busy streams among many neither wait for these nor hold them up.
 
-Where a read asks for so few entries that there is room for them even if they are as large as ``UNKNOWN``, none of this is needed,
-and nothing is measured but the first reply, and those that are larger than that. So it is with a
-few streams, as long as there is much room.
+Where a read asks for so few entries that there is room for them even if they are as large as ``UNKNOWN``, none of this
+is needed, and only the first reply, and larger ones than that, are measured. So it is with a few streams, as long as
+there is much room.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 UNKNOWN: Final = 64 << 10
-"""Bytes of an entry, as long as none has come."""
+"""Assumed bytes of an entry, before the first reply."""
 FRAME: Final = 32
 """Bytes of an entry beside its fields."""
 FADING: Final = 0.9
-"""What is left of a larger size when a reply has smaller entries."""
+"""Factor by which the assumed size shrinks when a reply has smaller entries."""
 
 
 class Portion(NamedTuple):
-    """What a read asks for: so many entries of ``each`` of these streams.
+    """The streams of a read, and ``each``, the entries asked for of every stream.
 
-    ``whole``: these are all. ``is_small``: and as many entries of each as wanted, for which there is room in any case.
+    ``whole``: these are all streams. ``is_small``: there is room for the wanted entries of each in any case.
     """
 
     streams: Sequence[bytes]
@@ -37,12 +38,12 @@ class Portion(NamedTuple):
 
     @property
     def most(self) -> int:
-        """How many entries may come."""
+        """The highest number of entries that the reply may have."""
         return self.each * len(self.streams)
 
 
 class Portions:
-    """Of one consumer, whose replies shall have no more than ``room`` bytes."""
+    """The portions of a consumer, whose replies shall have no more than ``room`` bytes."""
 
     def __init__(self, room: int) -> None:
         self._room = max(1, room)
@@ -61,11 +62,14 @@ class Portions:
 
     @property
     def looks(self) -> int:
-        """How many streams may be asked about at once: what ``XINFO STREAM`` answers has two entries of one."""
+        """How many streams to ask by ``XINFO STREAM`` at once: each reply has two entries."""
         return max(1, self.affordable // 2)
 
     def next(self, streams: Sequence[bytes], count: int, most: int | None = None, *, split: bool = True) -> Portion:
-        """The next read: at most ``count`` entries of a stream, and ``most`` at all. Without ``split`` it is about all streams."""
+        """Choose the next read: at most ``count`` entries of a stream, and ``most`` at all.
+
+        Without ``split`` it is about all streams.
+        """
         if self._busy:  # and may not be read any more
             known = set(streams)
             self._busy = [stream for stream in self._busy if stream in known]
@@ -93,7 +97,7 @@ class Portions:
         return not self._busy
 
     def heard(self, portion: Portion, received: Mapping[bytes, Sequence[Any]], nbytes: int, count: int) -> None:
-        """The reply to a read, and how large it was; ``count`` is how many entries of a stream there might have been."""
+        """Measure the reply to a read, of ``nbytes``; ``count`` is the wanted number of entries of a stream."""
         if portion.is_small and nbytes < UNKNOWN:
             return
         if lasts := [came[-1] for came in received.values() if came]:
@@ -104,12 +108,12 @@ class Portions:
         if portion.each < count or not portion.whole or self._busy:
             asked = set(portion.streams)
             full = [stream for stream, came in received.items() if len(came) >= portion.each]
-            self._busy = [*(one for one in self._busy if one not in asked), *full]
+            self._busy = [*(stream for stream in self._busy if stream not in asked), *full]
         if portion.whole and received:
             self._asked = 0
 
     def too_much(self, portion: Portion) -> bool:
-        """The reply to it was larger than replies may be. Whether less can be asked for."""
+        """Halve the portion whose reply was too large; tell whether fewer entries can be asked for."""
         less = portion.most // 2
         self._measure(max(self._size, self._room / max(1, less)))
         self._asked = 0

@@ -1,7 +1,7 @@
-"""Reading ahead of the application: what has arrived and waits for it, and what the engines that read have in common.
+"""Batches read ahead of the application.
 
-Servers bound a reply only by COUNT, so the byte bound stops *further* reads, and these are sized by it (``portions``). A reply over
-the limit of all replies halves COUNT.
+Servers bound a reply only by COUNT, so the byte bound stops *further* reads, and these are sized by it (``portions``).
+A reply over the limit of all replies halves COUNT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Prefetch(Generic[B]):
         self._reads = reads
         self._limit = size
         self._size = 0
-        self._whole = 0  # of those that are ready, the ones that count as reads
+        self._whole = 0  # ready batches that count as reads
         self._ready: deque[tuple[B, bool, int]] = deque()  # the number is that of the batches up to this one
 
     def __len__(self) -> int:
@@ -30,29 +30,29 @@ class Prefetch(Generic[B]):
 
     @property
     def reached(self) -> int:
-        """How many of the batches ``added`` are followed only by those that are still here."""
+        """How many of the batches ``added`` are followed only by batches that are still here."""
         return self._ready[0][2] - 1 if self._ready else self.added
 
     def add(self, batch: B, *, whole: bool = True) -> None:
-        """A batch has arrived; where it is not ``whole``, it counts together with one that follows."""
+        """Append a batch; one that is not ``whole`` counts together with a following batch."""
         self.added += 1
         self._ready.append((batch, whole, self.added))
         self._size += batch.size
         self._whole += whole
 
     def put_back(self, batch: B) -> None:
-        """A batch that was taken is the next one again; the last one that is put back comes first."""
+        """Put a taken batch back at the head of the queue."""
         self._ready.appendleft((batch, True, self.reached))
         self._size += batch.size
         self._whole += 1
 
     @property
     def first(self) -> B | None:
-        """What ``pop`` would give."""
+        """The batch that ``pop`` would return."""
         return self._ready[0][0] if self._ready else None
 
     def pop(self) -> B | None:
-        """The next batch for the application; None where nothing has arrived."""
+        """Take the next batch for the application; None where nothing has arrived."""
         if not self._ready:
             return None
         batch, whole, _ = self._ready.popleft()
@@ -61,7 +61,7 @@ class Prefetch(Generic[B]):
         return batch
 
     def drop(self, stream: bytes) -> list[B]:
-        """Take out what has arrived of a stream."""
+        """Remove the batches of a stream, and return them."""
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
         self._measure()
@@ -72,7 +72,7 @@ class Prefetch(Generic[B]):
         self._whole = sum(whole for _, whole, _ in self._ready)
 
     def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
-        """Take single entries out of what has arrived of a stream."""
+        """Remove single entries of a stream from its batches."""
         for batch, *_ in self._ready:
             if batch.key == stream:
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]

@@ -1,4 +1,4 @@
-"""The engine of readers: entries that were read ahead, its options, and its life."""
+"""The base of engines that read streams: options, prefetched batches, pause and resume."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Reader(Engine, Generic[B]):
 
     @property
     def title(self) -> str:
-        """Of which streams it is."""
+        """The label with the names of the streams."""
         return f"{self.label} of {listed(self._names)}" if self._names else self.label
 
     @property
@@ -88,7 +88,7 @@ class Reader(Engine, Generic[B]):
         self.on_wakeup()
 
     def take(self) -> B | None:
-        """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
+        """Take the next batch; None where nothing has arrived. Raises the error that ended the consumer."""
         batch = None if self.paused else self._prefetch.first
         if batch is None:
             self.check()
@@ -98,32 +98,32 @@ class Reader(Engine, Generic[B]):
             self._prefetch.pop()
             self._hand_over(batch)
             self._reading.wake()
-        except BaseException:  # a signal handler has raised: nobody gets it
+        except BaseException:  # a signal handler has raised: the batch was not returned
             if self._prefetch.first is not batch:
                 self.put_back(batch)
             raise
         return batch
 
     def put_back(self, batch: B) -> None:
-        """Take a batch again that nobody has looked at, before all others."""
+        """Put back the batch taken last, before all others."""
         self._prefetch.put_back(batch)
         self._take_back(batch)
 
     @property
     def now(self) -> float:
-        """The time that the driver told last."""
+        """The time that the driver told last, in seconds."""
         return self._clock.now
 
     def random(self) -> float:
-        """A number between 0 and 1, from where the driver has it."""
+        """Draw a number between 0 and 1, from the driver's ``random``."""
         return self._random()
 
     def emit(self, event: Event) -> None:
-        """For the parts of an engine."""
+        """Emit an event, for the parts of the engine."""
         self._emit(event)
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
-        """Part of a script: one exchange, and its replies; a refusal names its command."""
+        """Send commands as one exchange and return its replies, as a part of a script; a refusal names its command."""
         replies = yield from call(*commands, timeout=self.options.request_timeout)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ReplyError):
@@ -142,17 +142,17 @@ class Reader(Engine, Generic[B]):
         return self._prefetch.reached
 
     def _hand_over(self, batch: B) -> None:
-        """The application gets a batch."""
+        """Note that the application takes a batch."""
 
     def _take_back(self, batch: B) -> None:
-        """It has put back what it was handed over last."""
+        """Note that the application has put back the batch it took last."""
 
     def _goes_on_without(self, error: ReplyTooLarge) -> bool:
-        """Whether there is a way around an entry that is too large by itself."""
+        """Tell whether the reader can leave out an entry that is too large by itself."""
         return False
 
     def _waiting(self) -> Arguments:
-        """How long the server waits for entries; BLOCK 0 would be for ever."""
+        """Return BLOCK with its milliseconds, at least 1: BLOCK 0 would be for ever."""
         return ("BLOCK", max(1, int(self.block * 1000)))
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:

@@ -1,4 +1,4 @@
-"""How a stream stands, as the server tells: its counters, and its ends (``XINFO STREAM``)."""
+"""The state of a stream as the server tells it: its counters, and its ends (``XINFO STREAM``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_ENTRY: Final = (1 << 64) - 1
 
 
 class History(NamedTuple):
-    """The word of XINFO STREAM on a stream; zeros for a stream that does not exist."""
+    """The counters of a stream (``XINFO STREAM``); zeros for a stream that does not exist."""
 
     length: int = 0
     added: int = 0
@@ -24,7 +24,7 @@ class History(NamedTuple):
 
     @classmethod
     def of(cls, info: dict[bytes, Any]) -> History:
-        """What it says. Raises ``RemoteProtocolError``, or what comes of reading another shape."""
+        """Parse the reply of XINFO STREAM. Raises ``RemoteProtocolError``, or the error of reading another shape."""
         first, newest = info[b"first-entry"], info[b"last-entry"]
         length, added = info[b"length"], info[b"entries-added"]
         if not (type(length) is type(added) is int):
@@ -45,15 +45,18 @@ class History(NamedTuple):
 
     @property
     def passed(self) -> int | None:
-        """How many entries there were in front of the first that is there; None where XDEL has removed others behind it."""
+        """How many entries there were in front of the first that is there; None where XDEL has removed behind it."""
         return self.removed if self.first is None or self.deleted < self.first else None
 
     def is_past(self, id_: StreamId) -> bool:
-        """Whether nothing is left of what was added up to an id."""
+        """Tell whether all entries up to an id are gone."""
         return self.first is None or self.first > id_
 
     def may_follow(self, former: History) -> bool:
-        """Whether this may have become of the same stream: its ids and counters only grow, and it loses its beginning."""
+        """Tell whether a stream with the history ``former`` may have become this: ids and counters only grow.
+
+        Its beginning may have been removed.
+        """
         if self.last < former.last or self.added < former.added or self.removed < former.removed:
             return False
         if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):

@@ -1,9 +1,9 @@
-"""End a read that blocks in the server, because something has changed that cannot wait for it.
+"""End a read that blocks in the server (``CLIENT UNBLOCK``), because a change cannot wait for it.
 
-A link that blocks executes nothing that is sent behind the read. So the read is ended from outside, by ``CLIENT UNBLOCK`` with
-the id of its connection, over a link that exists from the first time on. The server may come to that command before it
-has come to the read, which then blocks all the same: it is asked again. Where the command is forbidden the
-connection is dropped instead; the read is sent again on the next one.
+A link that blocks executes nothing that is sent behind the read. So the read is ended from outside, by ``CLIENT
+UNBLOCK`` with the id of its connection, over a link that exists from the first time on. The server may come to that
+command before it has come to the read, which then blocks all the same: the command is repeated. Where the command is
+forbidden the connection is dropped instead; the read is sent again on the next.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..errors import ConnectionLost, ReplyError
 AGAIN: Final = 0.01  # seconds
 
 
-class Interrupter:
-    """Ends reads of one link."""
+class Unblocker:
+    """Ends the blocked reads of a link, from a link of its own."""
 
     def __init__(self, engine: Engine, link: Link, degradation: Degradation) -> None:
         self._engine = engine
@@ -30,15 +30,15 @@ class Interrupter:
         self._due: float | None = None  # while there is a read to be ended
         self._runner: ScriptRunner | None = None
 
-    def interrupt(self) -> None:
-        """End the read that blocks now."""
+    def unblock(self) -> None:
+        """End the present read, as soon as the driver tells the time."""
         self._due = AT_ONCE
         if self._runner is None:
             self._runner = ScriptRunner(self._engine, self._story, "control")
             self._runner.link.open()
 
     def done(self) -> None:
-        """The read has returned, for whatever reason."""
+        """Note that the read has returned, for any reason."""
         self._due = None
 
     @property
@@ -48,11 +48,11 @@ class Interrupter:
 
     @property
     def due(self) -> float | None:
-        """When ``elapse`` is due."""
+        """When ``elapse`` is due, in seconds; None = never."""
         return self._due
 
     def elapse(self, now: float) -> None:
-        """The time is ``now``."""
+        """Send CLIENT UNBLOCK if it is due at ``now``, in seconds."""
         if self._due is not None and now >= self._due:
             self._due = now + AGAIN
             assert self._runner is not None

@@ -1,4 +1,4 @@
-"""The engine behind a client: commands of many tasks over one link, and links of their own for what would hold them up."""
+"""The engine of a client: requests of many callers over one link, and dedicated links for blocking commands."""
 
 from .multiplexer import MAX_LEASES, DedicatedLink, Multiplexer
 from .request import Request, Submit, Transaction

@@ -1,4 +1,4 @@
-"""A driver that was held up, by a handler that blocks its event loop, say, does not take its own lateness for the server's."""
+"""Requests of a driver that was held up: its own lateness, by a blocking handler, say, is not the server's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .request import Request
 
 
 def excuse(requests: Iterable[Request], link: Link, now: float) -> bool:
-    """Whether requests, of which the first is due, are not late yet: the driver has been, and their answers may lie unread.
+    """Prolong overdue requests by ``LATE`` seconds where the driver was late: their answers may lie unread.
 
-    It has a moment to read then; ``link`` itself ends that, if nothing comes.
+    Tell whether it did. ``link`` itself ends a silence that lasts.
     """
     late = False
     for request in requests:

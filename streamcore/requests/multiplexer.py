@@ -1,8 +1,8 @@
-"""Commands of many callers over one link: what is submitted while the socket is busy leaves in one write.
+"""Commands of many callers over one link: requests submitted while the socket is busy leave in one write.
 
-Nobody's command may hold up or change anybody else's. So one that blocks, or a WATCH with what depends on it, runs on a
-link that its caller has leased: ``lease`` gives one that is free, or a new one, up to ``MAX_LEASES``; released, it is kept
-for a while. A request, a transaction too, is one ``Exchange``: its commands are contiguous on the wire.
+No caller's command may hold up or change another's. So a command that blocks, or a WATCH with its transaction, runs on
+a dedicated link: ``lease`` gives a free or a new link, up to ``MAX_LEASES``; released, it is kept for a while. A
+request, a transaction too, is one ``Exchange``: its commands are contiguous on the wire.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..process_bound import ProcessBound
-from .queue import Line, because
+from .queue import RequestQueue, because
 from .request import Request, Transaction
 
 MAX_LEASES: Final = 16
 IDLE: Final = 10.0
-"""Seconds for which a link is kept that nobody leases."""
+"""Seconds for which a released link is kept."""
 
 _WATCHES: Final = frozenset({"WATCH", "UNWATCH"})
 _UNWATCH: Final[Command[Any]] = Command(("UNWATCH",), traits=WRITE)
@@ -37,31 +37,31 @@ class Multiplexer(Engine):
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
-        self._spare: list[Spare] = []
+        self._dedicated: list[DedicatedQueue] = []
         self.degradation = Degradation(self._emit)
-        """What the client does without because its user may not do it."""
-        self._main = Line(self)
+        """The optional work that the client leaves out for want of a right."""
+        self._main = RequestQueue(self)
         self._main.link.open()
 
     @property
     def label(self) -> str:
-        """A client, to whoever uses it."""
+        """The name of the engine in messages: a client."""
         return "Client" if type(self) is Multiplexer else type(self).__name__
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
-        """Whether the server has been reached, and has let us in."""
+        """Whether the link is up."""
         return self._main.link.is_up
 
     @property
     def has_room(self) -> bool:
-        """Whether less is queued and unanswered than ``max_outgoing`` bytes; wait before submitting more."""
+        """Whether less than ``max_outgoing`` bytes are queued and unanswered; wait before submitting more."""
         return self._main.queued < self.options.max_outgoing
 
     def no_room(self) -> ConnectionLost:
-        """The error of a request that has waited for room as long as it may."""
+        """Make the error of a request that has waited for room as long as it may."""
         unanswered = f"{self._main.queued} bytes of requests before it are unanswered"
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
@@ -88,76 +88,78 @@ class Multiplexer(Engine):
         return request
 
     def lease(self) -> DedicatedLink | None:
-        """A link for the caller alone, until it is released; None while ``MAX_LEASES`` of them are taken."""
+        """Lease a dedicated link to the caller until it is released; None while ``MAX_LEASES`` of them are taken."""
         self.check()
-        spare = next((spare for spare in self._spare if spare.is_free), None)
-        if spare is None:
-            if len(self._spare) >= MAX_LEASES:
+        queue = next((queue for queue in self._dedicated if queue.is_free), None)
+        if queue is None:
+            if len(self._dedicated) >= MAX_LEASES:
                 return None
-            spare = Spare(self)
-            self._spare.append(spare)
-        return DedicatedLink(self, spare)
+            queue = DedicatedQueue(self)
+            self._dedicated.append(queue)
+        return DedicatedLink(self, queue)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        for line in (self._main, *self._spare):
-            line.finish_all(f"the client was closed{because(error)}")
+        for queue in (self._main, *self._dedicated):
+            queue.finish_all(f"the client was closed{because(error)}")
 
-    # -- what the lines ask -------------------------------------------------------------------------------------------
+    # -- calls of the request queues ----------------------------------------------------------------------------------
 
-    def new_line_link(self, line: Line) -> Link:
-        """The first link is everybody's."""
-        return self.new_link(line, f"lease-{len(self._spare) + 1}" if isinstance(line, Spare) else "main")
+    def new_queue_link(self, queue: RequestQueue) -> Link:
+        """Make the link of a request queue: the shared main link, or a dedicated link."""
+        return self.new_link(
+            queue, f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
+        )
 
     def new_witness_link(self, witness: Owner) -> Link:
-        """A link that exists while the main one is in doubt."""
+        """Make a link that exists while the main link is in doubt."""
         return self.new_link(witness, "witness")
 
-    def line_up(self, line: Line, *, again: bool) -> None:
-        if isinstance(line, Spare):
-            again, line.afresh = again and not line.afresh, False
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        if isinstance(queue, DedicatedQueue):
+            again, queue.afresh = again and not queue.afresh, False
         else:
             self.degradation.begin()
-        self.report_up(line.link, again=again)
+        self.report_up(queue.link, again=again)
 
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None:
-        if isinstance(line, Spare):
-            if not line.leased:
-                return  # closed, because nobody leased it
-            if is_permanent(error) and not line.link.server:
-                line.finish_all(str(error))
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        if isinstance(queue, DedicatedQueue):
+            if not queue.leased:
+                return  # closed, because it was not leased
+            if is_permanent(error) and not queue.link.server:
+                queue.finish_all(str(error))
                 return
-        self.report_down(line.link, error, was_up=was_up)
+        self.report_down(queue.link, error, was_up=was_up)
 
     def lost(self, error: Exception) -> ConnectionLost:
-        """The error of a request that was sent, and whose reply will never come."""
+        """Make the error of a request that was sent, and whose reply will never come."""
         return ConnectionLost(f"the reply was lost, the server may have executed the request: {error}", sent=True)
 
     def late(self, why: str) -> StreamcoreError:
-        """The error of a request that was sent, and not answered in time."""
+        """Make the error of a request that was sent, and not answered in time."""
         return RequestTimeout(why)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
         due = self._main.timer()
-        for spare in self._spare:
-            at = spare.timer()
+        for queue in self._dedicated:
+            at = queue.timer()
             if at is not None and (due is None or at < due):
                 due = at
         return due
 
     def _elapse(self, now: float) -> None:
         self._main.elapse(now)
-        for spare in self._spare:
-            spare.elapse(now)
+        for queue in self._dedicated:
+            queue.elapse(now)
 
 
-class Spare(Line):
-    """A link that is leased, or kept for the next one who leases it."""
+class DedicatedQueue(RequestQueue):
+    """The queue of a dedicated link: leased, or kept for the next lease."""
 
     leased = False
-    afresh = False  # closed, because nobody leased it, and wanted again: that is no recovery
+    afresh = False  # closed while it was not leased, and wanted again: that is no recovery
     _free_since = AT_ONCE
 
     @property
@@ -170,10 +172,10 @@ class Spare(Line):
         self.link.open()
 
     def doubt(self) -> None:
-        """Whatever blocks is silent for long, and a bound line repeats nothing."""
+        """Ignore a doubt: a command that blocks is silent for long, and a bound queue repeats nothing."""
 
     def give_back(self) -> None:
-        """What is unanswered reaches nobody any more: a server that still works on it shall stop."""
+        """Take the link back; close it where commands are unanswered, so that the server stops working on them."""
         self.leased, self._free_since = False, AT_ONCE
         if not self.is_clean:
             self.bound = True  # nothing is kept for another connection
@@ -204,19 +206,19 @@ class Spare(Line):
 class DedicatedLink(ProcessBound):
     """A link that is the caller's until ``release``.
 
-    Once it has been answered it is bound to its connection: what the server was told (WATCH) must not be forgotten in
-    silence. Raises ``ConnectionLost`` from then on if that breaks.
+    Once it has been answered it is bound to its connection: the server's state of it (WATCH) must not be lost in
+    silence. Raises ``ConnectionLost`` from then on if the connection breaks.
     """
 
-    def __init__(self, engine: Multiplexer, spare: Spare) -> None:
+    def __init__(self, engine: Multiplexer, queue: DedicatedQueue) -> None:
         self._engine = engine
-        self._spare: Spare | None = spare
+        self._queue: DedicatedQueue | None = queue
         self._watching = False
-        spare.take()
+        queue.take()
         engine.on_wakeup()
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Multiplexer.submit``, and WATCH; the time that commands may block is added to the request timeout."""
+        """Send commands as ``Multiplexer.submit``, WATCH too; the request timeout grows by their BLOCK, in seconds."""
         for command in commands:
             if command.traits.use is LinkUse.FORBIDDEN and command.name not in _WATCHES:
                 raise forbidden(command)
@@ -226,32 +228,32 @@ class DedicatedLink(ProcessBound):
         return request
 
     def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """As ``Multiplexer.transact``; if a watched key has changed the answers raise ``WatchedKeyChanged``."""
+        """Send a transaction as ``Multiplexer.transact``; a changed watched key raises ``WatchedKeyChanged``."""
         request = self._submit(Transaction(commands, done, self._engine.options.request_timeout))
         self._watching = False
         return request
 
     def release(self) -> None:
-        """Give the link back; what is unanswered is given up. Again does nothing."""
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            spare.give_back()
-            if self._watching and spare.link.is_up and spare.broken is None:
-                spare.submit(Request([_UNWATCH], _nobody, self._engine.options.request_timeout))
+        """Give the link back, and give up unanswered requests; releasing again does nothing."""
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.give_back()
+            if self._watching and queue.link.is_up and queue.broken is None:
+                queue.submit(Request([_UNWATCH], _ignored, self._engine.options.request_timeout))
             self._engine.on_wakeup()
 
     @property
-    def _line(self) -> Spare:
+    def _open_queue(self) -> DedicatedQueue:
         self._engine.check()
-        if self._spare is None:
+        if self._queue is None:
             raise InvalidArgument("this link was released; lease another one")
-        return self._spare
+        return self._queue
 
     def _submit(self, request: Request) -> Request:
-        line = self._line
-        if line.broken is not None:
-            raise line.broken
-        line.submit(request)
+        queue = self._open_queue
+        if queue.broken is not None:
+            raise queue.broken
+        queue.submit(request)
         self._engine.on_wakeup()
         return request
 
@@ -262,5 +264,5 @@ def _unshared(command: Command[Any]) -> InvalidArgument:
     return InvalidArgument(f"{command.name} would block everybody's commands; lease a link for it")
 
 
-def _nobody(request: Request) -> None:
-    """Nobody waits for it."""
+def _ignored(request: Request) -> None:
+    """Ignore the reply to UNWATCH."""

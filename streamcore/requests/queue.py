@@ -1,11 +1,12 @@
-"""Requests in order over one link, which is renewed for ever.
+"""A queue of requests over one link, which is renewed for ever.
 
-A request that was never sent when its connection went is kept for the next one, and so is what may be repeated; only the
-rest is lost. What a server refuses because it cannot serve now (it loads, or has become a replica) was not executed: it
-waits for the next connection as well, until its deadline. A request whose deadline has passed, or whose caller was
-cancelled, keeps its place in the FIFO: its reply is discarded there and reaches nobody else.
+A request that was never sent when its connection went is kept for the next, and so is a repeatable request; only the
+rest is lost. A request that the server refuses because it cannot serve now (it loads, or has become a replica) was not
+executed: it waits for the next connection as well, until its deadline. A request whose deadline has passed, or whose
+caller was cancelled, keeps its place in the FIFO: its reply is discarded there.
 
-A line that is ``bound`` has told its server something that later requests rely on (WATCH): with its connection all is lost.
+A queue that is ``bound`` has told its server a state that later requests rely on (WATCH): with its connection all is
+lost.
 """
 
 from __future__ import annotations
@@ -21,36 +22,36 @@ from .request import MAYBE_REFUSED, Request
 from .witness import Witness
 
 
-class Keeper(Protocol):
-    """What a line asks of its engine."""
+class QueueOwner(Protocol):
+    """The engine of a request queue: it makes links, and the errors of lost and late requests."""
 
-    def new_line_link(self, line: Line) -> Link: ...
+    def new_queue_link(self, queue: RequestQueue) -> Link: ...
     def new_witness_link(self, witness: Owner) -> Link: ...
-    def line_up(self, line: Line, *, again: bool) -> None: ...
-    def line_down(self, line: Line, error: Exception, *, was_up: bool) -> None: ...
+    def queue_up(self, queue: RequestQueue, *, again: bool) -> None: ...
+    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None: ...
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
 
 
-class Line:
-    """One link and its requests. ``queued`` counts the bytes of those that are not answered."""
+class RequestQueue:
+    """The requests over one link. ``queued`` counts the bytes of unanswered requests."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, owner: QueueOwner) -> None:
         self.queued = 0
         self.bound = False
-        self.broken: ConnectionLost | None = None  # why a bound line can be used no more
-        self._keeper = keeper
+        self.broken: ConnectionLost | None = None  # why a bound queue can be used no more
+        self._owner = owner
         self._waiting: deque[Request] = deque()
         self._deadlines: deque[Request] = deque()  # in the order of submission, which is that of the deadlines
         self._refused: list[Request] = []  # by a server that cannot serve now: they wait for the next connection
         self._up_before = False
         self._was_up = False
         self._witness: Witness | None = None
-        self.link = keeper.new_line_link(self)
+        self.link = owner.new_queue_link(self)
         self.link.tell_doubts(self.doubt)
 
     def submit(self, request: Request) -> None:
-        """Send it, or have it wait for a connection."""
+        """Send a request, or keep it until the link is up."""
         self.queued += len(request.data)
         self._deadlines.append(request)
         if self.link.is_up and not self._refused:
@@ -60,16 +61,16 @@ class Line:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is unanswered."""
+        """Whether no request is unanswered."""
         return not (self.link.unanswered or self._waiting or self._refused)
 
     def doubt(self) -> None:
-        """The server says nothing: look whether it is there."""
+        """Ask a witness whether the silent server still serves."""
         if self._witness is None:
-            self._witness = Witness(self.link, self._keeper.new_witness_link)
+            self._witness = Witness(self.link, self._owner.new_witness_link)
         self._witness.ask()
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -80,7 +81,7 @@ class Line:
                 request.refusal = None
                 link.send(request)
         again, self._was_up, self._up_before = self._up_before, True, True
-        self._keeper.line_up(self, again=again)  # last: whoever is told may submit more, which comes behind what waited
+        self._owner.queue_up(self, again=again)  # last: the owner may submit more, behind the requests that waited
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         assert isinstance(exchange, Request)
@@ -97,7 +98,7 @@ class Line:
             link.succeeded()
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        """Nothing was subscribed to."""
+        """Ignore pushes: a request queue subscribes to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         kept: list[Request] = []
@@ -112,7 +113,7 @@ class Line:
                 kept.append(request)
             else:
                 self.queued -= len(request.data)
-                request.finish(self._keeper.lost(error))
+                request.finish(self._owner.lost(error))
         kept += cast("list[Request]", unsent)
         refused, self._refused = self._refused, []
         kept[:0] = refused
@@ -122,17 +123,17 @@ class Line:
             self.finish_all(str(error))
         self.queued = sum([len(request.data) for request in self._waiting])  # a call may have been torn in its middle
         was_up, self._was_up = self._was_up, False
-        self._keeper.line_down(self, error, was_up=was_up)
+        self._owner.queue_down(self, error, was_up=was_up)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     @property
     def _is_refused(self) -> bool:
-        """Whether the server cannot serve now, and has answered everything."""
+        """Whether the server cannot serve now, and has answered all requests."""
         return bool(self._refused) and not self.link.unanswered
 
     def timer(self) -> float | None:
-        """When ``elapse`` is due."""
+        """When ``elapse`` is due, in seconds; None = never."""
         if self._refused and self._is_refused:
             return AT_ONCE
         deadlines = self._deadlines
@@ -145,13 +146,13 @@ class Line:
         return deadlines[0].deadline
 
     def elapse(self, now: float) -> None:
-        """The time is ``now``."""
+        """End the requests whose deadlines have passed at ``now``, in seconds; start the deadlines of new ones."""
         deadlines = self._deadlines
         for request in reversed(deadlines):
             if request.deadline != AT_ONCE:
                 break
             request.deadline = now + request.timeout
-        # A request is not answered before its elders, nor late. ``done`` may submit again: what has no deadline is not late.
+        # A request is not answered before its elders, nor late. ``done`` may submit again: no deadline, no lateness.
         while deadlines and AT_ONCE < deadlines[0].deadline <= now:
             request = deadlines[0]
             if not request.finished and excuse(deadlines, self.link, now):
@@ -165,35 +166,35 @@ class Line:
 
     def _late(self, request: Request) -> StreamcoreError:
         self._forget_finished()
-        # Requests wait in the order of their deadlines, so if this one waits for a connection it is the first.
+        # Requests wait in the order of their deadlines, so if this request waits for a connection it is the first.
         if request.refusal is None and (not self._waiting or self._waiting[0] is not request):
-            return self._keeper.late(f"{self.link.address} did not answer within {request.timeout:g} s")
+            return self._owner.late(f"{self.link.address} did not answer within {request.timeout:g} s")
         why = f"no connection to {self.link.address} within {request.timeout:g} s{because(self.link.error)}"
         return self._unanswered(request, why)
 
     def _forget_finished(self) -> None:
-        """Drop what nobody waits for any more from the head of the queue."""
+        """Drop finished requests from the head of the queue."""
         while self._waiting and self._waiting[0].finished:
             self.queued -= len(self._waiting.popleft().data)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def finish_all(self, why: str) -> None:
-        """End what waits for a connection."""
+        """End the requests that wait for a connection."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             self.queued -= len(request.data)
             request.finish(self._unanswered(request, why))
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:
-        """How a request ends that waits for a connection, if not for the first then for another one."""
+        """Make the error of a request that waits for a connection, whether it was sent before or not."""
         if request.refusal is not None:
             return request.refusal
         if request.sent:
-            return self._keeper.lost(ConnectionLost(why))
+            return self._owner.lost(ConnectionLost(why))
         return ConnectionLost(f"the request was not sent: {why}")
 
 
 def because(error: Exception | None) -> str:
-    """An error as the end of a sentence."""
+    """Format an error as the end of a sentence."""
     return "" if error is None else f": {error}"

@@ -1,8 +1,8 @@
-"""What one caller asks, from ``submit`` to the answers.
+"""A caller's request, from ``submit`` to the answers.
 
-A ``Request`` is a few commands that leave in one write, a ``Transaction`` the same between MULTI and EXEC. Its replies are
-understood when the caller asks for the answers, in the caller's own time. A command that the server refused has its
-``ReplyError`` for an answer, in its place; so has one whose reply makes no sense, a ``RemoteProtocolError``.
+A ``Request`` is a few commands that leave in one write, a ``Transaction`` the same between MULTI and EXEC. Its replies
+are parsed when the caller asks for the answers, in the caller's own time. A refused command has its ``ReplyError`` for
+an answer, in its place; a reply that makes no sense is answered by a ``RemoteProtocolError``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
 OR_BUSY: Final = NOT_NOW | {BusyError}
 """The same for requests that rather wait for the end of a script than fail."""
 MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError, UnreadableError}
-"""The types of the last reply by which a request may have been refused as a whole, or others behind it."""
+"""The types of a last reply by which a request may have been refused as a whole, or others behind it."""
 
 _PACKAGE: Final = __name__.partition(".")[0]
 
 TOO_OLD: Final = ("unknown", "syntax error", "invalid", "wrong number of arg")
-"""How servers begin when they do not know a command, or an option of it; good enough for a hint, and for nothing else."""
+"""Beginnings of errors for an unknown command or option; good enough for a hint, and for nothing else."""
 
 SCRIPTS: Final = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
 """Commands whose errors are the application's own texts."""
@@ -51,7 +51,7 @@ _EXEC: Final[Command[Any]] = Command(("EXEC",), traits=WRITE)
 class Request(Exchange):
     """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
 
-    A caller that no longer waits sets ``finished``: ``done`` is not called then, and what has not left yet never does.
+    A caller that no longer waits sets ``finished``: ``done`` is not called then, and an unsent request is never sent.
     ``not_now`` are the errors by which a server says that it may execute them later.
     """
 
@@ -76,17 +76,17 @@ class Request(Exchange):
         self.error: StreamcoreError | None = None
 
     def answers(self) -> list[Any]:
-        """What the replies mean; a refused command's answer is its ``ReplyError``. Raises what ended the request."""
+        """Parse the replies; a refused command's answer is its ``ReplyError``. Raises the request's error."""
         if self.error is not None:
             raise self.error
         return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
 
     def came(self) -> list[Any]:
-        """The answers that have come, in order; of a request that was lost, those before the loss."""
+        """Parse the replies that have come, in order; of a lost request, the replies before the loss."""
         return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=False)]
 
     def answer(self) -> Any:
-        """The answer of a request with one command. Raises its ``ReplyError``, or what ended the request."""
+        """Parse the reply to a single command. Raises its ``ReplyError``, or the error that ended the request."""
         if self.error is not None:
             raise self.error
         answer = _answer(self.asked[0], self.replies[0])
@@ -95,25 +95,28 @@ class Request(Exchange):
         return answer
 
     def was_refused(self) -> bool:
-        """Whether the server has executed none of the commands, and may execute them later."""
+        """Tell whether the server has executed none of the commands, and may execute them later."""
         return self.not_now.issuperset(map(type, self.replies))
 
     def refuse(self) -> None:
-        """The request waits for a server that can serve."""
+        """Keep the refusal, and discard the replies: the request waits for a server that can serve."""
         pairs = zip(self.asked, self.replies, strict=True)
         self.refusal = next(_explained(reply, command) for command, reply in pairs if type(reply) in self.not_now)
         self.replies = []
 
     def may_be_lost(self) -> bool:
-        """Whether losing its connection, after it was sent, costs nothing."""
+        """Tell whether losing its connection, after it was sent, costs nothing."""
         return self.repeatable or self.finished
 
     def was_unreadable(self) -> bool:
-        """The same; a script may answer any text, and proves nothing by it."""
+        """Tell whether the server could not parse the last answered command.
+
+        A script may answer any text, and proves nothing by it.
+        """
         return super().was_unreadable() and self.asked[len(self.replies) - 1].name not in SCRIPTS
 
     def was_cut_short(self) -> bool:
-        """The server could not read one of the commands: it ran none behind that, and they have the same answer."""
+        """Complete the replies behind a command that the server could not parse: it ran none of the rest."""
         if not self.was_unreadable():
             return False
         last = cast(UnreadableError, self.replies[-1])
@@ -121,7 +124,7 @@ class Request(Exchange):
         return True
 
     def repeat(self) -> None:
-        """It is going to be sent again, since nobody knows what has become of it."""
+        """Discard the replies of an attempt whose fate is unknown, before the request is sent again."""
         self.replies.clear()
 
     def finish(self, error: StreamcoreError | None = None) -> None:
@@ -148,7 +151,7 @@ class Transaction(Request):
         self.repeatable = all(command.traits.repeatable for command in asked)
 
     def answers(self) -> list[Any]:
-        """The commands' answers; one that failed when it was executed has its ``ReplyError``, in its place.
+        """Parse the replies to the commands; a command that failed in EXEC has its ``ReplyError``, in its place.
 
         Raises ``ExecAbortError`` where the server refused a command, hence all of them, and ``WatchedKeyChanged``.
         """
@@ -167,7 +170,7 @@ class Transaction(Request):
         return [_answer(command, reply) for command, reply in zip(self.inside, outcome, strict=True)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
     def was_refused(self) -> bool:
-        """EXEC was refused, because a command was: nothing was executed."""
+        """Tell whether EXEC was refused, because a command was, for now: nothing was executed."""
         multi, *queued, outcome = self.replies
         return (
             type(outcome) is ExecAbortError
@@ -176,7 +179,7 @@ class Transaction(Request):
         )
 
     def _aborted(self, outcome: ReplyError, queued: list[Any]) -> ReplyError:
-        """EXEC's error, with its cause: the first command that the server would not queue."""
+        """Explain EXEC's error by its cause: the first command that the server would not queue."""
         for command, reply in zip(self.inside, queued, strict=True):
             if isinstance(reply, ReplyError):
                 cause = _explained(reply, command)
@@ -187,7 +190,7 @@ class Transaction(Request):
 
 
 Submit: TypeAlias = Callable[[Sequence[Command[Any]], Callable[[Request], None]], Request]
-"""How a request comes to an engine; see ``Multiplexer.submit``."""
+"""The function that submits a request to an engine; see ``Multiplexer.submit``."""
 
 
 def _answer(command: Command[Any], reply: Any) -> Any:
@@ -202,14 +205,14 @@ def _answer(command: Command[Any], reply: Any) -> Any:
     except Exception as error:
         if is_interruption(error) and _is_ours(command):
             raise
-        # whatever it is, it costs no other command its answer
+        # an error of one parser costs no other command its answer
         misshapen = RemoteProtocolError(f"the reply to {command.name} cannot be understood: {type(error).__name__}")
         misshapen.__cause__ = error
         return misshapen
 
 
 def _is_ours(command: Command[Any]) -> bool:
-    """Whether we have written its parser, which raises nothing but what Python raises; an application's may raise anything."""
+    """Tell whether a command's parser is ours: it raises only Python's own errors; an application's may raise any."""
     parse: Any = command.parse
     while isinstance(parse, partial):  # ``Command.text`` wraps the parser
         parse = next((arg for arg in parse.args if callable(arg)), parse.func)

@@ -1,10 +1,10 @@
-"""Is a server that is silent on a connection there? Another connection is asked, in the middle of the request's time.
+"""A second connection that asks whether a silent server still serves, in the middle of a request's time.
 
-A server that is busy answers neither, and is waited for. One that greets a newcomer, and says nothing to us, has lost our
-connection, or a gateway between us has: it is given up while there is time to send again what may be repeated. Where
-something else is unanswered there, it is left alone: to lose that as well would help nobody. A server that has just become
-free answers us first, and the newcomer's PING, behind its introduction, later: so what it has sent to us is read by then,
-or has begun to come, and then we are silent no more.
+A server that is busy answers neither, and is waited for. A server that greets the new connection, and says nothing on
+the old, has lost the old, or a gateway between us has: it is given up while there is time to repeat repeatable
+requests. Where another request is unanswered there, it is left alone: to lose that as well would help no caller. A
+server that has just become free answers the old connection first, and the PING of the new, behind its introduction,
+later: so its answer has been read by then, or has begun to come, and the old connection is silent no more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .request import Request
 
 
 class Witness:
-    """Opens a connection of its own where ``suspect`` is silent, and closes it as soon as it has heard, or not."""
+    """A link that opens where ``suspect`` is silent, and closes as soon as it is answered, or lost."""
 
     def __init__(self, suspect: Link, new_link: Callable[[Owner], Link]) -> None:
         self._suspect = suspect
@@ -28,19 +28,19 @@ class Witness:
         self._moved = 0
 
     def ask(self) -> None:
-        """The oldest exchange of the suspect has waited for half of its time."""
+        """Open the link: the oldest exchange of the suspect has waited for half of its time."""
         self._silent, self._moved = self._suspect.oldest, self._suspect.moved
         if self._is_harmless():
             self._link.open()
 
     def _is_harmless(self) -> bool:
-        """Whether the suspect is still silent, and may be given up."""
+        """Tell whether the suspect is still silent, and dropping it would lose nothing."""
         suspect = self._suspect
         if suspect.oldest is not self._silent or suspect.moved != self._moved:
             return False
-        return all(isinstance(one, Request) and one.may_be_lost() for one in suspect.in_flight())
+        return all(isinstance(sent, Request) and sent.may_be_lost() for sent in suspect.in_flight())
 
-    # -- what the link tells ------------------------------------------------------------------------------------------
+    # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
         link.send(Exchange([("PING",)]))
@@ -53,7 +53,7 @@ class Witness:
             self._suspect.drop(ConnectionLost(f"{where} answers a new connection, and not this one", sent=True))
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        """Nothing was subscribed to."""
+        """Ignore pushes: a witness subscribes to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         link.close()

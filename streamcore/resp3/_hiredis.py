@@ -1,8 +1,8 @@
 """hiredis, where it is usable: the only import of it, made when a decoder first asks for it.
 
-Without it (PyPy, or a platform without a wheel), or with one older than 3.5 (which crashes on a map whose key is an array,
-and nests without a limit), streamcore works in Python alone. So it does where nothing but the reference decoder is used: on
-a free-threaded Python, importing an extension that is not made for it brings the global lock back.
+Without it (PyPy, or a platform without a wheel), or with a version older than 3.5 (which crashes on a map whose key is
+an array, and nests without a limit), streamcore works in Python alone. So it does where only the reference decoder is
+used: on a free-threaded Python, importing an extension that is not made for it brings the global lock back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Reader(Protocol):
-    """What ``hiredis.Reader`` really offers; its stub knows neither buffers nor what may be returned by its hooks."""
+    """The interface of ``hiredis.Reader``; its stub knows neither buffers nor the values that its hooks may return."""
 
     def feed(self, data: Buffer, start: int = ..., length: int = ..., /) -> None: ...
     def gets(self) -> Any: ...
@@ -26,7 +26,7 @@ class Reader(Protocol):
 
 
 class Extension:
-    """What is used of hiredis: nothing before it is loaded, nor where it is not usable. ``push`` is what its reader builds."""
+    """The used parts of hiredis: None before it is loaded, and where it is not usable. ``push`` is its push class."""
 
     def __init__(self) -> None:
         self.push: type[list[Any]] = Push
@@ -37,7 +37,7 @@ class Extension:
     def load(self) -> Callable[..., Reader] | None:
         """Import hiredis, the first time, and have it pack commands from then on.
 
-        Returns what makes a reader, or None where hiredis is not usable.
+        Returns the class of its reader, or None where hiredis is not usable.
         """
         if not self._looked_for:
             self._import()
@@ -59,6 +59,6 @@ HIREDIS: Final = Extension()
 
 
 def is_recent(version: str) -> bool:
-    """Whether this version of hiredis is known to be safe."""
+    """Tell whether this version of hiredis is known to be safe."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return found is not None and (int(found[1]), int(found[2])) >= (3, 5)

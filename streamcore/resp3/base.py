@@ -1,12 +1,13 @@
-"""What both decoders share: input by slices, the limit of a reply's size, and errors as a level.
+"""The base of both decoders: input by slices, the limit of a reply's size, and errors as a level.
 
-A slice is at most 64 KiB, because hiredis moves its whole buffer for each kilobyte that is consumed. Nothing keeps a view
-of the input. The size of a reply is counted by slices: it is over the limit when so many bytes have come since a slice
-completed anything.
+A slice is at most 64 KiB, because hiredis moves its whole buffer for each kilobyte that is consumed. Nothing keeps a
+view of the input. The size of a reply is counted by slices: it is over the limit when so many bytes have come since a
+slice completed anything.
 
-What is made of a reply may take far more memory than its bytes: an empty array has four, and takes 64. So what its elements and
-errors take besides counts as well, as soon as it could matter: the worst that so many bytes can become would be over the limit.
-Until then nothing is looked at, so a reply takes at most about twice the limit, and all but huge ones cost nothing more.
+A decoded reply may take far more memory than its bytes: an empty array has four, and takes 64. So the memory of its
+elements and errors counts as well, as soon as it could matter: the worst that so many bytes can become would be over
+the limit. Until then nothing is looked at, so a reply takes at most about twice the limit, and all but huge replies
+cost nothing more.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from .values import Limits, Push, Reply
 
 SLICE: Final = 65536
 ELEMENT: Final = 48
-"""Bytes of memory that an element of a reply takes beside what was sent of it, roughly; an empty array takes 64."""
+"""Bytes of memory that an element of a reply takes beside its bytes on the wire, roughly; an empty array takes 64."""
 ERROR: Final = 320
 """Bytes of memory that an error takes besides."""
 
 # Bytes of memory for each byte received, at worst: of empty arrays, and of errors.
 _WORST: Final = 20
 _WORST_OF_ERRORS: Final = 100
-# Lines that begin an element; what takes no memory of its own is left out. In a string such lines are rare.
+# Lines that begin an element; elements without memory of their own are left out. In a string such lines are rare.
 _HEADERS: Final = bytes.maketrans(b"$*:+,~%>", bytes(8))
 _HEADER: Final = b"\r\n\0"
 _SLACK: Final = 1024  # bytes that hiredis has consumed, and still holds
 
 
 class SlicingDecoder(ABC):
-    """Bytes to replies; see ``Decoder``. A subclass reads one slice at a time."""
+    """A decoder of bytes to replies; see ``Decoder``. A subclass reads a slice at a time."""
 
     push: type[list[Any]] = Push
 
@@ -50,7 +51,7 @@ class SlicingDecoder(ABC):
         self._errors_before = 0
 
     def feed(self, data: Buffer) -> list[Reply]:
-        """The replies that these bytes completed."""
+        """Decode bytes; return the completed replies."""
         replies: list[Reply] = []
         if self.attributes:
             self.attributes = {}
@@ -75,10 +76,10 @@ class SlicingDecoder(ABC):
         if len(replies) > before:
             self._waiting = 0
         elif self._waiting > self._suspicious:
-            self._look_closer(data)
+            self._estimate_memory(data)
 
-    def _look_closer(self, data: bytes) -> None:
-        """A reply is large, and not complete: see what it may take in memory."""
+    def _estimate_memory(self, data: bytes) -> None:
+        """Estimate the memory of a large reply that is not complete."""
         if self._waiting - len(data) <= self._suspicious:
             self._elements, self._errors_before = 0, self._errors()
         elif (
@@ -95,15 +96,15 @@ class SlicingDecoder(ABC):
 
     @abstractmethod
     def _errors(self) -> int:
-        """How many errors were read so far."""
+        """Count the errors that were read so far."""
         ...
 
     @abstractmethod
     def _held(self) -> int:
-        """How many bytes wait for the rest of an item: more than a slice has come to only within a string."""
+        """Count the bytes that wait for the rest of an item: more than a slice only within a string."""
         ...
 
     @abstractmethod
     def _read(self, data: bytes, replies: list[Reply]) -> None:
-        """Add to ``replies`` what ``data`` completes. Raises ``RemoteProtocolError`` after that."""
+        """Add the replies that ``data`` completes to ``replies``. Raises ``RemoteProtocolError`` after that."""
         ...

@@ -1,7 +1,7 @@
-"""What a decoder is, and which one is used.
+"""The interface of decoders, and the choice among them.
 
-There are two, which give the same replies: ``hiredis`` (accelerated) and ``python`` (the reference, which PyPy uses). The few
-inputs where they differ, none of which a server sends, stand in one table in the tests.
+There are two, which give the same replies: ``hiredis`` (accelerated) and ``python`` (the reference, which PyPy uses).
+The few inputs where they differ, none of which a server sends, stand in a table in the tests.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from .values import DEFAULT_LIMITS, Limits, Reply
 
 
 class Decoder(Protocol):
-    """Bytes to replies, incrementally; after an ``error`` nothing more comes of it.
+    """A decoder of bytes to replies, incrementally; after an ``error`` it gives no more replies.
 
-    ``attributes`` are those of the replies that the last ``feed`` has returned, by their index in that list. ``unfinished``
-    counts the bytes that were fed since the owner last set it to 0. ``push`` is the class of the pushes among the replies.
+    ``attributes`` holds the attributes of the replies that the last ``feed`` has returned, by their index in that
+    list. ``unfinished`` counts the bytes that were fed since the owner last set it to 0. ``push`` is the class of the
+    pushes among the replies.
     """
 
     error: RemoteProtocolError | None
@@ -29,12 +30,12 @@ class Decoder(Protocol):
     push: type[list[Any]]
 
     def feed(self, data: Buffer) -> list[Reply]:
-        """The replies that these bytes completed, in order; never raises, and keeps no view of ``data``."""
+        """Decode bytes; return the completed replies, in order. Never raises, and keeps no view of ``data``."""
         ...
 
 
 def make_decoder(kind: DecoderKind = "auto", limits: Limits = DEFAULT_LIMITS) -> Decoder:
-    """A decoder; ``auto`` is hiredis where it is usable. Raises ``MissingExtra`` where it was asked for and is not."""
+    """Make a decoder; ``auto`` is hiredis where it is usable. Raises ``MissingExtra`` for a missing ``hiredis``."""
     if kind not in DECODERS:
         raise InvalidArgument(f"there is no decoder {kind!r}; choose one of {', '.join(DECODERS)}")
     if kind == "python" or (kind == "auto" and HIREDIS.load() is None):

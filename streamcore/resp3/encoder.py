@@ -1,8 +1,8 @@
 """Commands as RESP arrays of bulk strings.
 
-hiredis packs fastest where it is in use, but it trusts its arguments: a subclass, a strided memoryview or a huge integer makes it read
-memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are; everything else is turned
-into bytes first, or refused by name. Text is UTF-8.
+hiredis packs fastest where it is in use, but it trusts its arguments: a subclass, a strided memoryview or a huge
+integer makes it read memory that is not ours. So only exact ``bytes``, ``str`` and ``float`` go to it as they are;
+everything else is turned into bytes first, or refused by name. Text is UTF-8.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INTEGER_LIMIT: Final = 1 << 64
 
 
 def encode(arguments: Iterable[Argument]) -> bytes:
-    """Encode one command. Raises ``InvalidArgument`` for anything but bytes-like values, text, integers and floats."""
+    """Encode a command. Raises ``InvalidArgument`` for anything but bytes-like values, text, integers and floats."""
     plain: tuple[Argument, ...] = tuple(arguments)
     if not plain:
         raise InvalidArgument("a command needs at least its name")  # servers skip an empty one and send no reply
@@ -34,7 +34,7 @@ def encode(arguments: Iterable[Argument]) -> bytes:
 
 
 def pack(arguments: tuple[Argument, ...]) -> bytes:
-    """What hiredis' ``pack_command`` does."""
+    """Encode exact bytes, text and floats as hiredis' ``pack_command`` does."""
     parts = [b"*%d\r\n" % len(arguments)]
     for value in arguments:
         raw = value if isinstance(value, bytes) else str(value).encode()
@@ -43,7 +43,7 @@ def pack(arguments: tuple[Argument, ...]) -> bytes:
 
 
 def to_bytes(value: Argument) -> bytes | str:
-    """An argument as exact bytes or text. What a subclass says about itself is not asked: its value counts."""
+    """Convert an argument to exact bytes or text: a subclass's own methods are not asked, its value counts."""
     match value:
         case str():
             return str.__str__(value)

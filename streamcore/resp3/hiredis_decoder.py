@@ -1,13 +1,14 @@
 r"""hiredis where it is right, the reference decoder where it is not.
 
-hiredis misreads, or cannot read, ``| % ! = (``, streamed values and absurd lengths. So each slice is searched for lines that
-begin so: first for the bare byte, which costs next to nothing and usually ends it. A line that looks suspicious may also
-lie inside a bulk string. That is found out by feeding hiredis all that comes before: if it has consumed every byte of it,
-then a value begins here; if it holds some back, it is waiting for the rest of a string.
+hiredis misreads, or cannot read, ``| % ! = (``, streamed values and absurd lengths. So each slice is searched for
+lines that begin so: first for the bare byte, which costs next to nothing and usually ends it. A line that looks
+suspicious may also lie inside a bulk string. To find that out hiredis is fed all bytes before it: if it has consumed
+every byte, then a value begins here; if it holds some back, it is waiting for the rest of a string.
 
-``Parser`` reads the value that begins here, over as many slices as it takes. Its place among hiredis' replies is kept by an
-error, ``-\r\n``: hiredis lets us make the object for an error reply, and takes any, so the value itself is put there. A map
-that is a reply, not a part of one, is read as an array of twice its length, and made a map when it is complete.
+``Parser`` reads the value that begins here, over as many slices as it takes. Its place among hiredis' replies is kept
+by an error, ``-\r\n``: hiredis lets us make the object for an error reply, and takes any, so the value itself is put
+there. A map that is a reply, not a part of another, is read as an array of twice its length, and made a map when it is
+complete.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _LF: Final = 10
 _PLACE: Final = b"-\r\n"
 
 _BAR, _BANG, _EQUALS, _PAREN, _PERCENT, _GREATER, _QUESTION = b"|!=(%>?"
-# What hiredis must not see. A map of one pair repeats no key, and a string can be hashed; for a push of less than a hundred
+# Lines that hiredis must not see. A map of one pair repeats no key, and a string can be hashed; for a push of less than a hundred
 # items little is allocated.
 _ODD: Final = re.compile(rb"[|!=(]|%(?!0\r|1\r\n[$+])|>(?![1-9][0-9]?\r)|[$*~]\?")
-# Where a byte is rare, it is looked for one by one. Where it is not, a pattern or a translation is faster.
+# Where a byte is rare, each is searched for by itself. Else a pattern or a translation is faster.
 _FEW: Final = 8
 _ODD_PUSH: Final = re.compile(rb">(?!3\r|4\r)(?![1-9][0-9]?\r)(?<=\n>)")
 _STREAMED: Final = re.compile(rb"\?(?<=\n[$*~]\?)")
@@ -43,7 +44,7 @@ _MAP: Final = re.compile(rb"%([1-9][0-9]{0,17})\r\n")
 
 
 class AcceleratedDecoder(SlicingDecoder):
-    """A decoder over hiredis. Raises ``MissingExtra`` where there is none that is usable."""
+    """A decoder over hiredis. Raises ``MissingExtra`` where hiredis is not usable."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(limits)
@@ -122,15 +123,15 @@ class AcceleratedDecoder(SlicingDecoder):
             self._take(data, at, len(data), replies)
 
     def _is_huge(self, data: bytes, at: int) -> bool:
-        """Whether an array or a set with too many elements would begin here."""
+        """Tell whether an array or a set with too many elements would begin here."""
         header = _COUNT.match(data, at)
         return header is not None and int(header[1]) > self._limits.elements
 
     def _lend(self, data: bytes, at: int, replies: list[Reply]) -> int:
-        """Let the parser read one value, or go on with it; returns where it stopped."""
+        """Let the parser read a value, or go on with it; return where it stopped."""
         found: list[Reply] = []
         attributes: dict[int, Any] = {}
-        at = self._parser.read(data, at, found, attributes, one=True)
+        at = self._parser.read(data, at, found, attributes, single=True)
         self._lent = not found
         if self._lent:
             return at
@@ -175,9 +176,9 @@ class AcceleratedDecoder(SlicingDecoder):
 
 
 def _suspects(data: bytes) -> list[int]:
-    """Where a line begins that hiredis must not see, unless it lies inside a string."""
+    """Find the lines that hiredis must not see, unless they lie inside a string."""
     found: list[int] = []
-    # Looking for a byte as an int is ten times as fast, in short input, as for one as bytes.
+    # Looking for a byte as an int is ten times as fast, in short input, as for bytes.
     if not (
         (_PERCENT not in data or _find_few(data, _PERCENT, found))
         and (_EQUALS not in data or _find_few(data, _EQUALS, found))
@@ -202,7 +203,7 @@ def _suspects(data: bytes) -> list[int]:
 
 
 def _find_few(data: bytes, code: int, found: list[int]) -> bool:
-    """Look for this byte at the beginning of a line; False where there are so many that another way is faster."""
+    """Find this byte at beginnings of lines; False where there are so many that another way is faster."""
     at = data.find(code)
     for _ in range(_FEW):
         if data[at - 1] == _LF and _ODD.match(data, at):

@@ -1,9 +1,9 @@
-"""The reference decoder: all of RESP2 and RESP3, in Python, and the judge of what is right.
+"""The reference decoder: all of RESP2 and RESP3, in Python, and the judge of correctness.
 
-``Parser`` reads as far as the bytes go. Its state is a stack of open aggregates, each ``(kind, items, left)``: the type
-byte, what came so far, and how many are still to come. At the bottom lies ``_TOP``, whose items are the replies. What is
-cut waits in ``_tail``, in the pieces in which it came, and is not looked at again before it can be whole: when ``_need``
-bytes are there or, for a line, its end. So the time is linear in the bytes, however they are cut.
+``Parser`` reads as far as the bytes go. Its state is a stack of open aggregates, each ``(kind, items, left)``: the
+type byte, the items so far, and how many are still to come. At the bottom lies ``_TOP``, whose items are the replies.
+A cut item waits in ``_tail``, in the pieces in which it came, and is not looked at again before it can be whole: when
+``_need`` bytes are there or, for a line, its end. So the time is linear in the bytes, however they are cut.
 
 Strict: lengths, integers and terminators are exactly as the specification writes them, or the bytes are not RESP.
 """
@@ -28,7 +28,7 @@ _TOP: Final = 0
 _CHUNKED: Final = 1  # a streamed string that is complete
 _STREAMED: Final = 256  # added to the kind of an aggregate whose length is not known
 
-# Most of what servers send are short bulk strings: one look has checked and converted such a line.
+# Most replies are short bulk strings: one look has checked and converted such a line.
 _BULKS: Final = {b"$%d" % length: length for length in range(512)}
 _SMALL: Final = {b"%d" % number: number for number in range(512)}
 _MOST_DIGITS: Final = 4300  # CPython refuses to convert longer ones: the time would be quadratic
@@ -36,7 +36,7 @@ _DOUBLE: Final = re.compile(rb"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)
 _NOT_FINITE: Final = frozenset({b"inf", b"-inf", b"nan", b"-nan"})
 
 
-# -- the values on one line --------------------------------------------------------------------------------------------
+# -- the values on a line --------------------------------------------------------------------------------------------
 
 
 def _simple(line: bytes) -> bytes:
@@ -50,7 +50,7 @@ def _error(line: bytes) -> ReplyError:
 
 
 def _number(line: bytes, most_digits: int = 20) -> int:
-    # Python takes "+5", " 5" and "1_0" as well; what it writes itself is the one form of the specification.
+    # Python takes "+5", " 5" and "1_0" as well; only the form that it writes itself is in the specification.
     if len(line) <= most_digits:
         try:
             number = int(line)
@@ -142,7 +142,7 @@ _AGGREGATES: Final[dict[int, Callable[[list[Any]], Reply]]] = {
     _PUSH: partial(_push, Push),
     _ATTRIBUTE: _array,
 }
-# What becomes of the items when none is left to come.
+# The value made of the items when none is left to come.
 _CLOSE: Final[dict[int, Callable[[list[Any]], Reply]]] = {
     **_AGGREGATES,
     **dict.fromkeys([kind + _STREAMED for kind in _AGGREGATES], _too_many),
@@ -159,7 +159,7 @@ def _unknown(code: int) -> RemoteProtocolError:
 
 
 def _length(code: int, line: bytes) -> int:
-    """A length as it is written, or ``_NULL``, or ``_UNKNOWN`` for that of a streamed value."""
+    """Parse a length: a number, ``_NULL``, or ``_UNKNOWN`` for that of a streamed value."""
     number = _SMALL.get(line)
     if number is not None:
         return number
@@ -172,7 +172,7 @@ def _length(code: int, line: bytes) -> int:
 
 
 class Parser:
-    """Values out of bytes; ``push`` is the class to make of a push. After an error it is of no further use."""
+    """A parser of values out of bytes; ``push`` is the class of pushes. After an error it is of no further use."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, push: type[list[Any]] = Push) -> None:
         self._limits = limits
@@ -192,13 +192,16 @@ class Parser:
 
     @property
     def held(self) -> int:
-        """How many bytes wait for the rest of what is cut."""
+        """Count the bytes that wait for the rest of a cut item."""
         return self._have if self._tail else 0
 
-    def read(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], *, one: bool = False) -> int:
-        """Read ``data`` from ``at`` on; add what is complete to ``replies``, and its attributes under its index there.
+    def read(
+        self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], *, single: bool = False
+    ) -> int:
+        """Read ``data`` from ``at`` on; add complete replies to ``replies``, and their attributes by index.
 
-        What is cut is continued at the beginning of the next ``data``. Returns where to go on: behind ``data`` or, with ``one``, behind the first reply. Raises ``RemoteProtocolError``.
+        A cut item is continued at the beginning of the next ``data``. Returns where to go on: behind ``data`` or, with
+        ``single``, behind the first reply. Raises ``RemoteProtocolError``.
         """
         size = len(data)
         if self._tail:
@@ -212,15 +215,15 @@ class Parser:
                 return size
             data = b"".join(self._tail)
             self._tail.clear()
-        stop = self._parse(data, at, replies, attributes, one)
-        if stop < len(data) and not (one and replies):
+        stop = self._parse(data, at, replies, attributes, single)
+        if stop < len(data) and not (single and replies):
             self._tail.append(data[stop:])
             self._have = len(data) - stop
             stop = len(data)
         return size - (len(data) - stop)
 
-    def _parse(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], one: bool) -> int:
-        """Read whole items; returns where the first one begins that is cut."""
+    def _parse(self, data: bytes, at: int, replies: list[Reply], attributes: dict[int, Any], single: bool) -> int:
+        """Read whole items; return where the first cut item begins."""
         size, find, bulks, stack, longest = len(data), data.find, self._bulks, self._stack, self._limits.bulk
         kind, items, left = self._kind, self._items, self._left
         if kind == _TOP:
@@ -243,7 +246,7 @@ class Parser:
                     if length > longest:
                         raise RemoteProtocolError(f"a string is longer than the limit of {longest} bytes")
 
-            # Each branch either adds a value, or opens an aggregate, or ends one that did not know its length.
+            # Each branch either adds a value, or opens an aggregate, or ends an aggregate that did not know its length.
             if length is not None and length >= 0:
                 start = end + 2
                 end = start + length
@@ -306,7 +309,7 @@ class Parser:
                     if self._attributes:
                         attributes[len(replies) - 1] = make_map(self._attributes)
                         self._attributes = []
-                    if one:
+                    if single:
                         self._kind, self._left = kind, left
                         return at
                     break
@@ -324,7 +327,7 @@ class Parser:
         return at
 
     def _push(self, kind: int, items: list[Any], left: int, declared: int) -> None:
-        """An aggregate begins that declares so many elements: put the one around it aside."""
+        """Open an aggregate of so many elements, inside the present aggregate."""
         self._elements += declared
         if self._elements > self._limits.elements:
             raise RemoteProtocolError(f"a reply has more than the limit of {self._limits.elements} elements")

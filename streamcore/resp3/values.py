@@ -1,7 +1,7 @@
-"""What a reply is made of, where Python has no type for it, and how much of it is too much.
+"""The values of replies for which Python has no type, and their limits.
 
-bytes (simple and bulk strings), int, float, bool, None, lists (arrays and sets) and dicts are themselves. An error is a
-``ReplyError`` value and a push is a list of a class of its own, both also inside of others.
+bytes (simple and bulk strings), int, float, bool, None, lists (arrays and sets) and dicts are themselves. An error is
+a ``ReplyError`` value and a push is a list of a class of its own, both also inside of others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Reply: TypeAlias = Any
 
 
 class Pairs(list[tuple[Any, Any]]):
-    """A map as ``(key, value)`` tuples: what a dict would lose, because keys repeat or are arrays or maps themselves."""
+    """A map as ``(key, value)`` tuples, where a dict would lose some: keys repeat, or are arrays or maps themselves."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ class Verbatim(bytes):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one reply may have: bytes in a string, elements of all its aggregates together, bytes in all, and levels."""
+    """The limits of a reply: bytes in a string, elements of all its aggregates together, bytes in all, and levels."""
 
     bulk: int = 512 << 20
     elements: int = 1 << 26
@@ -49,7 +49,7 @@ DEFAULT_LIMITS = Limits()
 
 
 def make_map(items: list[Any]) -> dict[Any, Any] | Pairs:
-    """A map of ``[key, value, key, value, ...]``: a dict if it keeps every one of them."""
+    """Make a map of ``[key, value, key, value, ...]``: a dict if it keeps every pair."""
     each = iter(items)
     try:
         made = dict(zip(each, each, strict=True))

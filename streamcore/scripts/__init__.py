@@ -1,1 +1,1 @@
-"""The Lua that runs in the server. A script is sent as it is, by ``EVAL`` or ``EVALSHA``; what its arguments are stands above it."""
+"""The Lua that runs in the server, by ``EVAL`` or ``EVALSHA``; a comment above each script tells its arguments."""

@@ -1,4 +1,4 @@
-"""The scripts of members of a group: what they do to entries in one step with asking who owns them, and to idle consumers."""
+"""The scripts of members of a group: changes of entries with a check of the owner, and removal of idle consumers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ local function owned(id) return owner(id) == ARGV[2] end
 """
 
 
-# Returns what others own, and what is not pending at all.
+# Returns the ids of other owners, and the ids that are not pending at all.
 ACK_OWNED: Final = (
     _OWNED
     + """
@@ -78,7 +78,7 @@ return given
 
 # ARGV: group, owner, id, then the fields that say why. An entry of more fields than Lua can pass on comes without them.
 # Returns the letter, '' where the entry's data is gone, 0 where another member owns it. Where it is not pending at all, an
-# earlier call may have buried it: then its letter, if that is among the last ones; else 1.
+# earlier call may have buried it: then its letter, if that is among the last letters; else 1.
 BURY: Final = (
     _OWNED
     + """
@@ -113,7 +113,7 @@ return letter
 )
 
 
-# KEYS: the stream, the leases on the names. ARGV: the group, the names. Returns those that were removed.
+# KEYS: the stream, the leases on the names. ARGV: the group, the names. Returns the removed names.
 REMOVE: Final = """
 local removed = {}
 for at = 2, #ARGV do

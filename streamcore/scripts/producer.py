@@ -1,4 +1,4 @@
-"""The script of a producer whose server does not know repetitions by itself."""
+"""The script of an idempotent producer, for servers that do not know repetitions by themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from ..commands import Script
 
-# 'n' counts the messages, 's<number>' holds the field of one of the last ones, 'm<message>' its id.
+# 'n' counts the messages, 's<number>' holds the field of one of the last messages, 'm<message>' its id.
 APPEND_ONCE: Final = Script[bytes](
     """
     local message = 'm' .. ARGV[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamcore.channels import BroadcastHub, ChannelMessage, Inbox, Naming, Settings, StreamHub
+from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, StreamHub, Subscriber
 from streamcore.entries import StreamId
 from streamcore.errors import ReplyError
 from streamcore.events import Event
@@ -29,7 +29,7 @@ class Hub:
         settings = Settings(prefix="", **options)
         self.engine = StreamHub(settings, Naming(settings.prefix, decode), options=Options(request_timeout=timeout))
         self.pair = Pair(self.engine)
-        self.inbox = self.engine.subscribers.first
+        self.subscriber = self.engine.subscribers.first
         self._page: str | None = None  # the id behind which a page was asked for
 
     def asked(self, *words: Any) -> None:
@@ -51,9 +51,11 @@ class Hub:
                 entries = [message(self._page, "read"), *entries]
         self.pair.peer("history").answer(Simple("OK"), QUEUED, QUEUED, QUEUED, [about, ttl, entries])
 
-    def join(self, inbox: Inbox, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER) -> None:
+    def join(
+        self, subscriber: Subscriber, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER
+    ) -> None:
         """Have somebody join a channel that has messages."""
-        joining = self.engine.join(inbox, channel)
+        joining = self.engine.join(subscriber, channel)
         self.asked("XREVRANGE", channel)
         self.tell(info(at, length=added, first="1-0"), [message(at, "old")], ttl)
         assert joining.poll()
@@ -73,28 +75,28 @@ class Hub:
 
     def begin(self, key: bytes) -> None:
         """The reader meets a channel: it is as it was when somebody joined it."""
-        followed = next(change.followed for change in self.engine._changes if change.followed.stream == key)
-        assert followed.continuity is not None
-        at, added = str(followed.continuity.cursor), followed.continuity.added
+        cursor = next(change.cursor for change in self.engine._changes if change.cursor.stream == key)
+        assert cursor.continuity is not None
+        at, added = str(cursor.continuity.cursor), cursor.continuity.added
         self.pair.server.expect("XINFO", "STREAM", key)
-        there = [[message(at, "old")]] if followed.continuity.anchor() is not None else []
+        there = [[message(at, "old")]] if cursor.continuity.anchor() is not None else []
         self.pair.server.answer(*there, info(at, length=added or 0, first="1-0") if added else NO_KEY)
 
     def bring(self, channel: str, *messages: list[Any], proof: Any = ()) -> None:
         """The reader gets messages; before, where it has asked for it, the proof of those that came last."""
         self.pair.server.answer(*proof, {channel: [*messages]})
 
-    def got(self, inbox: Inbox | None = None) -> list[str]:
+    def got(self, subscriber: Subscriber | None = None) -> list[str]:
         """The data of what a subscriber has got."""
         found: list[str] = []
-        while items := self.engine.take_for(inbox or self.inbox):
+        while items := self.engine.take_for(subscriber or self.subscriber):
             found += [item.data for item in items if isinstance(item, ChannelMessage)]
         return found
 
-    def seen(self, inbox: Inbox | None = None) -> list[str | Event]:
+    def seen(self, subscriber: Subscriber | None = None) -> list[str | Event]:
         """The same, with the events between them."""
         found: list[Any] = []
-        while items := self.engine.take_for(inbox or self.inbox, events=True):
+        while items := self.engine.take_for(subscriber or self.subscriber, events=True):
             found += [item.data if isinstance(item, ChannelMessage) else item for item in items]
         return found
 
@@ -102,7 +104,7 @@ class Hub:
 def joined(at: str = "5-0", added: int = 5, **options: Any) -> Hub:
     """A hub whose first subscriber is in the channel ``a``, and whose reader waits for messages."""
     hub = Hub(**options)
-    hub.join(hub.inbox, "a", at, added)
+    hub.join(hub.subscriber, "a", at, added)
     hub.read("a", at)
     hub.seen()
     return hub

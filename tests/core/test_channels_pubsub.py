@@ -59,7 +59,7 @@ def test_the_last_one_who_leaves_ends_the_subscription() -> None:
     hub.leave(hub.subscribers.first)
     pair.settle()
     pair.server.expect_nothing()
-    hub.close_inbox(other)
+    hub.close_subscriber(other)
     pair.settle()
     pair.server.expect("UNSUBSCRIBE", "a")
     hub.end(hub.join(hub.subscribers.first, "a"))
@@ -116,8 +116,8 @@ def test_a_gap_is_told_to_all_and_one_of_single_channels_to_those_in_them() -> N
     assert gap.names == (b"b",)
     pair.server.close()
     pair.advance(1)
-    for inbox in (hub.subscribers.first, other):
-        kinds = [type(item) for item in hub.take_for(inbox, events=True)]
+    for subscriber in (hub.subscribers.first, other):
+        kinds = [type(item) for item in hub.take_for(subscriber, events=True)]
         assert sorted(kinds, key=str) == sorted([SubscriptionGap, Disconnected, Reconnected], key=str)
 
 

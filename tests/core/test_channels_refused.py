@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.consumer.gap_detection import MAX_SETBACKS
+from streamcore.consumer.gap_detection import MAX_REFUSALS
 from streamcore.errors import (
     ClosedError,
     LoadingError,
@@ -51,7 +51,7 @@ def two(**options: Any) -> Hub:
     """A hub whose first subscriber is in ``a`` and ``b``, and whose reader waits for messages of both."""
     hub = Hub(**options)
     for channel, (at, added) in STANDS.items():
-        hub.join(hub.inbox, channel.decode(), at, added)
+        hub.join(hub.subscriber, channel.decode(), at, added)
     assert serve(hub) == "a b 5-0 7-0"
     hub.pair.events()
     return hub
@@ -77,14 +77,14 @@ def test_a_channel_that_the_server_refuses_to_read_is_left_and_the_others_go_on(
     assert serve(hub, error, b"b") == "a 5-0"
     assert ended(hub) == [(b"b", kind)]
     assert "(channel 'b')" in raised(hub, kind)
-    assert hub.engine.subscribers.channels(hub.inbox) == {"a"}
+    assert hub.engine.subscribers.channels(hub.subscriber) == {"a"}
     hub.bring("a", message("6-0", "6"))
     assert (hub.got(), hub.got(other)) == (["6"], ["6"])
 
 
 def test_a_read_that_is_refused_when_the_other_channel_was_left_says_nothing_about_this_one() -> None:
     hub = two()
-    hub.engine.leave(hub.inbox, "b")
+    hub.engine.leave(hub.subscriber, "b")
     hub.pair.server.answer(reply_error(WRONG))
     assert serve(hub) == "a 5-0"
     assert ended(hub) == []
@@ -98,7 +98,7 @@ def test_it_is_told_behind_what_had_come_of_it() -> None:
     serve(hub)
     hub.pair.server.answer(reply_error(WRONG))
     serve(hub, WRONG, b"b")
-    taken: list[Any] = hub.engine.take_for(hub.inbox)
+    taken: list[Any] = hub.engine.take_for(hub.subscriber)
     assert [item.data for item in taken] == ["8"]
     assert "channel 'b'" in raised(hub)
     assert hub.got() == []
@@ -110,7 +110,7 @@ def test_whoever_leaves_before_is_told_nothing() -> None:
     hub.join(other, "b", "7-0", 7)
     hub.pair.server.answer(reply_error(WRONG))
     serve(hub, WRONG, b"b")
-    hub.engine.close_inbox(other)
+    hub.engine.close_subscriber(other)
     with pytest.raises(ClosedError):
         hub.got(other)
     assert "channel 'b'" in raised(hub)
@@ -121,7 +121,7 @@ def test_it_may_be_joined_again() -> None:
     hub.pair.server.answer(reply_error(WRONG))
     serve(hub, WRONG, b"b")
     raised(hub)
-    hub.join(hub.inbox, "b", "7-0", 7)
+    hub.join(hub.subscriber, "b", "7-0", 7)
     hub.pair.server.answer(None)
     assert serve(hub) == "a b 5-0 7-0"
     hub.bring("b", message("8-0", "8"))
@@ -134,7 +134,7 @@ def test_the_only_channel_may_come_to_its_end_too() -> None:
     assert ended(hub) == [(b"a", WrongTypeError)]
     raised(hub)
     hub.pair.server.expect_nothing()
-    hub.join(hub.inbox, "a")
+    hub.join(hub.subscriber, "a")
     hub.read("a", "5-0")
 
 
@@ -152,11 +152,11 @@ def test_when_it_is_found_on_another_connection() -> None:
 def test_when_the_reader_begins_with_it() -> None:
     hub = Hub()
     for channel, (at, added) in STANDS.items():
-        hub.join(hub.inbox, channel.decode(), at, added)
+        hub.join(hub.subscriber, channel.decode(), at, added)
     assert serve(hub, WRONG, b"b") == "a 5-0"
     assert ended(hub) == [(b"b", WrongTypeError)]
     raised(hub)
-    assert hub.engine.subscribers.channels(hub.inbox) == {"a"}
+    assert hub.engine.subscribers.channels(hub.subscriber) == {"a"}
 
 
 def behind() -> Hub:
@@ -230,7 +230,7 @@ def test_whoever_is_joining_it_is_told_by_that_call_only() -> None:
 
 def test_a_read_that_is_refused_though_no_channel_is_ends_the_hub_in_the_end() -> None:
     hub = two()
-    for _ in range(MAX_SETBACKS):
+    for _ in range(MAX_REFUSALS):
         hub.pair.server.answer(reply_error(WRONG))
         assert serve(hub) == "a b 5-0 7-0"
     hub.pair.server.answer(reply_error(WRONG))
@@ -252,7 +252,7 @@ def test_where_nobody_but_who_is_joining_is_left_nothing_else_tells() -> None:
     other = hub.engine.subscribers.open()
     joining = hub.engine.join(other, "a")
     hub.asked("XREVRANGE", "a")
-    hub.engine.leave(hub.inbox)
+    hub.engine.leave(hub.subscriber)
     hub.pair.server.answer(reply_error(WRONG))
     with pytest.raises(WrongTypeError):
         joining.poll()

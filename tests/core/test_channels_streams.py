@@ -50,7 +50,7 @@ class TestEntering:
 class TestJoining:
     def test_history_comes_first_and_what_is_live_follows_it(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, ["a", b"a"], history=2)
+        joining = hub.engine.join(hub.subscriber, ["a", b"a"], history=2)
         hub.asked("XREVRANGE", "a", "+", "-", "COUNT", 2)
         assert not joining.poll()
         hub.tell(info("5-0", length=5, first="1-0"), [message("5-0", "5"), message("4-0", "4")])
@@ -68,14 +68,14 @@ class TestJoining:
 
     def test_one_that_is_in_a_channel_stays_as_it_is(self) -> None:
         hub = joined()
-        assert hub.engine.join(hub.inbox, "a", history=9).poll()
+        assert hub.engine.join(hub.subscriber, "a", history=9).poll()
         hub.pair.settle()
         hub.pair.peer("history").expect_nothing()
 
     def test_a_second_call_waits_for_the_first_one(self) -> None:
         hub = Hub()
-        first, other = hub.engine.join(hub.inbox, "a"), hub.engine.join(hub.engine.subscribers.open(), "b")
-        second = hub.engine.join(hub.inbox, ["a", "c"])
+        first, other = hub.engine.join(hub.subscriber, "a"), hub.engine.join(hub.engine.subscribers.open(), "b")
+        second = hub.engine.join(hub.subscriber, ["a", "c"])
         hub.asked("XREVRANGE", "a")
         hub.asked("XREVRANGE", "b")
         hub.asked("XREVRANGE", "c")
@@ -112,7 +112,7 @@ class TestJoining:
 
     def test_a_refusal_leaves_no_trace(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, ["a", "b"])
+        joining = hub.engine.join(hub.subscriber, ["a", "b"])
         hub.asked("XREVRANGE", "a")
         hub.tell(NO_KEY, [], GONE)
         hub.asked("XREVRANGE", "b")
@@ -121,12 +121,12 @@ class TestJoining:
             joining.poll()
         assert isinstance(hub.engine.why_not(joining), WrongTypeError)
         hub.engine.end(joining)
-        assert hub.engine.subscribers.channels(hub.inbox) == frozenset()
+        assert hub.engine.subscribers.channels(hub.subscriber) == frozenset()
         assert not hub.engine._changes
 
     def test_no_word_about_a_stream_is_a_refusal_too(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.tell(reply_error("NOPERM no XINFO for you"), [])
         with pytest.raises(NoPermissionError):
@@ -134,7 +134,7 @@ class TestJoining:
 
     def test_who_gives_up_gets_nothing_of_it(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a", history=1)
+        joining = hub.engine.join(hub.subscriber, "a", history=1)
         hub.asked("XREVRANGE", "a")
         assert isinstance(hub.engine.why_not(joining), RequestTimeout)
         hub.engine.end(joining)
@@ -144,7 +144,7 @@ class TestJoining:
 
     def test_a_question_is_asked_again_over_the_next_connection(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.pair.peer("history").close()
         hub.pair.advance(1)
@@ -155,7 +155,7 @@ class TestJoining:
 
     def test_it_is_an_error_too_where_that_connection_never_comes(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.pair.refusal = OSError("refused")
         hub.pair.peer("history").close()
@@ -166,7 +166,7 @@ class TestJoining:
 
     def test_no_answer_in_time_is_an_error(self) -> None:
         hub = Hub(timeout=1.0)
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.pair.advance(1.5)
         with pytest.raises((RequestTimeout, ConnectionLost)):
@@ -178,14 +178,14 @@ class TestJoining:
         refused: list[dict[str, Any]] = [{"history": -1}, {"after": "x"}, {"after": "1-1", "history": 1}]
         for arguments in refused:
             with pytest.raises(InvalidArgument):
-                hub.engine.join(hub.inbox, "a", **arguments)
+                hub.engine.join(hub.subscriber, "a", **arguments)
         with pytest.raises(InvalidArgument, match="channels"):
-            hub.engine.join(hub.inbox, 7)  # type: ignore[arg-type]  # as callers without a type checker do
-        assert hub.engine.subscribers.channels(hub.inbox) == frozenset()
+            hub.engine.join(hub.subscriber, 7)  # type: ignore[arg-type]  # as callers without a type checker do
+        assert hub.engine.subscribers.channels(hub.subscriber) == frozenset()
 
     def test_what_the_reader_may_not_follow_ends_the_hub(self) -> None:
         hub = Hub()
-        hub.join(hub.inbox)
+        hub.join(hub.subscriber)
         hub.pair.settle()
         hub.pair.server.expect("XRANGE", "a", "5-0", "5-0")
         hub.pair.server.expect("XINFO", "STREAM", "a")
@@ -198,7 +198,7 @@ class TestResuming:
     def test_everything_behind_an_id_comes_page_by_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("streamcore.channels.subscriber.PAGE", 2)
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
+        joining = hub.engine.join(hub.subscriber, "a", after=b"2-0")
         hub.asked("XRANGE", "a", "2-0", "+", "COUNT", 3)
         hub.tell(info("5-0", length=5, first="1-0"), [message("3-0", "3"), message("4-0", "4")])
         assert joining.poll()
@@ -210,7 +210,7 @@ class TestResuming:
 
     def test_large_messages_come_in_small_pages(self) -> None:
         hub = Hub(queue_bytes=64 << 10)
-        joining = hub.engine.join(hub.inbox, "a", after=b"2-0")
+        joining = hub.engine.join(hub.subscriber, "a", after=b"2-0")
         hub.asked("XRANGE", "a", "2-0", "+", "COUNT", 5)
         hub.tell(info("9-0", length=9, first="1-0"), [message(f"{n}-0", "x" * 4000) for n in range(3, 7)])
         assert joining.poll()
@@ -219,7 +219,7 @@ class TestResuming:
 
     def test_what_is_trimmed_away_is_a_gap(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a", after=StreamId(2, 0))
+        joining = hub.engine.join(hub.subscriber, "a", after=StreamId(2, 0))
         hub.asked("XRANGE", "a", "2-0")
         hub.tell(info("9-0", length=1, added=9, first="9-0"), [message("9-0", "9")])
         assert joining.poll()
@@ -227,7 +227,7 @@ class TestResuming:
 
     def test_what_the_id_belongs_to_is_gone_from_a_channel_that_has_lost_nothing(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a", after=StreamId(2, 0))
+        joining = hub.engine.join(hub.subscriber, "a", after=StreamId(2, 0))
         hub.asked("XRANGE", "a", "2-0")
         hub.tell(info("9-0", length=1, first="9-0"), [message("9-0", "9")])
         assert joining.poll()
@@ -236,7 +236,7 @@ class TestResuming:
     def test_behind_the_last_id_of_all_nothing_is(self) -> None:
         hub = Hub()
         last = StreamId((1 << 64) - 1, (1 << 64) - 1)
-        joining = hub.engine.join(hub.inbox, "a", after=last)
+        joining = hub.engine.join(hub.subscriber, "a", after=last)
         hub.asked("XRANGE", "a", str(last), "+")
         hub.tell(info("2-0", length=1, first="2-0"), [])
         hub.asked("XRANGE", "a", "0-0")
@@ -246,7 +246,7 @@ class TestResuming:
 
     def test_a_channel_that_is_gone_is_a_gap_of_unknown_size(self) -> None:
         hub = Hub()
-        hub.engine.join(hub.inbox, "a", after=StreamId(2, 0))
+        hub.engine.join(hub.subscriber, "a", after=StreamId(2, 0))
         hub.asked("XRANGE", "a", "2-0")
         hub.tell(NO_KEY, [], GONE)
         assert hub.seen()[-1] == Gap(b"a", StreamId(2, 0), None, None)
@@ -256,7 +256,7 @@ class TestResuming:
 
     def test_a_channel_that_ends_before_the_id_began_anew(self) -> None:
         hub = Hub()
-        hub.engine.join(hub.inbox, "a", after="7-0")
+        hub.engine.join(hub.subscriber, "a", after="7-0")
         hub.asked("XRANGE", "a", "7-0")
         hub.tell(info("2-0", length=2, first="1-0"), [])
         assert hub.seen()[-1] == StreamReset(b"a", StreamId(7, 0), StreamId(2, 0))
@@ -267,7 +267,7 @@ class TestResuming:
     def test_and_what_it_had_when_that_was_noticed_is_missed(self) -> None:
         """Seed 2021434: not what was trimmed before."""
         hub = Hub()
-        hub.engine.join(hub.inbox, "a", after="7-0")
+        hub.engine.join(hub.subscriber, "a", after="7-0")
         hub.asked("XRANGE", "a", "7-0")
         hub.tell(info("5-0", length=2, added=5, first="4-0"), [])
         hub.asked("XRANGE", "a", "0-0")
@@ -277,14 +277,14 @@ class TestResuming:
 
     def test_from_the_very_beginning_all_that_is_missing_counts(self) -> None:
         hub = Hub()
-        hub.engine.join(hub.inbox, "a", after="0-0")
+        hub.engine.join(hub.subscriber, "a", after="0-0")
         hub.asked("XRANGE", "a", "0-0")
         hub.tell(info("9-0", length=1, added=9, first="9-0"), [message("9-0", "9")])
         assert hub.seen()[-2:] == [Gap(b"a", StreamId(0, 0), StreamId(9, 0), 8), "9"]
 
     def test_where_one_began_is_known_before_anything_was_handed_over(self) -> None:
         hub = joined()
-        assert hub.engine.subscribers.beginnings(hub.inbox) == {"a": StreamId(5, 0)}
+        assert hub.engine.subscribers.beginnings(hub.subscriber) == {"a": StreamId(5, 0)}
         other = hub.engine.subscribers.open()
         hub.engine.join(other, "a", history=2)
         hub.asked("XREVRANGE", "a")
@@ -327,7 +327,7 @@ class TestFallingBehind:
 
     def test_what_the_reader_has_missed_is_no_business_of_who_is_behind(self) -> None:
         hub = joined()
-        hub.inbox.positions[b"a"].live = False
+        hub.subscriber.positions[b"a"].live = False
         hub.engine.emit(Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3))
         assert hub.seen() == hub.pair.events()[2:] == []
 
@@ -359,7 +359,7 @@ class TestFallingBehind:
         assert hub.got() == []
         hub.asked("XRANGE", "a", "6-0")
         hub.tell(info("7-0", length=7, first="1-0"), [message("7-0", "7")])
-        assert hub.inbox.has_news
+        assert hub.subscriber.has_news
         assert hub.got() == ["7"]
 
     def test_a_question_that_failed_is_worth_another_look(self) -> None:
@@ -371,13 +371,13 @@ class TestFallingBehind:
         assert hub.got() == ["6"]
         hub.asked("XRANGE", "a", "6-0")
         assert hub.got() == []
-        assert not hub.inbox.has_news
+        assert not hub.subscriber.has_news
         hub.pair.advance(1.5)
-        assert hub.inbox.has_news
+        assert hub.subscriber.has_news
 
     def test_what_the_server_forbids_is_raised_as_what_it_is(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.pair.peer("history").answer(Simple("OK"), FORBIDDEN, QUEUED, QUEUED, ABORTED)
         with pytest.raises(NoPermissionError, match="XINFO"):
@@ -405,11 +405,11 @@ class TestFallingBehind:
         hub.pair.server.expect("XRANGE")
         hub.read("a", "6-0")
         hub.bring("a", message("7-0", "7"), proof=[[message("5-0", "old")]])
-        assert hub.inbox.positions[b"a"].added is None
+        assert hub.subscriber.positions[b"a"].added is None
 
     def test_what_comes_first_in_an_empty_channel_is_looked_at_with_the_counters(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.tell(NO_KEY, [], GONE)
         assert joining.poll()
@@ -440,7 +440,7 @@ class TestFallingBehind:
     )
     def test_its_gap_is_counted_unless_single_entries_behind_it_were_deleted(self, about: Any, told: list[Any]) -> None:
         hub = Hub()
-        hub.engine.join(hub.inbox, "a")
+        hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         hub.tell(NO_KEY, [], GONE)
         hub.read("a", "0-0")
@@ -487,7 +487,7 @@ class TestHistories:
 
     def test_a_channel_whose_time_was_over_begins_anew_in_silence(self) -> None:
         hub = Hub(ttl=10)
-        hub.join(hub.inbox, ttl=4000)
+        hub.join(hub.subscriber, ttl=4000)
         hub.read("a", "5-0")
         hub.seen()
         hub.pair.advance(4)
@@ -501,7 +501,7 @@ class TestHistories:
 
     def test_it_is_not_told_either_when_nothing_comes_anew(self) -> None:
         hub = Hub(ttl=10)
-        hub.join(hub.inbox, ttl=10_000)
+        hub.join(hub.subscriber, ttl=10_000)
         hub.read("a", "5-0")
         hub.seen()
         hub.pair.advance(11)
@@ -515,7 +515,7 @@ class TestHistories:
 
     def test_after_so_long_without_a_connection_nobody_knows(self) -> None:
         hub = Hub(ttl=10)
-        hub.join(hub.inbox, ttl=10_000)
+        hub.join(hub.subscriber, ttl=10_000)
         hub.read("a", "5-0")
         hub.pair.refusal = OSError("refused")
         hub.pair.server.close()
@@ -564,7 +564,7 @@ class TestHistories:
 
     def test_so_is_what_is_lost_since_a_subscriber_was_told_so(self) -> None:
         hub = Hub()
-        hub.engine.join(hub.inbox, "a", after="7-0")
+        hub.engine.join(hub.subscriber, "a", after="7-0")
         hub.asked("XRANGE", "a", "7-0")
         hub.tell(info("2-0", length=2, added=3, first="1-0"), [])
         hub.asked("XRANGE", "a", "0-0")
@@ -602,7 +602,7 @@ class TestLeaving:
         other = hub.engine.subscribers.open()
         hub.join(other)
         hub.bring("a", message("6-0", "6"))
-        hub.engine.leave(hub.inbox, ["a", "unknown"])
+        hub.engine.leave(hub.subscriber, ["a", "unknown"])
         assert hub.got() == []
         assert hub.got(other) == ["6"]
         hub.engine.leave(other)
@@ -611,16 +611,16 @@ class TestLeaving:
 
     def test_what_comes_for_a_channel_that_all_have_left_is_nobodys(self) -> None:
         hub = joined()
-        hub.engine.leave(hub.inbox)
+        hub.engine.leave(hub.subscriber)
         hub.bring("a", message("6-0", "6"))
-        hub.join(hub.inbox, "a", at="6-0", added=6)
+        hub.join(hub.subscriber, "a", at="6-0", added=6)
         hub.read("a", "6-0")
         assert hub.got() == []
 
     def test_leaving_while_the_reader_has_not_met_the_channel(self) -> None:
         hub = Hub()
-        hub.join(hub.inbox)
-        hub.engine.leave(hub.inbox)
+        hub.join(hub.subscriber)
+        hub.engine.leave(hub.subscriber)
         hub.pair.settle()
         hub.pair.server.expect("XRANGE", "a", "5-0", "5-0")
         hub.pair.server.expect("XINFO", "STREAM", "a")
@@ -633,35 +633,35 @@ class TestLeaving:
         hub.engine.emit(Gap(b"gone", StreamId(1, 0), None, None))
         assert hub.seen() == []
         followed = hub.engine._streams[b"a"]
-        hub.engine.leave(hub.inbox)
+        hub.engine.leave(hub.subscriber)
         hub.engine.restart(followed)
         assert hub.engine._topics == {}
 
     def test_a_closed_subscriber_says_so(self) -> None:
         hub = joined()
-        hub.engine.close_inbox(hub.inbox)
-        hub.engine.close_inbox(hub.inbox)
+        hub.engine.close_subscriber(hub.subscriber)
+        hub.engine.close_subscriber(hub.subscriber)
         with pytest.raises(ClosedError, match="subscriber is closed"):
-            hub.engine.take_for(hub.inbox)
+            hub.engine.take_for(hub.subscriber)
 
     def test_what_has_arrived_before_the_end_is_handed_over(self) -> None:
         hub = joined()
         hub.bring("a", message("6-0", "6"))
-        joining = hub.engine.join(hub.inbox, "b")
+        joining = hub.engine.join(hub.subscriber, "b")
         hub.engine.close()
-        assert [item.data for item in hub.engine.take_for(hub.inbox)] == ["6"]  # type: ignore[union-attr]  # messages
+        assert [item.data for item in hub.engine.take_for(hub.subscriber)] == ["6"]  # type: ignore[union-attr]  # messages
         with pytest.raises(ClosedError, match="Channels"):
-            hub.engine.take_for(hub.inbox)
+            hub.engine.take_for(hub.subscriber)
         with pytest.raises(ConnectionLost):
             joining.poll()
         hub.engine.end(joining)
-        hub.engine.leave(hub.inbox)
+        hub.engine.leave(hub.subscriber)
         with pytest.raises(ClosedError):
-            hub.engine.join(hub.inbox, "c")
+            hub.engine.join(hub.subscriber, "c")
 
     def test_a_transaction_that_is_refused_as_a_whole_is_an_error_of_joining(self) -> None:
         hub = Hub()
-        joining = hub.engine.join(hub.inbox, "a")
+        joining = hub.engine.join(hub.subscriber, "a")
         hub.asked("XREVRANGE", "a")
         no = reply_error("NOPERM no PTTL")
         hub.pair.peer("history").answer(Simple("OK"), QUEUED, no, QUEUED, reply_error("EXECABORT discarded"))

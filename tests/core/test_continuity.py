@@ -280,3 +280,12 @@ def test_what_nobody_watches_leaves_nothing_to_prove() -> None:
     continuity.received(entries(5), watched=False)
     assert continuity.question() is None
     assert continuity.cursor == at(5)
+
+
+@pytest.mark.parametrize("added", [0, 3])
+def test_what_was_seen_ahead_goes_with_its_stream_also_where_the_next_one_ends_at_the_cursor(added: int) -> None:
+    """Seed 2001286: whoever stood at the beginning of a stream took an empty one for a stream that he had read to its end."""
+    continuity = reading(0, None)
+    assert continuity.judge(history(1, 16, added=17, length=16, deleted=5)) is None
+    assert continuity.judge(history(None, 0, added=added, length=0)) == Gap(S, ZERO, None, None)
+    assert continuity.judge(history(None, 0, added=added, length=0)) is None

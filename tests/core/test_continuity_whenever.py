@@ -74,7 +74,7 @@ class Stream:
 
 
 class Reader:
-    """Reads, and proves what it has read, as a ``Watch`` does."""
+    """Reads, and proves what it has read, as a ``GapDetection`` does."""
 
     def __init__(self, stream: Stream) -> None:
         self.told: list[Gap] = []

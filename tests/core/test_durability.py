@@ -285,4 +285,4 @@ def test_closing_ends_what_waits() -> None:
     with pytest.raises(ConnectionLost, match=r"not sent: .*before the producer was closed") as caught:
         waiting.answer()
     assert not caught.value.sent
-    assert not producer._outbox.queued  # type: ignore[union-attr]  # it has one
+    assert not producer._accumulator.queued  # type: ignore[union-attr]  # it has one

@@ -90,8 +90,8 @@ def test_a_lost_entry_is_sent_again_as_the_same_message_until_it_is_known() -> N
     pair.server.answer("1-0")
     assert request.answer() == StreamId(1)
     assert producer._main.queued == 0
-    assert producer._outbox is not None
-    assert producer._outbox.queued == 0
+    assert producer._accumulator is not None
+    assert producer._accumulator.queued == 0
 
 
 def test_what_its_caller_does_to_a_buffer_afterwards_changes_no_repetition() -> None:
@@ -190,8 +190,8 @@ def test_all_that_waits_is_cancelled() -> None:
     assert not pair.server.connected
     pair.advance(1)
     pair.server.expect_nothing()
-    assert producer._outbox is not None
-    assert producer._outbox.queued == 0
+    assert producer._accumulator is not None
+    assert producer._accumulator.queued == 0
 
 
 def test_cancelled_behind_the_dispatch_of_the_first() -> None:

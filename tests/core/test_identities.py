@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.channels import Naming, Settings, Store
+from streamcore.channels import Naming, Publisher, Settings
 from streamcore.engine.engine import TOKEN_BYTES, Engine
 from streamcore.errors import InvalidArgument
 from streamcore.group.consumer import GroupUnion
@@ -54,13 +54,13 @@ def member_of_several_groups() -> bytes:
     return first
 
 
-def store(**options: Any) -> Store:
+def publisher(**options: Any) -> Publisher:
     kind = options.pop("kind", "streams")
-    return Store(Multiplexer(random=alike, **options), Settings(kind=kind), Naming("", None))
+    return Publisher(Multiplexer(random=alike, **options), Settings(kind=kind), Naming("", None))
 
 
 def publication() -> bytes:
-    [command] = store(entropy=entropy).publications(b"x", "room")
+    [command] = publisher(entropy=entropy).publications(b"x", "room")
     nonce = command.args[6]
     assert isinstance(nonce, bytes)
     return nonce
@@ -99,8 +99,8 @@ def test_what_needs_a_name_and_has_none_is_refused() -> None:
     with pytest.raises(InvalidArgument, match=r"an idempotent producer needs entropy=os\.urandom"):
         Producer("s", producer_id="p", random=alike)
     with pytest.raises(InvalidArgument, match=r"publishing with a history needs entropy=os\.urandom"):
-        store()
-    assert store(kind="pubsub").publications(b"x", "room")
+        publisher()
+    assert publisher(kind="pubsub").publications(b"x", "room")
 
 
 def test_a_member_without_one_has_no_name_on_its_connections() -> None:

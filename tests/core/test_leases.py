@@ -125,7 +125,7 @@ def test_what_is_watched_is_forgotten_before_the_link_is_leased_again() -> None:
     assert len(client.links()) == 3, "the first link is not free yet"
     peer.reply(OK)
     other.release()
-    assert leased(client)._spare is client._spare[0]
+    assert leased(client)._queue is client._dedicated[0]
     assert len(client.links()) == 3
 
 
@@ -160,7 +160,7 @@ def test_one_that_is_given_back_before_it_could_be_dialled() -> None:
     assert "its caller has gone" in str(lost(request))
     pair.dials = True
     pair.settle()
-    assert client._spare[0].link.state is State.RESTING
+    assert client._dedicated[0].link.state is State.RESTING
 
 
 def test_an_idle_link_is_closed_after_a_while() -> None:
@@ -174,7 +174,7 @@ def test_an_idle_link_is_closed_after_a_while() -> None:
     still = peer.connected
     pair.advance(0.2)
     assert (still, peer.connected) == (True, False)
-    assert client._spare[0].timer() is None
+    assert client._dedicated[0].timer() is None
     pair.advance(100.0)
 
 

@@ -52,7 +52,7 @@ def test_a_stream_is_forgotten_with_what_it_holds_up() -> None:
     merge = Merge()
     merge.add(A, entries(1), full=True, now=0.0)
     merge.add(B, entries(5), full=False, now=0.0)
-    merge.forget(A)
+    merge.drop(A)
     assert released(merge, (B,)) == [(B, [5])]
     assert merge.may_wait
 

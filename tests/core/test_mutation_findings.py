@@ -11,7 +11,7 @@ from streamcore.errors import ConnectionLost, ReplyError, WrongTypeError
 from streamcore.events import Connected, Disconnected, HandlerFailed, SubscriptionGap
 from streamcore.options import Options
 from streamcore.pubsub import Kind, Message, PubSub
-from streamcore.pubsub.buffer import Aside, Inbox, Mark
+from streamcore.pubsub.buffer import ConfirmationMarker, GapMarker, MessageBuffer
 from tests.core.pair import Pair, entry
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
 
@@ -32,7 +32,7 @@ def pauses(broker: Broker, rounds: int) -> list[float]:
     for _ in range(rounds):
         broker.pair.settle()
         broker.serve()
-        due = broker.engine._subscriber.retry_at
+        due = broker.engine._subscriptions.retry_at
         assert due is not None
         found.append(round(due - broker.pair.now, 3))
         broker.pair.advance(found[-1])
@@ -56,9 +56,9 @@ def size(messages: Any) -> int:
 
 
 def test_a_gap_that_was_told_takes_no_more_room() -> None:
-    box: Inbox[str] = Inbox(2, 1000, "block", size)
+    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
     told: list[Any] = []
-    box.add_odd(Mark(SubscriptionGap("main", None, ConnectionLost("lost"))))
+    box.add_marker(GapMarker(SubscriptionGap("main", None, ConnectionLost("lost"))))
     assert box.take(told.append) == []
     assert len(told) == 1
     box.add(["a"])
@@ -68,19 +68,19 @@ def test_a_gap_that_was_told_takes_no_more_room() -> None:
 
 
 def test_the_servers_word_that_was_taken_takes_no_more_room() -> None:
-    box: Inbox[str] = Inbox(2, 1000, "block", size)
-    box.add_odd(Aside("subscribed"))
+    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
+    box.add_marker(ConfirmationMarker("subscribed"))
     assert box.take(print) == ["subscribed"]
     box.add(["a"])
     assert not box.is_full
 
 
 def test_bytes_are_counted_down_by_what_is_dropped_or_taken() -> None:
-    box: Inbox[str] = Inbox(30, 4, "drop_oldest", size)
+    box: MessageBuffer[str] = MessageBuffer(30, 4, "drop_oldest", size)
     box.add(["ab", "cd", "ef"])
     box.add(["gh"])
     assert box.take(print) == ["ef", "gh"]
-    box = Inbox(1000, 250, "block", size)
+    box = MessageBuffer(1000, 250, "block", size)
     box.add(["x"] * 260)
     assert box.is_full
     assert len(box.take(print)) == 250

@@ -8,10 +8,10 @@ from streamcore.connection.link import Link
 from streamcore.errors import BusyError
 from streamcore.events import Disconnected, MessagesDropped, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Change, Kind, PubSub
-from streamcore.pubsub.buffer import Aside, Failed, Inbox, WhenFull
+from streamcore.pubsub.buffer import ConfirmationMarker, ErrorMarker, MessageBuffer, WhenFull
 from tests.core.pair import resp
 from tests.core.subscribers import NOPERM, Broker, pushed, subscribed
-from tests.core.test_pubsub_inbox import drain, gap, is_full
+from tests.core.test_pubsub_buffer import drain, gap, is_full
 
 BUSY = BusyError("BUSY", "a script runs")
 
@@ -153,36 +153,36 @@ def test_links_that_are_lost_behind_a_lost_shard_channel_are_one_gap_of_all() ->
 
 
 def test_gaps_and_drops_do_not_pile_up() -> None:
-    box: Inbox[str] = Inbox(1, 100, "drop_newest", len)
+    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
     box.add(["a"])
     for _ in range(1_000):
         box.add(["b"])
-        box.add_odd(gap())
+        box.add_marker(gap())
     assert len(box) == 3
     assert drain(box) == ["a", MessagesDropped(1_000), gap().event]
 
 
 def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
-    box: Inbox[str] = Inbox(1, 100, "drop_newest", len)
+    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
     box.add(["a"])
-    box.add_odd(gap())
+    box.add_marker(gap())
     box.add(["b", "c"])
     assert drain(box) == ["a", gap().event, MessagesDropped(2)]
 
 
 def test_messages_that_are_no_text_are_dropped_as_others_are() -> None:
-    box: Inbox[str] = Inbox(2, 100, "drop_newest", len)
+    box: MessageBuffer[str] = MessageBuffer(2, 100, "drop_newest", len)
     for _ in range(1_000):
-        box.add_odd(Failed(ValueError("no text")))
+        box.add_marker(ErrorMarker(ValueError("no text")))
     assert len(box) == 3
     assert box.dropped == 998
 
 
 @pytest.mark.parametrize("when_full", ["block", "drop_newest"])
 def test_the_servers_words_are_bounded(when_full: WhenFull) -> None:
-    box: Inbox[str] = Inbox(3, 100, when_full, len)
+    box: MessageBuffer[str] = MessageBuffer(3, 100, when_full, len)
     for _ in range(1_000):
-        box.add_odd(Aside("subscribed"))
+        box.add_marker(ConfirmationMarker("subscribed"))
     assert not is_full(box)
     assert drain(box) == ["subscribed"] * 4 + [MessagesDropped(996)]
 

@@ -347,7 +347,7 @@ def test_more_than_a_thousand_reconnects_in_a_row() -> None:
     broker.publish("a", "1")
     assert [message.data for message in broker.engine.take()] == [b"1"]
     assert [type(event) for event in broker.pair.events()] == [SubscriptionGap]
-    assert len(broker.engine._inbox) + len(broker.engine._calls) <= 1
+    assert len(broker.engine._buffer) + len(broker.engine._calls) <= 1
     assert broker.engine.subscriptions.confirmed == {b"a", b"h"}
 
 
@@ -408,9 +408,9 @@ def test_in_the_end_the_server_knows_what_is_desired(data: st.DataObject) -> Non
     assert not subscriptions.failed
     assert subscriptions.channels.confirmed == {name for kind, name in desired if kind is Kind.CHANNEL}
     assert subscriptions.shard_channels.confirmed == {name for kind, name in desired if kind is Kind.SHARD}
-    table = broker.engine._subscriber.table
+    table = broker.engine._subscriptions.table
     assert sum(map(len, table.values())) == len(desired)
-    assert not broker.engine._subscriber.special
+    assert not broker.engine._subscriptions.special
 
 
 def test_names_with_handlers_come_in_mappings_too() -> None:

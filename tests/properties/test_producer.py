@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
                 elif not there:
                     assert not copies[number]
         assert self.producer._main.queued == 0
-        assert self.producer._outbox is None or self.producer._outbox.queued == 0
+        assert self.producer._accumulator is None or self.producer._accumulator.queued == 0
 
     def judge(self, request: Request) -> StreamId | bool:
         """The id under which it must be there; else whether it may be."""

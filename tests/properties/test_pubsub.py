@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(8):
             self.take()
             self.server.wait(4.0)
-        while len(self.engine._inbox):
+        while len(self.engine._buffer):
             self.take()
         assert self.told == self.engine.dropped
         assert self.engine.subscriptions.confirmed == self.wanted

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcore import commands as every_command
-from streamcore.channels import Naming, Settings, Store, StreamHub
+from streamcore.channels import Naming, Publisher, Settings, StreamHub
 from streamcore.commands import Command, raw
 from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Entry
@@ -158,9 +158,9 @@ def test_a_hub_ends_by_the_servers_fault_if_at_all(given: list[Lie], decode: str
     liar = Liar(hub, given)
     for at in range(6):
         liar.do("XADD", "s", f"{at + 1}-1", "data", "v", "nonce", "n")
-    inbox = hub.subscribers.first
+    subscriber = hub.subscribers.first
     liar.settle()
-    joining = ours(lambda: hub.join(inbox, ["s", "t"], 0 if after else 3, after))
+    joining = ours(lambda: hub.join(subscriber, ["s", "t"], 0 if after else 3, after))
     for at in range(6):
         liar.settle()
         liar.do("XADD", "t", f"{at + 1}-1", "data", "v", "nonce", "n")
@@ -170,7 +170,7 @@ def test_a_hub_ends_by_the_servers_fault_if_at_all(given: list[Lie], decode: str
             ours(joining.poll)
         for _ in range(3):
             try:
-                items = ours(lambda: hub.take_for(inbox, events=True))
+                items = ours(lambda: hub.take_for(subscriber, events=True))
             except UnicodeDecodeError:
                 continue
             for item in items or ():
@@ -286,7 +286,7 @@ BUILT: Final = {
     for name, build in PUBLIC.items()
     if inspect.isfunction(build) and (command := sample(name, build)) is not None
 }
-HELD: Final = Store(Multiplexer(entropy=entropy), Settings(prefix="p"), Naming("p", "utf-8"))
+HELD: Final = Publisher(Multiplexer(entropy=entropy), Settings(prefix="p"), Naming("p", "utf-8"))
 BUILT["history of a channel"] = HELD.history("c")
 BUILT["page of channels"] = HELD.scan(0)
 BUILT["script"] = every_command.Script("return 1", lambda reply: reply[0][b"x"].decode()).eval(["k"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore import ChannelMessage, ClosedError, ConcurrentUseError, InvalidArgument, StreamId, WrongTypeError
-from streamcore.channels import PUBLISH, Inbox, UnreadableMessage
+from streamcore.channels import PUBLISH, Subscriber, UnreadableMessage
 from streamcore.commands import xadd
 from streamcore.events import Connected, Event, Gap, MessagesDropped
 from tests.support.raw import Raw
@@ -377,14 +377,14 @@ async def test_a_message_wakes_those_who_get_it_and_nobody_else(
     runtime: Runtime, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    take = Inbox.take
+    take = Subscriber.take
 
-    def counted(inbox: Inbox, *args: Any, **named: Any) -> Any:
+    def counted(subscriber: Subscriber, *args: Any, **named: Any) -> Any:
         nonlocal looks
         looks += 1
-        return take(inbox, *args, **named)
+        return take(subscriber, *args, **named)
 
-    monkeypatch.setattr(Inbox, "take", counted)
+    monkeypatch.setattr(Subscriber, "take", counted)
     async with runtime.connect(server.url) as client, client.channels() as channels, runtime.tasks() as tasks:
         others = [channels.subscriber(f"room-{n}") for n in range(50)]
 

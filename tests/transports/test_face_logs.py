@@ -14,7 +14,7 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add
 from transports._facade import telling
 from transports._facade.logs import LINES, PERIOD, Limiter
-from transports._facade.settings import Opened, Settings
+from transports._facade.telling import Telling
 from transports.embedded import EmbeddedServer
 
 
@@ -55,13 +55,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_flood_of_events_is_a_few_lines_and_a_number(clock: Clock, log: pytest.LogCaptureFixture) -> None:
-    opened = Opened(GroupConsumer("s", group="g", consumer="me"), Settings.of("redis://localhost", {}))
+    teller = Telling(GroupConsumer("s", group="g", consumer="me"), None)
     for number in range(1000):
-        opened.engine.on_event(StaleConnectionKilled(number))
-        opened.engine.on_event(AckMissed(b"s", 1))
+        teller.engine.on_event(StaleConnectionKilled(number))
+        teller.engine.on_event(AckMissed(b"s", 1))
     assert len(log.records) == 2 * LINES
     clock.now += PERIOD
-    opened.engine.on_event(Connected("main", "here", "valkey 9"))
+    teller.engine.on_event(Connected("main", "here", "valkey 9"))
     assert [(record.levelno, record.message) for record in log.records[-3:]] == [
         (logging.INFO, "GroupConsumer me of g on s 995 more StaleConnectionKilled in 10 s"),
         (logging.WARNING, "GroupConsumer me of g on s 995 more AckMissed in 10 s"),
@@ -74,11 +74,11 @@ def test_a_flood_of_events_is_a_few_lines_and_a_number(clock: Clock, log: pytest
 
 def test_what_nobody_logs_is_not_counted_either(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "streamcore")
-    opened = Opened(GroupConsumer("s", group="g", consumer="me"), Settings.of("redis://localhost", {}))
+    teller = Telling(GroupConsumer("s", group="g", consumer="me"), None)
     for number in range(100):
-        opened.engine.on_event(StaleConnectionKilled(number))
+        teller.engine.on_event(StaleConnectionKilled(number))
     clock.now += PERIOD
-    opened.engine.on_event(AckMissed(b"s", 1))
+    teller.engine.on_event(AckMissed(b"s", 1))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 

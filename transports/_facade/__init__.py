@@ -1,1 +1,1 @@
-"""The public face: one set of classes for async runtimes, one for threads, with the same names and parameters."""
+"""The public face: classes written for async runtimes, and generated from them for threads, with the same names and parameters."""

@@ -25,6 +25,9 @@ PERIOD: Final = 10.0
 KEPT: Final = 1000
 """Lines that may wait to be written, in a log that is too slow for them."""
 
+PATIENCE: Final = 1.0
+"""Seconds for which closing in threads waits for a log that is just written, by a handler that may in its turn wait for that closing."""
+
 _logger: Final = logging.getLogger("streamcore")
 Line: TypeAlias = tuple[int, str, tuple[Any, ...], Exception | None]
 

@@ -1,29 +1,21 @@
-"""What all facades of a client share: where to connect, the engines' common options, events, and the check for forks."""
+"""The arguments of the facade on any runtime: where to connect, the options common to all engines, names, keys and members."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar, cast
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, name, seconds, stream_names
 from streamcore.commands.ids import Position
-from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.options import Interruption
 from streamcore.consumer.start import Starts
-from streamcore.engine.engine import Engine, EngineOptions
+from streamcore.engine.engine import EngineOptions
 from streamcore.errors import (
-    ClosedError,
     CommandErrors,
-    ConcurrentUseError,
-    ConnectFailed,
-    ForkedError,
     InvalidArgument,
     StreamcoreError,
 )
@@ -32,42 +24,19 @@ from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer as GroupEngine
 from streamcore.group.stream_changes import Joining
 from streamcore.options import DECODERS, DecoderKind, Options
-from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
-from .._dial_errors import explain, is_permanent
 from ..address import TLS, Target, parse
 from .keywords import check_keywords
-from .telling import Telling
 
 if TYPE_CHECKING:
     import ssl
 
 T = TypeVar("T")
 
-_forks = 0
 _jitter = Random()  # noqa: S311  # spreads back-offs, and leaves the application's own generator as it is
-
-
-class Forgetful(Protocol):
-    """Something that holds what belongs to one process only."""
-
-    def _forget(self) -> None: ...
-
-
-forgetful: Final[WeakSet[Forgetful]] = WeakSet()
-
-
-def _forked() -> None:
-    global _forks  # noqa: PLW0603  # a process-wide fact
-    _forks += 1
-    _jitter.seed()
-    for one in forgetful:
-        one._forget()  # noqa: SLF001  # a part of the facade
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_jitter.seed)
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -147,124 +116,6 @@ def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
 
-class SoleUse:
-    """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
-
-    def __init__(self) -> None:
-        self._users: list[object] = []
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        users, me = self._users, object()
-        try:
-            users.append(me)  # in the block that takes it away: a signal handler may raise at once
-            if users[0] is not me:
-                raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
-            yield
-        finally:
-            if me in users:
-                users.remove(me)
-
-
-class Opened(Telling):
-    """An engine in use: checks each use, hands out its events, and has them logged."""
-
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        super().__init__(engine, settings.on_event)
-        self._target = settings.target
-        self._forks: int | None = _forks  # how often the process had forked when this began; None: it may begin in any
-        self.sole_use = SoleUse()
-
-    @property
-    def forked(self) -> bool:
-        """Whether this is a forked child, and the engine its parent's."""
-        return self._forks is not None and self._forks != _forks
-
-    def belong_here(self) -> None:
-        """From now on this process is the one that may use the engine."""
-        self._forks = _forks
-
-    def check(self) -> None:
-        """Raises ``ForkedError`` in a forked child."""
-        if self.forked:
-            raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
-
-    def check_usable(self) -> None:
-        """Raises ``ForkedError`` in a forked child, and what ended the engine."""
-        self.check()
-        self.engine.check()
-
-    def check_open(self) -> None:
-        """Raises ``ClosedError`` before entering and after leaving."""
-        self.check_usable()
-        if not self.is_open:
-            raise self.not_open()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was entered, and not left."""
-        raise NotImplementedError
-
-    def check_unopened(self, *, opened: bool) -> None:
-        """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
-        self.check_usable()
-        if opened:
-            raise ConcurrentUseError(f"this {self.engine.label} is open already; open another one")
-
-    def not_open(self) -> Exception:
-        """The error of a use before entering, or after leaving."""
-        self.check_usable()
-        what = self.engine.label
-        return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
-
-    def ready(self) -> bool:
-        """Whether the engine can be used now. Raises what ended it."""
-        self.engine.check()
-        return cast("ConsumerEngine[Any]", self.engine).is_ready
-
-    def has_room(self) -> bool:
-        """Whether a request may be submitted. Raises what ended the engine."""
-        self.engine.check()
-        return cast(Multiplexer, self.engine).has_room
-
-    def not_reached(self) -> ConnectFailed:
-        """Why the engine is not ready in time."""
-        reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
-        if isinstance(reason, ConnectFailed):
-            return reason
-        return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
-
-
-NOTHING: Final = object()
-"""For a value that was not given: None is one."""
-
-
-class Told:
-    """What an iteration tells instead of a batch."""
-
-    def __init__(self, value: Any, *, stops: bool = False, raises: bool = False) -> None:
-        self.value = value
-        self.stops = stops
-        self.raises = raises
-
-
-WITH_EVENT: Final = object()
-"""What an iteration with events is told instead of a batch: an event is next."""
-
-
-def told(engine: ConsumerEngine[Any], idle_value: Any) -> Told | None:
-    """What there is to tell when no batch has come; an idle read only where a value was given for it."""
-    match engine.interruption():
-        case Interruption.ENDED:
-            return Told(None, stops=True)
-        case Interruption.IDLE if idle_value is not NOTHING:
-            return Told(idle_value)
-        case Exception() as error:
-            return Told(error, raises=engine.on_disconnect == "raise")
-        case _:
-            return None
-
-
 def join(engine: GroupEngine[Any] | GroupUnion[Any], stream: Name, group: Name | None) -> Joining | None:
     """Have a stream read through the group of a consumer, or the named one of its groups. Raises ``InvalidArgument``."""
     if isinstance(engine, GroupUnion):
@@ -314,12 +165,8 @@ def method_signature(build: Callable[..., Any]) -> inspect.Signature:
 
 
 __all__ = [
-    "NOTHING",
-    "WITH_EVENT",
     "ConnectOptions",
-    "Opened",
     "Settings",
-    "Told",
     "gathered",
     "join",
     "key_names",
@@ -327,5 +174,4 @@ __all__ = [
     "method_signature",
     "raised_together",
     "together",
-    "told",
 ]

@@ -1,14 +1,26 @@
-"""What subscribers of all runtimes ask of their engine, always by way of the driver."""
+"""The way of messages from an engine to the application, on any runtime, and what subscribers ask of their engine, by way of the driver.
+
+A signal handler may raise anywhere. So what is taken from the engine is kept at once, and is there for the next call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from streamcore.arguments import Name
+from streamcore.channels import ChannelMessage, Hub, PendingJoin, Subscriber
 from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
-from streamcore.pubsub import Change, Kind, Message, PubSub, with_handlers
+from streamcore.events import Gap, StreamReset
+from streamcore.pubsub import Call, Change, Kind, Message, PubSub, with_handlers
+
+from .lifecycle import forgetful
+from .reading import WITH_EVENT
+
+T = TypeVar("T", bytes, str)
 
 NO_HANDLERS: Final[Mapping[Any, Any]] = MappingProxyType({})
 MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
@@ -56,3 +68,94 @@ def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
 def is_left(engine: PubSub[Any]) -> bool:
     """Whether its user has closed it: no handler is called any more. Where an error has ended it, what had arrived is handled."""
     return engine.closed and engine.error is None
+
+
+class Messages(Generic[T]):
+    """The place between a subscriber's engine and the application."""
+
+    def __init__(self, engine: PubSub[Any]) -> None:
+        self._engine = engine
+        self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
+        self._calls: deque[Call] = deque()  # of handlers: the same, where the thread that waits makes them
+        self._handling = False
+        forgetful.add(self)
+
+    def _forget(self) -> None:
+        self._messages = iter(())
+        self._calls.clear()
+
+    def _put_back(self, message: Message[T]) -> None:
+        """A message was not handed over: it is the next one again."""
+        self._messages = chain((message,), self._messages)
+
+    def _keep(self, ask: Callable[[], Any]) -> Any:
+        """Keep messages at once: a signal handler may raise before they are handed over.
+
+        Where one raises here, the connection is given up, and ``SubscriptionGap`` tells that messages may be lost.
+        """
+        found = ask()
+        if type(found) is list:
+            self._messages = iter(found)
+        return found
+
+    def _ask(self) -> Any:
+        return self._engine.take() or self._engine.is_over
+
+    def _ask_with_events(self) -> Any:
+        engine = self._engine
+        found = [] if engine.has_event_in_place else engine.take()
+        return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
+
+    def _begins_handling(self) -> bool:
+        """Once, whichever thread comes first: two that call handlers would disorder messages."""
+        begins = not self._handling and self._engine.has_handlers
+        self._handling |= begins
+        return begins
+
+
+class ChannelItems:
+    """The place between the engine of channels and a subscriber of the application's."""
+
+    def __init__(self, hub: Hub, subscriber: Subscriber) -> None:
+        self._hub = hub
+        self._subscriber = subscriber
+        self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
+        self._is_taking = False  # or was interrupted in that: what had been taken is lost
+        self._last: dict[Any, ChannelMessage[Any]] = {}  # that were handed over, by channel
+        forgetful.add(self)
+
+    def _forget(self) -> None:
+        self._items = iter(())
+
+    def _keep(self, ask: Callable[[], Any]) -> Any:
+        """Keep what was taken at once: a signal handler may raise before it is handed over."""
+        self._is_taking = True
+        found = ask()
+        if found:
+            self._items = chain(self._items, found)
+        self._is_taking = False
+        return found
+
+    def _keep_only(self, channels: frozenset[Any]) -> None:
+        """Drop what was taken of other channels."""
+        keys: Container[bytes] = self._subscriber.positions
+        self._is_taking = True
+        self._items = iter([item for item in self._items if _is_wanted(item, channels, keys)])
+        self._is_taking = False
+        self._last = {channel: last for channel, last in self._last.items() if channel in channels}
+
+    def _is_worth_it(self) -> bool:
+        """Whether to look again: of a thousand subscribers that wait, most messages are for a few."""
+        return self._subscriber.has_news or self._hub.closed
+
+
+def has_joined(hub: Hub, joining: PendingJoin) -> bool:
+    """Whether a subscription has begun. Raises why it cannot, and what ended the engine."""
+    hub.check()
+    return joining.poll()
+
+
+def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:
+    if isinstance(item, Gap | StreamReset):
+        return item.stream in keys
+    return not isinstance(item, ChannelMessage) or item.channel in channels

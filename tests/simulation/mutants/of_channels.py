@@ -7,7 +7,7 @@ from typing import Final
 from .mutant import Mutant
 
 STREAMS: Final = "streamcore.channels.stream_hub"
-TAIL: Final = "streamcore.channels.stream_reader"
+READER: Final = "streamcore.channels.stream_reader"
 FACE: Final = "transports._facade._async"
 
 CHANNELS: Final = (
@@ -21,25 +21,25 @@ CHANNELS: Final = (
     ),
     Mutant(
         "one-bad-channel-ends-the-hub",
-        TAIL,
-        "self._expel(one.stream, error)",
+        READER,
+        "self._expel(cursor.stream, error)",
         "self.fail(error)",
         "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
         cast="audience",
     ),
     Mutant(
         "history-comes-twice",
-        TAIL,
-        "[one for one in messages if one.id is not None and one.id > position.cursor]",
+        READER,
+        "[message for message in messages if message.id is not None and message.id > position.cursor]",
         "list(messages)",
         "what was in the history comes once more with the live messages",
         cast="audience",
     ),
     Mutant(
         "slow-subscriber-goes-on-where-others-are",
-        TAIL,
-        "elif inbox.is_full:",
-        'elif inbox.is_full and not setattr(position, "cursor", topic.reached):',
+        READER,
+        "elif subscriber.is_full:",
+        'elif subscriber.is_full and not setattr(position, "cursor", topic.reached):',
         "a burst that is longer than the queue of a subscriber is lost to it",
         cast="audience",
     ),
@@ -78,30 +78,30 @@ CHANNELS: Final = (
     Mutant(
         "left-channel-goes-on",
         "streamcore.channels.subscribers",
-        "inbox.forget(self.naming.channel(key), key)",
+        "subscriber.drop_channel(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
         cast="audience",
     ),
     Mutant(
         "cancelled-publish-or-get-loses",
-        f"{FACE}.channels",
-        "self._items = iter(found)",
-        "self._items = iter(found or ()); next(self._items, None) if len(found or ()) > 3 else None",
+        "transports._facade.subscribing",
+        "self._items = chain(self._items, found)",
+        "self._items = chain(self._items, found if len(found) <= 3 else found[1:])",
         "a chunk of messages loses its first one on the way through the face",
         cast="audience",
     ),
     Mutant(
         "iterator-acknowledges-what-it-hands-over",
         f"{FACE}.groups",
-        "item = (\n            self._last\n        ) = await self._items.__anext__()",
+        "item = self._last = await self._items.__anext__()",
         "item = await self._items.__anext__(); acknowledge(item)",
         "ack='auto' that acknowledges on delivery: a crash in the handler loses the entry",
         cast="applications",
     ),
     Mutant(
         "cancelled-handler-counts-as-done",
-        f"{FACE}.handlers",
+        "transports._facade.handler_tasks",
         "if not self._driver.is_stray(error):\n                raise",
         "if not self._driver.is_stray(error):\n                acknowledge(entry)\n                raise",
         "an entry is acknowledged though its handler was cancelled",

@@ -14,8 +14,8 @@ CONSUMERS: Final = (
     Mutant(
         "end-resolved-again",
         "streamcore.consumer.gap_detection",
-        "if one.continuity is None:\n            one.resolve(history)",
-        'if one.continuity is None or str(one.start) == "Lookup.END":\n            one.resolve(history)',
+        "if cursor.continuity is None:\n            cursor.resolve(history)",
+        'if cursor.continuity is None or str(cursor.start) == "Lookup.END":\n            cursor.resolve(history)',
         "issue 6: `$` is sent again with the read after a reconnect, and what came in between is skipped",
         cast="readers",
     ),
@@ -30,15 +30,15 @@ CONSUMERS: Final = (
     Mutant(
         "fetched-cursor-saved",
         CONSUMER,
-        "cursor = {stream: one.handed_over for",
-        "cursor = {stream: one.continuity.cursor for",
+        "ids = {stream: cursor.handed_over for",
+        "ids = {stream: cursor.continuity.cursor for",
         "issue 6: the cursor that is saved is that of the last fetch, so a crash skips what was read ahead",
         cast="readers",
     ),
     Mutant(
         "kept-batch-counts-as-handed-over",
         CONSUMER,
-        "cursor[kept.key] = self._streams[kept.key].before",
+        "ids[kept.key] = self._streams[kept.key].before",
         "pass",
         "a cursor that is one batch too far while the batch is still being worked at",
         cast="readers",
@@ -46,7 +46,7 @@ CONSUMERS: Final = (
     Mutant(
         "reply-after-seek-taken",
         CONSUMER,
-        "if is_other or continuity is None or continuity.cursor != cursor:",
+        "if is_other or continuity is None or continuity.cursor != place:",
         "if continuity is None:",
         "a reply that was under way during seek() or remove_stream() is handed over all the same",
         cast="readers",
@@ -78,7 +78,7 @@ CONSUMERS: Final = (
     Mutant(
         "gap-looked-for-on-connecting-only",
         "streamcore.consumer.gap_detection",
-        "elif not one.is_proven(reply):",
+        "elif not cursor.is_proven(reply):",
         "elif False:",
         "a gap check once per connection: what is trimmed during a busy one is missed in silence",
         cast="readers",
@@ -102,8 +102,8 @@ CONSUMERS: Final = (
     Mutant(
         "gap-after-its-entries",
         CONSUMER,
-        "if suspects := self._watch.suspects:",
-        "self._hand_on()\n        if suspects := self._watch.suspects:",
+        "if suspects := self._gaps.suspects:",
+        "self._hand_on()\n        if suspects := self._gaps.suspects:",
         "the gap is told, but behind the entries that came after it",
         cast="readers",
     ),
@@ -154,6 +154,14 @@ CONSUMERS: Final = (
         "horizon = min([*self._ends.values(), *unread], default=None)",
         "horizon = None",
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
+        cast="readers",
+    ),
+    Mutant(
+        "empty-stream-read-to-its-end",
+        CONTINUITY,
+        "at_the_end = goes_on and history.last == behind.id",
+        "at_the_end = history.last == behind.id",
+        "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
         cast="readers",
     ),
 )

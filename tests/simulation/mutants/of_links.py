@@ -14,8 +14,8 @@ LINKS: Final = (
     Mutant(
         "backoff-never-resets",
         LINK,
-        'the next back-off begins anew."""\n        self.attempts = 0',
-        'the next back-off begins anew."""',
+        'useful work, and not only greeted."""\n        self.attempts = 0',
+        'useful work, and not only greeted."""',
         "issue 6: after a day of short breaks each reconnect takes the longest back-off",
     ),
     Mutant(
@@ -102,8 +102,8 @@ LINKS: Final = (
     Mutant(
         "lost-wake-up",
         SCRIPT,
-        'the time."""\n        if self._waiting:',
-        'the time."""\n        if False:',
+        'the time has changed."""\n        if self._waiting:',
+        'the time has changed."""\n        if False:',
         "issue 6: whoever waits for the application is not told that the application has moved",
     ),
 )

@@ -14,8 +14,8 @@ PUBSUB: Final = (
     Mutant(
         "handlers-forgotten",
         SUBSCRIBER,
-        "self._stale = {one: None for names in self.table.values() for one in names.values()}",
-        "self._stale = {one: None for names in self.table.values() for one in names.values()}\n"
+        "self._stale = {subscription: None for names in self.table.values() for subscription in names.values()}",
+        "self._stale = {subscription: None for names in self.table.values() for subscription in names.values()}\n"
         "            self.special.clear()",
         "issue 6: subscriptions are restored after a reconnect, and their handlers are not",
         cast="listeners",
@@ -23,16 +23,17 @@ PUBSUB: Final = (
     Mutant(
         "channel-lost-while-resubscribing",
         SUBSCRIBER,
-        "for one in list(names.values()):",
-        "for one in [one for one in names.values() if one.confirmed]:",
+        "for subscription in list(names.values()):",
+        "for subscription in [subscription for subscription in names.values() if subscription.confirmed]:",
         "issue 6: what was not confirmed when the connection broke again is never subscribed to any more",
         cast="listeners",
     ),
     Mutant(
         "patterns-not-restored",
         SUBSCRIBER,
-        "one.told = one.confirmed = False\n                one.telling = None",
-        'one.told = one.confirmed = one.confirmed and one.kind.what == "pattern"\n                one.telling = None',
+        "subscription.told = subscription.confirmed = False\n                subscription.command = None",
+        'subscription.told = subscription.confirmed = subscription.confirmed and subscription.kind.what == "pattern"'
+        "\n                subscription.command = None",
         "clients that restore channels after a reconnect, and forget that there are patterns",
         cast="listeners",
     ),
@@ -47,8 +48,8 @@ PUBSUB: Final = (
     Mutant(
         "shard-channel-taken-away-for-ever",
         SUBSCRIBER,
-        "one.told = one.confirmed = False\n        self._stale[one] = None",
-        "one.told = one.confirmed = True\n        self._stale[one] = None",
+        "subscription.told = subscription.confirmed = False\n        self._stale[subscription] = None",
+        "subscription.told = subscription.confirmed = True\n        self._stale[subscription] = None",
         "the server's sunsubscribe (its slot has moved) ends the subscription, and nobody asks again",
         cast="listeners",
     ),
@@ -63,8 +64,8 @@ PUBSUB: Final = (
     Mutant(
         "refusal-condemns-all",
         SUBSCRIBER,
-        "for one in current:\n                self._tell([one])",
-        "for one in current:\n                one.refusal = error",
+        "for subscription in current:\n                self._send_command([subscription])",
+        "for subscription in current:\n                subscription.refusal = error",
         "one forbidden name among many: none of them is subscribed to",
         cast="listeners",
     ),
@@ -79,8 +80,8 @@ PUBSUB: Final = (
     Mutant(
         "gap-behind-the-next-message",
         INBOX,
-        "self._count(odd, 1)\n        self._items.append(odd)",
-        "self._count(odd, 1)\n        self._items.appendleft(odd)",
+        "self._count(marker, 1)\n        self._items.append(marker)",
+        "self._count(marker, 1)\n        self._items.appendleft(marker)",
         "a gap that is told in another place than its own",
         cast="listeners",
     ),

@@ -6,9 +6,9 @@ from typing import Final
 
 from .mutant import Mutant
 
-LINE: Final = "streamcore.requests.queue"
+QUEUE: Final = "streamcore.requests.queue"
 REQUESTS_OF: Final = "streamcore.requests.multiplexer"
-OUTBOX: Final = "streamcore.producer.accumulator"
+ACCUMULATOR: Final = "streamcore.producer.accumulator"
 
 REQUESTS: Final = (
     Mutant(
@@ -23,7 +23,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "retried-xadd",
-        LINE,
+        QUEUE,
         "if request.repeatable and not self.bound:",
         "if not self.bound:",
         "issue 6: a command whose reply was lost is sent again, though it may have been executed",
@@ -38,7 +38,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "deadline-never",
-        LINE,
+        QUEUE,
         "request.deadline = now + request.timeout",
         "request.deadline = now + request.timeout * 1000",
         "a request that ends when its connection does",
@@ -61,7 +61,7 @@ REQUESTS: Final = (
     ),
     Mutant(
         "farewell-not-believed",
-        LINE,
+        QUEUE,
         "link.take_for_unreadable(exchange)",
         "pass",
         "behind a command that the server could not read, everything is said to have been executed, perhaps",
@@ -83,17 +83,17 @@ REQUESTS: Final = (
         "a retry under another message id: the copy that idempotence was to prevent",
     ),
     Mutant(
-        "outbox-repeats-blindly",
-        OUTBOX,
-        "return self._memory is not None\n        if isinstance",
+        "accumulator-repeats-blindly",
+        ACCUMULATOR,
+        "return self._deduplication is not None\n        if isinstance",
         "return True\n        if isinstance",
         "issue 6: an XADD whose reply was lost is sent again",
     ),
     Mutant(
         "refusals-reset-the-backoff",
-        OUTBOX,
-        "self._line.link.attempts = self._refusals",
-        "self._line.link.attempts = 0",
+        ACCUMULATOR,
+        "self._queue.link.attempts = self._refusals",
+        "self._queue.link.attempts = 0",
         "a server that loads, or is a replica, is asked in a hot loop",
     ),
 )

@@ -139,4 +139,19 @@ SETTLEMENTS: Final = (
         "if True:",
         "all clients: after a failover, what was said of an entry is taken for another one that has its id",
     ),
+    Mutant(
+        "unsure-delivery-counts-when-given-back",
+        "streamcore.group.release",
+        "return deliveries - (is_unsure and self._context.member.remove_on_leaving)",
+        "return deliveries",
+        "seed 2012262: what a dead process was given, and nobody saw, is given back as seen, and buried at the first refusal",
+        cast="applications",
+    ),
+    Mutant(
+        "void-ids-ride-again",
+        PENDING,
+        "riding.void.setdefault(stream, set()).update(ids)",
+        "pass",
+        "seed 2015810: an acknowledgement on its way when its id came to mean another entry is repeated, and settles that",
+    ),
 )

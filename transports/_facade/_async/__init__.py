@@ -1,11 +1,13 @@
-"""The public face under asyncio, trio and anyio; each runtime brings a ``Driver`` and nothing else."""
+"""The public face on an async runtime; each runtime brings a ``Driver`` and nothing else.
+
+A consumer belongs to one task at a time; clients and producers may be shared.
+"""
 
 from .channels import Channels, ChannelSubscriber
 from .client import Client, make_connect
 from .commands import Script
 from .consumers import Consumer
 from .groups import GroupConsumer
-from .lifecycle import Driver, away_from_home
 from .producer import PendingSend, Producer
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .transaction import Transaction
@@ -15,7 +17,6 @@ __all__ = [
     "Channels",
     "Client",
     "Consumer",
-    "Driver",
     "GroupConsumer",
     "KeyEvents",
     "PendingSend",
@@ -24,6 +25,5 @@ __all__ = [
     "Script",
     "ShardedPubSub",
     "Transaction",
-    "away_from_home",
     "make_connect",
 ]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
+from itertools import chain
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds
-from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Inbox, Joining, Store
+from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Publisher, Subscriber
 from streamcore.commands import unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
-from streamcore.events import Event, Gap, StreamReset
+from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
-from ..settings import SoleUse, forgetful, gathered, raised_together
+from ..lifecycle import SoleUse
+from ..settings import gathered, raised_together
+from ..subscribing import ChannelItems, has_joined
 from .lifecycle import Running, submit
 
 T = TypeVar("T", bytes, str)
 
 
-class ChannelSubscriber(ProcessBound, Generic[T]):
+class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
     """One subscriber: ``async for message in subscriber``. Its messages belong to one task at a time.
 
     The iteration waits, also while nothing is subscribed to, until it is closed: then it raises ``ClosedError``.
@@ -32,17 +35,19 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     _instead = "open another one where it is needed"
 
     def __init__(
-        self, hub: Hub, running: Running, inbox: Inbox, *, channels: Name | Iterable[Name] = (), options: Any = None
+        self,
+        hub: Hub,
+        running: Running,
+        subscriber: Subscriber,
+        *,
+        channels: Name | Iterable[Name] = (),
+        options: Any = None,
     ) -> None:
-        self._hub = hub
+        super().__init__(hub, subscriber)
         self._running = running
-        self._inbox = inbox
         self._first = channels
         self._options: dict[str, Any] = options or {}
-        self._items: Iterator[Any] = iter(())  # taken from the engine, and not handed over yet
-        self._last: dict[Any, ChannelMessage[Any]] = {}  # that were handed over, by channel
         self._sole_use = SoleUse()
-        forgetful.add(self)
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,18 +65,15 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     async def aclose(self) -> None:
         """Leave all channels; the others on the same reader go on. Again does nothing."""
         self._forget()
-        self._running.call(partial(self._hub.close_inbox, self._inbox))
-        self._running.soon(_nothing)  # whoever waits here is told
-
-    def _forget(self) -> None:
-        self._items = iter(())
+        self._running.call(partial(self._hub.close_subscriber, self._subscriber))
+        self._running.soon(_nothing)  # a call that waits here is told
 
     # -- which channels it is in --------------------------------------------------------------------------------------
 
     @property
     def subscriptions(self) -> frozenset[T]:
         """The channels that it is in."""
-        return self._running.call(partial(self._hub.subscribers.channels, self._inbox))
+        return self._running.call(partial(self._hub.subscribers.channels, self._subscriber))
 
     def cursor(self) -> dict[T, StreamId]:
         """For each channel the id of the last message handed over, or behind which it began: to go on ``after`` it.
@@ -80,7 +82,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         """
         if not self._hub.has_cursors:
             return {}
-        cursor: dict[Any, StreamId] = self._running.call(partial(self._hub.subscribers.beginnings, self._inbox))
+        cursor: dict[Any, StreamId] = self._running.call(partial(self._hub.subscribers.beginnings, self._subscriber))
         for channel, message in self._last.items():
             if message.id is not None and channel in cursor:
                 cursor[channel] = message.id
@@ -89,7 +91,7 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
     @property
     def dropped(self) -> int:
         """How many messages were dropped because it was too slow (``kind="pubsub"``)."""
-        return self._inbox.dropped
+        return self._subscriber.dropped
 
     async def subscribe(self, channels: Name | Iterable[Name], *, history: int = 0, after: Id | None = None) -> None:
         """Get what is published in channels from now on; those that it is in already stay as they are.
@@ -99,20 +101,18 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         ``RequestTimeout`` or ``ConnectionLost``; nothing of the call remains then.
         """
         hub, driver = self._hub, self._running.driver
-        joining = driver.call(partial(hub.join, self._inbox, gathered(channels), history, after))
+        joining = driver.call(partial(hub.join, self._subscriber, gathered(channels), history, after))
         try:
-            if not await driver.until(partial(_joined, hub, joining), hub.patience):
+            if not await driver.until(partial(has_joined, hub, joining), hub.patience):
                 raise hub.why_not(joining)
         finally:
-            driver.call(partial(hub.end, joining))
+            self._running.call(partial(hub.end, joining))
 
     async def unsubscribe(self, channels: Name | Iterable[Name] | None = None) -> None:
         """Leave channels, by default all: nothing more of them is handed over. Never waits for the server."""
         chosen = None if channels is None else gathered(channels)
-        self._running.call(partial(self._hub.leave, self._inbox, chosen))
-        staying = self.subscriptions
-        self._items = iter([item for item in self._items if _is_wanted(item, staying, self._inbox.positions)])
-        self._last = {channel: last for channel, last in self._last.items() if channel in staying}
+        self._running.call(partial(self._hub.leave, self._subscriber, chosen))
+        self._keep_only(self.subscriptions)
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
@@ -138,45 +138,47 @@ class ChannelSubscriber(ProcessBound, Generic[T]):
         return _WithEvents(self)
 
     async def _next(self, within: float | None) -> ChannelMessage[T] | None:
-        for item in self._items:
-            if isinstance(item, ChannelMessage):
-                return self._hand_over(item)
-        found = await self._fetch(partial(self._hub.take_for, self._inbox), within)
-        return None if found is None else self._hand_over(found)
+        ask = partial(self._hub.take_for, self._subscriber)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                    return item
+            if not await self._fetch(ask, within):
+                return None
 
     async def _next_with_events(self) -> ChannelMessage[T] | Event:
-        for item in self._items:
-            return self._hand_over(item) if isinstance(item, ChannelMessage) else cast("Event", item)
-        ask = partial(self._hub.take_for, self._inbox, events=True)
-        found = await self._fetch(ask, None)
-        return self._hand_over(found) if isinstance(found, ChannelMessage) else cast("Event", found)
-
-    def _hand_over(self, message: Any) -> ChannelMessage[T]:
-        self._last[message.channel] = message
-        return cast("ChannelMessage[T]", message)
+        ask = partial(self._hub.take_for, self._subscriber, events=True)
+        while True:
+            for item in self._items:
+                if type(item) is ChannelMessage:
+                    self._last[item.channel] = item
+                return cast("ChannelMessage[T] | Event", item)
+            await self._fetch(ask, None)
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first."""
-        driver = self._running.driver
-        with self._sole_use(), self._running.telling_events():
-            await driver.checkpoint()  # once for each piece, others shall run
-            found = await self._running.wait(ask, within, self._is_worth_it)
-            self._items = iter(found)
-            self._running.tell_events()  # it may raise: what was taken is kept for the next call
-        return next(self._items, None)
-
-    def _is_worth_it(self) -> bool:
-        """Whether to look again: of a thousand who wait, most messages are for a few."""
-        return self._inbox.has_news or self._hub.closed
+        """What the engine has for us, in ``_items``; what is false when ``within`` seconds have passed first."""
+        running, keep = self._running, partial(self._keep, ask)
+        driver = running.driver  # async
+        # threads: running.check()
+        with self._sole_use(), running.telling_events():
+            await driver.checkpoint()  # async: once for each piece, others shall run
+            if self._is_taking:
+                gaps = running.call(partial(self._hub.subscribers.doubt, self.cursor()))
+                self._items, self._is_taking = chain(gaps, self._items), False
+            found = await running.wait(keep, within, self._is_worth_it)  # async
+            # threads: found = running.wait(keep, within)
+            running.tell_events()  # it may raise: what was taken is kept for the next call
+        return found
 
 
 class Channels(ChannelSubscriber[T], Generic[T]):
     """Channels of one prefix: the hub of all their subscribers here, and its own first subscriber."""
 
-    def __init__(self, engine: Any, store: Store, client: Running) -> None:
+    def __init__(self, engine: Any, running: Running, publisher: Publisher, client: Running) -> None:
         self._client = client
-        self._store = store
-        super().__init__(engine, client.part(engine), engine.subscribers.first)
+        self._publisher = publisher
+        super().__init__(engine, running, engine.subscribers.first)
 
     async def __aenter__(self) -> Self:
         await self._running.open()
@@ -196,24 +198,24 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         queue_size: int | None = None,
         queue_bytes: int | None = None,
     ) -> ChannelSubscriber[T]:
-        """Another subscriber of the same reader, with an inbox and cursors of its own, to be entered by ``async with``.
+        """Another subscriber of the same reader, with an subscriber and cursors of its own, to be entered by ``async with``.
 
         ``history`` and ``after`` are those of ``subscribe``, which entering calls. ``queue_size`` messages or ``queue_bytes``
         wait for this subscriber, by default as many as for all.
         """
         self._running.check_open()
         options = {"history": history, "after": after}
-        inbox = self._running.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
-        return ChannelSubscriber(self._hub, self._running, inbox, channels=channels, options=options)
+        subscriber = self._running.driver.call(partial(self._hub.subscribers.open, queue_size, queue_bytes))
+        return ChannelSubscriber(self._hub, self._running, subscriber, channels=channels, options=options)
 
     @property
     def kind(self) -> ChannelsKind:
         """What the channels are on the server: ``"streams"``, or ``"pubsub"``."""
-        return self._store.kind
+        return self._publisher.kind
 
     def key(self, channel: Name) -> bytes:
         """The key of a channel, or with ``kind="pubsub"`` its channel on the server."""
-        return self._store.key(channel)
+        return self._publisher.key(channel)
 
     async def publish(
         self,
@@ -228,29 +230,30 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         or for ``timeout`` seconds, rounded up to a multiple of that; then ``ConnectionLost`` or ``RequestTimeout`` is raised. With
         ``kind="pubsub"`` what may have been sent is not sent again. Nothing but the client need be open.
         """
-        store, commands = self._store, self._store.publications(data, channels)
+        publisher, commands = self._publisher, self._publisher.publications(data, channels)
         if not commands:
             return []
-        for _ in range(store.rounds(timeout) - 1):
+        for _ in range(publisher.rounds(timeout) - 1):
             try:
-                return store.published(await submit(self._client, commands, store.publish))
+                return publisher.published(await submit(self._client, commands, publisher.publish))
             except StreamcoreError as error:
-                commands = store.again(commands, error)
-        return store.published(await submit(self._client, commands, store.publish))
+                commands = publisher.again(commands, error)
+        return publisher.published(await submit(self._client, commands, publisher.publish))
 
     async def get_history(self, channel: Name, limit: int | None = None) -> list[ChannelMessage[T]]:
         """The last messages of a channel, oldest first, at most ``limit`` of them, by default what ``history`` says."""
-        request = await submit(self._client, [self._store.history(channel, limit)])
+        request = await submit(self._client, [self._publisher.history(channel, limit)])
         return cast("list[ChannelMessage[T]]", request.answer())
 
     async def flush_all(self) -> int:
         """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with what comes then."""
         deleted = cursor = 0
-        while self._store.has_history:
-            page = (await submit(self._client, [self._store.scan(cursor)])).answer()
+        while self._publisher.has_history:
+            request = await submit(self._client, [self._publisher.scan(cursor)])
+            page = request.answer()
             if page.keys:  # a command for each: on a cluster they are in many slots
-                request = await submit(self._client, [unlink(key) for key in page.keys])
-                deleted += sum(raised_together(request.answers(), wanted=True))
+                unlinked = await submit(self._client, [unlink(key) for key in page.keys])
+                deleted += sum(raised_together(unlinked.answers(), wanted=True))
             cursor = page.cursor
             if not cursor:
                 break
@@ -270,16 +273,5 @@ class _WithEvents(Generic[T]):
         return await self._subscriber._next_with_events()  # noqa: SLF001  # its other half
 
 
-def _joined(hub: Hub, joining: Joining) -> bool:
-    hub.check()
-    return joining.poll()
-
-
-def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:
-    if isinstance(item, Gap | StreamReset):
-        return item.stream in keys
-    return not isinstance(item, ChannelMessage) or item.channel in channels
-
-
 def _nothing() -> None:
-    """Whoever waits looks again."""
+    """All that wait look again."""

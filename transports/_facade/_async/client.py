@@ -22,18 +22,12 @@ from streamcore.requests import Multiplexer, Request
 from streamcore.tracebacks import conceals_arguments
 
 from ..keywords import check_keywords
-from ..settings import (
-    NOTHING,
-    ConnectOptions,
-    Settings,
-    key_names,
-    member,
-    raised_together,
-    together,
-)
+from ..reading import NOTHING
+from ..runtime import AsyncRuntime
+from ..settings import ConnectOptions, Settings, key_names, member, raised_together, together
 from .consumers import Consumer
 from .groups import GroupConsumer
-from .lifecycle import Running, Runtime, leased, submit
+from .lifecycle import Running, leased, submit
 from .openers import Subscribers
 from .producer import Producer
 from .transaction import Transaction
@@ -46,7 +40,7 @@ class Client(Subscribers):
 
     _instead = "call connect() where it is needed"
 
-    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+    def __init__(self, runtime: AsyncRuntime, settings: Settings) -> None:
         self._settings = settings
         self._engine = Multiplexer(**settings.engine())
         self._running = Running(self._engine, runtime, settings)
@@ -148,16 +142,29 @@ class Client(Subscribers):
 
     @overload
     def consumer(
-        self, streams: Starts, *, decode: None = None, idle_value: Any = NOTHING, **options: Unpack[ConsumerOptions]
+        self,
+        streams: Starts,
+        *,
+        # threads: background: bool = True,
+        decode: None = None,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[bytes]: ...
     @overload
     def consumer(
-        self, streams: Starts, *, decode: str, idle_value: Any = NOTHING, **options: Unpack[ConsumerOptions]
+        self,
+        streams: Starts,
+        *,
+        # threads: background: bool = True,
+        decode: str,
+        idle_value: Any = NOTHING,
+        **options: Unpack[ConsumerOptions],
     ) -> Consumer[str]: ...
     def consumer(
         self,
         streams: Starts,
         *,
+        # threads: background: bool = True,
         decode: str | None = None,
         idle_value: Any = NOTHING,
         **options: Unpack[ConsumerOptions],
@@ -166,9 +173,12 @@ class Client(Subscribers):
 
         ``idle_value``, where it is given, is what the iteration returns when a read comes back empty.
         """
-        check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value")
+        check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value")  # async
+        # threads: check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value", "background")
         engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
-        return Consumer(engine, self._running, idle_value=idle_value)
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return Consumer(engine, running, idle_value)
 
     def streams(self, streams: Starts | None = None, /, **named: Position | None) -> Consumer[bytes]:
         """Follow streams, named as keywords or in a mapping, in the order of their entries' ids, one at a time.
@@ -184,6 +194,7 @@ class Client(Subscribers):
         *,
         group: Name,
         consumer: Name | None = None,
+        # threads: background: bool = True,
         decode: None = None,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[bytes]: ...
@@ -194,6 +205,7 @@ class Client(Subscribers):
         *,
         group: Name,
         consumer: Name | None = None,
+        # threads: background: bool = True,
         decode: str,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[str]: ...
@@ -204,6 +216,7 @@ class Client(Subscribers):
         *,
         group: None = None,
         consumer: Name | None = None,
+        # threads: background: bool = True,
         decode: None = None,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[bytes]: ...
@@ -214,6 +227,7 @@ class Client(Subscribers):
         *,
         group: None = None,
         consumer: Name | None = None,
+        # threads: background: bool = True,
         decode: str,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[str]: ...
@@ -223,6 +237,7 @@ class Client(Subscribers):
         *,
         group: Name | None = None,
         consumer: Name | None = None,
+        # threads: background: bool = True,
         decode: str | None = None,
         **options: Unpack[GroupOptions],
     ) -> GroupConsumer[Any]:
@@ -230,21 +245,25 @@ class Client(Subscribers):
 
         A mapping gives each stream a group of its own; then there is no ``group=``, and the options hold for every group.
         """
-        check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode")
+        check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode")  # async
+        # threads: check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode", "background")
         engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
-        return GroupConsumer(engine, self._running)
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return GroupConsumer(engine, running, self._running)
 
     def producer(self, stream: Name, **options: Unpack[ProducerOptions]) -> Producer:
         """Append to a stream; see ``streamcore.Producer`` for the options."""
         check_keywords("producer", options, ProducerOptions)
-        return Producer(ProducerEngine(stream, **options, **self._settings.engine()), self._running)
+        engine = ProducerEngine(stream, **options, **self._settings.engine())
+        return Producer(engine, self._running.part(engine))
 
 
 class Connect(Protocol):
     def __call__(self, url: str | None = None, **options: Unpack[ConnectOptions]) -> Client: ...
 
 
-def make_connect(runtime: Runtime) -> Connect:
+def make_connect(runtime: AsyncRuntime) -> Connect:
     """The ``connect`` of a runtime."""
 
     @conceals_arguments

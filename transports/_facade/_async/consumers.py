@@ -10,16 +10,17 @@ from typing import Any, Generic, Self, TypeVar, cast
 from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.cursor import Change
-from streamcore.engine.engine import Engine
+from streamcore.consumer.cursor import CursorChange
 from streamcore.entries import Batch, Entry, StreamId
 from streamcore.events import Event
 from streamcore.group.stream_changes import Joining
 from streamcore.process_bound import ProcessBound
 
-from ..handing import B, E, Handing
-from ..settings import NOTHING, WITH_EVENT, Told, forgetful, told
+from ..lifecycle import forgetful
+from ..reading import NOTHING, WITH_EVENT, B, E, Handing, Told, is_settled, told
 from .lifecycle import Running
+
+# threads: from ..forgotten import weakly
 
 T = TypeVar("T", bytes, str)
 Item = TypeVar("Item")
@@ -28,11 +29,11 @@ Item = TypeVar("Item")
 class Reader(ProcessBound, Handing[E, B]):
     """Entries one by one, or batch by batch. Belongs to one task at a time."""
 
-    def __init__(self, engine: Any, client: Running) -> None:
+    def __init__(self, engine: Any, running: Running) -> None:
         super().__init__(engine)
-        self._client = client
-        self._running = client.part(engine)
-        self._running.leave = self._leave
+        self._running = running
+        self._running.leave = self._leave  # async
+        # threads: self._running.leave = weakly(self._leave)
         forgetful.add(self)
 
     async def __aenter__(self) -> Self:
@@ -116,7 +117,7 @@ class Reader(ProcessBound, Handing[E, B]):
 
     async def _next_batch(self) -> B:
         if self._left:
-            self._running.call(self._cut)
+            self._running.driver.call(self._cut)
         found: Any = await self._fetch(self._ask_for_entries)
         if isinstance(found, Told):
             self._taken = None
@@ -133,7 +134,7 @@ class Reader(ProcessBound, Handing[E, B]):
             self._step_back()
             raise
         while (found := await self._fetch(self._ask_with_events)) is None:
-            event: Event | None = self._running.call(self._engine.next_event_in_place)
+            event: Event | None = self._running.driver.call(self._engine.next_event_in_place)
             if event is not None:
                 return event
         return self._begin(found)
@@ -141,26 +142,18 @@ class Reader(ProcessBound, Handing[E, B]):
     def _go_on(self) -> None:
         """A new iteration begins."""
 
-    def _ask(self) -> Any:
-        return self._ask_for_entries()
-
-    def _ask_for_entries(self) -> Any:
-        raise NotImplementedError
-
-    def _ask_with_events(self) -> Any:
-        return WITH_EVENT if self._engine.has_event_in_place else self._ask()
-
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
         """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told.
 
         It stays in ``_taken`` until it is on its way to the application.
         """
-        running, engine = self._running, self._engine
-        driver = running.driver
+        running = self._running
+        driver = running.driver  # async
+        # threads: running.check()
         with running.sole_use(), running.telling_events():
             if self._taken is None or self._taken is WITH_EVENT:
-                if within is not None or engine.has_batch:
-                    await driver.checkpoint()  # once for each batch, others shall run
+                if within is not None or self._engine.has_batch:  # async: once for each batch, others shall run
+                    await driver.checkpoint()
                 self._taken = None
                 await running.wait(partial(self._take, ask), within)
                 if self._taken is WITH_EVENT:
@@ -168,16 +161,11 @@ class Reader(ProcessBound, Handing[E, B]):
             running.tell_events()  # it may raise: the batch is kept for the next call
         return self._taken
 
-    def _take(self, ask: Callable[[], Any]) -> Any:
-        """Keep what there is at once: a signal handler may raise before it is handed over, and it is the next one then."""
-        self._taken = ask()
-        return self._taken
-
-    async def _settle(self, change: Change | Joining) -> None:
-        """Wait for a change of the streams. Raises why it cannot be made; then, and cancelled, it leaves no trace."""
+    async def _settle(self, change: CursorChange | Joining) -> None:
+        """Wait for a change of the streams. Raises why it cannot be made; then, and interrupted, it leaves no trace."""
         engine, running = self._engine, self._running
         try:
-            if not await running.driver.until(partial(_is_settled, engine, change), engine.options.request_timeout):
+            if not await running.driver.until(partial(is_settled, engine, change), engine.options.request_timeout):
                 raise running.not_reached()
         finally:
             running.call(partial(engine.give_up, change))
@@ -212,12 +200,12 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 
     _instead = "open another one where it is needed, at the cursor() of this one"
 
-    def __init__(self, engine: Any, client: Running, idle_value: Any = NOTHING) -> None:
-        super().__init__(engine, client)
+    def __init__(self, engine: Any, running: Running, idle_value: Any = NOTHING) -> None:
+        super().__init__(engine, running)
         self._idle_value = idle_value
 
     def _go_on(self) -> None:
-        self._running.call(self._engine.begin)
+        self._running.driver.call(self._engine.begin)
 
     def _ask(self) -> Any:
         batch = self._engine.take()
@@ -233,7 +221,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
         followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
         """
-        change = self._running.call(partial(self._engine.add_stream, stream, start))
+        change = self._running.driver.call(partial(self._engine.add_stream, stream, start))
         if change is not None:
             await self._settle(change)
         return change is not None
@@ -243,31 +231,24 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
 
         Raises the server's error where that place cannot be found; reading goes on where it was then.
         """
-        change = self._running.call(partial(self._engine.seek, stream, start))
+        change = self._running.driver.call(partial(self._engine.seek, stream, start))
         await self._settle(change)
-        self._drop(change.followed.stream)
-
-    def _drop(self, stream: bytes) -> None:
-        """Forget what was taken from the engine of a stream, and not handed over."""
-        if self._batch is not None and self._batch.key == stream:
-            self._rows = self._entries = iter(())
-        if isinstance(self._taken, Batch) and self._taken.key == stream:
-            self._taken = None
+        self._drop(change.cursor.stream)
 
     def remove_stream(self, stream: Name) -> bool:
         """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
-        removed: bool = self._running.call(partial(self._engine.remove_stream, stream))
+        removed: bool = self._running.driver.call(partial(self._engine.remove_stream, stream))
         if removed:
             self._drop(name("stream", stream))
         return removed
 
     def pause(self) -> None:
         """Hand over nothing but the rest of a batch that was begun, and read nothing more, until ``resume``."""
-        self._running.call(self._engine.pause)
+        self._running.driver.call(self._engine.pause)
 
     def resume(self) -> None:
         """Go on after ``pause``."""
-        self._running.call(self._engine.resume)
+        self._running.driver.call(self._engine.resume)
 
     def cursor(self) -> dict[bytes, StreamId]:
         """Per stream the id of the last entry handed over; pass it as ``streams`` to go on from there."""
@@ -287,8 +268,3 @@ def _tell(found: Told) -> Any:
     if found.raises:
         raise found.value
     return found.value
-
-
-def _is_settled(engine: Engine, change: Change | Joining) -> bool:
-    engine.check()
-    return change.poll()

@@ -1,4 +1,4 @@
-"""Consumers of a group on an async runtime."""
+"""Consumers of a group on an async runtime; ``entry.ack()`` may be called in any thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from streamcore.entries import GroupBatch, GroupEntry
 from streamcore.group.member import GroupConsumer as GroupEngine
 
 from ..handler_pool import Order, Pool, Verdict, acknowledge, check_handler
-from ..settings import Told, join
+from ..handler_tasks import work_through
+from ..reading import Told
+from ..settings import join
 from .consumers import Reader
-from .handlers import work_through
 from .lifecycle import Running, submit
 
 T = TypeVar("T", bytes, str)
@@ -28,8 +29,9 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     _instead = "open another member of the group where it is needed"
 
-    def __init__(self, engine: Any, client: Running) -> None:
-        super().__init__(engine, client)
+    def __init__(self, engine: Any, running: Running, client: Running) -> None:
+        super().__init__(engine, running)
+        self._client = client
         self._drained = False
         self._pool: Pool[GroupEntry[T]] | None = None  # while ``run`` runs
 
@@ -56,10 +58,11 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return engine.member.ack == "auto"
 
     def _go_on(self) -> None:
-        self._running.call(self._engine.begin)
+        self._running.driver.call(self._engine.begin)
 
     def _ask_for_entries(self) -> Any:
-        return self._engine.take() or (Told(None, stops=True) if self._engine.ended else None)
+        batch = self._engine.take()
+        return Told(None, stops=True) if batch is None and self._engine.ended else batch
 
     async def run(
         self,
@@ -98,13 +101,13 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
             grace=grace,
         )
         with self._running.sole_use(), self._running.telling_events():
-            self._running.call(self._return_rest)
+            self._running.driver.call(self._return_rest)
             self._go_on()
             self._pool = pool
             if self._drained:
                 pool.drain()
             try:
-                await work_through(pool, self._running, handler)
+                await work_through(pool, self._running, self._running.driver, handler)
             finally:
                 self._pool = None
 
@@ -120,7 +123,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def drain(self) -> None:
         """Read no more; when everything was handed over that has been read, iterations and ``run`` end.
 
-        May be called in any task, any thread, in handlers and signal handlers, and again; before entering, and after leaving, it
+        May be called anywhere, in other threads, in handlers and in signal handlers, and again; before entering, and after leaving, it
         does nothing.
         """
         if not self._running.is_open:
@@ -134,14 +137,14 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     async def flush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109  # as get
         """Send acknowledgements now and wait until the server has confirmed them; False if ``timeout`` passed first."""
+        wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         driver = self._running.driver
         driver.call(self._engine.flush)
-        wait = self._engine.options.request_timeout if timeout is None else seconds("timeout", timeout, zero=True)
         await driver.until(self._is_settled, wait)
         return self._has_settled()
 
     async def _leave(self) -> None:
-        if self._running.is_away:
+        if self._running.is_away:  # async
             self._forget()
             self._engine.give_up_settling()
             return
@@ -175,14 +178,14 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         Where the streams have groups of their own, ``group`` names the one of them to use. A read that waits in the server is
         ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
         """
-        joining = self._running.call(partial(join, self._engine, stream, group))
+        joining = self._running.driver.call(partial(join, self._engine, stream, group))
         if joining is not None:
             await self._settle(joining)
         return joining is not None
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
-        return self._running.call(partial(self._remove, stream))
+        return self._running.driver.call(partial(self._remove, stream))
 
     def _remove(self, stream: Name) -> bool:
         self._return_rest()
@@ -232,7 +235,6 @@ class _Acknowledging(Generic[Item]):
     async def __anext__(self) -> Item:
         last, self._last = self._last, None
         acknowledge(last)
-        item = (
-            self._last
-        ) = await self._items.__anext__()  # in Python all the way: no signal handler can raise on its end
+        # in Python all the way: no signal handler can raise on its end
+        item = self._last = await self._items.__anext__()
         return item

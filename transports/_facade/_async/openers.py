@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack, overload
 
 from streamcore.arguments import Name
-from streamcore.channels import ChannelsOptions, Naming, Store, hub_engine
+from streamcore.channels import ChannelsOptions, Naming, Publisher, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
 from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
 from streamcore.pubsub import PubSub as PubSubEngine
@@ -36,6 +36,7 @@ class Subscribers(Commands):
         *,
         channel_handlers: Handlers[bytes] = NO_HANDLERS,
         pattern_handlers: Handlers[bytes] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: None = None,
         **options: Unpack[PubSubOptions],
     ) -> PubSub[bytes]: ...
@@ -47,6 +48,7 @@ class Subscribers(Commands):
         *,
         channel_handlers: Handlers[str] = NO_HANDLERS,
         pattern_handlers: Handlers[str] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: str,
         **options: Unpack[PubSubOptions],
     ) -> PubSub[str]: ...
@@ -57,12 +59,21 @@ class Subscribers(Commands):
         *,
         channel_handlers: Handlers[Any] = NO_HANDLERS,
         pattern_handlers: Handlers[Any] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: str | None = None,
         **options: Unpack[PubSubOptions],
     ) -> PubSub[Any]:
         """Receive the messages of channels and patterns; see ``streamcore.PubSub`` for the options."""
         check_keywords(
-            "pubsub", options, PubSubOptions, "channels", "patterns", "channel_handlers", "pattern_handlers", "decode"
+            "pubsub",
+            options,
+            PubSubOptions,
+            "channels",
+            "patterns",
+            "channel_handlers",
+            "pattern_handlers",
+            "decode",
+            # threads: "background",
         )
         engine = PubSubEngine[Any](
             channels,
@@ -73,7 +84,9 @@ class Subscribers(Commands):
             **options,
             **self._settings.engine(),
         )
-        return PubSub(engine, self._running)
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return PubSub(engine, running)
 
     @overload
     def sharded_pubsub(
@@ -81,6 +94,7 @@ class Subscribers(Commands):
         channels: Name | Iterable[Name] = (),
         *,
         channel_handlers: Handlers[bytes] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: None = None,
         **options: Unpack[PubSubOptions],
     ) -> ShardedPubSub[bytes]: ...
@@ -90,6 +104,7 @@ class Subscribers(Commands):
         channels: Name | Iterable[Name] = (),
         *,
         channel_handlers: Handlers[str] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: str,
         **options: Unpack[PubSubOptions],
     ) -> ShardedPubSub[str]: ...
@@ -98,11 +113,13 @@ class Subscribers(Commands):
         channels: Name | Iterable[Name] = (),
         *,
         channel_handlers: Handlers[Any] = NO_HANDLERS,
+        # threads: background: bool = True,
         decode: str | None = None,
         **options: Unpack[PubSubOptions],
     ) -> ShardedPubSub[Any]:
         """Receive the messages of shard channels (``SSUBSCRIBE``), published by ``spublish``; with the options of ``pubsub``."""
-        check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode")
+        check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode")  # async
+        # threads: check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode", "background")
         engine = PubSubEngine[Any](
             shard_channels=channels,
             shard_channel_handlers=channel_handlers,
@@ -110,25 +127,50 @@ class Subscribers(Commands):
             **options,
             **self._settings.engine(),
         )
-        return ShardedPubSub(engine, self._running)
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return ShardedPubSub(engine, running)
 
     @overload
-    def channels(self, *, decode: None = None, **options: Unpack[ChannelsOptions]) -> Channels[bytes]: ...
+    def channels(
+        self,
+        *,
+        # threads: background: bool = True,
+        decode: None = None,
+        **options: Unpack[ChannelsOptions],
+    ) -> Channels[bytes]: ...
     @overload
-    def channels(self, *, decode: str, **options: Unpack[ChannelsOptions]) -> Channels[str]: ...
-    def channels(self, *, decode: str | None = None, **options: Unpack[ChannelsOptions]) -> Channels[Any]:
+    def channels(
+        self,
+        *,
+        # threads: background: bool = True,
+        decode: str,
+        **options: Unpack[ChannelsOptions],
+    ) -> Channels[str]: ...
+    def channels(
+        self,
+        *,
+        # threads: background: bool = True,
+        decode: str | None = None,
+        **options: Unpack[ChannelsOptions],
+    ) -> Channels[Any]:
         """Publish and subscribe, with a history; see ``streamcore.channels.ChannelsOptions`` for the options."""
-        check_keywords("channels", options, ChannelsOptions, "decode")
-        engine, settings = self._settings.engine(), ChannelsSettings(**options)
+        check_keywords("channels", options, ChannelsOptions, "decode")  # async
+        # threads: check_keywords("channels", options, ChannelsOptions, "decode", "background")
+        settings = ChannelsSettings(**options)
         naming = Naming(settings.prefix, decode)
-        store = Store(self._engine, settings, naming)
-        return Channels(hub_engine(settings, naming, **engine), store, self._running)
+        publisher = Publisher(self._engine, settings, naming)
+        engine = hub_engine(settings, naming, **self._settings.engine())
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return Channels(engine, running, publisher, self._running)
 
     @overload
     def key_events(
         self,
         *keys: Name,
         database: int | None = None,
+        # threads: background: bool = True,
         decode: None = None,
         **options: Unpack[PubSubOptions],
     ) -> KeyEvents[bytes]: ...
@@ -137,6 +179,7 @@ class Subscribers(Commands):
         self,
         *keys: Name,
         database: int | None = None,
+        # threads: background: bool = True,
         decode: str,
         **options: Unpack[PubSubOptions],
     ) -> KeyEvents[str]: ...
@@ -144,6 +187,7 @@ class Subscribers(Commands):
         self,
         *keys: Name,
         database: int | None = None,
+        # threads: background: bool = True,
         decode: str | None = None,
         **options: Unpack[PubSubOptions],
     ) -> KeyEvents[Any]:
@@ -153,6 +197,9 @@ class Subscribers(Commands):
         after a lost connection, so does the next call, once.
         """
         number = self._settings.target.login.database if database is None else database
-        check_keywords("key_events", options, PubSubOptions, "database", "decode")
+        check_keywords("key_events", options, PubSubOptions, "database", "decode")  # async
+        # threads: check_keywords("key_events", options, PubSubOptions, "database", "decode", "background")
         engine = KeyWatch[Any](keys, number, decode=decode, **options, **self._settings.engine())
-        return KeyEvents(PubSub(engine, self._running))
+        running = self._running.part(engine)  # async
+        # threads: running = self._running.part(engine, background=background)
+        return KeyEvents(PubSub(engine, running))

@@ -18,8 +18,9 @@ from streamcore.producer.producer import Producer as ProducerEngine
 from ..batching import Rows
 from .lifecycle import Running, submit
 
-BREATH: Final = 100
-"""How many entries ``send_nowait`` takes before it lets others run, and the entries leave."""
+# threads: from ..forgotten import weakly
+
+BREATH: Final = 100  # async: so many entries ``send_nowait`` takes before it lets others run, and the entries leave
 
 
 class PendingSend(ProcessBound):
@@ -53,12 +54,13 @@ class Producer(ProcessBound):
 
     _instead = "open another one where it is needed"
 
-    def __init__(self, engine: ProducerEngine, client: Running) -> None:
+    def __init__(self, engine: ProducerEngine, running: Running) -> None:
         self._engine = engine
         self._append = engine.submit if engine.is_direct else engine.append
-        self._running = client.part(engine)
-        self._running.leave = self._leave
-        self._breath = BREATH
+        self._running = running
+        self._running.leave = self._leave  # async
+        # threads: self._running.leave = weakly(self._leave)
+        self._breath = BREATH  # async
 
     async def __aenter__(self) -> Self:
         await self._running.open()
@@ -105,14 +107,7 @@ class Producer(ProcessBound):
         """
         rows, driver = Rows(self._engine), self._running.driver
         try:
-            if isinstance(entries, AsyncIterable):
-                await self._draw(rows, aiter(entries))
-            else:
-                source = iter(entries)
-                while rows.wants_more:
-                    await self._push(rows, rows.draw(source))
-                    driver.flush()  # the next rows may take long to draw, and nothing else runs meanwhile
-                    await driver.checkpoint()
+            await self._draw(rows, entries)
             driver.call(self._engine.hurry)
             await driver.until(rows.is_settled)
         except BaseException:
@@ -120,8 +115,18 @@ class Producer(ProcessBound):
             raise
         return rows.result()
 
-    async def _draw(self, rows: Rows, source: AsyncIterator[Fields]) -> None:
-        """Rows that come one by one leave one by one: nobody knows when the next one comes."""
+    async def _draw(self, rows: Rows, entries: Iterable[Fields] | AsyncIterable[Fields]) -> None:
+        if isinstance(entries, AsyncIterable):  # async
+            await self._draw_slowly(rows, aiter(entries))
+            return
+        source = iter(entries)
+        while rows.wants_more:
+            await self._push(rows, rows.draw(source))
+            self._running.driver.flush()  # async: the next rows may take long to draw, and nothing else runs meanwhile
+            await self._running.driver.checkpoint()  # async
+
+    async def _draw_slowly(self, rows: Rows, source: AsyncIterator[Fields]) -> None:  # async
+        """Rows that come one by one leave one by one: the next one may come at any time."""
         while rows.wants_more:
             try:
                 fields = await anext(source)
@@ -154,16 +159,17 @@ class Producer(ProcessBound):
         running, engine = self._running, self._engine
         driver = running.driver
         command = engine.entry(fields, id)
-        if not engine.has_room_nowait:
+        if not engine.has_room_nowait:  # async
             await driver.until(self._has_room_nowait)
         if running.listens:
             running.tell_events()
-        sent = PendingSend(driver.call(partial(engine.send_nowait, command, message_id)), running)
-        self._breath -= 1
-        if not self._breath:
+        sent = driver.call(partial(engine.send_nowait, command, message_id))  # async
+        # threads: sent = cast(SentEntry, driver.until(partial(self._try_nowait, command, message_id)))
+        self._breath -= 1  # async
+        if not self._breath:  # async
             self._breath = BREATH
             await driver.checkpoint()
-        return sent
+        return PendingSend(sent, running)
 
     async def flush(self, timeout: Seconds | None = None) -> bool:  # noqa: ASYNC109  # one face for all runtimes
         """Wait until what ``send_nowait`` was given so far is answered; False where that takes longer than ``timeout``.
@@ -178,11 +184,18 @@ class Producer(ProcessBound):
         return done
 
     async def _leave(self) -> None:
-        driver = self._running.driver if not self._running.is_away else None
-        if driver is not None and (unanswered := driver.call(self._engine.unanswered)):
+        if self._running.is_away:  # async
+            return
+        driver = self._running.driver
+        if unanswered := driver.call(self._engine.unanswered):
             driver.call(self._engine.hurry)
             await driver.linger(settling(unanswered), self._engine.patience)
 
-    def _has_room_nowait(self) -> bool:
+    def _has_room_nowait(self) -> bool:  # async
         self._engine.check()
         return self._engine.has_room_nowait
+
+    # threads: def _try_nowait(self, command: Command[Any], message_id: Name | None) -> SentEntry | None:
+    # threads:     """The entry on its way; None while there is no room."""
+    # threads:     self._engine.check()
+    # threads:     return self._engine.send_nowait(command, message_id) if self._engine.has_room_nowait else None

@@ -1,39 +1,40 @@
-"""Subscribers on an async runtime: messages one by one, and handlers, which run one after another in a task beside the user's."""
+"""Subscribers on an async runtime: messages one by one, and handlers, which run one after another in a task beside the user's.
+
+In threads, with ``background=False``, there is none beside the user's: handlers run in the one that waits for messages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
-from inspect import isawaitable
 from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
-from streamcore.pubsub import Call, Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
+from streamcore.pubsub import Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
 from streamcore.pubsub import PubSub as PubSubEngine
 
-from ..settings import WITH_EVENT, forgetful
-from ..subscribing import all_done, is_left, is_message, take, to_subscribe, unconfirmed
+from ..handler_tasks import call_handler
+from ..runtime import AsyncDriver
+from ..subscribing import MESSAGES, Messages, T, all_done, is_left, take, to_subscribe, unconfirmed
 from ..telling import NEWS
 from .lifecycle import Running
 
-T = TypeVar("T", bytes, str)
+# threads: from ..handler_threads import Pump, run_handlers
 
 
-class Subscriber(ProcessBound, Generic[T]):
+class Subscriber(ProcessBound, Messages[T]):
     """What all kinds of subscribers have. Its messages belong to one task at a time."""
 
     _instead = "open another one where it is needed"
 
-    def __init__(self, engine: PubSubEngine[Any], client: Running) -> None:
-        self._engine = engine
-        self._running = client.part(engine)
-        self._messages: Iterator[Message[T]] = iter(())  # taken from the engine, and not handed over yet
-        self._handling = False
-        forgetful.add(self)
+    def __init__(self, engine: PubSubEngine[Any], running: Running) -> None:
+        super().__init__(engine)
+        self._running = running
+        # threads: self._pump = None if running.background else Pump(engine, running, self._calls)
 
     async def __aenter__(self) -> Self:
         began = monotonic()
@@ -56,9 +57,6 @@ class Subscriber(ProcessBound, Generic[T]):
         self._forget()
         await self._running.close()
 
-    def _forget(self) -> None:
-        self._messages = iter(())
-
     # -- what it is subscribed to -------------------------------------------------------------------------------------
 
     @property
@@ -76,19 +74,21 @@ class Subscriber(ProcessBound, Generic[T]):
         self, kind: Kind, given: Iterable[Name | Mapping[Any, Handler[T]]], named: Mapping[str, Handler[T]]
     ) -> None:
         self._running.check_open()
-        change = self._running.call(partial(self._engine.subscribe, kind, to_subscribe(kind, given, named)))
+        wanted = to_subscribe(kind, given, named)
+        change = self._running.driver.call(partial(self._engine.subscribe, kind, wanted))
         self._start_handling()
         await self._settle(change)
 
     async def _unsubscribe(self, kind: Kind, given: Iterable[Name]) -> None:
         self._running.check_open()
-        engine, running = self._engine, self._running
-        change = running.call(partial(engine.unsubscribe, kind, with_handlers(kind, given, {})))
+        engine, driver = self._engine, self._running.driver
+        unwanted = with_handlers(kind, given, {})
+        change = driver.call(partial(engine.unsubscribe, kind, unwanted))
         try:
             if not engine.lazy:
-                await running.driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
+                await driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
         finally:
-            running.call(partial(engine.keep, change))
+            self._running.call(partial(engine.keep, change))
 
     async def _settle(self, *changes: Change, spent: float = 0.0) -> None:
         engine, driver = self._engine, self._running.driver
@@ -110,10 +110,11 @@ class Subscriber(ProcessBound, Generic[T]):
     async def __anext__(self) -> Message[T]:
         for message in self._messages:
             return message
-        found = await self._fetch(self._ask)
-        if found is True:
+        if await self._fetch(self._ask) is True:
             raise StopAsyncIteration
-        return self._begin(found)
+        for message in self._messages:
+            return message
+        raise AssertionError("there is a message")
 
     async def get_message(
         self,
@@ -126,10 +127,12 @@ class Subscriber(ProcessBound, Generic[T]):
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
         for message in self._messages:
-            if not ignore_subscribe_messages or is_message(message):
+            if not ignore_subscribe_messages or message.kind in MESSAGES:
                 return message
-        found = await self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
-        return self._begin(found) if found else None
+        await self._fetch(partial(take, self._engine, bare=ignore_subscribe_messages), wait)
+        for message in self._messages:
+            return message
+        return None
 
     async def wait_for_message(
         self,
@@ -145,12 +148,15 @@ class Subscriber(ProcessBound, Generic[T]):
         ask = partial(take, self._engine, bare=False)
         while True:
             for message in self._messages:
-                if predicate(message):
-                    return message
-            found = await self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0))
-            if not found:
+                try:
+                    if predicate(message):
+                        return message
+                except BaseException as error:
+                    if not isinstance(error, Exception):  # Ctrl-C, and no verdict of the predicate's
+                        self._put_back(message)
+                    raise
+            if not await self._fetch(ask, None if deadline is None else max(deadline - monotonic(), 0.0)):
                 return None
-            self._messages = iter(found)
 
     def with_events(self) -> AsyncIterator[Message[T] | Event]:
         """Iterate over messages, and over the events between them: gaps and drops in their places, others as they happen.
@@ -162,59 +168,48 @@ class Subscriber(ProcessBound, Generic[T]):
     async def _next_with_events(self) -> Message[T] | Event:
         engine = self._engine
         while True:
-            event: Event | None = self._running.call(engine.next_event_in_place)
+            event: Event | None = self._running.driver.call(engine.next_event_in_place)
             if event is not None:
                 return event
             for message in self._messages:
                 return message
-            found = await self._fetch(self._ask_with_events)
-            if found is True:
+            if await self._fetch(self._ask_with_events) is True:
                 raise StopAsyncIteration
-            if found is not WITH_EVENT:
-                self._messages = iter(found)
-
-    def _begin(self, found: list[Message[T]]) -> Message[T]:
-        self._messages = messages = iter(found)
-        return next(messages)
-
-    def _ask(self) -> Any:
-        return self._engine.take() or self._engine.is_over
-
-    def _ask_with_events(self) -> Any:
-        engine = self._engine
-        found = [] if engine.has_event_in_place else engine.take()
-        return found or (WITH_EVENT if engine.has_event_in_place else engine.is_over)
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us; what is false when ``within`` seconds have passed first."""
-        running, engine = self._running, self._engine
-        driver = running.driver
+        """What the engine has for us, messages in ``_messages``; what is false when ``within`` seconds have passed first."""
+        running, keep = self._running, partial(self._keep, ask)
+        driver = running.driver  # async
+        # threads: running.check()
         with running.sole_use(), running.telling_events():
-            if within is not None or engine.has_messages:
-                await driver.checkpoint()  # once for each piece, others shall run
-            found = await running.wait(ask, within)
-            try:
-                running.tell_events()
-            except BaseException:
-                self._messages = iter(found if type(found) is list else ())  # for the next call
-                raise
+            if within is not None or self._engine.has_messages:  # async: once for each piece, others shall run
+                await driver.checkpoint()
+            found = await running.wait(keep, within)  # async
+            # threads: found = (running.wait if self._pump is None else self._pump.wait)(keep, within)
+            running.tell_events()  # it may raise: the messages are there for the next call
             return found
 
     # -- handlers -----------------------------------------------------------------------------------------------------
 
     def _start_handling(self) -> None:
-        if not self._handling and self._engine.has_handlers:
-            self._handling = True
-            self._running.driver.spawn(self._handle)
+        # threads: if self._pump is not None:
+        # threads:     return
+        driver = self._running.driver
+        if driver.call(self._begins_handling):
+            try:
+                driver.spawn(partial(self._handle, driver))  # async
+                # threads: driver.spawn(partial(run_handlers, self._engine, driver, partial(self._handle, driver)))
+            except BaseException:
+                self._handling = False
+                raise
 
-    async def _handle(self) -> None:
+    async def _handle(self, driver: AsyncDriver) -> None:
         """Call handlers, until the engine ends."""
         running, engine = self._running, self._engine
-        driver = running.driver
         while True:
             try:
                 calls = await driver.until(running.or_news(engine.take_calls))
-            except Exception:  # noqa: BLE001  # the engine has ended; whoever uses it is told why
+            except Exception:  # noqa: BLE001  # the engine has ended; its users are told why
                 return
             try:
                 running.tell_events()
@@ -223,33 +218,18 @@ class Subscriber(ProcessBound, Generic[T]):
                 for call in calls:
                     if is_left(engine):
                         return
-                    await self._call(call)
+                    await call_handler(engine, driver, call)
                     running.tell_events()
             except Exception as error:  # noqa: BLE001  # of ``on_event``
-                running.call(partial(engine.fail, error))
-            await driver.checkpoint()
-
-    async def _call(self, call: Call) -> None:
-        try:
-            result = call.handler(call.argument)
-            if isawaitable(result):
-                await result
-        except Exception as error:  # noqa: BLE001  # a handler may raise anything
-            self._failed(call, error)
-        except BaseException as error:
-            if not self._running.driver.is_stray(error):
-                raise
-            self._failed(call, RuntimeError("the handler has awaited something that was cancelled"))
-
-    def _failed(self, call: Call, error: Exception) -> None:
-        self._running.call(partial(self._engine.handler_failed, call, error))
+                driver.call(partial(engine.fail, error))
+            await driver.checkpoint()  # async
 
 
 class PubSub(Subscriber[T], Generic[T]):
     """Messages of channels and patterns, of shard channels of one node, too: ``async for message in pubsub``.
 
     The iteration ends when nothing is subscribed to any more, behind what had arrived. Handlers are called, and awaited,
-    one after another, beside your tasks; they may subscribe. One that raises is told as ``HandlerFailed``.
+    one after another, beside your tasks; they may subscribe. If one raises, the event ``HandlerFailed`` tells.
     """
 
     async def subscribe(self, *channels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
@@ -320,12 +300,23 @@ class KeyEvents(ProcessBound, Generic[T]):
         return self
 
     async def __anext__(self) -> KeyEvent[T]:
-        return KeyEvent.of(await anext(self._pubsub))
+        message = await self._pubsub.__anext__()
+        try:
+            return KeyEvent.of(message)
+        except BaseException:  # of a signal handler
+            self._pubsub._put_back(message)  # noqa: SLF001  # its other half
+            raise
 
     async def get(self, timeout: Seconds | None = None) -> KeyEvent[T] | None:  # noqa: ASYNC109  # 0 polls
         """The next event; None when ``timeout`` seconds pass first. A timeout of None waits, 0 only looks."""
         message = await self._pubsub.get_message(timeout=timeout)
-        return None if message is None else KeyEvent.of(message)
+        if message is None:
+            return None
+        try:
+            return KeyEvent.of(message)
+        except BaseException:  # of a signal handler
+            self._pubsub._put_back(message)  # noqa: SLF001  # its other half
+            raise
 
 
 class _WithEvents(Generic[T]):

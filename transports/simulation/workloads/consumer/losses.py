@@ -167,7 +167,7 @@ def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden
 
 def seen_by(engine: Any, stream: bytes) -> History | None:
     """What the server has told a reader last of a stream."""
-    sought = [change.followed for change in engine._changes if change.followed.stream == stream]  # noqa: SLF001  # nobody else can know
+    sought = [change.cursor for change in engine._changes if change.cursor.stream == stream]  # noqa: SLF001  # nobody else can know
     followed = sought[0] if sought else engine._streams.get(stream)  # noqa: SLF001
     return None if followed is None or followed.continuity is None else followed.continuity._seen  # noqa: SLF001
 

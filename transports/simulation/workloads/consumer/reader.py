@@ -23,7 +23,7 @@ from .losses import Key, Losses, arrived, seen_by
 from .track import Track
 
 if TYPE_CHECKING:
-    from streamcore.consumer.cursor import Change
+    from streamcore.consumer.cursor import CursorChange
     from streamcore.entries import Batch
 
     from ...world.invariants import EventsInOrder
@@ -84,7 +84,7 @@ class Reader(Program):
         self._in_doubt: set[bytes] = set()  # streams that began anew, or went back, before that
         self.tracks: dict[bytes, Track] = {}
         self.highest: tuple[bytes, Id] | None = None  # the entry with the highest id so far, for what is merged
-        self._seeking: tuple[Change, bytes, Track] | None = None  # and how far it was before
+        self._seeking: tuple[CursorChange, bytes, Track] | None = None  # and how far it was before
         self._events = events
         self._sought_at = 0.0
         self._busy = False
@@ -215,7 +215,7 @@ class Reader(Program):
             self._quietly(1.0, partial(self._give_up, change))
         self._quietly(0.2 + self.draw.random(), self._seek)
 
-    def _give_up(self, change: Change) -> None:
+    def _give_up(self, change: CursorChange) -> None:
         if self._seeking is not None and self._seeking[0] is change:
             self.engine.give_up(change)
             self._go_on_as_before()

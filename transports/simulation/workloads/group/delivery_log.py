@@ -254,7 +254,8 @@ class Book:
         """The stream is about to go as a whole."""
         group = self.of(stream)
         self.losses.add(stream, *self.unread(stream))
-        self._wanted_before[stream] = self.wanted_again.pop(stream, ZERO)
+        wanted, before = self.wanted_again.pop(stream, ZERO), self._wanted_before.get(stream, ZERO)
+        self._wanted_before[stream] = max(wanted, before)  # a failover may bring back any of the streams that went
         is_set = stream in self.losses.believed or stream in self.losses.waived
         if group is not None and (len(group.consumers) > 1 or is_set):
             for member in self.members:

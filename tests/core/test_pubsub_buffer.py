@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamcore.events import Event, MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
-from streamcore.pubsub.buffer import CHUNK, Aside, Failed, Inbox, Mark, WhenFull
+from streamcore.pubsub.buffer import CHUNK, ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
 from tests.core.subscribers import Broker, pushed, subscribed
 
 LOST = ConnectionError("lost")
@@ -20,15 +20,15 @@ def nothing_is_told(event: Event) -> None:
     raise AssertionError(event)
 
 
-def inbox(limit: int = 5, nbytes: int = 1000, when_full: WhenFull = "block") -> Inbox[str]:
-    return Inbox(limit, nbytes, when_full, lambda items: sum(map(len, items)))
+def buffer(limit: int = 5, nbytes: int = 1000, when_full: WhenFull = "block") -> MessageBuffer[str]:
+    return MessageBuffer(limit, nbytes, when_full, lambda items: sum(map(len, items)))
 
 
-def gap(*names: bytes, link: str = "main") -> Mark:
-    return Mark(SubscriptionGap(link, names or None, LOST))
+def gap(*names: bytes, link: str = "main") -> GapMarker:
+    return GapMarker(SubscriptionGap(link, names or None, LOST))
 
 
-def is_full(box: Inbox[str]) -> bool:
+def is_full(box: MessageBuffer[str]) -> bool:
     return box.is_full
 
 
@@ -37,7 +37,7 @@ def is_read(broker: Broker) -> bool:
     return broker.engine.links()[0].wants_data
 
 
-def drain(box: Inbox[Any]) -> list[Any]:
+def drain(box: MessageBuffer[Any]) -> list[Any]:
     """Everything, with the events in their places."""
     found: list[Any] = []
     events: list[Event] = []
@@ -53,7 +53,7 @@ def drain(box: Inbox[Any]) -> list[Any]:
 
 
 def test_messages_in_order_some_at_a_time() -> None:
-    box = inbox(10_000)
+    box = buffer(10_000)
     box.add(words := [str(n) for n in range(CHUNK + 10)])
     assert box.take(nothing_is_told) == words[:CHUNK]
     assert len(box) == 10
@@ -62,13 +62,13 @@ def test_messages_in_order_some_at_a_time() -> None:
 
 
 def test_a_small_inbox_hands_over_a_few() -> None:
-    box = inbox(2)
+    box = buffer(2)
     box.add(["a", "b", "c"])
     assert box.take(nothing_is_told) == ["a", "b"]
 
 
 def test_it_is_full_by_number_or_by_bytes() -> None:
-    box = inbox(limit=3, nbytes=10)
+    box = buffer(limit=3, nbytes=10)
     box.add(["a", "b"])
     assert not is_full(box)
     box.add(["c"])
@@ -81,26 +81,26 @@ def test_it_is_full_by_number_or_by_bytes() -> None:
 
 
 def test_a_gap_stands_between_the_messages_before_and_behind_it() -> None:
-    box = inbox()
+    box = buffer()
     box.add(["a"])
-    box.add_odd(mark := gap())
+    box.add_marker(mark := gap())
     box.add(["b"])
     assert box.take(nothing_is_told) == ["a"]
     assert drain(box) == [mark.event, "b"]
 
 
 def test_the_servers_word_stands_among_messages() -> None:
-    box = inbox()
+    box = buffer()
     box.add(["a"])
-    box.add_odd(Aside("subscribed"))
+    box.add_marker(ConfirmationMarker("subscribed"))
     box.add(["b"])
     assert box.take(nothing_is_told) == ["a", "subscribed", "b"]
 
 
 def test_what_cannot_be_handed_over_is_raised_in_its_place() -> None:
-    box = inbox()
+    box = buffer()
     box.add(["a"])
-    box.add_odd(Failed(ValueError("no text")))
+    box.add_marker(ErrorMarker(ValueError("no text")))
     box.add(["b"])
     assert box.take(nothing_is_told) == ["a"]
     with pytest.raises(ValueError, match="no text"):
@@ -112,55 +112,55 @@ def test_what_cannot_be_handed_over_is_raised_in_its_place() -> None:
 
 
 def test_gaps_that_meet_are_one() -> None:
-    box = inbox()
+    box = buffer()
     for mark in (gap(b"a"), gap(b"b"), gap(b"a", b"c")):
-        box.add_odd(mark)
+        box.add_marker(mark)
     assert drain(box) == [SubscriptionGap("main", (b"a", b"b", b"c"), LOST)]
-    box.add_odd(gap(b"a"))
-    box.add_odd(gap())
-    box.add_odd(gap(b"b"))
+    box.add_marker(gap(b"a"))
+    box.add_marker(gap())
+    box.add_marker(gap(b"b"))
     assert drain(box) == [SubscriptionGap("main", None, LOST)]
 
 
 def test_a_gap_is_told_by_whichever_inbox_comes_to_it_first() -> None:
-    one, other = inbox(), inbox()
+    one, other = buffer(), buffer()
     mark = gap()
     for box in (one, other):
-        box.add_odd(mark)
+        box.add_marker(mark)
         box.add(["a"])
     assert drain(one) == [mark.event, "a"]
     assert drain(other) == ["a"]
 
 
 def test_one_that_was_told_there_is_not_told_again_with_one_that_meets_it_here() -> None:
-    one, other = inbox(), inbox()
+    one, other = buffer(), buffer()
     first, second = gap(b"a"), gap(b"b")
     for mark in (first, second):
         for box in (one, other):
-            box.add_odd(mark)
+            box.add_marker(mark)
         assert drain(one) == [SubscriptionGap("main", mark.event.names, LOST)]
     assert drain(other) == []
 
 
 def test_one_that_met_another_here_stands_for_it_there() -> None:
-    one, other = inbox(), inbox()
+    one, other = buffer(), buffer()
     first, second = gap(b"a"), gap(b"b")
     for box in (one, other):
-        box.add_odd(first)
+        box.add_marker(first)
     other.add(["x"])
     for box in (one, other):
-        box.add_odd(second)
+        box.add_marker(second)
     assert drain(one) == [SubscriptionGap("main", (b"a", b"b"), LOST)]
     assert drain(other) == ["x"]
 
 
 def test_nothing_is_kept_of_gaps_that_nobody_holds() -> None:
-    one, other = inbox(), inbox()
+    one, other = buffer(), buffer()
     mark = gap()
     for _ in range(1100):
         mark = gap(b"a")
-        one.add_odd(mark)
-        other.add_odd(mark)
+        one.add_marker(mark)
+        other.add_marker(mark)
     assert len(one) == len(other) == 1
     assert len(mark._absorbed) <= 1
     assert drain(one) == [mark.event]
@@ -170,7 +170,7 @@ def test_nothing_is_kept_of_gaps_that_nobody_holds() -> None:
 
 
 def test_drop_newest() -> None:
-    box = inbox(3, when_full="drop_newest")
+    box = buffer(3, when_full="drop_newest")
     box.add(["a", "b"])
     box.add(["c", "d", "e"])
     box.add(["f"])
@@ -181,22 +181,22 @@ def test_drop_newest() -> None:
 
 
 def test_drop_newest_when_it_is_full_of_bytes() -> None:
-    box = inbox(30, 4, when_full="drop_newest")
+    box = buffer(30, 4, when_full="drop_newest")
     box.add(["abcd"])
     box.add(["e", "f"])
     assert drain(box) == ["abcd", MessagesDropped(2)]
 
 
 def test_a_gap_takes_no_messages_room() -> None:
-    box = inbox(1, when_full="drop_newest")
-    box.add_odd(mark := gap())
+    box = buffer(1, when_full="drop_newest")
+    box.add_marker(mark := gap())
     assert not is_full(box)
     box.add(["a", "b"])
     assert drain(box) == [mark.event, "a", MessagesDropped(1)]
 
 
 def test_drop_oldest() -> None:
-    box = inbox(3, when_full="drop_oldest")
+    box = buffer(3, when_full="drop_oldest")
     box.add(["a", "b", "c", "d"])
     box.add(["e"])
     assert box.dropped == 2
@@ -206,7 +206,7 @@ def test_drop_oldest() -> None:
 
 
 def test_drop_oldest_by_bytes() -> None:
-    box = inbox(30, 4, when_full="drop_oldest")
+    box = buffer(30, 4, when_full="drop_oldest")
     box.add(["ab", "cd", "ef"])
     assert drain(box) == [MessagesDropped(1), "cd", "ef"]
     box.add(["longer than all"])
@@ -214,41 +214,41 @@ def test_drop_oldest_by_bytes() -> None:
 
 
 def test_gaps_are_not_dropped_with_the_messages_around_them() -> None:
-    box = inbox(3, when_full="drop_oldest")
+    box = buffer(3, when_full="drop_oldest")
     box.add(["a"])
-    box.add_odd(gap(b"a"))
+    box.add_marker(gap(b"a"))
     box.add(["b"])
-    box.add_odd(gap(b"b"))
+    box.add_marker(gap(b"b"))
     box.add(["c", "d", "e"])
     assert drain(box) == [MessagesDropped(2), SubscriptionGap("main", (b"a", b"b"), LOST), "c", "d", "e"]
 
 
 def test_a_gap_makes_room_for_a_message() -> None:
-    box = inbox(2, when_full="drop_oldest")
-    box.add_odd(mark := gap())
+    box = buffer(2, when_full="drop_oldest")
+    box.add_marker(mark := gap())
     box.add(["a", "b"])
     assert drain(box) == [mark.event, "a", "b"]
 
 
 def test_gaps_of_an_inbox_from_which_all_was_dropped() -> None:
-    box = inbox(3, 4, when_full="drop_oldest")
-    box.add_odd(gap(b"a"))
+    box = buffer(3, 4, when_full="drop_oldest")
+    box.add_marker(gap(b"a"))
     box.add(["too long"])
-    box.add_odd(gap(b"b"))
+    box.add_marker(gap(b"b"))
     assert len(box) == 0
     assert drain(box) == [MessagesDropped(1), SubscriptionGap("main", (b"a", b"b"), LOST)]
 
 
 def test_the_servers_word_counts_as_dropped_too() -> None:
-    box = inbox(1, when_full="drop_oldest")
-    box.add_odd(Aside("subscribed"))
+    box = buffer(1, when_full="drop_oldest")
+    box.add_marker(ConfirmationMarker("subscribed"))
     box.add(["a"])
     assert drain(box) == [MessagesDropped(1), "a"]
 
 
 @given(st.data(), st.sampled_from(["block", "drop_oldest", "drop_newest"]))
 def test_every_message_is_handed_over_or_counted(data: st.DataObject, when_full: WhenFull) -> None:
-    box = inbox(5, 40, when_full)
+    box = buffer(5, 40, when_full)
     sent = got = told = 0
     events: list[Event] = []
     last = -1
@@ -258,7 +258,7 @@ def test_every_message_is_handed_over_or_counted(data: st.DataObject, when_full:
             box.add([f"{n:05}" for n in range(sent, sent + count)])
             sent += count
         elif step == "mark":
-            box.add_odd(gap())
+            box.add_marker(gap())
         elif step == "take":
             taken = [int(word) for word in box.take(events.append)]
             assert taken == sorted(taken)
@@ -272,7 +272,7 @@ def test_every_message_is_handed_over_or_counted(data: st.DataObject, when_full:
     told = sum(event.messages for event in events if isinstance(event, MessagesDropped))
     assert got + told == sent
     assert told == box.dropped
-    assert (len(box), box._nbytes, box._odd) == (0, 0, 0)
+    assert (len(box), box._nbytes, box._markers) == (0, 0, 0)
 
 
 # -- in the engine -------------------------------------------------------------------------------------------------------

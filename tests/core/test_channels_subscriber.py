@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.channels import ChannelMessage, Inbox, Naming
+from streamcore.channels import ChannelMessage, Naming, Subscriber
 from streamcore.channels.message import Unreadable
 from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.entries import StreamId
@@ -19,11 +19,11 @@ def messages(*data: Any, channel: str = "a") -> list[Any]:
     return [ChannelMessage(channel, str(one)) for one in data]
 
 
-def take(inbox: Inbox, announced: list[Event] | None = None) -> list[Any]:
+def take(subscriber: Subscriber, announced: list[Event] | None = None) -> list[Any]:
     """Everything, messages as their data."""
     found: list[Any] = []
     announce = (announced if announced is not None else []).append
-    while items := inbox.take(announce, events=True):
+    while items := subscriber.take(announce, events=True):
         found += [item.data if isinstance(item, ChannelMessage) else item for item in items]
     return found
 
@@ -34,138 +34,140 @@ def ignore(event: Event) -> None:
 
 class TestInbox:
     def test_events_stand_between_messages(self) -> None:
-        inbox = Inbox(10, 1000)
-        inbox.add(messages(1, 2))
-        inbox.tell(StaleConnectionKilled(1))
-        inbox.add(messages(3))
-        assert take(inbox) == ["1", "2", StaleConnectionKilled(1), "3"]
+        subscriber = Subscriber(10, 1000)
+        subscriber.add(messages(1, 2))
+        subscriber.tell(StaleConnectionKilled(1))
+        subscriber.add(messages(3))
+        assert take(subscriber) == ["1", "2", StaleConnectionKilled(1), "3"]
 
     def test_who_wants_no_events_passes_over_them(self) -> None:
-        inbox = Inbox(1000, 1000)
+        subscriber = Subscriber(1000, 1000)
         for n in range(600):
-            inbox.tell(StaleConnectionKilled(n))
-        inbox.add(messages(1))
-        [one] = inbox.take(ignore, events=False)
+            subscriber.tell(StaleConnectionKilled(n))
+        subscriber.add(messages(1))
+        [one] = subscriber.take(ignore, events=False)
         assert one == ChannelMessage("a", "1")
 
     def test_what_an_interrupted_take_has_left_is_counted_again(self) -> None:
-        inbox = Inbox(4, 1000)
-        inbox.add_or_drop(messages(*range(1, 8)), "drop_oldest")
+        subscriber = Subscriber(4, 1000)
+        subscriber.add_or_drop(messages(*range(1, 8)), "drop_oldest")
 
         def interrupt(event: Event) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            inbox.take(interrupt, events=False)
-        inbox.add_or_drop(messages(8), "drop_newest")
-        assert take(inbox) == ["4", "5", "6", "7", MessagesDropped(1)]
-        inbox.add(messages(9))
-        assert take(inbox) == ["9"]
+            subscriber.take(interrupt, events=False)
+        subscriber.add_or_drop(messages(8), "drop_newest")
+        assert take(subscriber) == ["4", "5", "6", "7", MessagesDropped(1)]
+        subscriber.add(messages(9))
+        assert take(subscriber) == ["9"]
 
     @pytest.mark.parametrize(
         "come",
         [
-            lambda inbox: inbox.add(messages(1)),
-            lambda inbox: inbox.add_or_drop(messages(1), "drop_newest"),
-            lambda inbox: inbox.tell(StaleConnectionKilled(1)),
-            lambda inbox: inbox.clear(),
+            lambda subscriber: subscriber.add(messages(1)),
+            lambda subscriber: subscriber.add_or_drop(messages(1), "drop_newest"),
+            lambda subscriber: subscriber.tell(StaleConnectionKilled(1)),
+            lambda subscriber: subscriber.clear(),
         ],
     )
-    def test_it_has_news_until_somebody_looks(self, come: Callable[[Inbox], None]) -> None:
-        inbox = Inbox(10, 1000)
-        seen = [inbox.has_news]
-        come(inbox)
-        seen.append(inbox.has_news)
-        take(inbox)
-        seen.append(inbox.has_news)
+    def test_it_has_news_until_somebody_looks(self, come: Callable[[Subscriber], None]) -> None:
+        subscriber = Subscriber(10, 1000)
+        seen = [subscriber.has_news]
+        come(subscriber)
+        seen.append(subscriber.has_news)
+        take(subscriber)
+        seen.append(subscriber.has_news)
         assert seen == [False, True, False]
 
     def test_it_is_full_by_number_or_by_bytes(self) -> None:
-        inbox = Inbox(4, 10)
-        assert inbox.wants_more
-        inbox.add(messages(1, 2))
-        assert (inbox.wants_more, inbox.is_full) == (False, False)
-        inbox.add(messages("x" * 8))
-        assert inbox.is_full
-        take(inbox)
-        inbox.add(messages(*range(4)))
-        assert inbox.is_full
+        subscriber = Subscriber(4, 10)
+        assert subscriber.wants_more
+        subscriber.add(messages(1, 2))
+        assert (subscriber.wants_more, subscriber.is_full) == (False, False)
+        subscriber.add(messages("x" * 8))
+        assert subscriber.is_full
+        take(subscriber)
+        subscriber.add(messages(*range(4)))
+        assert subscriber.is_full
 
     def test_a_page_is_as_large_as_its_messages_allow(self) -> None:
-        assert (Inbox(10, 1).page, Inbox(10, 1 << 20).page, Inbox(10, 1 << 30).page) == (1, 64, 500)
-        inbox = Inbox(1000, 4000)
-        inbox.add_page(messages("x" * 100, "y" * 300))
-        assert inbox.page == 5
-        inbox.add_page([])
-        assert inbox.page == 5
-        inbox.add_page(messages("x" * 3000))
-        assert inbox.page == 1
-        inbox.add_page(messages("", ""))
-        assert inbox.page == 500
-        assert len(take(inbox)) == 5
+        assert (Subscriber(10, 1).page, Subscriber(10, 1 << 20).page, Subscriber(10, 1 << 30).page) == (1, 64, 500)
+        subscriber = Subscriber(1000, 4000)
+        subscriber.add_page(messages("x" * 100, "y" * 300))
+        assert subscriber.page == 5
+        subscriber.add_page([])
+        assert subscriber.page == 5
+        subscriber.add_page(messages("x" * 3000))
+        assert subscriber.page == 1
+        subscriber.add_page(messages("", ""))
+        assert subscriber.page == 500
+        assert len(take(subscriber)) == 5
 
     def test_the_oldest_are_dropped_and_counted_before_what_follows(self) -> None:
-        inbox, announced = Inbox(2, 1000), list[Event]()
-        inbox.add_or_drop(messages(1), "drop_oldest")
-        inbox.tell(StaleConnectionKilled(1))
-        inbox.add_or_drop(messages(2, 3, 4), "drop_oldest")
-        assert take(inbox, announced) == [StaleConnectionKilled(1), MessagesDropped(2), "3", "4"]
+        subscriber, announced = Subscriber(2, 1000), list[Event]()
+        subscriber.add_or_drop(messages(1), "drop_oldest")
+        subscriber.tell(StaleConnectionKilled(1))
+        subscriber.add_or_drop(messages(2, 3, 4), "drop_oldest")
+        assert take(subscriber, announced) == [StaleConnectionKilled(1), MessagesDropped(2), "3", "4"]
         assert announced == [MessagesDropped(2)]
-        assert inbox.dropped == 2
+        assert subscriber.dropped == 2
 
     def test_a_message_that_is_larger_than_the_bound_is_kept_alone(self) -> None:
-        inbox = Inbox(10, 5)
-        inbox.add_or_drop(messages("x" * 3, "y" * 9), "drop_oldest")
-        assert take(inbox) == [MessagesDropped(1), "y" * 9]
+        subscriber = Subscriber(10, 5)
+        subscriber.add_or_drop(messages("x" * 3, "y" * 9), "drop_oldest")
+        assert take(subscriber) == [MessagesDropped(1), "y" * 9]
 
     def test_the_newest_are_dropped_and_counted_behind_what_waits(self) -> None:
-        inbox, announced = Inbox(2, 1000), list[Event]()
-        inbox.add_or_drop(messages(1), "drop_newest")
-        inbox.add_or_drop(messages(2, 3), "drop_newest")
-        inbox.add_or_drop(messages(4, 5), "drop_newest")
-        assert inbox.take(announced.append, events=False)[-1] == ChannelMessage("a", "2")
-        inbox.add_or_drop(messages(6), "drop_newest")
-        assert take(inbox) == ["6"]
+        subscriber, announced = Subscriber(2, 1000), list[Event]()
+        subscriber.add_or_drop(messages(1), "drop_newest")
+        subscriber.add_or_drop(messages(2, 3), "drop_newest")
+        subscriber.add_or_drop(messages(4, 5), "drop_newest")
+        assert subscriber.take(announced.append, events=False)[-1] == ChannelMessage("a", "2")
+        subscriber.add_or_drop(messages(6), "drop_newest")
+        assert take(subscriber) == ["6"]
         assert announced == [MessagesDropped(3)]
-        assert inbox.dropped == 3
+        assert subscriber.dropped == 3
 
     def test_events_are_bounded(self) -> None:
-        inbox = Inbox(2, 1000)
+        subscriber = Subscriber(2, 1000)
         for n in range(MAX_EVENTS + 3):
-            inbox.tell(StaleConnectionKilled(n))
-        found = take(inbox)
+            subscriber.tell(StaleConnectionKilled(n))
+        found = take(subscriber)
         assert found[0] == EventsDropped(3)
         assert len(found) == MAX_EVENTS + 1
 
     def test_the_error_of_a_message_that_is_no_text_is_raised_in_its_place(self) -> None:
-        inbox = Inbox(10, 1000)
+        subscriber = Subscriber(10, 1000)
         error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
-        inbox.add([*messages(1), Unreadable(error, None), *messages(2)])
-        assert [one.data for one in inbox.take(ignore, events=False)] == ["1"]  # type: ignore[union-attr]  # messages
+        subscriber.add([*messages(1), Unreadable(error, None), *messages(2)])
+        assert [one.data for one in subscriber.take(ignore, events=False)] == ["1"]  # type: ignore[union-attr]  # messages
         with pytest.raises(UnicodeDecodeError):
-            inbox.take(ignore, events=False)
-        assert take(inbox) == ["2"]
-        inbox.add_or_drop([Unreadable(error, None)] * 12, "drop_oldest")
-        assert inbox.dropped == 2
+            subscriber.take(ignore, events=False)
+        assert take(subscriber) == ["2"]
+        subscriber.add_or_drop([Unreadable(error, None)] * 12, "drop_oldest")
+        assert subscriber.dropped == 2
 
     def test_with_a_channel_what_became_of_others_in_its_stream_is_forgotten(self) -> None:
-        inbox = Inbox(3, 1000)
+        subscriber = Subscriber(3, 1000)
         gaps = {key: Gap(key, StreamId(0), None, 1) for key in (b"a", b"b")}
         for gap in gaps.values():
-            inbox.tell(gap)
-        inbox.tell(StreamReset(b"a", StreamId(2), StreamId(1)))
-        inbox.forget("a", b"a")
-        assert take(inbox) == [gaps[b"b"]]
+            subscriber.tell(gap)
+        subscriber.tell(StreamReset(b"a", StreamId(2), StreamId(1)))
+        subscriber.drop_channel("a", b"a")
+        assert take(subscriber) == [gaps[b"b"]]
 
     def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
-        inbox = Inbox(3, 1000)
-        inbox.add([*messages(1), *messages(2, channel="b")])
-        inbox.tell(StaleConnectionKilled(1))
-        inbox.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
-        before = inbox.is_full
-        inbox.forget("a", b"a")
-        assert (before, inbox.is_full) == (True, False)
-        assert [one.data if isinstance(one, ChannelMessage) else one for one in inbox.take(ignore, events=True)] == [
+        subscriber = Subscriber(3, 1000)
+        subscriber.add([*messages(1), *messages(2, channel="b")])
+        subscriber.tell(StaleConnectionKilled(1))
+        subscriber.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
+        before = subscriber.is_full
+        subscriber.drop_channel("a", b"a")
+        assert (before, subscriber.is_full) == (True, False)
+        assert [
+            one.data if isinstance(one, ChannelMessage) else one for one in subscriber.take(ignore, events=True)
+        ] == [
             "2",
             StaleConnectionKilled(1),
         ]

@@ -1,28 +1,37 @@
-"""The tasks of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other."""
+"""Handlers in tasks: the handlers of entries that ``GroupConsumer.run`` calls, and those of a subscriber's messages.
+
+``run`` has as many tasks as handlers may run at a time, each of which takes one entry after the other. A subscriber has one task.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Generic, TypeVar
 
 from streamcore.entries import GroupEntry
+from streamcore.pubsub import Call, PubSub
 
-from ..handler_pool import Line, Pool, acknowledge
-from .lifecycle import Running
+from .handler_pool import Line, Pool, acknowledge
+from .lifecycle import Opened
+from .runtime import AsyncDriver
+from .telling import NEWS
 
 E = TypeVar("E", bound=GroupEntry[Any])
 
 
-async def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+async def work_through(
+    pool: Pool[E], running: Opened[AsyncDriver], driver: AsyncDriver, handler: Callable[[E], object]
+) -> None:
     """Handle entries until the pool stops; raises the error that has stopped it."""
-    worker = _Worker(pool, running, handler)
+    worker = _Worker(pool, running, driver, handler)
     try:
         if pool.concurrency == 1:
             await worker.work()
         else:
-            await running.driver.together(worker.work, pool.concurrency)
+            await driver.together(worker.work, pool.concurrency)
     except BaseExceptionGroup as errors:
         [error, *others] = errors.exceptions
         if others:
@@ -37,10 +46,12 @@ async def work_through(pool: Pool[E], running: Running, handler: Callable[[E], o
 class _Worker(Generic[E]):
     """Has no state of its own: its tasks share it."""
 
-    def __init__(self, pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+    def __init__(
+        self, pool: Pool[E], running: Opened[AsyncDriver], driver: AsyncDriver, handler: Callable[[E], object]
+    ) -> None:
         self._pool = pool
         self._running = running
-        self._driver = running.driver
+        self._driver = driver
         self._handler = handler
 
     async def work(self) -> None:
@@ -55,13 +66,14 @@ class _Worker(Generic[E]):
             self._driver.soon(_look_again)
 
     async def _has_work(self) -> bool:
-        pool, driver = self._pool, self._driver
-        await driver.checkpoint()
+        pool, running = self._pool, self._running
+        await self._driver.checkpoint()
         pool.waiting += 1
         try:
-            self._running.check()
-            await self._running.wait(pool.look)
-            self._running.tell_events()
+            running.check()
+            while await running.entered().until(running.or_news(pool.look)) is NEWS:
+                running.tell_events()
+            running.tell_events()
         except Exception as error:  # noqa: BLE001  # raised by ``work_through``, when the others have ended
             self._fail(error)
         finally:
@@ -99,3 +111,18 @@ class _Worker(Generic[E]):
 
 def _look_again() -> None:
     """Whoever waits is woken by that something was called."""
+
+
+async def call_handler(engine: PubSub[Any], driver: AsyncDriver, call: Call) -> None:
+    """Call a handler of a subscriber, and await it; if it raises, the engine is told."""
+    try:
+        result = call.handler(call.argument)
+        if isawaitable(result):
+            await result
+    except Exception as error:  # noqa: BLE001  # a handler may raise anything
+        driver.call(partial(engine.handler_failed, call, error))
+    except BaseException as error:
+        if not driver.is_stray(error):
+            raise
+        stray = RuntimeError("the handler has awaited something that was cancelled")
+        driver.call(partial(engine.handler_failed, call, stray))

@@ -1,31 +1,38 @@
-"""The threads of ``GroupConsumer.run``: as many as may run at a time, each of which takes one entry after the other.
+"""Handlers in threads: the handlers of entries that ``GroupConsumer.run`` calls, and those of a subscriber's messages.
 
-What they share is under the driver's lock: with another one beside it, a finalizer that uses the consumer would make two threads
-wait for each other.
+``run`` has as many threads as handlers may run at a time, each of which takes one entry after the other. What they share is under the
+driver's lock: with another one beside it, a finalizer that uses the consumer would make two threads wait for each other.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from threading import Lock
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from streamcore.entries import GroupEntry
+from streamcore.pubsub import Call, PubSub
 
-from ..._threads import LOOK, Worker
-from ..handler_pool import Line, Pool, acknowledge, refuse_coroutine
-from ..telling import NEWS
-from .lifecycle import Running
+from .._threads import LOOK, Worker
+from .handler_pool import Line, Pool, acknowledge, refuse_coroutine
+from .lifecycle import Opened
+from .runtime import ThreadDriver
+from .subscribing import is_left
+from .telling import NEWS
 
 E = TypeVar("E", bound=GroupEntry[Any])
 
 
-def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+def work_through(
+    pool: Pool[E], running: Opened[ThreadDriver], driver: ThreadDriver, handler: Callable[[E], object]
+) -> None:
     """Handle entries until the pool stops; raises the error that has stopped it."""
-    workers = _Workers(pool, running, handler)
+    workers = _Workers(pool, running, driver, handler)
     threads = [workers.thread(number) for number in range(pool.concurrency)]
     try:
         for thread in threads:
@@ -46,10 +53,12 @@ def work_through(pool: Pool[E], running: Running, handler: Callable[[E], object]
 class _Workers(Generic[E]):
     """What the threads share."""
 
-    def __init__(self, pool: Pool[E], running: Running, handler: Callable[[E], object]) -> None:
+    def __init__(
+        self, pool: Pool[E], running: Opened[ThreadDriver], driver: ThreadDriver, handler: Callable[[E], object]
+    ) -> None:
         self._pool = pool
         self._running = running
-        self._driver = running.driver
+        self._driver = driver
         self._handler = handler
         self._telling = Lock()
 
@@ -140,3 +149,52 @@ class _Workers(Generic[E]):
 
 def _look_again() -> None:
     """Whoever waits is woken by that something was called."""
+
+
+def call_handler(engine: PubSub[Any], driver: ThreadDriver, call: Call) -> None:
+    """Call a handler of a subscriber; if it raises, the engine is told."""
+    try:
+        refuse_coroutine(call.handler(call.argument))
+    except Exception as error:  # noqa: BLE001  # a handler may raise anything
+        driver.call(partial(engine.handler_failed, call, error))
+
+
+def run_handlers(engine: PubSub[Any], driver: ThreadDriver, work: Callable[[], None]) -> None:
+    """Do the work of a thread that calls handlers, and end the engine with it where it ends in the middle, as by ``sys.exit``.
+
+    Else no handler would be called any more, in silence.
+    """
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001  # see above
+        ended = RuntimeError(f"a handler has ended its thread: {error!r}")
+        ended.__cause__ = error
+        driver.call(partial(engine.fail, ended))
+
+
+class Pump:
+    """Runs an engine in the thread that waits for its messages, and calls the handlers there."""
+
+    def __init__(self, engine: PubSub[Any], running: Any, calls: deque[Call]) -> None:
+        self._engine = engine
+        self._running = running
+        self._calls = calls  # taken from the engine, and not made yet
+
+    def wait(self, ask: Callable[[], Any], within: float | None) -> Any:
+        """Wait for what ``ask`` finds; handlers are called meanwhile."""
+        running, engine, calls = self._running, self._engine, self._calls
+        deadline = None if within is None else monotonic() + within
+        while True:
+            found = running.wait(
+                partial(self._look, ask), None if deadline is None else max(deadline - monotonic(), 0.0)
+            )
+            if found is not calls or not calls:
+                return found
+            running.tell_events()
+            while calls and not is_left(engine):
+                call_handler(engine, running.driver, calls.popleft())
+
+    def _look(self, ask: Callable[[], Any]) -> Any:
+        if not self._calls:
+            self._calls.extend(self._engine.take_waiting_calls())
+        return self._calls or ask()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.channels import PUBLISH, ChannelMessage, Naming, Settings, Store, UnreadableMessage
+from streamcore.channels import PUBLISH, ChannelMessage, Naming, Publisher, Settings, UnreadableMessage
 from streamcore.commands import scan
 from streamcore.engine.degradation import MARKING
 from streamcore.entries import StreamId
@@ -35,12 +35,12 @@ class Desk:
     def __init__(self, decode: str | None = "utf-8", **options: Any) -> None:
         settings = Settings(prefix=options.pop("prefix", ""), **options)
         self.client = Multiplexer(entropy=entropy)
-        self.store = Store(self.client, settings, Naming(settings.prefix, decode))
+        self.publisher = Publisher(self.client, settings, Naming(settings.prefix, decode))
         self.pair = Pair(self.client)
         self.ended: list[Request] = []
 
     def publish(self, data: Any, *channels: str) -> Request:
-        request = self.store.publish(self.store.publications(data, channels), self.ended.append)
+        request = self.publisher.publish(self.publisher.publications(data, channels), self.ended.append)
         self.pair.settle()
         return request
 
@@ -62,10 +62,10 @@ def test_a_message_is_published_by_one_script_for_all_its_channels() -> None:
     assert [a, b, again, how, maxlen, ttl, field, data] == [b"a", b"b", b"0", b"~", b"20", b"1500", b"data", b"x"]
     assert mark == b"{a}:said:" + nonce
     desk.pair.server.answer(["1-0", "2-0"])
-    assert desk.store.published(request) == [StreamId(1), StreamId(2)]
+    assert desk.publisher.published(request) == [StreamId(1), StreamId(2)]
     desk.publish("x", "a")
     assert desk.expect("EVALSHA", 0)[3] != nonce
-    assert desk.store.publications("x", []) == []
+    assert desk.publisher.publications("x", []) == []
 
 
 def test_a_server_that_does_not_know_the_script_is_told_it() -> None:
@@ -78,7 +78,7 @@ def test_a_server_that_does_not_know_the_script_is_told_it() -> None:
     assert desk.expect("EVAL", 0) == first
     desk.pair.server.answer(["1-0"])
     assert desk.ended == [request]
-    assert desk.store.published(request) == [StreamId(1)]
+    assert desk.publisher.published(request) == [StreamId(1)]
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -98,7 +98,7 @@ def test_after_a_lost_reply_it_is_sent_with_the_word_that_it_may_be_there(knows:
     if knows:  # the server is another one, and still it may be there
         assert desk.expect("EVAL", 1) == second
     desk.pair.server.answer(["1-0"])
-    assert desk.store.published(request) == [StreamId(1)]
+    assert desk.publisher.published(request) == [StreamId(1)]
     assert desk.client.has_room
     assert desk.client._main.queued == 0
 
@@ -126,7 +126,7 @@ class TestWithoutAMark:
         assert desk.expect("EVALSHA" if knows else "EVAL", 0) == [first[0], *first[2:-1], b"0"]
         assert desk.degraded() == []
         desk.pair.server.answer([b"1-0"])
-        assert desk.store.published(request) == [StreamId(1)]
+        assert desk.publisher.published(request) == [StreamId(1)]
         [event] = desk.degraded()
         assert (event.what, event.missing.startswith(missing)) == (MARKING, True)
         request = desk.publish("x", "a")
@@ -144,7 +144,7 @@ class TestWithoutAMark:
         desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
         desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
         with pytest.raises(NoPermissionError):
-            desk.store.published(request)
+            desk.publisher.published(request)
         assert desk.degraded() == []
 
     def test_a_name_that_keeps_no_slot_is_published_without(self) -> None:
@@ -154,7 +154,7 @@ class TestWithoutAMark:
         desk.pair.server.answer(reply_error("CROSSSLOT Keys in request don't hash to the same slot"))
         assert desk.expect("EVALSHA", 0)[-1] == b"0"
         desk.pair.server.answer([b"1-0"])
-        assert desk.store.published(request) == [StreamId(1)]
+        assert desk.publisher.published(request) == [StreamId(1)]
         assert desk.degraded() == []
 
     def test_a_loss_behind_the_refusal_is_no_news_of_rights(self) -> None:
@@ -163,7 +163,7 @@ class TestWithoutAMark:
         desk.pair.server.answer(reply_error("NOPERM No permissions to access a key"))
         desk.pair.advance(6)
         with pytest.raises((RequestTimeout, ConnectionLost)):
-            desk.store.published(request)
+            desk.publisher.published(request)
         assert desk.degraded() == []
 
 
@@ -182,11 +182,11 @@ def test_the_server_s_error_is_raised_and_so_is_silence() -> None:
     request = desk.publish("x", "a")
     desk.pair.server.answer(reply_error("WRONGTYPE no stream"))
     with pytest.raises(WrongTypeError):
-        desk.store.published(request)
+        desk.publisher.published(request)
     request = desk.publish("x", "a")
     desk.pair.advance(6)
     with pytest.raises((RequestTimeout, ConnectionLost)):
-        desk.store.published(request)
+        desk.publisher.published(request)
 
 
 def test_while_a_script_keeps_the_server_busy_a_publication_waits() -> None:
@@ -198,7 +198,7 @@ def test_while_a_script_keeps_the_server_busy_a_publication_waits() -> None:
     desk.pair.advance(1)
     desk.expect("EVALSHA", 0)  # it was not executed
     desk.pair.server.answer([b"1-0"])
-    assert desk.store.published(request) == [StreamId(1)]
+    assert desk.publisher.published(request) == [StreamId(1)]
 
 
 @pytest.mark.parametrize("channels", [["a"], ["a", "b"]])
@@ -213,7 +213,7 @@ def test_so_does_one_of_pubsub(channels: list[str]) -> None:
     desk.pair.advance(1)
     desk.pair.server.expect("MULTI" if several else "PUBLISH")
     desk.pair.server.answer(*[Simple("OK"), Simple("QUEUED"), Simple("QUEUED"), [1, 1]] if several else [1])
-    assert desk.store.published(request) == [None] * count
+    assert desk.publisher.published(request) == [None] * count
 
 
 def test_a_caller_that_has_gone_is_not_called() -> None:
@@ -231,34 +231,34 @@ def test_pubsub_publishes_in_one_go() -> None:
     request = desk.publish("x", "a")
     desk.pair.server.expect("PUBLISH", "a", "x")
     desk.pair.server.answer(1)
-    assert desk.store.published(request) == [None]
+    assert desk.publisher.published(request) == [None]
     request = desk.publish("x", "a", "b")
     for words in (["MULTI"], ["PUBLISH", "a", "x"], ["PUBLISH", "b", "x"], ["EXEC"]):
         desk.pair.server.expect(*words)
     desk.pair.server.answer(Simple("OK"), Simple("QUEUED"), Simple("QUEUED"), [1, ReplyError("NOPERM", "no")])
     with pytest.raises(ReplyError, match="NOPERM"):
-        desk.store.published(request)
-    assert not desk.store.has_history
+        desk.publisher.published(request)
+    assert not desk.publisher.has_history
     with pytest.raises(InvalidArgument, match="history"):
-        desk.store.history("a")
+        desk.publisher.history("a")
 
 
 def test_looking_back() -> None:
     desk = Desk(history=7)
-    assert desk.store.history("a").args == ("XREVRANGE", b"a", "+", "-", "COUNT", 7)
-    command = desk.store.history("a", 2)
+    assert desk.publisher.history("a").args == ("XREVRANGE", b"a", "+", "-", "COUNT", 7)
+    command = desk.publisher.history("a", 2)
     assert command.parse is not None
     entries = [[b"2-0", [b"data", b"2"]], [b"1-0", [b"data", b"1"]]]
     assert command.parse(entries) == [ChannelMessage("a", "1", StreamId(1)), ChannelMessage("a", "2", StreamId(2))]
-    nothing = desk.store.history("a", 0)
+    nothing = desk.publisher.history("a", 0)
     assert nothing.parse is not None
     assert nothing.parse(entries) == []
     with pytest.raises(InvalidArgument, match="limit"):
-        desk.store.history("a", -1)
+        desk.publisher.history("a", -1)
 
 
 def test_a_message_that_is_no_text_hides_no_other_one_of_its_history() -> None:
-    command = Desk().store.history("a", 3)
+    command = Desk().publisher.history("a", 3)
     assert command.parse is not None
     entries = [[b"3-0", [b"data", b"3"]], [b"2-0", [b"data", b"\xff"]], [b"1-0", [b"data", b"1"]]]
     first, bad, last = command.parse(entries)
@@ -280,63 +280,63 @@ def test_a_message_that_is_no_text_hides_no_other_one_of_its_history() -> None:
     "reply", [None, {}, [None], [[b"1-0", None]], [[b"1-0", []]], [[b"1-0", [b"a"]]], [[b"x", [b"a", b"b"]]]]
 )
 def test_a_history_that_makes_no_sense_is_the_servers_fault(reply: Any) -> None:
-    request = Request([Desk().store.history("a", 3)], lambda _: None, 1.0)
+    request = Request([Desk().publisher.history("a", 3)], lambda _: None, 1.0)
     request.replies.append(reply)
     with pytest.raises(RemoteProtocolError):
         request.answer()
 
 
 def test_clearing_away_needs_a_prefix() -> None:
-    store = Desk(prefix="p").store
-    assert store.scan(3).data == scan(3, match=b"p_*", count=500, type="stream").data
-    assert store.key("a") == b"p_a"
+    publisher = Desk(prefix="p").publisher
+    assert publisher.scan(3).data == scan(3, match=b"p_*", count=500, type="stream").data
+    assert publisher.key("a") == b"p_a"
     with pytest.raises(InvalidArgument, match="prefix"):
-        Desk().store.scan(0)
+        Desk().publisher.scan(0)
 
 
 class TestTryingForLonger:
     def test_each_round_takes_a_request_timeout(self) -> None:
-        store = Desk().store
-        assert [store.rounds(timeout) for timeout in (None, 1, 5, 6, 30)] == [1, 1, 1, 2, 6]
+        publisher = Desk().publisher
+        assert [publisher.rounds(timeout) for timeout in (None, 1, 5, 6, 30)] == [1, 1, 1, 2, 6]
         with pytest.raises(InvalidArgument, match="timeout"):
-            store.rounds(0)
+            publisher.rounds(0)
 
     def test_the_next_round_says_that_it_may_be_there(self) -> None:
         desk = Desk()
-        commands = desk.store.publications("x", ["a", "b"])
-        [again] = desk.store.again(commands, RequestTimeout("late"))
+        commands = desk.publisher.publications("x", ["a", "b"])
+        [again] = desk.publisher.again(commands, RequestTimeout("late"))
         assert [again.args[2:6], again.args[6], again.args[7:]] == [
             commands[0].args[2:6],
             "1",
             commands[0].args[7:],
         ]
         assert again.keys[:2] == (b"a", b"b")
-        [still] = desk.store.again([again], reply_error("LOADING wait"))
+        [still] = desk.publisher.again([again], reply_error("LOADING wait"))
         assert still.args == again.args
 
     @pytest.mark.parametrize("kind", ["streams", "pubsub"])
     def test_what_is_final_is_raised(self, kind: Any) -> None:
-        store = Desk(kind=kind).store
-        assert store.kind == kind
-        commands = store.publications("x", "a")
+        publisher = Desk(kind=kind).publisher
+        assert publisher.kind == kind
+        commands = publisher.publications("x", "a")
         with pytest.raises(WrongTypeError):
-            store.again(commands, reply_error("WRONGTYPE no"))
+            publisher.again(commands, reply_error("WRONGTYPE no"))
 
     @pytest.mark.parametrize("kind", ["streams", "pubsub"])
     @pytest.mark.parametrize("word", ["BUSY", "LOADING", "READONLY", "MASTERDOWN"])
     def test_what_one_attempt_waits_for_the_next_one_does_as_well(self, kind: Any, word: str) -> None:
-        store = Desk(kind=kind).store
-        commands = store.publications("x", "a")
-        [again] = store.again(commands, reply_error(f"{word} wait"))
+        publisher = Desk(kind=kind).publisher
+        commands = publisher.publications("x", "a")
+        [again] = publisher.again(commands, reply_error(f"{word} wait"))
         assert again.args[-1] == commands[0].args[-1]
 
     def test_of_pubsub_nothing_is_sent_twice(self) -> None:
-        store = Desk(kind="pubsub").store
-        commands = store.publications("x", ["a", "b"])
-        assert store.again(commands, ConnectionLost("not sent")) == commands
+        publisher = Desk(kind="pubsub").publisher
+        commands = publisher.publications("x", ["a", "b"])
+        assert publisher.again(commands, ConnectionLost("not sent")) == commands
         for error in (ConnectionLost("sent", sent=True), RequestTimeout("late")):
             with pytest.raises(type(error)):
-                store.again(commands, error)
+                publisher.again(commands, error)
 
 
 def test_options() -> None:

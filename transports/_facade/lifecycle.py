@@ -1,0 +1,163 @@
+"""An engine in use, on any runtime: who may use it, in which process, and what it says when it cannot be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from weakref import WeakSet
+
+from streamcore.consumer.consumer import Consumer
+from streamcore.engine.engine import Engine
+from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ForkedError
+from streamcore.requests import Multiplexer
+
+from .._dial_errors import explain, is_permanent
+from .runtime import Driver
+from .settings import Settings
+from .telling import Telling
+
+D = TypeVar("D", bound=Driver)
+T = TypeVar("T")
+
+_forks = 0
+
+
+class Forgetful(Protocol):
+    """Something that holds what belongs to one process only."""
+
+    def _forget(self) -> None: ...
+
+
+forgetful: Final[WeakSet[Forgetful]] = WeakSet()
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  # a process-wide fact
+    _forks += 1
+    for holder in forgetful:
+        holder._forget()  # noqa: SLF001  # a part of the facade
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class SoleUse:
+    """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
+
+    def __init__(self) -> None:
+        self._users: list[object] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        users, me = self._users, object()
+        try:
+            users.append(me)  # in the block that takes it away: a signal handler may raise at once
+            if users[0] is not me:
+                raise ConcurrentUseError("a consumer belongs to one task or thread at a time; open another one")
+            yield
+        finally:
+            if me in users:
+                users.remove(me)
+
+
+class Opened(Telling, Generic[D]):
+    """An engine in use: checks each use, hands out its events, and has them logged."""
+
+    _driver: D | None = None  # from entering to leaving
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        super().__init__(engine, settings.on_event)
+        self._target = settings.target
+        self._forks: int | None = _forks  # how often the process had forked when this began; None: it may begin in any
+        self.sole_use = SoleUse()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child, and the engine its parent's."""
+        return self._forks is not None and self._forks != _forks
+
+    def belong_here(self) -> None:
+        """From now on this process is the one that may use the engine."""
+        self._forks = _forks
+
+    def check(self) -> None:
+        """Raises ``ForkedError`` in a forked child."""
+        if self._forks != _forks and self._forks is not None:
+            raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
+
+    def check_usable(self) -> None:
+        """Raises ``ForkedError`` in a forked child, and what ended the engine."""
+        self.check()
+        self.engine.check()
+
+    def check_open(self) -> None:
+        """Raises ``ClosedError`` before entering and after leaving."""
+        self.check_usable()
+        if not self.is_open:
+            raise self.not_open()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered, and not left."""
+        return self._driver is not None and not self.engine.closed and not self.forked
+
+    def check_unopened(self, *, opened: bool) -> None:
+        """Raises where it cannot be entered: in a forked child, after closing, or a second time."""
+        self.check_usable()
+        if opened:
+            raise ConcurrentUseError(f"this {self.engine.label} is open already; open another one")
+
+    def not_open(self) -> Exception:
+        """The error of a use before entering, or after leaving."""
+        self.check_usable()
+        what = self.engine.label
+        return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
+
+    def ready(self) -> bool:
+        """Whether the engine can be used now. Raises what ended it."""
+        self.engine.check()
+        return cast("Consumer[Any]", self.engine).is_ready
+
+    def has_room(self) -> bool:
+        """Whether a request may be submitted. Raises what ended the engine."""
+        self.engine.check()
+        return cast(Multiplexer, self.engine).has_room
+
+    def not_reached(self) -> ConnectFailed:
+        """Why the engine is not ready in time."""
+        reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
+        if isinstance(reason, ConnectFailed):
+            return reason
+        return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
+
+    def entered(self) -> D:
+        """The driver. Raises ``ClosedError`` before entering and after leaving, or what ended the engine."""
+        driver = self._driver  # once: another thread may be closing
+        if driver is None:
+            raise self.not_open()
+        return driver
+
+    # -- by way of the driver -----------------------------------------------------------------------------------------
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function of the engine: before entering and after leaving as it is, since nothing runs the engine then.
+
+        Raises ``ConcurrentUseError`` in the middle of another call, which this one has interrupted.
+        """
+        driver = self._driver
+        return function() if driver is None or self.forked else driver.call(function)
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Call a function of the engine in its turn, from anywhere; before entering and after leaving, never."""
+        driver = self._driver
+        if driver is not None and not self.forked:
+            driver.soon(function)
+
+    def _aside(self, work: Callable[[], object]) -> None:
+        driver = self._driver
+        if driver is None:
+            raise RuntimeError("nothing runs this engine")
+        driver.aside(work)
