@@ -189,6 +189,68 @@ def test_other_paths_are_not_reported(text: str) -> None:
     assert list(machine_paths(text)) == []
 
 
+def named_modules(names: set[str], source: str, module: str, *, is_package: bool = False) -> set[str]:
+    """The other modules, of those with these names, that a module imports anywhere: also for type checkers, and in functions."""
+    package = module if is_package else module.rpartition(".")[0]
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        for base in imported(node, package):
+            leaves = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            full = [f"{base}.{leaf}" if f"{base}.{leaf}" in names else base for leaf in leaves] or [base]
+            found.update(full)
+    return (found & names) - {module}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other, directly or by way of others."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        found, left = set[str](), [start]
+        while left:
+            new = graph[left.pop()] - found
+            found |= new
+            left += new
+        reached[start] = found
+    rings = {
+        frozenset(other for other in reached[one] if one in reached[other]) for one in graph if one in reached[one]
+    }
+    return sorted(sorted(ring) for ring in rings)
+
+
+def test_no_modules_import_each_other() -> None:
+    paths: dict[str, Path] = {}
+    for path in python_files(CORE, TRANSPORTS):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {
+        module: named_modules(set(paths), path.read_text("utf-8"), module, is_package=path.name == "__init__.py")
+        for module, path in paths.items()
+    }
+    problems = [" -> ".join(ring) for ring in circles(graph)]
+    fail_if(problems, "modules that import each other, for type checkers only as well, are one module in pieces:")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from . import two",
+        "from .two import X",
+        "import top.two",
+        "if TYPE_CHECKING:\n    from top.two import X",
+        "def f():\n    from .two import X",
+    ],
+)
+def test_a_circle_of_imports_is_noticed(source: str) -> None:
+    names = {"top", "top.one", "top.two", "top.three"}
+    graph = {name: set[str]() for name in names}
+    graph["top.one"] = named_modules(names, source, "top.one")
+    graph["top.two"] = named_modules(names, "from .three import X", "top.two")
+    graph["top.three"] = named_modules(names, "from .one import X", "top.three")
+    assert circles(graph) == [["top.one", "top.three", "top.two"]]
+    graph["top.three"] = named_modules(names, "from ..one import X\nimport top_one", "top.three")
+    assert circles(graph) == []
+
+
 def classes_of_threads(source: str) -> Iterator[int]:
     """Where a class is derived from one of ``threading``'s threads: its attributes may be theirs in another version of Python."""
     for node in ast.walk(ast.parse(source)):

@@ -7,29 +7,49 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from socket import SHUT_RDWR, socket
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 
 from streamcore.connection.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
 from ._addresses import APART, Place, none_of, numeric, places
 from ._sockets import dial_error
-
-if TYPE_CHECKING:
-    from .asyncio import Driver
-
+from .address import Target
 
 PIECE: Final = 64 << 10
 """Bytes that are written at once. The link is told when they leave, and so knows of a long write whether it goes on."""
 
 
+class WireOwner(Protocol):
+    """The driver of an engine, as its wires know it."""
+
+    loop: asyncio.AbstractEventLoop
+    target: Target
+
+    @property
+    def enter(self) -> Callable[[Callable[[], object]], object]: ...
+
+    # Enter the engine with an input, move its outputs, and wake the tasks that wait.
+    def tell(self, tell: Callable[[], object]) -> None: ...
+
+    # Tell a link that its socket is gone.
+    def lose(self, link: Link, error: Exception | None) -> None: ...
+
+    # Move all outputs of the engine.
+    def settle(self) -> None: ...
+
+    # Let the tasks that wait look again.
+    def wake_waiters(self) -> None: ...
+
+
 class Wire(asyncio.BufferedProtocol):
     """One link's socket, from the dial on. Once ``dropped`` it reports nothing more."""
 
-    def __init__(self, driver: Driver, link: Link) -> None:
+    def __init__(self, driver: WireOwner, link: Link) -> None:
         self._driver = driver
         self._link = link
         self._buffer = memoryview(bytearray(link.read_size))

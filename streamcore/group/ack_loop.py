@@ -153,6 +153,17 @@ class AckLoop:
         if pending.unsent:
             self.flush_soon()
 
+    def begin(self) -> None:
+        """Count anew what is in hand on a new connection of the reading link, and send again the settlements that no link has in flight.
+
+        A signal handler may have raised in the middle of their way.
+        """
+        pending = self._pending
+        pending.recount()
+        if (self._runner is None or not self._runner.link.unanswered) and (rides := pending.rides):
+            pending.lose(rides)
+            self.flush_soon()
+
     def send(self) -> Steps[None]:
         """Send what there is, and wait for the answer; or, where nothing shall leave, until something changes."""
         if not self.at_once:

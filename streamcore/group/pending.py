@@ -98,6 +98,13 @@ class Pending:
         """A batch has something new to collect; called in any thread."""
         self._noted.append(batch)
 
+    def recount(self) -> None:
+        """Count anew what is in hand: a signal handler may have raised in between."""
+        self._of = {}
+        for key, batch in self._batches.items():
+            self._of.setdefault(batch.key, {})[key] = batch
+        self.in_flight = sum(len(one.raw if one.unsettled is None else one.unsettled) for one in self._batches.values())
+
     def sweep(self) -> None:
         """Note again what has something, in case that a caller was interrupted between acknowledging and noting."""
         for batch in tuple(self._batches.values()):
@@ -261,6 +268,11 @@ class Pending:
             self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
         self._acked, self._refused, self._spoken_of = {}, [], []
         return [one.command(member) for one in ride], ride
+
+    @property
+    def rides(self) -> list[Ride]:
+        """Those that are neither confirmed nor lost."""
+        return [riding.ride for riding in self._riding.values()]
 
     def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
         """The server has answered a ride; what is ``late`` of it has to be told once more, after ``retry``."""

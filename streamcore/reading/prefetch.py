@@ -56,18 +56,22 @@ class Prefetch(Generic[B]):
         if not self._ready:
             return None
         batch, whole, _ = self._ready.popleft()
-        self._size -= batch.size
-        self._whole -= whole
+        if self._ready:
+            self._size -= batch.size
+            self._whole -= whole
+        else:
+            self._size = self._whole = 0
         return batch
 
     def drop(self, stream: bytes) -> list[B]:
         """Remove the batches of a stream, and return them."""
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
-        self._measure()
+        self.recount()
         return dropped
 
-    def _measure(self) -> None:
+    def recount(self) -> None:
+        """Count the batches anew: a signal handler may have raised in the middle of a change."""
         self._size = sum(batch.size for batch, _, _ in self._ready)
         self._whole = sum(whole for _, whole, _ in self._ready)
 
@@ -77,7 +81,7 @@ class Prefetch(Generic[B]):
             if batch.key == stream:
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]
         self._ready = deque(kept for kept in self._ready if kept[0].raw)
-        self._measure()
+        self.recount()
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""

@@ -101,6 +101,7 @@ class Reader(Engine, Generic[B]):
         except BaseException:  # a signal handler has raised: the batch was not returned
             if self._prefetch.first is not batch:
                 self.put_back(batch)
+            self._prefetch.recount()
             raise
         return batch
 
@@ -134,6 +135,7 @@ class Reader(Engine, Generic[B]):
         super().report_up(link, again=again)
         if link is self._reading.link:
             self.degradation.begin()
+            self._prefetch.recount()
 
     def _place(self) -> int:
         return self._prefetch.added

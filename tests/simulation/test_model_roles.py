@@ -38,6 +38,7 @@ def commands(text: str) -> list[list[str]]:
 
 def ask(session: Session, *words: str | int) -> Any:
     server = session.server
+    assert isinstance(server, Server)
     session.receive(encode(words), server.now)
     server.handle_timeout(server.now + 0.01)
     reader = hiredis.Reader()

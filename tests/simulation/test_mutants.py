@@ -92,10 +92,10 @@ def test_a_module_is_changed_while_it_is_imported_and_not_on_disk(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("cast", dict.fromkeys(mutant.cast for mutant in MUTANTS.values()))
-def test_the_core_as_it_is_survives_the_seeds_that_kill_mutants(cast: str) -> None:
-    seeds = sorted({seed for name, (seed, _) in remembered().items() if MUTANTS[name].cast == cast})
-    verdict = control(cast, seeds)
+@pytest.mark.parametrize("scenario", dict.fromkeys(mutant.scenario for mutant in MUTANTS.values()))
+def test_the_core_as_it_is_survives_the_seeds_that_kill_mutants(scenario: str) -> None:
+    seeds = sorted({seed for name, (seed, _) in remembered().items() if MUTANTS[name].scenario == scenario})
+    verdict = control(scenario, seeds)
     assert not verdict.killed, f"seed {verdict.seed}: {verdict.oracle}: {verdict.message}"
     assert verdict.tried == len(seeds)
 

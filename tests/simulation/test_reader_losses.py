@@ -10,15 +10,16 @@ from streamcore.events import Gap, StreamReset
 from streamcore.reading.continuity import Continuity
 from streamcore.reading.stream_history import History as Seen
 from streamcore.testing.model.values import Stream
-from transports.simulation.workloads.consumer.invariants import ReaderOracles, TrimsAnnounced
+from transports.simulation.workloads.consumer.habits import ReaderHabits
+from transports.simulation.workloads.consumer.id_log import IdLog
+from transports.simulation.workloads.consumer.invariants import ReaderInvariants, TrimsAnnounced
 from transports.simulation.workloads.consumer.losses import Key, Losses, hidden
-from transports.simulation.workloads.consumer.reader import Reader, Taste
-from transports.simulation.workloads.consumer.removals import Ledger
+from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.track import Track
+from transports.simulation.world.driver import World
 from transports.simulation.world.invariants import EventsInOrder
-from transports.simulation.world.scheduler import World
 from transports.simulation.world.server_host import Host
-from transports.simulation.world.stream_log import History, Id, fields_of
+from transports.simulation.world.stream_log import Id, StreamLog, fields_of
 
 S = b"s"
 
@@ -29,7 +30,7 @@ class Stage:
     def __init__(self) -> None:
         self.values: dict[bytes, Any] = {S: Stream()}
         server = SimpleNamespace(databases=[SimpleNamespace(values=self.values)])
-        self.ledger = Ledger(History(cast("Host", SimpleNamespace(server=server))), [S])
+        self.id_log = IdLog(StreamLog(cast("Host", SimpleNamespace(server=server))), [S])
         self.engine = Consumer({S: "0"})
         self.track = Track((0, 0))
 
@@ -46,12 +47,12 @@ class Stage:
     def append(self, ms: int, count: int) -> None:
         """Entries ``ms``-0, ``ms``-1, ..."""
         for seq in range(count):
-            self.values[S].append((ms, seq), fields_of(b"%d:%d:%d" % (self.ledger.number(S), ms, seq)))
+            self.values[S].append((ms, seq), fields_of(b"%d:%d:%d" % (self.id_log.number(S), ms, seq)))
 
     def remove(self, ids: list[Id], how: str) -> None:
         """Entries go."""
-        number = self.ledger.number(S)
-        self.ledger.removing(S, ids, how)
+        number = self.id_log.number(S)
+        self.id_log.removing(S, ids, how)
         reached = self.track.reached(set(), number)
         self.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, set())
         for id_ in ids:
@@ -62,16 +63,16 @@ class Stage:
 
     def replace(self, ms: int, count: int, trimmed: int = 0) -> None:
         """Another stream takes the name, which has lost some of its entries already."""
-        self.losses.removed(self.ledger.unread(S, self.track.position), "DEL", set())
-        self.ledger.dropping(S)
+        self.losses.removed(self.id_log.unread(S, self.track.position), "DEL", set())
+        self.id_log.dropping(S)
         self.change(Stream())
         self.append(ms, count)
         self.remove(self.values[S].ids[:trimmed], "XTRIM")
 
     def change(self, stream: Stream) -> None:
         """A stream is another one from now on, or what it was before."""
-        self.ledger.rewinding(S)
-        self.track.rewind(self.ledger, S, self.continuity._seen, set())
+        self.id_log.rewinding(S)
+        self.track.rewind(self.id_log, S, self.continuity._seen, set())
         self.values[S] = stream
 
     def read(self, count: int) -> None:
@@ -79,7 +80,7 @@ class Stage:
         after = self.continuity.cursor
         rows = [self.values[S].entry(id_) for id_ in self.values[S].after((after.ms, after.seq), count)]
         self.continuity.received(rows)
-        keys = [self.ledger.key(S, (id_.ms, id_.seq), row[1][1]) for row in rows for id_ in [StreamId.parse(row[0])]]
+        keys = [self.id_log.key(S, (id_.ms, id_.seq), row[1][1]) for row in rows for id_ in [StreamId.parse(row[0])]]
         self.losses.handed(keys)
         self.track.era, self.track.position = keys[-1]
 
@@ -95,20 +96,20 @@ class Stage:
         gap = self.continuity.judge(seen)
         assert gap is None or isinstance(gap, Gap)
         if gap is not None:
-            for key in self.losses.told(gap, self.ledger.number(S), seen, set()):
+            for key in self.losses.told(gap, self.id_log.number(S), seen, set()):
                 del self.losses.open[key]
         return gap
 
     @property
     def hidden(self) -> int | None:
         """How many the counters of another stream explain."""
-        found = hidden(self.engine, self.losses, self.ledger, S)
+        found = hidden(self.engine, self.losses, self.id_log, S)
         return None if found is None else found.entries
 
     @property
     def excused(self) -> list[Key]:
         """Which these are."""
-        found = hidden(self.engine, self.losses, self.ledger, S)
+        found = hidden(self.engine, self.losses, self.id_log, S)
         return [] if found is None else found.keys
 
 
@@ -220,7 +221,7 @@ class TestHidden:
         stage.append(1, 30)
         stage.read(12)
         stage.look()
-        stage.track.unsettle(stage.engine, stage.ledger, S)
+        stage.track.unsettle(stage.engine, stage.id_log, S)
         stage.values[S].added -= 10
         stage.append(2, 12)
         stage.remove([(1, seq) for seq in range(22)], "XTRIM")
@@ -234,7 +235,7 @@ class TestHidden:
         stage.append(1, 5)
         stage.read(5)
         stage.look()
-        stage.track.unsettle(stage.engine, stage.ledger, S)
+        stage.track.unsettle(stage.engine, stage.id_log, S)
         stage.values[S].added += 2
         stage.remove([(1, 0), (1, 1)], "XTRIM")
         stage.replace(2, 15, trimmed=5)
@@ -249,7 +250,7 @@ class TestHidden:
         stage.look()
         stage.replace(2, 15, trimmed=5)
         stage.read(10)
-        oracle = TrimsAnnounced(World(0), stage.ledger)
+        oracle = TrimsAnnounced(World(0), stage.id_log)
         reader = cast("Reader", SimpleNamespace(engine=stage.engine, tracks={S: stage.track}))
         oracle.looked(reader)
         assert len(stage.losses.open) == 5
@@ -269,11 +270,11 @@ class TestOtherEras:
         stage = Stage()
         stage.append(9, 2)
         stage.replace(1, 3)
-        stage.ledger.note(S)
+        stage.id_log.note(S)
         stage.change(stage.values[S].copied())
         assert stage.track.excused == (9, 1)
-        assert stage.ledger.survived(S, (1, 1), 1)
-        assert not stage.ledger.survived(S, (1, 1), stage.track.since)
+        assert stage.id_log.survived(S, (1, 1), 1)
+        assert not stage.id_log.survived(S, (1, 1), stage.track.since)
 
     def test_what_is_there_again_behind_what_has_arrived_is_not_lost_again(self) -> None:
         track = Track((1, 2), era=1)
@@ -281,8 +282,8 @@ class TestOtherEras:
         assert track.reached(set(), 1) == (1, 2)
 
     def test_a_rewind_that_is_told_while_entering_is_no_place_to_go_on_from(self) -> None:
-        world, ledger = World(0), Stage().ledger
-        taste = Taste((S, b"t"), "0", None, 1, 1, "restart", 1.0, 0.0, seeks=False)
-        reader = Reader(world, "reader-1", ledger, taste, cast("ReaderOracles", None), cast("EventsInOrder", None))
+        world, id_log = World(0), Stage().id_log
+        habits = ReaderHabits((S, b"t"), "0", None, 1, 1, "restart", 1.0, 0.0, seeks=False)
+        reader = Reader(world, "reader-1", id_log, habits, cast("ReaderInvariants", None), cast("EventsInOrder", None))
         reader._hear(StreamReset(S, StreamId(2, 0), StreamId(1, 0)))
         assert not reader.tracks  # where it is in its streams is known when it is ready

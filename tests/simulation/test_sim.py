@@ -16,7 +16,7 @@ from streamcore.errors import ReplyError
 from streamcore.group.low_water import LowWater
 from tests.test_architecture import ROOT
 from transports.cli.app import streamcore
-from transports.simulation import CASTS, Size, kinds_of, shrink, simulate, tale
+from transports.simulation import SCENARIOS, Size, kinds_of, shrink, simulate, tale
 from transports.simulation.run import planned
 
 
@@ -28,30 +28,32 @@ def test_no_oracle_has_anything_to_say(first: int) -> None:
         assert sum(outcome.faults.values()) > 50
 
 
-@pytest.mark.parametrize("cast", CASTS)
-def test_the_same_seed_is_the_same_run_in_every_process(cast: str) -> None:
-    program = f"from transports.simulation import simulate; print(simulate(3, cast={cast!r}, faults=120).digest)"
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_same_seed_is_the_same_run_in_every_process(scenario: str) -> None:
+    program = (
+        f"from transports.simulation import simulate; print(simulate(3, scenario={scenario!r}, faults=120).digest)"
+    )
     digests = {
         subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
         ).stdout
         for seed in ("1", "77")
     }
-    outcome = simulate(3, cast=cast, faults=120, tells=True)
+    outcome = simulate(3, scenario=scenario, faults=120, tells=True)
     assert outcome.story
     assert digests == {b"%d\n" % outcome.digest}
 
 
 def test_another_seed_is_another_run() -> None:
-    assert len({simulate(seed, cast="group", faults=20).digest for seed in range(5)}) == 5
+    assert len({simulate(seed, scenario="group", faults=20).digest for seed in range(5)}) == 5
 
 
 def test_faults_that_are_left_out_do_not_change_the_others() -> None:
     whole = planned(5, "group")
     assert [fault.index for fault in whole] == list(range(len(whole)))
     assert whole == planned(5, "group", Size(members=1, senders=1, entries=5))
-    assert simulate(5, cast="group", only=range(len(whole))).digest == simulate(5, cast="group").digest
-    assert not simulate(5, cast="group", only=[]).faults - simulate(5, cast="group").faults
+    assert simulate(5, scenario="group", only=range(len(whole))).digest == simulate(5, scenario="group").digest
+    assert not simulate(5, scenario="group", only=[]).faults - simulate(5, scenario="group").faults
 
 
 @pytest.fixture
@@ -65,18 +67,18 @@ def broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing_seed() -> Any:
-    return next(outcome for seed in range(100) if (outcome := simulate(seed, cast="group")).failed)
+    return next(outcome for seed in range(100) if (outcome := simulate(seed, scenario="group")).failed)
 
 
 @pytest.mark.usefixtures("broken_engine")
 def test_a_broken_engine_is_noticed_and_the_run_is_made_small() -> None:
     failed = failing_seed()
     told: list[tuple[int, int]] = []
-    found = shrink(failed, cast="group", attempts=120, progress=lambda *progress: told.append(progress))
+    found = shrink(failed, scenario="group", attempts=120, progress=lambda *progress: told.append(progress))
     assert found.outcome.oracle == failed.oracle
     assert len(found.only) < len(planned(failed.seed, "group")) / 5
     assert found.attempts == len(told) <= 120
-    again = simulate(failed.seed, cast="group", only=found.only, size=found.size)
+    again = simulate(failed.seed, scenario="group", only=found.only, size=found.size)
     assert (again.message, again.digest) == (found.outcome.message, found.outcome.digest)
     lines = tale(found.outcome)
     assert "!" in lines[-1]
@@ -100,11 +102,11 @@ def test_the_command_adds_up_what_was_done() -> None:
 @pytest.mark.usefixtures("broken_engine")
 def test_the_command_fails_and_tells_how_to_replay() -> None:
     seed = failing_seed().seed
-    status, output = run_command("--seeds", "1", "--first", str(seed), "--cast", "group", "--no-shrink")
+    status, output = run_command("--seeds", "1", "--first", str(seed), "--scenario", "group", "--no-shrink")
     assert status == 1
     assert "FAILED" in output
-    assert f"streamcore sim --seed {seed} --trace --cast group" in output
-    status, output = run_command("--seed", str(seed), "--cast", "group")
+    assert f"streamcore sim --seed {seed} --trace --scenario group" in output
+    status, output = run_command("--seed", str(seed), "--scenario", "group")
     assert status == 1
     assert "lines; --trace prints all" in output
 
@@ -117,7 +119,7 @@ def test_the_command_fails_where_too_little_has_gone_wrong() -> None:
 
 
 def test_the_command_replays_a_part_of_a_plan() -> None:
-    status, output = run_command("--seed", "4", "--cast", "group", "--faults", "-", "--size", "1,1,5", "--trace")
+    status, output = run_command("--seed", "4", "--scenario", "group", "--faults", "-", "--size", "1,1,5", "--trace")
     assert status == 0
     assert "member-1.1 starts" in output
     assert "digest" in output
@@ -126,7 +128,7 @@ def test_the_command_replays_a_part_of_a_plan() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--cast", "nobody"], "there is no cast 'nobody'"),
+        (["--scenario", "nobody"], "there is no scenario 'nobody'"),
         (["--trace"], "need --seed"),
         (["--seed", "1", "--faults", "x"], "is no list of numbers"),
         (["--seed", "1", "--size", "1,2"], "takes three numbers"),

@@ -5,8 +5,8 @@ clock, no threads: ``docs/guides/simulation.md`` tells what it proves, and how t
 """
 
 from .run import KINDS, Outcome, kinds_of, simulate
-from .scenarios import CASTS
+from .scenarios import SCENARIOS
 from .shrink import Shrunk, shrink, tale
 from .world.plan import Fault, Size
 
-__all__ = ["CASTS", "KINDS", "Fault", "Outcome", "Shrunk", "Size", "kinds_of", "shrink", "simulate", "tale"]
+__all__ = ["KINDS", "SCENARIOS", "Fault", "Outcome", "Shrunk", "Size", "kinds_of", "shrink", "simulate", "tale"]

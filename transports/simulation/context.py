@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from .workloads.group.delivery_log import Book
+from .workloads.group.delivery_log import DeliveryLog
+from .world.actor import Program
+from .world.driver import World
+from .world.invariants import Oracle
 from .world.plan import Fault
-from .world.scheduler import World
 from .world.server_host import Host
-from .world.stream_log import History, Id
+from .world.stream_log import Id, StreamLog
 
 if TYPE_CHECKING:
     from streamcore.testing.model import Session
@@ -22,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass
 class Scene:
-    """One world, as the nemesis sees it. ``books`` are those of the groups.
+    """One world, as the nemesis sees it. ``delivery_logs`` has that of each group.
 
     ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
     stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was;
@@ -31,9 +33,11 @@ class Scene:
 
     world: World
     host: Host
-    history: History
+    history: StreamLog
     streams: list[bytes]
-    books: list[Book] = field(default_factory=list)
+    delivery_logs: list[DeliveryLog] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
+    oracles: list[Oracle] = field(default_factory=list)
     refused_for_good: set[str] = field(default_factory=set)  # commands, by their names
     latest_clock: float = 0.0  # how far the server's clock was ever ahead
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
@@ -48,6 +52,11 @@ class Scene:
     def _run(self, session: Session, words: list[bytes]) -> None:
         for told in self.running:
             told(session, words)
+
+    def enter(self, program: Program) -> None:
+        """Add a program, and start its first process."""
+        self.programs.append(program)
+        self.world.at(self.world.now, program.start)
 
     @property
     def takes_writes(self) -> bool:

@@ -1,4 +1,4 @@
-"""One run: the cast is put on the stage, faults strike, the world heals, everything comes to an end, and is judged.
+"""One run: the scenario is set up, faults strike, the world heals, everything comes to an end, and is judged.
 
 *Safety*: faults strike, and oracles look on. *Healing*: all faults end at once; who is dead is started. *Liveness*: within
 ``PATIENCE`` of virtual time all is done, or an oracle says what is missing. *Leaving*: programs end in order.
@@ -27,14 +27,16 @@ from .faults import (
 from .faults import (
     server as server_faults,
 )
-from .scenarios import CASTS
-from .steady_state.trials import Calm
+from .scenarios import SCENARIOS
+from .steady_state.context import SteadyState
+from .steady_state.trials import play
 from .world.actor import ADDRESS
+from .world.driver import World
 from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
 from .world.plan import Fault, Size, plan
-from .world.scheduler import BEGIN, Violation, World
+from .world.scheduler import BEGIN, Violation
 from .world.server_host import Host
-from .world.stream_log import History
+from .world.stream_log import StreamLog
 
 KINDS: Final[dict[str, Kind]] = {
     **network_faults.KINDS,
@@ -78,22 +80,22 @@ class Outcome:
         return bool(self.oracle)
 
 
-def kinds_of(cast: str | None = None) -> dict[str, Kind]:
-    """The kinds of faults that befall a cast, or any of them."""
-    casts = [CASTS[cast]] if cast is not None else CASTS.values()
-    return {name: kind for one in casts for name, kind in one.chosen(KINDS).items()}
+def kinds_of(scenario: str | None = None) -> dict[str, Kind]:
+    """The kinds of faults that strike in a scenario, or in any."""
+    chosen = [SCENARIOS[scenario]] if scenario is not None else SCENARIOS.values()
+    return {name: kind for one in chosen for name, kind in one.chosen(KINDS).items()}
 
 
 def simulate(
     seed: int,
     *,
-    cast: str | None = None,
+    scenario: str | None = None,
     only: Collection[int] | None = None,
     size: Size | None = None,
     faults: int | None = None,
     tells: bool = False,
 ) -> Outcome:
-    """Run one seed. ``cast``: who is on the stage, drawn by default; ``tells``: keep the story.
+    """Run one seed. ``scenario``: drawn by default; ``tells``: keep the story.
 
     ``only``: the faults of its plan (by index) that strike, all by default.
     """
@@ -101,9 +103,9 @@ def simulate(
     world = World(seed, tells=tells)
     outcome = Outcome(seed)
     try:
-        cast = cast or _drawn(seed)
-        scene = _stage(world, size, cast)
-        kinds, whole = kinds_of(cast), planned(seed, cast, size, faults)
+        scenario = scenario or _drawn(seed)
+        scene = _stage(world, size, scenario)
+        kinds, whole = kinds_of(scenario), planned(seed, scenario, size, faults)
         _play(scene, [(kinds[one.kind], one) for one in whole if only is None or one.index in only], size)
     except Violation as violation:
         outcome.oracle, outcome.message = violation.oracle, violation.message
@@ -128,30 +130,30 @@ def _where(error: Exception) -> str:
     return place
 
 
-def planned(seed: int, cast: str | None = None, size: Size | None = None, faults: int | None = None) -> list[Fault]:
+def planned(seed: int, scenario: str | None = None, size: Size | None = None, faults: int | None = None) -> list[Fault]:
     """The faults that a seed means, in their order."""
-    cast = cast or _drawn(seed)
-    weights = {name: kind.weight for name, kind in kinds_of(cast).items()}
-    return plan(seed, weights, size or Size(), CASTS[cast].faults if faults is None else faults)
+    scenario = scenario or _drawn(seed)
+    weights = {name: kind.weight for name, kind in kinds_of(scenario).items()}
+    return plan(seed, weights, size or Size(), SCENARIOS[scenario].faults if faults is None else faults)
 
 
 def _drawn(seed: int) -> str:
-    [cast] = World(seed).lots("cast").choices(list(CASTS), [one.weight for one in CASTS.values()])
-    return cast
+    [scenario] = World(seed).lots("cast").choices(list(SCENARIOS), [one.weight for one in SCENARIOS.values()])
+    return scenario
 
 
-def _stage(world: World, size: Size, cast: str) -> Scene:
+def _stage(world: World, size: Size, scenario: str) -> Scene:
     lots = world.lots("stage")
     flavour = lots.choice([VALKEY9, VALKEY9, REDIS7, REDIS8])
     server = Server(flavour, now=world.now, entropy=world.lots("server").randbytes)
     host = Host(world, server)
     world.hosts[str(ADDRESS)] = host
-    scene = Scene(world, host, History(host), [])
+    scene = Scene(world, host, StreamLog(host), [])
     events = EventsInOrder(world)
     oracles: list[Oracle] = [NoHotLoop(world), Recovers(world), events]
-    world.oracles += oracles
+    scene.oracles += oracles
     server_faults.faults_of(scene)
-    CASTS[cast].enter(scene, size, events)
+    SCENARIOS[scenario].enter(scene, size, events)
     return scene
 
 
@@ -165,19 +167,19 @@ def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
     world.run(world.now + PATIENCE, lambda: _is_done(scene))
     world.notes["healing ms"] = int((world.now - world.healed_at) * 1000)
     _judge(scene)
-    Calm(scene, _events(scene), lambda: _is_done(scene), PATIENCE).play()
+    play(SteadyState(scene, _events(scene), lambda: _is_done(scene), PATIENCE))
     _judge(scene)
     _leave(scene)
     _count(scene)
 
 
 def _events(scene: Scene) -> EventsInOrder:
-    return next(one for one in scene.world.oracles if isinstance(one, EventsInOrder))
+    return next(one for one in scene.oracles if isinstance(one, EventsInOrder))
 
 
 def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
-    for book in scene.books:
-        book.tenures.note()
+    for log in scene.delivery_logs:
+        log.tenures.note()
     said = kind.strike(scene, fault)
     if said is not None:
         scene.world.fault(fault.kind, said)
@@ -185,7 +187,7 @@ def _strike(scene: Scene, kind: Kind, fault: Fault) -> None:
 
 def _look(scene: Scene) -> None:
     scene.note()
-    for oracle in scene.world.oracles:
+    for oracle in scene.oracles:
         oracle.look()
     scene.world.after(TICK, partial(_look, scene))
 
@@ -203,7 +205,7 @@ def _heal(scene: Scene) -> None:
         for wire in node.wires.values():
             wire.up.fuse = wire.down.fuse = None
         node.resume()
-    for program in world.programs:
+    for program in scene.programs:
         program.heal()
         program.start()
 
@@ -213,15 +215,15 @@ def _is_done(scene: Scene) -> bool:
 
 
 def _missing(scene: Scene) -> str:
-    for program in scene.world.programs:
+    for program in scene.programs:
         if missing := program.missing():
             return missing
-    return next((left for oracle in scene.world.oracles if (left := oracle.left())), "")
+    return next((left for oracle in scene.oracles if (left := oracle.left())), "")
 
 
 def _judge(scene: Scene) -> None:
     scene.note()
-    for oracle in scene.world.oracles:
+    for oracle in scene.oracles:
         oracle.judge()
     if missing := _missing(scene):
         scene.world.violated("Liveness", f"{missing}, {PATIENCE:g} s after all was well")
@@ -230,7 +232,7 @@ def _judge(scene: Scene) -> None:
 def _leave(scene: Scene) -> None:
     world = scene.world
     world.tell("*", "all programs leave")
-    for program in world.programs:
+    for program in scene.programs:
         program.retires = True
         program.leave(0.0)
     world.run(world.now + LEAVING, lambda: not world.nodes)
@@ -241,6 +243,6 @@ def _leave(scene: Scene) -> None:
 def _count(scene: Scene) -> None:
     notes = scene.world.notes
     notes["entries"] = len(scene.history.copies)
-    for book in scene.books:
-        notes["handed"] += book.handed
-        notes["duplicates"] += book.again
+    for log in scene.delivery_logs:
+        notes["handed"] += log.handed
+        notes["duplicates"] += log.again

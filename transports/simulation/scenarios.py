@@ -1,4 +1,4 @@
-"""Who may be on the stage. Each seed draws one cast; a function puts its programs and oracles into the scene."""
+"""The scenarios. Each seed draws one; its function adds programs and invariants to the scene."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .faults import failover
 from .faults import rewinds as reader_faults
 from .faults import streams as stream_faults
 from .faults.network import late
-from .faults.readers import ASKER_KINDS, LISTENER_KINDS, READER_KINDS
+from .faults.readers import PUBSUB_KINDS, READER_KINDS, REQUEST_KINDS
 from .faults.server import error
-from .workloads.channels.workload import cast_audience
-from .workloads.client import cast_clerks
-from .workloads.consumer.invariants import cast_readers
-from .workloads.group.workload import cast_applications, cast_group
-from .workloads.pubsub.invariants import cast_listeners
-from .workloads.requests import cast_askers
+from .workloads.channels.workload import add_channels
+from .workloads.client import add_clients
+from .workloads.consumer.workload import add_readers
+from .workloads.group.workload import add_applications, add_group
+from .workloads.pubsub.workload import add_subscribers
+from .workloads.requests import add_requesters
 from .world.invariants import EventsInOrder
 from .world.plan import FAULTS, Size
 
 
-class Cast(NamedTuple):
+class Scenario(NamedTuple):
     """``weight``: how often it is drawn, beside the others.
 
     ``kinds``: faults of its own; ``without``: those that find no target in it; ``faults``: how many are planned.
@@ -36,7 +36,7 @@ class Cast(NamedTuple):
     faults: int = FAULTS
 
     def chosen(self, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
-        """The kinds of faults that befall this cast."""
+        """The kinds of faults that strike in this scenario."""
         return {name: kind for name, kind in (*kinds.items(), *self.kinds.items()) if name not in self.without}
 
 
@@ -52,12 +52,12 @@ OF_GROUPS_ALONE: Final = {**failover.GROUP_KINDS, **stream_faults.KINDS}
 FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall commands of streams
 
 
-CASTS: Final = {
-    "group": Cast(1, cast_group, OF_GROUPS_ALONE),
-    "applications": Cast(0.7, cast_applications, OF_GROUPS_ALONE),
-    "readers": Cast(0.6, cast_readers, {**READER_KINDS, **reader_faults.KINDS, **failover.KINDS}, OF_GROUPS, 530),
-    "listeners": Cast(0.6, cast_listeners, {**LISTENER_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
-    "askers": Cast(0.4, cast_askers, ASKER_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
-    "clerks": Cast(0.5, cast_clerks, FEW_ERRORS, WITHOUT_STREAMS, 850),
-    "audience": Cast(0.5, cast_audience, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
+SCENARIOS: Final = {
+    "group": Scenario(1, add_group, OF_GROUPS_ALONE),
+    "applications": Scenario(0.7, add_applications, OF_GROUPS_ALONE),
+    "consumer": Scenario(0.6, add_readers, {**READER_KINDS, **reader_faults.KINDS, **failover.KINDS}, OF_GROUPS, 530),
+    "pubsub": Scenario(0.6, add_subscribers, {**PUBSUB_KINDS, **failover.KINDS}, OF_GROUPS | OF_DATA, 590),
+    "requests": Scenario(0.4, add_requesters, REQUEST_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
+    "client": Scenario(0.5, add_clients, FEW_ERRORS, WITHOUT_STREAMS, 850),
+    "channels": Scenario(0.5, add_channels, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
 }

@@ -31,20 +31,20 @@ class Shrunk:
 
 
 def shrink(
-    failed: Outcome, *, cast: str | None = None, attempts: int = ATTEMPTS, progress: Progress | None = None
+    failed: Outcome, *, scenario: str | None = None, attempts: int = ATTEMPTS, progress: Progress | None = None
 ) -> Shrunk:
     """Find a small run of a seed in which the same oracle fails. ``progress`` is told of attempts, and of faults that are left."""
-    return _Shrinker(failed, cast, attempts, progress).shrunk()
+    return _Shrinker(failed, scenario, attempts, progress).shrunk()
 
 
 class _Shrinker:
-    def __init__(self, failed: Outcome, cast: str | None, attempts: int, progress: Progress | None) -> None:
+    def __init__(self, failed: Outcome, scenario: str | None, attempts: int, progress: Progress | None) -> None:
         self._failed = failed
-        self._cast = cast
+        self._add = scenario
         self._most = attempts
         self._progress = progress
         self._attempts = 0
-        self._only = [fault.index for fault in planned(failed.seed, cast)]
+        self._only = [fault.index for fault in planned(failed.seed, scenario)]
         self._size = Size()
 
     def shrunk(self) -> Shrunk:
@@ -52,12 +52,12 @@ class _Shrinker:
         self._drop_programs()
         self._drop_faults()
         self._drop_programs()
-        outcome = simulate(self._failed.seed, cast=self._cast, only=self._only, size=self._size, tells=True)
+        outcome = simulate(self._failed.seed, scenario=self._add, only=self._only, size=self._size, tells=True)
         return Shrunk(self._only, self._size, outcome, self._attempts)
 
     def _drop_later_faults(self) -> None:
         """Those that would have struck afterwards; first of all, so that most attempts are short."""
-        struck = [fault.index for fault in planned(self._failed.seed, self._cast) if fault.at <= self._failed.seconds]
+        struck = [fault.index for fault in planned(self._failed.seed, self._add) if fault.at <= self._failed.seconds]
         self._attempt(struck, self._size)
 
     def _drop_faults(self) -> None:
@@ -84,7 +84,7 @@ class _Shrinker:
         if self._attempts >= self._most:
             return False
         self._attempts += 1
-        failed = simulate(self._failed.seed, cast=self._cast, only=only, size=size).oracle == self._failed.oracle
+        failed = simulate(self._failed.seed, scenario=self._add, only=only, size=size).oracle == self._failed.oracle
         if failed:
             self._only, self._size = only, size
         if self._progress is not None:

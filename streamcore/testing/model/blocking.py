@@ -1,6 +1,6 @@
-"""Who waits for what: sessions that are blocked, in the order in which they have blocked, and the keys that may serve them.
+"""The blocked sessions, in the order in which they have blocked, and the keys that may serve them.
 
-A command that writes wakes a key; when it has ended, those who wait for the key look again, the first come first. Redis 7.0 lets them
+A command that writes wakes a key; when it has ended, the sessions that wait for the key look again, the first come first. Redis 7.0 lets them
 keep their places where they find nothing, and its successors run their commands anew, behind all others.
 """
 
@@ -24,14 +24,14 @@ class Waiting:
         self._ready: dict[tuple[Keyspace, bytes], None] = {}
 
     def add(self, session: Session, block: Block) -> None:
-        """A session waits."""
+        """Block a session until a key, a timeout or a count serves it."""
         session.blocked = block
         self.sessions[session] = None
         for key in block.keys:
             self._keys.setdefault((session.keys, key), {})[session] = None
 
     def remove(self, session: Session) -> None:
-        """It waits no more."""
+        """Unblock a session, if it is blocked."""
         if session.blocked is not None:
             del self.sessions[session]
             for key in dict.fromkeys(session.blocked.keys):
@@ -42,16 +42,16 @@ class Waiting:
             session.blocked = None
 
     def wake(self, keys: Keyspace, key: bytes) -> None:
-        """Whoever waits for a key shall look again, when the present command has ended."""
+        """Let the sessions that wait for a key look again when the present command has ended."""
         if (keys, key) in self._keys:
             self._ready[keys, key] = None
 
     def wanted(self) -> list[tuple[Keyspace, bytes]]:
-        """What is waited for."""
+        """The keys that sessions wait for."""
         return list(self._keys)
 
     def serve(self, answer: Callable[[Session, Reply], None]) -> None:
-        """Those who wait for a key that was woken get their answers, or wait on."""
+        """Answer the sessions that wait for woken keys, where there is an answer now."""
         while self._ready:
             ready, self._ready = self._ready, {}
             for keys, key in ready:

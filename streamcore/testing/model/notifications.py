@@ -7,14 +7,12 @@ was. What happens by the way is not told: the trimming of XADD, the consumers th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .commands.pubsub import send
+from .keyspace import Keyspace
 from .protocol import Failure, Reply
-
-if TYPE_CHECKING:
-    from .keyspace import Keyspace
-    from .session import Session
+from .session import Session
 
 CLASSES: Final = b"g$lshzxetd"  # what A stands for
 OTHERS: Final = b"KEmn"

@@ -1,25 +1,19 @@
-"""Who is to hear of a key that is written: who watches it (WATCH), who tracks it, and whoever is notified of what was done to it."""
+"""The observers of written keys: sessions that watch (WATCH) or track them (CLIENT TRACKING), and keyspace notifications."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .keyspace import Keyspace
 from .notifications import after, notify
 from .protocol import Reply
 from .registry import Command
-from .session import Block
-from .tracking import Tracked
-
-if TYPE_CHECKING:
-    from .keyspace import Keyspace
-    from .server import Server
-    from .session import Session
+from .session import Block, Context, Session
+from .tracking import Tracked, Tracking
 
 
 class Onlookers:
-    """Those of one server. ``busy`` is the session whose command is being run."""
+    """The observers of a server. ``busy`` is the session whose command is being run."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Context) -> None:
         self.tracked = Tracked()
         self.busy: Session | None = None
         self._server = server
@@ -29,16 +23,31 @@ class Onlookers:
     # -- transactions -------------------------------------------------------------------------------------------------
 
     def watch(self, session: Session, key: bytes) -> None:
-        """EXEC shall fail if the key is written before."""
+        """Fail the session's next EXEC if a key is written before."""
         self._watchers.setdefault((session.keys, key), set()).add(session)
         session.watched.add((session.database, key))
 
     def unwatch(self, session: Session) -> None:
-        """Whatever was written does not matter any more."""
+        """Forget the keys that a session watches (UNWATCH)."""
         for database, key in session.watched:
             self._watchers[self._server.databases[database], key].discard(session)
         session.watched.clear()
         session.is_outdated = False
+
+    # -- tracking -----------------------------------------------------------------------------------------------------
+
+    def track(self, session: Session, prefixes: tuple[bytes, ...], *, noloop: bool) -> None:
+        """Push each change of a key with such a prefix to a session; ``noloop``: but for changes of its own."""
+        self.tracked.sessions[session] = Tracking(prefixes, noloop)
+
+    def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]:
+        """The prefixes that a session tracks."""
+        tracking = self.tracked.sessions.get(session)
+        return () if tracking is None else tracking.prefixes
+
+    def untrack(self, session: Session) -> None:
+        """Push no more changes to a session."""
+        self.tracked.sessions.pop(session, None)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -49,7 +58,7 @@ class Onlookers:
 
     @property
     def awaits_expiries(self) -> bool:
-        """Whether somebody wants to be told as soon as a key expires."""
+        """Whether a session wants to be told as soon as a key expires."""
         return self.notifies or bool(self.tracked.sessions)
 
     def touched(self, keys: Keyspace, key: bytes) -> None:
@@ -61,7 +70,7 @@ class Onlookers:
         self.note(keys, key)
 
     def note(self, keys: Keyspace, key: bytes) -> None:
-        """Something has happened to a key that is no write for those who watch or track it."""
+        """Notify of a change of a key that is no write for sessions that watch or track it."""
         if self.notifies:
             self._written[keys, key] = None
 

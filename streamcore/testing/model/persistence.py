@@ -7,12 +7,11 @@ that way, since the kernel has it: that is a failure of power which loses nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
+from .journal import Journal, Write
 from .values import Value
-
-if TYPE_CHECKING:
-    from .server import Server
 
 Image = list[tuple[dict[bytes, Value], dict[bytes, int]]]
 
@@ -20,10 +19,24 @@ UNSYNCED: Final = {b"always": 0.0, b"everysec": 1.0, b"no": 30.0}  # seconds
 MANY: Final = 20_000  # writes that are kept before they are put into the image
 
 
+class Saved(Protocol):
+    """The server whose data a disk keeps."""
+
+    config: dict[bytes, bytes]
+    journal: Journal
+    now: float
+
+    # Copy all data.
+    def snapshot(self) -> Image: ...
+
+    # The data that some writes make of an image.
+    def repeated(self, image: Image, writes: Sequence[Write]) -> Image: ...
+
+
 class Disk:
     """The disk of a server. ``image`` is of the position ``position`` of the server's journal."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Saved) -> None:
         self._server = server
         self.appends = False  # to an append-only file
         self.save()
@@ -69,8 +82,5 @@ class Disk:
         """Repeat what was written since the image was made."""
         writes = self._server.journal.between(self.position, position)
         if writes:
-            copy = self._server.copy_of(self.image)
-            for write in writes:
-                copy.replay(write)
-            self.image = [(keys.values, keys.expiries) for keys in copy.databases]
+            self.image = self._server.repeated(self.image, writes)
         self.position = position

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .protocol import Reply
+from .session import Session
 
-if TYPE_CHECKING:
-    from .session import Session
-
-Function: TypeAlias = "Callable[[Session, list[bytes]], Reply]"
+Function: TypeAlias = Callable[[Session, list[bytes]], Reply]
 
 
 class Command(NamedTuple):

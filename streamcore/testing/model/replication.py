@@ -1,4 +1,4 @@
-"""A server and its copies: who follows whom, with how much delay, and what each of them answers about it.
+"""Replication: a server's primary and replicas, their delay, and the replies about them (ROLE, INFO).
 
 A replica repeats the primary's journal, each write ``lag`` seconds after it was made; what it has not repeated when it is promoted
 is lost. ``lag = inf`` is a link that is down. Like a server's, its acknowledgements say what it has in its memory.
@@ -8,28 +8,48 @@ from __future__ import annotations
 
 from hashlib import sha1
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from .arguments import integer
+from .blocking import Waiting
+from .journal import Journal, Write
+from .persistence import Disk, Image
 from .protocol import Failure, Reply
-from .registry import Command
-from .session import Block, Count, Session
-
-if TYPE_CHECKING:
-    from .server import Server
 
 POLL: Final = 0.1  # seconds: how often servers look whether those who WAIT can be answered
 DEMOTED: Final = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 READ_ONLY: Final = "READONLY You can't write against a read only replica."
 
 
+class Peer(Protocol):
+    """A server, as its replicas and its primary know it."""
+
+    address: tuple[bytes, int]
+    run_id: bytes
+    journal: Journal
+    disk: Disk
+    waiting: Waiting
+    replication: Replication
+
+    # Copy all data.
+    def snapshot(self) -> Image: ...
+
+    # Have another server's data from now on.
+    def take_over(self, data: Image) -> None: ...
+
+    # Repeat a write of another server.
+    def replay(self, write: Write) -> None: ...
+
+    # Drop the part of the journal that all copies have repeated.
+    def forget_writes(self) -> None: ...
+
+
 class Replication:
     """One server's part. ``position`` is up to where it has repeated its primary's journal, None: the link is down."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Peer) -> None:
         self._server = server
-        self.primary: Server | None = None
-        self.replicas: dict[Server, None] = {}
+        self.primary: Peer | None = None
+        self.replicas: dict[Peer, None] = {}
         self.position: int | None = None
         self.lag = 0.0
         self._roles = 0
@@ -37,8 +57,8 @@ class Replication:
 
     # -- changes of role ----------------------------------------------------------------------------------------------
 
-    def follow(self, primary: Server, *, lag: float, has_the_same: bool) -> None:
-        """Be a replica: the data is the primary's from now on. Whoever waits for something is sent away."""
+    def follow(self, primary: Peer, *, lag: float, has_the_same: bool) -> None:
+        """Become a replica with the primary's data; blocked sessions are disconnected."""
         server = self._server
         self._leave()
         for session in list(server.waiting.sessions):
@@ -55,7 +75,7 @@ class Replication:
         primary.replication.replicas[server] = None
 
     def promote(self) -> int:
-        """Be a primary; how many writes of the former one are lost by that."""
+        """Become a primary; the number of the former primary's writes that are lost."""
         primary, position = self.primary, self.position
         self._leave()
         self.primary = None
@@ -63,7 +83,7 @@ class Replication:
         return 0 if primary is None or position is None else primary.journal.end - position
 
     def begin_anew(self) -> None:
-        """What is written from now on is nobody else's history."""
+        """Begin a history of its own (another replication id)."""
         self.history = self._new_history()
 
     def _new_history(self) -> bytes:
@@ -93,7 +113,7 @@ class Replication:
         return None
 
     def handle_timeout(self, now: float, *, all_of_it: bool = False) -> None:
-        """Repeat what is due, or everything."""
+        """Repeat the writes that are due, or all."""
         primary, position = self.primary, self.position
         if primary is None or position is None:
             return
@@ -112,97 +132,45 @@ class Replication:
         """How many replicas have it on their disks."""
         return sum(_on_disk(replica) >= position for replica in self.replicas)
 
+    # -- what is told of it -------------------------------------------------------------------------------------------
 
-def _on_disk(replica: Server) -> int:
+    @property
+    def is_replica(self) -> bool:
+        """Whether the server refuses writes, and repeats those of a primary."""
+        return self.primary is not None
+
+    def role(self) -> Reply:
+        """The reply of ROLE."""
+        if self.primary is not None:
+            host, port = self.primary.address
+            state = b"connected" if self.position is not None else b"connect"
+            return [b"slave", host, port, state, self.position if self.position is not None else -1]
+        end = self._server.journal.end
+        rows = [
+            [one.address[0], b"%d" % one.address[1], b"%d" % (one.replication.position or 0)] for one in self.replicas
+        ]
+        return [b"master", end, rows]
+
+    def info(self) -> dict[bytes, bytes | int]:
+        """The lines of INFO replication."""
+        primary = self.primary
+        lines: dict[bytes, bytes | int] = {b"role": b"master" if primary is None else b"slave"}
+        if primary is not None:
+            lines[b"master_host"], lines[b"master_port"] = primary.address
+            lines[b"master_link_status"] = b"up" if self.position is not None else b"down"
+            lines[b"slave_repl_offset"] = self.position or 0
+            lines[b"slave_read_only"] = 1
+        lines[b"master_replid"] = self.history
+        lines[b"connected_slaves"] = len(self.replicas)
+        for number, one in enumerate(self.replicas):
+            where = b"ip=%b,port=%d,state=online,offset=%d,lag=0"
+            lines[b"slave%d" % number] = where % (*one.address, one.replication.position or 0)
+        lines[b"master_repl_offset"] = self._server.journal.end if primary is None else self.position or 0
+        return lines
+
+
+def _on_disk(replica: Peer) -> int:
     position = replica.replication.position
     if position is None or not replica.disk.appends:
         return 0
     return position - (replica.journal.end - replica.disk.synced())
-
-
-# -- commands ----------------------------------------------------------------------------------------------------------
-
-
-def role(s: Session, _: list[bytes]) -> Reply:
-    mine = s.server.replication
-    if mine.primary is not None:
-        host, port = mine.primary.address
-        state = b"connected" if mine.position is not None else b"connect"
-        return [b"slave", host, port, state, mine.position if mine.position is not None else -1]
-    end = s.server.journal.end
-    rows = [[one.address[0], b"%d" % one.address[1], b"%d" % (one.replication.position or 0)] for one in mine.replicas]
-    return [b"master", end, rows]
-
-
-def about(server: Server) -> dict[bytes, bytes | int]:
-    """What INFO says of it."""
-    mine, primary = server.replication, server.replication.primary
-    lines: dict[bytes, bytes | int] = {b"role": b"master" if primary is None else b"slave"}
-    if primary is not None:
-        lines[b"master_host"], lines[b"master_port"] = primary.address
-        lines[b"master_link_status"] = b"up" if mine.position is not None else b"down"
-        lines[b"slave_repl_offset"] = mine.position or 0
-        lines[b"slave_read_only"] = 1
-    lines[b"master_replid"] = mine.history
-    lines[b"connected_slaves"] = len(mine.replicas)
-    for number, one in enumerate(mine.replicas):
-        where = b"ip=%b,port=%d,state=online,offset=%d,lag=0"
-        lines[b"slave%d" % number] = where % (*one.address, one.replication.position or 0)
-    lines[b"master_repl_offset"] = server.journal.end if primary is None else mine.position or 0
-    return lines
-
-
-def wait(s: Session, args: list[bytes]) -> Reply:
-    _only_primaries(s, "WAIT")
-    replicas, timeout = (integer(word) for word in args)
-
-    def count() -> tuple[bool, Reply]:
-        found = s.server.replication.confirmed(s.written)
-        return found >= replicas, found
-
-    return _until(s, timeout, count)
-
-
-def waitaof(s: Session, args: list[bytes]) -> Reply:
-    if not s.server.flavour.modern:
-        raise Failure("ERR unknown command 'waitaof', with args beginning with: ")
-    local, replicas, timeout = (integer(word) for word in args)
-    if not 0 <= local <= 1:
-        raise Failure("ERR value is out of range, value must between 0 and 1")
-    if replicas < 0:
-        raise Failure("ERR value is out of range, must be positive")
-    _only_primaries(s, "WAITAOF")
-    disk = s.server.disk
-    if local and not disk.appends:
-        raise Failure("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-
-    def count() -> tuple[bool, Reply]:
-        own = int(disk.appends and disk.synced() >= s.written)
-        found = s.server.replication.confirmed_on_disk(s.written)
-        return own >= local and found >= replicas, [own, found]
-
-    return _until(s, timeout, count)
-
-
-def _only_primaries(s: Session, word: str) -> None:
-    if s.server.replication.primary is not None:
-        raise Failure(
-            f"ERR {word} cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
-            "configured to be writable (which is not the default) writes to replicas are just local and are not propagated."
-        )
-
-
-def _until(s: Session, timeout: int, count: Count) -> Reply:
-    if timeout < 0:
-        raise Failure("ERR timeout is negative")
-    enough, reply = count()
-    if enough or not s.may_block:
-        return reply
-    return Block([], timeout, lambda _: None, count=count)
-
-
-COMMANDS: Final = {
-    b"ROLE": Command(role, 1, "l"),
-    b"WAIT": Command(wait, 3),
-    b"WAITAOF": Command(waitaof, 4),
-}

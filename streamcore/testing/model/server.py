@@ -1,8 +1,8 @@
 """The server: databases, sessions, and the one place where commands are run.
 
 A command is a function of the table (``commands.py``). It returns a reply, ``NOTHING`` if it has written its replies itself, or a
-``Block`` if it has to wait; a ``Failure`` that it raises is an error reply. After each command those who wait for the keys
-that it wrote are served, the first come first; what they have sent behind their blocking command is run then.
+``Block`` if it has to wait; a ``Failure`` that it raises is an error reply. After each command the sessions that wait for
+keys that it wrote are served, the first come first; the commands behind their blocking command are run then.
 
 Time comes with every input, as seconds; ``skew`` steps the wall clock (``ms``), which deadlines of blocked commands do not see.
 """
@@ -82,7 +82,7 @@ class Server:
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
     def connect(self, now: float) -> Session:
-        """A client has connected."""
+        """Open a session for a client that has connected."""
         self._tell_time(now)
         session = Session(self, self._next_number, self.databases[0], now)
         self.sessions[self._next_number] = session
@@ -140,13 +140,13 @@ class Server:
         ]
 
     def restore(self, data: Image) -> None:
-        """What a snapshot has kept is what there is, whatever there was."""
+        """Replace all data by that of a snapshot."""
         for keys, (values, expiries) in zip(self.databases, data, strict=True):
             keys.restore(values, expiries)
         self.onlookers.replaced()
 
     def begin_anew(self) -> None:
-        """The server has ended and starts again, with its data: nobody is connected, and its run id is another."""
+        """Restart the server with its data: without connections, with another run id."""
         self.replication.disconnect()
         for session in list(self.sessions.values()):
             session.lost()
@@ -176,7 +176,7 @@ class Server:
     def follow(self, primary: Server, now: float, *, lag: float = 0.0, has_the_same: bool = False) -> None:
         """Be a replica, that has what ``primary`` has and repeats each of its writes ``lag`` seconds later.
 
-        Whoever is blocked here is disconnected. ``has_the_same``: the data is equal, and need not be copied.
+        Blocked sessions are disconnected. ``has_the_same``: the data is equal, and need not be copied.
         """
         self._tell_time(now)
         self.replication.follow(primary, lag=lag, has_the_same=has_the_same)
@@ -194,16 +194,18 @@ class Server:
         self.follow(replica, now, lag=lag, has_the_same=True)
 
     def take_over(self, data: Image) -> None:
-        """Have another server's data, from now on."""
+        """Replace all data by another server's."""
         self.restore(data)
         self.disk.save()
 
-    def copy_of(self, data: Image) -> Server:
-        """A server of this kind, that nobody uses, with this data."""
+    def repeated(self, image: Image, writes: Sequence[Write]) -> Image:
+        """The data that some writes make of an image."""
         other = Server(self.flavour)
         other.config = self.config | {b"appendonly": b"no"}
-        other.restore(data)
-        return other
+        other.restore(image)
+        for write in writes:
+            other.replay(write)
+        return [(keys.values, keys.expiries) for keys in other.databases]
 
     def configured(self) -> None:
         """The configuration has changed."""
@@ -211,11 +213,11 @@ class Server:
 
     @property
     def keeps_journal(self) -> bool:
-        """Whether anybody repeats what is written here."""
+        """Whether a replica or the disk repeats the writes."""
         return bool(self.replication.replicas) or self.disk.appends
 
     def record(self, session: Session, words: list[bytes]) -> None:
-        """A command that may write is about to be run."""
+        """Journal a command that may write."""
         if self.keeps_journal:
             self.journal.append(Write(self._unit, session.database, words, self.ms, self.now))
             session.written = self.journal.end
@@ -225,7 +227,7 @@ class Server:
         self.record(session, words)
 
     def replay(self, write: Write) -> None:
-        """Repeat what another server has done, or this one in another life."""
+        """Repeat a write of the primary, or of an earlier run."""
         hand = self.hand
         hand.database, hand.keys = write.database, self.databases[write.database]
         self.ms = hand.keys.ms = write.ms
@@ -236,7 +238,7 @@ class Server:
             self._commands[write.words[0].upper()].function(hand, write.words[1:])
 
     def forget_writes(self) -> None:
-        """Forget what everybody has repeated."""
+        """Drop the writes that all replicas and the disk have repeated."""
         self.disk.catch_up()
         wanted = [one.replication.position or 0 for one in self.replication.replicas]
         wanted += [self.disk.position] if self.disk.appends else []
@@ -245,7 +247,7 @@ class Server:
     # -- running commands ---------------------------------------------------------------------------------------------
 
     def run(self, session: Session, now: float) -> None:
-        """Run what a session has received."""
+        """Run the commands that a session has received."""
         self._tell_time(now)
         self._continue(session)
         self._settle()
@@ -334,7 +336,7 @@ class Server:
         self.waiting.add(session, block)
 
     def unblock(self, session: Session, reply: Reply) -> None:
-        """Answer a session that waits; what it has sent meanwhile is run in its turn."""
+        """Answer a blocked session; the commands that it has sent meanwhile are run in their turn."""
         self.waiting.remove(session)
         session.write(reply)
         self._unblocked.append(session)
@@ -355,10 +357,10 @@ class Server:
     # -- what sessions have in common ---------------------------------------------------------------------------------
 
     def forget(self, session: Session) -> None:
-        """A session has ended."""
+        """Drop a session that has ended."""
         self.waiting.remove(session)
         self.onlookers.unwatch(session)
-        self.onlookers.tracked.sessions.pop(session, None)
+        self.onlookers.untrack(session)
         self.sessions.pop(session.number, None)
         self.changed[session] = None
 

@@ -1,16 +1,20 @@
-"""One connection, as the server sees it: what comes in, what goes out, and what the connection is in the middle of."""
+"""A connection, as the server sees it, and what sessions and commands ask of their server.
+
+``Context`` is all that they know of it. A server has more: what its owner calls, and what its parts ask of each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from .faults import Faults
+from .journal import Journal
 from .keyspace import Keyspace
+from .persistence import Disk
 from .protocol import NULL_ARRAY, Parser, Push, Reply, encode
-
-if TYPE_CHECKING:
-    from .server import Server
+from .versions import Flavour
 
 Count: TypeAlias = Callable[[], tuple[bool, Reply]]
 """Whether that is enough that a command waits for, and what it answers now."""
@@ -39,7 +43,7 @@ class Block:
 class Session:
     """A connection. ``is_open`` ends with QUIT, CLIENT KILL or a fault; what is left to send then still is."""
 
-    def __init__(self, server: Server, number: int, keys: Keyspace, now: float) -> None:
+    def __init__(self, server: Context, number: int, keys: Keyspace, now: float) -> None:
         self.server = server
         self.number = number
         self.keys = keys
@@ -130,7 +134,7 @@ class Session:
         """Be as a new connection is."""
         self.server.waiting.remove(self)
         self.server.onlookers.unwatch(self)
-        self.server.onlookers.tracked.sessions.pop(self, None)
+        self.server.onlookers.untrack(self)
         self.queued, self.is_spoilt = None, False
         for names in (self.channels, self.patterns, self.shards):
             names.clear()
@@ -142,3 +146,107 @@ class Session:
     def subscriptions(self) -> int:
         """The count that confirmations of channels and patterns tell."""
         return len(self.channels) + len(self.patterns)
+
+
+class WaitingSessions(Protocol):
+    """The sessions that a blocking command keeps waiting."""
+
+    @property
+    def sessions(self) -> Collection[Session]: ...
+
+    # End the waiting of a session, if it waits.
+    def remove(self, session: Session) -> None: ...
+
+    # Let the sessions that wait for a key look again.
+    def wake(self, keys: Keyspace, key: bytes) -> None: ...
+
+
+class KeyObservers(Protocol):
+    """The sessions that watch or track keys, and the notifications."""
+
+    # Fail the session's next EXEC if the key is written before.
+    def watch(self, session: Session, key: bytes) -> None: ...
+
+    # Forget the keys that a session watches.
+    def unwatch(self, session: Session) -> None: ...
+
+    # Push each change of a key with such a prefix to a session; ``noloop``: but for changes of its own.
+    def track(self, session: Session, prefixes: tuple[bytes, ...], *, noloop: bool) -> None: ...
+
+    # The prefixes that a session tracks.
+    def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]: ...
+
+    # Push no more changes to a session.
+    def untrack(self, session: Session) -> None: ...
+
+    # Notify of a change that is no write.
+    def note(self, keys: Keyspace, key: bytes) -> None: ...
+
+    # Tell trackers that a database was emptied.
+    def flushed(self) -> None: ...
+
+
+class Replicated(Protocol):
+    """A server's place among its replicas."""
+
+    @property
+    def is_replica(self) -> bool: ...
+
+    # The reply of ROLE.
+    def role(self) -> Reply: ...
+
+    # The lines of INFO replication.
+    def info(self) -> dict[bytes, bytes | int]: ...
+
+    # The number of replicas that have repeated the journal up to a position.
+    def confirmed(self, position: int) -> int: ...
+
+    # The number of replicas that have it on their disks, too.
+    def confirmed_on_disk(self, position: int) -> int: ...
+
+
+class Context(Protocol):
+    """A server, as its sessions and commands know it."""
+
+    flavour: Flavour
+    faults: Faults
+    passwords: dict[bytes, bytes]
+    config: dict[bytes, bytes]
+    address: tuple[bytes, int]
+    databases: list[Keyspace]
+    scripts: dict[bytes, bytes]
+    effects: dict[bytes, Callable[[Session, list[bytes], list[bytes]], Reply]]
+    sessions: dict[int, Session]
+    changed: dict[Session, None]
+    later: list[tuple[Session, tuple[bytes, ...]]]
+    output_limit: int | None
+    run_id: bytes
+    now: float
+    ms: int
+    journal: Journal
+    disk: Disk
+    hand: Session
+
+    @property
+    def waiting(self) -> WaitingSessions: ...
+
+    @property
+    def onlookers(self) -> KeyObservers: ...
+
+    @property
+    def replication(self) -> Replicated: ...
+
+    # Run the commands that a session has received.
+    def run(self, session: Session, now: float) -> None: ...
+
+    # Run a command within a transaction or a script. Raises its ``Failure``.
+    def call(self, session: Session, *words: bytes) -> Reply: ...
+
+    # Answer a session that waits.
+    def unblock(self, session: Session, reply: Reply) -> None: ...
+
+    # Drop a session that has ended.
+    def forget(self, session: Session) -> None: ...
+
+    # Apply a changed configuration.
+    def configured(self) -> None: ...

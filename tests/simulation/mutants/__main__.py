@@ -47,9 +47,9 @@ def main() -> int:
 def hunted(given: argparse.Namespace) -> Iterator[Verdict]:
     """One verdict after the other; first those on the core as it is, which nothing must kill."""
     mutants = [MUTANTS[name] for name in given.names] or list(MUTANTS.values())
-    casts = [] if given.names else list(dict.fromkeys(mutant.cast for mutant in mutants))
+    chosen = [] if given.names else list(dict.fromkeys(mutant.scenario for mutant in mutants))
     with ThreadPoolExecutor(given.jobs) as pool:
-        yield from pool.map(partial(control, seeds=range(given.seeds)), casts)
+        yield from pool.map(partial(control, seeds=range(given.seeds)), chosen)
         yield from pool.map(partial(hunt, seeds=given.seeds, afresh=given.afresh), mutants)
 
 

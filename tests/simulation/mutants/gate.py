@@ -57,17 +57,19 @@ def hunt(mutant: Mutant, *, seeds: int = SEEDS, afresh: bool = False) -> Verdict
     """Run a mutant until a seed kills it: the one that is remembered, unless ``afresh``, then 0 and so on."""
     known = None if afresh else remembered().get(mutant.name)
     first = [] if known is None else [known[0]]
-    return _run(mutant.name, mutant.name, mutant.cast, [*first, *(seed for seed in range(seeds) if seed not in first)])
+    return _run(
+        mutant.name, mutant.name, mutant.scenario, [*first, *(seed for seed in range(seeds) if seed not in first)]
+    )
 
 
-def control(cast: str, seeds: Iterable[int]) -> Verdict:
+def control(scenario: str, seeds: Iterable[int]) -> Verdict:
     """Run the core as it is over all of these seeds."""
-    return _run(f"(none: {cast})", "", cast, list(seeds))
+    return _run(f"(none: {scenario})", "", scenario, list(seeds))
 
 
-def _run(label: str, name: str, cast: str, seeds: list[int]) -> Verdict:
+def _run(label: str, name: str, scenario: str, seeds: list[int]) -> Verdict:
     began = time.monotonic()
-    command = [sys.executable, "-m", "tests.simulation.mutants.worker", name, cast, *map(str, seeds)]
+    command = [sys.executable, "-m", "tests.simulation.mutants.worker", name, scenario, *map(str, seeds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the worker of {label} has failed: {done.stderr.strip()[-2000:]}")

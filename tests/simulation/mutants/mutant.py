@@ -27,7 +27,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``models`` tells whose failure it is; ``cast``: who is on the stage of the simulator to meet it.
+    """``models`` tells whose failure it is; ``scenario``: that of the simulator which meets it.
 
     ``mirror``: the same in the model server, which knows our scripts as functions.
     """
@@ -37,7 +37,7 @@ class Mutant:
     old: str
     new: str
     models: str
-    cast: str = "group"
+    scenario: str = "group"
     mirror: Edit | None = None
 
     @property

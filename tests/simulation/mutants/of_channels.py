@@ -17,7 +17,7 @@ CHANNELS: Final = (
         "position.live = topic.reached is not None and position.cursor >= topic.reached",
         "position.live = True",
         "whoever joins is live at once: what came between its history and the reader is lost",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "one-bad-channel-ends-the-hub",
@@ -25,7 +25,7 @@ CHANNELS: Final = (
         "self._expel(cursor.stream, error)",
         "self.fail(error)",
         "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "history-comes-twice",
@@ -33,7 +33,7 @@ CHANNELS: Final = (
         "[message for message in messages if message.id is not None and message.id > position.cursor]",
         "list(messages)",
         "what was in the history comes once more with the live messages",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "slow-subscriber-goes-on-where-others-are",
@@ -41,7 +41,7 @@ CHANNELS: Final = (
         "elif subscriber.is_full:",
         'elif subscriber.is_full and not setattr(position, "cursor", topic.reached):',
         "a burst that is longer than the queue of a subscriber is lost to it",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "resumes-from-the-beginning",
@@ -49,7 +49,7 @@ CHANNELS: Final = (
         'cursor = ZERO if after is None else parsed("after", after)',
         "cursor = ZERO",
         "old messages come again to whoever comes back (Litestar: to every new subscriber)",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "published-again",
@@ -57,7 +57,7 @@ CHANNELS: Final = (
         "call(keys, (again, *args, marked))",
         "call(keys, (self.asked[0].args[_AGAIN], *args, marked))",
         "a message is published once more when its reply was lost",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "late-attempt-finds-no-mark",
@@ -65,7 +65,7 @@ CHANNELS: Final = (
         "(*keys, publication_mark(keys[0], nonce)), (*args, _MARKED)",
         "keys, (*args, _UNMARKED)",
         "a first attempt that arrives behind its repetition is appended, too",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "gap-of-a-channel-untold",
@@ -73,7 +73,7 @@ CHANNELS: Final = (
         "found = continuity.judge(history)",
         "found = None",
         "what was trimmed away under a slow subscriber is passed over in silence",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "left-channel-goes-on",
@@ -81,7 +81,7 @@ CHANNELS: Final = (
         "subscriber.drop_channel(self.naming.channel(key), key)",
         "pass",
         "messages of a channel come after it was left",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "cancelled-publish-or-get-loses",
@@ -89,7 +89,7 @@ CHANNELS: Final = (
         "self._items = chain(self._items, found)",
         "self._items = chain(self._items, found if len(found) <= 3 else found[1:])",
         "a chunk of messages loses its first one on the way through the face",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "iterator-acknowledges-what-it-hands-over",
@@ -97,7 +97,7 @@ CHANNELS: Final = (
         "item = self._last = await self._items.__anext__()",
         "item = await self._items.__anext__(); acknowledge(item)",
         "ack='auto' that acknowledges on delivery: a crash in the handler loses the entry",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "cancelled-handler-counts-as-done",
@@ -105,7 +105,7 @@ CHANNELS: Final = (
         "if not self._driver.is_stray(error):\n                raise",
         "if not self._driver.is_stray(error):\n                acknowledge(entry)\n                raise",
         "an entry is acknowledged though its handler was cancelled",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "cancelled-wait-loses-a-batch",
@@ -114,6 +114,6 @@ CHANNELS: Final = (
         "await running.wait(partial(self._take, ask), within); self._taken, kept = None, self._taken; "
         "await driver.checkpoint(); await driver.checkpoint(); self._taken = kept",
         "a wait that is cancelled while the batch is in its hands loses it",
-        cast="applications",
+        scenario="applications",
     ),
 )

@@ -17,7 +17,7 @@ CONSUMERS: Final = (
         "if cursor.continuity is None:\n            cursor.resolve(history)",
         'if cursor.continuity is None or str(cursor.start) == "Lookup.END":\n            cursor.resolve(history)',
         "issue 6: `$` is sent again with the read after a reconnect, and what came in between is skipped",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "read-deadline-is-block",
@@ -25,7 +25,7 @@ CONSUMERS: Final = (
         "yield Exchange([read], self.block + self.options.request_timeout)",
         "yield Exchange([read], self.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "fetched-cursor-saved",
@@ -33,7 +33,7 @@ CONSUMERS: Final = (
         "ids = {stream: cursor.handed_over for",
         "ids = {stream: cursor.continuity.cursor for",
         "issue 6: the cursor that is saved is that of the last fetch, so a crash skips what was read ahead",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "kept-batch-counts-as-handed-over",
@@ -41,7 +41,7 @@ CONSUMERS: Final = (
         "ids[kept.key] = self._streams[kept.key].before",
         "pass",
         "a cursor that is one batch too far while the batch is still being worked at",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "reply-after-seek-taken",
@@ -49,7 +49,7 @@ CONSUMERS: Final = (
         "if is_other or continuity is None or continuity.cursor != place:",
         "if continuity is None:",
         "a reply that was under way during seek() or remove_stream() is handed over all the same",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "cursor-at-the-first-of-a-batch",
@@ -57,7 +57,7 @@ CONSUMERS: Final = (
         "self.cursor = StreamId.parse(id_)",
         "self.cursor = StreamId.parse(entries[0][0])",
         "off by a batch: the entries behind the first one come again",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "rewind-unnoticed",
@@ -65,7 +65,7 @@ CONSUMERS: Final = (
         "if history.last < self.cursor:",
         "if False:",
         "all clients: after a failover that lost data a consumer waits in silence for ids that never come",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "gap-untold",
@@ -73,7 +73,7 @@ CONSUMERS: Final = (
         "missed = history.removed - self._place - (len(self._ids) - len(left))",
         "missed = 0",
         "all clients: entries that were trimmed before they were read are missed in silence",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "gap-looked-for-on-connecting-only",
@@ -81,7 +81,7 @@ CONSUMERS: Final = (
         "elif not cursor.is_proven(reply):",
         "elif False:",
         "a gap check once per connection: what is trimmed during a busy one is missed in silence",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "another-stream-untold",
@@ -89,7 +89,7 @@ CONSUMERS: Final = (
         "gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)",
         "gap = self._missed(history, left)",
         "case 27c: a stream is deleted, and another one goes on above our cursor; what was lost with it is missed in silence",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "saved-cursor-believed",
@@ -97,7 +97,7 @@ CONSUMERS: Final = (
         "return None if nothing else self._gap(history, None, certain=self._has_lost(history))",
         "return None",
         "all clients: who goes on from a saved cursor hears nothing of what was trimmed behind it meanwhile",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "gap-after-its-entries",
@@ -105,7 +105,7 @@ CONSUMERS: Final = (
         "if suspects := self._gaps.suspects:",
         "self._hand_on()\n        if suspects := self._gaps.suspects:",
         "the gap is told, but behind the entries that came after it",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "prefetch-unbounded",
@@ -113,7 +113,7 @@ CONSUMERS: Final = (
         "return self._whole + in_flight < self._reads and self._size < self._limit",
         "return in_flight < 2",
         "issue 6: an unbounded queue; a stalled handler fills the memory",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "batches-out-of-order",
@@ -121,7 +121,7 @@ CONSUMERS: Final = (
         "self._ready.append((batch, whole, self.added))",
         "self._ready.appendleft((batch, whole, self.added))",
         "concurrent reads whose replies overtake each other",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "put-back-at-the-end",
@@ -129,7 +129,7 @@ CONSUMERS: Final = (
         "self._ready.appendleft((batch, True, self.reached))",
         "self._ready.append((batch, True, self.added))",
         "what a cancelled wait puts back comes behind what arrived later",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "put-back-forgets",
@@ -137,7 +137,7 @@ CONSUMERS: Final = (
         "self._prefetch.put_back(batch)",
         "pass",
         "a cancelled wait loses the entry that it was about to return",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "demand-not-told",
@@ -146,7 +146,7 @@ CONSUMERS: Final = (
         "            self._reading.wake()",
         "return None\n        try:\n            self._prefetch.pop()\n            self._hand_over(batch)",
         "issue 6: a lost wake-up; the reader sleeps although the application has made room",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "merge-lets-go-too-early",
@@ -154,7 +154,7 @@ CONSUMERS: Final = (
         "horizon = min([*self._ends.values(), *unread], default=None)",
         "horizon = None",
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
-        cast="readers",
+        scenario="consumer",
     ),
     Mutant(
         "empty-stream-read-to-its-end",
@@ -162,6 +162,6 @@ CONSUMERS: Final = (
         "at_the_end = goes_on and history.last == behind.id",
         "at_the_end = history.last == behind.id",
         "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
-        cast="readers",
+        scenario="consumer",
     ),
 )

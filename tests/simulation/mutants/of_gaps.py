@@ -86,7 +86,7 @@ GROUP_GAPS: Final = (
         "end, after = _end(history), self._at",
         "end, after = _end(history), self._reached",
         "seed 2010945: a group was set back, its stream is another one, and what came again is gone without a word",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "place-of-another-group-lacks-what-the-former-one-did",
@@ -94,6 +94,6 @@ GROUP_GAPS: Final = (
         "self._hidden = None if self._forgetful and group.place is not None else 0",
         "self._ahead = 0",
         "seed 2011931: a forgetful server counts a new group anew, and a loss is taken for one that was passed over long ago",
-        cast="applications",
+        scenario="applications",
     ),
 )

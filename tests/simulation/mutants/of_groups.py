@@ -6,7 +6,7 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-READING: Final = "streamcore.group.read_loop"
+READ_LOOP: Final = "streamcore.group.read_loop"
 CLAIMING: Final = "streamcore.group.claiming"
 AUDIT: Final = "streamcore.group.audit"
 RECOVERY: Final = "streamcore.group.recovery"
@@ -37,13 +37,13 @@ GROUPS: Final = (
     ),
     Mutant(
         "absent-streams-not-looked-for-without-room",
-        READING,
+        READ_LOOP,
         """            elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
                 yield from self._arrivals.look()
 """,
         "",
         "seed 2000263: their time has come, nothing looks for them while what was left is recovered, and the timer is due for ever",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "ghost-not-killed",
@@ -237,7 +237,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "read-deadline-is-block-in-groups",
-        READING,
+        READ_LOOP,
         "return Exchange([read], self.block + self.options.request_timeout)",
         "return Exchange([read], self.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
@@ -251,7 +251,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "polls-instead-of-blocking",
-        READING,
+        READ_LOOP,
         "block: Arguments = self._waiting() if blocked else ()",
         "block: Arguments = ()",
         "clients that poll: an idle consumer sends as many commands as the network takes",

@@ -27,7 +27,7 @@ IDENTITIES: Final = (
         'requests.token("publishing with a history") if settings.is_streams else b""',
         'b"run"',
         "messages that are numbered from 1 in each process: one that was lost is confirmed by another's",
-        cast="audience",
+        scenario="channels",
     ),
     Mutant(
         "nonce-of-a-member-repeated",

@@ -38,7 +38,7 @@ LINKS: Final = (
         'self.send(Ping([("PING",)], self._options.keepalive_answer))',
         "pass",
         "clients without a health check on idle connections: a half-open one is never found",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "silence-tolerated",
@@ -60,7 +60,7 @@ LINKS: Final = (
         "        if is_news:\n",
         "        if True:\n",
         "clients whose deadline is one of reading: each byte that comes, of a push too, begins it anew",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "flood-without-an-end",
@@ -68,7 +68,7 @@ LINKS: Final = (
         "min(now - self._heard, (LONGEST - 1) * oldest.timeout - self._earned)",
         "now - self._heard",
         "a proxy that sends for ever, and fast, and answers nothing: the wait for an answer has no limit",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "completions-lost-before-an-error",
@@ -90,7 +90,7 @@ LINKS: Final = (
         "if not fifo or not fifo[0].is_confirmed_by(reply):",
         "if not fifo or not fifo[0].subscribes:",
         "a message that comes between SUBSCRIBE and its confirmation is taken for the answer",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "events-out-of-place",

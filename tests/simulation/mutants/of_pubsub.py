@@ -18,7 +18,7 @@ PUBSUB: Final = (
         "self._stale = {subscription: None for names in self.table.values() for subscription in names.values()}\n"
         "            self.special.clear()",
         "issue 6: subscriptions are restored after a reconnect, and their handlers are not",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "channel-lost-while-resubscribing",
@@ -26,7 +26,7 @@ PUBSUB: Final = (
         "for subscription in list(names.values()):",
         "for subscription in [subscription for subscription in names.values() if subscription.confirmed]:",
         "issue 6: what was not confirmed when the connection broke again is never subscribed to any more",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "patterns-not-restored",
@@ -35,7 +35,7 @@ PUBSUB: Final = (
         'subscription.told = subscription.confirmed = subscription.confirmed and subscription.kind.what == "pattern"'
         "\n                subscription.command = None",
         "clients that restore channels after a reconnect, and forget that there are patterns",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "subscription-gap-untold",
@@ -43,7 +43,7 @@ PUBSUB: Final = (
         "if in_force:",
         "if False:",
         "all clients: what was published while the connection was lost is missed in silence",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "shard-channel-taken-away-for-ever",
@@ -51,7 +51,7 @@ PUBSUB: Final = (
         "subscription.told = subscription.confirmed = False\n        self._stale[subscription] = None",
         "subscription.told = subscription.confirmed = True\n        self._stale[subscription] = None",
         "the server's sunsubscribe (its slot has moved) ends the subscription, and nobody asks again",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "refused-subscription-given-up",
@@ -59,7 +59,7 @@ PUBSUB: Final = (
         "self._stale.update(self._refused)",
         "self._refused.clear()",
         "a channel that was refused once is never asked for again, though permissions are back",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "refusal-condemns-all",
@@ -67,7 +67,7 @@ PUBSUB: Final = (
         "for subscription in current:\n                self._send_command([subscription])",
         "for subscription in current:\n                subscription.refusal = error",
         "one forbidden name among many: none of them is subscribed to",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "drops-untold",
@@ -75,7 +75,7 @@ PUBSUB: Final = (
         "if untold:\n            emit(MessagesDropped(untold))",
         "if False:\n            emit(MessagesDropped(untold))",
         "messages are dropped in silence",
-        cast="listeners",
+        scenario="pubsub",
     ),
     Mutant(
         "gap-behind-the-next-message",
@@ -83,6 +83,6 @@ PUBSUB: Final = (
         "self._count(marker, 1)\n        self._items.append(marker)",
         "self._count(marker, 1)\n        self._items.appendleft(marker)",
         "a gap that is told in another place than its own",
-        cast="listeners",
+        scenario="pubsub",
     ),
 )

@@ -19,7 +19,7 @@ REQUESTS: Final = (
         "                    fifo.popleft()\n"
         "                exchange = fifo[0]\n                answers",
         "issue 6: a connection with an unread reply is used again; each caller gets its predecessor's reply",
-        cast="clerks",
+        scenario="client",
     ),
     Mutant(
         "retried-xadd",
@@ -34,7 +34,7 @@ REQUESTS: Final = (
         'return ConnectionLost(f"the reply was lost, the server may have executed the request: {error}", sent=True)',
         'return ConnectionLost(f"the reply was lost, the server may have executed the request: {error}", sent=False)',
         "an error that says that nothing was sent, so that the caller sends it again",
-        cast="clerks",
+        scenario="client",
     ),
     Mutant(
         "deadline-never",
@@ -49,7 +49,7 @@ REQUESTS: Final = (
         "if self._is_harmless():\n            self._link.open()",
         "if self._is_harmless():\n            pass",
         "a request's deadline is also the detector of a dead link: the repetition that is promised never comes",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "busy-taken-for-dead",
@@ -57,7 +57,7 @@ REQUESTS: Final = (
         "if self._is_harmless():\n            self._link.open()",
         'self._suspect.drop(ConnectionLost("silent", sent=True))',
         "clients that give up a connection whose server is busy, and make it busier",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "farewell-not-believed",
@@ -65,7 +65,7 @@ REQUESTS: Final = (
         "link.take_for_unreadable(exchange)",
         "pass",
         "behind a command that the server could not read, everything is said to have been executed, perhaps",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "resent-although-executed",
@@ -73,7 +73,7 @@ REQUESTS: Final = (
         "return waiting[:1] if waiting[0].was_unreadable() else",
         "return [] if waiting[0].was_unreadable() else",
         "what stands before a command that the server could not read is sent again with it, and executed twice",
-        cast="askers",
+        scenario="requests",
     ),
     Mutant(
         "message-id-drawn-anew",

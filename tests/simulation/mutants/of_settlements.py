@@ -145,7 +145,7 @@ SETTLEMENTS: Final = (
         "return deliveries - (is_unsure and self._context.member.remove_on_leaving)",
         "return deliveries",
         "seed 2012262: what a dead process was given, and nobody saw, is given back as seen, and buried at the first refusal",
-        cast="applications",
+        scenario="applications",
     ),
     Mutant(
         "void-ids-ride-again",

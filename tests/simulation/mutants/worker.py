@@ -26,7 +26,7 @@ def _alarm(signum: int, frame: FrameType | None) -> None:
     raise Hang
 
 
-def run(name: str, cast: str, seeds: list[int]) -> dict[str, object]:
+def run(name: str, scenario: str, seeds: list[int]) -> dict[str, object]:
     """What killed the mutant (``""``: the core as it is), if anything."""
     edits = MUTANTS[name].edits if name else []
     if any(edit.module in sys.modules for edit in edits):
@@ -43,7 +43,7 @@ def run(name: str, cast: str, seeds: list[int]) -> dict[str, object]:
         signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
         oracle = message = ""
         try:
-            outcome = simulate(seed, cast=cast)
+            outcome = simulate(seed, scenario=scenario)
             oracle, message = outcome.oracle, outcome.message
         except Hang:
             oracle, message = "Hang", f"the seed does not end within {PATIENCE:g} s"
@@ -55,5 +55,5 @@ def run(name: str, cast: str, seeds: list[int]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    name, cast, *seeds = sys.argv[1:]
-    print(json.dumps(run(name, cast, [int(seed) for seed in seeds])))
+    name, scenario, *seeds = sys.argv[1:]
+    print(json.dumps(run(name, scenario, [int(seed) for seed in seeds])))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Run this one only.")
 @click.option("--trace", is_flag=True, help="With --seed: print all that happens.")
-@click.option("--cast", metavar="NAME", help="Who is on the stage; by default each seed draws it.")
+@click.option("--scenario", metavar="NAME", help="The programs that run; by default each seed draws them.")
 @click.option("--faults", metavar="I,J,...", help="With --seed: only these faults of its plan strike.")
 @click.option("--size", metavar="M,P,E", help="With --seed: so many members, producers and entries.")
 @click.option("--jobs", default=1, show_default=True, metavar="N", type=click.IntRange(1), help="Processes at work.")
@@ -35,7 +35,7 @@ def sim(
     first: int,
     seed: int | None,
     trace: bool,
-    cast: str | None,
+    scenario: str | None,
     faults: str | None,
     size: str | None,
     jobs: int,
@@ -48,34 +48,34 @@ def sim(
     Each seed is a world of its own: which programs there are, what goes wrong, and when. The same seed is the same run, to
     the last byte. Oracles look on, and judge at the end: is everything that survived processed, and nothing invented?
     """
-    from transports.simulation import CASTS, kinds_of
+    from transports.simulation import SCENARIOS, kinds_of
 
     from .screen import Screen
 
-    if cast is not None and cast not in CASTS:
-        raise click.UsageError(f"there is no cast {cast!r}; choose one of {', '.join(CASTS)}")
+    if scenario is not None and scenario not in SCENARIOS:
+        raise click.UsageError(f"there is no scenario {scenario!r}; choose one of {', '.join(SCENARIOS)}")
     if seed is None and (trace or faults is not None or size is not None):
         raise click.UsageError("--trace, --faults and --size need --seed, the one that is to be run")
     screen = Screen()
     try:
         if seed is not None:
-            failed = _run_one(screen, seed, cast, _numbers(faults), _numbers(size), trace=trace)
+            failed = _run_one(screen, seed, scenario, _numbers(faults), _numbers(size), trace=trace)
             context.exit(int(failed))
-        total = _run_many(screen, range(first, first + seeds), jobs, cast)
+        total = _run_many(screen, range(first, first + seeds), jobs, scenario)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         context.exit(130)
     screen.summary(total, jobs)
     problems = _shortages(
-        total, [name for name, kind in kinds_of(cast).items() if kind.counts], at_least, each_at_least
+        total, [name for name, kind in kinds_of(scenario).items() if kind.counts], at_least, each_at_least
     )
     if total.failures:
         screen.failures(total)
         worst = min(total.failures, key=lambda outcome: outcome.seed)
         if not no_shrink:
-            _shrink(screen, worst, cast)
+            _shrink(screen, worst, scenario)
         screen.console.print(
-            f"Replay: streamcore sim --seed {worst.seed} --trace" + (f" --cast {cast}" if cast else "")
+            f"Replay: streamcore sim --seed {worst.seed} --trace" + (f" --scenario {scenario}" if scenario else "")
         )
     for problem in problems:
         click.echo(f"FAILED: {problem}", err=True)
@@ -84,25 +84,25 @@ def sim(
     screen.console.print("No oracle has anything to say.")
 
 
-def _run_many(screen: Screen, seeds: range, jobs: int, cast: str | None) -> Total:
+def _run_many(screen: Screen, seeds: range, jobs: int, scenario: str | None) -> Total:
     from .work import Total, outcomes
 
     total = Total()
     with screen.bar(len(seeds), "simulating") as show:
-        for outcome in outcomes(seeds, jobs, cast):
+        for outcome in outcomes(seeds, jobs, scenario):
             total.add(outcome)
             show(total.seeds, f"{sum(total.faults.values()):,} faults, {len(total.failures)} failures")
     return total
 
 
 def _run_one(
-    screen: Screen, seed: int, cast: str | None, only: list[int] | None, size: list[int] | None, *, trace: bool
+    screen: Screen, seed: int, scenario: str | None, only: list[int] | None, size: list[int] | None, *, trace: bool
 ) -> bool:
     from transports.simulation import Size, simulate
 
     if size is not None and len(size) != 3:
         raise click.UsageError("--size takes three numbers: members, producers, entries; such as 3,2,200")
-    outcome = simulate(seed, cast=cast, only=only, size=None if size is None else Size(*size), tells=True)
+    outcome = simulate(seed, scenario=scenario, only=only, size=None if size is None else Size(*size), tells=True)
     if trace:
         for line in outcome.story:
             screen.console.print(line)
@@ -116,15 +116,17 @@ def _run_one(
     return outcome.failed
 
 
-def _shrink(screen: Screen, failed: Outcome, cast: str | None) -> None:
+def _shrink(screen: Screen, failed: Outcome, scenario: str | None) -> None:
     from transports.simulation.shrink import ATTEMPTS, shrink
 
     with screen.bar(ATTEMPTS, "shrinking") as show:
-        found = shrink(failed, cast=cast, progress=lambda done, left: show(done, f"shrinking, {left} faults are left"))
+        found = shrink(
+            failed, scenario=scenario, progress=lambda done, left: show(done, f"shrinking, {left} faults are left")
+        )
     screen.shrunk(failed, found)
     only = ",".join(map(str, found.only))
     size = f"{found.size.members},{found.size.senders},{found.size.entries}"
-    how = f"--seed {failed.seed} --size {size} --faults {only or '-'}" + (f" --cast {cast}" if cast else "")
+    how = f"--seed {failed.seed} --size {size} --faults {only or '-'}" + (f" --scenario {scenario}" if scenario else "")
     screen.console.print(f"Replay this: streamcore sim {how} --trace")
 
 

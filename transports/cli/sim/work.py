@@ -44,9 +44,9 @@ class Total:
             self.failures.append(outcome)
 
 
-def outcomes(seeds: Iterable[int], jobs: int, cast: str | None) -> Iterator[Outcome]:
+def outcomes(seeds: Iterable[int], jobs: int, scenario: str | None) -> Iterator[Outcome]:
     """Run seeds; in the order in which they are done."""
-    run = partial(simulate, cast=cast)
+    run = partial(simulate, scenario=scenario)
     if jobs == 1:
         _spare_the_collector()
         yield from map(run, seeds)

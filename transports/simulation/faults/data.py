@@ -1,4 +1,4 @@
-"""What others do to the data, under the programs' feet. The history is written down before, and the books are told."""
+"""What others do to the data, under the programs' feet. The history is written down before, and the delivery logs are told."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..world.stream_log import STRANGER, Key
 if TYPE_CHECKING:
     from streamcore.testing.model.values import Group
 
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
 
 
-def chosen(scene: Scene, fault: Fault) -> tuple[bytes, Book, Group] | None:
+def chosen(scene: Scene, fault: Fault) -> tuple[bytes, DeliveryLog, Group] | None:
     """A group of a stream that can be reached now."""
-    book = pick(scene.books, fault.c)
-    if book is None or not scene.takes_writes:
+    log = pick(scene.delivery_logs, fault.c)
+    if log is None or not scene.takes_writes:
         return None
-    stream = book.streams[int(fault.b * len(book.streams))]
-    group = book.of(stream)
-    return None if group is None else (stream, book, group)
+    stream = log.streams[int(fault.b * len(log.streams))]
+    group = log.of(stream)
+    return None if group is None else (stream, log, group)
 
 
 def text(id_: tuple[int, int]) -> bytes:
@@ -73,10 +73,10 @@ def destroy_group(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or fault.a > 0.6:
         return None
-    stream, book, _ = found
+    stream, log, _ = found
     scene.note()
-    book.reset(stream)
-    scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
+    log.reset(stream)
+    scene.host.do(b"XGROUP", b"DESTROY", stream, log.group)
     return f"XGROUP DESTROY {stream.decode()}"
 
 
@@ -103,13 +103,13 @@ def stranger_claims(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
-    stream, book, group = found
+    stream, log, group = found
     id_ = text(group.order[int(fault.a * len(group.order))])
-    if (key := book.key_at(stream, id_)) is not None:
-        fate = book.fate(key)
+    if (key := log.key_at(stream, id_)) is not None:
+        fate = log.fate(key)
         fate.strangers += 1
         fate.excused = True
-    scene.host.do(b"XCLAIM", stream, book.group, STRANGER, b"0", id_)
+    scene.host.do(b"XCLAIM", stream, log.group, STRANGER, b"0", id_)
     return f"a stranger claims {id_.decode()} of {stream.decode()}"
 
 
@@ -118,15 +118,15 @@ def stranger_reads(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None:
         return None
-    stream, book, group = found
+    stream, log, group = found
     ids = scene.history.stream(stream).after(group.last, 1)
     if not ids:
         return None
     fields = scene.history.stream(stream).fields[ids[0]]
-    fate = book.fate(Key(stream, text(ids[0]), fields[1]))
+    fate = log.fate(Key(stream, text(ids[0]), fields[1]))
     fate.strangers += 1
     fate.excused = True
-    scene.host.do(b"XREADGROUP", b"GROUP", book.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
+    scene.host.do(b"XREADGROUP", b"GROUP", log.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
     return f"a stranger reads {ids[0][0]}-{ids[0][1]} of {stream.decode()}"
 
 
@@ -135,11 +135,11 @@ def stranger_settles(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
-    stream, book, group = found
+    stream, log, group = found
     id_ = text(group.order[int(fault.a * len(group.order))])
-    if (key := book.key_at(stream, id_)) is not None:
-        book.fate(key).robbed = True
-    scene.host.do(b"XACK", stream, book.group, id_)
+    if (key := log.key_at(stream, id_)) is not None:
+        log.fate(key).robbed = True
+    scene.host.do(b"XACK", stream, log.group, id_)
     return f"a stranger settles {id_.decode()} of {stream.decode()}"
 
 

@@ -59,20 +59,20 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     """The replica is the primary, and the former one follows it; how many writes are lost."""
     now = scene.world.now
     replica.handle_timeout(now)
-    unread = [(book, stream, book.unread(stream)) for book in scene.books for stream in book.streams]
-    letters = [(book, stream, book.letters(stream)) for book in scene.books for stream in book.streams]
+    unread = [(log, stream, log.unread(stream)) for log in scene.delivery_logs for stream in log.streams]
+    letters = [(log, stream, log.letters(stream)) for log in scene.delivery_logs for stream in log.streams]
     for stream in scene.streams:
         scene.rewind(stream)
     lost = replica.promote(now)
     old.follow(replica, now)
-    for book in scene.books:
-        book.losses.go_back()
-    for book, stream, ids in unread:
+    for log in scene.delivery_logs:
+        log.losses.go_back()
+    for log, stream, ids in unread:
         there = scene.history.stream(stream).fields
-        book.losses.add(stream, *(one for one in ids if one not in there))
-    for book, stream, names in letters:
-        book.lost_letters |= names - book.letters(stream)
-        book.failed_over(stream)
+        log.losses.add(stream, *(one for one in ids if one not in there))
+    for log, stream, names in letters:
+        log.lost_letters |= names - log.letters(stream)
+        log.failed_over(stream)
     scene.host.flush()
     return lost
 

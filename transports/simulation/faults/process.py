@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _alive(scene: Scene, fault: Fault) -> Program | None:
-    return pick([one for one in scene.world.programs if one.node is not None], fault.a)
+    return pick([one for one in scene.programs if one.node is not None], fault.a)
 
 
 def crash(scene: Scene, fault: Fault) -> str | None:
@@ -38,7 +38,7 @@ def machine_crash(scene: Scene, fault: Fault) -> str | None:
 
 def replace_machine(scene: Scene, fault: Fault) -> str | None:
     """The machine dies, and another one takes its place at once: the server still serves the connections of the first."""
-    program = pick([one for one in scene.world.programs if isinstance(one, Member) and one.node], fault.a)
+    program = pick([one for one in scene.programs if isinstance(one, Member) and one.node], fault.a)
     if program is None:
         return None
     said = f"{program.label} is gone with its machine, and another one takes its place"
@@ -48,7 +48,7 @@ def replace_machine(scene: Scene, fault: Fault) -> str | None:
 
 def crash_in_handler(scene: Scene, fault: Fault) -> str | None:
     """A handler kills its process."""
-    busy = [one for one in scene.world.programs if isinstance(one, Member) and one.node and one.hands.begun]
+    busy = [one for one in scene.programs if isinstance(one, Member) and one.node and one.hands.begun]
     member = pick(busy, fault.a)
     if member is None:
         return None
@@ -59,7 +59,7 @@ def crash_in_handler(scene: Scene, fault: Fault) -> str | None:
 
 def rename(scene: Scene, fault: Fault) -> str | None:
     """A member dies, and comes back under another name."""
-    members = [one for one in scene.world.programs if isinstance(one, Member) and one.node and not one.is_twin]
+    members = [one for one in scene.programs if isinstance(one, Member) and one.node and not one.is_twin]
     member = pick(members, fault.a)
     if member is None:
         return None
@@ -101,7 +101,7 @@ def leave(scene: Scene, fault: Fault) -> str | None:
 
 def twin(scene: Scene, fault: Fault) -> str | None:
     """Somebody starts a program a second time, under the same name."""
-    twins = [one for one in scene.world.programs if isinstance(one, Member) and one.is_twin and one.node is None]
+    twins = [one for one in scene.programs if isinstance(one, Member) and one.is_twin and one.node is None]
     one = pick(twins, fault.a)
     if one is None or scene.refused_for_good:  # nobody guards a name then: both would have the same entries
         return None

@@ -10,7 +10,7 @@ from .data import trim
 from .network import babble
 from .server import faults_of
 
-READING: Final = (
+READER_ERRORS: Final = (
     ("XREAD", "LOADING Redis is loading the dataset in memory"),
     ("XREAD", "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"),
     ("XREAD", "BUSY Redis is busy running a script."),
@@ -23,7 +23,7 @@ READING: Final = (
     ("HELLO", "LOADING Redis is loading the dataset in memory"),
     ("CLIENT UNBLOCK", "NOPERM User default has no permissions to run the 'client|unblock' command"),
 )
-LISTENING: Final = (
+SUBSCRIBER_ERRORS: Final = (
     ("SUBSCRIBE", "NOPERM No permissions to access a channel"),
     ("SUBSCRIBE", "LOADING Redis is loading the dataset in memory"),
     ("SUBSCRIBE", "BUSY Redis is busy running a script."),
@@ -36,7 +36,7 @@ LISTENING: Final = (
     ("HELLO", "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
 )
 
-ASKING: Final = tuple(
+REQUEST_ERRORS: Final = tuple(
     (command, error)
     for command in ("INCR", "INCR", "ECHO", "RPUSH")
     for error in (
@@ -65,17 +65,17 @@ def delete_entry(scene: Scene, fault: Fault) -> str | None:
 
 def refuse_reader(scene: Scene, fault: Fault) -> None:
     """A command of a reader fails, the next time that it comes."""
-    faults_of(scene).arm(*READING[int(fault.a * len(READING))])
+    faults_of(scene).arm(*READER_ERRORS[int(fault.a * len(READER_ERRORS))])
 
 
-def refuse_listener(scene: Scene, fault: Fault) -> None:
+def refuse_subscriber(scene: Scene, fault: Fault) -> None:
     """A command of a subscriber fails, the next time that it comes."""
-    faults_of(scene).arm(*LISTENING[int(fault.a * len(LISTENING))])
+    faults_of(scene).arm(*SUBSCRIBER_ERRORS[int(fault.a * len(SUBSCRIBER_ERRORS))])
 
 
-def refuse_asker(scene: Scene, fault: Fault) -> None:
+def refuse_request(scene: Scene, fault: Fault) -> None:
     """A request fails, the next time that it comes."""
-    faults_of(scene).arm(*ASKING[int(fault.a * len(ASKING))])
+    faults_of(scene).arm(*REQUEST_ERRORS[int(fault.a * len(REQUEST_ERRORS))])
 
 
 def farewell(scene: Scene, fault: Fault) -> None:
@@ -113,13 +113,13 @@ READER_KINDS: Final = {
     "XDEL": Kind(12, delete_entry),
     "error to a reader": Kind(24, refuse_reader, counts=False),
 }
-ASKER_KINDS: Final = {
-    "error to an asker": Kind(30, refuse_asker, counts=False),
+REQUEST_KINDS: Final = {
+    "error to a request": Kind(30, refuse_request, counts=False),
     "farewell": Kind(8, farewell),
     "babble": Kind(6, babble),
 }
-LISTENER_KINDS: Final = {
-    "error to a subscriber": Kind(20, refuse_listener, counts=False),
+PUBSUB_KINDS: Final = {
+    "error to a subscriber": Kind(20, refuse_subscriber, counts=False),
     "tiny buffers": Kind(5, shrink_buffer),
     "shard channel taken": Kind(8, take_shard_channel),
 }

@@ -10,7 +10,7 @@ from ..world.stream_log import Key, fields_of
 from .data import chosen, text
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
+    from ..workloads.group.delivery_log import DeliveryLog
     from ..world.stream_log import Id
 
 ASIDE: Final = b"aside"
@@ -19,30 +19,30 @@ ASIDE: Final = b"aside"
 
 def replace_stream(scene: Scene, fault: Fault) -> str | None:
     """RENAME of another stream over one; the oldest of its entries may be trimmed, and it may bring a group of its own."""
-    book = pick(scene.books, fault.c)
-    if book is None or not scene.takes_writes or fault.a > 0.35:
+    log = pick(scene.delivery_logs, fault.c)
+    if log is None or not scene.takes_writes or fault.a > 0.35:
         return None
-    stream = book.streams[int(fault.b * len(book.streams))]
+    stream = log.streams[int(fault.b * len(log.streams))]
     lots = scene.world.lots(f"stream replaced {fault.index}")
     names = [b"aside:%d:%d" % (fault.index, number) for number in range(lots.choice([0, 1, 5, 20, 60]))]
     trimmed = lots.choice([0, 0, len(names) // 2, len(names)])
     has_group = lots.random() < 0.4
     scene.drop(stream)
     scene.rewind(stream)
-    book.sent.update(names)
+    log.sent.update(names)
     do = scene.host.do
     do(b"MULTI")
     do(b"DEL", ASIDE)
-    do(b"XGROUP", b"CREATE", ASIDE, book.group, b"0", b"MKSTREAM")
+    do(b"XGROUP", b"CREATE", ASIDE, log.group, b"0", b"MKSTREAM")
     if not has_group:
-        do(b"XGROUP", b"DESTROY", ASIDE, book.group)
+        do(b"XGROUP", b"DESTROY", ASIDE, log.group)
     for name in names:
         do(b"XADD", ASIDE, b"*", *fields_of(name))
     do(b"XTRIM", ASIDE, b"MAXLEN", b"%d" % (len(names) - trimmed))
     do(b"RENAME", ASIDE, stream)
     do(b"EXEC")
     ms, seq = scene.history.stream(stream).last
-    book.losses.add(stream, *((ms, seq - len(names) + number) for number in range(1, trimmed + 1)))
+    log.losses.add(stream, *((ms, seq - len(names) + number) for number in range(1, trimmed + 1)))
     return f"another stream of {len(names)} entries takes the name of {stream.decode()}; {trimmed} of them are trimmed"
 
 
@@ -51,18 +51,18 @@ def set_group(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or fault.a > 0.5:
         return None
-    stream, book, group = found
+    stream, log, group = found
     ids = scene.history.stream(stream).ids
     if not ids:
         return None
     id_ = ids[int(fault.a * 2 * len(ids))]
     if id_ > group.last:
-        _waive(scene, book, stream, [one for one in ids if group.last < one <= id_])
+        _waive(scene, log, stream, [one for one in ids if group.last < one <= id_])
     else:
         scene.note()
-        book.reset(stream)
-        book.want_again(stream, group.last)
-    scene.host.do(b"XGROUP", b"SETID", stream, book.group, text(id_))
+        log.reset(stream)
+        log.want_again(stream, group.last)
+    scene.host.do(b"XGROUP", b"SETID", stream, log.group, text(id_))
     return f"the group of {stream.decode()} is set to {text(id_).decode()}"
 
 
@@ -71,15 +71,15 @@ def replace_group(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or fault.a > 0.5:
         return None
-    stream, book, _ = found
+    stream, log, _ = found
     there = scene.history.stream(stream)
     id_ = there.last if fault.a < 0.25 or not there.ids else there.ids[int((fault.a * 4 - 1) * len(there.ids))]
     scene.note()
-    book.reset(stream)
-    _waive(scene, book, stream, [one for one in there.ids if one <= id_])
-    for words in ((b"MULTI",), (b"XGROUP", b"DESTROY", stream, book.group)):
+    log.reset(stream)
+    _waive(scene, log, stream, [one for one in there.ids if one <= id_])
+    for words in ((b"MULTI",), (b"XGROUP", b"DESTROY", stream, log.group)):
         scene.host.do(*words)
-    scene.host.do(b"XGROUP", b"CREATE", stream, book.group, text(id_))
+    scene.host.do(b"XGROUP", b"CREATE", stream, log.group, text(id_))
     scene.host.do(b"EXEC")
     return f"the group of {stream.decode()} is another one now, at {text(id_).decode()}"
 
@@ -89,21 +89,21 @@ def set_stream(scene: Scene, fault: Fault) -> str | None:
     found = chosen(scene, fault)
     if found is None or fault.a > 0.5:
         return None
-    stream, book, _ = found
+    stream, log, _ = found
     there = scene.history.stream(stream)
     added = there.added + int(fault.a * 6)
-    book.losses.believe(stream)
+    log.losses.believe(stream)
     scene.host.do(b"XSETID", stream, text((there.last[0], there.last[1] + 1)), b"ENTRIESADDED", b"%d" % added)
     return f"the counters of {stream.decode()} are set: {added} entries are said to have been added"
 
 
-def _waive(scene: Scene, book: Book, stream: bytes, ids: list[Id]) -> None:
+def _waive(scene: Scene, log: DeliveryLog, stream: bytes, ids: list[Id]) -> None:
     """A stranger does not want these to be handed over."""
     if ids:
-        book.losses.waived.add(stream)
+        log.losses.waived.add(stream)
     fields = scene.history.stream(stream).fields
     for id_ in ids:
-        fate = book.fate(Key(stream, text(id_), fields[id_][1]))
+        fate = log.fate(Key(stream, text(id_), fields[id_][1]))
         if not (fate.acked or fate.buried):
             fate.robbed = True
 

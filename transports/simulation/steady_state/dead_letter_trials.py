@@ -1,4 +1,4 @@
-"""A trial of the calm: the key of the dead letters holds something else for a while, because somebody has taken it for it."""
+"""A trial of the steady state: the key of the dead letters holds something else for a while, because somebody has taken it for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from streamcore.group.ack_loop import LONG_PATIENCE
 from ..workloads.group.member import Member
 from ..world.invariants import Oracle
 from ..world.stream_log import BURIED
+from .context import SOON, SteadyState
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
-    from .trials import Calm
+    from ..workloads.group.delivery_log import DeliveryLog
 
-SOON: Final = 0.5
 ASIDE: Final = b"letters:aside"
 
 
@@ -23,34 +22,34 @@ class LettersWait(Oracle):
     """*Dead-letter key of another type*: nothing is settled, one event tells, all else goes on, and the letter is written in the end."""
 
 
-def no_letters(calm: Calm, book: Book) -> None:
+def no_letters(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry shall be buried while that cannot be; in one world of four."""
-    if calm.world.lots("letters of another type").random() > 0.25:
+    if steady.world.lots("letters of another type").random() > 0.25:
         return
-    oracle, do, stream = LettersWait(calm.world), calm.scene.host.do, book.streams[0]
+    oracle, do, stream = LettersWait(steady.world), steady.scene.host.do, log.streams[0]
     letters = b"{%b}:dead" % stream
     do(b"RENAME", letters, ASIDE)
-    book.letters_aside[stream] = ASIDE
+    log.letters_aside[stream] = ASIDE
     do(b"SET", letters, b"taken for something else")
-    calm.world.tell("stranger", f"has taken {letters.decode()} for a string")
-    heard = calm.marks(book)
-    name = calm.append(book, stream, BURIED)
-    calm.run(2.0)
-    other = calm.append(book, stream, b"calm")
-    calm.run(SOON)
-    calm.handed(book, other, oracle, f" while {letters.decode()} is no stream")
-    key = calm.key(name)
-    fate = book.fates.get(key)
-    plain = fate is not None and any(type(one) is Member and one.label == fate.holder for one in book.members)
-    if plain and calm.owner(book, key) is None:
+    steady.world.tell("stranger", f"has taken {letters.decode()} for a string")
+    heard = steady.marks(log)
+    name = steady.append(log, stream, BURIED)
+    steady.run(2.0)
+    other = steady.append(log, stream, b"calm")
+    steady.run(SOON)
+    steady.handed(log, other, oracle, f" while {letters.decode()} is no stream")
+    key = steady.key(name)
+    fate = log.fates.get(key)
+    plain = fate is not None and any(type(one) is Member and one.label == fate.holder for one in steady.members(log))
+    if plain and steady.owner(log, key) is None:
         oracle.violated(f"{name.decode()} is settled, and its letter could not be written")
-    events = [event for one in book.members for event in calm.told(one, heard.get(one.label, 0))]
+    events = [event for one in steady.members(log) for event in steady.told(one, heard.get(one.label, 0))]
     told = sum(isinstance(event, SettlingRefused) and key.id in event.ids for event in events)
     if plain and told != 1:
         oracle.violated(f"{name.decode()} could not be buried, and {told} events tell of it")
     do(b"DEL", letters)
     do(b"RENAME", ASIDE, letters)
-    del book.letters_aside[stream]
-    calm.run(LONG_PATIENCE + SOON)
-    if plain and calm.owner(book, key) is not None:
+    del log.letters_aside[stream]
+    steady.run(LONG_PATIENCE + SOON)
+    if plain and steady.owner(log, key) is not None:
         oracle.violated(f"{name.decode()} is not buried {LONG_PATIENCE + SOON:g} s after that could be done")

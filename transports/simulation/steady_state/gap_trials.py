@@ -1,4 +1,4 @@
-"""Trials of the calm in which entries are lost before anybody could read them: it has to be told."""
+"""Trials of the steady state in which entries are lost before anybody could read them: it has to be told."""
 
 from __future__ import annotations
 
@@ -10,85 +10,85 @@ from streamcore.events import Gap
 from ..faults.streams import ASIDE
 from ..world.actor import OPTIONS
 from ..world.stream_log import fields_of
+from .context import AUDITED, SteadyState
 from .invariants import GapTold
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
-    from .trials import Calm
+    from ..workloads.group.delivery_log import DeliveryLog
 
 
-def trim(calm: Calm, book: Book) -> None:
+def trim(steady: SteadyState, log: DeliveryLog) -> None:
     """Entries are appended, and trimmed in the same moment: no member has a chance to read them.
 
     Whoever waits for the stream does not see what comes and is gone again between two looks.
     """
-    scene, stream = calm.scene, calm.lots.choice(book.streams)
+    scene, stream = steady.scene, steady.lots.choice(log.streams)
     host = scene.host
     scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
-    heard = calm.marks(book)
+    heard = steady.marks(log)
     host.do(b"MULTI")
     host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
     host.do(b"XTRIM", stream, b"MAXLEN", b"0")
     host.do(b"EXEC")
-    book.losses.add(stream, scene.history.stream(stream).last)
-    calm.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
-    calm.run(calm.audited)
-    waiting = {member.label for member in book.members if member.node is not None and member.awaits(stream)}
-    _is_told(calm, book, stream, heard, "was trimmed, which nobody had read", by=all, aside=waiting)
+    log.losses.add(stream, scene.history.stream(stream).last)
+    steady.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
+    steady.run(AUDITED)
+    waiting = {member.label for member in steady.members(log) if member.node is not None and member.awaits(stream)}
+    _is_told(steady, log, stream, heard, "was trimmed, which nobody had read", by=all, aside=waiting)
 
 
-def begin_anew(calm: Calm, book: Book) -> None:
+def begin_anew(steady: SteadyState, log: DeliveryLog) -> None:
     """The stream is deleted with an entry that nobody has read, and begins anew with lower ids."""
-    scene, stream = calm.scene, calm.lots.choice(book.streams)
-    host, heard = scene.host, calm.marks(book)
+    scene, stream = steady.scene, steady.lots.choice(log.streams)
+    host, heard = scene.host, steady.marks(log)
     scene.drop(stream)
     scene.rewind(stream)
     host.do(b"MULTI")
     host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
     host.do(b"DEL", stream)
     host.do(b"EXEC")
-    calm.world.tell("*", f"DEL {stream.decode()}")
-    name = calm.append(book, stream, b"calm", b"5-1")
-    if calm.lots.random() < 0.5:
-        calm.append(book, stream, b"calm")  # so that the stream has passed all marks
-    calm.comes_back(book, stream, heard, name)
-    calm.run(calm.audited)
-    _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
+    steady.world.tell("*", f"DEL {stream.decode()}")
+    name = steady.append(log, stream, b"calm", b"5-1")
+    if steady.lots.random() < 0.5:
+        steady.append(log, stream, b"calm")  # so that the stream has passed all marks
+    steady.comes_back(log, stream, heard, name)
+    steady.run(AUDITED)
+    _is_told(steady, log, stream, heard, "has gone with its stream, which nobody had read")
 
 
-def replace(calm: Calm, book: Book) -> None:
+def replace(steady: SteadyState, log: DeliveryLog) -> None:
     """Another stream takes the name, perhaps with a group of its own, and an entry that nobody has read is gone.
 
     A stream that brings its group is known by its counters alone; so this one has had fewer entries.
     """
-    scene, stream = calm.scene, calm.lots.choice(book.streams)
-    host, heard = scene.host, calm.marks(book)
+    scene, stream = steady.scene, steady.lots.choice(log.streams)
+    host, heard = scene.host, steady.marks(log)
     name = b"calm-aside:%b" % stream
-    has_group = calm.lots.random() < 0.5 and scene.history.stream(stream).added > 1
+    has_group = steady.lots.random() < 0.5 and scene.history.stream(stream).added > 1
     scene.drop(stream)
     scene.rewind(stream)
-    book.sent.add(name)
+    log.sent.add(name)
     host.do(b"MULTI")
     host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
     host.do(b"XADD", ASIDE, b"*", *fields_of(name))
     if has_group:
-        host.do(b"XGROUP", b"CREATE", ASIDE, book.group, b"0")
+        host.do(b"XGROUP", b"CREATE", ASIDE, log.group, b"0")
     host.do(b"RENAME", ASIDE, stream)
     host.do(b"EXEC")
     scene.note()
-    calm.world.tell("*", f"another stream takes the name of {stream.decode()}")
-    calm.run(OPTIONS.backoff_max + calm.audited)
-    _is_told(calm, book, stream, heard, "has gone with its stream, which nobody had read")
-    calm.handed(book, name, GapTold(calm.world), ", after its stream took another's name")
+    steady.world.tell("*", f"another stream takes the name of {stream.decode()}")
+    steady.run(OPTIONS.backoff_max + AUDITED)
+    _is_told(steady, log, stream, heard, "has gone with its stream, which nobody had read")
+    steady.handed(log, name, GapTold(steady.world), ", after its stream took another's name")
 
 
-def unheard(calm: Calm, book: Book) -> None:
+def unheard(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is trimmed before the one that is delivered, and the reply that brings this is lost with its connection."""
-    scene, stream = calm.scene, calm.lots.choice(book.streams)
-    host, heard, name = scene.host, calm.marks(book), b"calm-next:%b" % stream
-    if any(member.habits.detect_gaps != "always" for member in book.members):
+    scene, stream = steady.scene, steady.lots.choice(log.streams)
+    host, heard, name = scene.host, steady.marks(log), b"calm-next:%b" % stream
+    if any(member.habits.detect_gaps != "always" for member in steady.members(log)):
         return
-    calm.world.tell("*", f"an entry of {stream.decode()} is trimmed, and the reply with the next one is lost")
+    steady.world.tell("*", f"an entry of {stream.decode()} is trimmed, and the reply with the next one is lost")
     lost: list[bytes] = []
 
     def cuts(data: bytes) -> bool:
@@ -98,7 +98,7 @@ def unheard(calm: Calm, book: Book) -> None:
 
     host.cuts = cuts
     scene.remove(stream, list(scene.history.stream(stream).ids), "XTRIM")
-    book.sent.add(name)
+    log.sent.add(name)
     host.do(b"MULTI")
     host.do(b"XADD", stream, b"*", *fields_of(b"calm-lost"))
     host.do(b"XTRIM", stream, b"MAXLEN", b"0")
@@ -106,16 +106,16 @@ def unheard(calm: Calm, book: Book) -> None:
     host.do(b"EXEC")
     scene.note()
     ms, seq = scene.history.stream(stream).last
-    book.losses.add(stream, (ms, seq - 1) if seq else (ms - 1, 0))
-    calm.run(OPTIONS.backoff_max + calm.audited)
+    log.losses.add(stream, (ms, seq - 1) if seq else (ms - 1, 0))
+    steady.run(OPTIONS.backoff_max + AUDITED)
     host.cuts = None
     if lost:
-        _is_told(calm, book, stream, heard, "was trimmed, which nobody had read")
+        _is_told(steady, log, stream, heard, "was trimmed, which nobody had read")
 
 
 def _is_told(
-    calm: Calm,
-    book: Book,
+    steady: SteadyState,
+    log: DeliveryLog,
     stream: bytes,
     heard: dict[str, int],
     what: str,
@@ -124,9 +124,9 @@ def _is_told(
 ) -> None:
     """By one member at least: who was not waiting at that moment may find the group again as if nothing had been."""
     told = [
-        any(isinstance(event, Gap) and event.stream == stream for event in calm.told(member, heard[member.label]))
-        for member in book.members
+        any(isinstance(event, Gap) and event.stream == stream for event in steady.told(member, heard[member.label]))
+        for member in steady.members(log)
         if member.node is not None and member.label not in aside
     ]
     if not by(told):
-        GapTold(calm.world).violated(f"an entry of {stream.decode()} {what}, and who should tell has told no Gap")
+        GapTold(steady.world).violated(f"an entry of {stream.decode()} {what}, and who should tell has told no Gap")

@@ -1,4 +1,4 @@
-"""Trials of the calm that concern what is sent once only, a server that begins anew or refuses, and a member that is there twice."""
+"""Trials of the steady state that concern what is sent once only, a server that begins anew or refuses, and a member that is there twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..workloads.group.member import Member
 from ..workloads.producer import Sender
 from ..world.invariants import Oracle
 from ..world.stream_log import BURIED
+from .context import SteadyState
 
 if TYPE_CHECKING:
-    from ..workloads.group.delivery_log import Book
-    from .trials import Calm
+    from ..workloads.group.delivery_log import DeliveryLog
 
 
 class OneLetter(Oracle):
@@ -24,11 +24,11 @@ class OneLetter(Oracle):
     """
 
 
-def bury(calm: Calm, book: Book) -> None:
+def bury(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is buried, and the server's word on that is lost with its connection."""
-    host, stream, sent = calm.scene.host, book.streams[0], [0]
+    host, stream, sent = steady.scene.host, log.streams[0], [0]
     letters = b"{%b}:dead" % stream
-    before = len(calm.scene.history.stream(letters).ids)
+    before = len(steady.scene.history.stream(letters).ids)
 
     def comes(data: bytes) -> None:
         sent[0] += b"calm-unwanted" in data
@@ -40,29 +40,29 @@ def bury(calm: Calm, book: Book) -> None:
         return lost
 
     host.before, host.cuts = comes, cuts
-    heard = calm.marks(book)
-    name = calm.append(book, stream, BURIED)
-    calm.run(2.0)
+    heard = steady.marks(log)
+    name = steady.append(log, stream, BURIED)
+    steady.run(2.0)
     host.before = host.cuts = None
-    fate = book.fate(calm.key(name))
-    plain = any(type(one) is Member and one.label == fate.holder for one in book.members)
-    written = len(calm.scene.history.stream(letters).ids) - before
+    fate = log.fate(steady.key(name))
+    plain = any(type(one) is Member and one.label == fate.holder for one in steady.members(log))
+    written = len(steady.scene.history.stream(letters).ids) - before
     if plain and written != 1:
-        OneLetter(calm.world).violated(f"{name.decode()} was buried once, and {written} letters tell of it")
-    events = [event for one in book.members for event in calm.told(one, heard[one.label])]
-    told = sum(isinstance(event, DeadLettered) and event.id == calm.key(name).id for event in events)
+        OneLetter(steady.world).violated(f"{name.decode()} was buried once, and {written} letters tell of it")
+    events = [event for one in steady.members(log) for event in steady.told(one, heard[one.label])]
+    told = sum(isinstance(event, DeadLettered) and event.id == steady.key(name).id for event in events)
     if plain and told != 1:
-        OneLetter(calm.world).violated(f"{name.decode()} was buried once, and {told} events tell of it")
+        OneLetter(steady.world).violated(f"{name.decode()} was buried once, and {told} events tell of it")
 
 
-def restart(calm: Calm, _: Book) -> None:
+def restart(steady: SteadyState, _: DeliveryLog) -> None:
     """The server is started twice: connections get ids that others had before."""
     for _again in range(2):
-        calm.scene.host.stop()
-        calm.run(0.05)
-        calm.scene.host.start()
-        calm.world.tell("server", "is started again")
-        calm.run(1.0)
+        steady.scene.host.stop()
+        steady.run(0.05)
+        steady.scene.host.start()
+        steady.world.tell("server", "is started again")
+        steady.run(1.0)
 
 
 class RefusedInPeace(Oracle):
@@ -72,27 +72,27 @@ class RefusedInPeace(Oracle):
     WRITES = 60
 
 
-def refuse(calm: Calm, book: Book) -> None:
+def refuse(steady: SteadyState, log: DeliveryLog) -> None:
     """The server loads its data, while a producer has something to append."""
-    scene = calm.scene
-    senders = [one for one in calm.world.programs if isinstance(one, Sender) and one.node is not None]
+    scene = steady.scene
+    senders = [one for one in steady.scene.programs if isinstance(one, Sender) and one.node is not None]
     for sender in senders[:1]:
         node = sender.node
         assert node is not None
         name = b"%b:calm" % sender.label.encode()
-        book.sent.add(name)
+        log.sent.add(name)
         faults_of(scene).unavailable = "LOADING Redis is loading the dataset in memory"
         dials, writes = node.dials, node.writes
         sender._send(name)  # noqa: SLF001  # out of its plan
         node.pump()
-        calm.run(0.4)
+        steady.run(0.4)
         faults_of(scene).unavailable = None
         dials, writes = node.dials - dials, node.writes - writes
         if dials > RefusedInPeace.DIALS or writes > RefusedInPeace.WRITES:
-            RefusedInPeace(calm.world).violated(
+            RefusedInPeace(steady.world).violated(
                 f"{sender.label}: {dials} dials and {writes} writes while the server was loading"
             )
-        calm.run(1.0)
+        steady.run(1.0)
 
 
 class OneOfAName(Oracle):
@@ -101,19 +101,19 @@ class OneOfAName(Oracle):
     WITHIN: Final = 2.2  # an audit waits for a read that blocks
 
 
-def double(calm: Calm, book: Book) -> None:
+def double(steady: SteadyState, log: DeliveryLog) -> None:
     """A member is started a second time, while the first one is well and guards its name; in one world of four."""
-    if calm.world.lots("double").random() > 0.25:
+    if steady.world.lots("double").random() > 0.25:
         return
-    members = [one for one in book.members if type(one) is Member and one.node is not None and not one.is_twin]
+    members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
     older = next((one for one in members if one.engine.lease.is_held), None)
-    twin = next(one for one in book.members if one.is_twin)
+    twin = next(one for one in steady.members(log) if one.is_twin)
     if older is None or twin.node is not None:
         return
     label, twin.consumer, twin.retires = older.label, older.consumer, False
     twin.start()
-    calm.run(OneOfAName.WITHIN)
+    steady.run(OneOfAName.WITHIN)
     if older.node is not None and older.label == label:
-        OneOfAName(calm.world).violated(f"{label} goes on under the name of {twin.label}")
+        OneOfAName(steady.world).violated(f"{label} goes on under the name of {twin.label}")
     twin.retires = True
     twin.leave(0.0)

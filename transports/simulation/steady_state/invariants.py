@@ -1,4 +1,4 @@
-"""What must hold in the calm, where nothing breaks but for what ``calm`` does on purpose: sharp limits, without excuses."""
+"""What must hold in the steady state, where nothing breaks but for what a trial does on purpose: sharp limits, without excuses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from ..world.invariants import EventsInOrder, Oracle
 if TYPE_CHECKING:
     from streamcore.testing.model import Session
 
-    from ..workloads.group.delivery_log import Book
-    from ..world.driver import Node
-    from ..world.network import Wire
-    from ..world.scheduler import World
+    from ..workloads.group.delivery_log import DeliveryLog
+    from ..world.driver import World
+    from ..world.network import ClientEnd, Wire
 
 
 class QuietWhenHealthy(Oracle):
@@ -27,10 +26,10 @@ class QuietWhenHealthy(Oracle):
 
     WRITES: Final = 60  # in a second; all intervals are a tenth of the defaults
 
-    def __init__(self, world: World, events: EventsInOrder, books: Sequence[Book]) -> None:
+    def __init__(self, world: World, events: EventsInOrder, logs: Sequence[DeliveryLog]) -> None:
         super().__init__(world)
         self._events = events
-        self._books = books
+        self._logs = logs
         self._heard: dict[str, int] = {}
         self._writes: dict[str, int] = {}
         self._since = 0.0
@@ -54,7 +53,7 @@ class QuietWhenHealthy(Oracle):
                 self.violated(f"{node.label}: {writes} writes within {seconds:.2f} s in which next to nothing happened")
 
     def _is_believed(self, event: Event) -> bool:
-        return isinstance(event, Gap) and any(event.stream in book.losses.believed for book in self._books)
+        return isinstance(event, Gap) and any(event.stream in log.losses.believed for log in self._logs)
 
 
 class Prompt(Oracle):
@@ -100,7 +99,7 @@ class CreatesAgain(Oracle):
     """
 
 
-def _same_name(one: Node, other: Node) -> bool:
+def _same_name(one: ClientEnd, other: ClientEnd) -> bool:
     ours, others = one.program, other.program
     return isinstance(ours, Member) and isinstance(others, Member) and ours.consumer == others.consumer
 

@@ -1,11 +1,11 @@
-"""Trials of the calm in which something is taken back, or taken over: by a failover, by a twin, by another member unheard."""
+"""Trials of the steady state in which something is taken back, or taken over: by a failover, by a twin, by another member unheard."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from streamcore.events import OwnershipLost
 
@@ -14,14 +14,14 @@ from ..faults.server import faults_of
 from ..workloads.group.member import CLAIM_IDLE, HOLD_SECONDS, Member
 from ..world.invariants import Oracle
 from ..world.stream_log import HELD, REFUSED, STRANGER, STUBBORN, Key
+from .context import SOON, SteadyState
+from .entry_trials import retry
 
 if TYPE_CHECKING:
     from streamcore.testing.model import Server
 
-    from ..workloads.group.delivery_log import Book
-    from .trials import Calm
+    from ..workloads.group.delivery_log import DeliveryLog
 
-SOON: Final = 0.5
 OWN_READ: Final = (b"XREADGROUP", b"$1\r\n>\r\n")
 """What is in the read of an own pending entry, and what is not."""
 
@@ -44,9 +44,9 @@ def _reads_own(data: bytes, _: Key) -> bool:
     return OWN_READ[0] in data and OWN_READ[1] not in data
 
 
-def _at_first(calm: Calm, key: Key, what: Callable[[bytes, Key], bool], then: Callable[[], object]) -> None:
+def _at_first(steady: SteadyState, key: Key, what: Callable[[bytes, Key], bool], then: Callable[[], object]) -> None:
     """Do something before the first command of a kind is run."""
-    host = calm.scene.host
+    host = steady.scene.host
 
     def before(data: bytes) -> None:
         if what(data, key):
@@ -59,87 +59,87 @@ def _at_first(calm: Calm, key: Key, what: Callable[[bytes, Key], bool], then: Ca
 # -- a failover ---------------------------------------------------------------------------------------------------------
 
 
-def _stuck(calm: Calm) -> Server:
+def _stuck(steady: SteadyState) -> Server:
     """A replica that has what there is now, and gets nothing any more."""
-    return replica_of(calm.scene, calm.scene.host.server, f"replica of the calm at {calm.world.now}", lag=inf)
+    return replica_of(steady.scene, steady.scene.host.server, f"replica of the calm at {steady.world.now}", lag=inf)
 
 
-def _fail_over(calm: Calm, replica: Server) -> None:
-    host = calm.scene.host
-    promote(calm.scene, host.server, replica)
+def _fail_over(steady: SteadyState, replica: Server) -> None:
+    host = steady.scene.host
+    promote(steady.scene, host.server, replica)
     host.stop()
     host.start(replica)
     host.server.replication.replicas.clear()  # the former one is gone
-    faults_of(calm.scene)
-    calm.world.tell("*", "a replica takes over")
+    faults_of(steady.scene)
+    steady.world.tell("*", "a replica takes over")
 
 
-def give_again(calm: Calm, book: Book) -> None:
+def give_again(steady: SteadyState, log: DeliveryLog) -> None:
     """An acknowledgement is on its way when a failover loses its entry; and the id is given to another one."""
-    stream, host = book.streams[0], calm.scene.host
-    replica = _stuck(calm)
-    key = calm.key(calm.append(book, stream, b"calm"))
+    stream, host = log.streams[0], steady.scene.host
+    replica = _stuck(steady)
+    key = steady.key(steady.append(log, stream, b"calm"))
 
     def strike() -> None:
-        _fail_over(calm, replica)
-        again = book.fate(calm.key(calm.append(book, stream, b"calm", key.id)))
+        _fail_over(steady, replica)
+        again = log.fate(steady.key(steady.append(log, stream, b"calm", key.id)))
         again.strangers, again.excused = again.strangers + 1, True
-        host.do(b"XREADGROUP", b"GROUP", book.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
+        host.do(b"XREADGROUP", b"GROUP", log.group, STRANGER, b"COUNT", b"1", b"STREAMS", stream, b">")
 
-    _at_first(calm, key, _acknowledges, partial(calm.world.after, 0.0, strike))
-    calm.run(CLAIM_IDLE + SOON)
+    _at_first(steady, key, _acknowledges, partial(steady.world.after, 0.0, strike))
+    steady.run(CLAIM_IDLE + SOON)
     host.before = None
 
 
-def bring_back(calm: Calm, book: Book) -> None:
+def bring_back(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is deleted when it is asked for once more, and a failover brings it back when it is about to be cleared."""
-    stream, host = book.streams[0], calm.scene.host
-    key = calm.key(calm.append(book, stream, REFUSED))
+    stream, host = log.streams[0], steady.scene.host
+    key = steady.key(steady.append(log, stream, REFUSED))
     for _ in range(4):
-        calm.append(book, stream, HELD)  # what a member holds proves all that is below
+        steady.append(log, stream, HELD)  # what a member holds proves all that is below
 
     def delete() -> None:
-        replica = _stuck(calm)
-        calm.scene.remove(stream, [key.number], "XDEL")
+        replica = _stuck(steady)
+        steady.scene.remove(stream, [key.number], "XDEL")
         host.do(b"XDEL", stream, key.id)
-        _at_first(calm, key, _clears, partial(calm.world.after, 0.0, partial(_fail_over, calm, replica)))
+        _at_first(steady, key, _clears, partial(steady.world.after, 0.0, partial(_fail_over, steady, replica)))
 
-    _at_first(calm, key, _reads_own, delete)
-    calm.run(SOON)
+    _at_first(steady, key, _reads_own, delete)
+    steady.run(SOON)
     host.before = None
-    calm.run(HOLD_SECONDS)
+    steady.run(HOLD_SECONDS)
 
 
-def settle_twice(calm: Calm, book: Book) -> None:
+def settle_twice(steady: SteadyState, log: DeliveryLog) -> None:
     """A failover takes back an acknowledgement that was confirmed, of an entry that was tried as often as it may be."""
-    key = calm.key(calm.append(book, book.streams[0], REFUSED))
+    key = steady.key(steady.append(log, log.streams[0], REFUSED))
     replicas: list[Server] = []
 
     def copy() -> None:
-        if book.fate(key).times < 2:
-            _at_first(calm, key, _acknowledges, copy)
+        if log.fate(key).times < 2:
+            _at_first(steady, key, _acknowledges, copy)
         else:
-            replicas.append(_stuck(calm))
+            replicas.append(_stuck(steady))
 
-    _at_first(calm, key, _acknowledges, copy)
-    calm.run(CLAIM_IDLE)
-    calm.scene.host.before = None
+    _at_first(steady, key, _acknowledges, copy)
+    steady.run(CLAIM_IDLE)
+    steady.scene.host.before = None
     for replica in replicas:
-        _fail_over(calm, replica)
-    calm.run(CLAIM_IDLE)
+        _fail_over(steady, replica)
+    steady.run(CLAIM_IDLE)
 
 
 # -- others -------------------------------------------------------------------------------------------------------------
 
 
-def rob_unheard(calm: Calm, book: Book) -> None:
+def rob_unheard(steady: SteadyState, log: DeliveryLog) -> None:
     """A stranger claims an entry a moment before its holder acknowledges it, and the server's word on that is lost."""
-    host = calm.scene.host
-    key = calm.key(calm.append(book, book.streams[0], HELD))
+    host = steady.scene.host
+    key = steady.key(steady.append(log, log.streams[0], HELD))
     robbed: list[bool] = []
 
     def rob() -> None:
-        calm.claim(book, key)
+        steady.claim(log, key)
         robbed.append(True)
 
     def cuts(data: bytes) -> bool:
@@ -148,78 +148,74 @@ def rob_unheard(calm: Calm, book: Book) -> None:
             return True
         return False
 
-    calm.run(0.3)
-    holder = _holder(book, key)
+    steady.run(0.3)
+    holder = _holder(steady, log, key)
     if holder is None or not holder.habits.fenced:
         return
-    heard = len(calm.told(holder, 0))
-    _at_first(calm, key, _acknowledges, rob)
+    heard = len(steady.told(holder, 0))
+    _at_first(steady, key, _acknowledges, rob)
     host.cuts = cuts
-    calm.run(HOLD_SECONDS + SOON)
+    steady.run(HOLD_SECONDS + SOON)
     host.before = host.cuts = None
-    told = any(isinstance(event, OwnershipLost) and key.id in event.ids for event in calm.told(holder, heard))
+    told = any(isinstance(event, OwnershipLost) and key.id in event.ids for event in steady.told(holder, heard))
     if robbed and not told:
-        ToldAgain(calm.world).violated(
+        ToldAgain(steady.world).violated(
             f"{holder.label} has acknowledged {key.name.decode()} twice, which a stranger has, and nothing has told"
         )
 
 
-def take_over(calm: Calm, book: Book) -> None:
+def take_over(steady: SteadyState, log: DeliveryLog) -> None:
     """A twin takes over the name of a member that has in hand what was tried as often as it may be."""
-    key = calm.key(calm.append(book, book.streams[0], STUBBORN))
-    calm.run(SOON)
-    holder = _holder(book, key)
-    twin = next((one for one in book.members if one.is_twin), None)
+    key = steady.key(steady.append(log, log.streams[0], STUBBORN))
+    steady.run(SOON)
+    holder = _holder(steady, log, key)
+    twin = next((one for one in steady.members(log) if one.is_twin), None)
     if (
         holder is None
         or twin is None
-        or calm.scene.refused_for_good
+        or steady.scene.refused_for_good
         or holder.consumer != twin.consumer
-        or book.fate(key).times != 2
+        or log.fate(key).times != 2
     ):
         return
     twin.retires = False
     twin.start()
-    calm.run(HOLD_SECONDS)
+    steady.run(HOLD_SECONDS)
     twin.retires = True
     twin.leave(0.0)
-    calm.run(SOON)
+    steady.run(SOON)
 
 
-def enter_without_a_group(calm: Calm, book: Book) -> None:
+def enter_without_a_group(steady: SteadyState, log: DeliveryLog) -> None:
     """The group vanishes while a member enters; the first entry after that is asked for twice."""
-    plain = [one for one in book.members if type(one) is Member and one.node is not None]
+    plain = [one for one in steady.members(log) if type(one) is Member and one.node is not None]
     if not plain:
         return
-    scene = calm.scene
+    scene = steady.scene
 
     def destroy() -> None:
         scene.note()
-        for stream in book.streams:
-            book.reset(stream)
-            scene.host.do(b"XGROUP", b"DESTROY", stream, book.group)
+        for stream in log.streams:
+            log.reset(stream)
+            scene.host.do(b"XGROUP", b"DESTROY", stream, log.group)
 
-    member = calm.lots.choice(plain)
+    member = steady.lots.choice(plain)
     member.crash(silently=False, away=0.0)
     nobody = Key(b"", b"", b"")
-    _at_first(calm, nobody, lambda data, _: b"XPENDING" in data and member.consumer in data, destroy)
-    calm.run(2.0)
+    _at_first(steady, nobody, lambda data, _: b"XPENDING" in data and member.consumer in data, destroy)
+    steady.run(2.0)
     scene.host.before = None
-    calm.retry(book)
+    retry(steady, log)
 
 
-def _holder(book: Book, key: Key) -> Member | None:
+def _holder(steady: SteadyState, log: DeliveryLog, key: Key) -> Member | None:
     """The member that has an entry in hand, if it is a plain one."""
-    fate = book.fates.get(key)
+    fate = log.fates.get(key)
     return next(
         (
             one
-            for one in book.members
+            for one in steady.members(log)
             if fate is not None and type(one) is Member and one.label == fate.holder and one.node
         ),
         None,
     )
-
-
-Trial: TypeAlias = "Callable[[Calm, Book], None]"
-TRIALS: Final[tuple[Trial, ...]] = (give_again, bring_back, settle_twice, rob_unheard, take_over, enter_without_a_group)

@@ -70,7 +70,7 @@ class Faced(Program):
         self._comes_back = False
         if self.process is None and not self.retires:
             self.incarnation += 1
-            self.draw = self.world.lots(f"{self.name} {self.incarnation}")
+            self.draw = self.world.lots(f"{self.seeded_as} {self.incarnation}")
             self.process = Process(self)
             self.begins()
             self.main = self.process.start(partial(self._main, self.process))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ConnectionLost, ReplyError, StreamcoreError, WatchedKeyChanged
 from streamcore.commands import echo, get, incr, set_, xread
@@ -22,9 +22,9 @@ from .application import Faced
 
 if TYPE_CHECKING:
     from ..context import Scene
+    from ..world.driver import World
     from ..world.invariants import EventsInOrder
     from ..world.plan import Size
-    from ..world.scheduler import World
 
 TASKS: Final = 3
 SHARED: Final = b"clerks:shared"
@@ -107,19 +107,17 @@ class AnsweredInTime(Oracle):
             self.violated(f"{label} waited {seconds:.2f} s for {what}, and {PATIENCE:g} s are the limit")
 
 
-class Clerk(Faced):
+class ClientProgram(Faced):
     """One such program."""
-
-    kind: ClassVar[str] = "clerk"
 
     def __init__(
         self,
         world: World,
-        name: str,
+        number: int,
         judges: tuple[RepliesBelong, ExecutedAsTold, AnsweredInTime],
         events: EventsInOrder,
     ) -> None:
-        super().__init__(world, name)
+        super().__init__(world, f"client-{number}", f"clerk-{number}")
         self._replies, self._executed, self._in_time = judges
         self._events = events
         self._asked = 0
@@ -188,7 +186,7 @@ class Clerk(Faced):
 
     def _key(self, number: int) -> bytes:
         self._asked += 1
-        return b"clerks:%b:%d:%d:%d" % (self.name.encode(), self.incarnation, number, self._asked)
+        return b"clerks:%b:%d:%d:%d" % (self.seeded_as.encode(), self.incarnation, number, self._asked)
 
     async def _echo(self, client: Client, key: bytes) -> None:
         self._replies.check(self.label, key, await client.execute(echo(key)))
@@ -220,14 +218,14 @@ class Clerk(Faced):
             self._replies.violated(f"{self.label} was given entries of a stream that does not exist")
 
 
-def cast_clerks(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put clerks on the stage."""
+def add_clients(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Add clients to the scene."""
     world = scene.world
     judges = RepliesBelong(world), ExecutedAsTold(world, scene), AnsweredInTime(world)
-    world.oracles += [*judges, AllOrNothing(world, scene)]
+    scene.oracles += [*judges, AllOrNothing(world, scene)]
     for number in range(1, size.members + 1):
-        clerk = Clerk(world, f"clerk-{number}", judges, events)
-        world.at(world.now, clerk.start)
+        program = ClientProgram(world, number, judges, events)
+        scene.enter(program)
 
 
 def _say_nothing(*_: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from streamcore import ClosedError, ConnectionLost, DeliveryUnknown, Producer, ReplyError, StreamcoreError
 
@@ -20,11 +20,10 @@ from ..world.stream_log import fields_of
 if TYPE_CHECKING:
     from streamcore.requests import Request
 
-    from ..world.driver import Node
+    from ..world.driver import Node, World
     from ..world.invariants import EventsInOrder
-    from ..world.scheduler import World
-    from ..world.stream_log import History
-    from .group.delivery_log import Book
+    from ..world.stream_log import StreamLog
+    from .group.delivery_log import DeliveryLog
 
 _ID: Final = re.compile(rb"\$\d+\r\n(\d+-\d+)\r\n")
 
@@ -35,7 +34,7 @@ PATIENCE: Final = OPTIONS.request_timeout + 0.2
 class AtMostOneCopy(Oracle):
     """*Producer.send*: no blind retry; *idempotent*: at most one copy within the window, however often it is sent."""
 
-    def __init__(self, world: World, history: History) -> None:
+    def __init__(self, world: World, history: StreamLog) -> None:
         super().__init__(world)
         self.history = history
         self.never: dict[bytes, str] = {}  # names that were told to be not sent, or refused; and in which words
@@ -60,7 +59,7 @@ class IdMeansThere(Oracle):
 
     def answered(self, sender: Sender, name: bytes, id_: tuple[int, int]) -> None:
         """An id has come back."""
-        history = sender.book.history
+        history = sender.log.history
         history.note(sender.stream)
         key = history.keys.get(name)
         if key is None or key.id != b"%d-%d" % id_:
@@ -80,7 +79,7 @@ class HeardIsHeard(Oracle):
 
     def unknown(self, sender: Sender, name: bytes) -> None:
         """A producer is told that nobody knows what became of an entry."""
-        history = sender.book.history
+        history = sender.log.history
         history.note(sender.stream)
         key = history.keys.get(name)
         if key is not None and (sender.label, key.id) in self._come:
@@ -98,20 +97,18 @@ class SendsEnd(Oracle):
 class Sender(Program):
     """One producer with a plan: so many entries, at times that are drawn."""
 
-    kind: ClassVar[str] = "producer"
-
     def __init__(
         self,
         world: World,
         name: str,
-        book: Book,
+        log: DeliveryLog,
         stream: bytes,
         plan: tuple[int, float],
         judges: tuple[AtMostOneCopy, IdMeansThere, SendsEnd, HeardIsHeard],
         events: EventsInOrder,
     ) -> None:
         super().__init__(world, name)
-        self.book = book
+        self.log = log
         self.stream = stream
         lots = world.lots(f"plan of {name}")
         lot = lots.random()
@@ -134,7 +131,7 @@ class Sender(Program):
             for _ in range(min(burst, entries - number)):
                 number += 1
                 name = b"%b:%d" % (self.name.encode(), number)
-                self.book.sent.add(name)
+                self.log.sent.add(name)
                 self.world.after(at, partial(self._due, name))
             at += 2 * lots.random() * seconds * burst / entries
 

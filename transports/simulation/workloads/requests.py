@@ -1,7 +1,7 @@
 """A program that asks without waiting: many requests at a time, submitted to the engine itself, each with a deadline of its own.
 
-Where ``Clerk`` uses the face, one request after the other, the asker keeps the link full, so that replies could go astray, and knows to
-the millisecond when each request was submitted and has ended. Nothing but the engine's ``on_wakeup`` tells its driver to look.
+Where ``ClientProgram`` uses the face, one request after the other, the requester keeps the link full, so that replies could go
+astray, and knows to the millisecond when each request was submitted and has ended. Nothing but the engine's ``on_wakeup`` tells its driver to look.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ClosedError, ConnectionLost, Multiplexer, ReplyError, StreamcoreError
 from streamcore.commands import echo, incr, rpush
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streamcore.requests import Request
 
     from ..context import Scene
+    from ..world.driver import World
     from ..world.plan import Size
-    from ..world.scheduler import World
 
 SLACK: Final = 0.01
 """Seconds that a timer may be late in a world without delays of its own."""
@@ -36,11 +36,11 @@ class DeadlinesKept(Oracle):
 
     PROMPT: Final = 0.2
 
-    def check(self, asker: Asker, asked: Asked, error: StreamcoreError | None) -> None:
+    def check(self, requester: Requester, asked: SentRequest, error: StreamcoreError | None) -> None:
         """A request has ended."""
         seconds = self.world.now - asked.at
-        what = f"{asker.label}: {asked.key.decode()} has ended after {seconds:.3f} s"
-        if seconds > OPTIONS.request_timeout + SLACK and asked.pauses == asker.pauses:
+        what = f"{requester.label}: {asked.key.decode()} has ended after {seconds:.3f} s"
+        if seconds > OPTIONS.request_timeout + SLACK and asked.pauses == requester.pauses:
             self.violated(f"{what}: too late")
         waits = isinstance(error, RequestTimeout) or (isinstance(error, ConnectionLost) and not error.sent)
         if waits and seconds < OPTIONS.request_timeout - SLACK:
@@ -100,7 +100,7 @@ class RunAsTold(Oracle):
 
 
 @dataclass
-class Asked:
+class SentRequest:
     """One request. ``ups``: how often the link had come up when it was submitted."""
 
     key: bytes
@@ -114,20 +114,18 @@ class Asked:
     request: Request | None = None
 
 
-class Asker(Program):
+class Requester(Program):
     """One such program."""
 
-    kind: ClassVar[str] = "asker"
-
     def __init__(
-        self, world: World, name: str, oracles: tuple[AnswersBelong, RunAsTold, DeadlinesKept], events: EventsInOrder
+        self, world: World, number: int, oracles: tuple[AnswersBelong, RunAsTold, DeadlinesKept], events: EventsInOrder
     ) -> None:
-        super().__init__(world, name)
+        super().__init__(world, f"requester-{number}", f"asker-{number}")
         self.pauses = 0
         self.rests = False  # asks nothing of itself
         self._answers, self._runs, self._deadlines = oracles
         self._events = events
-        self._open: dict[bytes, Asked] = {}
+        self._open: dict[bytes, SentRequest] = {}
         self._ups = self._number = self._served = 0
 
     def begin(self) -> Multiplexer:
@@ -139,7 +137,7 @@ class Asker(Program):
         return engine
 
     def _list(self) -> bytes:
-        return b"asker:%b:list" % self.label.encode()
+        return b"asker:%b:list" % self.seeded_label.encode()
 
     def _heard(self, event: object) -> None:
         self._ups += isinstance(event, (Connected, Reconnected))
@@ -176,7 +174,7 @@ class Asker(Program):
 
     def _ask(self) -> None:
         self._number += 1
-        key = b"asker:%b:%d" % (self.label.encode(), self._number)
+        key = b"asker:%b:%d" % (self.seeded_label.encode(), self._number)
         way = self.draw.choice((self._echo, self._count, self._append, self._several))
         commands, asked = way(key)
         engine: Multiplexer = self.engine
@@ -186,23 +184,23 @@ class Asker(Program):
         self.world.tell(self.label, f"asks {key.decode()}")
         asked.request = engine.submit(commands, partial(self._done, asked))
 
-    def _asked(self, key: bytes, check: Callable[[list[Any]], None], *writes: bytes) -> Asked:
-        return Asked(key, self._number, self.world.now, self.pauses, self._ups, False, check, writes)
+    def _asked(self, key: bytes, check: Callable[[list[Any]], None], *writes: bytes) -> SentRequest:
+        return SentRequest(key, self._number, self.world.now, self.pauses, self._ups, False, check, writes)
 
     def _expect(self, what: bytes, answer: object, wanted: object) -> None:
         if answer != wanted and not isinstance(answer, ReplyError):
             self._answers.violated(f"{self.label} expects {wanted!r} for {what.decode()}, and gets {answer!r}")
 
-    def _echo(self, key: bytes) -> tuple[list[Any], Asked]:
+    def _echo(self, key: bytes) -> tuple[list[Any], SentRequest]:
         return [echo(key)], self._asked(key, lambda answers: self._expect(key, answers[0], key))
 
-    def _count(self, key: bytes) -> tuple[list[Any], Asked]:
+    def _count(self, key: bytes) -> tuple[list[Any], SentRequest]:
         return [incr(key)], self._asked(key, lambda answers: self._expect(key, answers[0], 1), key)
 
-    def _append(self, key: bytes) -> tuple[list[Any], Asked]:
+    def _append(self, key: bytes) -> tuple[list[Any], SentRequest]:
         return [rpush(self._list(), b"%d" % self._number)], self._asked(key, lambda _: None)
 
-    def _several(self, key: bytes) -> tuple[list[Any], Asked]:
+    def _several(self, key: bytes) -> tuple[list[Any], SentRequest]:
         one, other = key + b":1", key + b":2"
 
         def check(answers: list[Any]) -> None:
@@ -211,7 +209,7 @@ class Asker(Program):
 
         return [incr(one), echo(key), rpush(other, key)], self._asked(key, check, one)
 
-    def _done(self, asked: Asked, request: Request) -> None:
+    def _done(self, asked: SentRequest, request: Request) -> None:
         if self._open.pop(asked.key, None) is None:
             return
         error: StreamcoreError | None = None
@@ -234,7 +232,7 @@ class Asker(Program):
             self._served += not self.world.faulty
         self._deadlines.check(self, asked, error)
 
-    def _never(self, asked: Asked, why: Exception) -> None:
+    def _never(self, asked: SentRequest, why: Exception) -> None:
         self._runs.never.update(dict.fromkeys(asked.writes, str(why)))
 
     # -- what is done to it -------------------------------------------------------------------------------------------
@@ -254,13 +252,13 @@ class Asker(Program):
         return "" if self.node is not None and self._served > 5 else f"{self.label} was not served"
 
 
-def cast_askers(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put askers on the stage."""
+def add_requesters(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Add requesters to the scene."""
     world = scene.world
     runs = RunAsTold(world, scene)
     oracles = AnswersBelong(world), runs, DeadlinesKept(world)
-    world.oracles += oracles
+    scene.oracles += oracles
     scene.running.append(runs.tried)
     for number in range(1, size.members + 1):
-        asker = Asker(world, f"asker-{number}", oracles, events)
-        world.at(world.now, asker.start)
+        requester = Requester(world, number, oracles, events)
+        scene.enter(requester)

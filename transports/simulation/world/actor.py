@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import Address, Options
 
-from .driver import Node
+from .driver import Node, World
 
 if TYPE_CHECKING:
     from streamcore import Engine
     from streamcore.engine.engine import EngineOptions
-
-    from .scheduler import World
 
 ADDRESS: Final = Address("server", 6379)
 OPTIONS: Final = Options(
@@ -38,19 +36,20 @@ RECOVERY: Final = OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + OPTIONS.ba
 
 
 class Program:
-    """One role. ``kind`` names it in the story; ``node`` is None between two processes."""
+    """One role. ``node`` is None between two processes.
 
-    kind: ClassVar[str] = "program"
+    ``seeded_as``: the name under which it draws its lots and writes its keys, if that is not ``name``: it is part of what a seed means.
+    """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, seeded_as: str = "") -> None:
         self.world = world
         self.name = name
+        self.seeded_as = seeded_as or name
         self.node: Node | None = None
         self.incarnation = 0
-        self.draw: Random = world.lots(name)
+        self.draw: Random = world.lots(self.seeded_as)
         self.retires = False  # its process is the last one
         self._comes_back = False
-        world.programs.append(self)
 
     # -- to be written ------------------------------------------------------------------------------------------------
 
@@ -99,14 +98,18 @@ class Program:
 
     def engine_options(self) -> EngineOptions:
         """The keywords of an engine that needs no name."""
-        return {"address": ADDRESS, "options": OPTIONS, "random": self.world.lots(f"engine of {self.label}").random}
+        return {
+            "address": ADDRESS,
+            "options": OPTIONS,
+            "random": self.world.lots(f"engine of {self.seeded_label}").random,
+        }
 
     def named_engine_options(self) -> EngineOptions:
         """Those of an engine that has a name of its own.
 
         In one world of four all such programs seed their generators alike, and draw the same jitter.
         """
-        own = self.world.lots(f"engine of {self.label}")
+        own = self.world.lots(f"engine of {self.seeded_label}")
         jitter = self.world.lots("jitter of all") if self.world.alike else own
         return {**self.engine_options(), "random": jitter.random, "entropy": own.randbytes}
 
@@ -115,13 +118,18 @@ class Program:
         """Who it is, in the story."""
         return f"{self.name}.{self.incarnation}"
 
+    @property
+    def seeded_label(self) -> str:
+        """The label under which the present process draws its lots and writes its keys."""
+        return f"{self.seeded_as}.{self.incarnation}"
+
     def start(self) -> None:
         """A process begins."""
         self._comes_back = False
         if self.node is None and not self.retires:
             self.incarnation += 1
-            self.draw = self.world.lots(f"{self.name} {self.incarnation}")
-            self.node = Node(self.world, self, self.begin(), self.label)
+            self.draw = self.world.lots(f"{self.seeded_as} {self.incarnation}")
+            self.node = Node(self.world, self, self.begin(), self.label, self.seeded_label)
             self.world.tell(self.label, "starts")
             self.node.pump()
 

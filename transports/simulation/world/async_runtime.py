@@ -271,7 +271,10 @@ class Driver:
         self.process = process
         self.target = target
         process.check()
-        self.node = Node(process.world, process.program, engine, f"{process.program.label}/{len(process.nodes)}")
+        program, number = process.program, len(process.nodes)
+        self.node = Node(
+            process.world, program, engine, f"{program.label}/{number}", f"{program.seeded_label}/{number}"
+        )
         process.nodes.append(self.node)
         process.program.node = self.node
         self._spawned: list[Task] = []

@@ -6,29 +6,47 @@ After every input it asks the engine for all its outputs anew, and wakes the pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .network import Wire
-from .server_host import RUBBISH
+from .scheduler import Scheduler
+from .server_host import RUBBISH, Host
 
 if TYPE_CHECKING:
     from streamcore import Engine, Link
-
-    from .actor import Program
-    from .scheduler import World
 
 MANY: Final = 2000
 """Rounds without any time passing: an engine that needs more of them is in a busy loop."""
 
 
-class Node:
-    """One process with one engine. ``label`` names it and its incarnation; ``dials`` and ``writes`` are counted."""
+class World(Scheduler):
+    """The machines of one run: the hosts of servers, and the nodes of all processes that live."""
 
-    def __init__(self, world: World, program: Program, engine: Engine, label: str) -> None:
+    def __init__(self, seed: int, *, tells: bool = False) -> None:
+        super().__init__(seed, tells=tells)
+        self.hosts: dict[str, Host] = {}  # by address
+        self.nodes: list[Node] = []
+
+
+class Application(Protocol):
+    """The program of a node."""
+
+    # Act on what has reached the engine; whether there was anything to do.
+    def look(self) -> bool: ...
+
+    # Take note of replies that rubbish follows.
+    def overhears(self, data: bytes) -> None: ...
+
+
+class Node:
+    """One process with one engine. ``label`` names it and its incarnation in the story, ``seeded_label`` in its lots."""
+
+    def __init__(self, world: World, program: Application, engine: Engine, label: str, seeded_label: str) -> None:
         self.world = world
         self.program = program
         self.engine = engine
         self.label = label
+        self.seeded_label = seeded_label
         self.alive = True
         self.paused = False
         self.isolated_until = 0.0  # dials are not answered until then
@@ -36,7 +54,7 @@ class Node:
         self.told_at = 0.0  # when the server has written what came last
         self.dials = 0
         self.writes = 0
-        self._lots = world.lots(f"driver of {label}")
+        self._lots = world.lots(f"driver of {seeded_label}")
         self._connecting: set[int] = set()  # wires whose dial is not answered
         self._unheard: list[tuple[Wire, Exception | None]] = []  # connections that were lost during a pause
         self._armed: float | None = None

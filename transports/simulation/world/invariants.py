@@ -24,8 +24,7 @@ from .actor import OPTIONS, RECOVERY
 if TYPE_CHECKING:
     from streamcore import Engine, Link
 
-    from .driver import Node
-    from .scheduler import World
+    from .driver import Node, World
 
 TICK: Final = 0.25
 """Seconds between two looks."""

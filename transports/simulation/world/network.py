@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from .scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streamcore import Link
     from streamcore.testing.model import Session
-
-    from .driver import Node
-    from .scheduler import World
-    from .server_host import Host
 
 LEAST: Final = 0.0003
 """Seconds that anything needs at least."""
@@ -136,21 +136,56 @@ class Pipe:
         return self.waiting > BUFFER
 
 
+class ClientEnd(Protocol):
+    """The process at one end of a wire."""
+
+    label: str
+    seeded_label: str
+    paused: bool
+
+    @property
+    def program(self) -> object: ...
+
+    # Take the bytes that have come.
+    def receive(self, wire: Wire, data: bytes) -> None: ...
+
+    # End the connection of a wire.
+    def lost(self, wire: Wire, error: Exception | None) -> None: ...
+
+
+class ServerEnd(Protocol):
+    """The machine at the other end of a wire."""
+
+    paused: bool
+
+    @property
+    def wires(self) -> Mapping[Session, Wire]: ...
+
+    # Open a session for a wire, unless the dial is refused.
+    def accept(self, wire: Wire) -> bool: ...
+
+    # Take the bytes that have come.
+    def receive(self, wire: Wire, data: bytes) -> None: ...
+
+    # End the session of a wire.
+    def lost(self, wire: Wire) -> None: ...
+
+
 class Wire:
     """One connection, from the dial to its end. ``session`` is None before the server has accepted, and after it knows the end."""
 
     __slots__ = ("babbles", "down", "host", "link", "node", "number", "rubbish", "session", "up", "world")
 
-    def __init__(self, world: World, node: Node, link: Link, host: Host, number: int) -> None:
+    def __init__(self, world: Scheduler, node: ClientEnd, link: Link, host: ServerEnd, number: int) -> None:
         self.world = world
-        self.node: Node | None = node  # None: this end is closed
+        self.node: ClientEnd | None = node  # None: this end is closed
         self.link = link
         self.host = host
         self.number = number
         self.session: Session | None = None
         self.babbles = False  # what the server sends is lost
         self.rubbish = False  # what the server sends next ends with bytes that are no reply
-        lots = world.lots(f"wire {node.label} {link.name} {number}")
+        lots = world.lots(f"wire {node.seeded_label} {link.name} {number}")
         self.up = Pipe(self, lots, to_server=True)
         self.down = Pipe(self, lots, to_server=False)
 

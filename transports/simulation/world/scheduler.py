@@ -1,7 +1,7 @@
-"""The world of one simulation: a heap of timed happenings, virtual time, lots drawn from one seed, and what was noticed.
+"""Virtual time: a heap of timed happenings, lots drawn from one seed, the story, and the digest.
 
 Nothing here waits: the next happening is taken from the heap, and it is that time. Every lot is drawn from a stream of its own,
-named by what it is for (``world.lots("delay of ...")``), so that leaving one fault out does not reshuffle all that comes after.
+named by what it is for (``lots("delay of ...")``), so that leaving one fault out does not reshuffle all that comes after.
 Whatever moves is put into ``digest``: equal seeds give equal digests, in every process.
 """
 
@@ -12,14 +12,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
 from struct import pack
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from zlib import crc32
-
-if TYPE_CHECKING:
-    from .actor import Program
-    from .driver import Node
-    from .invariants import Oracle
-    from .server_host import Host
 
 BEGIN: Final = 1_000_000.0
 """Seconds; the world's clock starts here, so that the ids of entries are as long as real ones."""
@@ -34,8 +28,8 @@ class Violation(Exception):
         self.message = message
 
 
-class World:
-    """Everything that there is in one run. ``story`` is kept only where ``tells``."""
+class Scheduler:
+    """The time, the lots and the story of one run. ``story`` is kept only where ``tells``."""
 
     def __init__(self, seed: int, *, tells: bool = False) -> None:
         self.seed = seed
@@ -45,10 +39,6 @@ class World:
         self.digest = crc32(b"%d" % seed)
         self.faults: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()  # entries, duplicates, whatever is worth a number in the summary
-        self.hosts: dict[str, Host] = {}  # by address
-        self.nodes: list[Node] = []  # of all processes that live
-        self.programs: list[Program] = []
-        self.oracles: list[Oracle] = []
         self.alike = self.lots("alike").random() < 0.25  # all programs call ``random.seed`` with the same number
         self.faulty = True  # until the world is healed
         self.healed_at = 0.0

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 from streamcore.testing.model import Server, Session
 from streamcore.testing.model.faults import Faults
 
+from .network import Wire
+from .scheduler import Scheduler
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from .network import Wire
-    from .scheduler import World
 
 
 RUBBISH: Final = b"?\r\n"
@@ -23,7 +23,7 @@ RUBBISH: Final = b"?\r\n"
 class Host:
     """Runs one server at one address. ``is_up``: it can be dialled."""
 
-    def __init__(self, world: World, server: Server, name: str = "server") -> None:
+    def __init__(self, world: Scheduler, server: Server, name: str = "server") -> None:
         self.world = world
         self.name = name
         self.server = server

@@ -64,7 +64,7 @@ def is_poison(name: bytes) -> bool:
     return name.endswith((b"13", b"66")) and not name.startswith(b"calm")
 
 
-class History:
+class StreamLog:
     """The streams of one host."""
 
     def __init__(self, host: Host) -> None:

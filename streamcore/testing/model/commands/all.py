@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from .. import replication
 from ..registry import Command
 from . import (
     connection as connections,
@@ -14,6 +13,7 @@ from . import (
     groups,
     pending,
     pubsub,
+    replication,
     sorted_sets,
     streams,
     strings,

@@ -9,9 +9,8 @@ from ..keyspace import DATABASES
 from ..notifications import flags
 from ..protocol import NULL_ARRAY, OK, PONG, Failure, Reply, Simple, Verbatim
 from ..registry import Command
-from ..replication import about
 from ..session import Session
-from ..tracking import track
+from .tracking import track
 
 
 def hello(s: Session, args: list[bytes]) -> Reply:
@@ -41,7 +40,7 @@ def hello(s: Session, args: list[bytes]) -> Reply:
         b"proto": protocol,
         b"id": s.number,
         b"mode": b"standalone",
-        b"role": b"master" if s.server.replication.primary is None else b"replica",
+        b"role": b"master" if not s.server.replication.is_replica else b"replica",
         b"modules": [],
     }
 
@@ -296,7 +295,7 @@ def info(s: Session, args: list[bytes]) -> Reply:
         },
         b"clients": {b"connected_clients": len(server.sessions), b"blocked_clients": len(server.waiting.sessions)},
         b"persistence": {b"loading": 0, b"aof_enabled": int(server.disk.appends)},
-        b"replication": about(server),
+        b"replication": server.replication.info(),
         b"keyspace": {
             b"db%d" % number: b"keys=%d,expires=%d,avg_ttl=0" % (len(keys.values), len(keys.expiries))
             for number, keys in enumerate(server.databases)

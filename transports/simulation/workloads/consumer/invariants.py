@@ -1,25 +1,36 @@
-"""What must hold of readers without a group, and their cast."""
+"""What must hold of readers without a group."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ...world.invariants import EventsInOrder, Oracle
+from ...world.invariants import Oracle
 from ...world.stream_log import Id
-from ..group.delivery_log import Book
-from ..producer import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+from .habits import ReaderHabits
+from .id_log import IdLog
 from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
-from .reader import Reader, Taste
-from .removals import Ledger
+from .track import Track
 
 if TYPE_CHECKING:
     from streamcore.events import Gap
 
-    from ...context import Scene
-    from ...world.plan import Size
-    from ...world.scheduler import World
+    from ...world.driver import World
+
+
+class Judged(Protocol):
+    """A reader, as the invariants know it."""
+
+    habits: ReaderHabits
+    tracks: dict[bytes, Track]
+    highest: tuple[bytes, Id] | None
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def engine(self) -> Any: ...
 
 
 class ReadsWhatWas(Oracle):
@@ -33,14 +44,14 @@ class CursorIsHandedOver(Oracle):
 class ReadsEachOnce(Oracle):
     """*Consumer*: each entry of H after the cursor, once per instance, in id order per stream."""
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
+        self.id_log = id_log
 
-    def handed(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+    def handed(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """A reader is handed a batch."""
-        era, track = self.ledger.note(stream), reader.tracks[stream]
-        there = self.ledger.there(stream)
+        era, track = self.id_log.note(stream), reader.tracks[stream]
+        there = self.id_log.there(stream)
         before = track.position
         self._merged(reader, stream, ids)
         for id_ in ids:
@@ -48,38 +59,38 @@ class ReadsEachOnce(Oracle):
                 self.violated(f"{reader.label} is handed {id_} of {stream.decode()} behind {track.position}")
             track.position = id_
         for id_ in set(era.between(before, ids[-1])).difference(ids):
-            if track.lenient or (id_ <= track.excused and not self.ledger.survived(stream, id_, track.since)):
+            if track.lenient or (id_ <= track.excused and not self.id_log.survived(stream, id_, track.since)):
                 continue
             if id_ in there:
                 self.violated(
                     f"{reader.label} was not handed {id_} of {stream.decode()}, which is there, before {ids[-1]}"
                 )
 
-    def _merged(self, reader: Reader, stream: bytes, ids: list[Id]) -> None:
+    def _merged(self, reader: Judged, stream: bytes, ids: list[Id]) -> None:
         """With ``merge="id"``: in the order of their ids, as far as the server had them at the time of the read."""
-        if reader.taste.merge is None or reader.taste.seeks:  # what is sought is behind what was handed over
+        if reader.habits.merge is None or reader.habits.seeks:  # what is sought is behind what was handed over
             return
         if any(track.rewound for track in reader.tracks.values()):  # a stream may begin anew while it is being read
             return
-        turns, highest = self.ledger.turns, reader.highest
+        turns, highest = self.id_log.turns, reader.highest
         if highest is not None and ids[0] < highest[1] and turns[stream, ids[0]] < turns[highest]:
             what = f"{ids[0]} of {stream.decode()} after {highest[1]} of {highest[0].decode()}"
             self.violated(f"{reader.label} is handed {what}, which was appended later")
         if highest is None or ids[-1] > highest[1]:
             reader.highest = stream, ids[-1]
 
-    def owed(self, reader: Reader, stream: bytes) -> list[Id]:
+    def owed(self, reader: Judged, stream: bytes) -> list[Id]:
         """What is in the stream now and must come to the reader."""
-        era, track = self.ledger.note(stream), reader.tracks[stream]
+        era, track = self.id_log.note(stream), reader.tracks[stream]
         if track.lenient:
             return []
-        there = self.ledger.there(stream)
+        there = self.id_log.there(stream)
         return [
             id_
             for id_ in era.ids
             if id_ > track.position
             and id_ in there
-            and (id_ > track.excused or self.ledger.survived(stream, id_, track.since))
+            and (id_ > track.excused or self.id_log.survived(stream, id_, track.since))
         ]
 
 
@@ -93,15 +104,15 @@ class TrimsAnnounced(Oracle):
     too.
     """
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
-        self.readers: list[Reader] = []
+        self.id_log = id_log
+        self.readers: list[Judged] = []
 
-    def handed(self, reader: Reader, stream: bytes, keys: list[Key]) -> None:
+    def handed(self, reader: Judged, stream: bytes, keys: list[Key]) -> None:
         """A reader is handed a batch: what the one before has passed should have been told."""
         track = reader.tracks[stream]
-        if reader.taste.merge is None:  # what is merged comes in pieces
+        if reader.habits.merge is None:  # what is merged comes in pieces
             late = [key for key in track.losses.due if key in track.losses.open and key not in keys]
             if late and (found := self._untold(reader, stream, late)):
                 self.violated(found)
@@ -109,9 +120,9 @@ class TrimsAnnounced(Oracle):
         if track.losses.due:
             self._excuse(reader, stream)  # by what was seen until now; later looks show more
 
-    def _untold(self, reader: Reader, stream: bytes, keys: list[Key]) -> str:
+    def _untold(self, reader: Judged, stream: bytes, keys: list[Key]) -> str:
         track = reader.tracks[stream]
-        keys = [key for key in keys if not self.ledger.is_there(stream, key)]
+        keys = [key for key in keys if not self.id_log.is_there(stream, key)]
         if not keys or track.unwatched or track.lenient:
             return ""
         self._excuse(reader, stream)
@@ -121,29 +132,29 @@ class TrimsAnnounced(Oracle):
         how = track.losses.open[keys[0]]
         return f"{reader.label} has passed {keys[0][1]} of {stream.decode()}, which was removed ({how}), and no Gap has told it"
 
-    def looked(self, reader: Reader) -> None:
+    def looked(self, reader: Judged) -> None:
         """A reader has something to do; it may have looked at its streams."""
         for stream, track in reader.tracks.items():
             if track.losses.open and (seen := seen_by(reader.engine, stream)) is not track.losses.looked:
                 track.losses.looked = seen
                 self._excuse(reader, stream)
 
-    def _excuse(self, reader: Reader, stream: bytes) -> None:
+    def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        found = hidden(reader.engine, losses, self.ledger, stream)
+        found = hidden(reader.engine, losses, self.id_log, stream)
         if found is not None and found.keys:
             self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
             for key in found.keys:
                 del losses.open[key]
 
-    def told(self, reader: Reader, gap: Gap) -> None:
+    def told(self, reader: Judged, gap: Gap) -> None:
         """A reader hears of a gap."""
         track = reader.tracks.get(gap.stream)
         if track is None:
             return
         losses = track.losses
-        here = arrived(reader.engine, self.ledger, gap.stream)
-        told = losses.told(gap, self.ledger.number(gap.stream), seen_by(reader.engine, gap.stream), here)
+        here = arrived(reader.engine, self.id_log, gap.stream)
+        told = losses.told(gap, self.id_log.number(gap.stream), seen_by(reader.engine, gap.stream), here)
         if not told:
             self._check_alarm(reader, gap, losses)
         if gap.entries is not None and not (losses.doubtful or losses.resumed):
@@ -155,13 +166,13 @@ class TrimsAnnounced(Oracle):
         for key in told:
             del losses.open[key]
 
-    def _check_alarm(self, reader: Reader, gap: Gap, losses: Losses) -> None:
+    def _check_alarm(self, reader: Judged, gap: Gap, losses: Losses) -> None:
         """Nothing that we know of is told by this gap."""
         if gap.certain and not losses.doubtful and not any(covers(gap, id_) for _, id_ in losses.ever):
             self.violated(f"{reader.label} hears of {gap}, and nothing was lost")
         if not gap.certain:
             self.world.notes["false alarms"] += 1
-            deleted = self.ledger.has_deleted(gap.stream)
+            deleted = self.id_log.has_deleted(gap.stream)
             if not (losses.doubtful or losses.resumed or deleted):
                 self.violated(f"{reader.label} hears of {gap}, and nothing is in doubt")
 
@@ -177,15 +188,15 @@ class TrimsAnnounced(Oracle):
 class RewindsAnnounced(Oracle):
     """*Consumer, failover that loses*: the stream's last id is below the cursor: ``StreamReset``."""
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
+    def __init__(self, world: World, id_log: IdLog) -> None:
         super().__init__(world)
-        self.ledger = ledger
-        self.readers: list[Reader] = []
+        self.id_log = id_log
+        self.readers: list[Judged] = []
 
     def left(self) -> str:
         for reader in self.readers:
             for stream, track in reader.tracks.items():
-                if not (track.unwatched or track.lenient) and self.ledger.last(stream) < track.position:
+                if not (track.unwatched or track.lenient) and self.id_log.last(stream) < track.position:
                     return f"{reader.label} is at {track.position} of {stream.decode()}, which ends before, and was not told"
         return ""
 
@@ -193,17 +204,17 @@ class RewindsAnnounced(Oracle):
 class ReaderBounded(Oracle):
     """*Consumer, slow consumer*: pull only; prefetch bounded by entries and bytes."""
 
-    def taken(self, reader: Reader, at_once: Counter[bytes]) -> None:
+    def taken(self, reader: Judged, at_once: Counter[bytes]) -> None:
         """A reader has taken batches, without anything coming in between."""
-        most = reader.taste.prefetch + 2
-        if reader.taste.merge is None and max(at_once.values()) > most:
+        most = reader.habits.prefetch + 2
+        if reader.habits.merge is None and max(at_once.values()) > most:
             self.violated(
                 f"{reader.label} had {max(at_once.values())} batches of a stream ahead, and {most} are plenty"
             )
 
 
 @dataclass
-class ReaderOracles:
+class ReaderInvariants:
     """All of them, as readers tell them."""
 
     invented: ReadsWhatWas
@@ -212,43 +223,3 @@ class ReaderOracles:
     trims: TrimsAnnounced
     rewinds: RewindsAnnounced
     bounded: ReaderBounded
-
-
-def cast_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put readers and producers on the stage, with the oracles that watch them."""
-    world = scene.world
-    lots = world.lots("cast of readers")
-    streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
-    scene.streams += [one for one in streams if one not in scene.streams]
-    ledger = Ledger(scene.history, streams)
-    oracles = ReaderOracles(
-        ReadsWhatWas(world),
-        CursorIsHandedOver(world),
-        ReadsEachOnce(world, ledger),
-        TrimsAnnounced(world, ledger),
-        RewindsAnnounced(world, ledger),
-        ReaderBounded(world),
-    )
-    world.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
-    scene.running.append(ledger.before_command)
-    scene.removing.append(ledger.removing)
-    scene.dropping.append(ledger.dropping)
-    scene.rewinding.append(ledger.rewinding)
-    for number in range(1, size.members + 1):
-        reader = Reader(world, f"reader-{number}", ledger, Taste.drawn(lots, streams), oracles, events)
-        oracles.trims.readers.append(reader)
-        oracles.rewinds.readers.append(reader)
-        scene.removing.append(reader.removing)
-        scene.dropping.append(reader.dropping)
-        scene.rewinding.append(reader.rewinding)
-        scene.setting.append(reader.unsettle)
-        world.at(world.now, reader.start)
-    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
-    world.oracles += judges
-    book = Book(world, scene.history, b"", streams)
-    for number in range(1, size.senders + 1):
-        entries = size.entries // size.senders
-        sender = Sender(
-            world, f"p{number}", book, streams[number % len(streams)], (entries, size.seconds), judges, events
-        )
-        world.at(world.now, sender.start)

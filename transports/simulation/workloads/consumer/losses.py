@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamcore.events import Gap
     from streamcore.reading.stream_history import History
 
-    from .removals import Ledger
+    from .id_log import IdLog
 
 Key = tuple[int, Id]
 MUST: Final = frozenset({"XTRIM", "DEL"})
@@ -109,7 +109,7 @@ def covers(gap: Gap, id_: Id) -> bool:
     return (gap.after.ms, gap.after.seq) < id_ and (gap.before is None or id_ < (gap.before.ms, gap.before.seq))
 
 
-def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
+def arrived(engine: Any, id_log: IdLog, stream: bytes) -> set[Key]:
     """What has come of a stream and is not handed over yet: that is not missed, whatever becomes of it."""
     rows = [
         row
@@ -119,7 +119,7 @@ def arrived(engine: Any, ledger: Ledger, stream: bytes) -> set[Key]:
     ]  # nobody else can know
     if engine._merge is not None:  # noqa: SLF001
         rows += [row[2] for row in engine._merge._held.get(stream, ())]  # noqa: SLF001
-    return {ledger.key(stream, _id(row[0]), row[1][1]) for row in rows}
+    return {id_log.key(stream, _id(row[0]), row[1][1]) for row in rows}
 
 
 class Look:
@@ -128,11 +128,11 @@ class Look:
     ``unread``: how many entries were gone then, by the stream's counters, that it had neither read nor been told of.
     """
 
-    def __init__(self, engine: Any, losses: Losses, ledger: Ledger, stream: bytes, seen: History) -> None:
+    def __init__(self, engine: Any, losses: Losses, id_log: IdLog, stream: bytes, seen: History) -> None:
         self.seen = seen
-        self.era = losses.era_of(seen, ledger.number(stream))
-        self.has = losses.received | arrived(engine, ledger, stream)
-        self._removed = ledger.removed(stream, self.era, seen.removed)
+        self.era = losses.era_of(seen, id_log.number(stream))
+        self.has = losses.received | arrived(engine, id_log, stream)
+        self._removed = id_log.removed(stream, self.era, seen.removed)
         known = self.has | losses.ever.difference(losses.open)
         self.unread = seen.removed - sum(map(self.is_gone, known))
 
@@ -147,7 +147,7 @@ class Look:
         return sum(place.era < era < self.era or (era == place.era and id_ > place.id) for era, id_ in self.has)
 
 
-def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden | None:
+def hidden(engine: Any, losses: Losses, id_log: IdLog, stream: bytes) -> Hidden | None:
     """What the server could tell nothing of, if there is anything.
 
     That is so where as many entries of a stream had gone unread and untold, when the reader looked last, as another one that had
@@ -157,7 +157,7 @@ def hidden(engine: Any, losses: Losses, ledger: Ledger, stream: bytes) -> Hidden
     seen = seen_by(engine, stream)
     if seen is None:
         return None
-    look = Look(engine, losses, ledger, stream, seen)
+    look = Look(engine, losses, id_log, stream, seen)
     had = [place.had + look.since(place) for place in losses.places if place.seen is not seen]
     had += [place.had for place in losses.settings if place.seen is not seen and place.era == look.era]
     if look.unread not in had:

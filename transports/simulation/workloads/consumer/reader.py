@@ -1,16 +1,14 @@
 """A reader without a group: follows streams by XREAD, saves its cursor now and then, and goes on from there when it comes back.
 
-What it is handed is checked at once, against the ``Ledger`` of all that ever was in its streams.
+What it is handed is checked at once, against the ``IdLog`` of all that ever was in its streams.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import Consumer, StreamcoreError, StreamId, StreamResetError
 from streamcore.engine.degradation import GAPS
@@ -19,6 +17,7 @@ from streamcore.events import Degraded, Gap, StreamReset
 from ...world.actor import Program
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
+from .habits import ReaderHabits
 from .losses import Key, Losses, arrived, seen_by
 from .track import Track
 
@@ -26,55 +25,29 @@ if TYPE_CHECKING:
     from streamcore.consumer.cursor import CursorChange
     from streamcore.entries import Batch
 
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
-    from .invariants import ReaderOracles
-    from .removals import Ledger
+    from .id_log import IdLog
+    from .invariants import ReaderInvariants
 
 BLOCK: Final = 0.6
-
-
-@dataclass(frozen=True)
-class Taste:
-    """How one reader reads."""
-
-    streams: tuple[bytes, ...]
-    start: str
-    merge: Literal["id"] | None
-    count: int
-    prefetch: int
-    on_rewind: Literal["raise", "restart"]
-    saves: float  # how often, of the times that it could
-    slow: float
-    seeks: bool
-
-    @classmethod
-    def drawn(cls, lots: Random, streams: list[bytes]) -> Taste:
-        """One by lots."""
-        return cls(
-            tuple(streams if lots.random() < 0.7 else [lots.choice(streams)]),
-            lots.choice(["0", "0", "$"]),
-            lots.choice([None, None, "id"]),
-            lots.choice([1, 3, 10, 100]),
-            lots.choice([1, 2, 4]),
-            lots.choice(["raise", "restart", "restart"]),
-            lots.choice([0.2, 1.0]),
-            lots.choice([0.0, 0.1, 0.4]),
-            lots.random() < 0.3,
-        )
 
 
 class Reader(Program):
     """One reader. ``saved`` is what it has stored somewhere safe: where to go on."""
 
-    kind: ClassVar[str] = "reader"
-
     def __init__(
-        self, world: World, name: str, ledger: Ledger, taste: Taste, oracles: ReaderOracles, events: EventsInOrder
+        self,
+        world: World,
+        name: str,
+        id_log: IdLog,
+        habits: ReaderHabits,
+        oracles: ReaderInvariants,
+        events: EventsInOrder,
     ) -> None:
         super().__init__(world, name)
-        self.ledger = ledger
-        self.taste = taste
+        self.id_log = id_log
+        self.habits = habits
         self.oracles = oracles
         self.saved: dict[bytes, StreamId] = {}
         self.eras: dict[bytes, int] = {}  # of what was saved
@@ -93,15 +66,15 @@ class Reader(Program):
     # -- a life -------------------------------------------------------------------------------------------------------
 
     def begin(self) -> Consumer[bytes]:
-        taste = self.taste
-        start: Any = {stream: self.saved.get(stream, taste.start) for stream in taste.streams}
+        habits = self.habits
+        start: Any = {stream: self.saved.get(stream, habits.start) for stream in habits.streams}
         engine = Consumer(
             start,
-            count=taste.count,
+            count=habits.count,
             block=BLOCK,
-            prefetch=taste.prefetch,
-            merge=taste.merge,
-            on_rewind=taste.on_rewind,
+            prefetch=habits.prefetch,
+            merge=habits.merge,
+            on_rewind=habits.on_rewind,
             **self.engine_options(),
         )
         engine.on_event = self._told
@@ -133,22 +106,22 @@ class Reader(Program):
 
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
         """Entries are about to be removed."""
-        if self.node is None or stream not in self.taste.streams:
+        if self.node is None or stream not in self.habits.streams:
             return
-        number = self.ledger.number(stream)
+        number = self.id_log.number(stream)
         if not self.tracks:
             self._entering.setdefault(stream, []).extend((number, id_) for id_ in ids)
         for track in self._tracks_of(stream):
-            here = arrived(self.engine, self.ledger, stream)
+            here = arrived(self.engine, self.id_log, stream)
             reached = track.reached(here, number)
             track.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, here)
 
     def dropping(self, stream: bytes) -> None:
         """A stream is about to go as a whole, with what was not read."""
         for track in self._tracks_of(stream):
-            here = arrived(self.engine, self.ledger, stream)
-            reached = track.reached(here, self.ledger.number(stream))
-            track.losses.removed(self.ledger.unread(stream, reached), "DEL", here)
+            here = arrived(self.engine, self.id_log, stream)
+            reached = track.reached(here, self.id_log.number(stream))
+            track.losses.removed(self.id_log.unread(stream, reached), "DEL", here)
 
     def rewinding(self, stream: bytes) -> None:
         """A stream begins anew, or goes back: what has a lower id than our cursor may escape."""
@@ -156,30 +129,30 @@ class Reader(Program):
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
             seen = seen_by(self.engine, stream)
-            track.rewind(self.ledger, stream, seen, arrived(self.engine, self.ledger, stream))
+            track.rewind(self.id_log, stream, seen, arrived(self.engine, self.id_log, stream))
 
     def unsettle(self, stream: bytes) -> None:
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.unsettle(self.engine, self.ledger, stream)
+            track.unsettle(self.engine, self.id_log, stream)
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""
         for stream, at in self.engine.cursor().items():
-            place, number = (at.ms, at.seq), self.ledger.number(stream)
+            place, number = (at.ms, at.seq), self.id_log.number(stream)
             track = self.tracks[stream] = Track(place, number)
             track.losses.doubtful |= stream in self._in_doubt
             saved = self.saved.get(stream)
             if saved is not None and track.position > ZERO:
-                track.resume(self.ledger, stream, self.eras.get(stream, 0))
+                track.resume(self.id_log, stream, self.eras.get(stream, 0))
                 if place == (saved.ms, saved.seq):
-                    track.losses.lose(self.ledger.lost_since(stream, self.eras[stream], place))
+                    track.losses.lose(self.id_log.lost_since(stream, self.eras[stream], place))
             else:
                 track.losses.lose(dict.fromkeys(self._entering.get(stream, ()), "before it began"))
         for gap in self._early:
             self.oracles.trims.told(self, gap)
-        if self.taste.seeks:
+        if self.habits.seeks:
             self._quietly(self.draw.random(), self._seek)
 
     # -- changes of mind ----------------------------------------------------------------------------------------------
@@ -197,7 +170,7 @@ class Reader(Program):
     def _seek(self) -> None:
         """Go to another place of a stream."""
         stream = self.draw.choice(list(self.tracks))
-        ids = self.ledger.note(stream).ids
+        ids = self.id_log.note(stream).ids
         if self._seeking is None and ids and self.world.faulty:
             place = self.draw.choice(ids)
             self.world.tell(self.label, f"seeks {place[0]}-{place[1]} of {stream.decode()}")
@@ -207,9 +180,9 @@ class Reader(Program):
                 self._end(error)
                 return
             self._seeking = change, stream, self.tracks[stream]
-            number = self.ledger.number(stream)
+            number = self.id_log.number(stream)
             losses = Losses(resumed=True)
-            losses.lose(self.ledger.lost_since(stream, number, place))
+            losses.lose(self.id_log.lost_since(stream, number, place))
             self.tracks[stream] = Track(place, number, losses, rewound=True)
             self.highest, self._sought_at = None, self.world.now
             self._quietly(1.0, partial(self._give_up, change))
@@ -275,7 +248,7 @@ class Reader(Program):
 
     def _end(self, error: StreamcoreError) -> None:
         self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")
-        if not (isinstance(error, StreamResetError) and self.taste.on_rewind == "raise"):
+        if not (isinstance(error, StreamResetError) and self.habits.on_rewind == "raise"):
             self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
         self.saved.clear()
         self.ended(0.05)
@@ -293,22 +266,22 @@ class Reader(Program):
         if not self.tracks[stream].position <= (kept.ms, kept.seq) < ids[0]:
             self.oracles.cursor.violated(f"{self.label} works at {ids}, and a cursor that is saved now says {kept}")
         self.oracles.skipped.handed(self, stream, ids)
-        keys = [self.ledger.key(stream, id_, row[1][1]) for row, id_ in zip(rows, ids, strict=True)]
+        keys = [self.id_log.key(stream, id_, row[1][1]) for row, id_ in zip(rows, ids, strict=True)]
         self.tracks[stream].era = keys[-1][0]
         self.oracles.trims.handed(self, stream, keys)
         cursor = self.engine.cursor()[stream]
         if (cursor.ms, cursor.seq) != ids[-1]:
             self.oracles.cursor.violated(f"{self.label} was handed {ids[-1]} last, and its cursor says {cursor}")
         lot = self.draw.random()
-        if self.world.faulty and lot < self.taste.slow:
+        if self.world.faulty and lot < self.habits.slow:
             self._busy = True
             self.later(0.3 * self.draw.random() ** 2, self._done)
         else:
             self._save()
 
     def _ever(self, stream: bytes) -> set[tuple[bytes, Id, bytes]]:
-        self.ledger.note(stream)
-        return self.ledger.ever
+        self.id_log.note(stream)
+        return self.id_log.ever
 
     def _done(self) -> None:
         self._busy = False
@@ -316,7 +289,7 @@ class Reader(Program):
 
     def _save(self) -> None:
         """The work is done; what was handed over until now need not be read again."""
-        if self.draw.random() < self.taste.saves:
+        if self.draw.random() < self.habits.saves:
             self.saved = self.engine.cursor()
             self.eras = {stream: self.tracks[stream].era for stream in self.saved}
 
@@ -327,10 +300,10 @@ class Reader(Program):
             case StreamReset():
                 self.highest = None
                 track = self.tracks[event.stream]
-                track.begin_anew(self.ledger.number(event.stream))
-                track.lenient |= self.taste.seeks and self.world.now < self._sought_at + 2.0
+                track.begin_anew(self.id_log.number(event.stream))
+                track.lenient |= self.habits.seeks and self.world.now < self._sought_at + 2.0
                 if self._seeking is not None and self._seeking[1] == event.stream:
-                    self._seeking[2].begin_anew(self.ledger.number(event.stream))
+                    self._seeking[2].begin_anew(self.id_log.number(event.stream))
             case Degraded() if event.what == GAPS:
                 for track in self.tracks.values():
                     track.unwatched = True

@@ -11,7 +11,7 @@ from .losses import Key, Look, Losses, Place, last_of, seen_by
 if TYPE_CHECKING:
     from streamcore.reading.stream_history import History
 
-    from .removals import Ledger
+    from .id_log import IdLog
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Track:
         if self.rewinds <= 0:
             self.rewinds, self.excused = 0, ZERO
 
-    def resume(self, ledger: Ledger, stream: bytes, era: int) -> None:
+    def resume(self, id_log: IdLog, stream: bytes, era: int) -> None:
         """It goes on from a cursor that was saved in an era."""
-        self.excused = ledger.eras[stream].ended
+        self.excused = id_log.eras[stream].ended
         self.since = max(0, min(era, self.era - 1))
         self.losses.resumed = True
 
@@ -47,25 +47,25 @@ class Track:
         """How far goes what has arrived, in an era; what is there in front of that was passed: a failover has brought it back."""
         return max([self.position, *(id_ for number, id_ in here if number == era)])
 
-    def unsettle(self, engine: Any, ledger: Ledger, stream: bytes) -> None:
+    def unsettle(self, engine: Any, id_log: IdLog, stream: bytes) -> None:
         """The counters of the stream are about to be set."""
         self.losses.doubtful = True
         if (seen := seen_by(engine, stream)) is not None:
-            look = Look(engine, self.losses, ledger, stream, seen)
+            look = Look(engine, self.losses, id_log, stream, seen)
             self.losses.settings.append(Place(look.era, self.position, look.unread, seen))
 
-    def rewind(self, ledger: Ledger, stream: bytes, seen: History | None, here: set[Key]) -> None:
+    def rewind(self, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> None:
         """The stream has begun anew, or gone back, where the reader was told this at its last look; what is ``here`` has arrived."""
-        ended = ledger.past[stream][-1]
-        place, era = max([self.position, *(id_ for _, id_ in here)]), ledger.number(stream) - 1
+        ended = id_log.past[stream][-1]
+        place, era = max([self.position, *(id_ for _, id_ in here)]), id_log.number(stream) - 1
         if self.excused == ZERO:
             self.since = era
-        self.excused = ledger.eras[stream].ended
+        self.excused = id_log.eras[stream].ended
         self.rewinds += 1
         self.rewound = self.losses.doubtful = True
         looked = seen if seen is not None and self.losses.era_of(seen, era) == era else None
-        known = set[Id]() if looked is None else ledger.removed(stream, era, looked.removed)
-        had = ledger.had(stream, place) - self.losses.untold(era, known)
+        known = set[Id]() if looked is None else id_log.removed(stream, era, looked.removed)
+        had = id_log.had(stream, place) - self.losses.untold(era, known)
         noted = sum(id_ <= place for id_ in ended.ids)  # where the counters were set since
         if looked is not None:
             ahead = [id_ for id_ in ended.ids if place < id_ <= last_of(looked) and id_ not in known]

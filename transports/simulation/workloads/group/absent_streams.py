@@ -6,16 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from streamcore import GroupConsumer
-from streamcore.group.absent_streams import LOOK
 
-from ...steady_state.invariants import Prompt
 from .invariants import GroupOracle
 
 if TYPE_CHECKING:
     from streamcore.testing.model import Session
-
-    from ...steady_state.trials import Calm
-    from .delivery_log import Book
 
 
 class NotPutBack(GroupOracle):
@@ -25,18 +20,9 @@ class NotPutBack(GroupOracle):
         """The server is about to run a command."""
         if words[:2] != [b"XGROUP", b"CREATE"] or words[-1] != b"MKSTREAM":
             return
-        for member in self.book.members:
+        for member in self.log.members:
             engine = None if member.node is None else member.node.engine
             if not isinstance(engine, GroupConsumer) or engine.nonce != session.name:
                 continue
             if words[2] in engine.setup._known:  # noqa: SLF001  # nobody else can know
                 self.world.after(0.0, partial(self.violated, f"{member.label} puts {words[2].decode()} back"))
-
-
-def come_back(calm: Calm, book: Book) -> None:
-    """Each stream that is waited for comes back with an entry: that is handed over as soon as its stream was looked for."""
-    for stream in book.streams:
-        if book.of(stream) is None:
-            name = calm.append(book, stream, b"calm")
-            calm.run_soon(LOOK)
-            calm.handed(book, name, Prompt(calm.world), f" and the {LOOK:g} s after which its stream is looked for")

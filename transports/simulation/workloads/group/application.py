@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from streamcore import (
     ConnectionLost,
@@ -41,7 +41,6 @@ class Failure(Exception):
 class Application(Faced, Member):
     """One member through the face; its habits are those of a ``Member``."""
 
-    kind: ClassVar[str] = "application"
     face: Face[bytes] | None = None
     _way = "run"
 
@@ -50,10 +49,10 @@ class Application(Faced, Member):
     def begins(self) -> None:
         self._way = self.draw.choice(WAYS)
         self.world.tell(self.label, f"starts, in the way of {self._way!r}")
-        self.book.changed()
+        self.log.changed()
 
     def over(self) -> None:
-        self.book.ends(self.label, self.consumer)
+        self.log.ends(self.label, self.consumer)
 
     def forget(self) -> None:
         super().forget()
@@ -87,7 +86,7 @@ class Application(Faced, Member):
             "ack": "auto" if self._way == "auto" else "manual",
         }
         async with self.connect(process) as client:
-            consumer: Face[bytes] = client.group_consumer(habits.streams, group=self.book.group, **options)
+            consumer: Face[bytes] = client.group_consumer(habits.streams, group=self.log.group, **options)
             self._listen(consumer)
             async with consumer:
                 self.face = consumer
@@ -98,11 +97,11 @@ class Application(Faced, Member):
 
     def _doubt_the_rest(self) -> None:
         """What was delivered to us and not handed over may be counted."""
-        for stream in self.book.streams:
-            group = self.book.of(stream)
+        for stream in self.log.streams:
+            group = self.log.of(stream)
             for id_, delivery in group.pending.items() if group else ():
-                if delivery.consumer == self.consumer and (key := self.book.key_at(stream, b"%d-%d" % id_)) is not None:
-                    fate = self.book.fate(key)
+                if delivery.consumer == self.consumer and (key := self.log.key_at(stream, b"%d-%d" % id_)) is not None:
+                    fate = self.log.fate(key)
                     fate.doubts += fate.holder != self.label
 
     def _listen(self, consumer: Any) -> None:
@@ -140,7 +139,7 @@ class Application(Faced, Member):
             if entry is not None:
                 self._is_handed(entry)
                 if await self._treat(entry) and self._way == "auto":
-                    self.book.fate(self._key(entry)).acked = True  # asking for the next one says so
+                    self.log.fate(self._key(entry)).acked = True  # asking for the next one says so
 
     # -- entries ------------------------------------------------------------------------------------------------------
 
@@ -154,12 +153,12 @@ class Application(Faced, Member):
         await self._work()
         if self._fails(key):
             raise Failure(key.name.decode())
-        self.book.fate(key).acked = True
+        self.log.fate(key).acked = True
 
     def _on_error(self, entry: GroupEntry[bytes], error: Exception) -> Any:
         if not isinstance(error, Failure):
             raise error
-        fate = self.book.fate(self._key(entry))
+        fate = self.log.fate(self._key(entry))
         if self.draw.random() < self.habits.buries:
             fate.buried = fate.refused = True
             return "dead_letter"
@@ -170,7 +169,7 @@ class Application(Faced, Member):
         """What an application does in its own loop; whether it has processed the entry."""
         await self._work()
         key = self._key(entry)
-        fate = self.book.fate(key)
+        fate = self.log.fate(key)
         if self._fails(key):
             fate.excused = fate.refused = True
             entry.nack(self.draw.choice([0.0, 0.1]) if self.world.faulty else 0.0)
@@ -190,7 +189,7 @@ class Application(Faced, Member):
             await process.sleep(0.15 * self.draw.random())
 
     def _fails(self, key: Key) -> bool:
-        fate = self.book.fate(key)
+        fate = self.log.fate(key)
         poison = is_poison(key.name) and (self.habits.max_deliveries is not None or fate.times < 3)
         return poison or self.draw.random() < self.habits.refuses
 

@@ -1,6 +1,6 @@
-"""What is known of the entries of one group: who was handed what, what was said about it, and what excuses another time.
+"""The delivery log of a group: deliveries, settlements, and the reasons for which an entry may come again.
 
-Members tell the book, and the nemesis does where it meddles; the oracles of ``group_oracles`` read it.
+Members write it, and the nemesis does where it meddles; the invariants read it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from streamcore import StreamId
 
 from ...world.invariants import TICK
-from ...world.stream_log import ZERO, History, Id, Key
+from ...world.stream_log import ZERO, Id, Key, StreamLog
 from .predecessors import Predecessors
 from .tenures import Tenures
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from streamcore.testing.model import Session
     from streamcore.testing.model.values import Group, Stream
 
-    from ...world.scheduler import World
-    from .member import Member
+    from ...world.driver import World
+    from .participant import Participant
 
 
 @dataclass(slots=True)
 class Fate:
-    """What has become of one entry so far."""
+    """The deliveries and the settlement of an entry."""
 
     times: int = 0  # that somebody was handed it
     strangers: int = 0  # deliveries to members that are no programs of ours
@@ -52,7 +52,7 @@ class Fate:
 
 
 class Loss(NamedTuple):
-    """One entry that was removed unread, as the ``removed``-th of its stream.
+    """An entry that was removed unread, as the ``removed``-th of its stream.
 
     ``witnesses``: the processes that knew the stream then, by their last look; and whether they had seen the group further ahead
     before.
@@ -65,9 +65,9 @@ class Loss(NamedTuple):
 
 @dataclass
 class Losses:
-    """The ids of what was removed before the group had been given it, whatever became of it later.
+    """The ids of entries that were removed before the group had been given them.
 
-    ``believed``: streams whose counters somebody has set, and whoever counts by them is led astray; ``shared``: of a stream that
+    ``believed``: streams whose counters an operator has set, which mislead members that count by them; ``shared``: of a stream that
     was believed, or went with a group in which there were several, or that was set ahead (``waived``), how much of it a process had
     counted as unread, alone there;
     ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
@@ -82,7 +82,7 @@ class Losses:
     torn: dict[bytes, float] = field(default_factory=dict)
 
     def believe(self, stream: bytes) -> None:
-        """Somebody sets its counters."""
+        """Note that an operator sets the counters of a stream."""
         self.believed.add(stream)
         self._former.add(stream)
 
@@ -91,16 +91,16 @@ class Losses:
         self.believed |= self._former
 
     def add(self, stream: bytes, *ids: Id) -> None:
-        """These are lost now."""
+        """Note entries as lost."""
         self.lost.setdefault(stream, []).extend(ids)
 
 
 @dataclass
-class Book:
+class DeliveryLog:
     """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
 
     world: World
-    history: History
+    history: StreamLog
     group: bytes
     streams: list[bytes]
     fates: dict[Key, Fate] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Book:
     )  # streams of which an undelivered entry was removed, and how
     losses: Losses = field(default_factory=Losses)
     on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
-    members: list[Member] = field(default_factory=list)
+    members: list[Participant] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
     letters_aside: dict[bytes, bytes] = field(
         default_factory=dict
@@ -138,7 +138,7 @@ class Book:
         self.tenures = Tenures(self)
 
     def fate(self, key: Key) -> Fate:
-        """What has become of an entry."""
+        """The fate of an entry; a new one for an entry that was never handed over."""
         fate = self.fates.get(key)
         if fate is None:
             fate = self.fates[key] = Fate()
@@ -146,7 +146,7 @@ class Book:
         return fate
 
     def named(self, stream: bytes, ids: Iterable[bytes]) -> list[tuple[Key, Fate]]:
-        """Those of these ids that anybody was handed."""
+        """The entries with these ids that were handed over, and their fates."""
         keys = [self._keys.get((stream, id_)) for id_ in ids]
         return [(key, self.fates[key]) for key in keys if key is not None]
 
@@ -161,12 +161,12 @@ class Book:
         return None if fields is None else Key(stream, id_, fields[1])
 
     def excuse(self, stream: bytes, ids: Iterable[bytes]) -> None:
-        """Entries may be handed over once more, to anybody."""
+        """Allow entries to be handed over once more, to any member."""
         for _, fate in self.named(stream, ids):
             fate.excused = True
 
     def reset(self, stream: bytes) -> None:
-        """The group is about to go, or to be what it was before: everything may come again."""
+        """Note that the group is about to go, or to go back: each entry may come again."""
         self.resets[stream] = self.resets.get(stream, 0) + 1
         self.reset_at[stream] = self.world.now
         self.lost_unread.pop(stream, None)
@@ -177,7 +177,7 @@ class Book:
         return self.reset_at.get(key.stream, 0.0) >= self.history.born.get(key.name, 0.0) - TICK
 
     def before_command(self, session: Session, words: list[bytes]) -> None:
-        """A server is about to run a command: who has an entry now, may not have it behind that.
+        """Note the owners of entries before the server runs a command, which may change them.
 
         A member sets the group back that it has created, where that may pass over entries.
         """
@@ -212,12 +212,12 @@ class Book:
             self.losses.torn[stream] = self.world.now
 
     def want_again(self, stream: bytes, last: Id) -> None:
-        """Somebody sets the group back, that had come to an id: what is up to there comes once more."""
+        """Note that the group is set back from an id: entries up to there come once more."""
         self.wanted_again[stream] = max(self.wanted_again.get(stream, ZERO), last)
         self._came_not_yet(stream)
 
     def _came_not_yet(self, stream: bytes) -> None:
-        """What is wanted again comes once more, whatever has come."""
+        """Forget which entries have come again."""
         self.came_again = {key for key in self.came_again if key.stream != stream}
 
     def comes_again(self, key: Key) -> bool:
@@ -228,7 +228,7 @@ class Book:
         return True
 
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
-        """Entries are about to be removed: if the group has not delivered them, a Gap shall tell."""
+        """Note entries before they are removed: a ``Gap`` shall tell of each that was not delivered."""
         group = self.of(stream)
         lost = [id_ for id_ in ids if group is None or id_ > group.last]
         self.losses.add(stream, *lost)
@@ -251,7 +251,7 @@ class Book:
             self.world.tell("group", f"has not delivered {unread} of what goes now from {stream.decode()} by {how}")
 
     def dropping(self, stream: bytes) -> None:
-        """The stream is about to go as a whole."""
+        """Note the entries of a stream before it is deleted."""
         group = self.of(stream)
         self.losses.add(stream, *self.unread(stream))
         wanted, before = self.wanted_again.pop(stream, ZERO), self._wanted_before.get(stream, ZERO)
@@ -272,7 +272,7 @@ class Book:
             self.want_again(stream, wanted)
 
     def unread(self, stream: bytes) -> list[Id]:
-        """The ids of what is in a stream, and its group has not been given; or no application, whoever it is pending for."""
+        """The ids of entries that no application was handed: undelivered, or pending unseen."""
         group, there = self.of(stream), self.history.stream(stream)
         if group is None:
             return list(there.ids)
@@ -297,7 +297,7 @@ class Book:
             told(label, gap)
 
     def changed(self) -> None:
-        """A member has begun or ended: who begins does not know the past, and who ends tells nobody."""
+        """Expect no gap for past removals, after a member has begun or ended: it does not know them, or cannot tell."""
         self.lost_unread.clear()
         self.guarded.clear()
 
@@ -316,12 +316,12 @@ class Book:
                     fate.doubts = max(fate.doubts, delivery.times - fate.times - fate.strangers)
 
     def letters(self, stream: bytes) -> set[bytes]:
-        """The names of its dead letters, also while somebody keeps them elsewhere."""
+        """The names of the dead letters of a stream, also while a trial keeps them elsewhere."""
         key = self.letters_aside.get(stream, b"{%b}:dead" % stream)
         return {flat[1] for flat in self.history.stream(key).fields.values()}
 
     def settled_ids(self, stream: bytes) -> list[bytes]:
-        """What is in the stream, was delivered to the group, and is pending no more: settled."""
+        """The ids of settled entries: in the stream, delivered to the group, and not pending."""
         group = self.of(stream)
         if group is None:
             return []

@@ -17,10 +17,10 @@ ANSWER: Final = 0.1
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
 
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
-    from .delivery_log import Book, Loss
-    from .member import Member
+    from .delivery_log import DeliveryLog, Loss
+    from .participant import Participant
 
 
 class GapsAnnounced(GroupOracle):
@@ -30,12 +30,12 @@ class GapsAnnounced(GroupOracle):
     """
 
     def look(self) -> None:
-        for stream in self.book.streams:
-            if self.book.is_known(stream):
-                self.book.guarded.add(stream)
+        for stream in self.log.streams:
+            if self.log.is_known(stream):
+                self.log.guarded.add(stream)
 
     def left(self) -> str:
-        for stream, how in self.book.lost_unread.items():
+        for stream, how in self.log.lost_unread.items():
             return f"entries of {stream.decode()} that nobody had read were removed ({how}), and no Gap has told"
         return ""
 
@@ -50,19 +50,19 @@ class SilenceIsAProof(GroupOracle):
     Whoever knew the stream before; what has been passed over when it looks, may escape it.
     """
 
-    def __init__(self, world: World, book: Book, events: EventsInOrder) -> None:
-        super().__init__(world, book)
+    def __init__(self, world: World, log: DeliveryLog, events: EventsInOrder) -> None:
+        super().__init__(world, log)
         self._events = events
 
     def look(self) -> None:
-        for stream, recent in self.book.losses.recent.items():
-            if stream in self.book.losses.believed:
+        for stream, recent in self.log.losses.recent.items():
+            if stream in self.log.losses.believed:
                 continue
-            for member in self.book.members:
+            for member in self.log.members:
                 if member.node is not None and (watch := member.watch(stream)) is not None:
                     self._check(member, stream, watch, [one for one in recent if member.label in one.witnesses])
 
-    def _check(self, member: Member, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
+    def _check(self, member: Participant, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
         seen, at, reached = watch.identity.seen, watch._at, watch._reached  # noqa: SLF001  # what the last look has shown
         assert seen is not None
         ahead = [
@@ -84,7 +84,7 @@ class SilenceIsAProof(GroupOracle):
 
     def rewinding(self, stream: bytes) -> None:
         """It is another stream now, or what it was before."""
-        self.book.losses.recent.pop(stream, None)
+        self.log.losses.recent.pop(stream, None)
 
     def judge(self) -> None:
         self.look()
@@ -96,18 +96,18 @@ class DamageTold(GroupOracle):
     Where all members knew the stream, and none has begun or ended since. A failover may bring the stream back.
     """
 
-    def __init__(self, world: World, book: Book) -> None:
-        super().__init__(world, book)
+    def __init__(self, world: World, log: DeliveryLog) -> None:
+        super().__init__(world, log)
         self._untold: dict[bytes, int] = {}
         self._went: set[bytes] = set()  # just now
         self._lives = ""
 
     def dropping(self, stream: bytes) -> None:
         """A stream is about to go as a whole."""
-        group = self.book.of(stream) if stream in self.book.streams else None
-        if group is None or not self.book.is_known(stream):
+        group = self.log.of(stream) if stream in self.log.streams else None
+        if group is None or not self.log.is_known(stream):
             return
-        if unread := len(self.book.history.stream(stream).after(group.last, 0)):
+        if unread := len(self.log.history.stream(stream).after(group.last, 0)):
             self._untold[stream] = unread
             self._went.add(stream)
             self.world.tell("group", f"has not delivered {unread} of what goes now with {stream.decode()}")
@@ -123,7 +123,7 @@ class DamageTold(GroupOracle):
         self._untold.pop(gap.stream, None)
 
     def look(self) -> None:
-        lives = " ".join(sorted(one.label for one in self.book.members if one.node is not None))
+        lives = " ".join(sorted(one.label for one in self.log.members if one.node is not None))
         if lives != self._lives:
             self._lives = lives
             self._untold.clear()
@@ -147,13 +147,13 @@ class GapsAreTrue(GroupOracle):
     of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
     """
 
-    def __init__(self, world: World, book: Book) -> None:
-        super().__init__(world, book)
+    def __init__(self, world: World, log: DeliveryLog) -> None:
+        super().__init__(world, log)
         self._false: list[str] = []
 
     def heard(self, label: str, gap: Gap) -> None:
         """A member tells, from within its engine."""
-        lost = sum(_is_within(gap, id_) for id_ in self.book.losses.lost.get(gap.stream, ()))
+        lost = sum(_is_within(gap, id_) for id_ in self.log.losses.lost.get(gap.stream, ()))
         if not gap.certain:
             self.world.notes["possible"] += 1
             self.world.notes["in vain"] += not lost
@@ -161,7 +161,7 @@ class GapsAreTrue(GroupOracle):
             self._false.append(f"{label} tells {gap}, and {lost} entries were lost there")
 
     def _is_excused(self, label: str, gap: Gap) -> bool:
-        losses = self.book.losses
+        losses = self.log.losses
         if self.world.now - losses.torn.get(gap.stream, -inf) < ANSWER:
             return True
         counted = losses.shared.pop((label, gap.stream), 0)

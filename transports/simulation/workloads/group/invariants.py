@@ -13,30 +13,30 @@ from streamcore.group.taken import TOO_OFTEN
 
 from ...world.invariants import Oracle
 from ...world.stream_log import Key, fields_of, is_poison
-from .delivery_log import Book, Fate
+from .delivery_log import DeliveryLog, Fate
 
 if TYPE_CHECKING:
-    from ...world.scheduler import World
-    from .member import Member
+    from ...world.driver import World
+    from .participant import Participant
 
 
 class GroupOracle(Oracle):
-    """An oracle that reads a group's book."""
+    """An oracle that reads a group's delivery log."""
 
-    def __init__(self, world: World, book: Book) -> None:
+    def __init__(self, world: World, log: DeliveryLog) -> None:
         super().__init__(world)
-        self.book = book
+        self.log = log
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         """Some entries of a batch are handed over."""
 
 
 class NothingInvented(GroupOracle):
     """*GroupConsumer*: what is handed over is an entry of the stream, as its producer has written it."""
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for id_, fields in entries:
-            if fields != fields_of(fields[1]) or fields[1] not in self.book.sent:
+            if fields != fields_of(fields[1]) or fields[1] not in self.log.sent:
                 self.violated(f"{member.label} was handed {id_.decode()} with {fields}, which nobody has sent")
 
 
@@ -46,8 +46,8 @@ class InOrder(GroupOracle):
     A batch is in order by itself. A first delivery that is older than one before it follows an event that says why.
     """
 
-    def __init__(self, world: World, book: Book) -> None:
-        super().__init__(world, book)
+    def __init__(self, world: World, log: DeliveryLog) -> None:
+        super().__init__(world, log)
         self._last: dict[tuple[str, bytes], tuple[int, int]] = {}
         self._told: dict[tuple[str, bytes], int] = {}
 
@@ -58,7 +58,7 @@ class InOrder(GroupOracle):
         elif isinstance(event, GroupRecreated):
             self._last.pop((label, event.stream), None)
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         ids = [StreamId.parse(key.id) for key in keys]
         if any(one >= other for one, other in pairwise(ids)):
             self.violated(f"{member.label} was handed {ids} in one batch, which is out of order")
@@ -71,7 +71,7 @@ class InOrder(GroupOracle):
         late = sum(id_ <= last for id_ in ids)
         if batch.deliveries > 1 or late <= told:
             self._told[place] = max(0, told - late)
-        elif self.book.fate(keys[0]).era == self.book.resets.get(batch.key, 0) and not self.book.resets.get(batch.key):
+        elif self.log.fate(keys[0]).era == self.log.resets.get(batch.key, 0) and not self.log.resets.get(batch.key):
             self.violated(f"{member.label} was handed {ids[0]} after {last}, and nothing told that it comes late")
 
 
@@ -84,23 +84,23 @@ class NoNeedlessRepetition(GroupOracle):
     reasons.
     """
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
-            self._check(member, key, self.book.fate(key), member.delivered_at(key, batch.deliveries))
+            self._check(member, key, self.log.fate(key), member.delivered_at(key, batch.deliveries))
 
-    def _check(self, member: Member, key: Key, fate: Fate, since: float) -> None:
-        if not fate.times or fate.era != self.book.resets.get(key.stream, 0):
+    def _check(self, member: Participant, key: Key, fate: Fate, since: float) -> None:
+        if not fate.times or fate.era != self.log.resets.get(key.stream, 0):
             return
-        if min(fate.since, since) < self.book.reset_at.get(key.stream, 0.0):
+        if min(fate.since, since) < self.log.reset_at.get(key.stream, 0.0):
             return  # one of the two was delivered by a group that is gone
         wrong = self._wrong(member, fate, since)
-        if wrong and not self.book.comes_again(key):
+        if wrong and not self.log.comes_again(key):
             self.violated(f"{member.label} was handed {key.id.decode()} ({key.name.decode()}){wrong}")
 
-    def _wrong(self, member: Member, fate: Fate, since: float) -> str:
+    def _wrong(self, member: Participant, fate: Fate, since: float) -> str:
         if fate.settled and since >= fate.settled:
             return f", which {fate.holder} has settled, and the server has confirmed it"
-        if fate.settled or fate.excused or fate.holder in self.book.over or self._takes_over(member, fate):
+        if fate.settled or fate.excused or fate.holder in self.log.over or self._takes_over(member, fate):
             return ""
         if fate.holder == member.label:
             return " once more, and has neither refused nor lost it"
@@ -108,9 +108,9 @@ class NoNeedlessRepetition(GroupOracle):
             return f", which {fate.holder} was handed {self.world.now - fate.at:.3f} s ago, and holds"
         return ""
 
-    def _takes_over(self, member: Member, fate: Fate) -> bool:
+    def _takes_over(self, member: Participant, fate: Fate) -> bool:
         """Whether the one that had it has lost its name to this process."""
-        others = (one for one in self.book.members if one.label == fate.holder != member.label)
+        others = (one for one in self.log.members if one.label == fate.holder != member.label)
         return any(one.consumer == member.consumer for one in others)
 
 
@@ -121,17 +121,17 @@ class OnlySaidIsSettled(GroupOracle):
     """
 
     def look(self) -> None:
-        book = self.book
-        for stream in book.streams:
+        log = self.log
+        for stream in log.streams:
             letters: set[bytes] | None = None
-            for id_ in book.settled_ids(stream):
-                key = book.key_at(stream, id_)
+            for id_ in log.settled_ids(stream):
+                key = log.key_at(stream, id_)
                 assert key is not None
-                fate = book.fates.get(key)
+                fate = log.fates.get(key)
                 if fate is not None and (fate.acked or fate.buried or fate.robbed or fate.passed):
                     continue
                 if letters is None:
-                    letters = self.book.letters(stream)
+                    letters = self.log.letters(stream)
                 if key.name not in letters:
                     self.violated(
                         f"{id_.decode()} ({key.name.decode()}) of {stream.decode()} is settled, or passed over, and "
@@ -150,9 +150,9 @@ class NothingLost(GroupOracle):
 
     def left(self) -> str:
         """What is still to come; empty if nothing is."""
-        for stream in self.book.streams:
-            there = self.book.history.stream(stream)
-            group = self.book.of(stream)
+        for stream in self.log.streams:
+            there = self.log.history.stream(stream)
+            group = self.log.of(stream)
             if group is None:
                 if there.ids:
                     return f"{stream.decode()} has {len(there.ids)} entries and no group"
@@ -166,7 +166,7 @@ class NothingLost(GroupOracle):
         return ""
 
     def judge(self) -> None:
-        never = [key for stream in self.book.streams for key in self._never(stream)]
+        never = [key for stream in self.log.streams for key in self._never(stream)]
         self.world.notes["lost"] += len(never)
         if left := self.left():
             self.violated(f"{left}, {self.world.now - self.world.healed_at:.2f} s after all was well")
@@ -175,10 +175,10 @@ class NothingLost(GroupOracle):
 
     def _never(self, stream: bytes) -> Iterator[Key]:
         """What is in the stream, and nobody was ever handed."""
-        letters = self.book.letters(stream)
-        for id_, fields in self.book.history.stream(stream).fields.items():
+        letters = self.log.letters(stream)
+        for id_, fields in self.log.history.stream(stream).fields.items():
             key = Key(stream, b"%d-%d" % id_, fields[1])
-            fate = self.book.fates.get(key)
+            fate = self.log.fates.get(key)
             seen = fate is not None and (fate.times or fate.strangers or fate.robbed)
             if not seen and key.name not in letters:
                 yield key
@@ -192,14 +192,14 @@ class AttemptsSeen(GroupOracle):
     """
 
     def look(self) -> None:
-        self.book.tenures.note()
+        self.log.tenures.note()
 
-    def handed(self, member: Member, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
+    def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for key in keys:
-            fate, tenures = self.book.fates.get(key), self.book.tenures
+            fate, tenures = self.log.fates.get(key), self.log.tenures
             seen = 0 if fate is None else fate.times + fate.strangers
             counted = batch.deliveries - 1
-            if counted <= seen or self.book.is_recounted(key):
+            if counted <= seen or self.log.is_recounted(key):
                 continue
             explained = tenures.unseen(key, member.label) + tenures.inherits(key, member)
             if counted > seen + explained:
@@ -219,15 +219,15 @@ class LettersDeserved(GroupOracle):
     first time, has not failed twice.
     """
 
-    def __init__(self, world: World, book: Book, max_deliveries: int | None) -> None:
-        super().__init__(world, book)
+    def __init__(self, world: World, log: DeliveryLog, max_deliveries: int | None) -> None:
+        super().__init__(world, log)
         self._limit = max_deliveries
         self._read: dict[bytes, tuple[int, int]] = {}
         self.letters = 0
 
     def look(self) -> None:
-        for stream in self.book.streams:
-            letters = self.book.history.stream(b"{%b}:dead" % stream)
+        for stream in self.log.streams:
+            letters = self.log.history.stream(b"{%b}:dead" % stream)
             for id_ in letters.after(self._read.get(stream, (0, 0)), 0):
                 self._judge(stream, letters.fields[id_])
                 self._read[stream] = id_
@@ -236,29 +236,29 @@ class LettersDeserved(GroupOracle):
     def judge(self) -> None:
         self.look()
 
-    def heard(self, member: Member, event: DeadLettered) -> None:
+    def heard(self, member: Participant, event: DeadLettered) -> None:
         """A member has told of a letter; what is wrong with it is told when its engine has done."""
-        for key, fate in self.book.named(event.stream, [event.id]):
+        for key, fate in self.log.named(event.stream, [event.id]):
             if wrong := self._wrong(member, event, key, fate):
                 which = f"{event.id.decode()} ({key.name.decode()})"
                 self.world.after(0.0, partial(self.violated, f"{member.label} has buried {which}{wrong}"))
 
-    def _wrong(self, member: Member, event: DeadLettered, key: Key, fate: Fate) -> str:
+    def _wrong(self, member: Participant, event: DeadLettered, key: Key, fate: Fate) -> str:
         if event.reason != TOO_OFTEN.decode():
             is_early = (
                 event.deliveries == 2 and fate.times + fate.strangers < 2 and not (fate.buried or self._limit == 1)
             )
             return " at delivery 2, and nobody was handed it before" if is_early else ""
-        if fate.refused or fate.excused or fate.holder in self.book.over:
+        if fate.refused or fate.excused or fate.holder in self.log.over:
             return ""
         if fate.holder == member.label:
-            is_back = fate.settled and not self.book.tenures.has_passed_on(key, member.label)
+            is_back = fate.settled and not self.log.tenures.has_passed_on(key, member.label)
             return ", which it had settled" if is_back else ""
-        others = [one for one in self.book.members if one.label == fate.holder and one.consumer == member.consumer]
+        others = [one for one in self.log.members if one.label == fate.holder and one.consumer == member.consumer]
         in_hand = any(one.node is not None and not one.node.paused for one in others)
-        in_hand = in_hand and self.book.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
+        in_hand = in_hand and self.log.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
         in_hand = in_hand and event.deliveries == self._limit  # else it was spared, once
-        is_gone = any(self.book.predecessors.was_gone(_nonce(member), _nonce(one)) for one in others)
+        is_gone = any(self.log.predecessors.was_gone(_nonce(member), _nonce(one)) for one in others)
         return f", which {fate.holder} has in hand" if in_hand and not is_gone else ""
 
     def rewound(self, stream: bytes) -> None:
@@ -270,7 +270,7 @@ class LettersDeserved(GroupOracle):
         about = dict(zip(flat[4::2], flat[5::2], strict=True))
         if flat[:4] != fields_of(name) or about[b"dead:stream"] != stream:
             self.violated(f"a dead letter of {stream.decode()} holds {flat}")
-        fate = self.book.fate(Key(stream, about[b"dead:id"], name))
+        fate = self.log.fate(Key(stream, about[b"dead:id"], name))
         attempts = int(about[b"dead:attempts"])
         if fate.buried:
             return
@@ -279,10 +279,10 @@ class LettersDeserved(GroupOracle):
             self.violated(f"{which} is a dead letter after {attempts} attempts, of {self._limit}")
         tried = fate.times + fate.strangers
         key = Key(stream, about[b"dead:id"], name)
-        unseen = self.book.tenures.unseen(key)
-        if attempts > tried + fate.doubts + unseen + 1 and not self.book.is_recounted(key):
+        unseen = self.log.tenures.unseen(key)
+        if attempts > tried + fate.doubts + unseen + 1 and not self.log.is_recounted(key):
             self.violated(f"{which} is a dead letter after {attempts} attempts, and was handed over {tried} times")
-        lost = fate.holder in self.book.over or fate.doubts or unseen
+        lost = fate.holder in self.log.over or fate.doubts or unseen
         if not (is_poison(name) or fate.excused or fate.times > 1 or fate.strangers or lost):
             self.violated(f"{which} is a dead letter, and it was handed over once, and not refused")
 
@@ -301,7 +301,7 @@ class InFlightBounded(GroupOracle):
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
 
 
-def _nonce(member: Member) -> bytes:
+def _nonce(member: Participant) -> bytes:
     """What the connections of its present process are named."""
     engine = None if member.node is None else member.node.engine
     return engine.nonce if isinstance(engine, GroupConsumer) else b""

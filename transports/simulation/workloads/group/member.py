@@ -7,7 +7,7 @@ the process, as it would end a program, and is judged.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ConsumerFencedError, GroupBatch, GroupConsumer, GroupEntry, ReplyError, StreamcoreError, StreamId
 from streamcore.errors import UNAVAILABLE
@@ -21,10 +21,9 @@ from .habits import Habits, Hands
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
 
-    from ...world.driver import Node
+    from ...world.driver import Node, World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
-    from .delivery_log import Book
+    from .delivery_log import DeliveryLog
     from .invariants import GroupOracle, InOrder, LettersDeserved
 
 CLAIM_IDLE: Final = 1.2
@@ -35,16 +34,14 @@ LATER_SECONDS: Final = 2 * CLAIM_IDLE
 class Member(Program):
     """One member; ``consumer`` is its name in the group."""
 
-    kind: ClassVar[str] = "member"
-
     def __init__(
-        self, world: World, name: str, book: Book, habits: Habits, watch: list[GroupOracle], events: EventsInOrder
+        self, world: World, name: str, log: DeliveryLog, habits: Habits, watch: list[GroupOracle], events: EventsInOrder
     ) -> None:
         super().__init__(world, name)
-        self.book = book
+        self.log = log
         self.habits = habits
         self.consumer = name.encode()
-        book.members.append(self)
+        log.members.append(self)
         self.hands = Hands()
         self.leaving_since: float | None = None
         self.is_twin = False  # started now and then, under a name that another member has
@@ -57,11 +54,11 @@ class Member(Program):
     # -- a life -------------------------------------------------------------------------------------------------------
 
     def begin(self) -> GroupConsumer[bytes]:
-        self.book.changed()
+        self.log.changed()
         habits = self.habits
         engine: GroupConsumer[bytes] = GroupConsumer(
             habits.streams,
-            group=self.book.group,
+            group=self.log.group,
             consumer=self.consumer,
             **self.named_engine_options(),
             count=habits.count,
@@ -91,7 +88,7 @@ class Member(Program):
             super().come_back(seconds)
 
     def ends(self, node: Node) -> None:
-        self.book.ends(node.label, self.consumer)
+        self.log.ends(node.label, self.consumer)
 
     def heal(self) -> None:
         if self.is_twin:
@@ -192,27 +189,27 @@ class Member(Program):
 
     def _hand(self, batch: GroupBatch[bytes], entries: list[Any]) -> None:
         """The application is handed some entries of a batch."""
-        book, stream = self.book, batch.key
+        log, stream = self.log, batch.key
         keys = [Key(stream, id_, fields[1]) for id_, fields in entries]
         for oracle in self._watch:
             oracle.handed(self, batch, entries, keys)
-        era = book.resets.get(stream, 0)
+        era = log.resets.get(stream, 0)
         for key in keys:
-            fate = book.fate(key)
+            fate = log.fate(key)
             if fate.times and fate.holder != self.label:
                 fate.doubts += 1
                 fate.earlier = 0
             elif fate.acked and not fate.settled and fate.era != era:
                 fate.earlier += 1
-            book.handed += 1
-            book.again += bool(fate.times)
+            log.handed += 1
+            log.again += bool(fate.times)
             fate.times += 1
-            book.tenures.handed(key, self.label)
+            log.tenures.handed(key, self.label)
             fate.holder, fate.at, fate.era = self.label, self.world.now, era
             fate.deliveries = batch.deliveries
             fate.settled, fate.refused, fate.passed = 0.0, False, False
             fate.since = self.delivered_at(key, batch.deliveries)
-            book.asked.pop((self.consumer, stream, bytes(StreamId.parse(key.id).before())), None)
+            log.asked.pop((self.consumer, stream, bytes(StreamId.parse(key.id).before())), None)
             fate.excused = (stream, key.id) in self.hands.lost or self._was_robbed(key)
         if self.world.tells:
             ids = " ".join(f"{key.id.decode()} ({key.name.decode()})" for key in keys)
@@ -221,12 +218,12 @@ class Member(Program):
     def delivered_at(self, key: Key, deliveries: int) -> float:
         """When the server has read what is handed over now: an entry that comes again is read by itself, and may wait for others."""
         behind = bytes(StreamId.parse(key.id).before())
-        asked = self.book.asked.get((self.consumer, key.stream, behind), self.hands.since)
+        asked = self.log.asked.get((self.consumer, key.stream, behind), self.hands.since)
         return min(asked, self.hands.since) if deliveries > 1 else self.hands.since
 
     def _was_robbed(self, key: Key) -> bool:
         """Whether another consumer has it by now, which this process does not know yet."""
-        group = self.book.of(key.stream)
+        group = self.log.of(key.stream)
         delivery = None if group is None else group.pending.get(key.number)
         return delivery is not None and delivery.consumer != self.consumer
 
@@ -238,14 +235,14 @@ class Member(Program):
                 self._settle(entry, key)
         for entry in batch:
             key = self._key(entry)
-            fate = self.book.fate(key)
+            fate = self.log.fate(key)
             if not fate.refused:
                 fate.acked = True
                 entry.ack()
 
     def _begin(self, entry: GroupEntry[bytes]) -> None:
         key, lot, habits = self._key(entry), self.draw.random(), self.habits
-        if key.name.startswith({1: HELD, 2: STUBBORN}.get(self.book.fate(key).times, b"-")):
+        if key.name.startswith({1: HELD, 2: STUBBORN}.get(self.log.fate(key).times, b"-")):
             seconds = HOLD_SECONDS
         elif lot < habits.very_slow:
             seconds = 2 * CLAIM_IDLE * self.draw.random()
@@ -266,7 +263,7 @@ class Member(Program):
 
     def _settle(self, entry: GroupEntry[bytes], key: Key) -> None:
         """The handler has done with it, or has failed."""
-        draw, habits, fate = self.draw, self.habits, self.book.fate(key)
+        draw, habits, fate = self.draw, self.habits, self.log.fate(key)
         fails = is_poison(key.name) and (habits.max_deliveries is not None or fate.times < 3)
         if key.name.startswith((LATER, REFUSED, STUBBORN)) and fate.times == 1:
             fate.excused = fate.refused = True
@@ -307,7 +304,7 @@ class Member(Program):
                 engine.put_back(engine.split(hands.batch, hands.at))
                 hands.batch = None
                 hands.arrivals.appendleft(hands.since)
-            self.book.fate(key).excused = True
+            self.log.fate(key).excused = True
             entry.nack()
             self._rest(0.05 * lot)
             return f"its handler of {key.name.decode()}"
@@ -323,7 +320,7 @@ class Member(Program):
         engine: GroupConsumer[bytes] = self.engine
         begun, at, hands.batch = hands.batch, hands.at, None
         for key, _ in hands.begun:
-            self.book.fate(key).excused = True
+            self.log.fate(key).excused = True
         engine.leave(begun, at)
         self.later(OPTIONS.request_timeout, _nothing)
         return True
@@ -352,21 +349,21 @@ class Member(Program):
     # -- what it hears ------------------------------------------------------------------------------------------------
 
     def _heard(self, event: Event) -> None:
-        book = self.book
+        log = self.log
         self._order.heard(self.label, event)
         if isinstance(event, AcksConfirmed):
-            for _, fate in book.named(event.stream, event.ids):
+            for _, fate in log.named(event.stream, event.ids):
                 if fate.holder == self.label and fate.earlier:
                     fate.earlier -= 1
                 elif fate.holder == self.label:
                     fate.settled = self.world.now
         elif isinstance(event, OwnershipLost):
-            book.excuse(event.stream, event.ids)
+            log.excuse(event.stream, event.ids)
             self.hands.lost.update((event.stream, id_) for id_ in event.ids)
         elif isinstance(event, DeadLettered):
             self._letters.heard(self, event)
         elif isinstance(event, Gap):
-            book.hears(self.label, event)
+            log.hears(self.label, event)
         if self.world.tells:
             self.world.tell(self.label, f"hears of {event!r}")
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamcore.testing.model import Server, Session
+    from streamcore.testing.model import Session
+    from streamcore.testing.model.session import Context
 
 
 class Predecessors:
     """The connections of named processes, and which of them were looked for."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[Server, int], bytes] = {}
+        self._names: dict[tuple[Context, int], bytes] = {}
         self._stood: dict[tuple[bytes, bytes], bool] = {}  # by the names of who looked and who was looked for: at first
 
     def before_command(self, session: Session, words: list[bytes]) -> None:

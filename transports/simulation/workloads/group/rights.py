@@ -15,8 +15,7 @@ from ...world.invariants import EventsInOrder, Oracle
 
 if TYPE_CHECKING:
     from ...context import Scene
-    from ...world.driver import Node
-    from ...world.scheduler import World
+    from ...world.driver import Node, World
 
 LASTING: Final = ("HMGET",)
 """What every member of a group sends when it enters, and can do without: the lease on its name begins with it, in a script."""

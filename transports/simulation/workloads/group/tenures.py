@@ -1,4 +1,4 @@
-"""Who has had an entry pending, and was never handed it: what the server has counted there, no application has seen.
+"""Tenures: the processes that had an entry pending, and whether they were handed it. The server counts deliveries that none has seen.
 
 What is read ahead is counted with its first delivery. A process that dies with it, or loses it to another member, leaves that count
 behind; and so does the connection of a dead process, which the server goes on serving. So each *tenure* of an entry, by a process
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamcore import GroupConsumer
 from streamcore.group.options import NACKED
@@ -18,9 +18,13 @@ from ...world.invariants import TICK
 from ...world.stream_log import STRANGER
 
 if TYPE_CHECKING:
-    from ...world.stream_log import Key
-    from .delivery_log import Book
-    from .member import Member
+    from collections.abc import Sequence
+
+    from streamcore.testing.model.values import Group
+
+    from ...world.driver import World
+    from ...world.stream_log import Key, StreamLog
+    from .participant import Participant
 
 NOBODYS: Final = {STRANGER, NACKED, b"gone"}
 """Consumers whose deliveries are known, or who get none."""
@@ -34,31 +38,48 @@ class Tenure:
     seen: bool
 
 
-class Tenures:
-    """Those of the entries of one book, as often as they are noted."""
+class PendingLists(Protocol):
+    """The pending lists of a group over its streams, and who is in it."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    world: World
+    history: StreamLog
+    streams: list[bytes]
+
+    @property
+    def members(self) -> Sequence[Participant]: ...
+
+    # The group as the server has it now.
+    def of(self, stream: bytes) -> Group | None: ...
+
+    # The entry that has an id now.
+    def key_at(self, stream: bytes, id_: bytes) -> Key | None: ...
+
+
+class Tenures:
+    """The tenures of all entries of a delivery log, as often as they are noted."""
+
+    def __init__(self, log: PendingLists) -> None:
+        self._log = log
         self._of: defaultdict[Key, list[Tenure]] = defaultdict(list)
         self._first_reads: dict[str, float] = {}  # by process
         self._begun: dict[str, float] = {}  # processes, and when they were seen first
         self._ended: set[bytes] = set()  # names of which a process has ended
 
     def note(self) -> None:
-        """Write down who has what."""
-        book = self._book
+        """Note the owner of each pending entry."""
+        log = self._log
         alive: defaultdict[bytes, set[str]] = defaultdict(set)
-        for member in book.members:
+        for member in log.members:
             if member.node is not None:
                 alive[member.consumer].add(member.label)
-                self._begun.setdefault(member.label, book.world.now)
+                self._begun.setdefault(member.label, log.world.now)
                 engine = member.node.engine
                 if isinstance(engine, GroupConsumer) and engine.in_flight.reads:  # what it took before, it has listed
-                    self._first_reads.setdefault(member.label, book.world.now)
-        for stream in book.streams:
-            group = book.of(stream)
+                    self._first_reads.setdefault(member.label, log.world.now)
+        for stream in log.streams:
+            group = log.of(stream)
             for id_, delivery in group.pending.items() if group else ():
-                if (key := book.key_at(stream, b"%d-%d" % id_)) is not None:
+                if (key := log.key_at(stream, b"%d-%d" % id_)) is not None:
                     name = delivery.consumer
                     tenants = {name.decode()} if name in NOBODYS else alive[name] or {f"a ghost of {name.decode()}"}
                     self._has(key, tenants, seen=name in NOBODYS)
@@ -85,19 +106,19 @@ class Tenures:
         return sum(not one.seen for one in past)
 
     def has_passed_on(self, key: Key, label: str) -> bool:
-        """Whether somebody else has had an entry since a process was handed it."""
+        """Whether another process has had an entry since a process was handed it."""
         tenures = self._of[key]
         handed = max((at for at, one in enumerate(tenures) if one.seen and label in one.tenants), default=-1)
         return any(label not in one.tenants for one in tenures[handed + 1 :])
 
     def has_begun_after(self, label: str, when: float) -> bool:
         """Whether a process did not exist yet at a time."""
-        return self._begun.get(label, self._book.world.now) > when
+        return self._begun.get(label, self._log.world.now) > when
 
-    def inherits(self, key: Key, member: Member) -> bool:
-        """Whether somebody of its name may have been given the entry before this process has read anything."""
-        shared = sum(one.consumer == member.consumer and one.node is not None for one in self._book.members) > 1
+    def inherits(self, key: Key, member: Participant) -> bool:
+        """Whether another process of its name may have been given the entry before this process has read."""
+        shared = sum(one.consumer == member.consumer and one.node is not None for one in self._log.members) > 1
         if not shared and member.consumer not in self._ended:
             return False
-        born = self._book.history.born.get(key.name, 0.0) - TICK
-        return born <= self._first_reads.get(member.label, self._book.world.now)
+        born = self._log.history.born.get(key.name, 0.0) - TICK
+        return born <= self._first_reads.get(member.label, self._log.world.now)

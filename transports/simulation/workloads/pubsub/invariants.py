@@ -1,21 +1,31 @@
-"""What must hold of subscribers, and their cast."""
+"""What must hold of subscribers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from streamcore.pubsub import Kind
 from streamcore.testing.model.arguments import glob
 
-from ...world.invariants import EventsInOrder, Oracle
-from .subscriber import CHANNELS, Channel, Ear, Hearing, Listener, Name, Tower
+from ...world.invariants import Oracle
+from .records import CHANNELS, Channel, Name, Publisher, SubscriberHabits, SubscriptionRecord
 
 if TYPE_CHECKING:
     from streamcore.pubsub import Message
 
-    from ...context import Scene
-    from ...world.plan import Size
+
+class Judged(Protocol):
+    """A subscriber, as the invariants know it."""
+
+    publisher: Publisher
+    habits: SubscriberHabits
+    oracles: SubscriberInvariants
+    wanted: dict[Name, bool]
+    records: dict[Name, SubscriptionRecord]
+
+    @property
+    def label(self) -> str: ...
 
 
 class NeverSilent(Oracle):
@@ -24,46 +34,50 @@ class NeverSilent(Oracle):
     After healing the whole desired set is confirmed, and what is published comes.
     """
 
-    def heard(self, listener: Listener, name: Name, message: Message[bytes], *, handled: bool) -> None:
+    def heard(self, subscriber: Judged, name: Name, message: Message[bytes], *, handled: bool) -> None:
         """A subscriber is handed a message."""
         kind, text = name
-        what = f"{listener.label}, {kind.what} {text.decode()}: message {message.data[:9].decode()!r} of {message.channel.decode()}"
-        hearing = listener.hearings.get(name)
-        if hearing is None:
+        what = f"{subscriber.label}, {kind.what} {text.decode()}: message {message.data[:9].decode()!r} of {message.channel.decode()}"
+        record = subscriber.records.get(name)
+        if record is None:
             self.violated(f"{what} was never asked for")
             return
         number = int(message.data.partition(b" ")[0])
         channel = kind is Kind.SHARD, message.channel
-        is_late = number <= hearing.asked[channel] and handled in hearing.before  # it has lain in an inbox since
-        if handled is not hearing.has_handler and not is_late:
-            listener.oracles.handlers.violated(f"{what} {'is' if handled else 'is not'} given to a handler")
-        if number > listener.tower.published[channel]:
+        is_late = number <= record.asked[channel] and handled in record.before  # it has lain in an inbox since
+        if handled is not record.has_handler and not is_late:
+            subscriber.oracles.handlers.violated(f"{what} {'is' if handled else 'is not'} given to a handler")
+        if number > subscriber.publisher.published[channel]:
             self.violated(f"{what} was never published")
-        if hearing.ended is not None and number > hearing.ended[channel]:
+        if record.ended is not None and number > record.ended[channel]:
             self.violated(f"{what} comes after its end was confirmed")
-        self._follows(listener, hearing, channel, number, what)
-        hearing.last[message.channel] = number
+        self._follows(subscriber, record, channel, number, what)
+        record.last[message.channel] = number
 
-    def _follows(self, listener: Listener, hearing: Hearing, channel: Channel, number: int, what: str) -> None:
-        last = hearing.last.get(channel[1])
+    def _follows(
+        self, subscriber: Judged, record: SubscriptionRecord, channel: Channel, number: int, what: str
+    ) -> None:
+        last = record.last.get(channel[1])
         if last is not None and number <= last:
             self.violated(f"{what} comes after message {last}")
-        expected = last if last is not None else hearing.since[channel] if hearing.since is not None else None
-        is_excused = hearing.excused is not None and channel[1] not in hearing.excused
+        expected = last if last is not None else record.since[channel] if record.since is not None else None
+        is_excused = record.excused is not None and channel[1] not in record.excused
         if expected is not None and number > expected + 1 and not is_excused:
             self.violated(f"{what} comes after {expected}, and no gap was told")
-        if hearing.excused is not None and listener.ear.handled == 0.0:  # else another inbox may have told of the gap
-            hearing.excused.add(channel[1])
+        if (
+            record.excused is not None and subscriber.habits.handled == 0.0
+        ):  # else another inbox may have told of the gap
+            record.excused.add(channel[1])
 
-    def owed(self, listener: Listener) -> str:
+    def owed(self, subscriber: Judged) -> str:
         """What has not come to a subscriber so far."""
-        for name in listener.wanted:
-            hearing = listener.hearings[name]
+        for name in subscriber.wanted:
+            record = subscriber.records[name]
             for channel in self._channels(name):
-                since = hearing.since[channel] if hearing.since is not None else 0
-                last = max(hearing.last.get(channel[1], 0), since)
-                if last < listener.tower.due[channel]:
-                    return f"{listener.label} has got {channel[1].decode()} up to {last}, and there are more"
+                since = record.since[channel] if record.since is not None else 0
+                last = max(record.last.get(channel[1], 0), since)
+                if last < subscriber.publisher.due[channel]:
+                    return f"{subscriber.label} has got {channel[1].decode()} up to {last}, and there are more"
         return ""
 
     def _channels(self, name: Name) -> list[Channel]:
@@ -82,30 +96,18 @@ class InboxBounded(Oracle):
 
     READ = 25  # messages that may come in one piece, and are taken whole
 
-    def taken(self, listener: Listener, messages: int) -> None:
+    def taken(self, subscriber: Judged, messages: int) -> None:
         """So many messages lay there."""
-        ear = listener.ear
-        most = ear.queue_size + (self.READ if ear.when_full == "block" else 0)
+        habits = subscriber.habits
+        most = habits.queue_size + (self.READ if habits.when_full == "block" else 0)
         if messages > most:
-            self.violated(f"{listener.label} had {messages} messages in its inbox, and {most} are allowed")
+            self.violated(f"{subscriber.label} had {messages} messages in its inbox, and {most} are allowed")
 
 
 @dataclass
-class ListenerOracles:
+class SubscriberInvariants:
     """All of them, as subscribers tell them."""
 
     silent: NeverSilent
     handlers: HandlersKept
     bounded: InboxBounded
-
-
-def cast_listeners(scene: Scene, size: Size, events: EventsInOrder) -> None:
-    """Put subscribers on the stage, and somebody who publishes."""
-    world = scene.world
-    lots = world.lots("cast of listeners")
-    scene.host.server.output_limit = 40_000
-    oracles = ListenerOracles(NeverSilent(world), HandlersKept(world), InboxBounded(world))
-    tower = Tower(scene)
-    for number in range(1, size.members + 2):
-        listener = Listener(world, f"listener-{number}", tower, Ear.drawn(lots), oracles, events)
-        world.at(world.now, listener.start)

@@ -1,134 +1,64 @@
 """A subscriber: channels, patterns and shard channels, some with handlers, subscribed to and given up as it goes.
 
-Messages are numbered by whoever publishes them (``Tower``), channel by channel, so that whatever is missing shows. One change
+One change
 of the subscriptions is under way at a time; its wait may be cancelled.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
-from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from streamcore import PubSub, StreamcoreError
 from streamcore.events import MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
 
 from ...world.actor import OPTIONS, Program
+from .records import CHANNELS, Name, Publisher, SubscriberHabits, SubscriptionRecord
 
 if TYPE_CHECKING:
     from streamcore.pubsub import Change, Message
 
-    from ...context import Scene
+    from ...world.driver import World
     from ...world.invariants import EventsInOrder
-    from ...world.scheduler import World
-    from .invariants import ListenerOracles
+    from .invariants import SubscriberInvariants
 
-CHANNELS: Final = (b"a", b"b", b"c", b"ab")
 PATTERNS: Final = (b"a*", b"?", b"*")
 KIND_OF: Final = {"message": Kind.CHANNEL, "pmessage": Kind.PATTERN, "smessage": Kind.SHARD}
-Name = tuple[Kind, bytes]
-Channel = tuple[bool, bytes]
-"""Whether it is a shard channel, and its name."""
-
 PATIENCE: Final = 1.0
 """Seconds that one waits for the end of a subscription."""
 
-ALL: Final[list[Channel]] = [(is_shard, name) for is_shard in (False, True) for name in CHANNELS]
 
-
-class Tower:
-    """Whoever publishes: nobody that a fault could befall. ``published``: the number of the last message of each channel."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.published: Counter[Channel] = Counter()
-        self.due: Counter[Channel] = Counter()  # what was published before the last round
-        self._scene = scene
-        self._lots = scene.world.lots("tower")
-        scene.world.after(0.05, self._send)
-
-    def _send(self) -> None:
-        """Something of one channel; once the world has healed, of each, again and again, so that everybody can catch up."""
-        world, lots = self._scene.world, self._lots
-        if not world.faulty:
-            self.due = Counter(self.published)
-            for channel in ALL:
-                self._publish(channel, 1)
-            world.after(0.5, self._send)
-            return
-        burst = lots.choice([1, 1, 2, 4, 12, 40])
-        self._publish(lots.choice(ALL), burst)
-        world.after(0.12 * lots.random() * min(burst, 12) ** 0.5, self._send)
-
-    def _publish(self, channel: Channel, messages: int) -> None:
-        host = self._scene.host
-        if host.is_up and not host.paused:
-            for _ in range(messages):
-                self.published[channel] += 1
-                data = b"%d " % self.published[channel] + b"." * self._lots.choice([0, 0, 300])
-                host.do(b"SPUBLISH" if channel[0] else b"PUBLISH", channel[1], data)
-
-
-@dataclass(frozen=True)
-class Ear:
-    """How one subscriber listens."""
-
-    queue_size: int
-    when_full: Any
-    handled: float  # the part of the names that have handlers
-    slow: float
-
-    @classmethod
-    def drawn(cls, lots: Random) -> Ear:
-        """One by lots."""
-        return cls(
-            lots.choice([3, 10, 10_000]),
-            lots.choice(["block", "drop_oldest", "drop_newest"]),
-            lots.choice([0.0, 0.0, 0.5]),
-            lots.choice([0.0, 0.1, 0.3]),
-        )
-
-
-@dataclass
-class Hearing:
-    """What one process has got of one subscription. ``since``: what was published when the server had confirmed it."""
-
-    has_handler: bool
-    asked: Counter[Channel] = field(default_factory=Counter)  # what was published when it was asked for
-    before: frozenset[bool] = frozenset()  # whether the subscriptions to this name before this one had handlers
-    since: Counter[Channel] | None = None
-    last: dict[bytes, int] = field(default_factory=dict)  # by channel
-    excused: set[bytes] | None = None  # channels that have had their message since a gap was told; None: no gap
-    ended: Counter[Channel] | None = None  # what was published when the server had confirmed its end
-
-
-class Listener(Program):
-    """One subscriber. ``hearings`` are of the names that it wants, or has wanted."""
-
-    kind: ClassVar[str] = "listener"
+class Subscriber(Program):
+    """One subscriber. ``records`` are of the names that it wants, or has wanted."""
 
     def __init__(
-        self, world: World, name: str, tower: Tower, ear: Ear, oracles: ListenerOracles, events: EventsInOrder
+        self,
+        world: World,
+        number: int,
+        publisher: Publisher,
+        habits: SubscriberHabits,
+        oracles: SubscriberInvariants,
+        events: EventsInOrder,
     ) -> None:
-        super().__init__(world, name)
-        self.tower = tower
-        self.ear = ear
+        super().__init__(world, f"subscriber-{number}", f"listener-{number}")
+        self.publisher = publisher
+        self.habits = habits
         self.oracles = oracles
         self.wanted: dict[Name, bool] = {}  # with a handler?
-        self.hearings: dict[Name, Hearing] = {}
+        self.records: dict[Name, SubscriptionRecord] = {}
         self._events = events
         self._change: tuple[Change, list[Name]] | None = None
         self._busy = False
-        self._is_calm = False  # since the inbox was empty, all subscriptions are confirmed
+        self._is_settled = False  # since the inbox was empty, all subscriptions are confirmed
 
     # -- a life -------------------------------------------------------------------------------------------------------
 
     def begin(self) -> PubSub[bytes]:
         engine = PubSub(
-            queue_size=self.ear.queue_size,
-            when_full=self.ear.when_full,
+            queue_size=self.habits.queue_size,
+            when_full=self.habits.when_full,
             max_idle_seconds=OPTIONS.keepalive_idle + OPTIONS.keepalive_answer,
             **self.engine_options(),
         )
@@ -148,9 +78,9 @@ class Listener(Program):
 
     def forget(self) -> None:
         self.wanted.clear()
-        self.hearings.clear()
+        self.records.clear()
         self._change = None
-        self._busy = self._is_calm = False
+        self._busy = self._is_settled = False
 
     # -- changes of mind ----------------------------------------------------------------------------------------------
 
@@ -166,7 +96,7 @@ class Listener(Program):
             self.world.after(self.draw.random(), act)
 
     def _change_mind(self) -> None:
-        self._is_calm = False
+        self._is_settled = False
         if self._change is None:
             if self.wanted and self.draw.random() < 0.4:
                 self._unsubscribe(self.draw.choice(list(self.wanted)))
@@ -178,14 +108,14 @@ class Listener(Program):
         kind = drawn[0][0]
         names = [name for name in dict.fromkeys(drawn) if name[0] is kind and name not in self.wanted]
         if names:
-            handled = self.draw.random() < self.ear.handled
+            handled = self.draw.random() < self.habits.handled
             handler = partial(self._call, kind) if handled else None
             self.world.tell(self.label, f"subscribes to {kind.what} {[name.decode() for _, name in names]}")
             for name in names:
                 self.wanted[name] = handled
-                former = self.hearings.get(name)
+                former = self.records.get(name)
                 before = frozenset[bool]() if former is None else former.before | {former.has_handler}
-                self.hearings[name] = Hearing(handled, Counter(self.tower.published), before)
+                self.records[name] = SubscriptionRecord(handled, Counter(self.publisher.published), before)
             change = self.engine.subscribe(kind, {name: handler for _, name in names})
             self._wait_for(change, names)
 
@@ -224,7 +154,7 @@ class Listener(Program):
                     self._hear(message, KIND_OF[message.kind], handled=False)
                 self._rest()
                 moved = True
-            while not self._busy and self.ear.handled and self.node is node and (calls := self.engine.take_calls()):
+            while not self._busy and self.habits.handled and self.node is node and (calls := self.engine.take_calls()):
                 self._take_events()
                 for call in calls:
                     call.handler(call.argument)
@@ -232,23 +162,23 @@ class Listener(Program):
         except StreamcoreError as error:
             self.world.violated("NoCrash", f"{self.label} was ended by {error!r}")
         self._take_events()
-        if self._is_calm:  # while the server's word is due, the socket is read however full the inbox is
+        if self._is_settled:  # while the server's word is due, the socket is read however full the inbox is
             self.oracles.bounded.taken(self, taken)
         self._note_confirmed()
         if not self._busy:
-            self._is_calm = self._change is None and self.wanted.keys() <= self._confirmed()
+            self._is_settled = self._change is None and self.wanted.keys() <= self._confirmed()
         return moved
 
     def _take_events(self) -> None:
         assert self.node is not None
         for event in self._events.take(self.node):
             if isinstance(event, SubscriptionGap):
-                for (_, text), hearing in self.hearings.items():
+                for (_, text), record in self.records.items():
                     if event.names is None or text in event.names:
-                        hearing.excused = set()
+                        record.excused = set()
             elif isinstance(event, MessagesDropped):
-                for hearing in self.hearings.values():
-                    hearing.excused = set()
+                for record in self.records.values():
+                    record.excused = set()
 
     def _follow_change(self) -> None:
         if self._change is None:
@@ -265,7 +195,7 @@ class Listener(Program):
             self.engine.give_up(change)
             for name in names:
                 if name not in self.wanted:
-                    self.hearings[name].ended = Counter(self.tower.published)
+                    self.records[name].ended = Counter(self.publisher.published)
 
     def _give_up(self) -> str:
         assert self._change is not None
@@ -279,12 +209,12 @@ class Listener(Program):
 
     def _note_confirmed(self) -> None:
         """From now on whatever is published must come."""
-        fresh = [name for name in self.wanted if self.hearings[name].since is None]
+        fresh = [name for name in self.wanted if self.records[name].since is None]
         if fresh and self.node is not None:
             confirmed = self._confirmed()
             for name in fresh:
                 if name in confirmed:
-                    self.hearings[name].since = Counter(self.tower.published)
+                    self.records[name].since = Counter(self.publisher.published)
 
     def _confirmed(self) -> set[Name]:
         channels, patterns, shards = self.engine.subscriptions
@@ -299,7 +229,7 @@ class Listener(Program):
         self.oracles.silent.heard(self, name, message, handled=handled)
 
     def _rest(self) -> None:
-        if self.world.faulty and self.draw.random() < self.ear.slow:
+        if self.world.faulty and self.draw.random() < self.habits.slow:
             self._busy = True
             self.later(0.4 * self.draw.random() ** 2, self._done)
 
@@ -314,7 +244,7 @@ class Listener(Program):
         return self._give_up()
 
     def missing(self) -> str:
-        if self.node is None or not self.hearings:
+        if self.node is None or not self.records:
             return f"{self.name} has not started"
         if self._change is not None:
             return f"{self.label} waits for {[name[1].decode() for name in self._change[1]]}"

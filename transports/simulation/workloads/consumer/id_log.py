@@ -1,4 +1,4 @@
-"""What was ever in some streams, by id: for readers that have no group, and whose promise is about ids and their order.
+"""All entries that were ever in some streams, by id: for readers without a group, whose promise is about ids and their order.
 
 Each time that a stream begins anew, or goes back, its *era* is another one. What of the former era is still there, under the same
 id, has survived; the ids of everything else are new ones, even where they are lower than those that were read before.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...world.stream_log import ZERO, Id
 
 if TYPE_CHECKING:
-    from ...world.stream_log import History
+    from ...world.stream_log import StreamLog
 
 
 @dataclass
@@ -34,10 +34,10 @@ class Era:
         return self.ids[bisect_right(self.ids, low) : bisect_right(self.ids, high)]
 
 
-class Ledger:
+class IdLog:
     """All streams. ``ever`` has what every entry was called, by its stream and id: what was handed over must be of these."""
 
-    def __init__(self, history: History, streams: list[bytes]) -> None:
+    def __init__(self, history: StreamLog, streams: list[bytes]) -> None:
         self.eras = {stream: Era() for stream in streams}
         self.past: dict[bytes, list[Era]] = {stream: [] for stream in streams}
         self.ever: set[tuple[bytes, Id, bytes]] = set()
@@ -45,7 +45,7 @@ class Ledger:
         self._history = history
 
     def note(self, stream: bytes) -> Era:
-        """Write down what was appended since the last time."""
+        """Log the entries that were appended since the last call."""
         era, now = self.eras[stream], self._history.stream(stream)
         for id_ in () if now is era.leaves else now.after(era.ids[-1] if era.ids else ZERO, 0):
             name = now.fields[id_][1]
@@ -61,7 +61,7 @@ class Ledger:
             self.note(stream)
 
     def there(self, stream: bytes) -> dict[Id, list[bytes]]:
-        """What is in a stream now."""
+        """The entries of a stream now."""
         return self._history.stream(stream).fields
 
     def last(self, stream: bytes) -> Id:
@@ -94,7 +94,7 @@ class Ledger:
         return now.added - len(now.ids) - len(era.gone)
 
     def number(self, stream: bytes) -> int:
-        """That of the present era."""
+        """The number of the present era of a stream."""
         return len(self.past[stream])
 
     def key(self, stream: bytes, id_: Id, name: bytes) -> tuple[int, Id]:

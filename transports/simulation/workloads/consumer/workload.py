@@ -1,0 +1,61 @@
+"""The scenario of readers without a group, and the producers that feed them."""
+
+from __future__ import annotations
+
+from ...context import Scene
+from ...world.invariants import EventsInOrder
+from ...world.plan import Size
+from ..group.delivery_log import DeliveryLog
+from ..producer import AtMostOneCopy, HeardIsHeard, IdMeansThere, Sender, SendsEnd
+from .habits import ReaderHabits
+from .id_log import IdLog
+from .invariants import (
+    CursorIsHandedOver,
+    ReaderBounded,
+    ReaderInvariants,
+    ReadsEachOnce,
+    ReadsWhatWas,
+    RewindsAnnounced,
+    TrimsAnnounced,
+)
+from .reader import Reader
+
+
+def add_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Add readers and producers to the scene, with the invariants that judge them."""
+    world = scene.world
+    lots = world.lots("cast of readers")
+    streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
+    scene.streams += [one for one in streams if one not in scene.streams]
+    id_log = IdLog(scene.history, streams)
+    oracles = ReaderInvariants(
+        ReadsWhatWas(world),
+        CursorIsHandedOver(world),
+        ReadsEachOnce(world, id_log),
+        TrimsAnnounced(world, id_log),
+        RewindsAnnounced(world, id_log),
+        ReaderBounded(world),
+    )
+    scene.oracles += [oracles.skipped, oracles.trims, oracles.rewinds]
+    scene.running.append(id_log.before_command)
+    scene.removing.append(id_log.removing)
+    scene.dropping.append(id_log.dropping)
+    scene.rewinding.append(id_log.rewinding)
+    for number in range(1, size.members + 1):
+        reader = Reader(world, f"reader-{number}", id_log, ReaderHabits.drawn(lots, streams), oracles, events)
+        oracles.trims.readers.append(reader)
+        oracles.rewinds.readers.append(reader)
+        scene.removing.append(reader.removing)
+        scene.dropping.append(reader.dropping)
+        scene.rewinding.append(reader.rewinding)
+        scene.setting.append(reader.unsettle)
+        scene.enter(reader)
+    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
+    scene.oracles += judges
+    log = DeliveryLog(world, scene.history, b"", streams)
+    for number in range(1, size.senders + 1):
+        entries = size.entries // size.senders
+        sender = Sender(
+            world, f"p{number}", log, streams[number % len(streams)], (entries, size.seconds), judges, events
+        )
+        scene.enter(sender)
