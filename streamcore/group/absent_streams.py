@@ -7,18 +7,14 @@ by one command. When one is there its group is created at its beginning, since a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..connection.exchange import Arguments
 from ..engine.script import Steps, checked
-from ..engine.together import pages, together
 from ..errors import UNAVAILABLE, ReplyError
-from ..stream_id import ZERO
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
 
 LOOK: Final = 1.0
 """Seconds between two looks."""
@@ -28,63 +24,54 @@ COMMANDS: Final = 10
 """Such commands that leave in one exchange."""
 
 
-class Absence:
-    """What one consumer waits for; true while there is something. ``at``: when they are looked for, infinite while there is none."""
+class AbsentStreams:
+    """The streams that a member waits for; true while there are any.
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
-        self._streams: dict[bytes, None] = {}
+    ``at``: when they are looked for, in seconds; infinite while there are none.
+    """
+
+    def __init__(self, context: GroupContext) -> None:
+        self._context = context
+        self._streams = context.absent
         self.at = inf
 
     def __bool__(self) -> bool:
         return bool(self._streams)
 
-    def __len__(self) -> int:
-        return len(self._streams)
-
     def __contains__(self, stream: bytes) -> bool:
         return stream in self._streams
 
-    @property
-    def due(self) -> bool:
-        """Whether that time has come."""
-        return self._consumer.now >= self.at
-
     def covers(self, *, is_lost: bool) -> bool:
-        """Whether a stream is waited for that does not exist; ``is_lost``: it did."""
-        member = self._consumer.member
+        """Whether the member waits for a stream that does not exist; ``is_lost``: it did exist."""
+        member = self._context.member
         return member.create == "group" or (is_lost and member.on_stream_lost == "wait")
 
     def begin(self, stream: bytes) -> None:
-        """It is not there."""
+        """Wait for a stream that does not exist."""
         if not self._streams:
-            self.at = self._consumer.now + LOOK
+            self.at = self._context.now + LOOK
         self._streams[stream] = None
 
     def end(self, stream: bytes) -> None:
-        """It is there, or is not read any more."""
+        """Wait no more: the stream exists, or is not read."""
         self._streams.pop(stream, None)
         if not self._streams:
             self.at = inf
 
-    def look(self) -> Steps[None]:
-        """See which of them are there, and begin to read those."""
-        consumer = self._consumer
-        self.at = consumer.now + LOOK
+    def put_off(self) -> None:
+        """Look for them again ``LOOK`` seconds from now."""
+        self.at = self._context.now + LOOK
+
+    def find(self) -> Iterator[Steps[list[bytes]]]:
+        """Look for all of them by ``XREAD``, some at a time; each part returns the streams that have entries."""
         waiting = list(self._streams)
         for at in range(0, len(waiting), KEYS * COMMANDS):
-            found = yield from self._find(waiting[at : at + KEYS * COMMANDS])
-            for page in pages(found, consumer.portions.looks):
-                yield from together([self._meet(stream) for stream in page if stream in self._streams])
-        for stream in waiting:
-            if stream not in self._streams and stream in consumer.member.streams:
-                yield from consumer.claims.recover(stream)
+            yield self._find(waiting[at : at + KEYS * COMMANDS])
 
     def _find(self, streams: Sequence[bytes]) -> Steps[list[bytes]]:
-        """Those that have entries."""
         parts = [streams[at : at + KEYS] for at in range(0, len(streams), KEYS)]
         reads: list[Arguments] = [("XREAD", "COUNT", 1, "STREAMS", *part, *("0-0" for _ in part)) for part in parts]
-        replies: list[Any] = yield from self._consumer.ask(*reads)
+        replies: list[Any] = yield from self._context.ask(*reads)
         found: list[bytes] = []
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, ReplyError):
@@ -94,9 +81,3 @@ class Absence:
             else:
                 found += reply or {}
         return found
-
-    def _meet(self, stream: bytes) -> Steps[None]:
-        yield from self._consumer.upkeep.ensure_group(stream)
-        if stream not in self._streams:
-            self._consumer.claims.begin(stream, ZERO)
-            self._consumer.upkeep.rota.came(stream)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from ..connection.exchange import Arguments
 from ..connection.link import AT_ONCE
@@ -23,9 +23,7 @@ from ..errors import NoPermissionError, ReplyError
 from ..events import ConsumerRemoved
 from ..keys import consumer_lease
 from ..scripts.group import REMOVE
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
 
 MOST: Final = 32
 """Names of one script: a fraction of a millisecond."""
@@ -36,17 +34,17 @@ FRESH: Final = 5.0
 
 
 def remove(stream: bytes, group: bytes, names: Sequence[bytes]) -> Arguments:
-    """The command that removes those of some consumers for which nothing is pending, and whose names no process holds."""
+    """Build the command that removes consumers for which nothing is pending, and whose names no process holds."""
     leases = [consumer_lease(stream, group, name) for name in names]
     return ("EVAL", REMOVE, 1 + len(leases), stream, *leases, group, *names)
 
 
-class Removal:
-    """What one consumer removes; its state survives reconnects."""
+class IdleConsumers:
+    """Removes consumers that are gone, a few names at a time; its state survives reconnects."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
-        member = consumer.member
+    def __init__(self, context: GroupContext) -> None:
+        self._context = context
+        member = context.member
         self.at = AT_ONCE if member.keeps and member.remove_idle_consumers is not None else inf
         """When a piece of it is due."""
         self._patience = member.remove_idle_consumers or inf
@@ -57,21 +55,21 @@ class Removal:
         self._is_forbidden = False  # as far as this connection knows
 
     def connected(self) -> None:
-        """There is a new connection: what was forbidden on the last one is tried again."""
+        """Begin a connection: try again to list and to remove, if the last connection was not allowed to."""
         if self._is_forbidden:
             self._is_forbidden, self.at = False, AT_ONCE
 
     def note(self, stream: bytes, consumers: int) -> None:
-        """So many consumers the group has in a stream."""
+        """Note how many consumers the group has in a stream, as ``XINFO GROUPS`` tells."""
         self._consumers[stream] = consumers
 
     def forget(self, stream: bytes) -> None:
-        """The stream is not ours any more."""
+        """Forget a stream that is read no more."""
         self._consumers.pop(stream, None)
 
     def run(self) -> Steps[None]:
-        """One piece: a few names are removed, or a few streams listed; only when that is due."""
-        if self._names and self._consumer.now > self._listed_at + FRESH:
+        """Remove a few names, or list the consumers of a few streams; only when ``at`` has come."""
+        if self._names and self._context.now > self._listed_at + FRESH:
             self._forget_pass()
         try:
             if self._names:
@@ -85,17 +83,17 @@ class Removal:
             self._forget_pass()
         if not (self._names or self._unlisted):
             # Spread over the second quarter, as claims are.
-            self.at = self._consumer.now + self._patience * (0.25 + 0.25 * self._consumer.random())
+            self.at = self._context.now + self._patience * (0.25 + 0.25 * self._context.random())
 
     def _forget_pass(self) -> None:
         self._names.clear()
         self._unlisted.clear()
 
     def _list(self) -> Steps[None]:
-        """Find out who may be gone, in as many streams as have few consumers."""
-        consumer, member = self._consumer, self._consumer.member
+        """List consumers (``XINFO CONSUMERS``), of as many streams as have few, and note the names that are idle."""
+        context, member = self._context, self._context.member
         if not self._unlisted:
-            self._unlisted.extend(stream for stream in consumer.present if self._consumers.get(stream, 0) > 1)
+            self._unlisted.extend(stream for stream in context.present if self._consumers.get(stream, 0) > 1)
         streams: list[bytes] = []
         consumers = 0
         while self._unlisted and (not streams or consumers < LISTED):
@@ -103,23 +101,23 @@ class Removal:
             consumers += self._consumers.get(streams[-1], 0)
         if not streams:
             return
-        self._listed_at, idle = consumer.now, int(self._patience * 1000)
+        self._listed_at, idle = context.now, int(self._patience * 1000)
         questions: list[Arguments] = [("XINFO", "CONSUMERS", stream, member.group) for stream in streams]
-        replies = yield from consumer.ask(*questions)
+        replies = yield from context.ask(*questions)
         for stream, question, listed in zip(streams, questions, replies, strict=True):
-            if consumer.degradation.is_forbidden(REMOVING, question, listed):
+            if context.degradation.is_forbidden(REMOVING, question, listed):
                 raise listed
-            for one in () if isinstance(listed, ReplyError) else listed:
-                if not one[b"pending"] and one[b"idle"] >= idle and one[b"name"] != member.name:
-                    self._names.append((stream, one[b"name"]))
+            for row in () if isinstance(listed, ReplyError) else listed:
+                if not row[b"pending"] and row[b"idle"] >= idle and row[b"name"] != member.name:
+                    self._names.append((stream, row[b"name"]))
 
     def _remove(self) -> Steps[None]:
         stream = self._names[0][0]
         names: list[bytes] = []
         while self._names and self._names[0][0] == stream and len(names) < MOST:
             names.append(self._names.popleft()[1])
-        command = remove(stream, self._consumer.member.group, names)
-        [removed] = yield from self._consumer.ask(command)
-        self._consumer.degradation.is_forbidden(REMOVING, command, removed)
+        command = remove(stream, self._context.member.group, names)
+        [removed] = yield from self._context.ask(command)
+        self._context.degradation.is_forbidden(REMOVING, command, removed)
         for name in checked(removed):
-            self._consumer.emit(ConsumerRemoved(stream, name))
+            self._context.emit(ConsumerRemoved(stream, name))

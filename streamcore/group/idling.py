@@ -1,25 +1,25 @@
 """When a member of a group has come to its end, with ``stop_on_idle``: a read came back empty, and nothing is to be expected.
 
-What we have given back ourselves is expected, as long as a read would wait for it: reads that do not wait otherwise do so
-then, for a moment. What others may leave later is not.
+Entries that we have given back ourselves are expected, as long as a read would wait for them: reads that do not wait otherwise do so
+then, for a moment. Entries that others may leave later are not.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..connection.exchange import Exchange
 from ..errors import ReplyError
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
+from .given_back import GivenBack
 
 
 class Idling:
-    """Of one consumer; true once it has come to its end, until it begins anew."""
+    """The end of an iteration with ``stop_on_idle``; true once it is reached, until ``begin``."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
+    def __init__(self, context: GroupContext, given_back: GivenBack) -> None:
+        self._context = context
+        self._given_back = given_back
         self._idle = False
 
     def __bool__(self) -> bool:
@@ -28,31 +28,28 @@ class Idling:
     @property
     def expected(self) -> float | None:
         """Seconds until something may be claimed that we have given back; None where no read waits that long."""
-        return self._consumer.claims.expected_within(self._consumer.block)
+        return self._given_back.within(self._context.now, self._context.block)
 
-    def read(self, read: Exchange, *, is_last: bool) -> None:
-        """A read was answered; ``is_last``: nobody has ended it, and no other one is in flight."""
-        consumer = self._consumer
-        if not (is_last and consumer.member.stop_on_idle):
-            return
+    def read(self, read: Exchange, *, waits: bool) -> None:
+        """Find out by the reply to the last read in flight whether the end is reached; ``waits``: something else is to come."""
         [reply] = read.replies
         received: dict[bytes, Any] = {} if isinstance(reply, ReplyError) else reply or {}
-        waits = consumer.paused or consumer.joins or consumer.now >= consumer.claims.at or self.expected is not None
-        self._idle = not (isinstance(reply, ReplyError) or any(received.values()) or waits)
+        is_empty = not (isinstance(reply, ReplyError) or any(received.values()))
+        self._idle = is_empty and not (waits or self.expected is not None)
 
-    def find_nothing(self) -> None:
-        """There is no stream that could be read."""
-        consumer = self._consumer
-        self._idle = consumer.member.stop_on_idle and not (consumer.paused or consumer.joins)
+    def find_nothing(self, *, waits: bool) -> None:
+        """Reach the end because no stream can be read; ``waits``: something else is to come."""
+        self._idle = self._context.member.stop_on_idle and not waits
 
-    def look_again(self) -> None:
-        """Something was given back."""
+    def give_back(self, stream: bytes, delay: float) -> None:
+        """Expect an entry that was given back, to be claimed after ``delay`` seconds; the end is put off for it."""
+        self._given_back.add(stream, self._context.now, delay)
         if self.expected is not None:
             self.begin()
 
     def begin(self) -> bool:
-        """Go on; False where it goes on anyway."""
+        """Go on; return False where it goes on anyway."""
         was_idle, self._idle = self._idle, False
         if was_idle:
-            self._consumer.wake()
+            self._context.wake()
         return was_idle

@@ -12,16 +12,14 @@ Two entries under one id are the same if their fields are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..engine.degradation import CLOSING_FORMER, COMPARING
 from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import UNAVAILABLE, ReplyError
-from ..events import OwnershipLost
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
+from .pending import Pending
 
 PAGE: Final = 1000
 """Entries that are read again in one exchange."""
@@ -38,19 +36,27 @@ class Origin(NamedTuple):
         return former is not None and self == former and bool(self.run_id)
 
 
-class Lineage:
-    """The history that one consumer's entries come from; it survives reconnects."""
+class Lost(NamedTuple):
+    """The ``ids`` that mean other entries by now, or none; ``told``: ids of entries whose fields we hold, in their order."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
+    ids: set[bytes]
+    told: tuple[bytes, ...]
+
+
+class Lineage:
+    """The history of the server that a member's entries come from; it survives reconnects."""
+
+    def __init__(self, context: GroupContext, pending: Pending) -> None:
+        self._context = context
+        self._pending = pending
         self._proven: Origin | None = None  # of the server for which all that we hold is proven
         self._is_current = False  # the reading link is connected to it
 
     def ask(self) -> Steps[Origin]:
         """Ask for the server's run, and for its history, on the link that this script runs on."""
-        consumer, command = self._consumer, ("INFO", "server", "replication")
-        [info] = yield from consumer.ask(command)
-        consumer.degradation.is_forbidden(CLOSING_FORMER, command, info)
+        context, command = self._context, ("INFO", "server", "replication")
+        [info] = yield from context.ask(command)
+        context.degradation.is_forbidden(CLOSING_FORMER, command, info)
         if isinstance(info, ReplyError):  # where it is forbidden, everything is compared on each connection
             return Origin()
         told = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
@@ -61,17 +67,18 @@ class Lineage:
         return origin.continues(self._proven)
 
     def disconnected(self) -> None:
-        """The reading link is down."""
+        """Note that the reading link is down."""
         self._is_current = False
 
-    def prove(self, origin: Origin) -> Steps[None]:
-        """On a new connection of the reading link, before anything is said: find out what is still the same."""
-        consumer = self._consumer
-        if self._proven is not None and not origin.continues(self._proven):
-            for stream in consumer.pending.streams():
-                yield from self._prove(stream)
+    def doubted(self, origin: Origin) -> list[bytes]:
+        """The streams in which entries have to be compared, on a new connection of the reading link."""
+        if self._proven is None or origin.continues(self._proven):
+            return []
+        return self._pending.streams()
+
+    def prove(self, origin: Origin) -> None:
+        """Note that everything in hand is what this server has."""
         self._proven, self._is_current = origin, True
-        consumer.settling.proven()
 
     def may_tell(self, origin: Origin) -> bool:
         """Whether settlements may leave over another link. Raises ``ReplyError`` where that has to be dialled again."""
@@ -83,37 +90,36 @@ class Lineage:
             raise ReplyError("TRYAGAIN", "the acknowledging link has reached another server than the reading one")
         return True
 
-    def _prove(self, stream: bytes) -> Steps[None]:
-        consumer = self._consumer
-        bodies = consumer.pending.bodies(stream)
+    def compare(self, stream: bytes) -> Steps[Lost]:
+        """Find out which entries of a stream the server does not have any more, as we hold them (``XRANGE``)."""
+        context, pending = self._context, self._pending
+        bodies = pending.bodies(stream)
         if not bodies:
-            lost = consumer.pending.ids(stream)
+            lost = pending.ids(stream)
         else:
             highest = max(bodies, key=StreamId.parse)
-            [found] = yield from consumer.ask(("XRANGE", stream, highest, highest))
-            consumer.degradation.is_forbidden(COMPARING, ("XRANGE", stream), found)
+            [found] = yield from context.ask(("XRANGE", stream, highest, highest))
+            context.degradation.is_forbidden(COMPARING, ("XRANGE", stream), found)
             if _is(found, bodies[highest]):
                 bound = StreamId.parse(highest)
-                lost = {id_ for id_ in consumer.pending.ids(stream) if StreamId.parse(id_) > bound}
+                lost = {id_ for id_ in pending.ids(stream) if StreamId.parse(id_) > bound}
             else:
                 same = yield from self._compare(stream, bodies)
-                lost = consumer.pending.ids(stream) - same
-        consumer.void(stream, lost)
-        if told := lost & bodies.keys():
-            consumer.emit(OwnershipLost(stream, tuple(sorted(told, key=StreamId.parse))))
+                lost = pending.ids(stream) - same
+        return Lost(lost, tuple(sorted(lost & bodies.keys(), key=StreamId.parse)))
 
     def _compare(self, stream: bytes, bodies: dict[bytes, list[bytes]]) -> Steps[set[bytes]]:
-        """Those that are the same; or gone for good, so that it does no harm to speak of them."""
-        consumer = self._consumer
+        """The ids whose entries are the same; or gone for good, so that it does no harm to settle them."""
+        context = self._context
         command = ("XINFO", "STREAM", stream)
-        [info] = yield from consumer.ask(command)
-        consumer.degradation.is_forbidden(COMPARING, command, info)
+        [info] = yield from context.ask(command)
+        context.degradation.is_forbidden(COMPARING, command, info)
         _refuse(info)
         last = None if isinstance(info, ReplyError) else StreamId.parse(info[b"last-generated-id"])
         ids, same = list(bodies), set[bytes]()
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
-            found = yield from consumer.ask(*(("XRANGE", stream, id_, id_) for id_ in page))
+            found = yield from context.ask(*(("XRANGE", stream, id_, id_) for id_ in page))
             for id_, entries in zip(page, found, strict=True):
                 is_gone = entries == [] and last is not None and StreamId.parse(id_) <= last
                 if is_gone or _is(entries, bodies[id_]):

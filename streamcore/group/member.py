@@ -1,6 +1,6 @@
 """A member of a consumer group, as the application sees it: hand over, settle, drain, leave, join more streams.
 
-What it does on its own is ``group_reading``.
+What it does on its own is ``read_loop``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast, overload
 
 from ..arguments import Name, listed, name
+from ..connection.exchange import Arguments
 from ..engine.engine import EngineOptions
 from ..entries import GroupBatch
 from ..events import AcksUnconfirmed, Event, PossibleLoss
 from ..of_member import named
 from ..reading.reader import ReaderOptions
+from .idle_consumers import remove
 from .options import MemberOptions, Membership
-from .read_loop import GroupReading
+from .read_loop import ReadLoop
 from .stream_changes import Joining
 
 T = TypeVar("T", bytes, str)
@@ -28,7 +30,7 @@ class GroupOptions(ReaderOptions, MemberOptions, total=False):
 class _Options(GroupOptions, EngineOptions, total=False): ...
 
 
-class GroupConsumer(GroupReading[T], Generic[T]):
+class GroupConsumer(ReadLoop[T], Generic[T]):
     """Consume streams through a group: at least once, until acknowledged.
 
     *Reading.* ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2)
@@ -115,7 +117,7 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
     def take(self) -> GroupBatch[T] | None:
         """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        if not self._prefetch and self.redelivery and not self.paused:
+        if not self._prefetch and self.redelivery_queue and not self.paused:
             self.redelivery.want()
         batch: Any = super().take()  # mypy mixes up the two values that T may have
         return cast("GroupBatch[T] | None", batch)
@@ -127,19 +129,19 @@ class GroupConsumer(GroupReading[T], Generic[T]):
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
         self.pending.sweep()
-        self.settling.retry()
-        self.settling.flush_soon()
+        self.acks.retry()
+        self.acks.flush_soon()
         self.on_wakeup()
 
     @property
     def settled(self) -> bool:
         """Whether the server has confirmed every acknowledgement so far, and, on leaving, what we give back."""
-        on_their_way = self._reading.link.unanswered and not self.blocked  # their replies will come at once
-        return not (self.pending.settling or self.returns or (self._leaving and on_their_way))
+        on_their_way = self._reading.link.unanswered and not self.in_flight.blocked  # their replies will come at once
+        return not (self.pending.settling or self.release or (self.phase.stage.is_leaving and on_their_way))
 
     def drain(self) -> None:
         """Read no more: what is here already is handed over, and then ``ended``. May be called again."""
-        self._draining = self.stops = True
+        self.phase.drain()
         self._give_waiting_back()
         self._end_read()
 
@@ -149,11 +151,9 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
         The last holds until ``begin``, and not while something is being given back: it may come again.
         """
-        if self._prefetch or self._reads:
+        if self._prefetch or self.in_flight.reads or self.redelivery_queue:
             return False
-        if self._draining or self.redelivery:
-            return self._draining
-        return self._is_through or (bool(self.idling) and not (self.paused or self.pending.gives_back))
+        return self.phase.stage.ends or (bool(self.idling) and not (self.paused or self.pending.gives_back))
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
@@ -165,35 +165,35 @@ class GroupConsumer(GroupReading[T], Generic[T]):
 
         Of the batch ``begun`` the application has seen the first ``at`` entries.
         """
-        self._leaving = self.stops = True
+        self.phase.leave()
         if not self.member.keeps:
             self._lose_unseen(begun, at)
         elif self.member.release_on_close:
             if begun is not None and at < len(begun):
-                self.returns.add(self.split(begun, at))
+                self.release.add(self.split(begun, at))
             while (batch := self._prefetch.pop()) is not None:
-                self.returns.add(batch)
+                self.release.add(batch)
             self._give_waiting_back()
         if self._reading.link.is_up:
-            self.returns.part(self.upkeep.parting())
+            self.release.part(self._parting())
         self.flush()
 
     def give_up_settling(self) -> None:
-        """Nobody waits for the server's word any more; say what is open."""
+        """Stop waiting for the server to confirm; tell what is not confirmed."""
         if entries := self.pending.unconfirmed:
             self._emit(AcksUnconfirmed(entries))
 
     def add_stream(self, stream: Name) -> Joining | None:
         """Read one more stream, through the same group; None where it is read already."""
         self.check()
-        joining = self.joining.add(name("stream", stream))
+        joining = self.stream_changes.add(name("stream", stream))
         if joining is not None:
             self._end_read()
         return joining
 
     def give_up(self, joining: Joining) -> None:
-        """Nobody waits for a stream any more: if it has not joined, it does not."""
-        self.joining.give_up(joining)
+        """Cancel a pending ``add_stream()``, if the stream has not joined."""
+        self.stream_changes.give_up(joining)
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
@@ -202,19 +202,28 @@ class GroupConsumer(GroupReading[T], Generic[T]):
         if key not in self.member.streams:
             return False
         self.member.streams.remove(key)
-        self.upkeep.forget(key)
-        self.claims.end(key)
+        self.setup.forget(key)
+        self.backlog.forget(key)
+        self.claiming.forget(key)
         for batch in self._prefetch.drop(key):
-            self.returns.add(batch)
+            self.release.add(batch)
         self._give_waiting_back(key)
         self._end_read()
         return True
 
     def _give_waiting_back(self, stream: bytes | None = None) -> None:
-        for one in self.redelivery.clear(stream):
-            self.returns.add_waiting(one)
-        if self.returns:
-            self.settling.flush_soon()
+        for waiting in self.redelivery_queue.clear(stream):
+            self.release.add_waiting(waiting)
+        if self.release:
+            self.acks.flush_soon()
+
+    def _parting(self) -> list[Arguments]:
+        """Build the commands that tell on leaving: the name is free, and the consumer gone, if nothing is pending for it."""
+        commands = self.lease.let_go()
+        member = self.member
+        if member.remove_on_leaving:
+            commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
+        return commands
 
     def _lose_unseen(self, begun: GroupBatch[T] | None, at: int) -> None:
         unseen = 0 if begun is None else len(begun) - at

@@ -8,7 +8,7 @@ not its own any more, and stops. Every audit looks as well. A lease that has exp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ..connection.exchange import Arguments
 from ..engine.degradation import GUARD
@@ -17,9 +17,7 @@ from ..errors import ConsumerFencedError, OutOfMemoryError
 from ..events import ConsumerFenced
 from ..keys import consumer_lease
 from ..scripts.lease import HOLD, LET_GO
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
 
 SECONDS: Final = 600.0
 """A lease lasts so long without an audit."""
@@ -43,16 +41,14 @@ UNKNOWN: Final = Identity(0, b"", b"")
 
 
 class NameLease:
-    """The leases of one consumer, one beside each of its streams."""
+    """The leases of a member's name, beside each of its streams."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
+    def __init__(self, context: GroupContext) -> None:
+        self._context = context
         self._held: set[bytes] = set()
-        self._former: dict[bytes, Identity] = {}  # who has held it before us, as long as that matters, by stream
-        self._forbidden: set[bytes] = (
-            set()
-        )  # the streams beside which we may not hold it, as far as this connection knows
-        self._wanted = consumer.member.exclusive and consumer.member.keeps
+        self._former: dict[bytes, Identity] = {}  # the holder before us, as long as that matters, by stream
+        self._forbidden: set[bytes] = set()  # streams beside which this connection may not hold the name
+        self._wanted = context.member.exclusive and context.member.keeps
 
     @property
     def is_held(self) -> bool:
@@ -60,13 +56,13 @@ class NameLease:
         return self._wanted and not self._forbidden
 
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
-        """Hold the name beside a stream, on a new connection; by which connection somebody else has held it until now.
+        """Hold the name beside a stream, on a new connection; return the connection that has held it until now.
 
         That is told on each connection until it is ``done_with``.
         """
-        if self._wanted and not self._consumer.nonce:
+        if self._wanted and not self._context.nonce:
             self._wanted = False
-            self._consumer.degradation.tell(GUARD, "entropy")  # nothing tells us from a twin
+            self._context.degradation.tell(GUARD, "entropy")  # nothing tells us from a twin
         if not self._wanted:
             return None
         self._forbidden.discard(stream)
@@ -74,45 +70,45 @@ class NameLease:
         return self._former.get(stream)
 
     def done_with(self, stream: bytes) -> None:
-        """What is to be done about who has held it before us, is done."""
+        """Forget the holder before us: its connection is closed, or was spared."""
         self._former.pop(stream, None)
 
     def check(self, stream: bytes, present: Identity) -> Steps[None]:
-        """Whether it is still ours. Raises ``ConsumerFencedError``."""
+        """Renew the lease, and find out whether it is still ours. Raises ``ConsumerFencedError``."""
         if self._wanted and stream not in self._forbidden:
             yield from self._hold(stream, present, take_over=False)
 
     def let_go(self) -> list[Arguments]:
-        """What gives the name free on leaving."""
-        return [("EVAL", LET_GO, 1, self._key(stream), self._consumer.nonce) for stream in sorted(self._held)]
+        """Build the commands that give the name free on leaving."""
+        return [("EVAL", LET_GO, 1, self._key(stream), self._context.nonce) for stream in sorted(self._held)]
 
     def forget(self, stream: bytes) -> None:
-        """The stream is not ours any more."""
+        """Forget the lease beside a stream that is read no more."""
         self._held.discard(stream)
         self._former.pop(stream, None)
         self._forbidden.discard(stream)
 
     def _hold(self, stream: bytes, present: Identity, *, take_over: bool) -> Steps[None]:
-        consumer = self._consumer
-        who = (consumer.nonce, int(take_over), present.client_id, present.run_id)
+        context = self._context
+        who = (context.nonce, int(take_over), present.client_id, present.run_id)
         command: Arguments = ("EVAL", HOLD, 1, self._key(stream), *who, int(SECONDS * 1000))
-        [reply] = yield from consumer.ask(command)
+        [reply] = yield from context.ask(command)
         if isinstance(reply, OutOfMemoryError):
             return  # a full server can be read all the same, and has to be; the next audit asks again
-        if consumer.degradation.is_forbidden(GUARD, command, reply):
+        if context.degradation.is_forbidden(GUARD, command, reply):
             self._forbidden.add(stream)
             return
         is_ours, *former = checked(reply)
         if not is_ours:
-            consumer.emit(ConsumerFenced(stream, consumer.member.name))
+            context.emit(ConsumerFenced(stream, context.member.name))
             raise ConsumerFencedError(
-                f"another process has taken over the name {consumer.member.name.decode(errors='replace')!r} in its group;"
+                f"another process has taken over the name {context.member.name.decode(errors='replace')!r} in its group;"
                 " give each member a name of its own"
             )
         self._held.add(stream)
         holder, client, run = former
         if take_over and holder is not None:  # where that is us, we have asked before
-            self._former[stream] = UNKNOWN if holder == consumer.nonce else Identity(int(client), run, holder)
+            self._former[stream] = UNKNOWN if holder == context.nonce else Identity(int(client), run, holder)
 
     def _key(self, stream: bytes) -> bytes:
-        return consumer_lease(stream, self._consumer.member.group, self._consumer.member.name)
+        return consumer_lease(stream, self._context.member.group, self._context.member.name)

@@ -7,34 +7,30 @@ hold, the next one begins at our next entry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from ..engine.script import Steps, checked
 from ..entries import GroupBatch, StreamId
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
+from .holdings import Holdings
 
 PAGE: Final = 500
 """Rows of the pending list that one command asks for, and ids that one command claims: a fraction of a millisecond each."""
 
 
 class Piece(NamedTuple):
-    """Entries of one stream in the order of their ids, and the batches that they are in; those that wait are in none."""
+    """Entries of one stream in the order of their ids, and the batches that they are in; entries that wait are in none."""
 
     stream: bytes
     ids: list[bytes]
     batches: list[GroupBatch[Any]]
 
 
-def pieces(consumer: GroupReading[Any], stream: bytes | None = None) -> Iterator[Piece]:
-    """What is held of a stream, or of all, at most ``PAGE`` entries of it at a time."""
-    late = consumer.pending.unburied_streams()
-    held = {*consumer.pending.streams(), *consumer.redelivery.streams(), *late} if stream is None else {stream}
-    streams = [one for one in consumer.member.streams if one in held] if stream is None else [stream]
+def pieces(holdings: Holdings, streams: Sequence[bytes]) -> Iterator[Piece]:
+    """The entries that are held of streams, at most ``PAGE`` of them at a time."""
     piece: Piece | None = None
-    for key, ids, batch in _parts(consumer, streams):
+    for key, ids, batch in _parts(holdings, streams):
         if piece is not None and not _goes_on(piece, key, ids):
             yield from _cut(piece)
             piece = None
@@ -47,11 +43,11 @@ def pieces(consumer: GroupReading[Any], stream: bytes | None = None) -> Iterator
         yield from _cut(piece)
 
 
-def look_for(consumer: GroupReading[Any], piece: Piece) -> Steps[tuple[list[Any], Piece]]:
-    """The rows of one page that the server lists for us, and the part of the piece that they do not reach to."""
-    member = consumer.member
+def look_for(context: GroupContext, piece: Piece) -> Steps[tuple[list[Any], Piece]]:
+    """Ask for one page of our pending entries (``XPENDING``); return its rows, and the part of the piece behind them."""
+    member = context.member
     page = ("XPENDING", piece.stream, member.group, piece.ids[0], piece.ids[-1], PAGE, member.name)
-    [listed] = yield from consumer.ask(page)
+    [listed] = yield from context.ask(page)
     rows: list[Any] = checked(listed)
     if len(rows) < PAGE:
         return rows, piece._replace(ids=[])
@@ -59,26 +55,24 @@ def look_for(consumer: GroupReading[Any], piece: Piece) -> Steps[tuple[list[Any]
     return rows, piece._replace(ids=[id_ for id_ in piece.ids if StreamId.parse(id_) > last])
 
 
-def still_held(consumer: GroupReading[Any], piece: Piece) -> set[bytes]:
-    """What is still held of a piece, also by what the application has said meanwhile."""
-    consumer.pending.collect()
-    held = consumer.redelivery.ids(piece.stream) | consumer.pending.unburied(piece.stream)
+def still_held(holdings: Holdings, piece: Piece) -> set[bytes]:
+    """The ids of a piece that are still held, also by what the application has settled meanwhile."""
+    holdings.pending.collect()
+    held = holdings.queue.ids(piece.stream) | holdings.pending.unburied(piece.stream)
     for batch in piece.batches:
         held.update(_unsettled(batch))
     return held
 
 
-def _parts(
-    consumer: GroupReading[Any], streams: list[bytes]
-) -> Iterator[tuple[bytes, list[bytes], GroupBatch[Any] | None]]:
+def _parts(holdings: Holdings, streams: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes], GroupBatch[Any] | None]]:
     by_stream: dict[bytes, list[GroupBatch[Any]]] = {}
-    for batch in consumer.pending.batches:
+    for batch in holdings.pending.batches:
         by_stream.setdefault(batch.key, []).append(batch)
     for stream in streams:
         for batch in by_stream.get(stream, ()):
             if ids := _unsettled(batch):
                 yield stream, ids, batch
-        for id_ in (*consumer.redelivery.waiting(stream), *consumer.pending.unburied(stream)):
+        for id_ in (*holdings.queue.waiting(stream), *holdings.pending.unburied(stream)):
             yield stream, [id_], None
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..connection.exchange import Arguments
 from ..connection.features import Feature
 from ..engine.script import Steps, checked
 from ..engine.together import pages
 from ..errors import UNAVAILABLE, ReplyError
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
+from .context import GroupContext
 
 BEHIND_ALL: Final = f"{(1 << 64) - 1}-0"
 OFTEN: Final = 4
@@ -26,28 +24,28 @@ OFTEN: Final = 4
 
 
 class Presence:
-    """Of one consumer. ``at``: when it is to be shown next."""
+    """Shows the server that a member is there. ``at``: when that is due next, in seconds; infinite where it is not needed."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
+    def __init__(self, context: GroupContext) -> None:
+        self._context = context
         self.at = inf
 
     def connected(self, server: Mapping[bytes, Any]) -> None:
-        """There is a new connection, whose server has answered HELLO so; to enter has shown it."""
+        """Begin a connection, by its server's reply to ``HELLO``; to enter the group has shown the member."""
         needed = not Feature.SEEN_WAITING.of(server)
-        self.at = self._consumer.now + self._interval if needed else inf
+        self.at = self._context.now + self._interval if needed else inf
 
     @property
     def _interval(self) -> float:
-        patience = self._consumer.member.remove_idle_consumers
+        patience = self._context.member.remove_idle_consumers
         return inf if patience is None else patience / OFTEN
 
     def run(self) -> Steps[None]:
-        """Show it; only when that is due."""
-        consumer, member = self._consumer, self._consumer.member
-        self.at = consumer.now + self._interval
-        for page in pages(consumer.present):
+        """Ask by ``XREADGROUP`` for pending entries behind the last possible id, so that the server hears of the member."""
+        context, member = self._context, self._context.member
+        self.at = context.now + self._interval
+        for page in pages(context.present):
             read: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS", *page)
-            [reply] = yield from consumer.ask((*read, *(BEHIND_ALL for _ in page)))
+            [reply] = yield from context.ask((*read, *(BEHIND_ALL for _ in page)))
             if isinstance(reply, ReplyError) and reply.code in UNAVAILABLE:
                 checked(reply)  # what else is refused, the next read meets as well

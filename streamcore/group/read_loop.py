@@ -1,17 +1,19 @@
 """The work of a member of a consumer group on its links, across any number of connections.
 
-The *reading* link runs the story of ``_read``: upkeep, then reads for as long as the prefetch has room. While replies come
-back full, two reads are in flight, so that the server works on the next one while we parse this one; a read that may
-block is alone, since it would hold up what is sent behind it. What has to be done between reads, is: ``joining``,
-``upkeep``, ``claims``, ``renewal``, ``redelivery``. ``settling`` sends acknowledgements, in front of the reads.
+The *reading* link runs the script of ``_read``: entering, then reads for as long as the prefetch has room. While replies come
+back full, two reads are in flight, so that the server works on the next read while we parse this reply; a read that may
+block is alone, since it would hold up what is sent behind it. Between reads a table of tasks is run (``tasks``).
+``ack_loop`` sends acknowledgements, in front of the reads. The parts know the ``context`` and the state that they work on,
+not this loop; what they find comes back here, into ``intake``.
 
-Every entry that the server delivered to us is in ``pending``, or waits in ``redelivery``, until its end is confirmed.
+Every entry that the server delivered to us is in ``pending``, or waits in ``redelivery_queue``, until its end is confirmed.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
@@ -26,27 +28,37 @@ from ..errors import (
     UnblockedError,
     WrongTypeError,
 )
-from ..events import PossibleLoss
+from ..events import OwnershipLost, PossibleLoss
 from ..reading.portions import Portion
 from ..reading.reader import Reader
 from ..reading.unblock import Unblocker
-from .absent_streams import Absence
-from .ack_loop import Settling
-from .audit import Upkeep
-from .claiming import Claims
+from .absent_streams import AbsentStreams
+from .ack_loop import AckLoop
+from .audit import Audit
+from .claiming import Claiming
+from .context import GroupContext
 from .gap_detection import GroupGaps, Look
-from .idle_consumers import Removal
+from .given_back import GivenBack
+from .holdings import Holdings
+from .idle_consumers import IdleConsumers
 from .idling import Idling
-from .in_flight import Room
+from .in_flight import InFlight
+from .intake import Intake
 from .lineage import Lineage
+from .name_lease import Identity, NameLease
 from .options import Membership
 from .pending import Acks, Pending
+from .phase import Phase
 from .presence import Presence
-from .redelivery import Redelivery, Waiting
-from .release import Returns
+from .recovery import Backlog, Recovery
+from .redelivery import Redelivery
+from .redelivery_queue import RedeliveryQueue
+from .release import Release
 from .renewal import Renewal
-from .stream_changes import Joinings
-from .tasks import BetweenReads
+from .rounds import Rounds
+from .setup import Setup
+from .stream_changes import StreamArrivals, StreamChanges
+from .tasks import BetweenReads, ForOthers
 
 T = TypeVar("T", bytes, str)
 
@@ -55,8 +67,8 @@ LOOKED_AFTER: Final = (NoGroupError, UnblockedError, WrongTypeError)
 MAX_SETBACKS: Final = 3
 
 
-class GroupReading(Reader[GroupBatch[T]], Generic[T]):
-    """What ``GroupConsumer`` does on its own."""
+class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
+    """Reads, and runs the tasks of a member; ``GroupConsumer`` adds what the application does."""
 
     member: Membership
 
@@ -69,227 +81,199 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         self.member = member
         self.count = min(self.count, member.max_in_flight)
         self.nonce = b"" if self._entropy is None else self._introduce()
-        self.pending = Pending(member)
-        self.room = Room(self)
-        self.redelivery = Redelivery(self)
-        self.claims = Claims(self)
-        self._between_reads = BetweenReads(self)
-        self.removal = Removal(self)
-        self.idling = Idling(self)
-        self.lineage = Lineage(self)
-        self.absence = Absence(self)
-        self.presence = Presence(self)
-        self.gaps = GroupGaps(member, self.emit, self.degradation)
-        self.upkeep = Upkeep(self)
-        self.settling = Settling(self)
-        self.returns = Returns(self)
-        self.renewal = Renewal(self)
-        self.joining = Joinings(self)
-        self.blocked = False  # the read in flight may wait in the server
-        self.starved = False  # no read may leave before something is acknowledged
-        self.fetching: tuple[bytes, bytes, int] | None = None  # the one entry that is asked for, and its deliveries
-        self._reads = 0  # in flight
         self._backlogged = False  # the last reply was full
-        self._resting = False  # nothing is in flight, because nothing may be read
-        self.stops = member.history_only  # nothing more is taken on, but for what an earlier run has left
-        self._draining = False  # what is here is handed over, and nothing more read
-        self._leaving = False
-        self._is_through = False  # with what an earlier run has left, and that is all
         self._setbacks = 0
+        context = self.context = GroupContext(self, member, self.nonce, clock=self._clock, wake=self.wake)
+        self._hold(context)
+        self._look_after(context)
         self._reading = ScriptRunner(self, self._read)
         self._unblocker = Unblocker(self, self._reading.link, self.degradation)
         self._reading.link.open()
 
     def _introduce(self) -> bytes:
-        """Give our connections a name that nobody else's have."""
+        """Give our connections a name that no other process draws."""
         nonce = f"{self._login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
         self._login = replace(self._login, client_name=nonce)
         return nonce.encode()
 
-    # -- what its parts use -------------------------------------------------------------------------------------------
-
-    def deliver(
-        self, stream: bytes, entries: list[Any], size: int = 0, deliveries: int = 1, *, is_unsure: bool = False
-    ) -> None:
-        """Entries are ours now; keep them for the application. ``is_unsure``: of one delivery before, whether it was seen."""
-        batch = GroupBatch[T](
-            stream,
-            entries,
-            inbox=self.settling.note,
-            awaited=self.pending.awaits,
-            encoding=self._encoding,
-            size=size,
-            deliveries=deliveries,
-            is_unsure=is_unsure,
+    def _hold(self, context: GroupContext) -> None:
+        """Make the state of the member, and the parts that bring entries and settle them."""
+        pending = self.pending = Pending(self.member)
+        queue = self.redelivery_queue = RedeliveryQueue()
+        self.phase = Phase(history_only=self.member.history_only)
+        self.in_flight = InFlight(context, self.portions, pending, queue, self._prefetch, self.asked)
+        self.holdings = Holdings(pending, queue, self._prefetch)
+        self.given_back = GivenBack()
+        self.idling = Idling(context, self.given_back)
+        self.lineage = Lineage(context, pending)
+        self.release = Release(context, pending)
+        self.renewal = Renewal(context, self.holdings)
+        self.acks = AckLoop(
+            self, context, pending, self.in_flight, self.idling, self.lineage, self.release, self.renewal
         )
-        batch.check()
-        if not self.member.keeps:
-            batch.inbox = _nothing_to_settle
-        else:
-            self.pending.add(batch)
-        if self.member.keeps and (
-            (self._leaving and self.member.release_on_close) or stream not in self.member.streams
-        ):
-            self.returns.add(batch)
-            self.settling.flush_soon()
-        else:
-            self._prefetch.add(batch)
+        self.redelivery = Redelivery(context, queue, pending, self.in_flight, self.release, self.acks)
+        self.intake = Intake(
+            context, self.phase, pending, queue, self._prefetch, self.release, self.acks, self._encoding
+        )
 
-    def deliver_again(self, waiting: list[Waiting]) -> None:
-        """Entries of one stream that were handed over before are ours now."""
-        if self._leaving or self._draining or waiting[0].stream not in self.member.streams:
-            for one in waiting:
-                self.returns.add_waiting(one)
-            self.settling.flush_soon()
-        else:
-            self.redelivery.add(waiting)
-
-    def held(self, stream: bytes) -> set[bytes]:
-        """The ids of a stream that are handed over, or wait to be."""
-        return self.pending.unsettled(stream) | self.redelivery.ids(stream)
-
-    def known(self, stream: bytes) -> set[bytes]:
-        """The ids of a stream that should be pending for us on the server."""
-        return self.pending.ids(stream) | self.redelivery.ids(stream)
-
-    def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
-        """Entries are not ours any more: what the application has not seen of them, it does not get."""
-        self.pending.forget(stream, ids)
-        self._prefetch.withdraw(stream, ids)
-
-    def void(self, stream: bytes, ids: set[bytes]) -> None:
-        """These ids mean other entries by now, or none: the application does not get them, and nothing is said of them."""
-        self.pending.void(stream, ids)
-        self._prefetch.withdraw(stream, ids)
-
-    @property
-    def present(self) -> list[bytes]:
-        """The streams that are read now: those that are there."""
-        streams = self.member.streams
-        return [one for one in streams if one not in self.absence] if self.absence else streams.copy()
-
-    @property
-    def joins(self) -> bool:
-        """Whether a stream is about to be read as well."""
-        return bool(self.joining)
+    def _look_after(self, context: GroupContext) -> None:
+        """Make the parts that enter streams, recover and claim entries, and audit; and the table of tasks."""
+        backlog, holdings, in_flight = Backlog(), self.holdings, self.in_flight
+        rounds = Rounds(self.member.audit_interval)
+        absent = self.absent_streams = AbsentStreams(context)
+        gaps = self.gaps = GroupGaps(self.member, self.emit, self.degradation)
+        self.backlog, self.rounds = backlog, rounds
+        self.lease = NameLease(context)
+        self.presence = Presence(context)
+        self.idle_consumers = IdleConsumers(context)
+        self.recovery = Recovery(
+            context, backlog, holdings, in_flight, take=self.intake.take, wait_for_room=self._wait_for_room
+        )
+        self.claiming = Claiming(context, backlog, holdings, in_flight, self.given_back, self.recovery)
+        self.setup = Setup(context, self.lease, gaps, absent, backlog, rounds, self.idle_consumers)
+        self.audit = Audit(
+            context,
+            self.phase,
+            holdings,
+            rounds,
+            self.lease,
+            gaps,
+            self.setup,
+            self.recovery,
+            self.redelivery,
+            self.claiming,
+        )
+        changes = self.stream_changes = StreamChanges(context, backlog, self.setup, self.audit)
+        arrivals = self._arrivals = StreamArrivals(
+            context, absent, backlog, rounds, self.setup, self.recovery, self.idling, changes
+        )
+        others = self._for_others = ForOthers(
+            context, self.phase, self.idling, in_flight, self.claiming, self.idle_consumers
+        )
+        self._between_reads = BetweenReads(
+            context,
+            table=(changes, arrivals, others, self.audit, self.presence, self.renewal),
+            ahead=(rounds, self.claiming, self.idle_consumers, self.presence, absent, changes),
+        )
 
     def wake(self) -> None:
-        """Something has changed for the reading link."""
+        """Resume the script of the reading link: something has changed for it."""
         self._reading.wake()
 
-    def expect(self, stream: bytes, delay: float) -> None:
-        """Something of a stream was given back, and may be claimed after so many seconds."""
-        self.claims.expect(stream, delay)
-        self.idling.look_again()
-
-    def wait_for_room(self) -> Steps[None]:
-        """Nothing is in flight: wait until more may be fetched, and do what is due meanwhile."""
-        while self._leaving or self._draining or not self.has_room():
-            if self.upkeep_is_due():
-                self.upkeep.put_off_audit()
-                yield from self.upkeep.check_leases()
-            elif self.absence.due and not self.stops:
-                yield from self.absence.look()
-            elif self.joining.waiting:
-                yield from self.joining.enter()
+    def _wait_for_room(self) -> Steps[None]:
+        """Wait, with nothing in flight, until more entries may be fetched, and do what is due meanwhile."""
+        while self.phase.stage.takes_nothing or not self.in_flight.find_room():
+            if self._clock.now >= self.audit.at:
+                self.audit.put_off()
+                yield from self.audit.check_leases()
+            elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
+                yield from self._arrivals.look()
+            elif self.stream_changes.waiting:
+                yield from self.stream_changes.enter()
             else:
                 yield from self._rest()
 
-    def has_room(self, in_flight: int = 0) -> bool:
-        """Whether more entries may be fetched while so many reads are unanswered."""
-        self.starved = False
-        if self.redelivery or not self._prefetch.has_room(in_flight):
-            return False
-        fits = self.room.fits(in_flight)
-        self.starved = not (fits or in_flight)
-        return fits
-
-    def upkeep_is_due(self) -> bool:
-        """Whether there is something to look after."""
-        return not self._leaving and self._clock.now >= self.upkeep.rota.at
-
-    # -- the story of the reading link --------------------------------------------------------------------------------
+    # -- the script of the reading link -------------------------------------------------------------------------------
 
     def _read(self) -> Script:
-        self._reads, self.fetching = 0, None
+        in_flight = self.in_flight
+        in_flight.reads, in_flight.single = 0, None
         self.asked.clear()
-        self.settling.begin()
+        self.acks.begin()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
-        self._backlogged = self.blocked = False
-        self.settling.at_once |= self.returns.unsent
+        self._backlogged = in_flight.blocked = False
+        self.acks.at_once |= self.release.unsent
         try:
-            yield from self.upkeep.enter(self._reading.link)
+            yield from self._enter(self._reading.link)
             self.is_ready = True
             yield from self._recover()
             while True:
-                if not self._reads:
+                if not in_flight.reads:
                     yield from self._between_reads.run()
+                    self.renewal.begin()
                 while self._may_read():
-                    if (acks := self.settling.collect()) is not None:
+                    if (acks := self.acks.collect()) is not None:
                         rides.append(acks)
                         yield acks
-                    portion = self.room.portion()
+                    portion = in_flight.portion()
                     if (look := self.gaps.look(portion.streams, self.options.request_timeout)) is not None:
                         yield look
                     yield self._next_read(portion)
-                    self._reads += 1
+                    in_flight.reads += 1
                     self.asked.append(portion)
-                    self._between_reads.read()
-                if not self._reads:
+                    self._for_others.read()
+                if not in_flight.reads:
                     yield from self._rest()
                 elif (answered := (yield WAIT)) is None:
                     continue
                 elif rides and answered is rides[0]:
-                    self.settling.confirm(rides[0])
+                    self.acks.confirm(rides[0])
                     rides.popleft()
                 elif isinstance(answered, Look):
                     self.gaps.saw(answered)
                 else:
-                    self._reads -= 1
+                    in_flight.reads -= 1
                     portion = self.asked.popleft()
-                    is_last = portion.whole and not (self._reads or self._unblocker.wanted)
-                    is_last &= self.blocked or self.polls
-                    self.blocked = False
+                    is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
+                    is_last &= in_flight.blocked or self.polls
+                    in_flight.blocked = False
                     self._unblocker.done()
                     yield from self._absorb(answered, portion)
-                    self.idling.read(answered, is_last=is_last)
+                    if is_last and self.member.stop_on_idle:
+                        waits = self.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
+                        self.idling.read(answered, waits=waits)
         finally:
-            if self._reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(self.room.expected))
-            self.blocked, self._reads = False, 0
-            self.settling.lose(rides)
+            if in_flight.reads and not (self.member.keeps or self.closed):
+                self._emit(PossibleLoss(in_flight.expected))
+            in_flight.blocked, in_flight.reads = False, 0
+            self.acks.lose(rides)
+
+    def _enter(self, link: Link) -> Steps[None]:
+        """Enter the group on a new connection, and find out whether the server still has what we hold."""
+        origin = yield from self.lineage.ask()
+        self.gaps.connected(link.server, same_run=self.lineage.goes_on(origin))
+        self.idle_consumers.connected()
+        yield from self.setup.enter(Identity(link.client_id, origin.run_id, self.nonce))
+        self.presence.connected(link.server)
+        for stream in self.lineage.doubted(origin):
+            lost = yield from self.lineage.compare(stream)
+            self.holdings.void(stream, lost.ids)
+            if lost.told:
+                self._emit(OwnershipLost(stream, lost.told))
+        self.lineage.prove(origin)
+        self.acks.proven()
 
     def _recover(self) -> Steps[None]:
-        """Before the first read of a connection: what is pending for us and was never seen."""
+        """Recover what is pending for us and was never seen, before the first read of a connection."""
         if self.member.keeps:
-            yield from self.upkeep.recover()
-        self.upkeep.put_off_audit()  # whoever has entered, and recovered, has done all that an audit does
-        self._is_through = self.member.history_only
-        self._between_reads.begin()
+            yield from self.audit.recover()
+        self.audit.put_off()
+        self.phase.recovered()
+        self._for_others.begin()
 
     def _may_read(self) -> bool:
-        in_flight = self._reads
-        if self.stops or self.idling or self.paused or in_flight > 1:
+        reads = self.in_flight.reads
+        if self.phase.stage.stops or self.idling or self.paused or reads > 1:
             return False
-        if in_flight and (not self._backlogged or self._between_reads.is_due):
+        if reads and (not self._backlogged or self._between_reads.is_due):
             return False
-        return len(self.member.streams) > len(self.absence) and self.has_room(in_flight)
+        return len(self.member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self.polls and self.idling.expected is None
         is_through = portion.whole and self.portions.is_through
-        self.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
+        blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
         member: Membership = self.member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
-        block: Arguments = self._waiting() if self.blocked else ()
+        block: Arguments = self._waiting() if blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
         return Exchange([read], self.block + self.options.request_timeout)
 
     def _waiting(self) -> Arguments:
         own = self.idling.expected if self.polls else None
-        if own is None and self.absence and not self.polls:
-            own = min(self.block, max(0.0, self.absence.at - self._clock.now))
+        if own is None and self.absent_streams and not self.polls:
+            own = min(self.block, max(0.0, self.absent_streams.at - self._clock.now))
         return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
@@ -307,39 +291,42 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
-                self.upkeep.rota.came(stream)
-                self.deliver(stream, entries, read.nbytes // len(received))
+                self.rounds.came(stream)
+                self.intake.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= portion.each
 
     def _mend(self, error: ReplyError) -> Steps[None]:
         """A read was refused: look at each stream, once the other read is back as well, and create the group again."""
         if not isinstance(error, LOOKED_AFTER):
             raise error
-        if self._reads:
+        if self.in_flight.reads:
             return
         self._setbacks += 1
-        if self._setbacks > MAX_SETBACKS:  # somebody destroys it as fast as we create it: reconnect with back-off
+        if self._setbacks > MAX_SETBACKS:  # it is destroyed as fast as we create it: reconnect with back-off
             raise ReplyError("TRYAGAIN", f"the group vanishes again and again: {error}")
-        yield from self.upkeep.mend()
+        yield from self.setup.mend()
 
     def _rest(self) -> Steps[None]:
-        """Nothing is in flight, and nothing may be read: do what is due, or wait, at most until the next audit."""
+        """Do what is due, with nothing in flight and nothing to be read, or wait, at most until the next audit."""
         if self.redelivery.due:
-            yield from self.redelivery.run()
-        elif self.renewal.due:
+            if (came := (yield from self.redelivery.run())) is not None:
+                self.intake.take_again(came)
+            return
+        self.renewal.begin()
+        if self._clock.now >= self.renewal.at:
             yield from self.renewal.run()
         else:
-            self._resting = not self.settling.at_once
+            self.in_flight.resting = not self.acks.at_once
             try:
-                yield from self.settling.send()
+                yield from self.acks.send()
             finally:
-                self._resting = False
+                self.in_flight.resting = False
 
     # -- interruptions ---------------------------------------------------------------------------------------------------
 
     def _end_read(self) -> None:
-        """Something has changed that does not wait for a read."""
-        if self.blocked:
+        """End the read that blocks: something has changed that does not wait for it."""
+        if self.in_flight.blocked:
             self._unblocker.unblock()
         self._reading.wake()
         self.on_wakeup()
@@ -354,13 +341,14 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
         """An entry that is too large is pending for us all the same: the next connection finds out which it is."""
         if not self.member.keeps:
             return False
-        if self.fetching is None:
+        single = self.in_flight.single
+        if single is None:
             return True
         if self.member.max_deliveries is None:
             return False
-        self.pending.bury(*self.fetching, b"larger than max_reply")
-        self.redelivery.forget(self.fetching[0], {self.fetching[1]})
-        self.fetching = None
+        self.pending.bury(*single, b"larger than max_reply")
+        self.redelivery_queue.forget(single[0], {single[1]})
+        self.in_flight.single = None
         return True
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -368,33 +356,31 @@ class GroupReading(Reader[GroupBatch[T]], Generic[T]):
     def _timer(self) -> float | None:
         if self.closed:
             return None
-        interruption = self._unblocker.due
-        if interruption is None and self.blocked:
-            interruption = self.claims.expected_at
-        due = [self.settling.timer, interruption]
-        if self._resting and not self._leaving:
-            due.append(self.upkeep.rota.at)
-            if self.absence and not self.stops:
-                due.append(self.absence.at)
-        if self._resting or self.blocked:
-            due.append(self.renewal.timer)
-        return min([at for at in due if at is not None], default=None)
+        blocked = self.in_flight.blocked
+        due = [self.acks.at, self._unblocker.due]
+        if blocked and not self._unblocker.wanted:
+            due.append(self.given_back.at)
+        if self.in_flight.resting and not self.phase.stage.is_leaving:
+            due.append(self.rounds.at)
+            if not self.phase.stage.stops:
+                due.append(self.absent_streams.at)
+        if self.in_flight.resting or blocked:
+            due.append(self.renewal.reminder_at)
+        earliest = min([at for at in due if at is not None], default=inf)
+        return None if earliest == inf else earliest
 
     def _elapse(self, now: float) -> None:
-        if self.starved:
+        in_flight = self.in_flight
+        if in_flight.starved:
             self.pending.collect()
             self._reading.wake()
-        if self._resting and (self.upkeep_is_due() or self.absence.due or self.renewal.due):
+        if self.in_flight.resting and now >= min(self.audit.at, self.absent_streams.at, self.renewal.at):
             self._reading.wake()
-        if self.blocked:
-            if (at := self.renewal.timer) is not None and now >= at:
+        if in_flight.blocked:
+            if now >= self.renewal.reminder_at:
                 self.renewal.remind()
-                self.settling.wake_runner()
-            if (at := self.claims.expected_at) is not None and now >= at and not self._unblocker.wanted:
+                self.acks.wake_runner()
+            if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
                 self._unblocker.unblock()
         self._unblocker.elapse(now)
-        self.settling.elapse(now)
-
-
-def _nothing_to_settle(batch: GroupBatch[Any]) -> None:
-    """The server does not keep what it delivers as pending."""
+        self.acks.elapse(now)

@@ -14,21 +14,21 @@ such a batch has counted them all; from then on they come one at a time.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import Counter
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..connection.exchange import Arguments, Exchange
 from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
-from ..events import PendingEntriesDeleted
-
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
-
+from .ack_loop import AckLoop
+from .context import GroupContext
+from .in_flight import InFlight
+from .pending import Pending
+from .redelivery_queue import RedeliveryQueue, Waiting
+from .release import Release
 
 MOST: Final = 100
 """Entries that one round trip asks for."""
@@ -36,115 +36,104 @@ TRIES: Final = 3
 """Attempts to set a counter back: where the server's clock is set back, entries become less idle by themselves."""
 
 
-class Waiting(NamedTuple):
-    """An entry, and how often it was handed over so far. ``is_unsure``: that once, perhaps nobody has seen it."""
+class Redelivered(NamedTuple):
+    """Entries of one stream that were counted as handed over, and came; ``gone``: the ids whose data was deleted."""
 
     stream: bytes
-    id: bytes
+    entries: list[list[Any]]
+    size: int
     deliveries: int
-    is_unsure: bool = False
+    is_unsure: bool
+    gone: list[bytes]
 
 
 class Redelivery:
-    """The queue of one consumer; true while there is something in it."""
+    """Fetches what waits, when the application asks for more."""
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
-        self._queue: deque[Waiting] = deque()
+    def __init__(
+        self,
+        context: GroupContext,
+        queue: RedeliveryQueue,
+        pending: Pending,
+        in_flight: InFlight,
+        release: Release,
+        acks: AckLoop,
+    ) -> None:
+        self._context = context
+        self._queue = queue
+        self._pending = pending
+        self._in_flight = in_flight
+        self._release = release
+        self._acks = acks
         self._wanted = False
         self._in_doubt: list[Waiting] = []  # asked for, and not answered
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     @property
     def due(self) -> bool:
-        """Whether the application waits for the first one."""
+        """Whether the application waits for the first entry."""
         return self._wanted and bool(self._queue)
 
     def want(self) -> None:
-        """The application has nothing else to do."""
+        """Fetch the first entry: the application has nothing else to do."""
         self._wanted = True
-
-    def add(self, waiting: Iterable[Waiting]) -> None:
-        """Entries that are pending for us."""
-        self._queue.extend(waiting)
-
-    def ids(self, stream: bytes) -> set[bytes]:
-        """What waits of a stream."""
-        return {one.id for one in self._queue if one.stream == stream}
-
-    def streams(self) -> set[bytes]:
-        """Those of which anything waits."""
-        return {one.stream for one in self._queue}
-
-    def waiting(self, stream: bytes) -> list[bytes]:
-        """The same, in the order in which it waits."""
-        return [one.id for one in self._queue if one.stream == stream]
-
-    def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
-        """These, or all of a stream, are not ours any more."""
-        gone = self.ids(stream) if ids is None else ids
-        self._queue = deque(one for one in self._queue if one.stream != stream or one.id not in gone)
-
-    def clear(self, stream: bytes | None = None) -> list[Waiting]:
-        """Hand over nothing more, of one stream or at all; what was waiting."""
-        left = [one for one in self._queue if stream in {None, one.stream}]
-        self._queue = deque(one for one in self._queue if one not in left)
-        return left
 
     def recover(self) -> Steps[None]:
         """Take back what a lost answer may have counted; before anything else is done about what is pending for us."""
         if not self._in_doubt:
             return
-        member, stream = self._consumer.member, self._in_doubt[0].stream
+        member, stream = self._context.member, self._in_doubt[0].stream
         with suppress(NoGroupError):
             # The server has counted the first of ours from an id on.
             pages = [("XPENDING", stream, member.group, one.id, "+", 1, member.name) for one in self._in_doubt]
-            listed = yield from self._consumer.ask(*pages)
+            listed = yield from self._context.ask(*pages)
             rows = [row for page in listed for row in checked(page)]
             counted = Counter(row[0] for row in rows)
             known = {one.id: one.deliveries for one in self._queue if one.stream == stream}
             for id_ in counted.keys() - known.keys():
-                known[id_] = self._consumer.pending.deliveries(stream, id_) or 0
+                known[id_] = self._pending.deliveries(stream, id_) or 0
             yield from self._set_back(stream, [row for row in rows if known[row[0]]], counted, known)
         self._in_doubt = []
 
-    def run(self) -> Steps[None]:
-        """Hand over the first one, or a batch; only when it is ``due``, and with nothing in flight."""
-        consumer = self._consumer
-        yield from consumer.returns.run()
+    def run(self) -> Steps[Redelivered | None]:
+        """Fetch the first entry, or a batch, and return what came; only when it is ``due``, and with nothing in flight."""
+        yield from self._acks.give_back()
         if not self._queue:
-            return
+            return None
         asked = self._in_doubt = self._next()
         first = asked[0]
-        consumer.fetching = first[:3] if len(asked) == 1 else None
+        self._in_flight.single = first[:3] if len(asked) == 1 else None
         try:
             read = yield from self._read(asked)
         except NoGroupError:  # the next read meets it as well, and mends it
             yield from self.recover()  # it may have answered for others of them
-            self.forget(first.stream)
-            consumer.fetching = None
-            return
+            self._queue.forget(first.stream)
+            self._in_flight.single = None
+            return None
         found = yield from self._found(asked, read)
-        self._in_doubt, consumer.fetching = [], None
+        self._in_doubt, self._in_flight.single = [], None
         left = set(asked).difference(self._queue)
-        for one in asked:
-            if one in left and one.id in found:  # we are leaving, and have given it back, perhaps before it was counted
-                consumer.returns.add_waiting(one)
-                consumer.settling.flush_soon()
+        for waiting in asked:
+            if (
+                waiting in left and waiting.id in found
+            ):  # we are leaving, and have given it back, perhaps before it was counted
+                self._release.add_waiting(waiting)
+                self._acks.flush_soon()
         if len(left) < len(asked):
             self._wanted = False
-        self._queue = deque(one for one in self._queue if one not in asked)
-        self._hand_over(first, [found[one.id] for one in asked if one not in left and one.id in found], read.nbytes)
+        self._queue.remove(asked)
+        entries = [found[waiting.id] for waiting in asked if waiting not in left and waiting.id in found]
+        there = [entry for entry in entries if entry[1] is not None]
+        gone = [entry[0] for entry in entries if entry[1] is None]
+        deliveries = first.deliveries + 1
+        return Redelivered(first.stream, there, read.nbytes, deliveries, first.is_unsure, gone)
 
     def _next(self) -> list[Waiting]:
         """What is asked for in one round trip."""
-        consumer, first = self._consumer, self._queue[0]
+        first = self._queue.first
         asked = [first]
-        if first.deliveries > 1 or consumer.member.max_deliveries is not None:
+        if first.deliveries > 1 or self._context.member.max_deliveries is not None:
             return asked
-        for one in islice(self._queue, 1, min(MOST, consumer.room.page)):
+        for one in islice(self._queue, 1, min(MOST, self._in_flight.page)):
             if one._replace(id=first.id) != first or StreamId.parse(one.id) <= StreamId.parse(asked[-1].id):
                 break
             asked.append(one)
@@ -152,11 +141,11 @@ class Redelivery:
 
     def _read(self, asked: list[Waiting]) -> Steps[Exchange]:
         """Count entries as handed over, and fetch them; behind what is done by now, which shall not count if these kill us."""
-        consumer, member = self._consumer, self._consumer.member
+        member = self._context.member
         head = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS")
         reads: list[Arguments] = [(*head, one.stream, bytes(StreamId.parse(one.id).before())) for one in asked]
-        read = Exchange(reads, consumer.options.request_timeout)
-        yield from consumer.settling.send_before(read)
+        read = Exchange(reads, self._context.request_timeout)
+        yield from self._acks.send_before(read)
         for reply in read.replies:
             if isinstance(reply, ReplyError):
                 reply.command = "XREADGROUP"
@@ -176,27 +165,16 @@ class Redelivery:
                 elif entry[1] is not None:  # the next one of ours was counted in its stead
                     counted[entry[0]] += 1
         if counted:
-            group = self._consumer.member.group
-            listed = yield from self._consumer.ask(*(("XPENDING", stream, group, id_, id_, 1) for id_ in counted))
+            group = self._context.member.group
+            listed = yield from self._context.ask(*(("XPENDING", stream, group, id_, id_, 1) for id_ in counted))
             yield from self._set_back(stream, [row for page in listed for row in checked(page)], counted, {})
         return found
-
-    def _hand_over(self, first: Waiting, entries: list[list[Any]], nbytes: int) -> None:
-        consumer = self._consumer
-        gone = [entry[0] for entry in entries if entry[1] is None]
-        if gone:  # its data is gone, and the server keeps it as pending
-            consumer.emit(PendingEntriesDeleted(first.stream, tuple(gone)))
-            consumer.pending.clear(first.stream, gone)
-            consumer.settling.flush_soon()
-        if there := [entry for entry in entries if entry[1] is not None]:
-            deliveries = first.deliveries + 1
-            consumer.deliver(first.stream, there, nbytes, deliveries=deliveries, is_unsure=first.is_unsure)
 
     def _set_back(
         self, stream: bytes, rows: list[Any], counted: Counter[bytes], known: dict[bytes, int]
     ) -> Steps[None]:
         """Take back deliveries that were ``counted``, as far as there were more than are ``known``."""
-        member = self._consumer.member
+        member = self._context.member
         for _ in range(TRIES):
             claims: dict[bytes, Arguments] = {}
             for id_, owner, idle, times in rows:
@@ -205,9 +183,9 @@ class Redelivery:
                     # No other member's, whose claim would have made it less idle.
                     at = ("XCLAIM", stream, member.group, member.name, idle, id_)
                     claims[id_] = (*at, "RETRYCOUNT", times - over, "JUSTID")
-            claimed = (yield from self._consumer.ask(*claims.values())) if claims else []
+            claimed = (yield from self._context.ask(*claims.values())) if claims else []
             missed = [id_ for id_, reply in zip(claims, claimed, strict=True) if reply == []]
             if not missed:
                 return
-            listed = yield from self._consumer.ask(*(("XPENDING", stream, member.group, i, i, 1) for i in missed))
+            listed = yield from self._context.ask(*(("XPENDING", stream, member.group, i, i, 1) for i in missed))
             rows = [row for page in listed for row in checked(page)]

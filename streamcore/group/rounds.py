@@ -24,8 +24,8 @@ PIECES: Final = 25
 """A piece is ``PIECE`` streams, or more where these would be more than so many pieces."""
 
 
-class Rota:
-    """The turns of one member's streams. ``at``: when the next piece is due."""
+class Rounds:
+    """The turns of a member's streams in its audits. ``at``: when the next piece is due."""
 
     def __init__(self, interval: float) -> None:
         self.at = AT_ONCE

@@ -6,38 +6,34 @@ server, and under its number a connection with its name.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..engine.degradation import CLOSING_FORMER
 from ..engine.script import Steps
 from ..errors import ReplyError
 from ..events import StaleConnectionKilled
+from .context import GroupContext
 from .name_lease import Identity
 
-if TYPE_CHECKING:
-    from .read_loop import GroupReading
 
+class StaleConnections:
+    """Closes connections of a member that was here before, by ``CLIENT KILL ID``."""
 
-class Ghosts:
-    """Those of one consumer."""
+    def __init__(self, context: GroupContext) -> None:
+        self._context = context
+        self._stood: set[Identity] = set()  # connections of our name that were open when we connected
 
-    def __init__(self, consumer: GroupReading[Any]) -> None:
-        self._consumer = consumer
-        self._stood: set[Identity] = set()  # connections of our name that were there when we came
-
-    def lay(self, ghost: Identity | None, present: Identity) -> Steps[bool]:
-        """Close a connection that was ours, or of our name; whether it is known to have been gone before."""
-        ask = self._consumer.ask
+    def close(self, ghost: Identity | None, present: Identity) -> Steps[bool]:
+        """Close a connection that was ours, or of our name; return whether it is known to have been gone before."""
+        ask = self._context.ask
         if ghost is None or not ghost.is_proof or ghost.run_id != present.run_id:
             return ghost is None
         listing, kill = ("CLIENT", "LIST", "ID", ghost.client_id), ("CLIENT", "KILL", "ID", ghost.client_id)
         [listed] = yield from ask(listing)
-        self._consumer.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
+        self._context.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
             return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
         self._stood.add(ghost)
         [killed] = yield from ask(kill)
-        self._consumer.degradation.is_forbidden(CLOSING_FORMER, kill, killed)
+        self._context.degradation.is_forbidden(CLOSING_FORMER, kill, killed)
         if killed == 1:
-            self._consumer.emit(StaleConnectionKilled(ghost.client_id))
+            self._context.emit(StaleConnectionKilled(ghost.client_id))
         return False

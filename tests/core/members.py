@@ -30,9 +30,9 @@ def events(net: Net) -> list[Event]:
 def take(consumer: GroupConsumer[bytes], net: Net) -> GroupBatch[bytes] | None:
     """The next batch, as soon as it can be had; what is handed over again is fetched when it is asked for."""
     while (batch := consumer.take()) is None:
-        waiting = list(consumer.redelivery._queue)
+        waiting = list(consumer.redelivery_queue)
         net.serve()
-        if not consumer.has_batch and list(consumer.redelivery._queue) == waiting:
+        if not consumer.has_batch and list(consumer.redelivery_queue) == waiting:
             return None
     net.serve()
     return batch

@@ -7,8 +7,8 @@ import pytest
 from streamcore.errors import InvalidArgument, LoadingError, NoPermissionError, WrongTypeError
 from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingEntriesDeleted, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
-from streamcore.group.claiming import TOO_OFTEN
 from streamcore.group.member import GroupConsumer
+from streamcore.group.taken import TOO_OFTEN
 from streamcore.options import Options
 from streamcore.scripts.group import BURY
 from tests.core.members import (

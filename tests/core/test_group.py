@@ -615,7 +615,7 @@ class TestFlushing:
         assert consumer.take() is None  # the story goes on before the timer was told
         pair.advance(0.05)
         pair.server.expect_nothing()
-        assert consumer._timer() == consumer.upkeep.rota.at
+        assert consumer._timer() == consumer.rounds.at
 
     def test_leaving_stops_reading(self) -> None:
         consumer, pair = entered()

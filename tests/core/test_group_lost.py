@@ -371,7 +371,7 @@ def test_all_that_was_pending_is_gone_so_the_next_audit_asks_for_the_anchor(serv
     net.advance(2)
     assert sent(server, "XRANGE") == [[b"XRANGE", b"s", b"10-0", b"10-0"]]
     assert gaps(net) == []
-    assert consumer.held(b"s") == set()
+    assert consumer.holdings.held(b"s") == set()
 
 
 def test_where_it_is_forbidden_to_look_the_whole_stream_comes_again(server: Server) -> None:

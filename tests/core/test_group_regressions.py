@@ -243,7 +243,7 @@ class TestRedelivery:
 
         server.before = before
         take_all(consumer, net)
-        assert consumer.fetching is None
+        assert consumer.in_flight.single is None
 
 
 class TestJoining:

@@ -172,7 +172,7 @@ def test_what_waits_is_looked_for_as_well(server: Server) -> None:
     for number in (2, 9):
         server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
     net.advance(6)
-    assert consumer.redelivery.ids(b"s") == {b"%d-0" % number for number in range(3, 9)}
+    assert consumer.redelivery_queue.ids(b"s") == {b"%d-0" % number for number in range(3, 9)}
 
 
 def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
@@ -187,5 +187,5 @@ def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
     for _ in range(20):
         net.advance(1)
     take_all(consumer, net)
-    found = [piece.ids for piece in holdings.pieces(consumer)]
+    found = [piece.ids for piece in holdings.pieces(consumer.holdings, consumer.member.streams)]
     assert found == [[b"3-0", b"4-0"], [b"1-0", b"2-0"]]

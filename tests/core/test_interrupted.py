@@ -44,7 +44,7 @@ def test_a_call_that_takes_a_batch_may_be_interrupted_anywhere(server: Server) -
         for batch in batches:
             batch.ack()
         net.advance(0.1)
-        assert consumer.blocked, "the next read has left"
+        assert consumer.in_flight.blocked, "the next read has left"
     assert number > 30
 
 

@@ -85,7 +85,7 @@ class TestAdding:
         assert joining is not None
         net.serve()
         assert joining.poll()
-        assert consumer.room.most_at_once == 2, "never more in one read than may be in flight"
+        assert consumer.in_flight.most_at_once == 2, "never more in one read than may be in flight"
 
     def test_what_is_pending_for_us_in_it_comes_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
@@ -230,11 +230,11 @@ class TestRemoving:
         deliver(server, "c", 1, 2, 3)
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         consumer, net = consume(server, streams=["s", "t"])
-        assert len(consumer.redelivery) == 2
+        assert len(consumer.redelivery_queue) == 2
         consumer.remove_stream("s")
         net.advance(6)
         assert (take_all(consumer, net), times(server)) == ([], {1: 1, 2: 1, 3: 1})
-        assert (consumer.settled, len(consumer.redelivery)) == (True, 0)
+        assert (consumer.settled, len(consumer.redelivery_queue)) == (True, 0)
 
     @pytest.mark.parametrize("owner", ["c", "other"])
     @pytest.mark.parametrize("times_before", [0, 1])

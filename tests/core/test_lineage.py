@@ -210,7 +210,7 @@ class TestProof:
     def test_what_has_no_data_to_compare_is_found_again(self, server: Server) -> None:
         consumer, net = consume(server)
         consumer.pending.bury(b"s", b"1-0", 3, b"too often")
-        consumer.settling.at_once = False
+        consumer.acks.at_once = False
         server.restart()
         net.advance(0.1)
         assert (consumer.pending.settling, lost(net)) == (False, [])
@@ -253,8 +253,9 @@ class TestAckingLink:
 
     def lineage(self, origin: Origin, server: Server) -> Lineage:
         consumer, _ = consume(server)
-        lineage = Lineage(consumer)
-        assert list(lineage.prove(origin)) == []
+        lineage = Lineage(consumer.context, consumer.pending)
+        assert lineage.doubted(origin) == []
+        lineage.prove(origin)
         return lineage
 
     def test_goes_on_without_the_reading_link_only_to_the_same_server(self, server: Server) -> None:
@@ -266,7 +267,7 @@ class TestAckingLink:
         assert not lineage.may_tell(Origin())
 
     def test_waits_for_the_first_connection_of_the_reading_link(self, server: Server) -> None:
-        assert not Lineage(consume(server)[0]).may_tell(ONE)
+        assert not Lineage((consumer := consume(server)[0]).context, consumer.pending).may_tell(ONE)
 
     def test_one_that_does_not_tell_who_it_is_has_to_be_believed(self, server: Server) -> None:
         assert self.lineage(ONE, server).may_tell(Origin())

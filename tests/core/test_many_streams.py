@@ -228,4 +228,4 @@ def test_a_stream_that_had_more_and_is_read_no_more_keeps_no_read_from_waiting(s
     for batch in take_all(consumer, net):
         batch.ack()
     net.advance(0.1)
-    assert consumer.blocked
+    assert consumer.in_flight.blocked

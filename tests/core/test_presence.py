@@ -30,7 +30,7 @@ def test_it_is_shown_where_waiting_does_not_show_it(
     server: dict[bytes, bytes], patience: float | None, at: float
 ) -> None:
     consumer, _ = joined(remove_idle_consumers=patience)
-    presence = Presence(consumer)
+    presence = Presence(consumer.context)
     assert presence.at == inf
     presence.connected(server)
     assert presence.at == at

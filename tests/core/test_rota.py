@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from streamcore.group.rounds import LONGEST, PIECE, PIECES, QUIET, Passes, Rota
+from streamcore.group.rounds import LONGEST, PIECE, PIECES, QUIET, Passes, Rounds
 
 
 def named(number: int) -> list[bytes]:
     return [b"%d" % at for at in range(number)]
 
 
-def round_of(rota: Rota, now: float, streams: list[bytes], held: set[bytes]) -> tuple[list[bytes], float]:
+def round_of(rota: Rounds, now: float, streams: list[bytes], held: set[bytes]) -> tuple[list[bytes], float]:
     """All pieces of a round, each when it is due; and when the next round is."""
     taken = rota.piece(now, streams, held)
     while rota.at < now + 5.0:
@@ -19,13 +19,13 @@ def round_of(rota: Rota, now: float, streams: list[bytes], held: set[bytes]) -> 
 
 class TestRounds:
     def test_few_streams_are_looked_at_in_each(self) -> None:
-        rota, streams = Rota(5.0), named(QUIET)
+        rota, streams = Rounds(5.0), named(QUIET)
         for now in (0.0, 5.0, 10.0):
             assert sorted(rota.piece(now, streams, ())) == sorted(streams)
             assert rota.at == now + 5
 
     def test_of_many_quiet_ones_some_have_their_turn_and_all_within_the_longest_time(self) -> None:
-        rota, streams = Rota(5.0), named(3000)
+        rota, streams = Rounds(5.0), named(3000)
         seen: list[bytes] = []
         now = 0.0
         while now < LONGEST:
@@ -35,7 +35,7 @@ class TestRounds:
         assert sorted(seen) == sorted(streams)
 
     def test_what_is_in_hand_or_has_come_is_looked_at_in_each_round_beside_them(self) -> None:
-        rota, streams = Rota(5.0), named(1000)
+        rota, streams = Rounds(5.0), named(1000)
         for now in (0.0, 5.0):
             rota.came(b"999")
             taken, _ = round_of(rota, now, streams, {b"998"})
@@ -44,7 +44,7 @@ class TestRounds:
         assert b"999" not in round_of(rota, 10.0, streams, set())[0]
 
     def test_a_large_round_goes_piece_by_piece_spread_over_its_time(self) -> None:
-        rota, streams = Rota(5.0), named(200)
+        rota, streams = Rounds(5.0), named(200)
         at: list[float] = []
         now = 0.0
         for _ in range(4):
@@ -55,23 +55,23 @@ class TestRounds:
 
     def test_pieces_are_never_too_many(self) -> None:
         streams = named(10_000)
-        assert len(Rota(5.0).piece(0.0, streams, set(streams))) == len(streams) // PIECES
+        assert len(Rounds(5.0).piece(0.0, streams, set(streams))) == len(streams) // PIECES
 
     def test_what_was_due_while_a_read_waited_is_due_at_once(self) -> None:
-        rota, streams = Rota(5.0), named(PIECE * 2)
+        rota, streams = Rounds(5.0), named(PIECE * 2)
         rota.piece(0.0, streams, set(streams))
         rota.piece(9.0, streams, set(streams))
         assert rota.at == 5.0
 
     def test_after_a_new_connection_each_is_looked_at_once_when_a_former_one_cannot_be_served_any_more(self) -> None:
-        rota, streams = Rota(5.0), named(1000)
+        rota, streams = Rounds(5.0), named(1000)
         rota.entered(100.0, 5.0)
         assert len(round_of(rota, 100.0, streams, set())[0]) == QUIET
         assert sorted(round_of(rota, 105.0, streams, set())[0]) == sorted(streams)
         assert len(round_of(rota, 110.0, streams, set())[0]) == QUIET
 
     def test_what_is_not_read_any_more_has_no_turn(self) -> None:
-        rota, streams = Rota(5.0), named(PIECE + 2)
+        rota, streams = Rounds(5.0), named(PIECE + 2)
         rota.piece(0.0, streams, set(streams))
         rota.forget(b"50")
         assert rota.piece(2.5, [b"51"], set()) == [b"51"]
@@ -79,7 +79,7 @@ class TestRounds:
         assert rota.piece(5.0, [b"51"], set()) == [b"51"]
 
     def test_it_may_be_put_off(self) -> None:
-        rota = Rota(5.0)
+        rota = Rounds(5.0)
         rota.put_off(3.0)
         assert rota.at == 8.0
 

@@ -398,7 +398,7 @@ class TestAudit:
         pair.server.answer(None)
         pair.server.answer([])
         pair.server.commands.clear()  # it blocks
-        assert not consumer.upkeep._low_water
+        assert not consumer.setup._low_water
         pair.advance(5)
         pair.server.answer(None)
         pair.server.answer([], NOTHING_PENDING)  # and comes back
@@ -409,4 +409,4 @@ class TestAudit:
         pair.server.expect("XINFO", "GROUPS", "s")
         pair.server.expect("XPENDING", "s", "g")
         pair.server.expect("XREADGROUP")
-        assert not consumer.upkeep._low_water
+        assert not consumer.setup._low_water

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
-from streamcore.group.ack_loop import Settling
+from streamcore.group.ack_loop import AckLoop
 from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
@@ -226,7 +226,7 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
     def attempt(at: int) -> bool:
         consumer = GroupConsumer("s", group="g", consumer="c")
         pair = Pair(consumer)
-        consumer.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
+        consumer.intake.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
         first = consumer.take()
         assert first is not None
         first[0].ack()
@@ -236,14 +236,10 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
             consumer.handle_timeout(pair.now + consumer.member.ack_delay / 2)
 
         reached = preempted(
-            elapse, at, first[1].ack, GroupConsumer._elapse, Settling.elapse, Settling.collect, Pending.collect
+            elapse, at, first[1].ack, GroupConsumer._elapse, AckLoop.elapse, AckLoop.collect, Pending.collect
         )
         due = consumer.next_timeout()
-        assert (
-            not reached
-            or consumer.settling.at_once
-            or (due is not None and due <= pair.now + consumer.member.ack_delay)
-        )
+        assert not reached or consumer.acks.at_once or (due is not None and due <= pair.now + consumer.member.ack_delay)
         return reached
 
     everywhere(attempt)

@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from streamcore.entries import GroupBatch, GroupEntry, StreamId
 from streamcore.errors import ConsumerFencedError, LoadingError, ReadOnlyError, ReplyError
 from streamcore.events import AckMissed, DeadLettered, Event, PendingEntriesDeleted
-from streamcore.group.claiming import TOO_OFTEN
 from streamcore.group.member import GroupConsumer
+from streamcore.group.taken import TOO_OFTEN
 from tests.core.entropy import entropy
 from tests.core.model import ZERO, Group, Server, Session, Stream
 from tests.core.net import Fate, Net
@@ -102,7 +102,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.starts += 1
 
     def _has_entered(self) -> bool:
-        return self.consumer.is_ready and not self.server.unavailable and not self.consumer.joining
+        return self.consumer.is_ready and not self.server.unavailable and not self.consumer.stream_changes
 
     def _read_by_us(self) -> list[str]:
         return [stream.decode() for stream in self.consumer.member.streams] or ["s"]
@@ -146,7 +146,7 @@ class GroupMachine(RuleBasedStateMachine):
 
     def _lose_one_that_waits(self, stream: str, id_: str) -> None:
         """Whoever asks for it is given the next one of ours, which is counted; to be set back, unless the reply is lost."""
-        if id_.encode() in self.consumer.redelivery.ids(stream.encode()):
+        if id_.encode() in self.consumer.redelivery_queue.ids(stream.encode()):
             mine = self.server.do("XPENDING", stream, "g", f"({id_}", "+", 1000, "c")
             self.slack.update((stream, other) for other, *_ in mine)
 

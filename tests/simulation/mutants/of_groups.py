@@ -6,38 +6,40 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-READER_ERRORS: Final = "streamcore.group.read_loop"
-CLAIMS: Final = "streamcore.group.claiming"
-UPKEEP: Final = "streamcore.group.audit"
+READ_LOOP: Final = "streamcore.group.read_loop"
+CLAIMING: Final = "streamcore.group.claiming"
+AUDIT: Final = "streamcore.group.audit"
+RECOVERY: Final = "streamcore.group.recovery"
+SETUP: Final = "streamcore.group.setup"
 LOW_WATER: Final = "streamcore.group.low_water"
 NAME_LEASE: Final = "streamcore.group.name_lease"
-ABSENCE: Final = "streamcore.group.absent_streams"
-ROOM: Final = "streamcore.group.in_flight"
+ABSENT_STREAMS: Final = "streamcore.group.absent_streams"
+IN_FLIGHT: Final = "streamcore.group.in_flight"
 REDELIVERY: Final = "streamcore.group.redelivery"
-REMOVAL: Final = "streamcore.group.idle_consumers"
+IDLE_CONSUMERS: Final = "streamcore.group.idle_consumers"
 SETTLEMENTS: Final = "streamcore.group.settlements"
 SCRIPTS: Final = "streamcore.testing.model.commands.scripting"
 
 GROUPS: Final = (
     Mutant(
         "own-pending-not-read-again",
-        CLAIMS,
+        RECOVERY,
         "rows = yield from self._own_page(stream, start, size)",
         "rows = []",
         "issue 6: after a lost reply its entries stay pending for us and are never handed over",
     ),
     Mutant(
         "no-audit",
-        READER_ERRORS,
-        "return not self._leaving and self._clock.now >= self.upkeep.rota.at",
-        "return False",
+        AUDIT,
+        "return inf if self._phase.stage.is_leaving else self._rounds.at",
+        "return inf",
         "no periodic look at the own pending entries: what a ghost took is never found",
     ),
     Mutant(
         "absent-streams-not-looked-for-without-room",
-        READER_ERRORS,
-        """            elif self.absence.due and not self.stops:
-                yield from self.absence.look()
+        READ_LOOP,
+        """            elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
+                yield from self._arrivals.look()
 """,
         "",
         "seed 2000263: their time has come, nothing looks for them while what was left is recovered, and the timer is due for ever",
@@ -59,22 +61,23 @@ GROUPS: Final = (
     ),
     Mutant(
         "group-recreated-at-the-end",
-        UPKEEP,
+        SETUP,
         'create = ("XGROUP", "CREATE", stream, member.group, start, ',
         'create = ("XGROUP", "CREATE", stream, member.group, "$" if is_lost else start, ',
         "issue 6: a group that vanished is created again at `$`, and what was not delivered is skipped",
     ),
     Mutant(
         "group-recreated-below-own-mark",
-        UPKEEP,
+        SETUP,
         "self._low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)",
-        "self._low_water.note(stream, delivered, min(map(StreamId.parse, self._consumer.known(stream)), default=None))",
+        "own = pending_for(self._context.member.name, summary)\n"
+        "        self._low_water.note(stream, delivered, StreamId.parse(lowest) if own else None)",
         "issue 6: created again below our own mark; what was pending for other members is lost",
     ),
     Mutant(
         "recreation-untold",
-        UPKEEP,
-        "consumer.emit(event)",
+        SETUP,
+        "context.emit(event)",
         "pass",
         "a group that is created again in silence: duplicates nobody can explain",
     ),
@@ -87,35 +90,35 @@ GROUPS: Final = (
     ),
     Mutant(
         "claim-cursor-never-wraps",
-        CLAIMS,
+        CLAIMING,
         "self._claim_from.pop(stream, None)\n            return True",
         'self._claim_from[stream] = b"(" + rows[-1][0] if rows else b"+"\n            return True',
         "issue 6: a cursor of claims that stays at the end; what becomes idle below it is never claimed",
     ),
     Mutant(
         "claims-nothing",
-        CLAIMS,
+        CLAIMING,
         "yield from self._take_over(stream, [row for row in free if row[3]])",
         "pass",
         "most clients leave claiming to the application; what a dead consumer had is never processed",
     ),
     Mutant(
         "claim-steals",
-        CLAIMS,
-        'claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, min(row[2] for row in rows), *ids)',
-        'claim = ("XCLAIM", stream, consumer.member.group, consumer.member.name, 0, *ids)',
+        CLAIMING,
+        'claim = ("XCLAIM", stream, member.group, member.name, min(row[2] for row in rows), *ids)',
+        'claim = ("XCLAIM", stream, member.group, member.name, 0, *ids)',
         "a claim without its idle time: two members take the same entry",
     ),
     Mutant(
         "claim-too-early",
-        CLAIMS,
+        CLAIMING,
         "finished = yield from self._look(stream, max(1, int(patience * 1000)))",
         "finished = yield from self._look(stream, max(1, int(patience * 250)))",
         "issue 6: a timer that fires early; entries are taken from members that are at work",
     ),
     Mutant(
         "nacked-delay-ignored",
-        CLAIMS,
+        CLAIMING,
         "return {id_ for id_, due in listed.items() if due > now}",
         "return set()",
         "an entry that shall wait comes again at once",
@@ -143,9 +146,9 @@ GROUPS: Final = (
     ),
     Mutant(
         "recovery-counts-as-attempt",
-        CLAIMS,
-        'yield from consumer.ask((*claim, "RETRYCOUNT", 1))',
-        "yield from consumer.ask((*claim,))",
+        RECOVERY,
+        'yield from context.ask((*claim, "RETRYCOUNT", 1))',
+        "yield from context.ask((*claim,))",
         "issue 6: XCLAIM raises the counter of what nobody has seen",
     ),
     Mutant(
@@ -157,22 +160,22 @@ GROUPS: Final = (
     ),
     Mutant(
         "entering-leaves-a-backlog",
-        UPKEEP,
-        "                self._consumer.claims.recovered(stream)",
+        AUDIT,
+        "                self._recovery.recovered(stream)",
         "                pass",
         "0.1: nothing was pending when a member entered, and each later reconnect counts as an attempt",
     ),
     Mutant(
         "own-past-condemned",
-        CLAIMS,
-        "self._queue(stream, ours, EntriesRecovered, grace=inf)",
-        "self._queue(stream, ours, EntriesRecovered, grace=0)",
+        RECOVERY,
+        "self.queue(stream, ours, EntriesRecovered, grace=inf)",
+        "self.queue(stream, ours, EntriesRecovered, grace=0)",
         "0.1: what a failover brings back, acknowledged, is buried by the very process that has done it",
     ),
     Mutant(
         "taken-over-and-condemned",
-        UPKEEP,
-        "            self._consumer.claims.spare(stream)",
+        SETUP,
+        "            self._backlog.spare(stream)",
         "            pass",
         "0.1: a twin buries what the older one has in hand",
     ),
@@ -200,29 +203,29 @@ GROUPS: Final = (
     Mutant(
         "tombstone-crashes",
         REDELIVERY,
-        "if there := [entry for entry in entries if entry[1] is not None]:",
-        "if there := entries:",
+        "there = [entry for entry in entries if entry[1] is not None]",
+        "there = entries",
         "issue 6: an entry that was deleted while it was pending has no fields, and nobody thought of it",
     ),
     Mutant(
         "in-flight-unbounded",
-        ROOM,
+        IN_FLIGHT,
         "wanted, most = self._wanted, member.max_in_flight - self.expected",
         "wanted, most = self._wanted, 1 << 40",
         "issue 6: an unbounded queue, of entries that are not acknowledged",
     ),
     Mutant(
         "expired-stream-put-back",
-        ABSENCE,
+        ABSENT_STREAMS,
         'member.create == "group" or (is_lost and member.on_stream_lost == "wait")',
         'member.create == "group"',
         "issue 13: a stream that has expired is created anew by whoever follows it, and stays for ever, empty",
     ),
     Mutant(
         "expired-stream-forgotten",
-        ABSENCE,
-        "return self._consumer.now >= self.at",
-        "return False",
+        "streamcore.group.stream_changes",
+        "return self._absent.at",
+        "return inf",
         "a stream that is gone is waited for, and nobody looks whether there is one again",
     ),
     Mutant(
@@ -234,29 +237,29 @@ GROUPS: Final = (
     ),
     Mutant(
         "read-deadline-is-block-in-groups",
-        READER_ERRORS,
+        READ_LOOP,
         "return Exchange([read], self.block + self.options.request_timeout)",
         "return Exchange([read], self.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
     ),
     Mutant(
         "ack-before-the-handler",
-        READER_ERRORS,
+        "streamcore.group.intake",
         "self._prefetch.add(batch)",
         "self._prefetch.add(batch)\n            batch.ack()",
         "issue 6: what is acknowledged on receipt is lost with the process",
     ),
     Mutant(
         "polls-instead-of-blocking",
-        READER_ERRORS,
-        "block: Arguments = self._waiting() if self.blocked else ()",
+        READ_LOOP,
+        "block: Arguments = self._waiting() if blocked else ()",
         "block: Arguments = ()",
         "clients that poll: an idle consumer sends as many commands as the network takes",
     ),
     Mutant(
         "left-without-giving-back",
         "streamcore.group.member",
-        "while (batch := self._prefetch.pop()) is not None:\n                self.returns.add(batch)",
+        "while (batch := self._prefetch.pop()) is not None:\n                self.release.add(batch)",
         "while (batch := self._prefetch.pop()) is not None:\n                pass",
         "a graceful stop that leaves what was read ahead to the idle time",
     ),
@@ -288,9 +291,9 @@ GROUPS: Final = (
     ),
     Mutant(
         "claims-walk-the-list",
-        CLAIMS,
-        '("XPENDING", stream, consumer.member.group, start, "+", size, *whose)',
-        '("XPENDING", stream, consumer.member.group, "IDLE", 1, start, "+", size, *whose)',
+        CLAIMING,
+        '("XPENDING", stream, member.group, start, "+", size, *whose)',
+        '("XPENDING", stream, member.group, "IDLE", 1, start, "+", size, *whose)',
         "0.1: XPENDING with IDLE walks all that is pending, and blocks the server meanwhile",
     ),
     Mutant(
@@ -302,14 +305,14 @@ GROUPS: Final = (
     ),
     Mutant(
         "names-without-a-budget",
-        REMOVAL,
+        IDLE_CONSUMERS,
         "self._names[0][0] == stream and len(names) < MOST:",
         "self._names[0][0] == stream:",
         "thousands of dead consumers are removed in one go, and nobody else is served meanwhile",
     ),
     Mutant(
         "names-are-left",
-        REMOVAL,
+        IDLE_CONSUMERS,
         "yield from self._remove()",
         "self._names.clear()",
         "whoever dies under a name of its own leaves it in the group for ever",
@@ -317,14 +320,14 @@ GROUPS: Final = (
     Mutant(
         "upkeep-before-the-work",
         "streamcore.group.tasks",
-        "if self._has_read and not (consumer.stops or consumer.idling):",
-        "if not (consumer.stops or consumer.idling):",
+        "if self._has_read and not (self._phase.stage.stops or self._idling):",
+        "if not (self._phase.stage.stops or self._idling):",
         "0.1: the first entry waits until thousands of dead consumers are removed",
     ),
     Mutant(
         "redelivered-one-by-one",
         REDELIVERY,
-        "if first.deliveries > 1 or consumer.member.max_deliveries is not None:",
+        "if first.deliveries > 1 or self._context.member.max_deliveries is not None:",
         "if first.deliveries:",
         "0.1: a round trip for each of a million entries that an earlier run has left",
     ),

@@ -36,15 +36,15 @@ SETTLEMENTS: Final = (
     Mutant(
         "who-waits-for-a-letter-does-not-renew",
         "streamcore.group.pending_pages",
-        "held = consumer.redelivery.ids(piece.stream) | consumer.pending.unburied(piece.stream)",
-        "held = consumer.redelivery.ids(piece.stream)",
+        "held = holdings.queue.ids(piece.stream) | holdings.pending.unburied(piece.stream)",
+        "held = holdings.queue.ids(piece.stream)",
         "issue 13: an entry whose dead letter waits counts as idle, and another member is handed it",
     ),
     Mutant(
         "acks-never-flushed",
         SETTLING,
-        "self.at_once = True\n            consumer.wake()",
-        "self.at_once = False\n            consumer.wake()",
+        "self.at_once = True\n            self._context.wake()",
+        "self.at_once = False\n            self._context.wake()",
         "acknowledgements wait for the next read, which waits for entries",
     ),
     Mutant(
@@ -71,7 +71,7 @@ SETTLEMENTS: Final = (
     Mutant(
         "lost-lease-untold",
         "streamcore.group.audit",
-        "consumer.emit(OwnershipLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
+        "context.emit(OwnershipLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
         "pass",
         "the application works on, with an entry that another member has by now",
     ),
@@ -135,14 +135,14 @@ SETTLEMENTS: Final = (
     Mutant(
         "said-of-another-entry",
         "streamcore.group.lineage",
-        "if self._proven is not None and not origin.continues(self._proven):",
-        "if False:",
+        "if self._proven is None or origin.continues(self._proven):",
+        "if True:",
         "all clients: after a failover, what was said of an entry is taken for another one that has its id",
     ),
     Mutant(
         "unsure-delivery-counts-when-given-back",
         "streamcore.group.release",
-        "return deliveries - (is_unsure and self._consumer.member.remove_on_leaving)",
+        "return deliveries - (is_unsure and self._context.member.remove_on_leaving)",
         "return deliveries",
         "seed 2012262: what a dead process was given, and nobody saw, is given back as seen, and buried at the first refusal",
         scenario="applications",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import GroupBatch, GroupConsumer, StreamId
 from streamcore.events import DeadLettered, EntriesClaimed, EntriesRecovered, GroupRecreated
-from streamcore.group.claiming import TOO_OFTEN
+from streamcore.group.taken import TOO_OFTEN
 
 from ...world.invariants import Oracle
 from ...world.stream_log import Key, fields_of, is_poison
@@ -296,7 +296,7 @@ class InFlightBounded(GroupOracle):
         for node in self.world.nodes:
             engine: Any = node.engine
             if isinstance(engine, GroupConsumer) and engine.member.keeps:
-                most = engine.member.max_in_flight + engine.room.most_at_once
+                most = engine.member.max_in_flight + engine.in_flight.most_at_once
                 if engine.pending.in_flight > most:
                     self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
 

@@ -118,7 +118,7 @@ class Member(Program):
 
     def awaits(self, stream: bytes) -> bool:
         """Whether the present process waits for a stream that was not there, and sees nothing but entries."""
-        return stream in self.engine.absence
+        return stream in self.engine.absent_streams
 
     # -- what it does -------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Member(Program):
         did = False
         while len(hands.begun) < self.habits.at_once:
             if hands.batch is None:
-                if not (engine.has_batch or engine.redelivery or engine.closed):
+                if not (engine.has_batch or engine.redelivery_queue or engine.closed):
                     return did
                 try:
                     hands.batch = engine.take()

@@ -1,0 +1,70 @@
+"""The context that every part of a member of a consumer group works in: its place in the group, its server, the time.
+
+A part takes this context, and by name the state that it works on: the pending entries, the redelivery queue, the prefetch.
+So each constructor tells all that its part may touch, parts do not reach into each other, and the read loop, which holds them
+all, is imported by none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..connection.exchange import Arguments
+from ..connection.link import Clock
+from ..engine.script import Replies, Steps
+from ..reading.reader import Reader
+from .options import Membership
+
+
+class GroupContext:
+    """Asks the server, emits events, tells the time, and knows the member's options, identity and streams.
+
+    ``nonce``: the name of the member's connections, which no other process draws; empty without entropy. ``wake`` resumes
+    the script of the reading link. ``absent``: the streams that do not exist, kept by ``AbsentStreams``.
+    """
+
+    def __init__(
+        self, reader: Reader[Any], member: Membership, nonce: bytes, *, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        self.member = member
+        self.nonce = nonce
+        self.wake = wake
+        self.emit = reader.emit
+        self.random = reader.random
+        self.degradation = reader.degradation
+        self.request_timeout = reader.options.request_timeout
+        self.block = reader.block
+        self.absent: dict[bytes, None] = {}
+        self._reader = reader
+        self._clock = clock
+
+    def ask(self, *commands: Arguments) -> Steps[Replies]:
+        """Send commands in an exchange, and return their replies; a refusal names its command."""
+        return self._reader.ask(*commands)
+
+    @property
+    def now(self) -> float:
+        """The time that the driver told last, in seconds."""
+        return self._clock.now
+
+    @property
+    def count(self) -> int:
+        """Entries of each stream in a read, at most; halved when a reply was too large."""
+        return self._reader.count
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the application takes no entries for now."""
+        return self._reader.paused
+
+    @property
+    def looks(self) -> int:
+        """Streams that may be asked about in an exchange."""
+        return self._reader.portions.looks
+
+    @property
+    def present(self) -> list[bytes]:
+        """The streams of the member that exist, and are read."""
+        absent, streams = self.absent, self.member.streams
+        return [stream for stream in streams if stream not in absent] if absent else streams.copy()

@@ -1,0 +1,38 @@
+"""The results of recovery and claiming: entries that are new for the application, that it may know, and that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..events import EntriesClaimed, EntriesRecovered
+from .redelivery_queue import Waiting
+
+TOO_OFTEN: Final = b"delivered too often"
+"""The reason of a dead letter that was delivered ``max_deliveries`` times."""
+
+
+class DeadLetter(NamedTuple):
+    """An entry that was delivered too often."""
+
+    id: bytes
+    deliveries: int
+
+
+class Taken(NamedTuple):
+    """Entries of a stream that are ours now, by ``kind``.
+
+    ``first_time``: never seen before, with their fields. ``again``: handed over before. ``deleted``: ids without data.
+    """
+
+    stream: bytes
+    kind: type[EntriesRecovered | EntriesClaimed] = EntriesRecovered
+    first_time: list[Any] | None = None
+    again: Sequence[Waiting] = ()
+    dead_letters: Sequence[DeadLetter] = ()
+    deleted: tuple[bytes, ...] = ()
+
+
+Take: TypeAlias = Callable[[Taken], None]
+"""Applies a result at once: the next command that leaves is compared with the entries that are known by then, and the
+application does not wait for the end of a pass."""
