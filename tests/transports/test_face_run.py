@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -350,7 +349,7 @@ async def test_a_signal_handler_may_drain_it(runtime: Runtime, server: EmbeddedS
 
             def work(entry: Entry) -> None:
                 if number(entry) == 2:
-                    os.kill(os.getpid(), signal.SIGUSR1)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
             await consumer.run(work)
         finally:
@@ -556,7 +555,7 @@ async def test_an_interrupted_thread_lets_the_handlers_end(runtime: Runtime, ser
 
         async def work(entry: Entry) -> None:
             if number(entry) == 1:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             await runtime.sleep(0.1 if number(entry) else 0.4)  # the first thread is the one that is waited for
             ended.append(number(entry))
 
