@@ -14,7 +14,7 @@ removed from the middle (XDEL) blur the count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from ..connection.exchange import Arguments
@@ -63,7 +63,9 @@ class Continuity:
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
         self._ids: list[bytes] = []  # entries read between them
         self._seen: History | None = None  # when the server was asked last
-        self._known: History | None = None  # the same, while no place is known: its counters tell it up to its end
+        self._ahead: History | None = None  # the same, until its end is passed: the number of entries up to there is told
+        self._explained: Gap | None = None  # told if that number refutes how the counters explained entries that are gone
+        self._refuted: Gap | None = None  # it has
 
     @property
     def added(self) -> int | None:
@@ -84,15 +86,19 @@ class Continuity:
         self._ids += ids
         if self._learnt is not None:
             self._learnt += len(entries)
-        elif self._known is not None and self._known.last <= self.cursor:
-            self._learn(self._known, before, entries)
-            self._known = None
+        elif self._ahead is not None and self._ahead.last <= self.cursor:
+            self._pass_end(self._ahead, before, entries)
+            self._ahead = self._explained = None
 
-    def _learn(self, known: History, before: StreamId, entries: list[Any]) -> None:
-        """Count the entries of a batch that has passed an end whose place is known."""
-        since = [entry for entry in entries if StreamId.parse(entry[0]) > known.last]
-        if before == known.last or len(since) < len(entries):  # else others may have come and gone in between
-            self._learnt = known.added + len(since)
+    def _pass_end(self, told: History, before: StreamId, entries: list[Any]) -> None:
+        """Count the entries of a batch that has passed the end of a stream, where their number was told."""
+        since = sum(StreamId.parse(entry[0]) > told.last for entry in entries)
+        if before != told.last and since == len(entries):
+            return  # others may have come and gone in between
+        if self._place is None:
+            self._learnt = told.added + since
+        elif self._explained is not None and self._place + len(self._ids) - since > told.added:
+            self._place, self._refuted = None, self._explained
 
     # -- proving it, along with the next read -------------------------------------------------------------------------
 
@@ -101,7 +107,10 @@ class Continuity:
 
         None: no proof is due.
         """
-        return (self.anchor() or ("XINFO", "STREAM", self._stream)) if self._ids else None
+        counters: Arguments = ("XINFO", "STREAM", self._stream)
+        if self._refuted is not None:
+            return counters
+        return self.anchor() or counters if self._ids else None
 
     def anchor(self) -> Arguments | None:
         """Return the XRANGE that finds the anchor; None where no entry was there."""
@@ -147,13 +156,18 @@ class Continuity:
         if not (stands or at_the_end):
             self._learnt = None
             left = [id_ for id_ in map(StreamId.parse, self._ids) if not history.is_past(id_)]
-            gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)
+            is_same = self._refuted is None and self._is_same(history, left)
+            gap = self._missed(history, left) if is_same else self._replaced(history, left)
+            self._explained = None if gap is not None else self._explained or self._gap(history, None, certain=False)
         if history.is_past(self.cursor) or (behind is self._tip and not stands):
             self._tip.stands = None  # it is explained, or told
         self._prove()
         self._seen = history
         self._count(history)
-        return gap
+        late, self._refuted = self._refuted, None
+        if late is None or gap is None:
+            return gap or late
+        return replace(gap, after=late.after, entries=None)
 
     def _is_same(self, history: History, left: list[StreamId]) -> bool:
         """Tell whether this may be the known stream; ``left`` holds the unproven ids that may still be there."""
@@ -169,7 +183,7 @@ class Continuity:
         if history.added < place + len(self._ids) + has_more:
             return False
         if history.is_past(behind.id):
-            return history.removed >= place + len(self._ids) - len(left)
+            return history.removed >= place + len(self._ids) - len(left) + history.least_behind
         if self._seen is None and self._place is None and was_there:
             return history.deleted == behind.id  # nothing else is known of it
         return not was_there or history.deleted >= behind.id
@@ -229,6 +243,7 @@ class Continuity:
 
     def _count(self, history: History) -> None:
         """Learn the count of entries up to the cursor, as far as the counters tell it."""
+        self._ahead = history if history.last > self.cursor else None
         passed = history.passed
         if history.last == self.cursor:
             self._place = history.added
@@ -237,6 +252,5 @@ class Continuity:
         elif passed is not None and history.first == self.cursor:
             self._place = passed + 1
         else:
-            self._known = history if self._place is None else None
             return
-        self._sure, self._known = self.cursor, None
+        self._sure = self.cursor
