@@ -69,8 +69,7 @@ class Losses:
 
     ``believed``: streams whose counters an operator has set, which mislead members that count by them; ``shared``: of a stream that
     was believed, or went with a group in which there were several, or that was set ahead (``waived``), how much of it a process had
-    counted as unread, alone there;
-    ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
+    counted as unread, alone there.
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
@@ -79,7 +78,6 @@ class Losses:
     _former: set[bytes] = field(default_factory=set)  # those that were ever believed
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
     waived: set[bytes] = field(default_factory=set)
-    torn: dict[bytes, float] = field(default_factory=dict)
 
     def believe(self, stream: bytes) -> None:
         """Note that an operator sets the counters of a stream."""
@@ -128,9 +126,6 @@ class DeliveryLog:
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
-    _looks: dict[tuple[object, bytes], int] = field(
-        default_factory=dict
-    )  # half answered: by session, the era of the stream
     _wanted_before: dict[bytes, Id] = field(default_factory=dict)  # again, in a stream that went as a whole
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
 
@@ -184,8 +179,6 @@ class DeliveryLog:
         self.predecessors.before_command(session, words)
         if words[0].upper() == b"XCLAIM":
             self.tenures.note()
-        if words[0].upper() == b"XINFO" and words[2] in self.streams:
-            self._note_look(session, words[1].upper(), words[2])
         if words[0].upper() == b"XREADGROUP" and words[2] == self.group:
             self.asked[words[3], words[-2], words[-1]] = self.world.now
         if words[0].upper() != b"XGROUP" or words[2] not in self.streams or words[3] != self.group:
@@ -202,14 +195,6 @@ class DeliveryLog:
         for key, fate in self.fates.items():
             if key.stream == stream and key.name in self.lost_letters and StreamId.parse(key.id) <= last:
                 fate.passed = True
-
-    def _note_look(self, session: object, what: bytes, stream: bytes) -> None:
-        """A look is two questions; the stream may go back, or be another one, between their answers."""
-        era = self.history.eras[stream]
-        if what == b"STREAM":
-            self._looks[session, stream] = era
-        elif self._looks.pop((session, stream), era) != era:
-            self.losses.torn[stream] = self.world.now
 
     def want_again(self, stream: bytes, last: Id) -> None:
         """Note that the group is set back from an id: entries up to there come once more."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from streamcore import StreamId
 from streamcore.events import Gap
 
 from ...world.stream_log import Id
 from .invariants import GroupOracle
-
-ANSWER: Final = 0.1
-"""Seconds within which an answer has arrived, where nothing is in its way."""
 
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
@@ -156,10 +152,9 @@ class DamageTold(GroupOracle):
 class GapsAreTrue(GroupOracle):
     """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
 
-    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there. Between the two answers of a look
-    a stream may go back, or be another one.
-    A member that was alone in a group when it looked last may tell
-    of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
+    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there. A member that was alone in a group when it
+    looked last may tell of all that it had not been given, though another one has come since, and was given some of it, before the
+    stream went.
     """
 
     def __init__(self, world: World, log: DeliveryLog) -> None:
@@ -177,8 +172,6 @@ class GapsAreTrue(GroupOracle):
 
     def _is_excused(self, label: str, gap: Gap) -> bool:
         losses = self.log.losses
-        if self.world.now - losses.torn.get(gap.stream, -inf) < ANSWER:
-            return True
         counted = losses.shared.pop((label, gap.stream), 0)
         return gap.stream in losses.believed or (gap.entries is not None and gap.entries <= counted)
 

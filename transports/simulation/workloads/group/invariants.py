@@ -252,8 +252,7 @@ class LettersDeserved(GroupOracle):
         if fate.refused or fate.excused or fate.holder in self.log.over:
             return ""
         if fate.holder == member.label:
-            is_back = fate.settled and not self.log.tenures.has_passed_on(key, member.label)
-            return ", which it had settled" if is_back else ""
+            return ", which it had settled" if fate.settled else ""
         others = [one for one in self.log.members if one.label == fate.holder and one.consumer == member.consumer]
         in_hand = any(one.node is not None and not one.node.paused for one in others)
         in_hand = in_hand and self.log.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet

@@ -105,12 +105,6 @@ class Tenures:
         past = tenures[:-1] if tenures and label in tenures[-1].tenants else tenures
         return sum(not one.seen for one in past)
 
-    def has_passed_on(self, key: Key, label: str) -> bool:
-        """Whether another process has had an entry since a process was handed it."""
-        tenures = self._of[key]
-        handed = max((at for at, one in enumerate(tenures) if one.seen and label in one.tenants), default=-1)
-        return any(label not in one.tenants for one in tenures[handed + 1 :])
-
     def has_begun_after(self, label: str, when: float) -> bool:
         """Whether a process did not exist yet at a time."""
         return self._begun.get(label, self._log.world.now) > when
