@@ -37,7 +37,9 @@ class Backlog:
         self._from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
-        self._brought_back: dict[bytes, StreamId] = {}  # up to which id a failover may have brought back what we settled
+        self._brought_back: dict[
+            bytes, StreamId
+        ] = {}  # up to which id a failover may have brought back what we settled
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""

@@ -9,7 +9,8 @@ read, where nothing of the batch is left, means another stream. A stream that wa
 of everything, or had not yet removed the missing entries.
 
 A loss that is neither disproven nor counted is told as a ``Gap`` without a number, certain or only possible. Entries
-removed from the middle (XDEL) blur the count.
+removed from the middle (XDEL) blur the count. What counters have explained, the entries up to the end that was told with them
+may refute: where more come than were counted, the explanation was that of another stream.
 """
 
 from __future__ import annotations
@@ -63,9 +64,11 @@ class Continuity:
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
         self._ids: list[bytes] = []  # entries read between them
         self._seen: History | None = None  # when the server was asked last
-        self._ahead: History | None = None  # the same, until its end is passed: the number of entries up to there is told
-        self._explained: Gap | None = None  # told if that number refutes how the counters explained entries that are gone
-        self._refuted: Gap | None = None  # it has
+        self._ahead: History | None = (
+            None  # the same, until its end is passed: the number of entries up to there is told
+        )
+        self._explained: Gap | None = None  # told if that number refutes how the counters explained missing entries
+        self._refuted: Gap | None = None  # the same, once that has happened
 
     @property
     def added(self) -> int | None:
