@@ -1,6 +1,6 @@
 """The process between an embedded server and the program that started it; ``transports.embedded`` runs this file.
 
-    python -I -S _guard.py LIFELINE DIRECTORY COMMAND...
+    python -I -S guard.py LIFELINE DIRECTORY COMMAND...
 
 The guard starts COMMAND, tells the program its pid through LIFELINE (a socket's number), and its exit status when it
 ends. The lifeline also tells the guard about the program: a byte says that the guard is no longer needed, while an end

