@@ -65,7 +65,7 @@ def fork(command: list[str]) -> int:
 
 
 def reap(pid: int, lifeline: int, running: _thread.LockType) -> None:
-    """Wait for the command's end, then end what it left behind (a background save, say) and report the status."""
+    """Wait for the command's end, then end its children (a background save, say) and report the status."""
     _, status = posix.waitpid(pid, 0)
     kill_group(pid)
     tell(lifeline, posix.waitstatus_to_exitcode(status))

@@ -1,7 +1,7 @@
-"""A channel as server-sent events: any number of browsers share the one reader of ``client.channels(...)``.
+"""A channel as server-sent events: any number of browsers share the reader of ``client.channels(...)``.
 
-A first visit is made a return: behind the message before those of the history that it is to get. So what it gets and where
-it goes on after a break are one and the same, and there is no hole between history and what comes after it.
+A first visit is made a return: behind the message before its history. So its beginning and
+its place after a break are found alike, and there is no hole between history and what comes after it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ChannelSource:
 
 
 def message_data(message: ChannelMessage[Any]) -> str | bytes:
-    """What was published, as it is."""
+    """The published data, as they are."""
     data: str | bytes = message.data
     return data
 
@@ -109,10 +109,10 @@ def channel_events(
     queue_bytes: int = 1 << 20,
     **options: Unpack[EventStreamOptions],
 ) -> EventStream:
-    """The messages of a channel as server-sent events; any number of browsers share one reader.
+    """The messages of a channel as server-sent events; any number of browsers share a reader.
 
     A browser that does not come back gets the last ``history`` messages first. Channels of the kind ``"pubsub"`` have no
-    ids: who comes back has missed what was published meanwhile. ``queue_size`` messages (as many as of ``channels``) or
+    ids: a browser that comes back has missed the messages published meanwhile. ``queue_size`` messages (as many as of ``channels``) or
     ``queue_bytes`` (1 MiB) wait for each browser here. The rest is as in ``stream_events``. ``channels`` has to be entered when a request comes.
     """
     maker = Maker(encode, event, gap_event)
