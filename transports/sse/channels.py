@@ -12,13 +12,11 @@ from typing import Any, Unpack
 
 from streamcore.arguments import Name, name, positive
 from streamcore.channels import ChannelMessage
-from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
 from streamcore.events import Gap
 
 from .._facade._async import Channels, ChannelSubscriber
-from .._facade._async.lifecycle import submit
 from .making import ZERO, EventStreamOptions, Made, Maker
 from .place import Bound, Oldest, Place
 from .response import EventStream
@@ -51,7 +49,7 @@ class ChannelSource:
         place = first
         told: Place | None = None
         if first is not None and after is not None:
-            told = await self._bound.place(self._channels.key(self._channel), after, self._ask)
+            told = await self._bound.place(self._channels.key(self._channel), after, self._channels.pipeline)
             place = told.behind
         async with (
             self._channels.subscriber(
@@ -60,9 +58,6 @@ class ChannelSource:
             aclosing(self._events(subscriber, place, after, told)) as events,
         ):
             yield events
-
-    async def _ask(self, commands: list[Command[Any]]) -> list[Any]:
-        return (await submit(self._channels._client, commands)).answers()  # noqa: SLF001  # as the channels themselves do
 
     async def _first(self) -> StreamId | None:
         """The place of a first visit; None for a channel without ids."""

@@ -61,8 +61,11 @@ class LinkTask:
     async def _move_later(self, wire: Wire) -> None:
         with suppress(OSError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(wire.sock)
-            wire.full = False
-            self._driver.tell(_nothing)
+            self._driver.tell(partial(self._go_on, wire))
+
+    def _go_on(self, wire: Wire) -> None:
+        wire.full = False
+        self.move()
 
     async def _run(self) -> None:
         error: Exception | None = None

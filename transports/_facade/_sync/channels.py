@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Publisher, Subscriber
-from streamcore.commands import unlink
+from streamcore.commands import Command, unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
@@ -242,6 +242,11 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         """The last messages of a channel, oldest first, at most ``limit`` of them, by default as many as ``history`` says."""
         request = submit(self._client, [self._publisher.history(channel, limit)])
         return cast("list[ChannelMessage[T]]", request.answer())
+
+    def pipeline(self, asked: Iterable[Command[Any]]) -> list[Any]:
+        """Run commands over the client, in one write; about the ``key`` of a channel, say. A ``ReplyError`` stands in its place."""
+        listed = list(asked)
+        return (submit(self._client, listed)).answers() if listed else []
 
     def flush_all(self) -> int:
         """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with later messages."""
