@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...world.invariants import Oracle
 from ...world.stream_log import Id
+from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
 from .id_log import IdLog
-from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
+from .losses import MUST, Key, Losses, covers, hidden
 from .track import Track
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class TrimsAnnounced(Oracle):
 
     def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        found = hidden(reader.engine, losses, self.id_log, stream)
+        here = arrived(reader.engine, self.id_log, stream)
+        found = hidden(losses, self.id_log, stream, seen_by(reader.engine, stream), here)
         if found is not None and found.keys:
             self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
             for key in found.keys:

@@ -8,9 +8,7 @@ history.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from streamcore import StreamId
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...world.stream_log import Id
 
@@ -109,29 +107,17 @@ def covers(gap: Gap, id_: Id) -> bool:
     return (gap.after.ms, gap.after.seq) < id_ and (gap.before is None or id_ < (gap.before.ms, gap.before.seq))
 
 
-def arrived(engine: Any, id_log: IdLog, stream: bytes) -> set[Key]:
-    """What has come of a stream and is not handed over yet: that is not missed, whatever becomes of it."""
-    rows = [
-        row
-        for batch in (*engine._arrived, *(one[0] for one in engine._prefetch._ready))  # noqa: SLF001
-        if batch.key == stream
-        for row in batch.raw
-    ]  # nobody else can know
-    if engine._merge is not None:  # noqa: SLF001
-        rows += [row[2] for row in engine._merge._held.get(stream, ())]  # noqa: SLF001
-    return {id_log.key(stream, _id(row[0]), row[1][1]) for row in rows}
-
-
 class Look:
     """What a reader knows of a stream by its last look, which has ``seen`` it in an ``era``.
 
-    ``unread``: how many entries were gone then, by the stream's counters, that it had neither read nor been told of.
+    ``here`` are entries that have arrived. ``unread``: how many entries were gone then, by the stream's counters, that it had
+    neither read nor been told of.
     """
 
-    def __init__(self, engine: Any, losses: Losses, id_log: IdLog, stream: bytes, seen: History) -> None:
+    def __init__(self, losses: Losses, id_log: IdLog, stream: bytes, seen: History, here: set[Key]) -> None:
         self.seen = seen
         self.era = losses.era_of(seen, id_log.number(stream))
-        self.has = losses.received | arrived(engine, id_log, stream)
+        self.has = losses.received | here
         self._removed = id_log.removed(stream, self.era, seen.removed)
         known = self.has | losses.ever.difference(losses.open)
         self.unread = seen.removed - sum(map(self.is_gone, known))
@@ -147,29 +133,21 @@ class Look:
         return sum(place.era < era < self.era or (era == place.era and id_ > place.id) for era, id_ in self.has)
 
 
-def hidden(engine: Any, losses: Losses, id_log: IdLog, stream: bytes) -> Hidden | None:
-    """What the server could tell nothing of, if there is anything.
+def hidden(losses: Losses, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> Hidden | None:
+    """The losses that nothing could show, if there are any; ``here`` are entries that have arrived.
 
     That is so where as many entries of a stream had gone unread and untold, when the reader looked last, as another one that had
     stood there before had had up to the cursor; or, where its counters were set, no more than before that. None: the reader had to
     know.
     """
-    seen = seen_by(engine, stream)
     if seen is None:
         return None
-    look = Look(engine, losses, id_log, stream, seen)
+    look = Look(losses, id_log, stream, seen, here)
     had = [place.had + look.since(place) for place in losses.places if place.seen is not seen]
     had += [place.had for place in losses.settings if place.seen is not seen and place.era == look.era]
     if look.unread not in had:
         return None
     return Hidden(look.unread, [key for key in losses.open if key[0] < look.era or look.is_gone(key)])
-
-
-def seen_by(engine: Any, stream: bytes) -> History | None:
-    """What the server has told a reader last of a stream."""
-    sought = [change.cursor for change in engine._changes if change.cursor.stream == stream]  # noqa: SLF001  # nobody else can know
-    followed = sought[0] if sought else engine._streams.get(stream)  # noqa: SLF001
-    return None if followed is None or followed.continuity is None else followed.continuity._seen  # noqa: SLF001
 
 
 def first_of(seen: History | None) -> Id | None:
@@ -180,8 +158,3 @@ def first_of(seen: History | None) -> Id | None:
 def last_of(seen: History) -> Id:
     """The last id that the stream had given then."""
     return seen.last.ms, seen.last.seq
-
-
-def _id(text: bytes) -> Id:
-    id_ = StreamId.parse(text)
-    return id_.ms, id_.seq

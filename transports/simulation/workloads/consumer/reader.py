@@ -17,8 +17,9 @@ from streamcore.events import Degraded, Gap, StreamReset
 from ...world.actor import Program
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
+from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
-from .losses import Key, Losses, arrived, seen_by
+from .losses import Key, Losses
 from .track import Track
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class Reader(Program):
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.unsettle(self.engine, self.id_log, stream)
+            here = arrived(self.engine, self.id_log, stream)
+            track.unsettle(self.id_log, stream, seen_by(self.engine, stream), here)
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""

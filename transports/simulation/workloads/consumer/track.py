@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...world.stream_log import ZERO, Id
-from .losses import Key, Look, Losses, Place, last_of, seen_by
+from .losses import Key, Look, Losses, Place, last_of
 
 if TYPE_CHECKING:
     from streamcore.reading.stream_history import History
@@ -47,11 +47,11 @@ class Track:
         """How far goes what has arrived, in an era; what is there in front of that was passed: a failover has brought it back."""
         return max([self.position, *(id_ for number, id_ in here if number == era)])
 
-    def unsettle(self, engine: Any, id_log: IdLog, stream: bytes) -> None:
-        """The counters of the stream are about to be set."""
+    def unsettle(self, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> None:
+        """Note that the counters of the stream are about to be set, after a last look, and with entries that have arrived."""
         self.losses.doubtful = True
-        if (seen := seen_by(engine, stream)) is not None:
-            look = Look(engine, self.losses, id_log, stream, seen)
+        if seen is not None:
+            look = Look(self.losses, id_log, stream, seen, here)
             self.losses.settings.append(Place(look.era, self.position, look.unread, seen))
 
     def rewind(self, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> None:
