@@ -1,4 +1,4 @@
-"""The calls that the facade makes of a runtime: a driver for each engine, on an event loop or in threads."""
+"""The calls that the facade makes of a driver, for each engine: ``Runtime``, in the room of each runtime, answers them."""
 
 from __future__ import annotations
 
