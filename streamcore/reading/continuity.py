@@ -56,6 +56,7 @@ class Continuity:
 
     def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> None:
         self.cursor = cursor
+        self.seen: History | None = None  # when the server was asked last
         self._stream = stream
         self._place = added  # entries added up to where continuity is proven
         self._sure = cursor  # the cursor when that was exact; since then single entries may have been deleted unread
@@ -63,9 +64,8 @@ class Continuity:
         is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
         self._ids: list[bytes] = []  # entries read between them
-        self._seen: History | None = None  # when the server was asked last
         self._ahead: History | None = (
-            None  # the same, until its end is passed: the number of entries up to there is told
+            None  # ``seen``, until the end is passed up to which it tells the number of entries
         )
         self._explained: Gap | None = None  # told if that number refutes how the counters explained missing entries
         self._refuted: Gap | None = None  # the same, once that has happened
@@ -140,12 +140,12 @@ class Continuity:
 
     def begin(self, history: History) -> None:
         """Begin at a cursor that ``history`` gave just now: nothing is missing yet."""
-        self._seen = history
+        self.seen = history
         self._count(history)
 
     def remember(self, former: Continuity) -> None:
         """Take over the last known history of the stream from the continuity at another place in it."""
-        self._seen = former._seen
+        self.seen = former.seen
 
     def judge(self, history: History) -> Break | None:
         """Compare the cursor with the server's counters, and return a gap or reset; afterwards both agree."""
@@ -153,7 +153,7 @@ class Continuity:
             return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
-        goes_on = self._seen is None or history.may_follow(self._seen)
+        goes_on = self.seen is None or history.may_follow(self.seen)
         at_the_end = goes_on and history.last == behind.id and history.added >= (self._place or 0)
         gap: Gap | None = None
         if not (stands or at_the_end):
@@ -165,7 +165,7 @@ class Continuity:
         if history.is_past(self.cursor) or (behind is self._tip and not stands):
             self._tip.stands = None  # it is explained, or told
         self._prove()
-        self._seen = history
+        self.seen = history
         self._count(history)
         late, self._refuted = self._refuted, None
         if late is None or gap is None:
@@ -175,19 +175,19 @@ class Continuity:
     def _is_same(self, history: History, left: list[StreamId]) -> bool:
         """Tell whether this may be the known stream; ``left`` holds the unproven ids that may still be there."""
         behind, first = self._behind, history.first
-        if self._seen is not None and not history.may_follow(self._seen):
+        if self.seen is not None and not history.may_follow(self.seen):
             return False
         if first is not None and behind.id < first <= self.cursor and first not in left:
             return False  # it is older than the read entries, and was not there then
         was_there = behind.stands is not None
         place = int(was_there) if self._place is None else self._place
-        seen_last = history.last if self._seen is None else self._seen.last
+        seen_last = history.last if self.seen is None else self.seen.last
         has_more = history.last > max(self.cursor, seen_last)
         if history.added < place + len(self._ids) + has_more:
             return False
         if history.is_past(behind.id):
             return history.removed >= place + len(self._ids) - len(left) + history.least_behind
-        if self._seen is None and self._place is None and was_there:
+        if self.seen is None and self._place is None and was_there:
             return history.deleted == behind.id  # nothing else is known of it
         return not was_there or history.deleted >= behind.id
 
@@ -213,7 +213,7 @@ class Continuity:
 
     def _perhaps(self, history: History) -> Gap | None:
         """Return a gap without a number where no place is known; None where no entry can be missing."""
-        behind, seen = self._behind, self._seen
+        behind, seen = self._behind, self.seen
         if seen is not None:
             nothing = history.removed == seen.removed
         else:
@@ -222,7 +222,7 @@ class Continuity:
 
     def _has_lost(self, history: History) -> bool:
         """Tell whether an entry is gone that was ahead of the cursor when the server was asked last."""
-        newest = None if self._seen is None else self._seen.newest
+        newest = None if self.seen is None else self.seen.newest
         return newest is not None and newest > self.cursor and history.is_past(newest)
 
     def _replaced(self, history: History, left: list[StreamId]) -> Gap:

@@ -95,7 +95,7 @@ class Losses:
 
 @dataclass
 class DeliveryLog:
-    """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
+    """The entries of a group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
 
     world: World
     history: StreamLog
@@ -133,7 +133,7 @@ class DeliveryLog:
         self.tenures = Tenures(self)
 
     def fate(self, key: Key) -> Fate:
-        """The fate of an entry; a new one for an entry that was never handed over."""
+        """The fate of an entry; a new fate for an entry that was never handed over."""
         fate = self.fates.get(key)
         if fate is None:
             fate = self.fates[key] = Fate()
@@ -190,7 +190,7 @@ class DeliveryLog:
             self.want_again(words[2], group.last)
 
     def _pass_over(self, stream: bytes, start: bytes) -> None:
-        """A group is created: what is below its start, and had its letter in the history that a failover has lost, is behind it."""
+        """A group is created: entries below its start that had their letters in the history that a failover has lost are behind it."""
         last = StreamId.parse(start)
         for key, fate in self.fates.items():
             if key.stream == stream and key.name in self.lost_letters and StreamId.parse(key.id) <= last:
@@ -271,7 +271,7 @@ class DeliveryLog:
         return fate is None or not (fate.times or fate.strangers)
 
     def is_known(self, stream: bytes) -> bool:
-        """Whether every member has seen what there is in a stream, and will miss what goes."""
+        """Whether every member has seen the entries of a stream, and will miss entries that go."""
         members = [one for one in self.members if one.node is not None]
         return bool(members) and all(one.knows(stream) for one in members)
 
@@ -287,7 +287,7 @@ class DeliveryLog:
         self.guarded.clear()
 
     def ends(self, label: str, consumer: bytes) -> None:
-        """A process has ended: what it held may come again, and what it was about to get may be counted already."""
+        """A process has ended: its entries may come again, and entries that it was about to get may be counted already."""
         self.over.add(label)
         self.tenures.ended(consumer)
         self.changed()
@@ -315,12 +315,12 @@ class DeliveryLog:
 
 
 def _is_of(watch: GroupHistory, stream: Stream) -> bool:
-    """Whether this is the stream that was seen, and not one that has begun since, as far as its counters tell."""
+    """Whether this is the stream that was seen, and not a stream that has begun since, as far as its counters tell."""
     seen = watch.identity.seen
     return seen is not None and seen.last <= StreamId(*stream.last) and seen.added <= stream.added
 
 
 def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
-    """What an engine has seen of a stream, if it has looked."""
+    """The history of a stream that an engine has seen, if it has looked."""
     watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
     return None if watch is None or watch.identity.seen is None else watch
