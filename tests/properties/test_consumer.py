@@ -10,8 +10,8 @@ from streamcore.consumer.consumer import Consumer
 from streamcore.consumer.start import Starts
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, ReplyError
-from tests.core.model import Server
-from tests.core.net import Fate, Net
+from tests.core.support.model import Server
+from tests.core.support.net import Fate, Net
 
 
 class ConsumerMachine(RuleBasedStateMachine):

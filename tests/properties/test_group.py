@@ -22,9 +22,9 @@ from streamcore.errors import ConsumerFencedError, LoadingError, ReadOnlyError, 
 from streamcore.events import AckMissed, DeadLettered, Event, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
 from streamcore.group.taken import TOO_OFTEN
-from tests.core.entropy import entropy
-from tests.core.model import ZERO, Group, Server, Session, Stream
-from tests.core.net import Fate, Net
+from tests.core.support.entropy import entropy
+from tests.core.support.model import ZERO, Group, Server, Session, Stream
+from tests.core.support.net import Fate, Net
 
 STREAMS = ("s", "t")
 MAX_IN_FLIGHT = 20

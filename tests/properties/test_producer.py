@@ -14,9 +14,9 @@ from streamcore.errors import ConnectionLost, LoadingError, NoScriptError, ReadO
 from streamcore.producer.durability import NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.requests import Request
-from tests.core.entropy import entropy
-from tests.core.model import NO_KEY, Server, Session
-from tests.core.net import Fate, Net
+from tests.core.support.entropy import entropy
+from tests.core.support.model import NO_KEY, Server, Session
+from tests.core.support.net import Fate, Net
 
 WINDOW = 4  # of the IDMP server, so that it matters
 
