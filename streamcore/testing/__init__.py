@@ -1,1 +1,1 @@
-"""What tests of programs on streamcore need: a model of the server, in memory and in virtual time."""
+"""Harnesses for tests: an engine and its peer in virtual time (``pair``), and a model of the server (``model``)."""

@@ -27,7 +27,7 @@ from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Multiplexer, Request
 from streamcore.resp3 import make_decoder
-from tests.core.pair import resp
+from streamcore.testing.resp import resp
 from tests.core.support import strategies as own
 from tests.core.support.entropy import entropy
 from tests.properties.liar import Liar, Lie

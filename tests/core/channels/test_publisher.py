@@ -23,7 +23,8 @@ from streamcore.errors import (
 )
 from streamcore.events import Degraded
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair, Simple
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import Simple
 from tests.core.support.entropy import entropy
 
 NOSCRIPT = reply_error("NOSCRIPT No matching script")

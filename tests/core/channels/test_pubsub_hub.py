@@ -8,7 +8,7 @@ from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, 
 from streamcore.channels.stream_hub import StreamHub
 from streamcore.errors import InvalidArgument, NoPermissionError, RequestTimeout, reply_error
 from streamcore.events import Connected, Disconnected, MessagesDropped, Reconnected, SubscriptionGap
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.hubs import broadcast
 
 NOPERM = reply_error("NOPERM not for you")

@@ -17,7 +17,7 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import ChannelEnded
-from tests.core.pair import Simple
+from streamcore.testing.resp import Simple
 from tests.core.support.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
 from tests.core.support.streams import info
 

@@ -18,7 +18,8 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.events import Connected, Degraded, Disconnected, Gap, Reconnected, StreamReset
-from tests.core.pair import HELLO, Pair, Simple
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import HELLO, Simple
 from tests.core.support.hubs import GONE, NEVER, NO_KEY, QUEUED, Hub, joined, message
 from tests.core.support.streams import info
 

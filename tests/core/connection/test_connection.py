@@ -18,8 +18,8 @@ from streamcore.errors import (
     ReplyTooLarge,
 )
 from streamcore.options import DEFAULT_OPTIONS, DecoderKind, Login, Options
+from streamcore.testing.resp import HELLO, OK, PushOf, commands_in, resp
 from streamcore.version import VERSION
-from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
 from tests.core.support import strategies as own
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 from tests.support.decoders import DECODERS, both

@@ -14,7 +14,7 @@ from streamcore.errors import ConnectionLost, DeliveryUnknown, RequestTimeout
 from streamcore.events import Disconnected, Event
 from streamcore.producer.producer import Producer
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 BLOCK, ANSWER = 5.0, 5.0  # the defaults: a blocking read may be silent for as long as both
 

@@ -17,7 +17,7 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.options import Address, Login, Options
-from tests.core.pair import HELLO, OK, PushOf, commands_in, resp
+from streamcore.testing.resp import HELLO, OK, PushOf, commands_in, resp
 
 WELCOME: Final = resp(HELLO) + OK * 2
 OPTIONS: Final = Options(

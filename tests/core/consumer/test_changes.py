@@ -23,7 +23,8 @@ from streamcore.errors import (
 from streamcore.events import Connected, Disconnected
 from streamcore.options import Options
 from streamcore.reading.portions import UNKNOWN
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.streams import info
 
 unwatched = partial(Consumer[Any], detect_gaps=False)

@@ -11,7 +11,8 @@ from streamcore.entries import Batch, StreamId
 from streamcore.errors import InvalidArgument, LoadingError, ReplyError, UnblockedError, WrongTypeError
 from streamcore.events import ConnectAttemptFailed, Disconnected, Reconnected
 from streamcore.options import Login, Options
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.streams import info
 
 unwatched = partial(Consumer[Any], detect_gaps=False)

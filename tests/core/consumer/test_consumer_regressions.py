@@ -8,7 +8,8 @@ import pytest
 
 from streamcore.consumer.consumer import Consumer
 from streamcore.events import Event, Gap, StreamReset
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.model import Server
 from tests.core.support.net import Fate, Net
 

@@ -8,7 +8,8 @@ from streamcore.consumer.consumer import Consumer
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, StreamResetError, WrongTypeError
 from streamcore.events import Degraded, Gap, StreamReset
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.streams import info
 
 FORBIDDEN = NoPermissionError("NOPERM", "no permissions")

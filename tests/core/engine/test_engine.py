@@ -34,7 +34,8 @@ from streamcore.events import (
     StaleConnectionKilled,
 )
 from streamcore.options import Address, Login, Options
-from tests.core.pair import HELLO, OK, Pair, PushOf, resp
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import HELLO, OK, PushOf, resp
 from tests.core.support import strategies as own
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 

@@ -14,7 +14,7 @@ from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.entropy import entropy
 
 

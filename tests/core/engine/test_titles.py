@@ -15,7 +15,7 @@ from streamcore.group.member import GroupConsumer
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Multiplexer
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.members import consume
 from tests.core.support.model import Server
 

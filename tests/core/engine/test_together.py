@@ -10,7 +10,7 @@ from streamcore.engine.engine import Engine
 from streamcore.engine.script import Script, ScriptRunner, Steps, call
 from streamcore.engine.together import PAGE, pages, together
 from streamcore.errors import ReplyError
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 
 class Parts(Engine):

@@ -16,7 +16,7 @@ from streamcore.events import (
 )
 from streamcore.group import claiming as claims
 from streamcore.group.member import GroupConsumer
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.members import (
     NOISE,
     add,

@@ -9,7 +9,8 @@ import pytest
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import EntriesRecovered, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.members import (
     add,
     consume,

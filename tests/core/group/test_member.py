@@ -30,7 +30,8 @@ from streamcore.events import (
 from streamcore.group.member import GroupConsumer
 from streamcore.options import Login, Options
 from streamcore.scripts.group import RELEASE
-from tests.core.pair import Pair, Peer, Simple, commands_in, entry
+from streamcore.testing.pair import Pair, Peer
+from streamcore.testing.resp import Simple, commands_in, entry
 from tests.core.support.streams import NOTHING_PENDING, info, listed
 
 NOGROUP = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g' in XREADGROUP with GROUP option")

@@ -9,8 +9,8 @@ import pytest
 
 from streamcore.errors import NoGroupError, ReplyError
 from streamcore.group.presence import BEHIND_ALL, Presence
+from streamcore.testing.pair import Pair
 from tests.core.group.test_member import entered, joined
-from tests.core.pair import Pair
 
 OLD = {b"server": b"redis", b"version": b"7.0.15"}
 NEW = {b"server": b"redis", b"version": b"7.2.0"}

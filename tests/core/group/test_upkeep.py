@@ -20,7 +20,8 @@ from streamcore.events import (
     StreamAwaited,
 )
 from streamcore.group.member import GroupConsumer
-from tests.core.pair import Pair, Simple, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import Simple, entry
 from tests.core.support.entropy import entropy
 from tests.core.support.members import add, consume, deliver, events, ids, pending, sent, take_all
 from tests.core.support.model import Server

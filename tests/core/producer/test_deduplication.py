@@ -25,7 +25,8 @@ from streamcore.producer.durability import NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.resp3 import encode
 from streamcore.scripts.producer import APPEND_ONCE
-from tests.core.pair import HELLO, Pair
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import HELLO
 from tests.core.producer.test_producer import Sender
 from tests.core.support.entropy import entropy
 

@@ -18,7 +18,8 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.producer.durability import Disk, Durability, NotDurable, Replicas
-from tests.core.pair import HELLO, Pair, resp
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import HELLO, resp
 from tests.core.producer.test_producer import Sender
 
 TWO = Replicas(2, timeout=1.5)

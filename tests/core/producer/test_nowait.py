@@ -12,7 +12,7 @@ from streamcore.errors import ClosedError, CommandErrors, ConnectionLost, Delive
 from streamcore.events import LOSS, SendFailed
 from streamcore.options import Options
 from streamcore.producer.producer import MAX_UNANSWERED, PendingSend, Producer, settling
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.producer.test_producer import Sender
 
 # -- lingering -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, DeliveryUnknown, InvalidArgument, OutOfMemoryError, reply_error
 from streamcore.producer.producer import Producer
 from streamcore.requests import Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 
 class Sender(Producer):

@@ -7,7 +7,7 @@ import pytest
 from streamcore.errors import ConnectionLost, DeliveryUnknown
 from streamcore.producer.producer import Producer
 from streamcore.requests import Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 
 def ended(request: Request) -> None:

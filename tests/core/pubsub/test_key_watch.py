@@ -9,7 +9,7 @@ import pytest
 from streamcore.errors import InvalidArgument, ReplyError
 from streamcore.events import SubscriptionFailed
 from streamcore.pubsub import KeyWatch
-from tests.core.pair import OK, resp
+from streamcore.testing.resp import OK, resp
 from tests.core.support.subscribers import Broker, pushed
 
 SETTING = b"notify-keyspace-events"

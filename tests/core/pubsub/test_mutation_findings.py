@@ -12,7 +12,8 @@ from streamcore.events import Connected, Disconnected, HandlerFailed, Subscripti
 from streamcore.options import Options
 from streamcore.pubsub import Kind, Message, PubSub
 from streamcore.pubsub.buffer import ConfirmationMarker, GapMarker, MessageBuffer
-from tests.core.pair import Pair, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import entry
 from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed
 
 

@@ -10,7 +10,7 @@ from streamcore.errors import AuthenticationError, ClosedError, InvalidArgument,
 from streamcore.events import Connected, Disconnected, HandlerFailed, Reconnected, SubscriptionGap
 from streamcore.options import Options
 from streamcore.pubsub import Kind, Message, MessageKind, PubSub
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.strategies import byte_by_byte
 from tests.core.support.subscribers import Broker, pushed, subscribed
 

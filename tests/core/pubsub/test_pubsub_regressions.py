@@ -9,7 +9,7 @@ from streamcore.errors import BusyError
 from streamcore.events import Disconnected, MessagesDropped, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Change, Kind, PubSub
 from streamcore.pubsub.buffer import ConfirmationMarker, ErrorMarker, MessageBuffer, WhenFull
-from tests.core.pair import resp
+from streamcore.testing.resp import resp
 from tests.core.pubsub.test_buffer import drain, gap, is_full
 from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed
 

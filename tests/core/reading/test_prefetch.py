@@ -11,7 +11,7 @@ from streamcore.events import Connected, CountReduced, Disconnected, Event, Stal
 from streamcore.options import Options
 from streamcore.reading.prefetch import Prefetch
 from streamcore.reading.reader import Reader
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 
 def batch(name: str = "s", size: int = 0) -> Batch[bytes]:

@@ -20,7 +20,8 @@ from streamcore.errors import (
 )
 from streamcore.events import Connected, Disconnected, Reconnected
 from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request
-from tests.core.pair import OK, Pair, Peer
+from streamcore.testing.pair import Pair, Peer
+from streamcore.testing.resp import OK
 
 watch: Command[Any] = commands.watch("k")
 blpop: Command[Any] = Command(("BLPOP", "l", 30), traits=Traits(use=LinkUse.DEDICATED, block=30.0))

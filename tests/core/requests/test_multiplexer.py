@@ -25,7 +25,8 @@ from streamcore.errors import (
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
 from streamcore.options import Options
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import HELLO, OK, Pair, PushOf, resp
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import HELLO, OK, PushOf, resp
 from tests.core.support import strategies as own
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 

@@ -10,7 +10,7 @@ from streamcore.commands import Command
 from streamcore.errors import ConnectionLost, LoadingError, ReadOnlyError, reply_error
 from streamcore.options import Options
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 LOADING = "LOADING the server is loading its data"
 READONLY = "READONLY You can't write against a read only replica."

@@ -9,7 +9,7 @@ import pytest
 from streamcore.commands import Command, get, incr, raw, xadd, xtrim
 from streamcore.errors import InvalidArgument
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 
 def test_a_bound_that_cannot_be_sent_is_refused_by_name() -> None:

@@ -22,7 +22,8 @@ from streamcore.errors import (
     reply_error,
 )
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair, resp
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import resp
 from tests.core.support import strategies as own
 from tests.core.support.strategies import byte_by_byte, pieces
 

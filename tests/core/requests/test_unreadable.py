@@ -10,7 +10,8 @@ from streamcore.commands import Command, eval_, fcall, get, incr, raw
 from streamcore.errors import ConnectionLost, ExecAbortError, UnreadableError, reply_error
 from streamcore.producer.producer import Producer
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import OK, Pair
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import OK
 
 LAST = b"-ERR Protocol error: invalid bulk length\r\n"
 

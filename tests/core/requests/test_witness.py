@@ -11,7 +11,7 @@ from streamcore.options import Options
 from streamcore.producer.durability import Replicas
 from streamcore.producer.producer import Producer
 from streamcore.requests import Multiplexer, Request
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from tests.core.support.entropy import entropy
 
 

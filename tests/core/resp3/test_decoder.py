@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamcore.errors import InvalidArgument, NoGroupError, RemoteProtocolError, ReplyError, ReplyTooLarge
 from streamcore.options import DecoderKind
 from streamcore.resp3 import Decoder, Limits, Pairs, Push, Verbatim, make_decoder
-from tests.core.pair import resp
+from streamcore.testing.resp import resp
 from tests.core.support import strategies as own
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 from tests.support.decoders import both, needs_hiredis

@@ -14,7 +14,7 @@ from streamcore.errors import RemoteProtocolError
 from streamcore.options import DecoderKind
 from streamcore.resp3 import Limits, make_decoder
 from streamcore.resp3.values import DEFAULT_LIMITS
-from tests.core.pair import resp
+from streamcore.testing.resp import resp
 from tests.support.decoders import needs_hiredis
 
 ERROR: Final = object()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamcore.errors import InvalidArgument
 from streamcore.resp3 import Argument, encode
 from streamcore.resp3._hiredis import HIREDIS
-from tests.core.pair import commands_in
+from streamcore.testing.resp import commands_in
 from tests.support.decoders import DECODERS
 
 

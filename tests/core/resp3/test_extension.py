@@ -61,7 +61,7 @@ PROGRAM = """
 import sys
 {before}
 from streamcore import Command, Multiplexer, Options
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 requests = Multiplexer(random=lambda: 0.5, options=Options(decoder="{decoder}"))
 pair = Pair(requests)
 request = requests.submit([Command.raw("ECHO", "caf\u00e9", 1, 2.5)], lambda done: None)

@@ -11,7 +11,7 @@ from streamcore.resp3 import Limits, Pairs, make_decoder
 from streamcore.resp3._hiredis import HIREDIS
 from streamcore.resp3.hiredis_decoder import AcceleratedDecoder
 from streamcore.resp3.python_decoder import Parser, ReferenceDecoder
-from tests.core.pair import PushOf, resp
+from streamcore.testing.resp import PushOf, resp
 from tests.support.decoders import needs_hiredis
 
 pytestmark = needs_hiredis

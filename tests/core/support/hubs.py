@@ -9,7 +9,8 @@ from streamcore.entries import StreamId
 from streamcore.errors import ReplyError
 from streamcore.events import Event
 from streamcore.options import Options
-from tests.core.pair import Pair, Simple, entry
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import Simple, entry
 from tests.core.support.streams import info
 
 NO_KEY = ReplyError("ERR", "no such key")

@@ -15,7 +15,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import BusyGroupError, NoGroupError, OutOfMemoryError, ReplyError, WrongTypeError
 from streamcore.scripts.group import ACK_OWNED, BURY, GIVE_BACK, RELEASE, REMOVE
 from streamcore.scripts.lease import HOLD, LET_GO
-from tests.core.pair import HELLO, Simple
+from streamcore.testing.resp import HELLO, Simple
 
 NO_KEY = ReplyError("ERR", "no such key")
 OK = Simple("OK")

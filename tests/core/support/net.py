@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from streamcore.engine.engine import Engine
-from tests.core.pair import Pair, Peer
+from streamcore.testing.pair import Pair, Peer
 from tests.core.support.model import Server, Session
 
 GREETING = 3  # commands with which every connection begins

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamcore.errors import ReplyError
 from streamcore.resp3 import Pairs, Verbatim, make_decoder
-from tests.core.pair import Attributed, Blob, PushOf, SetOf, Simple, Streamed
+from streamcore.testing.resp import Attributed, Blob, PushOf, SetOf, Simple, Streamed
 
 words = st.text("ABCDEFGHIJ", min_size=1, max_size=8)
 texts = st.text("abc def", max_size=12)

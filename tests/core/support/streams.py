@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.core.pair import entry
+from streamcore.testing.resp import entry
 
 
 def info(

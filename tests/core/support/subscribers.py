@@ -7,7 +7,8 @@ from typing import Any
 
 from streamcore.errors import ClosedError, ReplyError
 from streamcore.pubsub import PubSub
-from tests.core.pair import OK, Pair, PushOf, resp
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import OK, PushOf, resp
 
 NOPERM = ReplyError("NOPERM", "No permissions to access a channel")
 
