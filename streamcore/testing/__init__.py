@@ -1,1 +1,1 @@
-"""Harnesses for tests: an engine and its peer in virtual time (``pair``), and a model of the server (``model``)."""
+"""Harnesses for tests, in virtual time: an engine and a scripted peer (``pair``), or a model of the server (``net``, ``model``)."""

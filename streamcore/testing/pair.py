@@ -169,7 +169,10 @@ class Pair:
 
     def advance(self, seconds: float) -> None:
         """Let seconds pass, and tell the engine of every timer that is due on the way. Raises ``AssertionError``."""
-        end = self.now + seconds
+        self.advance_to(self.now + seconds)
+
+    def advance_to(self, end: float) -> None:
+        """Let time pass until ``end``, as ``advance`` does."""
         for _ in range(MANY):
             at = self.engine.next_timeout()
             if at is None or at > end:

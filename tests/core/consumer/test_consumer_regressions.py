@@ -8,10 +8,10 @@ import pytest
 
 from streamcore.consumer.consumer import Consumer
 from streamcore.events import Event, Gap, StreamReset
+from streamcore.testing.net import Fate, Net
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 
 def following(server: Server, streams: dict[str, str], **options: Any) -> tuple[Consumer[Any], Net]:
@@ -38,10 +38,10 @@ def gaps(events: list[Event]) -> list[Gap]:
     return [event for event in events if isinstance(event, Gap)]
 
 
-@pytest.mark.parametrize("forbidden", [set[bytes](), {b"XINFO STREAM"}])
-def test_ids_that_will_never_be_proven_are_not_remembered(forbidden: set[bytes]) -> None:
+@pytest.mark.parametrize("forbidden", [set[str](), {"XINFO STREAM"}])
+def test_ids_that_will_never_be_proven_are_not_remembered(forbidden: set[str]) -> None:
     server = Server()
-    server.forbidden |= forbidden
+    server.faults.denied |= forbidden
     consumer, net = following(server, {"s": "0"}, detect_gaps=bool(forbidden))
     for number in range(100):
         append(server, "s", number + 1)
@@ -133,12 +133,12 @@ def test_a_seek_that_was_refused_or_given_up_does_not_silence_the_stream(refused
     consumer, net = following(server, {"s": "0"})
     assert take_all(consumer, net) == [(b"s", 1)]
     if refused:
-        server.forbidden.add(b"XINFO STREAM")
+        server.faults.denied.add("XINFO STREAM")
     change = consumer.seek("s", "$")
     if refused:
         net.serve()
         net.advance(1.0)
-        server.forbidden.clear()
+        server.faults.denied.clear()
     consumer.give_up(change)
     net.serve()
     append(server, "s", 2)

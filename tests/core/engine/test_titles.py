@@ -17,7 +17,7 @@ from streamcore.pubsub import PubSub
 from streamcore.requests import Multiplexer
 from streamcore.testing.pair import Pair
 from tests.core.support.members import consume
-from tests.core.support.model import Server
+from tests.core.support.server import Server
 
 
 @pytest.mark.parametrize(

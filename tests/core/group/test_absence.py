@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.errors import InvalidArgument, NoGroupError, ReplyError, WrongTypeError
+from streamcore.errors import InvalidArgument, NoGroupError, WrongTypeError
 from streamcore.events import Gap, GroupCreated, GroupRecreated, StreamAwaited
 from streamcore.group.absent_streams import KEYS, LOOK
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, events, ids, sent, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -288,24 +288,24 @@ class TestLooking:
 
     def test_where_that_is_forbidden_each_is_looked_at(self, server: Server) -> None:
         consumer, net = consume(server, streams=["s", "t"], create="group")
-        server.forbidden.add(b"XREAD")
+        server.faults.denied.add("XREAD")
         add(server, 1, 1)
         net.advance(LOOK)
         assert ids(take_all(consumer, net)) == ["1-0"]
 
     def test_a_key_of_another_type_is_the_end(self, server: Server) -> None:
         consumer, net = consume(server, create="group")
-        server.streams[b"s"] = None
+        server.do("SET", "s", "x")
         net.advance(LOOK)
         with pytest.raises(WrongTypeError):
             consumer.take()
 
     def test_a_server_that_cannot_tell_now_is_dialled_again(self, server: Server) -> None:
         consumer, net = consume(server, create="group")
-        server.unavailable = ReplyError("LOADING", "loading")
+        server.faults.unavailable = "LOADING loading"
         net.advance(LOOK)
         assert not net.pair.server.link.is_up
-        server.unavailable = None
+        server.faults.unavailable = None
         add(server, 1, 1)
         net.advance(LOOK * 2)
         assert ids(take_all(consumer, net)) == ["1-0"]

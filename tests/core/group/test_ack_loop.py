@@ -7,9 +7,21 @@ from streamcore.events import AckMissed, AcksConfirmed, EntriesClaimed, Ownershi
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
 from streamcore.keys import delayed_nacks
-from tests.core.support.members import consume, delivery, events, holding, ids, pending, sent, take, take_all, times
-from tests.core.support.model import Server
-from tests.core.support.net import Fate
+from streamcore.testing.net import Fate
+from tests.core.support.members import (
+    consume,
+    delivery,
+    events,
+    holding,
+    idle_for,
+    ids,
+    pending,
+    sent,
+    take,
+    take_all,
+    times,
+)
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -67,7 +79,7 @@ class TestRefusing:
     def test_where_the_schedule_cannot_be_asked_it_counts_as_idle(self, server: Server) -> None:
         consumer, net, batch = holding(server, 1, claim_idle=10)
         batch.nack(100)
-        server.forbidden = {b"TIME"}
+        server.faults.denied = {"TIME"}
         for _ in range(20):
             net.advance(1)
         assert ids(take_all(consumer, net)) == ["1-0"]
@@ -91,7 +103,7 @@ class TestRefusing:
         batch[3].ack()
         net.advance(0.1)
         assert pending(server, NACKED.decode()) == ["2-0", "3-0"]
-        assert [server.now - delivery(server, number).at < 31 for number in (2, 3)] == [True, True]
+        assert [idle_for(server, delivery(server, number)) < 31 for number in (2, 3)] == [True, True]
         assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
 
     def test_many_at_once_and_each_delay_by_itself(self, server: Server) -> None:
@@ -116,14 +128,14 @@ class TestRefusing:
         assert pending(server, NACKED.decode()) == ["1-0"]
         letters = server.streams[b"{s}:dead"]
         assert letters is not None
-        assert len(letters.entries) == 1
+        assert len(letters.fields) == 1
         assert AckMissed not in {type(event) for event in events(net)}
         net.advance(31)
         net.advance(3)
         assert ids(take_all(consumer, net)) == ["1-0"]
 
     def test_a_read_that_may_not_be_ended_costs_its_connection(self, server: Server) -> None:
-        server.forbidden = {b"CLIENT UNBLOCK"}
+        server.faults.denied = {"CLIENT UNBLOCK"}
         consumer, net, batch = holding(server, 1)
         batch.nack()
         net.advance(1)
@@ -132,20 +144,20 @@ class TestRefusing:
 
     def test_where_scripts_are_forbidden_it_waits_and_that_is_told(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2, exclusive=False)
-        server.forbidden = {b"EVAL"}
+        server.faults.denied = {"EVAL"}
         batch.nack()
         net.advance(0.1)
         [told] = [event for event in events(net) if isinstance(event, SettlingRefused)]
         assert (told.ids, told.key, told.stream) == ((b"1-0", b"2-0"), b"{s}:later:g", b"s")
         assert take_all(consumer, net) == []
         assert pending(server, "c") == ["1-0", "2-0"]
-        server.forbidden = set()
+        server.faults.denied = set()
         net.advance(LONG_PATIENCE + 1)
         assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
 
     def test_an_acknowledgement_that_is_forbidden_is_the_end(self, server: Server) -> None:
         consumer, net, batch = holding(server, 1, exclusive=False)
-        server.forbidden = {b"XACK"}
+        server.faults.denied = {"XACK"}
         batch.ack()
         net.advance(0.1)
         with pytest.raises(NoPermissionError, match="in reply to XACK"):

@@ -10,6 +10,7 @@ import pytest
 from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated
 from streamcore.group.member import GroupConsumer
 from streamcore.scripts.lease import HOLD
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import (
     add,
     consume,
@@ -17,6 +18,7 @@ from tests.core.support.members import (
     delivery,
     events,
     holding,
+    idle_for,
     ids,
     pending,
     take,
@@ -24,8 +26,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
-from tests.core.support.model import Delivery, Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 NUMBERS = count(1)
 
@@ -132,7 +133,7 @@ class TestAProcessBeforeUs:
         consumer, net = process(server)
         taken(consumer, net)
         net.kill()
-        server.forbidden = {forbidden}
+        server.faults.denied = {forbidden.decode()}
         consumer, net = process(server)
         assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
 
@@ -141,7 +142,7 @@ class TestAProcessBeforeUs:
         deliver(server, "c", 1)
         consumer, net = process(server)
         taken(consumer, net)
-        server.restart()
+        server.begin_anew()
         consumer, net = process(server)
         assert (buried(net), taken(consumer, net).deliveries) == ([], 3)
 
@@ -151,7 +152,7 @@ class TestAProcessBeforeUs:
         def cut(command: list[bytes]) -> None:
             if command[:2] == [b"CLIENT", b"LIST"]:
                 server.before = len
-                server.close(server.sessions[max(server.sessions)])
+                server.sessions[max(server.sessions)].lost()
 
         deliver(server, "c", 1)
         consumer, net = process(server)
@@ -198,8 +199,8 @@ class TestOurOwnPast:
             batch.ack()
             net.advance(0.1)
             assert pending(server, "c") == []
-            server.group().pending[batch[0].id] = Delivery(b"c", server.now, deliveries)
-            server.restart()
+            server.group().deliver(batch[0].id, b"c", server.ms, deliveries)
+            server.begin_anew()
             net.advance(1)
         assert buried(net) == []
 
@@ -331,7 +332,7 @@ class TestClaims:
     @pytest.mark.parametrize("forbidden", [b"INFO", b"CLIENT LIST"])
     def test_what_a_ghost_of_ours_has_got_is_no_claim(self, server: Server, forbidden: bytes) -> None:
         """It is idle before the audit looks for it."""
-        server.forbidden = {forbidden}
+        server.faults.denied = {forbidden.decode()}
         consumer, net = consume(server, claim_idle=10, audit_interval=1000)
         net.cut("main", Fate.HALF_OPEN)
         net.advance(0.1)
@@ -361,12 +362,10 @@ class TestLeaving:
         net.pair.settle()  # it is asked for
         consumer.leave()
         net.pair.settle()  # and given back
-        acks = net.pair.peer("acks")
-        net._receive(acks)
-        assert net.server.step(net._sessions[acks])
+        net.run_next("acks")
         assert times(server) == {2: 1}
         net.serve()
-        assert (consumer.settled, times(server), server.now - delivery(server, 2).at) == (True, {2: 1}, 60)
+        assert (consumer.settled, times(server), idle_for(server, delivery(server, 2))) == (True, {2: 1}, 60)
 
     def test_without_anything_that_was_asked_for(self, server: Server) -> None:
         deliver(server, "c", 1)

@@ -16,6 +16,7 @@ from streamcore.events import (
 )
 from streamcore.group import claiming as claims
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate
 from streamcore.testing.pair import Pair
 from tests.core.support.members import (
     NOISE,
@@ -30,8 +31,7 @@ from tests.core.support.members import (
     take_all,
     times,
 )
-from tests.core.support.model import Server
-from tests.core.support.net import Fate
+from tests.core.support.server import Server
 from tests.core.support.streams import listed
 
 GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
@@ -223,7 +223,7 @@ class TestClaiming:
     def test_entries_that_others_left_idle(self, server: Server) -> None:
         deliver(server, "other", 1, 2, idle=60)
         deliver(server, "other", 3, idle=0)
-        server.group().pending[StreamId(3)].at = server.now - 59
+        server.group().pending[StreamId(3)].at = server.ms - 59_000
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["1-0", "2-0"]
         assert events(net) == [EntriesClaimed(b"s", 2)]
@@ -249,7 +249,7 @@ class TestClaiming:
         looked: list[int] = []
         for _ in range(200):
             for one in server.group().pending.values():
-                one.at = server.now
+                one.at = server.ms
             server.seen.clear()
             net.advance(0.1)
             looked.append(sum(map(is_look, server.seen)))
@@ -279,7 +279,7 @@ class TestClaiming:
         monkeypatch.setattr(claims, "PAGE", 4)
         deliver(server, "other", *range(1, 30))
         for number in (6, 7, 20):
-            delivery(server, number).at -= 60
+            delivery(server, number).at -= 60_000
         consumer, net = consume(server, prefetch=10)
         assert ids(take_all(consumer, net)) == ["6-0", "7-0", "20-0"]
         starts = [one[3] for one in server.seen if is_look(one)]
@@ -401,14 +401,14 @@ class TestClaiming:
 
     def test_what_may_be_gone_is_told_where_it_is_forbidden_to_look(self, server: Server) -> None:
         deliver(server, "other", 1, idle=60)
-        server.forbidden = {b"XRANGE"}
+        server.faults.denied = {"XRANGE"}
         server.before = lambda command: server.do("XDEL", "s", "1-0") if command[0] == b"XCLAIM" else None
         consumer, net = consume(server)
         assert take_all(consumer, net) == []
         assert events(net) == [Degraded("telling deleted entries", "+xrange"), PendingEntriesDeleted(b"s", (b"1-0",))]
 
     def test_a_refusal_ends_it_and_names_the_command(self, server: Server) -> None:
-        server.forbidden = {b"XPENDING"}
+        server.faults.denied = {"XPENDING"}
         consumer, _ = consume(server)
         with pytest.raises(NoPermissionError, match="in reply to XPENDING"):
             consumer.take()
@@ -423,7 +423,8 @@ class TestClaiming:
             turn.ack()
             net.advance(1)
             batches = take_all(consumer, net)
-            add(server, 5, 5)
+            if left:
+                add(server, 5, 5)
             net.advance(10)
             assert (ids(batches), take_all(consumer, net), pending(server, "other")) == (theirs, [], left)
             for batch in batches:
@@ -433,7 +434,7 @@ class TestClaiming:
     def test_the_next_pass_begins_at_the_beginning_again(self, server: Server) -> None:
         deliver(server, "other", 1, 2, 3, 4, idle=60)
         for number in (1, 2):
-            server.group().pending[StreamId(number)].at = server.now - 50
+            server.group().pending[StreamId(number)].at = server.ms - 50_000
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["3-0", "4-0"]
         net.advance(31)

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
-from streamcore.errors import InvalidArgument, LoadingError, NoPermissionError, WrongTypeError
+from streamcore.errors import InvalidArgument, NoPermissionError, WrongTypeError
 from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingEntriesDeleted, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.member import GroupConsumer
 from streamcore.group.taken import TOO_OFTEN
 from streamcore.options import Options
 from streamcore.scripts.group import BURY
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import (
+    FULL,
     add,
     consume,
     deliver,
@@ -25,8 +27,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def server() -> Server:
 def letters(server: Server, name: bytes = b"{s}:dead") -> list[dict[bytes, bytes]]:
     """What the dead-letter stream holds."""
     stream = server.streams.get(name)
-    found = [] if stream is None else stream.entries.values()
+    found = [] if stream is None else stream.fields.values()
     return [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in found]
 
 
@@ -110,7 +111,7 @@ class TestByCrashLoops:
 
     def test_a_burial_that_is_forbidden_waits(self, server: Server) -> None:
         add(server, 1, 2)
-        server.forbidden = {b"EVAL"}
+        server.faults.denied = {"EVAL"}
         consumer, net = crash_loop(server, 2, max_deliveries=2)
         net.advance(0.1)
         told = events(net)
@@ -119,7 +120,7 @@ class TestByCrashLoops:
         assert (refusal.ids, refusal.key) == ((b"1-0",), b"{s}:dead")
         assert ids(take_all(consumer, net)) == ["2-0"]
         assert pending(server, "c") == ["1-0", "2-0"]
-        server.forbidden = set()
+        server.faults.denied = set()
         net.advance(LONG_PATIENCE)
         assert buried(net) == [(b"1-0", 2, TOO_OFTEN.decode())]
         assert pending(server, "c") == ["2-0"]
@@ -182,7 +183,7 @@ def test_one_that_is_too_large_where_entries_are_read_one_by_one(server: Server)
 
 class TestWhereLettersCannotBeWritten:
     def test_the_entry_stays_pending_and_everything_else_goes_on(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None  # a key of another type
+        server.do("SET", "{s}:dead", "x")  # a key of another type
         consumer, net, batch = holding(server, 3)
         batch[0].dead_letter("no")
         batch[1].ack()
@@ -193,13 +194,13 @@ class TestWhereLettersCannotBeWritten:
         add(server, 6, 6)
         net.serve()
         assert ids(take_all(consumer, net)) == ["6-0"]
-        del server.streams[b"{s}:dead"]
+        server.do("DEL", "{s}:dead")
         net.advance(LONG_PATIENCE)
         assert buried(net) == [(b"1-0", 1, "no")]
         assert (pending(server, "c"), consumer.settled) == (["3-0", "6-0"], True)
 
     def test_it_is_tried_now_and_then_whatever_else_happens(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None
+        server.do("SET", "{s}:dead", "x")
         consumer, net, batch = holding(server, 1)
         batch.dead_letter("no")
         net.advance(1)
@@ -214,19 +215,19 @@ class TestWhereLettersCannotBeWritten:
         assert sum(command[1] == BURY.encode() for command in sent(server, "EVAL")) == 1
 
     def test_another_reason_is_told_as_well(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None
+        server.do("SET", "{s}:dead", "x")
         _, net, batch = holding(server, 1)
         batch.dead_letter("no")
         net.advance(6)
-        server.forbidden = {b"EVAL"}
+        server.faults.denied = {"EVAL"}
         net.advance(6)
-        del server.streams[b"{s}:dead"]
-        server.forbidden = set()
+        server.do("DEL", "{s}:dead")
+        server.faults.denied = set()
         net.advance(6)
         assert [kind for *_, kind in refused(net)] == [WrongTypeError, NoPermissionError]
 
     def test_no_other_member_takes_it_over_meanwhile(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None
+        server.do("SET", "{s}:dead", "x")
         _, net, batch = holding(server, 1, claim_idle=3.0, renew=True)
         other, other_net = consume(server, consumer="d", claim_idle=3.0)
         batch.dead_letter("no")
@@ -237,25 +238,25 @@ class TestWhereLettersCannotBeWritten:
         assert take_all(other, other_net) == []
 
     def test_it_is_tried_once_more_on_leaving(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None
+        server.do("SET", "{s}:dead", "x")
         consumer, net, batch = holding(server, 1)
         batch.dead_letter("no")
         net.advance(1)
-        del server.streams[b"{s}:dead"]
+        server.do("DEL", "{s}:dead")
         consumer.leave()
         net.serve()
         assert consumer.settled
         assert pending(server, "c") == []
 
     def test_it_survives_a_lost_connection(self, server: Server) -> None:
-        server.streams[b"{s}:dead"] = None
+        server.do("SET", "{s}:dead", "x")
         consumer, net, batch = holding(server, 1)
         batch.dead_letter("no")
         net.advance(1)
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(8)
         assert take_all(consumer, net) == []
-        del server.streams[b"{s}:dead"]
+        server.do("DEL", "{s}:dead")
         net.advance(LONG_PATIENCE)
         assert buried(net) == [(b"1-0", 1, "no")]
 
@@ -263,11 +264,11 @@ class TestWhereLettersCannotBeWritten:
         self, server: Server
     ) -> None:
         _, net, batch = holding(server, 1)
-        server.unavailable = LoadingError("LOADING", "wait")
+        server.faults.unavailable = "LOADING wait"
         batch.dead_letter("no")
         net.advance(1)
-        assert net.pair.server.dials > 1
-        server.unavailable = None
+        assert net.pair.peer("acks").dials > 1
+        server.faults.unavailable = None
         net.advance(6)
         assert buried(net) == [(b"1-0", 1, "no")]
 
@@ -275,7 +276,7 @@ class TestWhereLettersCannotBeWritten:
 class TestOnAFullServer:
     def test_a_letter_waits_for_room_and_everything_else_goes_on(self, server: Server) -> None:
         consumer, net, batch = holding(server, 3)
-        server.is_full = True
+        server.faults.unavailable = FULL
         batch[0].dead_letter("no")
         batch[1].ack()
         for _ in range(10):
@@ -284,14 +285,14 @@ class TestOnAFullServer:
         add(server, 6, 6)
         net.serve()
         assert ids(take_all(consumer, net)) == ["6-0"]
-        server.is_full = False
+        server.faults.unavailable = None
         net.advance(6)
         assert buried(net) == [(b"1-0", 1, "no")]
         assert (pending(server, "c"), consumer.settled) == (["3-0", "6-0"], True)
 
     def test_it_is_not_asked_all_the_time(self, server: Server) -> None:
         _, net, batch = holding(server, 1)
-        server.is_full = True
+        server.faults.unavailable = FULL
         batch.dead_letter("no")
         net.advance(1)
         server.seen.clear()

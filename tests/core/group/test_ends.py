@@ -13,6 +13,7 @@ from streamcore.group.options import NACKED
 from streamcore.keys import consumer_lease
 from streamcore.options import Options
 from streamcore.scripts.group import REMOVE
+from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
 from tests.core.support.members import (
     add,
@@ -20,6 +21,7 @@ from tests.core.support.members import (
     deliver,
     events,
     holding,
+    idle_for,
     ids,
     pending,
     sent,
@@ -28,8 +30,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def server() -> Server:
 
 def members(server: Server) -> set[bytes]:
     """The consumers that the group knows."""
-    return set(server.group().seen)
+    return set(server.group().consumers)
 
 
 class TestDraining:
@@ -96,7 +97,7 @@ class TestDraining:
         consumer.drain()
         for _ in range(30):
             net.advance(1)
-            assert max(server.now - one.at for one in server.group().pending.values()) < 9
+            assert max(idle_for(server, one) for one in server.group().pending.values()) < 9
         batch.ack()
         net.advance(0.1)
         assert (consumer.settled, pending(server, "c")) == (True, [])
@@ -137,7 +138,7 @@ class TestHistoryOnly:
         batch[0].ack()
         for _ in range(20):
             net.advance(1)
-            assert max(server.now - one.at for one in server.group().pending.values()) < 9
+            assert max(idle_for(server, one) for one in server.group().pending.values()) < 9
         assert (pending(server, "c"), consumer.settled) == (["2-0"], True)
 
     def test_over_a_connection_that_breaks(self, server: Server) -> None:
@@ -257,7 +258,7 @@ class TestRemovingOthers:
         deliver(server, "busy", 2)
         server.do("XACK", "s", "g", "1-0")
         for _ in range(8):
-            server.now += 9
+            server.sleep(9)
             deliver(server, "alive")
             server.do("XREADGROUP", "GROUP", "g", "alive", "COUNT", 1, "STREAMS", "s", ">")
         _, net = consume(server, remove_idle_consumers=60, claim_idle=1000)
@@ -273,18 +274,18 @@ class TestRemovingOthers:
     def test_not_where_it_is_not_wanted(self, server: Server) -> None:
         deliver(server, "dead")
         server.do("XREADGROUP", "GROUP", "g", "dead", "COUNT", 1, "STREAMS", "s", ">")
-        server.now += 100_000
+        server.sleep(100_000)
         consume(server, remove_idle_consumers=None)
         assert members(server) == {b"dead", b"c"}
 
     def test_one_that_comes_back_at_that_moment_is_left(self, server: Server) -> None:
         deliver(server, "dead")
         server.do("XREADGROUP", "GROUP", "g", "dead", "COUNT", 1, "STREAMS", "s", ">")
-        server.now += 100_000
+        server.sleep(100_000)
 
         def come_back(command: list[bytes]) -> None:
             if command[:2] == [b"EVAL", REMOVE.encode()]:
-                server.hashes[consumer_lease(b"s", b"g", b"dead")] = {b"holder": b"itself"}
+                server.do("HSET", consumer_lease(b"s", b"g", b"dead"), "holder", "itself")
 
         server.before = come_back
         _, net = consume(server)
@@ -295,8 +296,8 @@ class TestRemovingOthers:
         for name in ("dead", "gone"):
             deliver(server, name)
             server.do("XREADGROUP", "GROUP", "g", name, "COUNT", 1, "STREAMS", "s", ">")
-        server.now += 100_000
-        server.forbidden = {word}
+        server.sleep(100_000)
+        server.faults.denied = {word.decode()}
         consumer, net = consume(server, exclusive=False)
         for _ in range(60):
             net.advance(1)
@@ -331,7 +332,7 @@ class TestRemovingOneself:
         consumer, net = consume(server, streams=["s", "t"], remove_on_leaving=True)
         consumer.leave()
         net.advance(0.1)
-        assert [server.group(stream).seen for stream in "st"] == [{}, {}]
+        assert [server.group(stream).consumers for stream in "st"] == [{}, {}]
 
 
 class TestWithoutAnAnswer:

@@ -13,9 +13,9 @@ from streamcore.group.group_history import Reached
 from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.reading.stream_identity import Sameness
+from streamcore.testing.net import Net
 from tests.core.group.test_group_history import Stream, reading
-from tests.core.support.model import Server
-from tests.core.support.net import Net
+from tests.core.support.server import Server
 from tests.core.support.streams import info, listed
 
 S = b"s"
@@ -305,7 +305,7 @@ def test_one_between_two_audits_is_seen_by_who_looks_before_every_read(detect_ga
 
 def test_where_it_is_forbidden_the_consumer_goes_on() -> None:
     server = Server()
-    server.forbidden = {b"XINFO STREAM"}
+    server.faults.denied = {"XINFO STREAM"}
     consumer, net = consuming(server, detect_gaps="always")
     [off] = gaps_told(net)
     assert off == GAPS_OFF

@@ -9,6 +9,7 @@ import pytest
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import EntriesRecovered, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
 from tests.core.support.members import (
@@ -18,6 +19,7 @@ from tests.core.support.members import (
     delivery,
     events,
     holding,
+    idle_for,
     ids,
     pending,
     sent,
@@ -25,8 +27,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 from tests.core.support.streams import NOTHING_PENDING, listed
 
 
@@ -102,7 +103,7 @@ class TestRenewal:
         worst = 0.0
         for _ in range(100):
             net.advance(idle / 20)
-            worst = max(worst, server.now - delivery(server, 1).at)
+            worst = max(worst, idle_for(server, delivery(server, 1)))
         assert worst < idle
 
 
@@ -221,7 +222,7 @@ class TestLeaving:
         consumers.append(GroupConsumer("s", group="g", consumer="c", exclusive=False))
         Net(server, consumers[0])
         assert [*settled, consumers[0].settled] == [False, True]
-        assert {round(server.now - one.at) for one in server.group().pending.values()} == {60}
+        assert {round(idle_for(server, one)) for one in server.group().pending.values()} == {60}
         assert times(server) == {1: 1, 2: 1}
 
 
@@ -278,7 +279,7 @@ class TestJoining:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         add(server, 2, 2, "t")
         server.do("XREADGROUP", "GROUP", "g", "old", "COUNT", 1, "STREAMS", "t", ">")
-        server.group("t").pending[StreamId(2)].at -= 100
+        server.group("t").pending[StreamId(2)].at -= 100_000
         consumer, net = consume(server, streams=["s", "t"])  # has claimed both
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(1.0)  # the list of what is pending for us waits for room

@@ -11,9 +11,9 @@ from streamcore.entries import StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
-from tests.core.support.members import add, consume, deliver, events, pending, take, take_all
-from tests.core.support.model import Delivery, Server
-from tests.core.support.net import Net
+from streamcore.testing.net import Net
+from tests.core.support.members import add, consume, deliver, events, idle_for, pending, take, take_all
+from tests.core.support.server import Server
 
 IDLE = 30.0
 
@@ -48,8 +48,7 @@ def scattered(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net
         take_all(consumer, net)
     for number in range(1, 400):
         if StreamId(number) not in server.group().pending:
-            server.group().pending[StreamId(number)] = Delivery(b"c", server.now, 1)
-    server.group().pending = dict(sorted(server.group().pending.items()))
+            server.group().deliver(StreamId(number), b"c", server.ms, 1)
     return consumer, net
 
 
@@ -60,7 +59,7 @@ def test_a_long_list_is_not_walked(server: Server) -> None:
         net.advance(1)
     first = [one[3] for one in looks(server)]
     assert first == [b"100-0", b"200-0", b"300-0"], "behind a page that is full, the next one begins at our next entry"
-    renewed = [one for number, one in server.group().pending.items() if server.now - one.at < 5]
+    renewed = [one for number, one in server.group().pending.items() if idle_for(server, one) < 5]
     assert len(renewed) == 3
 
 
@@ -76,7 +75,7 @@ def test_a_piece_after_the_other_with_reads_in_between(server: Server) -> None:
     order = [kinds[one[0]] for one in server.seen if is_look(one) or one[0] == b"XREADGROUP"]
     first = order.index("look")
     assert order[first : first + 3] == ["look", "read", "look"]
-    assert max(server.now - one.at for one in server.group().pending.values()) < 5
+    assert max(idle_for(server, one) for one in server.group().pending.values()) < 5
 
 
 def test_the_rest_of_it_is_renewed_while_a_read_blocks(server: Server) -> None:
@@ -95,7 +94,7 @@ def test_the_rest_of_it_is_renewed_while_a_read_blocks(server: Server) -> None:
     server.seen.clear()
     for _ in range(11):
         net.advance(1)
-    assert max(server.now - one.at for one in server.group().pending.values()) < 5
+    assert max(idle_for(server, one) for one in server.group().pending.values()) < 5
     assert "20-0" not in pending(server, "c")
     words = [one[0] for one in server.seen if is_look(one) or one[0] == b"XACK"]
     assert b"XACK" in words[:-1], "between two pieces"
@@ -131,7 +130,7 @@ def test_what_is_settled_during_a_pass_is_not_looked_for(server: Server) -> None
     for _ in range(11):
         net.advance(1)
     assert max(int(one[3].split(b"-")[0]) for one in looks(server)) < 20
-    assert max(server.now - one.at for one in server.group().pending.values()) < 5
+    assert max(idle_for(server, one) for one in server.group().pending.values()) < 5
 
 
 def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> None:
@@ -183,7 +182,7 @@ def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
     net.serve()
     take_all(consumer, net)
     for one in server.group().pending.values():
-        one.at -= 2 * IDLE * (one.consumer == b"other")
+        one.at -= 2000 * int(IDLE) * (one.consumer == b"other")
     for _ in range(20):
         net.advance(1)
     take_all(consumer, net)

@@ -8,9 +8,9 @@ import pytest
 
 from streamcore.entries import GroupBatch
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, ids, sent, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 from tests.support.moments import CORE, moments
 
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
+from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
 from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
 from tests.core.support.members import (
     add,
@@ -14,6 +15,7 @@ from tests.core.support.members import (
     delivery,
     events,
     holding,
+    idle_for,
     ids,
     pending,
     sent,
@@ -21,8 +23,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ class TestAdding:
 
     def test_one_that_cannot_leaves_no_trace(self, server: Server) -> None:
         consumer, net = consume(server)
-        server.streams[b"t"] = None
+        server.do("SET", "t", "x")
         for _ in range(2):
             joining = consumer.add_stream("t")
             assert joining is not None
@@ -127,7 +128,7 @@ class TestAdding:
         net.advance(10)
         assert ids(take_all(consumer, net)) == ["1-0"]
         assert {tuple(stream_of(command)) for command in sent(server, "XREADGROUP")} == {(b"s", b">")}
-        del server.streams[b"t"]
+        server.do("DEL", "t")
         joining = consumer.add_stream("t")
         assert joining is not None
         net.advance(0.1)
@@ -179,14 +180,14 @@ class TestAdding:
 
         def load(command: list[bytes]) -> None:
             if command[:3] == [b"XINFO", b"GROUPS", b"t"]:
-                server.unavailable = LoadingError("LOADING", "the dataset is in memory soon")
+                server.faults.unavailable = "LOADING the dataset is in memory soon"
 
         server.before = load
         joining = consumer.add_stream("t")
         assert joining is not None
         net.advance(3)
         joined = [joining.poll()]
-        server.before, server.unavailable = len, None
+        server.before, server.faults.unavailable = len, None
         net.advance(6)
         assert [*joined, joining.poll()] == [False, True]
 
@@ -223,7 +224,7 @@ class TestRemoving:
         assert consumer.remove_stream("s")
         net.advance(0.1)
         assert times(server) == dict.fromkeys(range(1, 9), 0), "none was handed over"
-        assert {round(server.now - one.at) for one in server.group().pending.values()} == {60}
+        assert {round(idle_for(server, one)) for one in server.group().pending.values()} == {60}
         assert (take_all(consumer, net), consumer.pending.in_flight) == ([], 1)
 
     def test_and_what_waits_to_be_handed_over_again(self, server: Server) -> None:

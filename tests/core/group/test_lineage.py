@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.errors import LoadingError
 from streamcore.events import AcksConfirmed, DeadLettered, Disconnected, OwnershipLost, PendingEntriesDeleted
 from streamcore.group.lineage import Lineage, Origin
+from streamcore.testing.model.values import Stream
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, deliver, events, holding, ids, pending, sent, take, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 ANOTHER = {"another": "entry"}
 ONE = Origin(b"one", b"h")
@@ -24,14 +24,12 @@ def server() -> Server:
 def fail_over(server: Server, *, lost: int, again: bool = False, delivers: str = "") -> None:
     """A copy takes over that lacks everything from this number on; it may give the id again, and deliver that entry."""
     stream = server.streams[b"s"]
-    assert stream is not None
-    gone = [id_ for id_ in stream.history if id_.ms >= lost]
-    for id_ in gone:
-        stream.history.remove(id_)
-        stream.entries.pop(id_, None)
-        server.group().pending.pop(id_, None)
+    stream.added -= stream.last[0] - lost + 1
+    for id_ in [id_ for id_ in stream.ids if id_[0] >= lost]:
+        stream.trim_one(id_)
+        server.group().settle(id_)
     stream.last = server.group().last = StreamId(lost - 1)
-    server.restart()
+    server.begin_anew()
     if again:
         server.add("s", f"{lost}-0", **ANOTHER)
     if delivers:
@@ -43,7 +41,7 @@ def load_at(server: Server, *words: bytes) -> None:
 
     def load(command: list[bytes]) -> None:
         if command[: len(words)] == [*words]:
-            server.unavailable = LoadingError("LOADING", "wait")
+            server.faults.unavailable = "LOADING wait"
             server.before = len
 
     server.before = load
@@ -70,7 +68,7 @@ class TestAnIdThatIsGivenTwice:
         net.cut("main", fate)
         fail_over(server, lost=3, again=True, delivers=owner)
         net.advance(0.1)
-        assert (pending(server, owner), server.group().of()) == (["3-0"], [StreamId(3)])
+        assert (pending(server, owner), server.group().order) == (["3-0"], [StreamId(3)])
         told = [event for event in events(net) if isinstance(event, OwnershipLost | AcksConfirmed)]
         assert told == [OwnershipLost(b"s", (b"3-0",)), AcksConfirmed(b"s", (b"1-0", b"2-0"))]
         assert consumer.settled
@@ -121,7 +119,7 @@ class TestProof:
     def test_the_highest_entry_proves_all_below_it(self, server: Server) -> None:
         consumer, net, batch = holding(server, 50, detect_gaps=None)
         batch[10].ack()
-        server.restart()
+        server.begin_anew()
         server.seen.clear()
         net.advance(0.1)
         assert sent(server, "XRANGE") == [[b"XRANGE", b"s", b"50-0", b"50-0"]]
@@ -150,19 +148,19 @@ class TestProof:
     def test_of_a_stream_that_is_gone_nothing_is_ours(self, server: Server) -> None:
         _, net, _ = holding(server, 2)
         server.do("DEL", "s")
-        server.restart()
+        server.begin_anew()
         net.advance(0.1)
         assert lost(net) == [b"1-0", b"2-0"]
 
     @pytest.mark.parametrize("forbidden", [b"INFO", b"XRANGE"])
     def test_what_cannot_be_proven_comes_again(self, server: Server, forbidden: bytes) -> None:
-        server.forbidden = {forbidden}
+        server.faults.denied = {forbidden.decode()}
         consumer, net, batch = holding(server, 2)
         batch.ack()
         consumer.flush()
         net.pair.settle()
         net.cut("main", Fate.REQUESTS_LOST)
-        server.restart()
+        server.begin_anew()
         net.advance(0.1)
         again = ids(take_all(consumer, net))
         assert (again, lost(net)) == (([], []) if forbidden == b"INFO" else (["1-0", "2-0"], [b"1-0", b"2-0"]))
@@ -170,11 +168,11 @@ class TestProof:
     def test_a_server_that_cannot_answer_now_is_asked_again(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2)
         batch.ack()
-        server.restart()
+        server.begin_anew()
         load_at(server, b"XRANGE")
         net.advance(0.1)
-        assert (server.unavailable is not None, consumer.settled) == (True, False)
-        server.unavailable = None
+        assert (server.faults.unavailable is not None, consumer.settled) == (True, False)
+        server.faults.unavailable = None
         net.advance(1)
         assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
 
@@ -182,11 +180,11 @@ class TestProof:
         consumer, net, batch = holding(server, 2, detect_gaps=None)
         batch.ack()
         server.do("XDEL", "s", "2-0")
-        server.restart()
+        server.begin_anew()
         load_at(server, b"XINFO", b"STREAM")
         net.advance(0.1)
-        assert (server.unavailable is not None, consumer.settled) == (True, False)
-        server.unavailable = None
+        assert (server.faults.unavailable is not None, consumer.settled) == (True, False)
+        server.faults.unavailable = None
         net.advance(1)
         assert (lost(net), pending(server, "c"), consumer.settled) == ([], [], True)
 
@@ -201,7 +199,7 @@ class TestProof:
     def test_the_same_run_may_have_another_history(self, server: Server) -> None:
         """It was the copy of another one for a while, and is the first again."""
         _, net, _ = holding(server, 2, detect_gaps=None)
-        server.history = "i"
+        server.replication.begin_anew()
         server.seen.clear()
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(0.1)
@@ -211,7 +209,7 @@ class TestProof:
         consumer, net = consume(server)
         consumer.pending.bury(b"s", b"1-0", 3, b"too often")
         consumer.acks.at_once = False
-        server.restart()
+        server.begin_anew()
         net.advance(0.1)
         assert (consumer.pending.settling, lost(net)) == (False, [])
 
@@ -225,9 +223,9 @@ class TestTombstones:
 
         def bring_back(command: list[bytes]) -> None:
             if command[0] in {b"XCLAIM", b"XACK"}:
-                stream = server.streams[b"s"]
-                assert stream is not None
-                stream.entries[StreamId(1)] = [b"f", b"v"]
+                server.put(
+                    b"s", Stream([(1, 0)], {(1, 0): [b"f", b"v"]}, (1, 0), 1, groups=server.streams[b"s"].groups)
+                )
 
         server.before = bring_back
         consumer, net = consume(server)
@@ -300,8 +298,7 @@ class TestAckingLink:
         net.pair.settle()
         acks = net.pair.peer("acks")
         assert acks.commands
-        acks.commands.clear()
-        del net._sessions[acks]
+        net.silence("acks")
         fail_over(server, lost=3, again=True, delivers="c")
         net.advance(0.1)
         assert lost(net) == [b"3-0"]
@@ -316,9 +313,9 @@ class TestAckingLink:
         consumer, net, batch = holding(server, 2)
 
         def answer(command: list[bytes]) -> None:
-            server.run_id = "two" if command[0] == b"INFO" and dials < 2 else "one"
+            server.run_id = b"two" if command[0] == b"INFO" and dials < 2 else first
 
-        dials = 0
+        dials, first = 0, server.run_id
         server.before = answer
         batch.ack()
         net.advance(0.05)

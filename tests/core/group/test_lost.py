@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,9 +10,9 @@ from streamcore.entries import StreamId
 from streamcore.events import EntriesRecovered, Event, Gap, GroupCreated, GroupRecreated, OwnershipLost, StreamAwaited
 from streamcore.group.consumer import GroupUnion
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, deliver, events, ids, sent, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 MAX = (1 << 64) - 1
 
@@ -61,8 +60,9 @@ def replace_stream(server: Server, *numbers: int, trimmed: int = 0, group: bool 
         server.do("XGROUP", "CREATE", "aside", "g", "0")
     if trimmed:
         server.do("XTRIM", "aside", "MAXLEN", len(numbers) - trimmed)
-    server.streams[b"s"] = server.streams.pop(b"aside")
-    server.wake()
+    stream = server.streams[b"aside"]
+    server.do("DEL", "aside")
+    server.put(b"s", stream)
 
 
 class TestDeleted:
@@ -150,14 +150,14 @@ class TestGoneBack:
         for batch in take_all(consumer, net):
             batch.ack()
         net.advance(1)
-        replica = deepcopy(server.streams[b"s"])
+        replica = server.streams[b"s"].copied()
         add(server, 3, 4)
         for batch in take_all(consumer, net):
             batch.ack()
         net.advance(1)
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(1)
-        server.streams[b"s"] = replica
+        server.put(b"s", replica)
         net.advance(3)
         events(net)
         server.do("XGROUP", "DESTROY", "s", "g")
@@ -205,7 +205,7 @@ class TestReplaced:
         replace_stream(server, 100, trimmed=1, group=True)
         server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "s", ">")
         if not same_run:
-            server.run_id += "+"
+            server.run_id += b"+"
         net.cut("main", Fate.REPLIES_LOST)
         net.advance(2)
         assert [event for event in gaps(net) if isinstance(event, Gap)] == told
@@ -314,7 +314,7 @@ class TestLostReplies:
         consumer, net = busy(server)
         server.do("DEL", "s")
         add(server, 100, 101)
-        server.before = lambda command: lose(net, command, b"CREATE")
+        server.before = lambda command: lose(server, net, command, b"CREATE")
         assert go_on(consumer, net)[1:] == ["100-0", "101-0"]
         assert gaps(net) == [GroupRecreated(b"s", b"g", "0"), gap(5, 100, 5, certain=True)]
 
@@ -325,7 +325,7 @@ class TestLostReplies:
 
         def replace(command: list[bytes]) -> None:
             if command[:2] == [b"XGROUP", b"CREATE"]:
-                lose(net, command, b"CREATE")
+                lose(server, net, command, b"CREATE")
                 server.before = then
 
         def then(command: list[bytes]) -> None:
@@ -333,7 +333,7 @@ class TestLostReplies:
                 server.before = len
                 group = server.group()
                 replace_stream(server, 2, 3, *range(20, 30))
-                server.streams[b"s"].groups[b"g"] = group  # type: ignore[union-attr]  # as if it had been created there
+                server.streams[b"s"].groups[b"g"] = group  # as if it had been created there
 
         server.before = replace
         assert go_on(consumer, net)[1:3] == ["2-0", "3-0"]
@@ -355,9 +355,9 @@ class TestLostReplies:
         assert gaps(net) == told
 
 
-def lose(net: Net, command: list[bytes], word: bytes) -> None:
+def lose(server: Server, net: Net, command: list[bytes], word: bytes) -> None:
     if word in command:
-        net.server.before = len
+        server.before = len
         net.cut("main", Fate.REPLIES_LOST, after=1)
 
 
@@ -375,7 +375,7 @@ def test_all_that_was_pending_is_gone_so_the_next_audit_asks_for_the_anchor(serv
 
 
 def test_where_it_is_forbidden_to_look_the_whole_stream_comes_again(server: Server) -> None:
-    server.forbidden = {b"XINFO STREAM"}
+    server.faults.denied = {"XINFO STREAM"}
     consumer, net = busy(server)
     server.do("XGROUP", "DESTROY", "s", "g")
     assert go_on(consumer, net)[1:] == [f"{n}-0" for n in range(1, 11)]

@@ -12,9 +12,9 @@ from streamcore.errors import ConsumerFencedError, NoGroupError
 from streamcore.events import EntriesClaimed, GroupRecreated, OwnershipLost
 from streamcore.group.member import GroupConsumer
 from streamcore.group.rounds import LONGEST, QUIET
+from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, events, ids, take_all, taken
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.server import Server
 
 MANY = 200
 
@@ -100,7 +100,7 @@ class TestIdle:
         assert len(found) == MANY
 
     def test_what_was_delivered_to_us_unseen_on_a_former_connection_is_found_in_time(self, server: Server) -> None:
-        server.forbidden = {b"CLIENT"}
+        server.faults.denied = {"CLIENT"}
         consumer, net = member(server, block=2)
         net.cut("main", Fate.HALF_OPEN)
         add(server, 1, 1, "s150")  # the server gives it to the connection that is gone

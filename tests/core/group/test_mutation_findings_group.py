@@ -13,9 +13,21 @@ from streamcore.group.member import GroupConsumer
 from streamcore.options import Options
 from streamcore.reading.stream_history import History
 from streamcore.scripts.lease import HOLD
-from tests.core.support.members import consume, deliver, delivery, events, holding, ids, pending, sent, take_all, taken
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from streamcore.testing.net import Fate, Net
+from tests.core.support.members import (
+    consume,
+    deliver,
+    delivery,
+    events,
+    holding,
+    idle_for,
+    ids,
+    pending,
+    sent,
+    take_all,
+    taken,
+)
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -156,5 +168,5 @@ def test_of_a_batch_that_was_begun_a_union_gives_back_only_the_rest(server: Serv
     assert len(begun) == 3
     union.leave(begun, 1)
     net.advance(1)
-    given_back = [id_.ms for id_, one in server.group().pending.items() if server.now - one.at >= 50]
+    given_back = [id_[0] for id_, one in server.group().pending.items() if idle_for(server, one) >= 50]
     assert given_back == [2, 3]

@@ -6,9 +6,10 @@ import pytest
 
 from streamcore.errors import ConsumerFencedError
 from streamcore.events import ConsumerFenced, Degraded, EntriesRecovered, StaleConnectionKilled
-from tests.core.support.members import add, consume, deliver, events, holding, ids, pending, sent, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate
+from streamcore.testing.model.commands.all import COMMANDS
+from streamcore.testing.net import Fate
+from tests.core.support.members import FULL, add, consume, deliver, events, holding, ids, pending, sent, take_all
+from tests.core.support.server import KeyRefused, Server
 
 LEASE = b"{s}:name:g:c"
 
@@ -58,15 +59,17 @@ class TestTwins:
         assert ids(take_all(newer, newer_net)) == ["1-0", "2-0", "3-0"]
 
     def test_what_the_older_one_has_settled_after_all_is_not_done_twice(self, server: Server) -> None:
-        _, net, batch = holding(server, 3)
+        older, net, batch = holding(server, 3)
         newer, newer_net = twin(server)
         batch.ack()
+        older.flush()
+        net.pair.settle()
         net.advance(1)
         assert EntriesRecovered(b"s", 2) in events(newer_net)
         assert take_all(newer, newer_net) == []
 
     def test_where_connections_may_not_be_closed_the_audit_tells(self, server: Server) -> None:
-        server.forbidden = {b"CLIENT KILL"}
+        server.faults.denied = {"CLIENT KILL"}
         older, net = consume(server, audit_interval=2, block=1)
         twin(server)
         net.advance(1)
@@ -104,16 +107,15 @@ class TestOnAServerThatTellsNoId:
 
     @pytest.mark.parametrize("told", [None, b"x", ...])
     def test_a_member_works_all_the_same(self, server: Server, told: object, monkeypatch: pytest.MonkeyPatch) -> None:
-        hello = server._hello
+        hello = COMMANDS[b"HELLO"]
 
-        def without(*args: Any) -> dict[str, Any]:
-            answer = {**hello(*args), "id": told}
+        def without(*args: Any) -> dict[bytes, Any]:
+            answer = {**hello.function(*args), b"id": told}
             if told is ...:
-                del answer["id"]
+                del answer[b"id"]
             return answer
 
-        monkeypatch.setattr(server, "_hello", without)
-        add(server, 1, 2)
+        monkeypatch.setattr(server, "_commands", {**COMMANDS, b"HELLO": hello._replace(function=without)})
         consumer, net, batch = holding(server, 2, block=1)
         batch.ack()
         net.cut("main", Fate.HALF_OPEN)
@@ -145,7 +147,7 @@ class TestGhosts:
     def test_a_server_that_was_started_again_has_begun_its_ids_anew(self, server: Server) -> None:
         consume(server)
         [stranger] = server.sessions
-        server.run_id = "two"
+        server.run_id = b"two"
         _, net = twin(server)
         assert (stranger in server.sessions, events(net)) == (True, [])
 
@@ -157,7 +159,7 @@ class TestGhosts:
         assert (stranger.number in server.sessions, events(net)) == (True, [])
 
     def test_where_the_run_of_the_server_is_unknown_nothing_is_proved(self, server: Server) -> None:
-        server.forbidden = {b"INFO"}
+        server.faults.denied = {"INFO"}
         consume(server)
         [stranger] = server.sessions
         _, net = twin(server)
@@ -174,7 +176,7 @@ class TestTheLease:
         assert (consumer.settled, server.hashes) == (True, {})
 
     def test_of_another_one_is_not_given_free(self, server: Server) -> None:
-        server.forbidden = {b"CLIENT KILL"}
+        server.faults.denied = {"CLIENT KILL"}
         older, net = consume(server)
         newer, _ = twin(server)
         older.leave()
@@ -183,14 +185,15 @@ class TestTheLease:
 
     def test_that_has_expired_or_was_flushed_away_is_taken_again_by_the_next_audit(self, server: Server) -> None:
         consumer, net = consume(server)
-        held = server.hashes.pop(LEASE)
+        held = server.hashes[LEASE]
+        server.do("DEL", LEASE)
         net.advance(6)
         net.advance(6)
         assert (server.hashes[LEASE], consumer.error) == (held, None)
 
     def test_that_another_one_took_meanwhile_is_not(self, server: Server) -> None:
         consumer, net = consume(server)
-        server.hashes[LEASE] = {b"holder": b"other", b"client": b"1", b"run": b"one"}
+        server.do("HSET", LEASE, "holder", "other", "client", 1, "run", "one")
         net.advance(6)
         net.advance(6)
         assert isinstance(consumer.error, ConsumerFencedError)
@@ -205,7 +208,7 @@ class TestTheLease:
         assert server.hashes[LEASE][b"holder"] == consumer.nonce
 
     def test_where_scripts_are_forbidden_that_is_told_once_on_a_connection(self, server: Server) -> None:
-        server.forbidden = {b"EVAL"}
+        server.faults.denied = {"EVAL"}
         consumer, net = consume(server, streams=["s", "t"])
         other, other_net = twin(server, streams=["s", "t"])
         for each in (net, other_net):
@@ -216,9 +219,9 @@ class TestTheLease:
         assert (consumer.error, other.error) == (None, None)
 
     def test_the_name_is_guarded_again_from_the_next_connection_on(self, server: Server) -> None:
-        server.forbidden = {b"EVAL"}
+        server.faults.denied = {"EVAL"}
         consumer, net = consume(server)
-        server.forbidden = set()
+        server.faults.denied = set()
         net.advance(30)
         assert server.hashes == {}, "an audit does not ask for what is forbidden"
         assert not consumer.lease.is_held
@@ -228,7 +231,7 @@ class TestTheLease:
         assert consumer.lease.is_held
 
     def test_beside_which_stream_it_is_forbidden_is_told_and_the_others_are_guarded(self, server: Server) -> None:
-        server.forbidden_keys = {b"{t}:name:g:c"}
+        server.faults = KeyRefused(b"{t}:name:g:c")
         consumer, net = consume(server, streams=["s", "t"])
         net.advance(30)
         assert [event for event in events(net) if isinstance(event, Degraded)] == [
@@ -244,13 +247,13 @@ class TestTheLease:
         assert isinstance(net.pair.engine.error, ConsumerFencedError)
 
     def test_a_full_server_is_read_all_the_same_and_the_lease_taken_later(self, server: Server) -> None:
-        server.is_full = True
+        server.faults.unavailable = FULL
         add(server, 1, 1)
         server.do("XGROUP", "CREATE", "s", "g", "0")
         consumer, net = consume(server)
         assert ids(take_all(consumer, net)) == ["1-0"]
         assert server.hashes == {}
-        server.is_full = False
+        server.faults.unavailable = None
         for _ in range(11):
             net.advance(1)
         assert server.hashes[LEASE][b"holder"] == consumer.nonce

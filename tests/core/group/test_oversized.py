@@ -10,9 +10,9 @@ from streamcore.errors import ReplyTooLarge
 from streamcore.events import CountReduced, DeadLettered, PossibleLoss
 from streamcore.group.member import GroupConsumer
 from streamcore.options import Options
+from streamcore.testing.net import Net
 from tests.core.support.entropy import entropy
-from tests.core.support.model import Server
-from tests.core.support.net import Net
+from tests.core.support.server import Server
 
 LIMIT = Options(max_reply=200_000, backoff_initial=0.01, backoff_max=0.1)
 
@@ -44,7 +44,7 @@ def test_many_entries_that_are_too_large_together_come_in_smaller_parts() -> Non
     consumer, net = consume(server)
     assert sorted(work_off(consumer, net)) == [f"{number}-0" for number in range(1, 9)]
     assert CountReduced(4) in net.pair.events()
-    assert server.group().of() == []
+    assert server.group().order == []
 
 
 def test_one_that_is_too_large_by_itself_becomes_a_dead_letter_and_the_others_are_handed_over() -> None:
@@ -55,7 +55,7 @@ def test_one_that_is_too_large_by_itself_becomes_a_dead_letter_and_the_others_ar
     assert sorted(work_off(consumer, net)) == [f"{number}-0" for number in range(1, 9) if number != 4]
     [told] = [event for event in net.pair.events() if isinstance(event, DeadLettered)]
     assert (told.id, told.deliveries, told.reason) == (b"4-0", 0, "larger than max_reply")
-    assert server.group().of() == []
+    assert server.group().order == []
 
 
 def test_one_that_was_handed_over_before_too() -> None:
@@ -76,7 +76,7 @@ def test_without_dead_letters_it_is_an_error_and_stays_pending() -> None:
     consumer, net = consume(server, max_deliveries=None)
     with pytest.raises(ReplyTooLarge):
         work_off(consumer, net)
-    assert len(server.group().of()) == 1
+    assert len(server.group().order) == 1
 
 
 def test_without_acknowledgements_it_is_lost_and_that_is_said_or_an_error() -> None:

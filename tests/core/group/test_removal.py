@@ -7,9 +7,10 @@ import pytest
 from streamcore.events import ConsumerRemoved, Degraded, GroupRecreated
 from streamcore.group.idle_consumers import FRESH, MOST
 from streamcore.scripts.group import REMOVE
+from streamcore.testing.model.values import Consumer
+from streamcore.testing.net import Fate
 from tests.core.support.members import add, consume, deliver, events, ids, take_all
-from tests.core.support.model import Server
-from tests.core.support.net import Fate
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def leave_names(server: Server, number: int, stream: str = "s", *, idle: float =
     """So many consumers of the group are gone for good."""
     server.do("XGROUP", "CREATE", stream, "g", "0", "MKSTREAM")
     for one in range(number):
-        server.group(stream).seen[b"gone-%d" % one] = server.now - idle
+        server.group(stream).consumers[b"gone-%d" % one] = Consumer(server.ms - round(idle * 1000))
 
 
 def is_removal(command: list[bytes]) -> bool:
@@ -44,7 +45,7 @@ def test_the_work_goes_first_and_between_two_pieces(server: Server) -> None:
     kinds = {is_read: "read", is_list: "list", is_removal: "remove"}
     order = [kind for command in server.seen for test, kind in kinds.items() if test(command)]
     assert order == ["read", "list", *["read", "remove"] * 5, "read"]
-    assert server.group().seen.keys() == {b"c"}
+    assert server.group().consumers.keys() == {b"c"}
 
 
 def test_each_name_is_named_once_and_few_at_a_time(server: Server) -> None:
@@ -59,10 +60,10 @@ def test_each_name_is_named_once_and_few_at_a_time(server: Server) -> None:
 def test_names_that_have_something_pending_or_were_heard_of_stay(server: Server) -> None:
     deliver(server, "laden", 1, idle=10)
     leave_names(server, 1)
-    server.group().seen[b"laden"] -= 100
-    server.group().seen[b"recent"] = server.now - 59
+    server.group().consumers[b"laden"].seen -= 100_000
+    server.group().consumers[b"recent"] = Consumer(server.ms - 59 * 1000)
     consume(server, remove_idle_consumers=60)
-    assert server.group().seen.keys() == {b"c", b"laden", b"recent"}
+    assert server.group().consumers.keys() == {b"c", b"laden", b"recent"}
 
 
 def test_what_is_given_to_a_name_after_the_list_keeps_it(server: Server) -> None:
@@ -76,7 +77,7 @@ def test_what_is_given_to_a_name_after_the_list_keeps_it(server: Server) -> None
 
     server.before = give
     _, net = consume(server, remove_idle_consumers=60)
-    assert server.group().seen.keys() == {b"c", b"gone-1"}
+    assert server.group().consumers.keys() == {b"c", b"gone-1"}
     assert events(net) == [ConsumerRemoved(b"s", b"gone-0")]
 
 
@@ -84,9 +85,9 @@ def test_a_name_that_is_held_stays_however_idle(server: Server) -> None:
     """Servers before 7.2 take no empty read for a sign of life."""
     consume(server, consumer="quiet", remove_idle_consumers=60)
     leave_names(server, 1)
-    server.group().seen[b"quiet"] = server.now - 100
+    server.group().consumers[b"quiet"] = Consumer(server.ms - 100 * 1000)
     consume(server, remove_idle_consumers=60)
-    assert server.group().seen.keys() == {b"c", b"quiet"}
+    assert server.group().consumers.keys() == {b"c", b"quiet"}
 
 
 def test_a_list_is_not_used_for_long(server: Server) -> None:
@@ -102,16 +103,16 @@ def test_a_list_is_not_used_for_long(server: Server) -> None:
     server.before = fill
     consumer, net = consume(server, remove_idle_consumers=60, max_in_flight=4, prefetch=10)
     [*batches] = take_all(consumer, net)
-    left = server.group().seen.keys() - {b"c"}
+    left = server.group().consumers.keys() - {b"c"}
     assert len(left) >= MOST
     back = min(left)
     net.advance(2 * FRESH)
-    server.group().seen[back] = server.now
+    server.group().consumers[back] = Consumer(server.ms)
     for batch in batches:
         batch.ack()
     net.advance(1)
     take_all(consumer, net)
-    assert server.group().seen.keys() == {b"c", back}
+    assert server.group().consumers.keys() == {b"c", back}
     assert sum(map(is_list, server.seen)) == 2
 
 
@@ -119,7 +120,7 @@ def test_groups_with_no_other_consumer_are_not_listed(server: Server) -> None:
     leave_names(server, 1, "t")
     consume(server, streams=["s", "t"], remove_idle_consumers=60)
     assert [command[2] for command in server.seen if is_list(command)] == [b"t"]
-    assert b"gone-0" not in server.group("t").seen
+    assert b"gone-0" not in server.group("t").consumers
 
 
 def test_large_groups_are_listed_one_at_a_time(server: Server) -> None:
@@ -139,7 +140,7 @@ def test_rarely(server: Server) -> None:
     assert 2 <= sum(map(is_list, server.seen)) <= 4
     for _ in range(32):
         net.advance(1)
-    assert server.group().seen.keys() == {b"c"}
+    assert server.group().consumers.keys() == {b"c"}
 
 
 def test_a_stream_that_is_read_no_more_is_left_alone(server: Server) -> None:
@@ -147,13 +148,13 @@ def test_a_stream_that_is_read_no_more_is_left_alone(server: Server) -> None:
     leave_names(server, 1, "t")
     consumer.remove_stream("t")
     net.advance(100)
-    assert b"gone-0" in server.group("t").seen
+    assert b"gone-0" in server.group("t").consumers
 
 
 @pytest.mark.parametrize("forbidden", [b"XINFO CONSUMERS", b"EVAL"])
 def test_where_it_is_forbidden_nothing_else_stops(server: Server, forbidden: bytes) -> None:
     leave_names(server, 2)
-    server.forbidden = {forbidden}
+    server.faults.denied = {forbidden.decode()}
     consumer, net = consume(server, remove_idle_consumers=60, exclusive=False)
     asked = [command for command in server.seen if is_list(command) or is_removal(command)]
     add(server, 1, 1)
@@ -163,7 +164,7 @@ def test_where_it_is_forbidden_nothing_else_stops(server: Server, forbidden: byt
     assert asked == [command for command in server.seen if is_list(command) or is_removal(command)]
     missing = "+" + "|".join(forbidden.decode().lower().split())
     assert [event for event in events(net) if isinstance(event, Degraded)] == [Degraded("removing consumers", missing)]
-    server.forbidden = set()
+    server.faults.denied = set()
     net.cut("main", Fate.REPLIES_LOST)
     for _ in range(20):
         net.advance(1)

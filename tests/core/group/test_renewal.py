@@ -8,10 +8,10 @@ from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import deliver, delivery, taken, times
-from tests.core.support.model import Delivery, Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.members import deliver, delivery, idle_for, taken, times
+from tests.core.support.server import Server
 
 IDLE = 30.0
 
@@ -43,12 +43,12 @@ def hold(server: Server, consumer: GroupConsumer[bytes], net: Net, numbers: int)
     return held
 
 
-def wait(net: Net, seconds: float) -> float:
+def wait(server: Server, net: Net, seconds: float) -> float:
     """How idle an entry was at most, meanwhile."""
     worst = 0.0
     for _ in range(int(seconds)):
         net.advance(1.0)
-        ages = [net.server.now - delivery.at for delivery in net.server.group().pending.values()]
+        ages = [idle_for(server, delivery) for delivery in server.group().pending.values()]
         worst = max([worst, *ages])
     return worst
 
@@ -61,7 +61,7 @@ def wait(net: Net, seconds: float) -> float:
 def test_what_is_in_hand_never_counts_as_idle(server: Server, options: dict[str, Any], numbers: int) -> None:
     consumer, net = consume(server, **options)
     hold(server, consumer, net, numbers)
-    assert wait(net, 300) < 2 * IDLE / 3
+    assert wait(server, net, 300) < 2 * IDLE / 3
     assert {delivery.times for delivery in server.group().pending.values()} == {1}, "it is no delivery"
     assert not [event for event in net.pair.events() if isinstance(event, OwnershipLost)]
 
@@ -76,33 +76,33 @@ def test_while_the_rest_of_a_backlog_waits_for_room(server: Server) -> None:
     for _ in range(100):
         assert consumer.take() is None
         net.advance(1.0)
-        assert server.now - delivery(server, 1).at < 2 * IDLE / 3
+        assert idle_for(server, delivery(server, 1)) < 2 * IDLE / 3
 
 
 def test_what_waits_to_be_handed_over_again_is_kept_too(server: Server) -> None:
     deliver(server, "c", 1, 2, 3)
     consumer, net = consume(server, max_deliveries=9)
     assert taken(consumer, net).ids == [b"1-0"]
-    assert wait(net, 100) < 2 * IDLE / 3
+    assert wait(server, net, 100) < 2 * IDLE / 3
     assert times(server) == {1: 2, 2: 1, 3: 1}
 
 
 def test_it_goes_on_over_any_number_of_connections(server: Server) -> None:
     consumer, net = consume(server)
     hold(server, consumer, net, 3)
-    assert wait(net, 17) < IDLE
+    assert wait(server, net, 17) < IDLE
     for turn in range(20):
         net.cut("main" if turn % 2 else "acks", list(Fate)[turn % 4])
-        assert wait(net, 17) < IDLE
+        assert wait(server, net, 17) < IDLE
 
 
 def test_what_is_acknowledged_is_renewed_no_more(server: Server) -> None:
     consumer, net = consume(server)
     for batch in hold(server, consumer, net, 3):
         batch.ack()
-    wait(net, 5)
+    wait(server, net, 5)
     server.seen.clear()
-    wait(net, 100)
+    wait(server, net, 100)
     assert not [
         command for command in server.seen if b"IDLE" in command and b"XPENDING" in command and command[-1] == b"c"
     ]
@@ -113,16 +113,17 @@ def test_what_is_acknowledged_is_renewed_no_more(server: Server) -> None:
 def test_unless_it_is_not_wanted(server: Server, options: dict[str, Any]) -> None:
     consumer, net = consume(server, **options)
     hold(server, consumer, net, 3)
-    assert wait(net, 100) > 99
+    assert wait(server, net, 100) > 99
     assert not [command for command in server.seen if b"JUSTID" in command]
 
 
 def test_what_another_member_has_claimed_is_not_taken_back(server: Server) -> None:
     consumer, net = consume(server, audit_interval=1000.0)
     hold(server, consumer, net, 3)
-    wait(net, 5)
-    theirs = server.group().pending[StreamId(2)] = Delivery(b"other", server.now, 2)
-    wait(net, 100)
+    wait(server, net, 5)
+    server.group().deliver(StreamId(2), b"other", server.ms, 2)
+    theirs = server.group().pending[StreamId(2)]
+    wait(server, net, 100)
     assert server.group().pending[StreamId(2)] is theirs
     assert {server.group().pending[StreamId(n)].consumer for n in (1, 3)} == {b"c"}
 
@@ -131,9 +132,10 @@ def test_what_is_pending_for_us_and_unknown_is_left_alone(server: Server) -> Non
     """It is for the audit to find it, and to hand it over."""
     consumer, net = consume(server, audit_interval=1000.0)
     hold(server, consumer, net, 1)
-    wait(net, 6)
-    server.group().pending[StreamId(0, 5)] = unknown = Delivery(b"c", server.now, 1)
-    wait(net, 20)  # at 30 it counts as idle, and is claimed
+    wait(server, net, 6)
+    server.group().deliver(StreamId(0, 5), b"c", server.ms, 1)
+    unknown = server.group().pending[StreamId(0, 5)]
+    wait(server, net, 20)  # at 30 it counts as idle, and is claimed
     assert server.group().pending[StreamId(0, 5)] is unknown
 
 
@@ -141,7 +143,7 @@ def test_many_entries_are_renewed_page_by_page(server: Server, monkeypatch: pyte
     monkeypatch.setattr(holdings, "PAGE", 4)
     consumer, net = consume(server)
     hold(server, consumer, net, 12)
-    assert wait(net, 50) < 2 * IDLE / 3
+    assert wait(server, net, 50) < 2 * IDLE / 3
 
 
 def test_a_group_that_has_vanished_is_the_next_reads_business(server: Server) -> None:
@@ -158,4 +160,4 @@ def test_where_the_acking_link_cannot_be_had_nothing_spins(server: Server) -> No
     net.pair.dials = False
     net.advance(25.0)  # a busy loop would fail this
     net.pair.dials = True
-    assert wait(net, 20) < 2 * IDLE
+    assert wait(server, net, 20) < 2 * IDLE

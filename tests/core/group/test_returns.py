@@ -7,10 +7,11 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.group import release as returns
 from streamcore.group.member import GroupConsumer
+from streamcore.scripts.group import RELEASE
+from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import deliver, pending, taken, times
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from tests.core.support.members import deliver, idle_for, pending, taken, times
+from tests.core.support.server import Server
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def consume(server: Server, entries: int = 0, **options: Any) -> tuple[GroupCons
 
 def idle(server: Server) -> dict[int, float]:
     """For how many seconds each pending entry has been idle."""
-    return {id_.ms: round(server.now - delivery.at, 1) for id_, delivery in server.group().pending.items()}
+    return {id_[0]: round(idle_for(server, delivery), 1) for id_, delivery in server.group().pending.items()}
 
 
 def test_what_nobody_has_seen_counts_as_idle_at_once(server: Server) -> None:
@@ -107,12 +108,12 @@ def test_many_are_given_back_by_several_commands(server: Server, monkeypatch: py
     consumer.leave()
     net.serve()
     assert set(idle(server).values()) == {60.0}
-    assert [len(command) for command in server.seen if b"IDLE" in command and command[0] == b"XCLAIM"] == [13, 13, 12]
+    assert [len(command) - 9 for command in server.seen if command[:2] == [b"EVAL", RELEASE.encode()]] == [3, 3, 2]
 
 
 def test_what_the_server_refuses_stays_pending(server: Server) -> None:
     consumer, net = consume(server, 4)
-    server.forbidden.add(b"XCLAIM")
+    server.faults.denied.add("XCLAIM")
     consumer.leave()
     net.serve()
     assert consumer.settled

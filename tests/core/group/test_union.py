@@ -9,8 +9,9 @@ from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
 from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
 from streamcore.group.consumer import GroupUnion, by_group, group_engine
 from streamcore.group.member import GroupConsumer
-from tests.core.support.model import Server
-from tests.core.support.net import Fate, Net
+from streamcore.testing.net import Fate, Net
+from tests.core.support.members import idle_for
+from tests.core.support.server import Server
 
 GROUPS: dict[str, Any] = {"orders": "billing", "clicks": "stats", "returns": "billing"}
 
@@ -78,7 +79,7 @@ class TestReading:
         assert sum(len(ids) for _, ids in taken) == 44
 
     def test_it_is_ready_when_all_groups_are_entered(self, server: Server) -> None:
-        server.streams[b"clicks"] = None
+        server.do("SET", "clicks", "x")
         consumer, _ = consume(server)
         assert not consumer.is_ready
         assert consume(Server())[0].is_ready
@@ -160,7 +161,7 @@ class TestTheEnd:
         net.advance(1)
         assert consumer.settled
         idle = [
-            round(server.now - one.at) >= 50
+            round(idle_for(server, one)) >= 50
             for stream in ("orders", "clicks")
             for one in server.group(stream, GROUPS[stream]).pending.values()
         ]
@@ -215,7 +216,7 @@ class TestTheEnd:
         consumer, net = consume(server)
         add(server, "orders", 1)
         net.serve()
-        server.streams[b"clicks"] = None
+        server.do("SET", "clicks", "x")
         net.advance(6)
         assert not [link for link in consumer.links() if link.wants_connection]
         assert numbers(consumer.take()) == [1], "what has arrived is handed over first"

@@ -7,10 +7,12 @@ from typing import Any
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import Connected, Disconnected, Event, Reconnected
 from streamcore.group.member import GroupConsumer
+from streamcore.testing.model.values import Delivery
+from streamcore.testing.net import Net
 from tests.core.support.entropy import entropy
-from tests.core.support.model import Delivery, Server
-from tests.core.support.net import Net
+from tests.core.support.server import Server
 
+FULL = "OOM command not allowed when used memory > 'maxmemory'."
 NOISE = (Connected, Reconnected, Disconnected)
 
 
@@ -75,11 +77,12 @@ def deliver(server: Server, consumer: str, *numbers: int, start: str = "0", idle
         server.add("s", f"{number}-0")
         server.do("XREADGROUP", "GROUP", "g", consumer, "COUNT", 1, "STREAMS", "s", ">")
     for delivery in server.group().pending.values():
-        delivery.at -= idle
+        delivery.at -= round(idle * 1000)
 
 
 def pending(server: Server, consumer: str, stream: str = "s") -> list[str]:
-    return [str(id_) for id_ in server.group(stream).of(consumer.encode())]
+    found = server.group(stream)
+    return [str(StreamId(*id_)) for id_ in found.order if found.pending[id_].consumer == consumer.encode()]
 
 
 def delivery(server: Server, number: int) -> Delivery:
@@ -87,9 +90,14 @@ def delivery(server: Server, number: int) -> Delivery:
     return server.group().pending[StreamId(number)]
 
 
+def idle_for(server: Server, delivery: Delivery) -> float:
+    """How many seconds ago an entry was delivered, as the server counts."""
+    return (server.ms - delivery.at) / 1000
+
+
 def times(server: Server) -> dict[int, int]:
     """How often each pending entry was delivered, as the server counts."""
-    return {id_.ms: one.times for id_, one in sorted(server.group().pending.items())}
+    return {id_[0]: one.times for id_, one in sorted(server.group().pending.items())}
 
 
 def sent(server: Server, word: str) -> list[list[bytes]]:
