@@ -16,11 +16,6 @@ from tests.core.support.members import add, consume, events, ids, sent, take_all
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def expired(server: Server, *names: str, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A member whose streams were there when it came, and have gone since; all that was in them is acknowledged."""
     for name in names:

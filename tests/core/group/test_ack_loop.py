@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.errors import NoPermissionError
-from streamcore.events import AckMissed, AcksConfirmed, EntriesClaimed, OwnershipLost, SettlingRefused
+from streamcore.errors import ConnectionLost, NoPermissionError
+from streamcore.events import (
+    AckMissed,
+    AcksConfirmed,
+    Disconnected,
+    EntriesClaimed,
+    OwnershipLost,
+    SettlingRefused,
+)
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
 from streamcore.keys import delayed_nacks
 from streamcore.testing.net import Fate
 from tests.core.support.members import (
+    add,
     consume,
     delivery,
     events,
@@ -22,11 +30,6 @@ from tests.core.support.members import (
     times,
 )
 from tests.core.support.server import Server
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 class TestRefusing:
@@ -221,3 +224,97 @@ class TestReporting:
         net.advance(1)
         assert (entry.settled(), other.settled()) == (True, False)
         assert times(server).get(2) == 1
+
+
+class TestGivingBack:
+    def test_what_another_member_has_claimed_unknown_to_us_is_not_taken_back(self, server: Server) -> None:
+        add(server, 1, 4)
+        consumer, net = consume(server, count=4)
+        server.do("XCLAIM", "s", "g", "other", 0, "2-0", "RETRYCOUNT", 5)
+        consumer.leave()
+        net.serve()
+        assert pending(server, "other") == ["2-0"]
+        assert times(server) == {1: 0, 2: 5, 3: 0, 4: 0}
+
+    def test_nor_when_it_is_told_once_more_after_a_lost_reply(self, server: Server) -> None:
+        add(server, 1, 4)
+        consumer, net = consume(server, count=4)
+        consumer.leave()
+        net.cut_in_flight("acks", Fate.REPLIES_LOST)
+        server.do("XCLAIM", "s", "g", "other", 0, "2-0", "RETRYCOUNT", 5)
+        net.advance(1.0)
+        assert consumer.settled
+        assert pending(server, "other") == ["2-0"]
+
+    def test_a_lost_acking_link_does_not_keep_it_waiting_for_the_read(self, server: Server) -> None:
+        add(server, 1, 4)
+        consumer, net = consume(server, count=4)
+        consumer.leave()
+        net.cut_in_flight("acks", Fate.REQUESTS_LOST)
+        settled = [consumer.settled]
+        net.advance(1.0)  # the read blocks for five
+        assert [*settled, consumer.settled] == [False, True]
+        assert times(server) == {1: 0, 2: 0, 3: 0, 4: 0}
+
+    def test_what_is_given_back_while_that_is_told_is_not_forgotten(self, server: Server) -> None:
+        add(server, 1, 2)
+        add(server, 1, 2, "t")
+        consumer, net = consume(server, streams=["s", "t"], prefetch=4)
+
+        def before(command: list[bytes]) -> None:
+            if command[0] == b"EVAL" and b"1-0" in command:
+                server.before = len
+                consumer.remove_stream("t")
+
+        server.before = before
+        consumer.remove_stream("s")
+        net.advance(0.5)
+        assert {one.times for one in server.group("t").pending.values()} == {0}
+        assert consumer.settled
+
+    def test_it_is_told_once_though_both_links_could(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1)
+        batch.ack()
+        net.advance(0.2)  # over the acking link, which exists from now on
+        add(server, 2, 5)
+        net.serve()
+        consumer.drain()
+        net.serve()  # nothing blocks any more
+        server.seen.clear()
+        consumer.leave()
+        net.advance(0.1)
+        assert len([command for command in sent(server, "EVAL") if b"2-0" in command]) == 1
+
+
+class TestSettling:
+    def test_an_entry_is_settled_when_the_server_has_said_so_and_not_before(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 2)
+        batch[0].ack()
+        assert not batch[0].settled(), "noted"
+        consumer.pending.collect()
+        assert not batch[0].settled(), "collected"
+        net.advance(0.1)
+        assert [entry.settled() for entry in batch] == [True, False]
+
+    def test_a_batch_that_is_split_and_settled_is_kept_no_longer(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 4)
+        batch[0].ack()
+        batch[1].ack()
+        consumer.split(batch, 2).ack()
+        net.advance(1)
+        assert pending(server, "c") == []
+        assert consumer.pending._batches == {}
+
+    def test_lost_leases_are_told_in_the_order_of_their_ids(self, server: Server) -> None:
+        _, net, _ = holding(server, 11)
+        server.do("XCLAIM", "s", "g", "other", 0, "10-0", "9-0", "11-0", "JUSTID")
+        net.advance(10)
+        [lost] = [event for event in events(net) if isinstance(event, OwnershipLost)]
+        assert lost.ids == (b"9-0", b"10-0", b"11-0")
+
+    def test_a_silent_server_may_have_executed_what_it_was_sent(self, server: Server) -> None:
+        _, net = consume(server)
+        net.pair.advance(30)  # and the server does nothing
+        lost = [event.error for event in net.pair.events() if isinstance(event, Disconnected)]
+        assert lost
+        assert all(isinstance(error, ConnectionLost) and error.sent for error in lost)

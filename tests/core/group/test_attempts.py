@@ -31,11 +31,6 @@ from tests.core.support.server import Server
 NUMBERS = count(1)
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def process(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """One more process under the name of a consumer, with a nonce of its own."""
     number = next(NUMBERS)

@@ -30,11 +30,6 @@ from tests.core.support.members import (
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def letters(server: Server, name: bytes = b"{s}:dead") -> list[dict[bytes, bytes]]:
     """What the dead-letter stream holds."""
     stream = server.streams.get(name)

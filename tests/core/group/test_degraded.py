@@ -14,11 +14,6 @@ from tests.core.support.members import add, consume, deliver, events, holding, i
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def degraded(net: Net) -> list[tuple[str, str]]:
     return [(event.what, event.missing) for event in events(net) if isinstance(event, Degraded)]
 

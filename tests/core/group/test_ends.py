@@ -33,11 +33,6 @@ from tests.core.support.members import (
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def members(server: Server) -> set[bytes]:
     """The consumers that the group knows."""
     return set(server.group().consumers)

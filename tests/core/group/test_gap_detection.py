@@ -12,18 +12,23 @@ from streamcore.group.gap_detection import GroupGaps
 from streamcore.group.group_history import Reached
 from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
+from streamcore.options import Options
 from streamcore.reading.stream_identity import Sameness
 from streamcore.testing.net import Net
-from tests.core.group.test_group_history import Stream, reading
+from tests.core.support.group_stream import Stream, reading
 from tests.core.support.server import Server
 from tests.core.support.streams import info, listed
 
 S = b"s"
-GAPS_OFF = Degraded("gap detection", "+xinfo|stream")
-REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
-VALKEY9 = {b"server": b"valkey", b"version": b"9.1.2"}
 
-# -- the watch over several streams ------------------------------------------------------------------------------------
+
+GAPS_OFF = Degraded("gap detection", "+xinfo|stream")
+
+
+REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
+
+
+VALKEY9 = {b"server": b"valkey", b"version": b"9.1.2"}
 
 
 def said(stream: Stream) -> dict[bytes, Any]:
@@ -249,9 +254,6 @@ def test_the_server_of_the_connection_decides_what_is_believed() -> None:
     ]
 
 
-# -- in a consumer -----------------------------------------------------------------------------------------------------
-
-
 def consuming(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer of ``s``, with the first 4 entries in hand."""
     add(server, 1, 4)
@@ -326,3 +328,12 @@ def test_a_stream_that_is_removed_is_not_looked_at() -> None:
     server.seen.clear()
     net.advance(20)
     assert not [command for command in server.seen if command[0] == b"XINFO"]
+
+
+def test_a_look_for_gaps_that_is_not_answered_is_given_up_after_the_request_timeout() -> None:
+    consumer: GroupConsumer[bytes] = GroupConsumer(
+        "s", group="g", consumer="c", exclusive=False, detect_gaps="always", options=Options(request_timeout=0.5)
+    )
+    look = consumer.gaps.look([b"s"], consumer.options.request_timeout)
+    assert look is not None
+    assert look.timeout == 0.5

@@ -18,11 +18,6 @@ from tests.core.support.server import Server
 IDLE = 30.0
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdings, "PAGE", 4)

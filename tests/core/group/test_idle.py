@@ -15,11 +15,6 @@ from tests.core.support.members import add, consume, deliver, idle_for, ids, pen
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def stopping(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer whose reads do not wait, unless they are told to."""
     return consume(server, stop_on_idle=True, **{"block": None, **options})

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import pytest
-
 from streamcore.entries import GroupBatch
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, ids, sent, take_all
 from tests.core.support.server import Server
 from tests.support.moments import CORE, moments
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 def interrupt() -> None:

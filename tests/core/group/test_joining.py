@@ -4,7 +4,12 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
-from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
+from streamcore.events import (
+    EntriesClaimed,
+    EntriesRecovered,
+    GroupCreated,
+    GroupRecreated,
+)
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
@@ -24,11 +29,6 @@ from tests.core.support.members import (
     times,
 )
 from tests.core.support.server import Server
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 def stream_of(command: list[bytes]) -> list[bytes]:
@@ -315,3 +315,51 @@ class TestRemoving:
         consumer.add_stream("s")
         net.advance(0.1)
         assert GroupRecreated not in {type(event) for event in events(net)}
+
+
+class TestJoining:
+    def test_does_not_wait_until_a_backlog_is_handed_over(self, server: Server) -> None:
+        deliver(server, "c", 1, 2, 3)
+        add(server, 4, 9)
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 1, 1, "t")
+        server.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1, "STREAMS", "t", ">")
+        consumer, net = consume(server)
+        joining = consumer.add_stream("t")
+        net.serve()
+        assert joining is not None
+        assert joining.poll()
+        assert consumer.member.streams == [b"s", b"t"]
+        found = {(batch.key, str(one.id), one.deliveries) for batch in take_all(consumer, net) for one in batch}
+        assert (b"t", "1-0", 2) in found, "what is pending for us in it comes when there is room"
+        assert len(found) == 10
+
+    def test_nor_until_there_is_room_for_more(self, server: Server) -> None:
+        add(server, 1, 20)
+        consumer, net = consume(server)
+        for stream in ("t", "u", "v"):
+            joining = consumer.add_stream(stream)
+            net.serve()
+            assert joining is not None
+            assert joining.poll()
+
+    def test_anew_takes_what_was_given_back_for_what_was_handed_over(self, server: Server) -> None:
+        deliver(server, "old", 1, idle=100)
+        server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
+        add(server, 2, 2, "t")
+        server.do("XREADGROUP", "GROUP", "g", "old", "COUNT", 1, "STREAMS", "t", ">")
+        server.group("t").pending[StreamId(2)].at -= 100_000
+        consumer, net = consume(server, streams=["s", "t"])  # has claimed both
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1.0)  # the list of what is pending for us waits for room
+        consumer.remove_stream("s")
+        consumer.add_stream("s")
+        net.advance(1.0)
+        found = {str(one.id): one.deliveries for batch in take_all(consumer, net) for one in batch}
+        assert found == {"1-0": 2, "2-0": 2}
+
+
+def test_a_stream_may_be_removed_before_there_is_a_connection() -> None:
+    consumer: GroupConsumer[bytes] = GroupConsumer(["s", "t"], group="g", consumer="c")
+    assert consumer.remove_stream("t")
+    assert consumer.groups == {b"s": b"g"}

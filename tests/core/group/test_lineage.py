@@ -16,11 +16,6 @@ ANOTHER = {"another": "entry"}
 ONE = Origin(b"one", b"h")
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def fail_over(server: Server, *, lost: int, again: bool = False, delivers: str = "") -> None:
     """A copy takes over that lacks everything from this number on; it may give the id again, and deliver that entry."""
     stream = server.streams[b"s"]

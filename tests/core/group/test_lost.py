@@ -17,11 +17,6 @@ from tests.core.support.server import Server
 MAX = (1 << 64) - 1
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def busy(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer that has settled four of ten entries, and has read the next one ahead; an audit has seen that."""
     add(server, 1, 4)

@@ -10,7 +10,7 @@ from streamcore.entries import StreamId
 from streamcore.group.gap_detection import GroupGaps
 from streamcore.group.low_water import LowWater, Mark
 from tests.core.group.test_gap_detection import S, anchor, audit, said, watching
-from tests.core.group.test_group_history import Stream
+from tests.core.support.group_stream import Stream
 
 SIX = StreamId(6)
 

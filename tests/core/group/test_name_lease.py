@@ -5,18 +5,30 @@ from typing import Any
 import pytest
 
 from streamcore.errors import ConsumerFencedError
-from streamcore.events import ConsumerFenced, Degraded, EntriesRecovered, StaleConnectionKilled
+from streamcore.events import (
+    ConsumerFenced,
+    Degraded,
+    EntriesRecovered,
+    StaleConnectionKilled,
+)
+from streamcore.scripts.lease import HOLD
 from streamcore.testing.model.commands.all import COMMANDS
 from streamcore.testing.net import Fate
-from tests.core.support.members import FULL, add, consume, deliver, events, holding, ids, pending, sent, take_all
+from tests.core.support.members import (
+    FULL,
+    add,
+    consume,
+    deliver,
+    events,
+    holding,
+    ids,
+    pending,
+    sent,
+    take_all,
+)
 from tests.core.support.server import KeyRefused, Server
 
 LEASE = b"{s}:name:g:c"
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 twin = consume
@@ -299,3 +311,17 @@ class TestWithoutEntropy:
         consume(server)
         consume(server, entropy=None)
         assert len(server.sessions) == 2
+
+
+class TestNames:
+    def test_are_taken_in_one_order_by_all(self, server: Server) -> None:
+        """Else of two that begin together each may hold one, and both must go."""
+        consumer, _ = consume(server, streams=["t", "s"])
+        assert [command[3] for command in sent(server, "EVAL")[:2]] == [b"{s}:name:g:c", b"{t}:name:g:c"]
+        assert consumer.member.streams == [b"t", b"s"]
+
+
+def test_the_lease_on_a_name_lasts_for_ten_minutes(server: Server) -> None:
+    consume(server)
+    holds = [command for command in sent(server, "EVAL") if command[1] == HOLD.encode()]
+    assert {hold[-1] for hold in holds} == {b"600000"}

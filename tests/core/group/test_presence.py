@@ -10,7 +10,7 @@ import pytest
 from streamcore.errors import NoGroupError, ReplyError
 from streamcore.group.presence import BEHIND_ALL, Presence
 from streamcore.testing.pair import Pair
-from tests.core.group.test_member import entered, joined
+from tests.core.support.scripted_member import entered, joined
 
 OLD = {b"server": b"redis", b"version": b"7.0.15"}
 NEW = {b"server": b"redis", b"version": b"7.2.0"}

@@ -26,11 +26,6 @@ from tests.core.support.members import (
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def asked(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     """A consumer with three entries of an earlier run, that the application has just asked for the first of them."""
     deliver(server, "c", 1, 2, 3)
@@ -385,3 +380,17 @@ class TestLeaving:
         net.serve()
         assert consumer.settled
         assert [round(idle_for(server, delivery(server, number))) for number in (1, 2)] == [10, 10]
+
+
+class TestRedelivery:
+    def test_an_entry_whose_group_has_vanished_is_not_blamed_for_the_next_reply(self, server: Server) -> None:
+        deliver(server, "c", 1)
+        consumer, net = consume(server)
+
+        def before(command: list[bytes]) -> None:
+            if command[0] == b"XREADGROUP" and b">" not in command:
+                server.do("XGROUP", "DESTROY", "s", "g")
+
+        server.before = before
+        take_all(consumer, net)
+        assert consumer.in_flight.single is None

@@ -13,11 +13,6 @@ from tests.core.support.members import add, consume, deliver, events, ids, take_
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def leave_names(server: Server, number: int, stream: str = "s", *, idle: float = 100.0) -> None:
     """So many consumers of the group are gone for good."""
     server.do("XGROUP", "CREATE", stream, "g", "0", "MKSTREAM")

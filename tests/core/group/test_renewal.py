@@ -10,15 +10,17 @@ from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import deliver, delivery, idle_for, taken, times
+from tests.core.support.members import (
+    deliver,
+    delivery,
+    holding,
+    idle_for,
+    taken,
+    times,
+)
 from tests.core.support.server import Server
 
 IDLE = 30.0
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
@@ -161,3 +163,13 @@ def test_where_the_acking_link_cannot_be_had_nothing_spins(server: Server) -> No
     net.advance(25.0)  # a busy loop would fail this
     net.pair.dials = True
     assert wait(server, net, 20) < 2 * IDLE
+
+
+@pytest.mark.parametrize("idle", [0.3, 0.6, 1.0, 1.5, 3.0])
+def test_entries_in_hand_do_not_count_as_idle_however_short_that_is(server: Server, idle: float) -> None:
+    _, net, _ = holding(server, 1, claim_idle=idle, renew=True)
+    worst = 0.0
+    for _ in range(100):
+        net.advance(idle / 20)
+        worst = max(worst, idle_for(server, delivery(server, 1)))
+    assert worst < idle

@@ -10,13 +10,14 @@ from streamcore.group.member import GroupConsumer
 from streamcore.scripts.group import RELEASE
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import deliver, idle_for, pending, taken, times
+from tests.core.support.members import (
+    deliver,
+    idle_for,
+    pending,
+    taken,
+    times,
+)
 from tests.core.support.server import Server
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 def consume(server: Server, entries: int = 0, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
@@ -203,3 +204,22 @@ def test_what_others_have_settled_meanwhile_is_not_handed_over(server: Server) -
     net.advance(5.1)
     assert taken(consumer, net).stream == b"t"
     assert consumer.take() is None
+
+
+def test_leaving_waits_for_what_is_being_claimed(server: Server) -> None:
+    deliver(server, "old", 1, 2, idle=100)
+    consumers: list[GroupConsumer[bytes]] = []
+    settled: list[bool] = []
+
+    def before(command: list[bytes]) -> None:
+        if command[0] == b"XCLAIM":
+            server.before = len
+            consumers[0].leave()
+            settled.append(consumers[0].settled)
+
+    server.before = before
+    consumers.append(GroupConsumer("s", group="g", consumer="c", exclusive=False))
+    Net(server, consumers[0])
+    assert [*settled, consumers[0].settled] == [False, True]
+    assert {round(idle_for(server, one)) for one in server.group().pending.values()} == {60}
+    assert times(server) == {1: 1, 2: 1}

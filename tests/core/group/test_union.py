@@ -6,7 +6,12 @@ import pytest
 
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
+from streamcore.events import (
+    AcksUnconfirmed,
+    Connected,
+    EntriesRecovered,
+    GroupCreated,
+)
 from streamcore.group.consumer import GroupUnion, by_group, group_engine
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
@@ -44,11 +49,6 @@ def numbers(batch: GroupBatch[bytes] | None) -> list[int]:
 
 def pending(server: Server) -> dict[str, int]:
     return {stream: len(server.group(stream, group).pending) for stream, group in GROUPS.items()}
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 class TestReading:
@@ -328,3 +328,17 @@ def test_the_group_is_named_in_one_place() -> None:
         group_engine(["s", "t"], None, consumer="c")
     with pytest.raises(InvalidArgument, match="group is named twice"):
         group_engine({"s": "g"}, "h", consumer="c")
+
+
+def test_of_a_batch_that_was_begun_a_union_gives_back_only_the_rest(server: Server) -> None:
+    for number in (1, 2, 3):
+        server.add("s", f"{number}-0")
+    union: GroupUnion[bytes] = GroupUnion({"s": "g", "t": "h"}, consumer="c", renew=False, exclusive=False)
+    net = Net(server, union)
+    begun = union.take()
+    assert begun is not None
+    assert len(begun) == 3
+    union.leave(begun, 1)
+    net.advance(1)
+    given_back = [id_[0] for id_, one in server.group().pending.items() if idle_for(server, one) >= 50]
+    assert given_back == [2, 3]

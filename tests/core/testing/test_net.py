@@ -13,11 +13,6 @@ from streamcore.testing.net import Fate, Net
 from tests.core.support.server import Server
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
 def client(server: Server) -> tuple[Multiplexer, Net]:
     engine = Multiplexer()
     return engine, Net(server, engine)
