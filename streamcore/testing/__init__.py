@@ -1,1 +1,1 @@
-"""What tests of programs on streamcore need: a model of the server, in memory and in virtual time."""
+"""Harnesses for tests, in virtual time: an engine and a scripted peer (``pair``), or a model of the server (``net``, ``model``)."""

@@ -23,7 +23,7 @@ from streamcore.producer.durability import Disk, NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import KeyEvent, Message, PubSub
 from streamcore.requests import Multiplexer
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 WAYS: dict[str, Callable[[Any], Any]] = {
     "pickled": lambda value: pickle.loads(pickle.dumps(value)),

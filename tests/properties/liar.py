@@ -13,8 +13,8 @@ from streamcore.connection.link import Link
 from streamcore.engine.engine import Engine
 from streamcore.resp3 import make_decoder
 from streamcore.testing.model import VALKEY9, Server, Session
-from tests.core.entropy import entropy
-from tests.core.pair import CommandParser, resp
+from streamcore.testing.resp import CommandReader, resp
+from tests.core.support.entropy import entropy
 
 ROUNDS = 2000
 
@@ -51,7 +51,7 @@ class Wire:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.parser = CommandParser()
+        self.parser = CommandReader()
         self.words: deque[str] = deque()  # of what is not answered
 
 

@@ -23,7 +23,7 @@ from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
 from streamcore.group.settlements import Ack, Burial, Settlement
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 
 MEMBER = Membership.of("s", "g", "c")
 

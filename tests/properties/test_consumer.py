@@ -9,9 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from streamcore.consumer.consumer import Consumer
 from streamcore.consumer.start import Starts
 from streamcore.entries import StreamId
-from streamcore.errors import LoadingError, ReplyError
-from tests.core.model import Server
-from tests.core.net import Fate, Net
+from streamcore.testing.net import Fate, Net
+from tests.core.support.server import Server
 
 
 class ConsumerMachine(RuleBasedStateMachine):
@@ -49,9 +48,9 @@ class ConsumerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.net.advance(seconds)
 
-    @rule(error=st.none() | st.just(LoadingError("LOADING", "wait")))
-    def become_unavailable(self, error: ReplyError | None) -> None:
-        self.server.unavailable = error
+    @rule(error=st.none() | st.just("LOADING wait"))
+    def become_unavailable(self, error: str | None) -> None:
+        self.server.faults.unavailable = error
 
     @rule()
     def take(self) -> None:
@@ -67,7 +66,7 @@ class ConsumerMachine(RuleBasedStateMachine):
             self.start(self.consumer.cursor())
 
     def teardown(self) -> None:
-        self.server.unavailable = None
+        self.server.faults.unavailable = None
         for _ in range(5):
             self.net.advance(6.0)
             while self.consumer.has_batch:

@@ -11,27 +11,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamcore.entries import GroupBatch, GroupEntry, StreamId
-from streamcore.errors import ConsumerFencedError, LoadingError, ReadOnlyError, ReplyError
+from streamcore.errors import ConsumerFencedError
 from streamcore.events import AckMissed, DeadLettered, Event, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
 from streamcore.group.taken import TOO_OFTEN
-from tests.core.entropy import entropy
-from tests.core.model import ZERO, Group, Server, Session, Stream
-from tests.core.net import Fate, Net
+from streamcore.stream_id import ZERO
+from streamcore.testing.model import Session
+from streamcore.testing.model.arguments import Id
+from streamcore.testing.model.values import Group, Stream
+from streamcore.testing.net import Fate, Net
+from tests.core.support.entropy import entropy
+from tests.core.support.server import Server
 
 STREAMS = ("s", "t")
 MAX_IN_FLIGHT = 20
 COUNT = 3
 MAX_STARTS = 4
-FORBIDDEN = (b"INFO", b"CLIENT LIST", b"CLIENT KILL", b"CLIENT UNBLOCK")
-UNAVAILABLE = (LoadingError("LOADING", "wait"), ReadOnlyError("READONLY", "replica"))
+FORBIDDEN = ("INFO", "CLIENT LIST", "CLIENT KILL", "CLIENT UNBLOCK")
+UNAVAILABLE = ("LOADING wait", "READONLY replica")
 
 Key: TypeAlias = tuple[str, str]  # stream and id
 
@@ -97,12 +101,12 @@ class GroupMachine(RuleBasedStateMachine):
             self.add(stream, 4, served=True)
 
     def _start(self, streams: list[str]) -> None:
-        self.inherited.update((name, str(id_)) for name in STREAMS for id_ in self._group(name)[1].pending)
+        self.inherited.update((name, _text(id_)) for name in STREAMS for id_ in self._group(name)[1].pending)
         self.process = Process(self.server, self.starts, self.max_deliveries, streams)
         self.starts += 1
 
     def _has_entered(self) -> bool:
-        return self.consumer.is_ready and not self.server.unavailable and not self.consumer.stream_changes
+        return self.consumer.is_ready and not self.server.faults.unavailable and not self.consumer.stream_changes
 
     def _read_by_us(self) -> list[str]:
         return [stream.decode() for stream in self.consumer.member.streams] or ["s"]
@@ -130,11 +134,11 @@ class GroupMachine(RuleBasedStateMachine):
         """It reads, or claims from us, and dies; or it settles what is ours, perhaps before we ever saw it."""
         if what == "read":
             found = self.server.do("XREADGROUP", "GROUP", "g", "other", "COUNT", 2, "STREAMS", stream, ">")
-            for id_, _ in found[stream.encode()] if isinstance(found, dict) else ():
-                self.stolen[stream, id_] += 1
+            for id_, _ in dict(found).get(stream.encode(), ()) if found and not isinstance(found, Exception) else ():
+                self.stolen[stream, id_.decode()] += 1
             return
         mine = self.server.do("XPENDING", stream, "g", "-", "+", 2, "c")
-        for id_, *_ in mine if isinstance(mine, list) else ():
+        for id_ in [row[0].decode() for row in mine] if isinstance(mine, list) else ():
             self._lose_one_that_waits(stream, id_)
             if what == "claim":
                 self.slack[stream, id_] += self._counted()[stream, id_]
@@ -148,15 +152,15 @@ class GroupMachine(RuleBasedStateMachine):
         """Whoever asks for it is given the next one of ours, which is counted; to be set back, unless the reply is lost."""
         if id_.encode() in self.consumer.redelivery_queue.ids(stream.encode()):
             mine = self.server.do("XPENDING", stream, "g", f"({id_}", "+", 1000, "c")
-            self.slack.update((stream, other) for other, *_ in mine)
+            self.slack.update((stream, other.decode()) for other, *_ in mine)
 
     @rule(stream=st.sampled_from(STREAMS), at=st.integers(0, 50))
     def delete(self, stream: str, at: int) -> None:
         state = self.server.streams.get(stream.encode())
-        ids = list(state.entries) if state else []
+        ids = [_text(id_) for id_ in state.ids] if state is not None else []
         if at < len(ids):
             self.server.do("XDEL", stream, ids[at])
-            self.deleted.add((stream, str(ids[at])))
+            self.deleted.add((stream, ids[at]))
 
     @precondition(lambda self: self.is_wild and not self.destroyed)
     @rule(stream=st.sampled_from(STREAMS))
@@ -177,15 +181,13 @@ class GroupMachine(RuleBasedStateMachine):
             self.process.net.cut(link, fate, after=after)
 
     @rule(trouble=st.sampled_from([*FORBIDDEN, *UNAVAILABLE, "restart", None, None]))
-    def trouble(self, trouble: Any) -> None:
+    def trouble(self, trouble: str | None) -> None:
         """The server refuses something, or everything, or is started again; or all is well."""
-        self.server.forbidden = {trouble} if isinstance(trouble, bytes) else set()
-        self.server.unavailable = trouble if isinstance(trouble, ReplyError) else None
-        if isinstance(
-            trouble, str
-        ):  # a restart, with its data; ids begin anew, and strangers are the first to come back
-            self.server.restart()
-            self.strangers = [self.server.connect() for _ in range(3)]
+        self.server.faults.denied = {word for word in FORBIDDEN if word == trouble}
+        self.server.faults.unavailable = trouble if trouble in UNAVAILABLE else None
+        if trouble == "restart":  # with its data; ids begin anew, and strangers are the first to come back
+            self.server.begin_anew()
+            self.strangers = [self.server.connect(self.server.now) for _ in range(3)]
 
     @precondition(lambda self: self.is_wild and self.starts < MAX_STARTS)
     @rule(provably=st.booleans())
@@ -295,7 +297,7 @@ class GroupMachine(RuleBasedStateMachine):
         counted = self._counted()
         for name in STREAMS:
             for id_, delivery in self._group(name)[1].pending.items():
-                entry = (name, str(id_))
+                entry = (name, _text(id_))
                 handed = self.handed[entry] + self.stolen[entry]
                 assert delivery.times <= handed + 1 + self.slack[entry] + counted[entry]
 
@@ -305,12 +307,12 @@ class GroupMachine(RuleBasedStateMachine):
         if not self.destroyed:
             for name in STREAMS:
                 stream, group = self._group(name)
-                settled = {(name, str(id_)) for id_ in stream.entries if id_ <= group.last and id_ not in group.pending}
+                settled = {(name, _text(id_)) for id_ in stream.ids if id_ <= group.last and id_ not in group.pending}
                 assert settled <= self.said | self.robbed | self.condemned
 
     @invariant()
     def strangers_live(self) -> None:
-        assert all(stranger.open for stranger in self.strangers)
+        assert all(stranger.is_open for stranger in self.strangers)
 
     def _observe(self) -> None:
         """What was told, and what became a dead letter, which is not told again where the reply was lost."""
@@ -318,7 +320,7 @@ class GroupMachine(RuleBasedStateMachine):
             self.events += one.net.pair.events()
         for name in STREAMS:
             letters = self.server.streams.get(b"{%b}:dead" % name.encode()) or Stream()
-            for flat in letters.entries.values():
+            for flat in letters.fields.values():
                 fields = dict(zip(flat[::2], flat[1::2], strict=True))
                 entry = (name, fields[b"dead:id"].decode())
                 if entry not in self.condemned:
@@ -347,7 +349,7 @@ class GroupMachine(RuleBasedStateMachine):
         """The network heals, the application works on; nothing is missing then."""
         if not self.starts:
             return
-        self.server.unavailable = None
+        self.server.faults.unavailable = None
         for _ in range(60):
             self.wait(6.0)
             for name in STREAMS:
@@ -380,10 +382,14 @@ class GroupMachine(RuleBasedStateMachine):
         replaced = all(twin.consumer.closed or not twin.consumer.member.streams for twin in self.left)
         return replaced and not left and self.consumer.settled and not self.consumer.pending.in_flight
 
-    def _left(self, name: str) -> list[StreamId]:
+    def _left(self, name: str) -> list[Id]:
         """What the group has not delivered, or not settled."""
         stream, group = self._group(name)
-        return [id_ for id_ in stream.entries if id_ > group.last] + list(group.pending)
+        return [id_ for id_ in stream.ids if id_ > group.last] + group.order
+
+
+def _text(id_: Id) -> str:
+    return str(StreamId(*id_))
 
 
 GroupMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import Any
 
 from hypothesis import settings
@@ -10,74 +10,34 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from streamcore.entries import StreamId
-from streamcore.errors import ConnectionLost, LoadingError, NoScriptError, ReadOnlyError, ReplyError
+from streamcore.errors import ConnectionLost, ReplyError
 from streamcore.producer.durability import NotDurable, Replicas
 from streamcore.producer.producer import Producer
 from streamcore.requests import Request
-from tests.core.entropy import entropy
-from tests.core.model import NO_KEY, Server, Session
-from tests.core.net import Fate, Net
+from streamcore.testing.model import REDIS8, VALKEY9
+from streamcore.testing.model.commands.all import COMMANDS
+from streamcore.testing.model.registry import Command
+from streamcore.testing.model.values import Stream
+from streamcore.testing.net import Fate, Net
+from tests.core.support.entropy import entropy
+from tests.core.support.server import Server
 
 WINDOW = 4  # of the IDMP server, so that it matters
 
 
 class Store(Server):
-    """A server that takes entries, remembers messages for as long as it must, and has a replica now and then."""
+    """A server that remembers few messages, and has a replica now and then."""
 
     def __init__(self, *, native: bool) -> None:
-        super().__init__()
-        self.native = native
+        super().__init__(REDIS8 if native else VALKEY9)
         self.replicas = 1
-        self.script: bytes | None = None
-        self.remembered: dict[bytes, str] = {}
-        self.recent: deque[bytes] = deque()
+        self.config |= {b"stream-idmp-maxsize": b"%d" % WINDOW} if native else {}
+        self._commands = {**COMMANDS, b"WAIT": Command(lambda session, args: self.replicas, 3)}
 
-    def numbers(self) -> list[int]:
-        return [int(fields[-1]) for fields in self._stream(b"s").entries.values()]
-
-    def _hello(self, session: Session, *args: bytes) -> Any:
-        product = {"server": "redis", "version": "8.6.0"} if self.native else {}
-        return {**super()._hello(session, *args), **product}
-
-    def _config(self, session: Session, *args: bytes) -> Any:
-        return {"stream-idmp-maxsize": str(WINDOW), "stream-idmp-duration": "100"}
-
-    def _xinfo(self, session: Session, what: bytes, name: bytes, *group: bytes) -> Any:
-        return NO_KEY
-
-    def _append(self, *fields: bytes) -> str:
-        stream = self._stream(b"s")
-        stream.last = StreamId(stream.last.ms + 1)
-        stream.entries[stream.last] = list(fields)
-        return str(stream.last)
-
-    def _once(self, message: bytes, window: int, *fields: bytes) -> str:
-        if message not in self.remembered:
-            self.remembered[message] = self._append(*fields)
-            self.recent.append(message)
-            if len(self.recent) > window:
-                del self.remembered[self.recent.popleft()]
-        return self.remembered[message]
-
-    def _xadd(self, session: Session, name: bytes, *args: bytes) -> Any:
-        if args[0] == b"IDMP":
-            return self._once(args[2], WINDOW, *args[4:])
-        return self._append(*args[1:])
-
-    def _eval(self, session: Session, script: bytes, count: bytes, *args: bytes) -> Any:
-        self.script = script
-        return self._run(count, *args)
-
-    def _evalsha(self, session: Session, sha: bytes, *args: bytes) -> Any:
-        if self.script is None:
-            raise NoScriptError("NOSCRIPT", "No matching script.")
-        return self._run(*args)
-
-    def _run(self, keys: bytes, stream: bytes, key: bytes, message: bytes, window: bytes, *args: bytes) -> Any:
-        return self._once(message, int(window), *args[2:])
-
-    def _wait(self, session: Session, *args: bytes) -> Any:
-        return self.replicas
+    def entries(self) -> dict[StreamId, int]:
+        """The number in each entry, in the order of the stream."""
+        stream = self.streams.get(b"s", Stream())
+        return {StreamId(*id_): int(fields[-1]) for id_, fields in stream.fields.items()}
 
 
 class Machine(RuleBasedStateMachine):
@@ -121,10 +81,10 @@ class Machine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.net.advance(seconds)
 
-    @rule(error=st.sampled_from([None, LoadingError("LOADING", "wait"), ReadOnlyError("READONLY", "no")]))
-    def become_unavailable(self, error: ReplyError | None) -> None:
+    @rule(error=st.sampled_from([None, "LOADING wait", "READONLY no"]))
+    def become_unavailable(self, error: str | None) -> None:
         self.in_order &= error is None
-        self.server.unavailable = error
+        self.server.faults.unavailable = error
 
     @rule(replicas=st.integers(0, 1))
     def have_replicas(self, replicas: int) -> None:
@@ -132,7 +92,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def forget_scripts(self) -> None:
-        self.server.script = None
+        self.server.scripts.clear()
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -143,21 +103,21 @@ class Machine(RuleBasedStateMachine):
             self.cancelled.add(number)
 
     def teardown(self) -> None:
-        self.server.unavailable, self.net.pair.budget = None, None
+        self.server.faults.unavailable, self.net.pair.budget = None, None
         self.producer.hurry()
         for _ in range(6):
             self.net.advance(4.0)
-        numbers = self.server.numbers()
+        entries = self.server.entries()
+        numbers = [*entries.values()]
         assert not self.in_order or numbers == sorted(numbers)
         copies = Counter(numbers)
-        entries = self.server._stream(b"s").entries
         for number, request in enumerate(self.sent):
             assert copies[number] <= 1
             assert request.finished
             if number not in self.cancelled:
                 there = self.judge(request)
                 if isinstance(there, StreamId):
-                    assert int(entries[there][-1]) == number
+                    assert entries[there] == number
                     assert copies[number] == 1
                 elif not there:
                     assert not copies[number]

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from streamcore.errors import ReplyError
 from streamcore.events import MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind, Message, PubSub
-from tests.core.subscribers import NOPERM, Broker, pushed
+from tests.core.support.subscribers import NOPERM, Broker, pushed
 
 CHANNELS = st.sampled_from([b"a", b"a", b"b"])
 BUFFER = 20  # pieces that the server keeps for us before it closes the connection

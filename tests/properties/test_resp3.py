@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core import strategies as own
-from tests.core.pair import Attributed, resp
-from tests.core.strategies import byte_by_byte, pieces
+from streamcore.testing.resp import Attributed, resp
+from tests.core.support import strategies as own
+from tests.core.support.strategies import byte_by_byte, pieces
 from tests.fuzz.frames import DAMAGE
 from tests.fuzz.judge import Verdict, comparable, judge_any, judge_valid
 

@@ -27,9 +27,9 @@ from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Multiplexer, Request
 from streamcore.resp3 import make_decoder
-from tests.core import strategies as own
-from tests.core.entropy import entropy
-from tests.core.pair import resp
+from streamcore.testing.resp import resp
+from tests.core.support import strategies as own
+from tests.core.support.entropy import entropy
 from tests.properties.liar import Liar, Lie
 
 # What a part of an answer may be instead; much of it is nearly right.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,10 +55,13 @@ def moments(
         frame.f_trace_opcodes = True
         return count
 
-    others = sys.gettrace()
+    others, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()  # the garbage of other tests is no victim
     sys.settrace(trace)
     try:
         victim()
     finally:
         sys.settrace(others)
+        if collects:
+            gc.enable()
     return passed > at

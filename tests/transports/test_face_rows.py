@@ -10,7 +10,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, DeliveryUnknown, InvalidArgument, WrongTypeError
 from streamcore.producer.producer import MAX_UNANSWERED, Producer
-from tests.core.pair import Pair
+from streamcore.testing.pair import Pair
 from transports._facade import batching
 from transports._facade.batching import CHUNK, CHUNK_BYTES, Rows
 

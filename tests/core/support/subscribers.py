@@ -1,0 +1,87 @@
+"""A server of subscribers, as far as the tests of pub/sub need one: it confirms, refuses and publishes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from streamcore.errors import ClosedError, ReplyError
+from streamcore.pubsub import PubSub
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import OK, PushOf, resp
+
+NOPERM = ReplyError("NOPERM", "No permissions to access a channel")
+
+
+def pushed(*items: Any) -> bytes:
+    return resp(PushOf(items))
+
+
+class Broker:
+    """Answers what one engine asks, by ``serve``; ``refused`` maps names to errors."""
+
+    def __init__(self, engine: PubSub[Any]) -> None:
+        self.engine = engine
+        self.pair = Pair(engine)
+        self.refused: dict[bytes, ReplyError] = {}
+        self.subscribed: set[tuple[str, bytes]] = set()
+        self.commands: list[list[bytes]] = []
+
+    def serve(self) -> Broker:
+        """Answer all that was asked."""
+        while self.pair.server.commands:
+            command = self.pair.server.commands.popleft()
+            self.commands.append(command)
+            self.pair.server.reply(self.answer(command))
+        return self
+
+    def answer(self, command: list[bytes]) -> bytes:
+        word, *names = command
+        if word in {b"PING", b"CLIENT"}:
+            return OK
+        for name in names:
+            if name in self.refused:
+                return resp(self.refused[name])
+        answers = []
+        kind = word.decode().lower().replace("un", "")
+        for name in names:
+            (self.subscribed.discard if b"UN" in word else self.subscribed.add)((kind, name))
+            answers.append(pushed(word.lower(), name, len(self.subscribed)))
+        return b"".join(answers)
+
+    def publish(self, channel: str, *data: str | bytes) -> None:
+        """Messages of one channel, in one piece."""
+        self.pair.server.reply(*(pushed("message", channel, each) for each in data))
+
+    def lose(self) -> None:
+        """The connection breaks, with what was asked over it, and is dialled again as soon as the back-off allows."""
+        self.subscribed.clear()
+        self.pair.server.close()
+        self.pair.server.commands.clear()
+        self.pair.advance(0.2)
+
+    def data(self) -> list[Any]:
+        """The data of the messages that have arrived."""
+        found: list[Any] = []
+        while messages := self.engine.take():
+            found += [message.data for message in messages]
+        return found
+
+    def data_until_closed(self) -> list[Any]:
+        """The same, where the engine has ended."""
+        found: list[Any] = []
+        with suppress(ClosedError):
+            while messages := self.engine.take():
+                found += [message.data for message in messages]
+        return found
+
+
+def subscribed(*channels: str, **options: Any) -> Broker:
+    """A broker whose one engine is subscribed to channels."""
+    broker = Broker(PubSub[Any](channels, **options)).serve()
+    broker.commands.clear()
+    broker.pair.events()
+    assert all(change.poll() for change in broker.engine.first)
+    for change in broker.engine.first:
+        broker.engine.keep(change)
+    return broker
