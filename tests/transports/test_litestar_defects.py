@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -332,16 +333,16 @@ async def test_d4_the_time_to_live_is_renewed_by_each_message(
 
 
 async def test_d3_the_plugins_task_can_be_cancelled(runtime: Runtime, maker: Maker) -> None:
-    """The plugin cancels its task once, and waits for it: with theirs, a shutdown may wait for ever."""
+    """The plugin cancels its task once, and waits for it: with theirs, on Python 3.11, a shutdown may wait for ever."""
     async with maker.streams() as backend:
         await backend.subscribe(["foo"])
         lost = tries = 0
-        while tries < (40 if maker.ours else 2000) and not lost:
+        while tries < (40 if maker.ours else 400) and not lost:
             async with Listener(backend) as listener:
                 await runtime.sleep(0.02 + 0.0005 * (tries % 60))
                 lost += await cancel(listener.task) - 1
             tries += 1
-        assert lost == 0 if maker.ours else lost
+        assert bool(lost) is (not maker.ours and sys.version_info < (3, 12))
 
 
 # -- not reproduced: in 2.25 both do what they should ------------------------------------------------------------------

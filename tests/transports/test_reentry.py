@@ -63,7 +63,7 @@ def storm(handler: Callable[[], object], seconds: float = 1.5, every: float = 0.
 
 @pytest.fixture
 def client(server: EmbeddedServer) -> Iterator[Client]:
-    with transports.blocking.connect(server.url, request_timeout=5) as client:
+    with transports.blocking.connect(server.url, request_timeout=5, backoff_max=0.1) as client:
         yield client
 
 
