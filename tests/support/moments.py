@@ -41,8 +41,10 @@ def moments(
         if event == "return":
             last.pop(frame, None)
         elif event == "opcode":
-            before = last.get(frame, "RESUME")
-            last[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            here = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+            # What is thrown into a generator is handled at once, and not where the generator was resumed.
+            before = last.get(frame, "" if here == "PUSH_EXC_INFO" else "RESUME")
+            last[frame] = here
             if everywhere or before.startswith(LOOKS):
                 passed += 1
                 if passed == at + 1:
