@@ -18,6 +18,8 @@ from tests.core.support.connections import SECRET, WELCOME, exchange, kept, read
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 from tests.support.decoders import both
 
+# -- the introduction --------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize(
     ("login", "hello"),
@@ -122,6 +124,9 @@ def test_errors_have_no_frames_whose_locals_show_what_was_received(kind: Decoder
         assert error is not None
         assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
         assert SECRET not in f"{error} {error!r} {vars(error)}"
+
+
+# -- exchanges ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_exchange_leaves_in_one_piece_and_ends_with_all_its_replies() -> None:
@@ -231,6 +236,9 @@ def test_each_reply_reaches_its_own_request_however_it_is_cut_and_whatever_is_pu
     assert complete(pieces(wire, data.draw(own.cuts))) == expected
 
 
+# -- bytes out ---------------------------------------------------------------------------------------------------------
+
+
 def test_looking_at_the_outgoing_bytes_changes_nothing() -> None:
     connection = ready()
     assert connection.data_to_send() == b""
@@ -275,6 +283,9 @@ def test_a_driver_cannot_have_written_more_than_there_was(n: int) -> None:
     assert len(connection.data_to_send()) == 14
     with pytest.raises(ValueError, match="only 14 bytes were to be sent"):
         connection.data_sent(n)
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_lost_connection_returns_what_may_have_been_executed_and_what_was_not() -> None:

@@ -38,6 +38,9 @@ TRANSITIONS: Final = """
 ROWS: Final = [row.split() for row in TRANSITIONS.strip().splitlines()]
 
 
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("before", "name", "after"),
     [(row[0], name, after) for row in ROWS for name, after in zip(INPUTS, row[1:], strict=True)],
@@ -89,6 +92,9 @@ def test_every_input_tells_the_time_to_whoever_shares_the_clock(up: Rig) -> None
     assert clock.now == 300.0
     link.receive_data(b"+late\r\n", 301.0)
     assert clock.now == 301.0
+
+
+# -- dialling and greeting ---------------------------------------------------------------------------------------------
 
 
 def test_the_deadline_of_a_dial_begins_when_the_driver_tells_the_time() -> None:
@@ -221,6 +227,9 @@ DO: Final[dict[str, Callable[[Rig], None]]] = {
     "resume": lambda rig: rig.link.resume(),
     "success": lambda rig: rig.link.succeeded(),
 }
+
+
+# -- any order ---------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.sampled_from([*DO, "ask", "ask"]), max_size=60))

@@ -9,6 +9,8 @@ from streamcore.errors import ConnectFailed, ConnectionLost, RemoteProtocolError
 from streamcore.testing.resp import PushOf, resp
 from tests.core.support.link_rig import WELCOME, Rig
 
+# -- losing it ---------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize(
     ("given_error", "text"),
@@ -141,6 +143,9 @@ def waits(rig: Rig, number: int) -> list[float]:
         found.append(due - rig.now)
         rig.redial()
     return found
+
+
+# -- backing off -------------------------------------------------------------------------------------------------------
 
 
 def test_the_back_off_doubles_up_to_its_limit() -> None:

@@ -25,6 +25,8 @@ from streamcore.testing.pair import Pair
 from streamcore.testing.resp import OK, resp
 from tests.core.support.story import SECRET, Story, asking, silent
 
+# -- what every engine has ---------------------------------------------------------------------------------------------
+
 
 def test_an_engine_without_links_wants_nothing() -> None:
     engine = Engine()
@@ -183,6 +185,9 @@ def test_a_read_may_not_block_longer_than_the_keep_alive(block: float, fits: boo
     else:
         with pytest.raises(InvalidArgument, match=r"block=15\.1 is longer than the keep-alive of 15 s"):
             engine._check_block(block)
+
+
+# -- what is told of links ---------------------------------------------------------------------------------------------
 
 
 def test_a_link_that_comes_and_goes_is_told_about() -> None:

@@ -29,6 +29,8 @@ from tests.core.support import strategies as own
 from tests.core.support.story import Story, asking, listening, silent
 from tests.core.support.strategies import byte_by_byte, pieces, plain
 
+# -- scripts -----------------------------------------------------------------------------------------------------------
+
 
 def test_a_script_begins_when_its_link_is_up() -> None:
     story = Story(listening)
@@ -134,6 +136,9 @@ def test_a_script_lives_through_the_same_however_its_answers_are_cut(asked: list
         pair.cut = cut
         pair.server.reply(wire)
         assert story.log == ["begin", *([plain(reply) for reply in replies] for replies in asked)]
+
+
+# -- the end of a connection, and of a script --------------------------------------------------------------------------
 
 
 def test_a_script_dies_with_its_connection_and_begins_again_on_the_next() -> None:

@@ -20,6 +20,9 @@ GAPS_OFF = Degraded("gap detection", "+xinfo|stream")
 REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
 
 
+# -- the watch over several streams ------------------------------------------------------------------------------------
+
+
 def test_each_stream_is_asked_about_and_judged_by_itself() -> None:
     gaps, events = watching("s", "t", detect_gaps="audit")
     (s, _), (t, _) = reading(), reading(read=6)
@@ -214,6 +217,9 @@ def add(server: Server, first: int, last: int) -> None:
 
 def gaps_told(net: Net) -> list[Event]:
     return [event for event in net.pair.events() if isinstance(event, Gap | Degraded)]
+
+
+# -- in a consumer -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detect_gaps", ["audit", "always", None])

@@ -27,6 +27,8 @@ from streamcore.testing.pair import Pair
 from tests.core.support.entropy import entropy
 from tests.core.support.senders import LOST, NO_SCRIPT, SHA, Sender, asked, message, ready, sender
 
+# -- by a script -------------------------------------------------------------------------------------------------------
+
 
 def test_the_first_entry_of_a_connection_brings_the_script_with_it() -> None:
     pair = Pair(producer := sender(maxlen=5))
@@ -236,6 +238,9 @@ def test_nor_does_one_that_is_refused_for_now_until_it_is_late() -> None:
         request.answer()
 
 
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
 def test_messages_of_another_run_are_other_messages_unless_they_are_named() -> None:
     names = set()
     for _ in range(2):
@@ -281,6 +286,9 @@ def test_what_cannot_be_idempotent() -> None:
     producer.close()
     with pytest.raises(ClosedError):
         producer.post(n=1)
+
+
+# -- with a wait behind it -----------------------------------------------------------------------------------------------
 
 
 def test_closing() -> None:

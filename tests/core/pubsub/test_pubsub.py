@@ -156,6 +156,9 @@ def test_many_channels_take_several_commands() -> None:
     assert len(broker.engine.subscriptions.confirmed) == 1201
 
 
+# -- gaps ----------------------------------------------------------------------------------------------------------------
+
+
 def test_a_lost_connection_is_a_gap_before_the_next_message() -> None:
     broker = subscribed("a", channel_handlers={"h": print})
     broker.publish("a", "1")
@@ -250,6 +253,9 @@ def test_other_pushes_are_none_of_its_business() -> None:
     assert broker.pair.events() == []
 
 
+# -- the link ------------------------------------------------------------------------------------------------------------
+
+
 def test_a_dead_link_is_found_within_max_idle_seconds() -> None:
     broker = subscribed("a", max_idle_seconds=3, options=Options(keepalive_idle=60, keepalive_answer=60))
     broker.pair.advance(1.9)
@@ -276,6 +282,9 @@ def test_it_is_ready_when_the_server_is_reached_or_need_not_be() -> None:
     assert PubSub(["a"], lazy=True).is_ready
     Pair(engine)
     assert engine.is_ready
+
+
+# -- arguments -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from streamcore.pubsub import Kind, PubSub
 from streamcore.testing.pair import Pair
 from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed
 
+# -- shard channels ------------------------------------------------------------------------------------------------------
+
 
 def test_a_shard_channel_that_the_server_takes_away_is_asked_for_again() -> None:
     broker = Broker(PubSub(shard_channels=["s", "t"], ignore_subscribe_messages=False)).serve()
@@ -62,6 +64,9 @@ def test_taken_away_and_not_wanted() -> None:
     assert broker.engine.take() == []
     told = Degraded("ending subscriptions on the server", "a channel of SUNSUBSCRIBE")
     assert broker.pair.events() == [told], "what the server goes on sending reaches nobody"
+
+
+# -- reconnects ----------------------------------------------------------------------------------------------------------
 
 
 def test_more_than_a_thousand_reconnects_in_a_row() -> None:

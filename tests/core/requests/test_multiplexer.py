@@ -26,6 +26,8 @@ from streamcore.testing.pair import Pair
 from streamcore.testing.resp import HELLO, OK, resp
 from tests.core.support.clients import Client, connected, echoed, lost, unconnected
 
+# -- submitting --------------------------------------------------------------------------------------------------------
+
 
 def test_requests_of_many_tasks_leave_in_one_write() -> None:
     client, pair = connected()
@@ -110,6 +112,9 @@ def test_asking_for_outputs_again_changes_nothing() -> None:
     pair.server.answer("a")
     assert outputs() == outputs() == outputs()
     assert client.next_timeout() == pair.now + 2.5
+
+
+# -- losing the connection ---------------------------------------------------------------------------------------------
 
 
 def test_only_what_may_be_repeated_is_repeated_and_the_order_is_kept() -> None:
@@ -226,6 +231,9 @@ def test_the_back_off_is_reset_by_an_answer_and_not_by_a_greeting() -> None:
     assert link.attempts == 4
     pair.server.answer("a")
     assert link.attempts == 0
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
 
 
 def test_closing_ends_everything_that_waits_or_is_in_flight() -> None:

@@ -155,6 +155,9 @@ def test_nothing_comes_of_nothing(kind: DecoderKind) -> None:
     assert decode(kind, [b""]) == []
 
 
+# -- attributes --------------------------------------------------------------------------------------------------------
+
+
 @both
 def test_attributes_belong_to_the_reply_that_follows_and_are_none_themselves(kind: DecoderKind) -> None:
     wire = b":1\r\n|1\r\n+ttl\r\n:3600\r\n:2\r\n:3\r\n|2\r\n+a\r\n:1\r\n+a\r\n:2\r\n*1\r\n:4\r\n"
@@ -179,6 +182,9 @@ def test_attributes_inside_of_a_reply_are_dropped(kind: DecoderKind) -> None:
     decoder = make_decoder(kind)
     assert decoder.feed(b"*2\r\n|1\r\n+ttl\r\n*1\r\n|1\r\n+x\r\n+y\r\n:0\r\n:1\r\n:2\r\n:3\r\n") == [[1, 2], 3]
     assert decoder.attributes == {}
+
+
+# -- which one ---------------------------------------------------------------------------------------------------------
 
 
 @needs_hiredis

@@ -17,6 +17,8 @@ from tests.core.support.decoding import MEGABYTE, SLICE, decode
 from tests.core.support.strategies import byte_by_byte
 from tests.support.decoders import both
 
+# -- limits ------------------------------------------------------------------------------------------------------------
+
 
 @both
 @pytest.mark.parametrize("chunk", [SLICE, 1000, 1 << 20])
@@ -196,6 +198,9 @@ def reading(kind: DecoderKind, wire: bytes, piece: int) -> Callable[[], object]:
         assert len(decode(kind, chunks)) == 1
 
     return run
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
 
 
 @both
