@@ -14,6 +14,8 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, drain, pending, take
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_ack_loop", "group/test_returns", "group/test_removal")
+
 
 @pytest.mark.every_server
 async def test_it_comes_again_at_once_and_the_counter_rises(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
