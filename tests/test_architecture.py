@@ -22,6 +22,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CORE: Final = ROOT / "streamcore"
 TRANSPORTS: Final = ROOT / "transports"
 MAX_LINES: Final = 400
+MAX_DRIVER_LINES: Final = 150
 
 # What each forbidden import would bring into the core; the message of a failure says it.
 FORBIDDEN: Final = {
@@ -150,6 +151,14 @@ def test_no_file_is_too_long_to_read() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files(CORE, TRANSPORTS)}
     problems = [f"{where(path, MAX_LINES)}: the file has {n} lines" for path, n in lengths.items() if n > MAX_LINES]
     fail_if(problems, f"a file of more than {MAX_LINES} lines is two files that have not met yet:")
+
+
+def test_a_driver_is_short() -> None:
+    drivers = sorted(TRANSPORTS.glob("*/driver.py"))
+    assert [path.parent.name for path in drivers] == ["asyncio", "blocking", "trio"]
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in drivers}
+    problems = [f"{where(path)}: it has {n} lines" for path, n in lengths.items() if n > MAX_DRIVER_LINES]
+    fail_if(problems, f"a driver of more than {MAX_DRIVER_LINES} lines decides what the core should have said:")
 
 
 # Home folders and workplaces. Only the words are spelt here, so that this file names no machine itself.

@@ -1,1 +1,1 @@
-"""Runtimes for streamcore: asyncio, trio, anyio and threads; and what they need of the world around them."""
+"""Runtimes for streamcore: asyncio, trio, anyio and threads; with servers for tests, integrations and a command."""

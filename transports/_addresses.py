@@ -1,4 +1,4 @@
-"""A name may have several addresses, and some of them may not answer: they are dialled one after another, a moment apart.
+"""A name may have several addresses, and some of them may not answer: they are dialled in turn, a moment apart.
 
 The first that connects is taken (RFC 8305, "happy eyeballs"), the other attempts are given up. Where none connects, the
 error tells of each.
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def numeric(host: str, port: int) -> list[Place]:
-    """The address that ``host`` is already; none where it is a name. Asks nobody."""
+    """The address that ``host`` is already; none where it is a name. No resolver is asked."""
     with suppress(socket.gaierror):
         return places(host, port, socket.AI_NUMERICHOST)
     return []

@@ -1,6 +1,6 @@
 """Dial errors in plain words.
 
-``explain`` and ``is_permanent`` look a dial error up in one table, by what it is: a certificate's verify code, an OpenSSL
+``explain`` and ``is_permanent`` look a dial error up in a single table: by a certificate's verify code, an OpenSSL
 reason, an errno or a class. All these go by name, so that ``ssl`` is not imported here.
 """
 
@@ -63,9 +63,9 @@ _ROW_OF: Final = {key: row for row in _ROWS for key in row[0].split()}
 
 
 def explain(error: BaseException, target: Target) -> str:
-    """Say in one sentence why dialling ``target`` failed, and what to do about it.
+    """Explain in a sentence why dialling ``target`` failed, and how to mend it.
 
-    Knows what sockets, ``ssl``, asyncio and trio raise, also as a cause or in an exception group, and what servers say.
+    Knows the errors of sockets, ``ssl``, asyncio, trio and servers, also as a cause or in an exception group.
     """
     if isinstance(error, ConnectFailed):
         return str(error)  # said already
@@ -83,13 +83,13 @@ def explain(error: BaseException, target: Target) -> str:
 def is_permanent(error: BaseException) -> bool:
     """Whether dialling again with the same settings is pointless: a wrong certificate or TLS setting, say.
 
-    False where waiting may help: nobody listens, a time-out, an unknown name, and whatever we do not know.
+    False where waiting may help: a closed port, a time-out, an unknown name, and errors that are not in the table.
     """
     return error.permanent if isinstance(error, ConnectFailed) else _diagnose(error)[0]
 
 
 def _diagnose(error: BaseException) -> tuple[bool, str, BaseException]:
-    """Whether it is permanent, the sentence for it, and the error that tells: this one or one of its causes."""
+    """Whether it is permanent, the sentence for it, and the error that tells: this error or a cause of it."""
     causes = [error]
     for cause in causes:  # grows meanwhile
         inner = (*getattr(cause, "exceptions", ()), cause.__cause__)  # of an exception group

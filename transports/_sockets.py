@@ -63,7 +63,7 @@ def dial(link: Link, target: Target, timeout: float) -> socket.socket:
 
 
 class Dialling:
-    """``dial`` in a thread that may be abandoned: then, whoever comes second closes the socket.
+    """``dial`` in a thread that may be abandoned: then the later of ``run`` and ``close`` closes the socket.
 
     Afterwards there is ``sock``, or the ``error`` of ``attempt``.
     """
@@ -83,7 +83,7 @@ class Dialling:
         return sock
 
     def attempt(self, done: Callable[[Dialling], object]) -> None:
-        """Connect, keep what came of it, and call ``done`` with this dial, whatever happens."""
+        """Connect, keep the socket or the error, and call ``done`` with this dial in any case."""
         try:
             self.run()
         except ConnectFailed as error:
@@ -94,7 +94,7 @@ class Dialling:
             done(self)
 
     def close(self) -> None:
-        """Nobody waits for the socket any more."""
+        """Give up the dial, and close its socket."""
         self._abandoned = True
         if self.sock is not None:
             self.sock.close()
@@ -103,8 +103,8 @@ class Dialling:
 class Wire:
     """A link's socket.
 
-    ``full``: the last write found no room, wait until the socket is writable. ``watched``: what a selector waits for.
-    ``error``: why it cannot be read from any more, for those who cannot raise it where they read.
+    ``full``: the last write found no room, wait until the socket is writable. ``watched``: the events that a selector waits for.
+    ``error``: why it cannot be read from any more, kept for readers that cannot raise it where they read.
     """
 
     __slots__ = ("_buffer", "_pending", "error", "full", "link", "sock", "watched")
@@ -119,11 +119,11 @@ class Wire:
         self._pending = getattr(sock, "pending", int)  # TLS may hold decrypted bytes that no selector sees
 
     def close(self) -> None:
-        """Close the socket; the link is told by somebody else."""
+        """Close the socket; its owner tells the link."""
         self.sock.close()
 
-    def send(self) -> None:
-        """Write what the link has, as far as the socket takes it. Raises ``OSError``."""
+    def send(self) -> bool:
+        """Write the bytes of the link; whether the socket has taken all of them. Raises ``OSError``."""
         self.full = False
         while data := self.link.data_to_send():
             try:
@@ -132,7 +132,8 @@ class Wire:
                 if type(error).__name__ not in _NOT_NOW:
                     raise
                 self.full = True
-                return
+                return False
+        return True
 
     def receive(self, now: float) -> None:
         """Read once, or until TLS has nothing left. Raises ``OSError`` where the connection has ended."""

@@ -1,7 +1,7 @@
-"""Threads that do one piece of work, and whose beginning and end can be relied on.
+"""Threads for a piece of work each, whose beginning and end can be relied on.
 
-``Thread`` is not subclassed: its private names are Python's, and other ones in each version. Nor is its ``join`` relied on: before
-Python 3.13, one that Ctrl-C has interrupted takes a thread for ended that runs on. Nor are its events: they have a lock of their own
+``Thread`` is not subclassed: its private names are Python's, and differ from version to version. Nor is its ``join`` relied on: before
+Python 3.13, a ``join`` that Ctrl-C has interrupted takes a thread for ended that runs on. Nor are its events: they have a lock of their own
 inside, which an interrupted ``wait`` may leave taken on Python 3.14, and then ``set`` would wait for ever.
 """
 
@@ -36,7 +36,7 @@ class Latch:
 
 
 class Worker:
-    """A daemon thread for one call of ``work``; an error of that ends the thread, as it would any other."""
+    """A daemon thread for a call of ``work``, whose error ends the thread, as it would any thread."""
 
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self._work = work
@@ -76,7 +76,7 @@ class Worker:
 
     @property
     def _is_gone(self) -> bool:
-        """Whether a thread that was started has ended; what Python itself knows, whatever the work has told."""
+        """Whether a thread that was started has ended, as Python itself knows: the work may not have told."""
         return self._thread not in threading.enumerate()
 
     def _run(self) -> None:

@@ -35,7 +35,7 @@ class TLS:
 
     The server's certificate is verified against ``ca_file``, or without it the system's authorities, and must be for
     the name we dial, or ``server_hostname``; ``verify=False`` switches both checks off. ``cert_file``, ``key_file`` and
-    ``key_password`` are our own certificate, for a server that asks for one. All files are PEM. A ready ``ssl_context``
+    ``key_password`` are our own certificate, for a server that asks for it. All files are PEM. A ready ``ssl_context``
     replaces everything but ``server_hostname``.
     """
 
@@ -58,7 +58,7 @@ class TLS:
     def context(self) -> ssl.SSLContext:
         """The ``SSLContext``, built once and again when a file has changed (a renewed certificate); do not modify it.
 
-        Raises ``InvalidArgument``, naming the file, where one is missing or of no use.
+        Raises ``InvalidArgument``, naming the file, where a file is missing or of no use.
         """
         if self.ssl_context is not None:
             return self.ssl_context
@@ -70,7 +70,7 @@ TLS.__init__ = conceals_arguments(TLS.__init__)  # type: ignore[method-assign]  
 
 
 def _stamp(name: str, path: Path) -> tuple[int, ...]:
-    """What changes when a file is written or replaced."""
+    """The inode, size and time of a file: they change when it is written or replaced."""
     try:
         status = os.stat(path)  # noqa: PTH116  # pathlib costs an import
     except OSError as error:
@@ -100,7 +100,7 @@ def _context(tls: TLS, _stamps: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to dial, how to introduce ourselves there, and whether by TLS. Neither ``repr`` nor ``str`` show secrets."""
+    """The address to dial, the login, and whether by TLS. Neither ``repr`` nor ``str`` show secrets."""
 
     address: AnyAddress = field(default_factory=Address)
     login: Login = field(default_factory=Login)
@@ -133,13 +133,13 @@ def parse(
     client_name: str | None = None,
     tls: TLS | ssl.SSLContext | bool | None = None,
 ) -> Target:
-    """Understand a server URL; without one, that of the environment variable ``REDIS_URL``, or of localhost:6379.
+    """Parse a server URL; without a URL, that of the environment variable ``REDIS_URL``, or of localhost:6379.
 
     ``redis://user:password@host:6379/3`` (``valkey``: the same; ``rediss`` and ``valkeys``: by TLS) or
     ``unix://user:password@/path/to/socket?db=3``. All parts are percent-decoded, ``+`` stands for itself. Parameters:
     ``db``, ``client_name``, and for TLS ``ca_file``, ``cert_file``, ``key_file``, ``server_hostname``,
     ``check_hostname=true|false``, ``verify=full|none``. A keyword argument wins over the URL; ``tls=`` replaces all TLS
-    settings of the URL, except that ``tls=True`` only switches it on. A user needs a password, if an empty one
+    settings of the URL, except that ``tls=True`` only switches it on. A user needs a password, if an empty password
     (``redis://user:@host``, for a user with ``nopass``); ``redis://:@host`` and ``redis://@host`` mean no login.
 
     Raises ``InvalidURL``, and ``InvalidArgument`` where a keyword is at fault.
@@ -215,7 +215,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
-    """The address, and by name what else the URL says."""
+    """The address of a URL, and its other settings by name."""
     if not url.isprintable() or " " in url:
         raise InvalidURL("has a space, line end or control character: strip it, or percent-encode it (a space is %20)")
     if url[:1] in {"'", '"'}:
@@ -311,7 +311,7 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _security(address: AnyAddress, found: dict[str, Any], given: TLS | ssl.SSLContext | bool | None) -> TLS | None:
-    """The TLS settings of the URL, or those given instead."""
+    """The TLS settings of the URL, or the given settings instead."""
     settings = {name: found[name] for name in _TLS_PARAMETERS if name in found}
     wanted: TLS | ssl.SSLContext | bool = found["tls"] if given is None else given
     if settings and wanted is False and given is None:

@@ -1,4 +1,4 @@
-"""anyio: the names of the other transports, on whatever the running loop is; each client picks its runtime when entered."""
+"""anyio: the names of the other transports, on asyncio or trio, as the loop runs; each client picks its runtime when entered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from streamcore.engine.engine import Engine
 from streamcore.errors import MissingExtra
 
-from . import asyncio
 from ._facade._async import (
     Channels,
     ChannelSubscriber,
@@ -27,6 +26,7 @@ from ._facade._async import (
 )
 from ._facade.runtime import AsyncDriver
 from .address import Target
+from .asyncio.runtime import Runtime
 
 try:
     import anyio
@@ -50,8 +50,8 @@ __all__ = [
 ]
 
 
-class _AsyncioDriver(asyncio.Driver):
-    """A scope of anyio cancels, unlike asyncio itself, also what a cancelled task awaits on its way out."""
+class _AsyncioRuntime(Runtime):
+    """A scope of anyio cancels, unlike asyncio itself, also the awaits of a cancelled task on its way out."""
 
     async def linger(self, done: Callable[[], bool], within: float) -> bool:
         with anyio.CancelScope(shield=True):
@@ -68,13 +68,13 @@ class _AsyncioDriver(asyncio.Driver):
             await super().aclose()
 
 
-def _driver(engine: Engine, target: Target) -> AsyncDriver:
+def _runtime(engine: Engine, target: Target) -> AsyncDriver:
     trio = sys.modules.get("trio")
     if trio is None or not trio.lowlevel.in_trio_task():
-        return _AsyncioDriver(engine, target)
-    from .trio import Driver as TrioDriver
+        return _AsyncioRuntime(engine, target)
+    from .trio.runtime import Runtime as TrioRuntime
 
-    return TrioDriver(engine, target)
+    return TrioRuntime(engine, target)
 
 
-connect = make_connect(_driver)
+connect = make_connect(_runtime)

@@ -1,8 +1,8 @@
 """Backends for Litestar's ``ChannelsPlugin``: the engine of ``client.channels(...)`` behind the interface of Litestar's own.
 
 A backend does nothing when it is made. From ``on_startup`` to ``on_shutdown`` it has a *life*: a client, unless the
-application has given an open one, and a hub. One reader serves all channels, wakes when something comes, and polls nothing.
-Outside of a life, publishing and history use a connection for a moment, and what is subscribed to is kept for the next one.
+application has given an open one, and a hub. A single reader serves all channels, wakes when something comes, and polls nothing.
+Outside of a life, publishing and history use a connection for a moment, and subscriptions are kept for the next life.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GivenClient: TypeAlias = Client | Callable[[], Client]
 
 
 class _Life:
-    """From a start to its shutdown, in one event loop."""
+    """From a start to its shutdown, in a single event loop."""
 
     def __init__(self, hub: Channels[bytes], closing: AsyncExitStack) -> None:
         self.hub = hub
@@ -47,7 +47,7 @@ class _Life:
 
 
 class _Backend(ChannelsBackend):
-    """What both backends have."""
+    """The methods of both backends."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _Backend(ChannelsBackend):
 
     @property
     def channels(self) -> Channels[bytes]:
-        """The hub, between start-up and shutdown, for what the plugin does not do, such as ``transports.sse``."""
+        """The hub, between start-up and shutdown, for uses beside the plugin, such as ``transports.sse``."""
         if self._life is None:
             raise ClosedError(
                 "this backend is not started; its plugin does that, with the application, by on_startup()"
@@ -117,7 +117,7 @@ class _Backend(ChannelsBackend):
                 await hub.publish(data, names, timeout=self._publish_timeout)
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        """Hear channels: what is published from when this returns, and nothing older."""
+        """Hear channels: the messages published after this returns, and nothing older."""
         names = _names(channels)
         if self._life is None:
             self._wanted.update(dict.fromkeys(names))
@@ -125,7 +125,7 @@ class _Backend(ChannelsBackend):
             await self._life.hub.subscribe(names)
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Hear them no more; what has arrived of them is dropped. Waits for nothing, and never fails."""
+        """Hear them no more; their messages that have arrived are dropped. Waits for nothing, and never fails."""
         names = _names(channels)
         for name in names:
             self._wanted.pop(name, None)
@@ -136,7 +136,7 @@ class _Backend(ChannelsBackend):
     def stream_events(self) -> AsyncGenerator[tuple[str, bytes], None]:
         """Iterate over messages, as channel and data. It ends with the shutdown.
 
-        A cancelled ``anext`` loses nothing, and the iteration goes on after it. It belongs to one task at a time.
+        A cancelled ``anext`` loses nothing, and the iteration goes on after it. It belongs to a single task at a time.
         """
         return _Events(self)
 
@@ -153,7 +153,7 @@ class _Backend(ChannelsBackend):
 
     @asynccontextmanager
     async def _passing(self) -> AsyncIterator[Channels[bytes]]:
-        """For one request: of the present life, or else a passing one."""
+        """The channels for a request: of the present life, or else a passing one."""
         life = self._life
         if life is not None and life.loop is asyncio.get_running_loop():
             yield life.hub
@@ -163,7 +163,7 @@ class _Backend(ChannelsBackend):
 
 
 class _Events(AsyncGenerator[tuple[str, bytes], None]):
-    """The messages of one life. A generator function would end where its ``anext`` is cancelled."""
+    """The messages of a life. A generator function would end where its ``anext`` is cancelled."""
 
     def __init__(self, backend: _Backend) -> None:
         self._backend = backend
@@ -194,14 +194,14 @@ class StreamChannelsBackend(_Backend):
     """Channels with a history, in streams; in place of ``RedisChannelsStreamBackend``.
 
     ``history`` messages of each channel can be looked back at; messages are kept until that is exceeded, or ``retention``
-    (10,000), whatever is more, so that nobody misses a burst; with ``cap_streams_approximate`` (``MAXLEN ~``) for a little longer.
+    (10,000), if that is more, so that no subscriber misses a burst; with ``cap_streams_approximate`` (``MAXLEN ~``) for a little longer.
     ``stream_ttl``, a ``timedelta`` or milliseconds, after its last message a channel is deleted. ``key_prefix`` and the
     channel's name, its case kept, make its key.
 
     ``url`` says where the server is (see ``connect``; by default ``REDIS_URL``). Or ``client`` is a client of the
-    application, open from start-up to shutdown, or a function that makes one for each life, such as
+    application, open from start-up to shutdown, or a function that makes a client for each life, such as
     ``lambda: connect(url, username="ann")``. ``stream_sleep_no_subscriptions`` is taken, and means nothing: there is no pause
-    between two looks, since nobody looks.
+    between two looks, since nothing is polled.
     """
 
     @conceals_arguments

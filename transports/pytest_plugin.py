@@ -1,4 +1,4 @@
-"""A pytest plugin with one fixture, ``streamcore_server``: an embedded Valkey that the whole test session shares.
+"""A pytest plugin with a fixture, ``streamcore_server``: an embedded Valkey that the whole test session shares.
 
 Switch it on with ``pytest_plugins = ["transports.pytest_plugin"]`` in the topmost ``conftest.py``. Tests that share
 the server also share its data: use other keys, or ``FLUSHALL`` in a fixture of yours.
@@ -17,6 +17,6 @@ __all__ = ["streamcore_server"]
 
 @pytest.fixture(scope="session")
 def streamcore_server() -> Iterator[EmbeddedServer]:
-    """A running server; ``streamcore_server.url`` is what ``connect()`` takes."""
+    """A running server; ``streamcore_server.url`` is for ``connect()``."""
     with EmbeddedServer() as server:
         yield server

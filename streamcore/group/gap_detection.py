@@ -56,6 +56,7 @@ class GroupGaps:
         self._forgetful = True
         self._histories: dict[bytes, GroupHistory] = {}
         self._forbidden: set[bytes] = set()
+        self._torn: set[bytes] = set()  # streams whose last look put together what does not belong together
 
     def connected(self, server: Mapping[bytes, Any], *, same_run: bool = False) -> None:
         """There is a new connection; its server has answered HELLO so, and is known to be still in the ``same_run``."""
@@ -69,6 +70,7 @@ class GroupGaps:
         """The stream is not read any more."""
         self._histories.pop(stream, None)
         self._forbidden.discard(stream)
+        self._torn.discard(stream)
 
     def received(self, stream: bytes, entries: list[Any]) -> None:
         """New entries were delivered to us."""
@@ -123,8 +125,17 @@ class GroupGaps:
             self._degradation.is_forbidden(GAPS, ("XRANGE", stream), replies[-1])
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
+            if self._is_torn(stream, watch, group.refutes(history) and not known.get("another")):
+                watch.identity.doubt()
+                return
             for gap in watch.judge(history, group, anchored=anchored, **known):
                 self._emit(gap)
+
+    def _is_torn(self, stream: bytes, watch: GroupHistory, is_refuted: bool) -> bool:
+        """Tell whether to leave the judgement to the next look, once, since a failover has come between the replies of this one."""
+        is_torn = is_refuted and watch.identity.seen is not None and stream not in self._torn
+        (self._torn.add if is_torn else self._torn.discard)(stream)
+        return is_torn
 
     def vanished(self, stream: bytes, pending: StreamId | None) -> None:
         """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""

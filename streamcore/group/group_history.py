@@ -29,16 +29,29 @@ from ..stream_id import ZERO
 class Reached(NamedTuple):
     """How far a group is, as XINFO GROUPS tells: its last-delivered id, and its place (None: the server lost count).
 
-    ``alone``: it has one consumer, or none.
+    ``alone``: it has one consumer, or none. ``lag``: how many entries it has to read yet (None: the server does not know).
     """
 
     id: StreamId
     place: int | None = None
     alone: bool = False
+    lag: int | None = None
 
     @classmethod
     def of(cls, info: Mapping[bytes, Any]) -> Reached:
-        return cls(StreamId.parse(info[b"last-delivered-id"]), info[b"entries-read"], info[b"consumers"] < 2)
+        id_ = StreamId.parse(info[b"last-delivered-id"])
+        return cls(id_, info[b"entries-read"], info[b"consumers"] < 2, info.get(b"lag"))
+
+    def refutes(self, history: History) -> bool:
+        """Tell whether the stream that was asked just before had another history than the one of this group.
+
+        The server knows no lag while XDEL has taken something ahead of the group, and entries that are added make it larger.
+        """
+        if self.lag is None or history.first is None:
+            return False
+        if history.deleted > max(self.id, history.first):
+            return True
+        return self.place is not None and history.first <= self.id and self.place + self.lag < history.added
 
 
 class GroupHistory:

@@ -66,15 +66,17 @@ class Lineage:
         """Whether a server is still the one, in the same run, with which the reading link was connected before."""
         return origin.continues(self._proven)
 
+    def may_be_turned_back(self, origin: Origin) -> bool:
+        """Whether a server may have taken back what was settled on the last connection of the reading link."""
+        return self._proven is not None and not origin.continues(self._proven)
+
     def disconnected(self) -> None:
         """Note that the reading link is down."""
         self._is_current = False
 
     def doubted(self, origin: Origin) -> list[bytes]:
         """The streams in which entries have to be compared, on a new connection of the reading link."""
-        if self._proven is None or origin.continues(self._proven):
-            return []
-        return self._pending.streams()
+        return self._pending.streams() if self.may_be_turned_back(origin) else []
 
     def prove(self, origin: Origin) -> None:
         """Note that everything in hand is what this server has."""

@@ -233,7 +233,8 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         origin = yield from self.lineage.ask()
         self.gaps.connected(link.server, same_run=self.lineage.goes_on(origin))
         self.idle_consumers.connected()
-        yield from self.setup.enter(Identity(link.client_id, origin.run_id, self.nonce))
+        present = Identity(link.client_id, origin.run_id, self.nonce)
+        yield from self.setup.enter(present, turned_back=self.lineage.may_be_turned_back(origin))
         self.presence.connected(link.server)
         for stream in self.lineage.doubted(origin):
             lost = yield from self.lineage.compare(stream)

@@ -4,7 +4,7 @@ Entries that the application cannot have seen are fetched by the page (``XCLAIM`
 redelivery queue; or, where it was handed over too often already, becomes a dead letter.
 
 Only entries left by a process that is gone are condemned like that. Entries that come back from our own past, as after a
-failover, have not killed us; and the process that had our name until now may still be at work.
+failover, have not killed us, whoever else had them; and the process that had our name until now may still be at work.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ class Backlog:
         self._from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
+        self._brought_back: dict[
+            bytes, StreamId
+        ] = {}  # up to which id a failover may have brought back what we settled
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""
@@ -62,6 +65,15 @@ class Backlog:
         """Whether the process that had our name before us may be at work."""
         return stream in self._spared
 
+    def bring_back(self, stream: bytes, delivered: StreamId) -> None:
+        """Bury nothing up to the group's last ``delivered`` id that others had: a failover may have brought back what we settled."""
+        self._brought_back[stream] = delivered
+
+    def may_be_settled(self, stream: bytes, id_: bytes) -> bool:
+        """Whether an entry may be back that we had settled."""
+        bound = self._brought_back.get(stream)
+        return bound is not None and StreamId.parse(id_) <= bound
+
     def recovered(self, stream: bytes) -> None:
         """Note that nothing is pending for us that is unknown here."""
         self._met.add(stream)
@@ -73,6 +85,7 @@ class Backlog:
         self._from.pop(stream, None)
         self._met.discard(stream)
         self._spared.discard(stream)
+        self._brought_back.pop(stream, None)
 
 
 class Recovery:
@@ -164,7 +177,8 @@ class Recovery:
         dead: list[DeadLetter] = []
         for id_, owner, _, times in rows:
             # After one delivery it is unknown whether the application has seen it: it gets another chance in any case.
-            if limit is not None and times > 1 and times >= limit + grace:
+            is_over = limit is not None and times > 1 and times >= limit + grace
+            if is_over and not self._backlog.may_be_settled(stream, id_):
                 dead.append(DeadLetter(id_, times))
             else:
                 again.append(Waiting(stream, id_, times, is_unsure=times == 1 and owner != NACKED))

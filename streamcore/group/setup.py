@@ -62,12 +62,16 @@ class Setup:
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # the streams whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # by stream whose group we are creating
+        self._is_turned_back = False
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
-    def enter(self, present: Identity) -> Steps[None]:
-        """Enter all streams on a new connection of the reading link, before anything else but the lineage is asked."""
-        context = self._context
+    def enter(self, present: Identity, *, turned_back: bool) -> Steps[None]:
+        """Enter all streams on a new connection of the reading link, before anything else but the lineage is asked.
+
+        ``turned_back``: the server may have taken back what was settled (see ``Lineage``).
+        """
+        context, self._is_turned_back = self._context, turned_back
         # Where INFO is forbidden, the audit covers what a stale connection might take.
         former, self.present = self.present, present
         yield from self._stale.close(former, present)
@@ -75,6 +79,7 @@ class Setup:
         streams = sorted(context.member.streams)
         for page in (streams[:1], *pages(streams[1:], context.looks)):
             yield from together([self.enter_stream(stream) for stream in page])
+        self._is_turned_back = False
         self._rounds.entered(context.now, context.block)
 
     def enter_stream(self, stream: bytes) -> Steps[None]:
@@ -135,9 +140,11 @@ class Setup:
             ours = self.note(stream, group, summary)
             if not (ours or isinstance(summary, ReplyError)):
                 self.quiet.add(stream)
+            delivered = StreamId.parse(group[b"last-delivered-id"])
             if stream not in self._known:
-                delivered = StreamId.parse(group[b"last-delivered-id"])
                 self._backlog.begin(stream, ZERO if context.member.backlog else delivered)
+            if self._is_turned_back:
+                self._backlog.bring_back(stream, delivered)
         self._known.add(stream)
         absent.end(stream)
 

@@ -9,12 +9,13 @@ read, where nothing of the batch is left, means another stream. A stream that wa
 of everything, or had not yet removed the missing entries.
 
 A loss that is neither disproven nor counted is told as a ``Gap`` without a number, certain or only possible. Entries
-removed from the middle (XDEL) blur the count.
+removed from the middle (XDEL) blur the count. What counters have explained, the entries up to the end that was told with them
+may refute: where more come than were counted, the explanation was that of another stream.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from ..connection.exchange import Arguments
@@ -55,6 +56,7 @@ class Continuity:
 
     def __init__(self, stream: bytes, cursor: StreamId, added: int | None = None, *, is_entry: bool = True) -> None:
         self.cursor = cursor
+        self.seen: History | None = None  # when the server was asked last
         self._stream = stream
         self._place = added  # entries added up to where continuity is proven
         self._sure = cursor  # the cursor when that was exact; since then single entries may have been deleted unread
@@ -62,8 +64,11 @@ class Continuity:
         is_entry = is_entry and cursor != ZERO and cursor.seq != NO_ENTRY
         self._tip = self._behind = Anchor(cursor, True if is_entry else None)  # the cursor; up to where it is proven
         self._ids: list[bytes] = []  # entries read between them
-        self._seen: History | None = None  # when the server was asked last
-        self._known: History | None = None  # the same, while no place is known: its counters tell it up to its end
+        self._ahead: History | None = (
+            None  # ``seen``, until the end is passed up to which it tells the number of entries
+        )
+        self._explained: Gap | None = None  # told if that number refutes how the counters explained missing entries
+        self._refuted: Gap | None = None  # the same, once that has happened
 
     @property
     def added(self) -> int | None:
@@ -84,15 +89,19 @@ class Continuity:
         self._ids += ids
         if self._learnt is not None:
             self._learnt += len(entries)
-        elif self._known is not None and self._known.last <= self.cursor:
-            self._learn(self._known, before, entries)
-            self._known = None
+        elif self._ahead is not None and self._ahead.last <= self.cursor:
+            self._pass_end(self._ahead, before, entries)
+            self._ahead = self._explained = None
 
-    def _learn(self, known: History, before: StreamId, entries: list[Any]) -> None:
-        """Count the entries of a batch that has passed an end whose place is known."""
-        since = [entry for entry in entries if StreamId.parse(entry[0]) > known.last]
-        if before == known.last or len(since) < len(entries):  # else others may have come and gone in between
-            self._learnt = known.added + len(since)
+    def _pass_end(self, told: History, before: StreamId, entries: list[Any]) -> None:
+        """Count the entries of a batch that has passed the end of a stream, where their number was told."""
+        since = sum(StreamId.parse(entry[0]) > told.last for entry in entries)
+        if before != told.last and since == len(entries):
+            return  # others may have come and gone in between
+        if self._place is None:
+            self._learnt = told.added + since
+        elif self._explained is not None and self._place + len(self._ids) - since > told.added:
+            self._place, self._refuted = None, self._explained
 
     # -- proving it, along with the next read -------------------------------------------------------------------------
 
@@ -101,7 +110,10 @@ class Continuity:
 
         None: no proof is due.
         """
-        return (self.anchor() or ("XINFO", "STREAM", self._stream)) if self._ids else None
+        counters: Arguments = ("XINFO", "STREAM", self._stream)
+        if self._refuted is not None:
+            return counters
+        return self.anchor() or counters if self._ids else None
 
     def anchor(self) -> Arguments | None:
         """Return the XRANGE that finds the anchor; None where no entry was there."""
@@ -128,12 +140,12 @@ class Continuity:
 
     def begin(self, history: History) -> None:
         """Begin at a cursor that ``history`` gave just now: nothing is missing yet."""
-        self._seen = history
+        self.seen = history
         self._count(history)
 
     def remember(self, former: Continuity) -> None:
         """Take over the last known history of the stream from the continuity at another place in it."""
-        self._seen = former._seen
+        self.seen = former.seen
 
     def judge(self, history: History) -> Break | None:
         """Compare the cursor with the server's counters, and return a gap or reset; afterwards both agree."""
@@ -141,36 +153,41 @@ class Continuity:
             return StreamReset(self._stream, self.cursor, history.last)
         behind = self._behind
         stands = behind.stands and not history.is_past(behind.id)
-        goes_on = self._seen is None or history.may_follow(self._seen)
+        goes_on = self.seen is None or history.may_follow(self.seen)
         at_the_end = goes_on and history.last == behind.id and history.added >= (self._place or 0)
         gap: Gap | None = None
         if not (stands or at_the_end):
             self._learnt = None
             left = [id_ for id_ in map(StreamId.parse, self._ids) if not history.is_past(id_)]
-            gap = self._missed(history, left) if self._is_same(history, left) else self._replaced(history, left)
+            is_same = self._refuted is None and self._is_same(history, left)
+            gap = self._missed(history, left) if is_same else self._replaced(history, left)
+            self._explained = None if gap is not None else self._explained or self._gap(history, None, certain=False)
         if history.is_past(self.cursor) or (behind is self._tip and not stands):
             self._tip.stands = None  # it is explained, or told
         self._prove()
-        self._seen = history
+        self.seen = history
         self._count(history)
-        return gap
+        late, self._refuted = self._refuted, None
+        if late is None or gap is None:
+            return gap or late
+        return replace(gap, after=late.after, entries=None)
 
     def _is_same(self, history: History, left: list[StreamId]) -> bool:
         """Tell whether this may be the known stream; ``left`` holds the unproven ids that may still be there."""
         behind, first = self._behind, history.first
-        if self._seen is not None and not history.may_follow(self._seen):
+        if self.seen is not None and not history.may_follow(self.seen):
             return False
         if first is not None and behind.id < first <= self.cursor and first not in left:
             return False  # it is older than the read entries, and was not there then
         was_there = behind.stands is not None
         place = int(was_there) if self._place is None else self._place
-        seen_last = history.last if self._seen is None else self._seen.last
+        seen_last = history.last if self.seen is None else self.seen.last
         has_more = history.last > max(self.cursor, seen_last)
         if history.added < place + len(self._ids) + has_more:
             return False
         if history.is_past(behind.id):
-            return history.removed >= place + len(self._ids) - len(left)
-        if self._seen is None and self._place is None and was_there:
+            return history.removed >= place + len(self._ids) - len(left) + history.least_behind
+        if self.seen is None and self._place is None and was_there:
             return history.deleted == behind.id  # nothing else is known of it
         return not was_there or history.deleted >= behind.id
 
@@ -196,7 +213,7 @@ class Continuity:
 
     def _perhaps(self, history: History) -> Gap | None:
         """Return a gap without a number where no place is known; None where no entry can be missing."""
-        behind, seen = self._behind, self._seen
+        behind, seen = self._behind, self.seen
         if seen is not None:
             nothing = history.removed == seen.removed
         else:
@@ -205,7 +222,7 @@ class Continuity:
 
     def _has_lost(self, history: History) -> bool:
         """Tell whether an entry is gone that was ahead of the cursor when the server was asked last."""
-        newest = None if self._seen is None else self._seen.newest
+        newest = None if self.seen is None else self.seen.newest
         return newest is not None and newest > self.cursor and history.is_past(newest)
 
     def _replaced(self, history: History, left: list[StreamId]) -> Gap:
@@ -229,6 +246,7 @@ class Continuity:
 
     def _count(self, history: History) -> None:
         """Learn the count of entries up to the cursor, as far as the counters tell it."""
+        self._ahead = history if history.last > self.cursor else None
         passed = history.passed
         if history.last == self.cursor:
             self._place = history.added
@@ -237,6 +255,5 @@ class Continuity:
         elif passed is not None and history.first == self.cursor:
             self._place = passed + 1
         else:
-            self._known = history if self._place is None else None
             return
-        self._sure, self._known = self.cursor, None
+        self._sure = self.cursor

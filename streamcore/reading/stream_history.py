@@ -48,6 +48,11 @@ class History(NamedTuple):
         """How many entries there were in front of the first that is there; None where XDEL has removed behind it."""
         return self.removed if self.first is None or self.deleted < self.first else None
 
+    @property
+    def least_behind(self) -> int:
+        """How many entries behind the first that is there were removed, at least: 1 where XDEL took an entry there, else 0."""
+        return int(self.passed is None)
+
     def is_past(self, id_: StreamId) -> bool:
         """Tell whether all entries up to an id are gone."""
         return self.first is None or self.first > id_
@@ -61,7 +66,9 @@ class History(NamedTuple):
             return False
         if self.deleted < former.deleted or (self.last > former.last and self.added == former.added):
             return False
-        if self.is_past(former.last) and self.removed < former.added:
+        if self.deleted > former.deleted and self.removed == former.removed:
+            return False
+        if self.is_past(former.last) and self.removed < former.added + self.least_behind:
             return False
         if former.first is None:
             return self.is_past(former.last)

@@ -156,7 +156,7 @@ class StreamIdentity:
         """Tell whether it may be the same: where all seen entries are gone, as many were removed."""
         anchor = self._anchor
         is_all_gone = history.first is None or anchor is None or history.first > anchor
-        return not is_all_gone or history.removed >= seen.added
+        return not is_all_gone or history.removed >= seen.added + history.least_behind
 
 
 def _is_unchanged(seen: History, history: History) -> bool:
@@ -173,4 +173,5 @@ def _goes_on(seen: History, history: History, fresh: int) -> bool:
         and history.added >= seen.added + fresh
         and history.removed >= seen.removed
         and history.deleted >= seen.deleted
+        and (history.deleted == seen.deleted or history.removed > seen.removed)
     )

@@ -98,6 +98,7 @@ def make_ready(primary: Raw, replica: Raw) -> None:
     until(lambda: all(b"cluster_state:ok" in raw("CLUSTER", "INFO") for raw in (primary, replica)))
     until(lambda: primary("ROLE")[2] and replica("ROLE")[3] == b"connected")
     until(lambda: primary("CLUSTER", "NODES").count(b" connected") == 2)
+    until(lambda: all(len(raw("CLUSTER", "SHARDS")) == 1 for raw in (primary, replica)))  # they have told each other
     primary("SET", "first", 1)  # CLUSTER SLOTS has no replicas that have nothing
 
 

@@ -10,10 +10,11 @@ from streamcore.events import Gap, StreamReset
 from streamcore.reading.continuity import Continuity
 from streamcore.reading.stream_history import History as Seen
 from streamcore.testing.model.values import Stream
+from transports.simulation.workloads.consumer.engine_state import arrived, seen_by
 from transports.simulation.workloads.consumer.habits import ReaderHabits
 from transports.simulation.workloads.consumer.id_log import IdLog
 from transports.simulation.workloads.consumer.invariants import ReaderInvariants, TrimsAnnounced
-from transports.simulation.workloads.consumer.losses import Key, Losses, hidden
+from transports.simulation.workloads.consumer.losses import Hidden, Key, Losses, hidden
 from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.track import Track
 from transports.simulation.world.driver import World
@@ -72,7 +73,7 @@ class Stage:
     def change(self, stream: Stream) -> None:
         """A stream is another one from now on, or what it was before."""
         self.id_log.rewinding(S)
-        self.track.rewind(self.id_log, S, self.continuity._seen, set())
+        self.track.rewind(self.id_log, S, self.continuity.seen, set())
         self.values[S] = stream
 
     def read(self, count: int) -> None:
@@ -103,14 +104,23 @@ class Stage:
     @property
     def hidden(self) -> int | None:
         """How many the counters of another stream explain."""
-        found = hidden(self.engine, self.losses, self.id_log, S)
+        found = self._hidden()
         return None if found is None else found.entries
 
     @property
     def excused(self) -> list[Key]:
         """Which these are."""
-        found = hidden(self.engine, self.losses, self.id_log, S)
+        found = self._hidden()
         return [] if found is None else found.keys
+
+    def unsettle(self) -> None:
+        self.track.unsettle(self.id_log, S, *self._known())
+
+    def _hidden(self) -> Hidden | None:
+        return hidden(self.losses, self.id_log, S, *self._known())
+
+    def _known(self) -> tuple[Seen | None, set[Key]]:
+        return seen_by(self.engine, S), arrived(self.engine, self.id_log, S)
 
 
 def looked(entries: int) -> Stage:
@@ -132,7 +142,7 @@ def test_a_gap_does_not_tell_of_what_was_appended_after_the_look() -> None:
     assert gap.before is None
     stage.append(2, 2)
     stage.remove([(2, 0), (2, 1)], "XTRIM")
-    told = stage.losses.told(gap, 0, stage.continuity._seen, set())
+    told = stage.losses.told(gap, 0, stage.continuity.seen, set())
     assert told == [(0, (1, 0))]
 
 
@@ -212,7 +222,7 @@ class TestHidden:
         stage.append(1, 30)
         stage.read(12)
         stage.look()
-        stage.track.unsettle(stage.engine, stage.id_log, S)
+        stage.unsettle()
         stage.values[S].added -= 10
         stage.append(2, 12)
         stage.remove([(1, seq) for seq in range(22)], "XTRIM")
@@ -226,7 +236,7 @@ class TestHidden:
         stage.append(1, 5)
         stage.read(5)
         stage.look()
-        stage.track.unsettle(stage.engine, stage.id_log, S)
+        stage.unsettle()
         stage.values[S].added += 2
         stage.remove([(1, 0), (1, 1)], "XTRIM")
         stage.replace(2, 15, trimmed=5)

@@ -13,8 +13,8 @@ import pytest
 from streamcore import ConnectFailed
 from tests.transports.runtimes import Runtime
 from transports._addresses import Place, connect_first, numeric, places
-from transports._asyncio_wire import connect_first as connect_first_of_asyncio
 from transports._dial_errors import NoneReached
+from transports.asyncio.addresses import connect_first as connect_first_of_asyncio
 from transports.embedded import EmbeddedServer, free_port
 
 NAME = "two.example"

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import trio
 
-import transports._switchboard
-import transports.blocking
+import transports.blocking.driver
+import transports.blocking.runtime
+import transports.blocking.switchboard
+import transports.blocking.waiters
 from streamcore.events import Disconnected, EntriesRecovered, Event, OwnershipLost, Reconnected, StaleConnectionKilled
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
@@ -157,7 +159,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0.0
-        for module in (transports.blocking, transports._switchboard):
+        room = transports.blocking
+        for module in (room.driver, room.runtime, room.switchboard, room.waiters):
             monkeypatch.setattr(module, "monotonic", self._shifted(time.monotonic))
         monkeypatch.setattr(trio, "current_time", self._shifted(trio.current_time))
         monkeypatch.setattr(asyncio.SelectorEventLoop, "time", lambda loop: time.monotonic() + self._ahead)

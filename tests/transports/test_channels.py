@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
-from streamcore import ChannelMessage, ClosedError, ConcurrentUseError, InvalidArgument, StreamId, WrongTypeError
+from streamcore import (
+    ChannelMessage,
+    ClosedError,
+    ConcurrentUseError,
+    InvalidArgument,
+    ReplyError,
+    StreamId,
+    WrongTypeError,
+)
 from streamcore.channels import PUBLISH, Subscriber, UnreadableMessage
-from streamcore.commands import xadd
+from streamcore.commands import xadd, xinfo_stream, xlen
 from streamcore.events import Connected, Event, Gap, MessagesDropped
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
@@ -85,6 +93,17 @@ async def test_all_channels_of_a_publication_get_it_or_none(runtime: Runtime, se
         with pytest.raises(WrongTypeError):
             await client.channels().publish("x", ["a", "b"])
     assert raw("EXISTS", "channels_a") == 0
+
+
+@pytest.mark.every_server
+async def test_a_question_about_the_key_of_a_channel(runtime: Runtime, server: EmbeddedServer) -> None:
+    async with runtime.connect(server.url) as client:
+        channels = client.channels()
+        await channels.publish("x", "a")
+        asked = [xlen(channels.key("a")), xinfo_stream(channels.key("b")), xlen(channels.key("b"))]
+        one, refused, none = await channels.pipeline(iter(asked))
+        assert (one, type(refused), none) == (1, ReplyError, 0)
+        assert await channels.pipeline([]) == []
 
 
 @pytest.mark.every_server

@@ -142,12 +142,12 @@ def says_busy(server: EmbeddedServer) -> bool:
 async def test_publishing_waits_for_the_end_of_a_script(runtime: Runtime, limited: EmbeddedServer, kind: Any) -> None:
     async with (
         runtime.connect(limited.url, request_timeout=10) as busy,
-        runtime.connect(limited.url, request_timeout=0.7) as client,
+        runtime.connect(limited.url, request_timeout=1.5) as client,
         runtime.tasks() as tasks,
     ):
         channels = client.channels(kind=kind)
         await channels.publish("warm", "room")
-        script = tasks.start(busy.eval, BUSY, [], [1.8])
+        script = tasks.start(busy.eval, BUSY, [], [3.5])
         await runtime.until(lambda: says_busy(limited))  # before that it answers nothing
         assert len(await channels.publish("m", "room", timeout=10)) == 1
         await script.result()

@@ -18,8 +18,8 @@ import pytest
 from streamcore.errors import InvalidArgument, MissingExtra, StreamcoreError
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
-from transports import embedded
 from transports.embedded import EmbeddedServer, EmbeddedServerError
+from transports.embedded import server as embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -340,12 +340,12 @@ def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
 
 FORK = """
 import posix, signal, sys
-from transports import _guard
+from transports.embedded import guard
 
 if sys.argv[1] == "pypy":
     posix.__dict__.pop("posix_spawn", None)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-pid = _guard.start(sys.argv[2:])
+pid = guard.start(sys.argv[2:])
 print(posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1]))
 """
 CHILD = (

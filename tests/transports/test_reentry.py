@@ -21,8 +21,8 @@ from tests.support.moments import TRANSPORTS, moments
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, pending, take
-from transports._switchboard import Ready, Switchboard
 from transports.blocking import Client, GroupConsumer
+from transports.blocking.switchboard import Ready, Switchboard
 from transports.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.timeout(30)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trio
 
+import transports
 import transports.blocking
 import transports.trio
 from streamcore import ClosedError, GroupEntry
@@ -185,7 +186,7 @@ def storm_of_interrupts(count: int, handler: Any = None) -> Iterator[threading.T
         thread.join()
 
 
-LIBRARY = str(Path(transports.blocking.__file__).parent)
+LIBRARY = str(Path(transports.__file__).parent)
 
 
 def interrupt_the_library(number: int, frame: FrameType | None) -> None:

@@ -30,7 +30,9 @@ from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import clients
 from transports.anyio import Transaction
-from transports.blocking import Driver, connect
+from transports.blocking import connect
+from transports.blocking.driver import Driver
+from transports.blocking.runtime import Runtime as Blocking
 from transports.embedded import EmbeddedServer
 
 # -- transactions ------------------------------------------------------------------------------------------------------
@@ -264,17 +266,17 @@ def test_a_transaction_whose_commit_has_failed_is_over(server: EmbeddedServer) -
 def test_whoever_waits_for_a_link_is_woken_by_its_release(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = Driver.call
+    call = Blocking.call
 
-    def slowly(driver: Driver, function: Callable[[], Any]) -> Any:
+    def slowly(runtime: Blocking, function: Callable[[], Any]) -> Any:
         if getattr(function, "__name__", "") == "release":
             time.sleep(0.05)  # a thread that is held up between the reply and the release
-        return call(driver, function)
+        return call(runtime, function)
 
     with connect(server.url) as client, ExitStack() as taken:
         for number in range(MAX_LEASES - 1):
             taken.enter_context(client.transaction(watch=f"k{number}"))
-        monkeypatch.setattr(Driver, "call", slowly)
+        monkeypatch.setattr(Blocking, "call", slowly)
         holder = threading.Thread(target=client.execute, args=(blpop("q", timeout=0.3),))
         holder.start()
         time.sleep(0.1)

@@ -1,8 +1,8 @@
 """The rows of ``send_many`` on their way: drawn as they come, few of them here at a time, their ids in order.
 
-A piece of rows is one request of a direct producer, and as many as rows of any other. What was drawn leaves when a piece is full, or
+A piece of rows is a single request of a direct producer, and a request for each row of any other. A piece leaves when it is full, or
 is 10 ms old when the next row comes. Nothing more is drawn while 10,000 rows are unanswered, or the producer has no room. The
-first row that has no id ends it: what was sent before is waited for, so that the error can tell.
+first row that has no id ends it: rows that were sent before are waited for, so that the error can tell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AGE: Final = 0.01
 
 
 class Rows:
-    """One call of ``send_many``. Calls of the engine are ``submit``, ``has_room``, ``is_settled`` and ``give_up``."""
+    """A call of ``send_many``. Calls of the engine are ``submit``, ``has_room``, ``is_settled`` and ``give_up``."""
 
     def __init__(self, engine: Producer) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class Rows:
         return piece
 
     def add(self, fields: Any) -> list[Command[Any]]:
-        """Take in a row that was drawn, as a piece of one; a row that is no entry ends the drawing."""
+        """Take in a row that was drawn, as a piece of its own; a row that is no entry ends the drawing."""
         try:
             command = self._engine.entry(fields)
         except InvalidArgument as error:
@@ -91,7 +91,7 @@ class Rows:
         self._rows_unanswered += len(piece)
 
     def has_room(self) -> bool:
-        """Whether another piece may be sent. Raises what ended the engine."""
+        """Whether another piece may be sent. Raises the error that ended the engine."""
         self._engine.check()
         self._collect()
         return self._rows_unanswered < MAX_UNANSWERED and self._engine.has_room
@@ -102,7 +102,7 @@ class Rows:
         return not self._unanswered
 
     def give_up(self) -> None:
-        """Nobody waits any more: what has not left yet need not leave."""
+        """Cancel the rows that have not left yet: the caller has left."""
         for request in self._unanswered:
             request.finished = True
 
@@ -131,7 +131,7 @@ class Rows:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def result(self) -> list[StreamId]:
-        """The ids of all rows. Raises the error of the first row that has none, with what is known of the others."""
+        """The ids of all rows. Raises the error of the first row that has none, with the ids of the others, as far as they are known."""
         error, self._error = self._error, None
         if error is None:
             return cast("list[StreamId]", self._ids)

@@ -1,7 +1,7 @@
 """Durations that look like milliseconds, which servers and other clients count in: ours are seconds.
 
-A plain number from its bound on is warned about, once for each line of the application. The bounds lie where nobody means
-seconds: nobody waits a quarter of an hour for an answer. Whoever does mean it gives a ``timedelta``, which has said its unit and
+A plain number from its bound on is warned about, once for each line of the application. The bounds lie where no program means
+seconds: none waits a quarter of an hour for an answer. A program that does gives a ``timedelta``, which has said its unit and
 is never warned about. Durations that may well be hours or days (``timeout``, ``ttl``, ``remove_idle_consumers``, ``nack_delay``) have no bound.
 """
 

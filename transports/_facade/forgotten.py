@@ -1,7 +1,7 @@
 """Engines of threads that are never closed: when the last reference to the holder has gone, they are closed here, and that is warned of.
 
-Its thread would go on for ever else: a member of a group would renew, and withhold from others, what nobody works at. So neither
-the engine nor its driver may hold what the application holds, except weakly. A finalizer is called anywhere, in the middle of
+Its thread would go on for ever else: a member of a group would renew, and withhold from others, entries that are not worked at. So neither
+the engine nor its driver may hold the application's object, except weakly. A finalizer is called anywhere, in the middle of
 anything: it only starts a thread, which waits for locks and for the server.
 """
 
@@ -50,7 +50,7 @@ class Forgettable(Opened[ThreadDriver]):
         self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
     def check_close(self) -> None:
-        """Raises ``ConcurrentUseError`` where closing would wait for what it has interrupted."""
+        """Raises ``ConcurrentUseError`` where closing would wait for the call that it has interrupted."""
         driver = self._driver
         if driver is not None and not self.forked:
             driver.check_close()
@@ -62,7 +62,7 @@ class Forgettable(Opened[ThreadDriver]):
         driver.start()
 
     def _finish(self, close: Callable[[], None]) -> None:
-        """Close; where a signal handler raises meanwhile, as Ctrl-C does, what is left is closed in a thread of its own."""
+        """Close; where a signal handler raises meanwhile, as Ctrl-C does, the rest is closed in a thread of its own."""
         try:
             close()
         except ConcurrentUseError:
@@ -73,7 +73,7 @@ class Forgettable(Opened[ThreadDriver]):
             raise
 
     def _stop(self, driver: ThreadDriver | None) -> None:
-        """Close the engine, with its driver where there is one."""
+        """Close the engine, with its driver where it has a driver."""
         if driver is None or self.forked:
             self.engine.close()
         else:
@@ -85,7 +85,7 @@ class Forgettable(Opened[ThreadDriver]):
 
 
 def _close_aside(finalizer: weakref.finalize[..., Any]) -> None:
-    """Close in a thread what its user could not close altogether; where it is closed, nothing happens."""
+    """Close in a thread an engine that its user could not close altogether; where it is closed, nothing happens."""
     found = finalizer.detach()
     if found is not None:
         _, _, (driver, engine, _), _ = found

@@ -52,8 +52,8 @@ PHRASES: Final = {
     "When it is cancelled, they are, and their entries stay pending.": (
         "Interrupted by Ctrl-C it waits for them, too, and\n        begins no more; interrupted again it leaves them to themselves."
     ),
-    "Handlers are called, and awaited,\n    one after another, beside your tasks;": (
-        "Handlers are called\n    one after another, in a thread beside yours;"
+    "Handlers are called, and awaited,\n    in turn, beside your tasks;": (
+        "Handlers are called\n    in turn, in a thread beside yours;"
     ),
 }
 
@@ -64,7 +64,7 @@ BACKGROUND: Final = {
     "see ``streamcore.channels.ChannelsOptions`` for the options.": (
         "the engine in the thread that waits for messages: nothing happens between calls.\n        "
     ),
-    "is what the iteration returns when a read comes back empty.": (
+    "The iteration returns ``idle_value``, where it is given, when a read comes back empty.": (
         "the engine in the thread that waits for entries: fastest, but nothing happens between calls."
     ),
     "and the options hold for every group.": (
@@ -120,7 +120,7 @@ def imported(start: str, names: list[str], used: set[str]) -> str:
 
 
 def generated() -> dict[Path, str]:
-    """What should stand in ``_sync``."""
+    """The files of ``_sync`` as they should be, by path."""
     return {
         TARGET / path.name: HEAD.format(path.name) + translate(path.read_text("utf-8"))
         for path in sorted(SOURCE.glob("*.py"))

@@ -1,8 +1,8 @@
-"""What ``GroupConsumer.run`` does next, for tasks and threads alike: which entry may be begun, and what becomes of a failure.
+"""The next entry of ``GroupConsumer.run``, for tasks and threads alike, and the verdict on a failure.
 
-A ``Pool`` holds what was taken from the engine and not begun, in *lines*: one for each stream, of which one entry is
-handled at a time, or, in free order, one line for all. Workers ask it (``look``, ``begin``), tell it (``finish``, ``fail``) and wait in
-between; it never waits itself. When they have ended, the engine gets back what nobody has begun.
+A ``Pool`` holds entries that were taken from the engine and not begun, in *lines*: a line for each stream, of which a single entry is
+handled at a time, or, in free order, a line for all. Workers ask it (``look``, ``begin``), tell it (``finish``, ``fail``) and wait in
+between; it never waits itself. When they have ended, the engine gets back the entries that were not begun.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_REASON: Final = 1000
 
 
 class Source(Protocol):
-    """What a pool needs of an engine."""
+    """The calls of an engine that a pool needs."""
 
     @property
     def ended(self) -> bool: ...
@@ -43,13 +43,13 @@ class Line(Generic[E]):
         self._entries: Iterator[Any] = iter(())
 
     def add(self, batch: GroupBatch[Any]) -> None:
-        """Behind the others."""
+        """Append a batch."""
         self.batches.append(batch)
         if len(self.batches) == 1:
             self._entries = iter(batch)
 
     def begin(self) -> E:
-        """The next entry; there is one."""
+        """Begin the next entry of the line, which is not empty."""
         entry: E = next(self._entries)
         self.begun += 1
         if self.begun == len(self.batches[0]):
@@ -60,7 +60,7 @@ class Line(Generic[E]):
 
 
 class Pool(Generic[E]):
-    """The work of one ``run``. Not for several threads at once: they take a lock first."""
+    """The work of a call of ``run``. Not for several threads at once: they take a lock first."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Pool(Generic[E]):
     # -- what to do ---------------------------------------------------------------------------------------------------
 
     def look(self) -> bool:
-        """Whether a worker need not wait: there is an entry to begin, or the end. Raises what has ended the engine."""
+        """Whether a worker need not wait: there is an entry to begin, or the end. Raises the error that has ended the engine."""
         while not (self._ready or self.stops):
             batch = self._source.take() if self._batches < self.concurrency else None
             if batch is None:
@@ -106,12 +106,12 @@ class Pool(Generic[E]):
     def has_work(self) -> bool:
         """Whether a worker shall begin something, now or later.
 
-        At the end, what is held of lines that are being worked at is left to those who work at them.
+        At the end, entries of lines that are being worked at are left to the workers there.
         """
         return not self.stops and (bool(self._ready) or not self._source.ended)
 
     def begin(self) -> tuple[Line[E], E] | None:
-        """An entry to handle, if there is one that may be begun now."""
+        """Begin an entry; None where no entry may be begun now."""
         if not self._ready or self.stops:
             return None
         line = self._ready[0]
@@ -126,12 +126,12 @@ class Pool(Generic[E]):
         return line, entry
 
     def calls_others(self) -> bool:
-        """Whether those that wait shall look again, because of what was begun; to be asked after that."""
+        """Whether waiting workers shall look again, because of an entry that was begun; to be asked after ``begin``."""
         calls, self._calls = self._calls, False
         return calls and self.waiting > 0
 
     def finish(self, line: Line[E]) -> None:
-        """An entry of a line is done; the next one of it may be begun."""
+        """End an entry of a line, whose next entry may be begun then."""
         if self._by_stream and line.batches:
             self._ready.append(line)  # behind the others
         elif self._by_stream:
@@ -154,7 +154,7 @@ class Pool(Generic[E]):
         return self._halted or (self._deadline is not None and self._clock() >= self._deadline)
 
     def drain(self) -> None:
-        """Begin what is here for ``grace`` seconds, and then nothing more."""
+        """Begin the entries that are here for ``grace`` seconds, and then nothing more."""
         if self._deadline is None:
             self._deadline = self._clock() + self._grace
 
@@ -163,7 +163,7 @@ class Pool(Generic[E]):
         self._halted = True
 
     def give_back(self) -> None:
-        """Return to the engine what nobody has begun."""
+        """Return to the engine the entries that were not begun."""
         for line in reversed(self._lines.values()):
             for at, batch in reversed(list(enumerate(line.batches))):
                 begun = 0 if at else line.begun
@@ -183,7 +183,7 @@ class Pool(Generic[E]):
             self.error.add_note(f"then, before all handlers had ended: {type(error).__name__}: {error}")
 
     def settle(self, entry: E, error: Exception) -> Verdict | None:
-        """Do with an entry whose handler has failed as ``on_error`` says; what it says."""
+        """Nack, bury or leave an entry whose handler has failed, by the verdict of ``on_error``, which is returned."""
         on_error = self._on_error
         try:
             verdict: Verdict | None = on_error(entry, error) if callable(on_error) else on_error
@@ -211,9 +211,9 @@ class Pool(Generic[E]):
 
 
 def acknowledge(item: object) -> None:
-    """Acknowledge an entry, or a batch, as far as the application has not refused it; what is no such thing is left alone.
+    """Acknowledge an entry, or a batch, as far as the application has not refused it; events are left alone.
 
-    Where both have been said, the engine goes by the acknowledgement, whichever came first.
+    Of a refusal and an acknowledgement, the engine goes by the latter, in either order.
     """
     if isinstance(item, GroupEntry):
         refusals = item._batch.refusals  # noqa: SLF001  # a part of the face
@@ -228,7 +228,7 @@ def acknowledge(item: object) -> None:
 
 
 def check_handler(handler: object) -> None:
-    """Raises ``InvalidArgument`` for what cannot be called, such as the coroutine of a handler that was called by mistake."""
+    """Raises ``InvalidArgument`` for a handler that cannot be called, such as the coroutine of a handler that was called by mistake."""
     if not callable(handler):
         raise InvalidArgument(f"handler must be something to call, not {handler!r}; pass the function itself")
 

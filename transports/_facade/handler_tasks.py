@@ -1,6 +1,6 @@
 """Handlers in tasks: the handlers of entries that ``GroupConsumer.run`` calls, and those of a subscriber's messages.
 
-``run`` has as many tasks as handlers may run at a time, each of which takes one entry after the other. A subscriber has one task.
+``run`` has as many tasks as handlers may run at a time, each of which takes the entries in turn. A subscriber has a single task.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Worker(Generic[E]):
         self._handler = handler
 
     async def work(self) -> None:
-        """Handle one entry after the other."""
+        """Handle entries in turn."""
         pool = self._pool
         while await self._has_work():
             while (job := pool.begin()) is not None:
@@ -110,7 +110,7 @@ class _Worker(Generic[E]):
 
 
 def _look_again() -> None:
-    """Whoever waits is woken by that something was called."""
+    """Do nothing: the call itself wakes the tasks that wait."""
 
 
 async def call_handler(engine: PubSub[Any], driver: AsyncDriver, call: Call) -> None:

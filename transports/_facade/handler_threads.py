@@ -1,7 +1,7 @@
 """Handlers in threads: the handlers of entries that ``GroupConsumer.run`` calls, and those of a subscriber's messages.
 
-``run`` has as many threads as handlers may run at a time, each of which takes one entry after the other. What they share is under the
-driver's lock: with another one beside it, a finalizer that uses the consumer would make two threads wait for each other.
+``run`` has as many threads as handlers may run at a time, each of which takes entries in turn. Their shared state is under the
+driver's lock: with another lock beside it, a finalizer that uses the consumer would make two threads wait for each other.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def work_through(
 
 
 class _Workers(Generic[E]):
-    """What the threads share."""
+    """The state that the threads share."""
 
     def __init__(
         self, pool: Pool[E], running: Opened[ThreadDriver], driver: ThreadDriver, handler: Callable[[E], object]
@@ -63,11 +63,11 @@ class _Workers(Generic[E]):
         self._telling = Lock()
 
     def thread(self, number: int) -> Worker:
-        """One more of them."""
+        """Another thread of these."""
         return Worker(partial(self._run, copy_context()), f"streamcore handler {number}")
 
     def wait_for(self, threads: Sequence[Worker]) -> None:
-        """Wait until all have ended. One that is lost without a word ends the others, too."""
+        """Wait until all have ended. A thread that is lost without a word ends the others, too."""
         for thread in threads:
             while not thread.wait(LOOK):
                 self._look_at(threads)
@@ -86,7 +86,7 @@ class _Workers(Generic[E]):
             self._fail(error)
 
     def _work(self) -> None:
-        """Handle one entry after the other."""
+        """Handle entries in turn."""
         while self._has_work():
             while (job := self._begin()) is not None:
                 self._handle(*job)
@@ -99,7 +99,7 @@ class _Workers(Generic[E]):
         self._driver.soon(_look_again)
 
     def give_back(self) -> None:
-        """Return to the engine what no handler has begun."""
+        """Return to the engine the entries that no handler has begun."""
         self._pool.halt()
         if self._running.is_open:
             self._driver.call(self._pool.give_back)
@@ -148,7 +148,7 @@ class _Workers(Generic[E]):
 
 
 def _look_again() -> None:
-    """Whoever waits is woken by that something was called."""
+    """Do nothing: the call itself wakes the threads that wait."""
 
 
 def call_handler(engine: PubSub[Any], driver: ThreadDriver, call: Call) -> None:
@@ -181,7 +181,7 @@ class Pump:
         self._calls = calls  # taken from the engine, and not made yet
 
     def wait(self, ask: Callable[[], Any], within: float | None) -> Any:
-        """Wait for what ``ask`` finds; handlers are called meanwhile."""
+        """Wait until ``ask`` finds an answer; handlers are called meanwhile."""
         running, engine, calls = self._running, self._engine, self._calls
         deadline = None if within is None else monotonic() + within
         while True:

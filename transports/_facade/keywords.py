@@ -1,4 +1,4 @@
-"""Keywords that nobody knows: a ``TypeError``, as anywhere in Python, which says what may have been meant."""
+"""Unknown keywords: a ``TypeError``, as anywhere in Python, which names the keyword that may have been meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .durations import warn_of_milliseconds
 
 
 def check_keywords(function: str, given: Mapping[str, object], options: type, *named: str) -> None:
-    """Raises ``TypeError`` for a keyword that is neither one of ``named`` nor one of the typed dictionary ``options``.
+    """Raises ``TypeError`` for a keyword that is neither in ``named`` nor in the typed dictionary ``options``.
 
     Warns of durations that look like milliseconds.
     """

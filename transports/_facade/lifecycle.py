@@ -1,4 +1,4 @@
-"""An engine in use, on any runtime: who may use it, in which process, and what it says when it cannot be used."""
+"""An engine in use, on any runtime: by which callers, in which process, and with which errors where it cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _forks = 0
 
 
 class Forgetful(Protocol):
-    """Something that holds what belongs to one process only."""
+    """An object that holds things of a single process."""
 
     def _forget(self) -> None: ...
 
@@ -45,7 +45,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class SoleUse:
-    """Lets in one task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another one."""
+    """Lets in a single task or thread at a time: ``with sole_use():``. Raises ``ConcurrentUseError`` to another."""
 
     def __init__(self) -> None:
         self._users: list[object] = []
@@ -80,7 +80,7 @@ class Opened(Telling, Generic[D]):
         return self._forks is not None and self._forks != _forks
 
     def belong_here(self) -> None:
-        """From now on this process is the one that may use the engine."""
+        """Bind the engine to this process: no other may use it."""
         self._forks = _forks
 
     def check(self) -> None:
@@ -89,7 +89,7 @@ class Opened(Telling, Generic[D]):
             raise ForkedError("this client belongs to the parent process; call connect() again in the forked child")
 
     def check_usable(self) -> None:
-        """Raises ``ForkedError`` in a forked child, and what ended the engine."""
+        """Raises ``ForkedError`` in a forked child, and the error that ended the engine."""
         self.check()
         self.engine.check()
 
@@ -117,12 +117,12 @@ class Opened(Telling, Generic[D]):
         return ClosedError(f"this {what} is not open: enter it first, by 'with' or 'async with'")
 
     def ready(self) -> bool:
-        """Whether the engine can be used now. Raises what ended it."""
+        """Whether the engine can be used now. Raises the error that ended it."""
         self.engine.check()
         return cast("Consumer[Any]", self.engine).is_ready
 
     def has_room(self) -> bool:
-        """Whether a request may be submitted. Raises what ended the engine."""
+        """Whether a request may be submitted. Raises the error that ended the engine."""
         self.engine.check()
         return cast(Multiplexer, self.engine).has_room
 
@@ -134,7 +134,7 @@ class Opened(Telling, Generic[D]):
         return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
 
     def entered(self) -> D:
-        """The driver. Raises ``ClosedError`` before entering and after leaving, or what ended the engine."""
+        """The driver. Raises ``ClosedError`` before entering and after leaving, or the error that ended the engine."""
         driver = self._driver  # once: another thread may be closing
         if driver is None:
             raise self.not_open()
@@ -145,7 +145,7 @@ class Opened(Telling, Generic[D]):
     def call(self, function: Callable[[], T]) -> T:
         """Call a function of the engine: before entering and after leaving as it is, since nothing runs the engine then.
 
-        Raises ``ConcurrentUseError`` in the middle of another call, which this one has interrupted.
+        Raises ``ConcurrentUseError`` in the middle of another call, which this call has interrupted.
         """
         driver = self._driver
         return function() if driver is None or self.forked else driver.call(function)

@@ -1,12 +1,12 @@
-"""What is logged, how often, and where from.
+"""The lines of the log: how often a kind is written, and where from.
 
 A server that is away, or a handler that always fails, makes the same event again and again. The first ``LINES`` of a period
 are written; the others are counted, and told in one line when the period is over and something happens again, or at
 the end.
 
-The log's handlers and filters are not ours. They may take long, raise, wait for a lock that somebody holds who waits for us, or
+The log's handlers and filters are the application's. They may take long, raise, wait for a lock whose holder waits for us, or
 use the very client that has something to say. So a ``Journal`` notes lines where something happens, which is in the middle of an
-engine's input, and has them written elsewhere; and whatever a handler raises ends with its line.
+engine's input, and has them written elsewhere; and an error of a handler ends with its line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Line: TypeAlias = tuple[int, str, tuple[Any, ...], Exception | None]
 
 
 def write_line(level: int, text: str, *values: object, error: Exception | None = None) -> None:
-    """Write a line. What a handler of the log raises is told as logging itself tells it: on stderr, if at all."""
+    """Write a line. An error of a handler of the log is told as logging itself tells it: on stderr, if at all."""
     try:
         _logger.log(level, text, *values, exc_info=error)
     except Exception:  # noqa: BLE001  # a handler may raise anything
@@ -83,7 +83,7 @@ class Limiter:
 
 
 class Journal:
-    """The lines of one engine. ``aside`` calls a function soon, outside of all engines, or raises ``RuntimeError``."""
+    """The lines of an engine. ``aside`` calls a function soon, outside of all engines, or raises ``RuntimeError``."""
 
     def __init__(self, label: str, clock: Callable[[], float], aside: Callable[[Callable[[], object]], object]) -> None:
         self._label = label
@@ -103,7 +103,7 @@ class Journal:
         self.hurry()
 
     def hurry(self) -> None:
-        """Have written what is noted, if nobody has been asked to."""
+        """Have the noted lines written, unless that was asked for already."""
         if self._lines and not self._is_due:
             self._is_due = True
             try:
@@ -114,7 +114,7 @@ class Journal:
                     raise
 
     def write(self, patience: float = 0.0) -> None:
-        """Write what is noted. Where somebody else does, that goes on with it; wait for it for so many seconds."""
+        """Write the noted lines. Another thread that is writing goes on with them; wait for it for so many seconds."""
         self._is_due = False
         me, waits = get_ident(), patience > 0
         while (self._lines or waits) and self._writer != me:
@@ -135,7 +135,7 @@ class Journal:
                     pass
 
     def end(self, patience: float = 0.0) -> None:
-        """Write everything, with what was left out so far; see ``write``."""
+        """Write everything, with the counts of lines left out so far; see ``write``."""
         self._note_left_out(at_the_end=True)
         self.write(patience)
 

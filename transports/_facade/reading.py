@@ -1,7 +1,7 @@
-"""The way of entries from an engine to the application, on any runtime: one by one out of a batch.
+"""The way of entries from an engine to the application, on any runtime: out of a batch, in turn.
 
-A signal handler may raise anywhere, and nothing shall be lost by that. So what was taken from the engine is kept in ``_taken`` until its
-batch is begun, a batch is begun in one step, and an entry that was made and has not reached the application is made again.
+A signal handler may raise anywhere, and nothing shall be lost by that. So a batch that was taken from the engine is kept in ``_taken`` until
+it is begun, a batch is begun in a single step, and an entry that was made and has not reached the application is made again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTHING: Final = object()
 
 
 class Told:
-    """What an iteration tells instead of a batch."""
+    """An item that an iteration tells instead of a batch."""
 
     def __init__(self, value: Any, *, stops: bool = False, raises: bool = False) -> None:
         self.value = value
@@ -40,7 +40,7 @@ WITH_EVENT: Final = object()
 
 
 def told(engine: Consumer[Any], idle_value: Any) -> Told | None:
-    """What there is to tell when no batch has come; an idle read only where a value was given for it."""
+    """The item to tell when no batch has come; an idle read only where a value was given for it."""
     match engine.interruption():
         case Interruption.ENDED:
             return Told(None, stops=True)
@@ -68,7 +68,7 @@ class Handing(Generic[E, B]):
         return length_hint(self._rows)
 
     def _cut(self) -> None:
-        """Make what is left of a batch a batch of its own, which is taken and not handed over; within the engine."""
+        """Split off the rest of a batch as a batch of its own, which is taken and not handed over; within the engine."""
         batch = self._batch
         if batch is not None:
             nothing: Iterator[Any] = iter(())
@@ -76,40 +76,40 @@ class Handing(Generic[E, B]):
             self._batch, self._rows, self._entries, self._taken = None, nothing, nothing, tail  # and nothing in between
 
     def _forget(self) -> None:
-        """What is left of a batch is handed over no more: after closing, and in a forked child."""
+        """Drop the rest of a batch: after closing, and in a forked child."""
         nothing: Iterator[Any] = iter(())
         self._rows, self._entries, self._taken = nothing, nothing, None
 
     def _go_through(self, batch: B, at: int = 0) -> None:
-        """Hand over the entries of a batch from this one on."""
+        """Hand over the entries of a batch from an index on."""
         rows = iter(batch.raw[at:] if at else batch.raw)
         entries: Iterator[E] = map(partial(batch.view, batch), rows)
         self._batch, self._rows, self._entries, self._taken = batch, rows, entries, None  # and nothing in between
 
     def _step_back(self) -> None:
-        """A signal handler has raised while an entry was made: it is the next one again."""
+        """Make an entry the next again: a signal handler has raised while it was made."""
         batch = self._batch
         if batch is not None:
             self._go_through(batch, len(batch) - self._left - 1)
 
     def _ask(self) -> Any:
-        """What comes next in an iteration: a batch, or what is told instead."""
+        """The next item of an iteration: a batch, or an item that is told instead."""
         return self._ask_for_entries()
 
     def _ask_for_entries(self) -> Any:
-        """The same, without what is told of idle reads."""
+        """The same, without the item that tells of an idle read."""
         raise NotImplementedError
 
     def _ask_with_events(self) -> Any:
         return WITH_EVENT if self._engine.has_event_in_place else self._ask()
 
     def _take(self, ask: Callable[[], Any]) -> Any:
-        """Keep what there is at once: a signal handler may raise before it is handed over, and it is the next one then."""
+        """Keep the answer at once: a signal handler may raise before it is handed over, and it comes next then."""
         self._taken = ask()
         return self._taken
 
     def _drop(self, stream: bytes) -> None:
-        """Forget what was taken from the engine of a stream, and not handed over."""
+        """Forget a stream's entries that were taken from the engine, and not handed over."""
         if self._batch is not None and self._batch.key == stream:
             self._rows = self._entries = iter(())
         if isinstance(self._taken, BaseBatch) and self._taken.key == stream:
@@ -117,6 +117,6 @@ class Handing(Generic[E, B]):
 
 
 def is_settled(engine: Engine, change: CursorChange | Joining) -> bool:
-    """Whether a change of the streams was made. Raises why it cannot be, and what ended the engine."""
+    """Whether a change of the streams was made. Raises why it cannot be, and the error that ended the engine."""
     engine.check()
     return change.poll()

@@ -1,4 +1,4 @@
-"""What the facade asks of a runtime: a driver for each engine, on an event loop or in threads."""
+"""The calls that the facade makes of a driver, for each engine: ``Runtime``, in the room of each runtime, answers them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Driver(Protocol):
-    """Runs one engine; what all runtimes have.
+    """Runs an engine, on any runtime.
 
     ``call`` calls a function of the engine, and ``soon`` does so when it is its turn, and wakes all waiting tasks or threads; signal handlers
     may use ``soon``, too, and all threads. ``aside`` calls a function outside of the engine, which may take long, and raises ``RuntimeError``
@@ -29,14 +29,14 @@ class Driver(Protocol):
 
 
 class AsyncDriver(Driver, Protocol):
-    """Runs one engine in an event loop.
+    """Runs an engine in an event loop.
 
     ``until`` asks until the answer is true, first at once and then whenever something has happened to the engine that is
     ``worth`` it, and returns the last answer when ``within`` seconds have passed. ``check_home`` raises where that cannot be: in another
     event loop, which is not ``is_home``. From there ``close_at_home`` closes in the loop that it was opened in; False where
     that does not run: then it has let go of the sockets. ``linger`` is ``until`` on the way out: a cancelled task
-    may wait there, too. ``together`` runs so many tasks of one kind, and ends when all have
-    ended; they are cancelled with it. ``is_stray`` tells a cancellation of what the task awaits from one of itself.
+    may wait there, too. ``together`` runs so many tasks of a kind, and ends when all have
+    ended; they are cancelled with it. ``is_stray``: an error is the cancellation of something that the task awaits, not of the task.
     ``spawn`` runs something beside the user's tasks, and closing cancels it.
     """
 
@@ -56,12 +56,12 @@ class AsyncDriver(Driver, Protocol):
 
 
 class ThreadDriver(Driver, Protocol):
-    """Runs one engine in threads.
+    """Runs an engine in threads.
 
     ``start`` begins to move bytes. ``until`` asks until the answer is true, first at once and then whenever something has happened to the
     engine, and returns the last answer when ``within`` seconds have passed. ``call``, ``hold`` and ``until`` call their functions while no
     other thread is in the engine; ``hold`` calls a function that changes no output of the engine. ``spawn`` runs something in a thread that ends when
-    the engine is closed. ``check_close`` raises where closing would wait for what it has interrupted.
+    the engine is closed. ``check_close`` raises where closing would wait for the call that it has interrupted.
     """
 
     def start(self) -> None: ...
@@ -83,7 +83,7 @@ class ThreadRuntime(Protocol):
 
 
 def away_from_home(home: str) -> ConcurrentUseError:
-    """The error of a use in another event loop than the one that a client was opened in."""
+    """The error of a use in another event loop than that of a client's opening."""
     return ConcurrentUseError(
         f"this client was opened in another {home}, and works there only; call connect() in this one"
     )

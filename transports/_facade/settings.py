@@ -96,7 +96,7 @@ class Settings:
 
 
 def chosen_decoder() -> DecoderKind:
-    """Who reads replies: what ``STREAMCORE_DECODER`` says, else hiredis where it is usable.
+    """The decoder of replies: by ``STREAMCORE_DECODER``, else hiredis where it is usable.
 
     Raises ``InvalidArgument`` for another word, and ``MissingExtra`` where hiredis is asked for and there is none.
     """
@@ -109,7 +109,7 @@ def chosen_decoder() -> DecoderKind:
 
 
 def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of a member of a group. A name of our own making is nobody else's, and nobody comes back under it."""
+    """Keywords of a member of a group. A generated name is unique, and no later process comes back under it."""
     if consumer is not None:
         return {**options, "consumer": consumer}
     unique = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(8).hex()}"
@@ -117,7 +117,7 @@ def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def join(engine: GroupEngine[Any] | GroupUnion[Any], stream: Name, group: Name | None) -> Joining | None:
-    """Have a stream read through the group of a consumer, or the named one of its groups. Raises ``InvalidArgument``."""
+    """Have a stream read through the group of a consumer, or the named group of several. Raises ``InvalidArgument``."""
     if isinstance(engine, GroupUnion):
         if group is None:
             raise InvalidArgument("group is missing; name the one of our groups to read the stream through")
@@ -128,13 +128,13 @@ def join(engine: GroupEngine[Any] | GroupUnion[Any], stream: Name, group: Name |
 
 
 def key_names(keys: Name | Iterable[Name]) -> list[Name]:
-    """One key or several, as a list."""
+    """A key or several, as a list."""
     given: Any = keys
     return [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
 
 
 def gathered(names: Name | Iterable[Name]) -> Name | Iterable[Name]:
-    """One name or several, after the application's own iterable has been gone through: that is not done within an engine."""
+    """A name or several, after the application's own iterable has been gone through: that is not done within an engine."""
     given: Any = names
     one = isinstance(given, (str, bytes, bytearray, memoryview))
     return list(given) if isinstance(given, Iterable) and not one else given

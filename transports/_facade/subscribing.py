@@ -1,6 +1,6 @@
-"""The way of messages from an engine to the application, on any runtime, and what subscribers ask of their engine, by way of the driver.
+"""The way of messages from an engine to the application, on any runtime, and the questions of subscribers to their engine, by way of the driver.
 
-A signal handler may raise anywhere. So what is taken from the engine is kept at once, and is there for the next call.
+A signal handler may raise anywhere. So messages that are taken from the engine are kept at once, for the next call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MESSAGES: Final = frozenset({"message", "pmessage", "smessage"})
 def to_subscribe(
     kind: Kind, given: Iterable[Name | Mapping[Any, Any]], handlers: Mapping[Any, Any]
 ) -> dict[bytes, Any]:
-    """Names with their handlers; at least one, since a subscription to nothing is a mistake of the caller's."""
+    """Names with their handlers. Raises ``InvalidArgument`` for a subscription to nothing, a mistake of the caller's."""
     wanted = with_handlers(kind, given, handlers)
     if not wanted:
         raise InvalidArgument(f"name at least one {kind.what} to subscribe to")
@@ -37,7 +37,7 @@ def to_subscribe(
 
 
 def all_done(engine: PubSub[Any], changes: Sequence[Change]) -> bool:
-    """Whether the server has confirmed all of them. Raises its refusal, and what ended the engine."""
+    """Whether the server has confirmed all of them. Raises its refusal, and the error that ended the engine."""
     engine.check()
     return all(change.poll() for change in changes)
 
@@ -52,7 +52,7 @@ def unconfirmed(engine: PubSub[Any], changes: Sequence[Change]) -> StreamcoreErr
 
 
 def is_message(message: Message[Any]) -> bool:
-    """Whether it is one, and not the server's word on a subscription."""
+    """Whether it was published, and is not the server's word on a subscription."""
     return message.kind in MESSAGES
 
 
@@ -66,7 +66,7 @@ def take(engine: PubSub[Any], *, bare: bool) -> list[Message[Any]]:
 
 
 def is_left(engine: PubSub[Any]) -> bool:
-    """Whether its user has closed it: no handler is called any more. Where an error has ended it, what had arrived is handled."""
+    """Whether its user has closed it: no handler is called any more. Where an error has ended it, messages that had arrived are handled."""
     return engine.closed and engine.error is None
 
 
@@ -85,13 +85,13 @@ class Messages(Generic[T]):
         self._calls.clear()
 
     def _put_back(self, message: Message[T]) -> None:
-        """A message was not handed over: it is the next one again."""
+        """Make a message the next again: it was not handed over."""
         self._messages = chain((message,), self._messages)
 
     def _keep(self, ask: Callable[[], Any]) -> Any:
         """Keep messages at once: a signal handler may raise before they are handed over.
 
-        Where one raises here, the connection is given up, and ``SubscriptionGap`` tells that messages may be lost.
+        Where it raises here, the connection is given up, and ``SubscriptionGap`` tells that messages may be lost.
         """
         found = ask()
         if type(found) is list:
@@ -128,7 +128,7 @@ class ChannelItems:
         self._items = iter(())
 
     def _keep(self, ask: Callable[[], Any]) -> Any:
-        """Keep what was taken at once: a signal handler may raise before it is handed over."""
+        """Keep the taken items at once: a signal handler may raise before it is handed over."""
         self._is_taking = True
         found = ask()
         if found:
@@ -137,7 +137,7 @@ class ChannelItems:
         return found
 
     def _keep_only(self, channels: frozenset[Any]) -> None:
-        """Drop what was taken of other channels."""
+        """Drop the taken items of other channels."""
         keys: Container[bytes] = self._subscriber.positions
         self._is_taking = True
         self._items = iter([item for item in self._items if _is_wanted(item, channels, keys)])
@@ -150,7 +150,7 @@ class ChannelItems:
 
 
 def has_joined(hub: Hub, joining: PendingJoin) -> bool:
-    """Whether a subscription has begun. Raises why it cannot, and what ended the engine."""
+    """Whether a subscription has begun. Raises why it cannot, and the error that ended the engine."""
     hub.check()
     return joining.poll()
 

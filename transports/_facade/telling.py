@@ -1,7 +1,7 @@
-"""How an application hears of what happens beside the data: by ``on_event``, and in the log.
+"""How an application hears of events beside the data: by ``on_event``, and in the log.
 
 ``on_event`` is called where the application uses the engine, before the next entry is handed over, and at once while it waits for
-that. Clients and producers have no loop that waits, so that theirs is called aside, by whoever runs them. It may raise: where
+that. Clients and producers have no loop that waits, so that theirs is called aside, by the runtime. It may raise: where
 it is called aside, the next use raises that.
 """
 
@@ -25,7 +25,7 @@ NEWS: Final = object()
 
 
 class Telling:
-    """Tells of one engine. Losses are warnings in the log, unless the application listens by ``on_event``."""
+    """Tells the events of an engine. Losses are warnings in the log, unless the application listens by ``on_event``."""
 
     def __init__(self, engine: Engine, on_event: Callable[[Event], object] | None) -> None:
         self.engine = engine
@@ -42,11 +42,11 @@ class Telling:
         return self._on_event is not None
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function of the engine, which nobody runs so far."""
+        """Call a function of the engine, which has no driver so far."""
         return function()
 
     def tell_events(self) -> None:
-        """Hand the events so far to the application. Raises what it raises, or has raised aside."""
+        """Hand the events so far to the application. Raises its error, also an error of a call aside."""
         if self._raised is not None:
             raised, self._raised = self._raised, None
             raise raised
@@ -95,7 +95,7 @@ class Telling:
             self._raised = error
 
     def _aside(self, work: Callable[[], object]) -> None:
-        """Call something outside of the engine, which nobody runs so far."""
+        """Call a function outside of the engine, which has no driver so far."""
         work()
 
 

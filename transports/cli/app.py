@@ -1,4 +1,4 @@
-"""The ``streamcore`` command: what it can do, each in a file of its own."""
+"""The ``streamcore`` command: each of its commands in a package of that name."""
 
 import click
 
@@ -11,7 +11,7 @@ from .sim.command import sim
 @click.group()
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def streamcore() -> None:
-    """Redis and Valkey streams, one engine for every runtime."""
+    """Redis and Valkey streams, by the same engine on every runtime."""
 
 
 streamcore.add_command(demo)

@@ -1,7 +1,7 @@
-"""Everything under test in one world, in virtual time: engines, a model server, a network that breaks, and a nemesis.
+"""Everything under test in a single world, in virtual time: engines, a model server, a network that breaks, and a nemesis.
 
-``simulate(seed)`` runs one world and tells what became of it; the same seed gives the same run, to the last byte. No I/O, no
-clock, no threads: ``docs/guides/simulation.md`` tells what it proves, and how to read it.
+``simulate(seed)`` runs a world and tells its outcome; the same seed gives the same run, to the last byte. No I/O, no
+clock, no threads: ``docs/guides/simulation.md`` tells its claims, and how to read it.
 """
 
 from .run import KINDS, Outcome, kinds_of, simulate

@@ -1,4 +1,4 @@
-"""Where faults find their targets: the world, its server, the streams, and what is known of them."""
+"""Where faults find their targets: the world, its server, the streams, and their records."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass
 class Scene:
-    """One world, as the nemesis sees it. ``delivery_logs`` has that of each group.
+    """A world, as the nemesis sees it. ``delivery_logs`` has the log of each group.
 
     ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
-    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to what it was;
+    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to a former state;
     ``setting`` of each whose counters are about to be set; ``running`` of each command that the server is about to run for a client.
     """
 
@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether what is done to the data now is done to the history that survives: a former primary refuses it."""
+        """Whether a change of the data now is a change of the history that survives: a former primary refuses it."""
         return self.host.is_up and not self.host.paused and self.host.server.replication.primary is None
 
     def wires(self) -> list[Wire]:
@@ -68,7 +68,7 @@ class Scene:
         return [wire for node in self.world.nodes for wire in node.wires.values()]
 
     def note(self) -> None:
-        """Something is about to be destroyed: write down what there is."""
+        """Write down the entries: something is about to be destroyed."""
         for stream in self.streams:
             self.history.note(stream)
 
@@ -79,7 +79,7 @@ class Scene:
             told(stream, ids, how)
 
     def drop(self, stream: bytes) -> None:
-        """A stream is about to go, with what its groups have not been given."""
+        """Note that a stream is about to go, with entries that its groups have not been given."""
         for told in self.dropping:
             told(stream)
 
@@ -92,14 +92,14 @@ class Scene:
 
 
 def pick(of: Sequence[T], lot: float) -> T | None:
-    """One of these, by a lot; None if there is none."""
+    """An item of these, by a lot; None if there is none."""
     return of[int(lot * len(of))] if of else None
 
 
 class Kind(NamedTuple):
-    """A kind of fault: ``strike`` says what it has done, or None if it found no target, or strikes later.
+    """A kind of fault: ``strike`` tells its deed, or None if it found no target, or strikes later.
 
-    ``counts``: it counts under its own name; others do under another one, or, being mere delays, not at all.
+    ``counts``: it counts under its own name; others do under another name, or, being mere delays, not at all.
     """
 
     weight: float

@@ -1,7 +1,7 @@
-"""One run: the scenario is set up, faults strike, the world heals, everything comes to an end, and is judged.
+"""A run: the scenario is set up, faults strike, the world heals, everything comes to an end, and is judged.
 
 *Safety*: faults strike, and oracles look on. *Healing*: all faults end at once; who is dead is started. *Liveness*: within
-``PATIENCE`` of virtual time all is done, or an oracle says what is missing. *Leaving*: programs end in order.
+``PATIENCE`` of virtual time all is done, or an oracle tells what is missing. *Leaving*: programs end in order.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ LEAVING: Final = 3.0
 
 @dataclass
 class Outcome:
-    """What became of a run. ``oracle`` is empty where all is well; ``digest`` is equal for equal seeds.
+    """The outcome of a run. ``oracle`` is empty where all is well; ``digest`` is equal for equal seeds.
 
-    ``possible``: gaps that groups told as possible; ``in_vain``: those of them in which nothing had been lost.
+    ``possible``: gaps that groups told as possible; ``in_vain``: of these, gaps in which nothing had been lost.
     """
 
     seed: int
@@ -95,7 +95,7 @@ def simulate(
     faults: int | None = None,
     tells: bool = False,
 ) -> Outcome:
-    """Run one seed. ``scenario``: drawn by default; ``tells``: keep the story.
+    """Run a seed. ``scenario``: drawn by default; ``tells``: keep the story.
 
     ``only``: the faults of its plan (by index) that strike, all by default.
     """
@@ -193,7 +193,7 @@ def _look(scene: Scene) -> None:
 
 
 def _heal(scene: Scene) -> None:
-    """Everything that hinders anybody ends; what is broken stays broken, until those concerned find out."""
+    """End all faults that hinder a program; broken connections stay broken, until their programs find out."""
     world = scene.world
     world.faulty, world.healed_at = False, world.now
     world.tell("*", "the world heals")

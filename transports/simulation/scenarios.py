@@ -1,4 +1,4 @@
-"""The scenarios. Each seed draws one; its function adds programs and invariants to the scene."""
+"""The scenarios. Each seed draws a scenario; its function adds programs and invariants to the scene."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .world.plan import FAULTS, Size
 class Scenario(NamedTuple):
     """``weight``: how often it is drawn, beside the others.
 
-    ``kinds``: faults of its own; ``without``: those that find no target in it; ``faults``: how many are planned.
+    ``kinds``: faults of its own; ``without``: kinds that find no target in it; ``faults``: how many are planned.
     """
 
     weight: float

@@ -1,7 +1,7 @@
 """Make a failing run small: leave faults out, and then programs and entries, for as long as the same oracle fails.
 
 A subset of the faults is the same faults, at the same times, with the same lots, so most subsets of a failing run are runs of
-the same kind. First halves are left out, then quarters, and so on to single ones (delta debugging).
+the same kind. First halves are left out, then quarters, and so on to single faults (delta debugging).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Shrinker:
         return Shrunk(self._only, self._size, outcome, self._attempts)
 
     def _drop_later_faults(self) -> None:
-        """Those that would have struck afterwards; first of all, so that most attempts are short."""
+        """The faults that would have struck afterwards; first of all, so that most attempts are short."""
         struck = [fault.index for fault in planned(self._failed.seed, self._add) if fault.at <= self._failed.seconds]
         self._attempt(struck, self._size)
 
@@ -80,7 +80,7 @@ class _Shrinker:
             self._attempt(self._only, replace(self._size, senders=1))
 
     def _attempt(self, only: list[int], size: Size) -> bool:
-        """Whether the same oracle fails in a smaller run; that is then the one to go on from."""
+        """Whether the same oracle fails in a smaller run; shrinking goes on from that run then."""
         if self._attempts >= self._most:
             return False
         self._attempts += 1
@@ -93,7 +93,7 @@ class _Shrinker:
 
 
 def tale(outcome: Outcome) -> list[str]:
-    """The lines of a story that matter for its end: the faults, who came and went, and all about what the oracle names."""
+    """The lines of a story that matter for its end: the faults, processes that came and went, and all about the names in the oracle's message."""
     named = set(_NAMES.findall(outcome.message))
     return [line for line in outcome.story if _MARKS.match(line[9:]) or any(word in line for word in named)]
 

@@ -1,6 +1,6 @@
 """Streams and channels as server-sent events, for any ASGI application: Starlette, FastAPI, Litestar, or none of them.
 
-A browser's ``EventSource`` comes back by itself when its connection breaks, and says which event was the last one it had. Since
+A browser's ``EventSource`` comes back by itself when its connection breaks, and says which event was its last. Since
 the id of an event is the id of a stream's entry, it goes on right behind that, and loses nothing that the stream still has.
 """
 

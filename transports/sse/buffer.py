@@ -1,4 +1,4 @@
-"""What waits to be sent to one browser: a few events, in bytes, from the task that reads to the task that writes."""
+"""Events that wait to be sent to a browser: a few, in bytes, from the task that reads to the task that writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Buffer:
         self._ended = False
 
     async def put(self, event: ServerSentEvent) -> None:
-        """Behind the others. What has no data only moves the browser's place: that can wait for a moment of silence."""
+        """Append an event. An event without data only moves the browser's place: that can wait for a moment of silence."""
         piece = bytes(event)
         if event.data is None:
             self._silence = COMMENT if event.id is None else piece

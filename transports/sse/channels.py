@@ -1,7 +1,7 @@
-"""A channel as server-sent events: any number of browsers share the one reader of ``client.channels(...)``.
+"""A channel as server-sent events: any number of browsers share the reader of ``client.channels(...)``.
 
-A first visit is made a return: behind the message before those of the history that it is to get. So what it gets and where
-it goes on after a break are one and the same, and there is no hole between history and what comes after it.
+A first visit is made a return: behind the message before its history. So its beginning and
+its place after a break are found alike, and there is no hole between history and what comes after it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any, Unpack
 
 from streamcore.arguments import Name, name, positive
 from streamcore.channels import ChannelMessage
-from streamcore.commands import Command
 from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument
 from streamcore.events import Gap
 
 from .._facade._async import Channels, ChannelSubscriber
-from .._facade._async.lifecycle import submit
 from .making import ZERO, EventStreamOptions, Made, Maker
 from .place import Bound, Oldest, Place
 from .response import EventStream
@@ -51,7 +49,7 @@ class ChannelSource:
         place = first
         told: Place | None = None
         if first is not None and after is not None:
-            told = await self._bound.place(self._channels.key(self._channel), after, self._ask)
+            told = await self._bound.place(self._channels.key(self._channel), after, self._channels.pipeline)
             place = told.behind
         async with (
             self._channels.subscriber(
@@ -60,9 +58,6 @@ class ChannelSource:
             aclosing(self._events(subscriber, place, after, told)) as events,
         ):
             yield events
-
-    async def _ask(self, commands: list[Command[Any]]) -> list[Any]:
-        return (await submit(self._channels._client, commands)).answers()  # noqa: SLF001  # as the channels themselves do
 
     async def _first(self) -> StreamId | None:
         """The place of a first visit; None for a channel without ids."""
@@ -91,7 +86,7 @@ class ChannelSource:
 
 
 def message_data(message: ChannelMessage[Any]) -> str | bytes:
-    """What was published, as it is."""
+    """The published data, as they are."""
     data: str | bytes = message.data
     return data
 
@@ -109,10 +104,10 @@ def channel_events(
     queue_bytes: int = 1 << 20,
     **options: Unpack[EventStreamOptions],
 ) -> EventStream:
-    """The messages of a channel as server-sent events; any number of browsers share one reader.
+    """The messages of a channel as server-sent events; any number of browsers share a reader.
 
     A browser that does not come back gets the last ``history`` messages first. Channels of the kind ``"pubsub"`` have no
-    ids: who comes back has missed what was published meanwhile. ``queue_size`` messages (as many as of ``channels``) or
+    ids: a browser that comes back has missed the messages published meanwhile. ``queue_size`` messages (as many as of ``channels``) or
     ``queue_bytes`` (1 MiB) wait for each browser here. The rest is as in ``stream_events``. ``channels`` has to be entered when a request comes.
     """
     maker = Maker(encode, event, gap_event)

@@ -1,7 +1,7 @@
-"""What becomes of an item that was read: the event that a page gets, and what is told of items that are missing.
+"""Events for a page: of an item that was read, and of items that are missing.
 
-The id of an event is that of its entry, whatever the application makes of the entry. What was trimmed before a browser came
-back is told in its place, as an event ``gap``. Its data is a JSON object: ``after`` and ``before`` are ids, ``entries``
+The id of an event is that of its entry, whatever data the application makes of the entry. Entries that were trimmed before a browser came
+back are told in their place, as an event ``gap``. Its data is a JSON object: ``after`` and ``before`` are ids, ``entries``
 is a number (all of them null where they are unknown), and ``rewound`` tells whether the stream has begun anew.
 """
 
@@ -42,7 +42,7 @@ class EventStreamOptions(TypedDict, total=False):
 
 
 class Maker(Generic[Item]):
-    """Makes events of what was read: ``encode`` says what a page gets of an item, None: nothing."""
+    """Makes events of items that were read: ``encode`` gives the data of an item; None: no event."""
 
     def __init__(self, encode: Callable[[Item], Made], event: str | None, gap_event: str | None) -> None:
         self._encode = encode
@@ -52,7 +52,7 @@ class Maker(Generic[Item]):
         ServerSentEvent(event=gap_event)
 
     def of(self, item: Item, id_: StreamId | None) -> ServerSentEvent:
-        """The id is ours, whatever ``encode`` says, since it is where the browser goes on."""
+        """The event of an item. The id is ours, not that of ``encode``, since it is where the browser goes on."""
         made = self._encode(item)
         text = None if id_ is None else str(id_)
         if isinstance(made, ServerSentEvent):
@@ -60,7 +60,7 @@ class Maker(Generic[Item]):
         return ServerSentEvent(made, event=None if made is None else self._event, id=text)
 
     def of_event(self, event: Event) -> ServerSentEvent | None:
-        """What is told of something that happened; None where it is no loss."""
+        """The event that tells of a loss; None where nothing was lost."""
         match event:
             case Gap(after=after, before=before, entries=entries):
                 return self.gap(after, before, entries)
@@ -82,7 +82,7 @@ class Maker(Generic[Item]):
         rewound: bool = False,
         place: StreamId | None = None,
     ) -> ServerSentEvent | None:
-        """What is told of items that are missing; ``place`` is where the browser is then, so that it is told once."""
+        """The event that tells of missing items; ``place`` is where the browser is then, so that it is told once."""
         if self._gap_event is None:
             return None
         shown = [None if id_ is None else str(id_) for id_ in (after, before)]

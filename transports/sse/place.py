@@ -1,8 +1,8 @@
 """Where a browser goes on that comes back: it says so itself, and may say anything.
 
-An id ahead of the stream is none that the stream has given: the browser goes on at the end. One that is older than the
-application allows: it goes on where that begins. Both are told as a gap, since what the browser says it has had, and what
-comes, do not meet.
+An id ahead of the stream is none that the stream has given: the browser goes on at the end. An id that is older than the
+application allows: it goes on at the bound. Both are told as a gap, since the browser's last event and its next do
+not meet.
 """
 
 from __future__ import annotations

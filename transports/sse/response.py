@@ -1,7 +1,7 @@
 """``EventStream``: an ASGI application that answers requests by server-sent events, for as long as the browser stays.
 
-Three tasks serve a request. One takes events from the source into a small buffer, one sends what is there in one piece, and
-a comment when nothing came for a while, and one waits for the browser to leave, which ends the others at once. A slow
+Three tasks serve a request. The first takes events from the source into a small buffer, the second sends them in a piece, and
+a comment when nothing came for a while, and the third waits for the browser to leave, which ends the others at once. A slow
 browser fills the buffer; then nothing more is taken, and the source, a pull all the way, reads no further. When the source
 cannot be reached, the answer is 200 nevertheless, and ends: a browser comes back after that, and after any other status never.
 """
@@ -43,7 +43,7 @@ _limiter: Final = Limiter(monotonic)  # while a server is away, every browser co
 class Source(Protocol):
     """Where events come from. ``open`` is asked once for each request; the iteration belongs to it alone.
 
-    ``after`` is what the browser has had already, None at its first visit. The first event tells, by its ``id``, from where
+    ``after`` is the id of the browser's last event, None at its first visit. The first event tells, by its ``id``, from where
     the iteration goes on, so that a browser that has had nothing yet can come back to that place; it has no data.
     """
 
@@ -53,13 +53,13 @@ class Source(Protocol):
 class EventStream:
     """An ASGI application for any number of requests; return it from an endpoint, or mount it.
 
-    ``retry`` (2) seconds are what a browser waits before it comes back; after ``keep_alive`` (15) seconds of silence a
+    A browser waits ``retry`` (2) seconds before it comes back; after ``keep_alive`` (15) seconds of silence a
     comment is sent, which proxies that close silent connections take for traffic. ``headers`` are sent beside our own.
-    ``parameter`` of the query stands in for the header ``Last-Event-ID``; None: nothing does. A request with an id that
-    cannot be one is answered by status 400.
+    ``parameter`` of the query stands in for the header ``Last-Event-ID``; None: nothing does. A request whose
+    id is malformed is answered by status 400.
 
-    About ``buffer_bytes`` (65,536) of events wait for a browser, and one that takes nothing for ``send_timeout`` (60) seconds
-    is dropped: whoever never reads would hold memory, and a connection, for ever.
+    About ``buffer_bytes`` (65,536) of events wait for a browser, and a browser that takes nothing for ``send_timeout`` (60)
+    seconds is dropped: if it never reads it would hold memory, and a connection, for ever.
     """
 
     def __init__(

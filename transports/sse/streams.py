@@ -71,7 +71,7 @@ class StreamSource:
                 yield told
 
     async def _missed(self) -> ServerSentEvent | None:
-        """Who comes back to the beginning has seen the stream empty: what is gone since then is missed."""
+        """The gap of a browser that comes back to the beginning: it has seen the stream empty, and missed the entries removed since."""
         try:
             info = await self._client.xinfo_stream(self._stream)
         except ReplyError:  # there is no stream, or we may not ask
@@ -82,7 +82,7 @@ class StreamSource:
 
 
 def entry_as_json(entry: Entry[bytes]) -> str:
-    """The fields of an entry, as a JSON object of texts; what is not UTF-8 in them is replaced."""
+    """The fields of an entry, as a JSON object of texts; bytes that are not UTF-8 are replaced."""
     shown = {field.decode(errors="replace"): value.decode(errors="replace") for field, value in entry.fields.items()}
     return json.dumps(shown, ensure_ascii=False)
 
@@ -101,11 +101,11 @@ def stream_events(
 ) -> EventStream:
     """The entries of a stream as server-sent events, each browser by a consumer, and a connection, of its own.
 
-    ``start`` is where a browser begins that does not come back: an id, ``"0"``, ``"$"``, as in ``client.consumer``. One that
+    ``start`` is where a browser begins that does not come back: an id, ``"0"``, ``"$"``, as in ``client.consumer``. A browser that
     does says itself where it was, and may say anything; so it sees all that the stream still has, unless ``oldest`` (an id, a
     moment, or so long ago as a ``timedelta``) bounds it.
     ``encode`` makes of an entry the data of an event, or a whole ``ServerSentEvent``; None passes over it. ``event`` names
-    the events, ``gap_event`` those that tell what is missing; None: that is not told. ``consumer`` are options of the
+    the events, ``gap_event`` the events that tell of missing entries; None: that is not told. ``consumer`` are options of the
     consumers. For the others see ``EventStream``. The client has to be open when a request comes.
     """
     maker = Maker(encode, event, gap_event)

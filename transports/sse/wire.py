@@ -1,7 +1,7 @@
 r"""Server-sent events as bytes, and the id that a browser comes back with.
 
 An event is a block of ``field: value`` lines, ended by an empty line. The format knows three ends of a line (``\r\n``, ``\n``
-and ``\r``) and no escape: a value that has them takes one ``data`` line for each of its own, and the browser joins these by
+and ``\r``) and no escape: a value that has them takes one ``data`` line for each of its lines, and the browser joins these by
 ``\n``. Other characters that Python would split at (``\u2028``, ``\x0b``, ...) are ordinary here. A block without data is no
 event for the page, but its id counts: the browser returns it after a break.
 """
@@ -34,10 +34,10 @@ class BadLastEventId(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """What a page gets: ``data`` (None: no event, only what else is said), its ``event`` name (None: ``"message"``) and ``id``.
+    """An event for a page: ``data`` (None: no event, only the other fields), its ``event`` name (None: ``"message"``) and ``id``.
 
     ``retry``: after how many seconds the browser is to come back from now on. Raises ``InvalidArgument`` for a name or an
-    id that has the end of a line, or NUL, in it, or is no UTF-8, and for data that are neither text nor bytes.
+    id that has the end of a line, or NUL, in it, or is no UTF-8, and for data that is neither text nor bytes.
     """
 
     data: str | bytes | None = None
@@ -76,7 +76,7 @@ class ServerSentEvent:
 
 
 def checked_headers(given: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as a server takes them. Raises ``InvalidArgument`` for what would break the answer, or belongs to it."""
+    """Headers as a server takes them. Raises ``InvalidArgument`` for headers that would break the answer, or belong to it."""
     found = []
     for key, value in given.items():
         if not _TOKEN.fullmatch(key):
@@ -93,7 +93,7 @@ def last_event_id(scope: Any, parameter: str | None = "lastEventId") -> StreamId
     """The id that the request (its ASGI scope) goes on behind: its header ``Last-Event-ID``, else its query parameter.
 
     The header wins: the browser keeps it up to date, while the address is that of the first request. None where there is
-    neither, or an empty one. Raises ``BadLastEventId``.
+    neither, or an empty id. Raises ``BadLastEventId``.
     """
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
     given = next((value for key, value in headers if key.lower() == b"last-event-id"), b"")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.entries import StreamId
 from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated
 from streamcore.group.member import GroupConsumer
 from streamcore.scripts.lease import HOLD
@@ -198,6 +199,36 @@ class TestOurOwnPast:
             server.begin_anew()
             net.advance(1)
         assert buried(net) == []
+
+    def test_nor_what_it_brings_back_to_another_member(self, server: Server) -> None:
+        """Seed 2010420: the other one had it before us, and does not live any more."""
+
+        def gives_to_another(id_: int) -> None:
+            server.group().deliver(StreamId(id_), b"other", server.ms - 100_000, 2)
+
+        deliver(server, "other", 1, idle=100)
+        consumer, net = consume(server, max_deliveries=2)
+        taken(consumer, net).ack()
+        net.advance(0.1)
+        gives_to_another(1)
+        server.begin_anew()
+        net.advance(60)
+        batch = taken(consumer, net)
+        assert (ids([batch]), batch.deliveries, buried(net)) == (["1-0"], 3, [])
+        batch.ack()
+        add(server, 2, 2)
+        taken(consumer, net).ack()
+        net.advance(0.1)
+        gives_to_another(2)
+        net.advance(60)
+        assert buried(net) == [(b"2-0", 2)], "that came later"
+        consumer.add_stream("t")
+        consumer.remove_stream("s")
+        net.advance(1)
+        consumer.add_stream("s")
+        gives_to_another(1)
+        net.advance(60)
+        assert buried(net) == [(b"1-0", 2)], "of a stream that is read anew, nothing is our past"
 
     def test_what_was_claimed_with_an_answer_that_was_lost_is_not_forgiven(self, server: Server) -> None:
         deliver(server, "other", 1, 2, idle=100)

@@ -23,6 +23,31 @@ REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
 # -- the watch over several streams ------------------------------------------------------------------------------------
 
 
+def test_what_two_histories_say_is_asked_again_once() -> None:
+    """Seed 2003724: a failover came between the replies to XINFO STREAM and XINFO GROUPS."""
+    stream, _ = reading()
+    gaps, events = watching("s")
+    audit(gaps, stream)
+    before, former = [said(stream)], stream.group._replace(lag=6)
+    stream.delete(6, 7)
+    torn = [said(stream)]
+    for _ in range(2):
+        gaps.hear(S, torn, former)
+        gaps.hear(S, before, former)
+        assert events == [], "the stream has gone back"
+    gaps.hear(S, torn, former)
+    gaps.hear(S, torn, former)
+    assert len(events) == 1, "a server that says so all the time is believed"
+
+
+def test_the_first_look_is_believed() -> None:
+    stream, _ = reading()
+    stream.delete(6, 7)
+    gaps, events = watching("s")
+    gaps.hear(S, [said(stream)], stream.group._replace(lag=6))
+    assert len(events) == 1
+
+
 def test_each_stream_is_asked_about_and_judged_by_itself() -> None:
     gaps, events = watching("s", "t", detect_gaps="audit")
     (s, _), (t, _) = reading(), reading(read=6)

@@ -9,6 +9,37 @@ from streamcore.reading.stream_history import History
 from tests.core.support.group_stream import S, Stream, both, gap, joining, look, possible, reading
 
 
+class TestTwoReplies:
+    """The history of a stream, and its group, that were asked for one behind the other: nothing but growth comes between them."""
+
+    BOTH = History(5, 9, StreamId(5), StreamId(9), StreamId(9))
+
+    @pytest.mark.parametrize(
+        "group",
+        [
+            Reached(StreamId(6), 6, lag=3),
+            Reached(StreamId(6), 6, lag=4),
+            Reached(StreamId(6), 6),
+            Reached(StreamId(6), lag=1),
+            Reached(StreamId(2), 2, lag=5),
+        ],
+        ids=["together", "one was added", "no lag", "no place", "trimmed ahead, and not counted as read"],
+    )
+    def test_they_agree(self, group: Reached) -> None:
+        assert not group.refutes(self.BOTH)
+
+    def test_fewer_were_added_than_were_there(self) -> None:
+        assert Reached(StreamId(6), 6, lag=2).refutes(self.BOTH)
+
+    def test_a_lag_is_known_though_something_was_deleted_ahead(self) -> None:
+        deleted = self.BOTH._replace(length=4, deleted=StreamId(7))
+        assert Reached(StreamId(6), 6, lag=3).refutes(deleted)
+        assert not Reached(StreamId(7), 7, lag=2).refutes(deleted)
+
+    def test_an_empty_stream_refutes_nothing(self) -> None:
+        assert not Reached(StreamId(6), 6, lag=0).refutes(History(0, 9, None, None, StreamId(9), StreamId(8)))
+
+
 class TestWhileAReadWaits:
     """The look before it knows nothing of what is appended, and trimmed, in one transaction."""
 

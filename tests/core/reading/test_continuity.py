@@ -45,6 +45,10 @@ def unanchored(cursor: int, added: int | None, *batch: int) -> Continuity:
     return continuity
 
 
+def beyond(ms: int) -> StreamId:
+    return StreamId(ms, 1)
+
+
 def possible(after: int, before: int | None) -> Gap:
     return Gap(S, at(after), None if before is None else at(before), None, certain=False)
 
@@ -197,8 +201,16 @@ def test_one_that_has_fewer_entries_than_were_read_goes_on_above_them(
         (history(1, 5, added=5, length=5), history(7, 9, added=6, length=3), Gap(S, at(3), at(7), None)),
         (history(3, 3, added=3, length=1), history(7, 9, added=5, length=3), possible(3, 7)),
         (history(3, 3, added=3, length=1), history(None, 4, added=3, length=0), possible(3, None)),
+        (history(1, 5, added=5, length=5), history(7, 9, added=8, length=3, deleted=8), Gap(S, at(3), beyond(8), None)),
+        (history(4, 5, added=5, length=2), history(7, 9, added=8, length=5, deleted=8), Gap(S, at(3), beyond(8), None)),
     ],
-    ids=["fewer have gone than were there", "more are there than were added", "an id was given, and nothing added"],
+    ids=[
+        "fewer have gone than were there",
+        "more are there than were added",
+        "an id was given, and nothing added",
+        "one of those that have gone was not there",
+        "one was deleted, and none removed",
+    ],
 )
 def test_counters_explain_nothing_that_what_was_seen_before_refutes(seen: History, said: History, gap: Gap) -> None:
     continuity = unanchored(3, 3)
@@ -245,6 +257,60 @@ def test_of_an_entry_that_was_deleted_the_counters_tell_whether_its_stream_is_th
     assert unanchored(5, None).judge(history(1, 9, added=9, length=8, deleted=5)) is None
     said = history(1, 9, added=9, length=8, deleted=6)
     assert unanchored(5, None).judge(said) == Gap(S, at(1).before(), None, None, certain=False), "it may be another one"
+
+
+def test_an_entry_that_was_deleted_behind_the_first_is_none_of_those_before_it() -> None:
+    assert unanchored(4, 4, 5, 6, 7).judge(history(5, 9, added=9, length=4, deleted=6)) is None
+    said = history(5, 9, added=8, length=4, deleted=6)
+    assert unanchored(4, 4, 5, 6, 7).judge(said) == possible(4, 5), "four were before it, or there was another stream"
+
+
+class TestTheEndThatWasTold:
+    """Counters explain what is gone by as many removals; how many entries come up to the end then may refute that."""
+
+    def told(self) -> Continuity:
+        """The entries up to 4 were read and are gone, and four were removed; the stream ends at 9, and has added 9."""
+        continuity = unanchored(4, 4, 5, 6)
+        assert continuity.judge(history(5, 9, added=9, length=5)) is None
+        assert continuity.added == 6
+        return continuity
+
+    def test_as_many_come(self) -> None:
+        continuity = self.told()
+        continuity.received(entries(7, 8, 9, 10))
+        assert continuity.question() == ("XRANGE", S, "6-0", "6-0")
+        assert continuity.is_proven(entries(6))
+        assert continuity.added == 10
+
+    def test_fewer_come_where_some_were_deleted(self) -> None:
+        continuity = self.told()
+        continuity.received(entries(8, 10))
+        assert continuity.is_proven(entries(6))
+
+    def test_more_come_so_it_was_another_stream(self) -> None:
+        continuity = self.told()
+        continuity.received([*entries(7, 8), [b"8-1", [b"f", b"v"]], *entries(9, 10)])
+        assert continuity.question() == ("XINFO", "STREAM", S), "the entry at 6 proves nothing of what was before it"
+        said = history(5, 10, added=10, length=6)
+        assert continuity.judge(said) == possible(4, 5)
+        assert (continuity.question(), continuity.judge(said)) == (None, None), "once is enough"
+
+    def test_and_again_another_one_by_now(self) -> None:
+        continuity = self.told()
+        continuity.received([*entries(7, 8), [b"8-1", [b"f", b"v"]], *entries(9, 10)])
+        assert continuity.judge(history(20, 30, added=40, length=11)) == possible(4, 20)
+
+    def test_nothing_is_known_where_it_is_passed_at_once(self) -> None:
+        continuity = unanchored(4, 4, 5, 6)
+        assert continuity.judge(history(5, 7, added=7, length=3)) is None
+        continuity.received(entries(9, 10, 11, 12))
+        assert continuity.is_proven(entries(6)), "7 was deleted, and others have come"
+
+    def test_a_gap_that_was_told_is_not_told_again(self) -> None:
+        continuity = unanchored(4, 4, 5, 6)
+        assert continuity.judge(history(5, 9, added=10, length=5)) == Gap(S, at(4), at(5), 1)
+        continuity.received([*entries(7, 8), [b"8-1", [b"f", b"v"]], *entries(9, 10)])
+        assert continuity.is_proven(entries(6))
 
 
 def test_a_stream_never_forgets_what_was_deleted() -> None:

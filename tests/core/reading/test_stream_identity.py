@@ -151,6 +151,14 @@ class TestCounters:
         assert known(BEFORE).judge(history(30, length=10, added=20, first=21)) is SAME
         assert known(BEFORE).judge(history(30, length=0, added=20)) is SAME
 
+    def test_what_was_deleted_behind_the_first_is_no_part_of_that(self) -> None:
+        assert known(BEFORE).judge(history(30, length=10, added=20, first=20, deleted=25)) is OTHER
+        assert known(BEFORE).judge(history(30, length=9, added=20, first=21, deleted=25)) is SAME
+
+    def test_what_was_deleted_is_removed(self) -> None:
+        assert known(BEFORE).judge(history(20, length=15, first=6, deleted=8)) is OTHER
+        assert known(BEFORE).judge(history(20, length=14, first=6, deleted=8)) is SAME
+
     def test_what_was_delivered_since_was_added(self) -> None:
         identity = known(BEFORE)
         identity.received(entries(9, 10))
@@ -203,7 +211,7 @@ class TestFailover:
         identity = known(BEFORE)
         identity.reconnected()
         assert identity.judge(history(20, length=15), anchored=False) is BACK
-        assert identity.judge(history(20, length=15, deleted=10), anchored=False) is SAME
+        assert identity.judge(history(20, length=14, first=6, deleted=10), anchored=False) is SAME
         assert identity.judge(history(20, length=12), anchored=False) is OTHER
         assert identity.judge(history(20, length=1), anchored=False) is UNPROVEN
 

@@ -164,4 +164,12 @@ CONSUMERS: Final = (
         "seed 2001286: at the beginning of a stream an empty one passes for read, and what was seen ahead is gone without a word",
         scenario="consumer",
     ),
+    Mutant(
+        "deletion-behind-counts-as-one-before",
+        "streamcore.reading.stream_history",
+        "return int(self.passed is None)",
+        "return 0",
+        "seed 2013436: another stream has as many removed as were read, one of them behind its first, and passes for the former one",
+        scenario="consumer",
+    ),
 )

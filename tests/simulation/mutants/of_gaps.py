@@ -89,4 +89,11 @@ GROUP_GAPS: Final = (
         "seed 2011931: a forgetful server counts a new group anew, and a loss is taken for one that was passed over long ago",
         scenario="applications",
     ),
+    Mutant(
+        "torn-look-believed",
+        GAPS,
+        'if self._is_torn(stream, watch, group.refutes(history) and not known.get("another")):',
+        "if False:",
+        "seed 2003724: a failover comes between the two replies of a look, and what was never lost is told as lost for certain",
+    ),
 )

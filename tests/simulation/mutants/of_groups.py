@@ -173,6 +173,13 @@ GROUPS: Final = (
         "0.1: what a failover brings back, acknowledged, is buried by the very process that has done it",
     ),
     Mutant(
+        "own-past-claimed-and-condemned",
+        RECOVERY,
+        "if is_over and not self._backlog.may_be_settled(stream, id_):",
+        "if is_over:",
+        "seed 2010420: what a failover brings back to another member is buried by the process that has settled it",
+    ),
+    Mutant(
         "taken-over-and-condemned",
         SETUP,
         "            self._backlog.spare(stream)",

@@ -1,6 +1,6 @@
 """The public face on an async runtime; each runtime brings a ``Driver`` and nothing else.
 
-A consumer belongs to one task at a time; clients and producers may be shared.
+A consumer belongs to a single task at a time; clients and producers may be shared.
 """
 
 from .channels import Channels, ChannelSubscriber

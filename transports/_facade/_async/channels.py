@@ -1,4 +1,4 @@
-"""Channels on an async runtime: publish, look back, and any number of subscribers of one reader."""
+"""Channels on an async runtime: publish, look back, and any number of subscribers of a shared reader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Publisher, Subscriber
-from streamcore.commands import unlink
+from streamcore.commands import Command, unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
 from streamcore.errors import StreamcoreError
@@ -27,7 +27,7 @@ T = TypeVar("T", bytes, str)
 
 
 class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
-    """One subscriber: ``async for message in subscriber``. Its messages belong to one task at a time.
+    """A subscriber: ``async for message in subscriber``. Its messages belong to a single task at a time.
 
     The iteration waits, also while nothing is subscribed to, until it is closed: then it raises ``ClosedError``.
     """
@@ -94,10 +94,10 @@ class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
         return self._subscriber.dropped
 
     async def subscribe(self, channels: Name | Iterable[Name], *, history: int = 0, after: Id | None = None) -> None:
-        """Get what is published in channels from now on; those that it is in already stay as they are.
+        """Get the messages of channels from now on; channels that it is in already stay as they are.
 
         ``history``: the last messages of each come first, up to so many. ``after``: everything behind the message with that
-        id, to go on where one was; what has been trimmed away meanwhile is a ``Gap``. Raises the server's error,
+        id, to go on from there; messages that were trimmed away meanwhile are a ``Gap``. Raises the server's error,
         ``RequestTimeout`` or ``ConnectionLost``; nothing of the call remains then.
         """
         hub, driver = self._hub, self._running.driver
@@ -157,7 +157,7 @@ class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
             await self._fetch(ask, None)
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None) -> Any:
-        """What the engine has for us, in ``_items``; what is false when ``within`` seconds have passed first."""
+        """Fetch the items of the engine into ``_items``; false when ``within`` seconds have passed first."""
         running, keep = self._running, partial(self._keep, ask)
         driver = running.driver  # async
         # threads: running.check()
@@ -173,7 +173,7 @@ class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
 
 
 class Channels(ChannelSubscriber[T], Generic[T]):
-    """Channels of one prefix: the hub of all their subscribers here, and its own first subscriber."""
+    """Channels of a prefix: the hub of all their subscribers here, and its own first subscriber."""
 
     def __init__(self, engine: Any, running: Running, publisher: Publisher, client: Running) -> None:
         self._client = client
@@ -198,9 +198,9 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         queue_size: int | None = None,
         queue_bytes: int | None = None,
     ) -> ChannelSubscriber[T]:
-        """Another subscriber of the same reader, with an subscriber and cursors of its own, to be entered by ``async with``.
+        """Another subscriber of the same reader, with cursors of its own, to be entered by ``async with``.
 
-        ``history`` and ``after`` are those of ``subscribe``, which entering calls. ``queue_size`` messages or ``queue_bytes``
+        ``history`` and ``after`` go to ``subscribe``, which entering calls. ``queue_size`` messages or ``queue_bytes``
         wait for this subscriber, by default as many as for all.
         """
         self._running.check_open()
@@ -210,7 +210,7 @@ class Channels(ChannelSubscriber[T], Generic[T]):
 
     @property
     def kind(self) -> ChannelsKind:
-        """What the channels are on the server: ``"streams"``, or ``"pubsub"``."""
+        """The kind of the channels on the server: ``"streams"``, or ``"pubsub"``."""
         return self._publisher.kind
 
     def key(self, channel: Name) -> bytes:
@@ -224,11 +224,11 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         *,
         timeout: Seconds | None = None,  # noqa: ASYNC109  # for so long it is tried again
     ) -> list[StreamId | None]:
-        """Publish in one channel or several, in all of them at once; the message's id in each, None with ``kind="pubsub"``.
+        """Publish in a channel or several, in all of them at once; the message's id in each, None with ``kind="pubsub"``.
 
         A stream gets it once, however often the connection is lost meanwhile. It is tried for as long as the request timeout,
         or for ``timeout`` seconds, rounded up to a multiple of that; then ``ConnectionLost`` or ``RequestTimeout`` is raised. With
-        ``kind="pubsub"`` what may have been sent is not sent again. Nothing but the client need be open.
+        ``kind="pubsub"`` a message that may have been sent is not sent again. Nothing but the client need be open.
         """
         publisher, commands = self._publisher, self._publisher.publications(data, channels)
         if not commands:
@@ -241,12 +241,17 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         return publisher.published(await submit(self._client, commands, publisher.publish))
 
     async def get_history(self, channel: Name, limit: int | None = None) -> list[ChannelMessage[T]]:
-        """The last messages of a channel, oldest first, at most ``limit`` of them, by default what ``history`` says."""
+        """The last messages of a channel, oldest first, at most ``limit`` of them, by default as many as ``history`` says."""
         request = await submit(self._client, [self._publisher.history(channel, limit)])
         return cast("list[ChannelMessage[T]]", request.answer())
 
+    async def pipeline(self, asked: Iterable[Command[Any]]) -> list[Any]:
+        """Run commands over the client, in one write; about the ``key`` of a channel, say. A ``ReplyError`` stands in its place."""
+        listed = list(asked)
+        return (await submit(self._client, listed)).answers() if listed else []
+
     async def flush_all(self) -> int:
-        """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with what comes then."""
+        """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with later messages."""
         deleted = cursor = 0
         while self._publisher.has_history:
             request = await submit(self._client, [self._publisher.scan(cursor)])

@@ -1,4 +1,4 @@
-"""Commands as methods, on an async runtime: one line each, typed by their builders in ``streamcore.commands``."""
+"""Commands as methods, on an async runtime: a line each, typed by their builders in ``streamcore.commands``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _method(build: Callable[P, Command[R]]) -> Callable[Concatenate[Commands, P]
 
 
 class Commands(ProcessBound):
-    """Everything that can be asked of a server in one command."""
+    """Everything that can be asked of a server in a single command."""
 
     async def execute(self, command: Command[R]) -> R:
-        """Run one command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent."""
+        """Run a command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent."""
         raise NotImplementedError
 
     @overload
@@ -48,7 +48,7 @@ class Commands(ProcessBound):
     ) -> Script[Any]:
         """Make a function of a Lua script, to be called with ``keys`` and ``args``: by its hash where the server has it.
 
-        ``parse`` makes the answer from the reply; without it, the answer is what the decoder makes of the reply. A
+        ``parse`` makes the answer from the reply; without it, the answer is the decoded reply. A
         ``readonly`` script may be repeated when its reply is lost, and the server keeps it from writing.
         """
         return Script(self, commands.Script(source, parse, readonly=readonly))

@@ -1,4 +1,4 @@
-"""Consumers on an async runtime: entries one by one, batch by batch, or with the events in their places."""
+"""Consumers on an async runtime: entry by entry, batch by batch, or with the events in their places."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 
 class Reader(ProcessBound, Handing[E, B]):
-    """Entries one by one, or batch by batch. Belongs to one task at a time."""
+    """Entries in turn, or batch by batch. Belongs to a single task at a time."""
 
     def __init__(self, engine: Any, running: Running) -> None:
         super().__init__(engine)
@@ -88,7 +88,7 @@ class Reader(ProcessBound, Handing[E, B]):
         return self._begin(found)
 
     def batches(self) -> AsyncIterator[B]:
-        """Iterate over batches, the fast lane; what is left of a batch begun by entries comes first."""
+        """Iterate over batches, the fast lane; the rest of a batch begun by entries comes first."""
         return self._iteration(_Batches(self))
 
     def with_events(self) -> AsyncIterator[E | Event]:
@@ -143,7 +143,7 @@ class Reader(ProcessBound, Handing[E, B]):
         """A new iteration begins."""
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us; None when ``within`` seconds have passed first, or an event has to be told.
+        """Fetch a batch from the engine; None when ``within`` seconds have passed first, or an event has to be told.
 
         It stays in ``_taken`` until it is on its way to the application.
         """
@@ -216,7 +216,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         return told(self._engine, NOTHING) if batch is None else batch
 
     async def add_stream(self, stream: Name, start: Position | None = None) -> bool:
-        """Follow one more stream, from its end unless told otherwise; False where it is followed already.
+        """Follow another stream, from its end unless told otherwise; False where it is followed already.
 
         A read that waits in the server is ended for it (``CLIENT UNBLOCK``). Raises the server's error where it cannot be
         followed, and ``InvalidArgument`` for a start in a stream that is followed already; either leaves no trace.
@@ -227,7 +227,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         return change is not None
 
     async def seek(self, stream: Name, start: Position) -> None:
-        """Go on with a stream from another place; what was read ahead of it is dropped.
+        """Go on with a stream from another place; entries that were read ahead of it are dropped.
 
         Raises the server's error where that place cannot be found; reading goes on where it was then.
         """
@@ -236,7 +236,7 @@ class Consumer(Reader[Entry[T], Batch[T]], Generic[T]):
         self._drop(change.cursor.stream)
 
     def remove_stream(self, stream: Name) -> bool:
-        """Follow a stream no more, and drop what was read ahead of it; False where it was not followed."""
+        """Follow a stream no more, and drop the entries that were read ahead of it; False where it was not followed."""
         removed: bool = self._running.driver.call(partial(self._engine.remove_stream, stream))
         if removed:
             self._drop(name("stream", stream))

@@ -105,7 +105,7 @@ class Running(Opened[AsyncDriver]):
     ) -> Coroutine[Any, Any, T]:
         """``driver.until``, of a driver that is known to be usable, where the application waits in a loop: events are told as they come.
 
-        Raises what ``on_event`` raises.
+        Raises the error of ``on_event``, where it fails.
         """
         driver = self.entered()
         if self.listens:
@@ -133,7 +133,7 @@ class Running(Opened[AsyncDriver]):
 
     @property  # async
     def is_away(self) -> bool:  # async
-        """Whether it was opened in another event loop than the present one."""
+        """Whether it was opened in another event loop than the present loop."""
         return self._driver is not None and not self._driver.is_home
 
     async def close(self) -> None:

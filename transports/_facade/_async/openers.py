@@ -191,7 +191,7 @@ class Subscribers(Commands):
         decode: str | None = None,
         **options: Unpack[PubSubOptions],
     ) -> KeyEvents[Any]:
-        """Hear what happens to keys whose names fit one of the patterns; in this client's database, unless told otherwise.
+        """Hear of changes to keys whose names fit any of the patterns; in this client's database, unless told otherwise.
 
         Entering raises ``InvalidArgument`` where the server is not set to tell (``notify-keyspace-events``). Where it is not any more,
         after a lost connection, so does the next call, once.

@@ -1,6 +1,6 @@
-"""Subscribers on an async runtime: messages one by one, and handlers, which run one after another in a task beside the user's.
+"""Subscribers on an async runtime: messages, and handlers, which run in turn in a task beside the user's.
 
-In threads, with ``background=False``, there is none beside the user's: handlers run in the one that waits for messages.
+In threads, with ``background=False``, there is no thread beside the user's: handlers run in the thread that waits for messages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .lifecycle import Running
 
 
 class Subscriber(ProcessBound, Messages[T]):
-    """What all kinds of subscribers have. Its messages belong to one task at a time."""
+    """The calls of all kinds of subscribers. Its messages belong to a single task at a time."""
 
     _instead = "open another one where it is needed"
 
@@ -61,7 +61,7 @@ class Subscriber(ProcessBound, Messages[T]):
 
     @property
     def subscriptions(self) -> Subscriptions[T]:
-        """What is desired, what the server has confirmed, and what it refuses, with its reason."""
+        """The names that are desired, that the server has confirmed, and that it refuses, with its reason."""
         engine = self._engine
         return self._running.call(lambda: engine.subscriptions)
 
@@ -141,7 +141,7 @@ class Subscriber(ProcessBound, Messages[T]):
     ) -> Message[T] | None:
         """The next message for which ``predicate`` is true, None when ``timeout`` seconds pass first.
 
-        Messages before it are passed over: nobody gets them.
+        Messages before it are dropped.
         """
         wait = None if timeout is None else seconds("timeout", timeout, zero=True)
         deadline = None if wait is None else monotonic() + wait
@@ -177,7 +177,7 @@ class Subscriber(ProcessBound, Messages[T]):
                 raise StopAsyncIteration
 
     async def _fetch(self, ask: Callable[[], Any], within: float | None = None) -> Any:
-        """What the engine has for us, messages in ``_messages``; what is false when ``within`` seconds have passed first."""
+        """Fetch the messages of the engine into ``_messages``; false when ``within`` seconds have passed first."""
         running, keep = self._running, partial(self._keep, ask)
         driver = running.driver  # async
         # threads: running.check()
@@ -226,14 +226,14 @@ class Subscriber(ProcessBound, Messages[T]):
 
 
 class PubSub(Subscriber[T], Generic[T]):
-    """Messages of channels and patterns, of shard channels of one node, too: ``async for message in pubsub``.
+    """Messages of channels and patterns, of shard channels of a single node, too: ``async for message in pubsub``.
 
-    The iteration ends when nothing is subscribed to any more, behind what had arrived. Handlers are called, and awaited,
-    one after another, beside your tasks; they may subscribe. If one raises, the event ``HandlerFailed`` tells.
+    The iteration ends when nothing is subscribed to any more, behind the last message. Handlers are called, and awaited,
+    in turn, beside your tasks; they may subscribe. If a handler raises, the event ``HandlerFailed`` tells.
     """
 
     async def subscribe(self, *channels: Name | Mapping[Any, Handler[T]], **handlers: Handler[T]) -> None:
-        """Subscribe to channels; keywords, or a mapping, name those with a handler, which is called instead of handing over.
+        """Subscribe to channels; keywords, or a mapping, name channels with a handler, which is called instead of handing over.
 
         Returns when the server has confirmed. Raises its refusal, such as ``NoPermissionError``, or ``RequestTimeout``; nothing
         of the call remains then. Raises ``InvalidArgument`` where nothing is named. If ``lazy`` was asked for it returns at once.
@@ -249,7 +249,7 @@ class PubSub(Subscriber[T], Generic[T]):
         await self._subscribe(Kind.SHARD, shardchannels, handlers)
 
     async def unsubscribe(self, *channels: Name) -> None:
-        """End subscriptions to channels; without names, to all. What has arrived already is handed over."""
+        """End subscriptions to channels; without names, to all. Messages that have arrived already are handed over."""
         await self._unsubscribe(Kind.CHANNEL, channels)
 
     async def punsubscribe(self, *patterns: Name) -> None:
@@ -269,12 +269,12 @@ class ShardedPubSub(Subscriber[T], Generic[T]):
         await self._subscribe(Kind.SHARD, shardchannels, handlers)
 
     async def unsubscribe(self, *shardchannels: Name) -> None:
-        """End subscriptions; without names, all of them. What has arrived already is handed over."""
+        """End subscriptions; without names, all of them. Messages that have arrived already are handed over."""
         await self._unsubscribe(Kind.SHARD, shardchannels)
 
 
 class KeyEvents(ProcessBound, Generic[T]):
-    """What happens to keys: ``async for event in events``; ``event.key``, ``event.event``, ``event.database``."""
+    """Changes of keys: ``async for event in events``; ``event.key``, ``event.event``, ``event.database``."""
 
     _instead = "open another one where it is needed"
 

@@ -20,11 +20,11 @@ R = TypeVar("R")
 
 
 class Transaction(Commands):
-    """Read keys, then change them only if nobody else has: WATCH, reads, MULTI, EXEC, on a link of its own.
+    """Read keys, then change them only if no other client has: WATCH, reads, MULTI, EXEC, on a link of its own.
 
-    Commands as methods run at once, to read; ``queue`` keeps those to be executed at the end of the block, all or none.
+    Commands as methods run at once, to read; ``queue`` keeps commands to be executed at the end of the block, all or none.
     ``answers`` are theirs. Raises ``WatchedKeyChanged`` at the end, and ``ConnectionLost`` wherever the connection breaks,
-    since the server has forgotten then what was watched. An exception in the block executes nothing.
+    since the server has forgotten then which keys were watched. An exception in the block executes nothing.
     """
 
     _instead = "begin another one where it is needed"
@@ -57,7 +57,7 @@ class Transaction(Commands):
             await self._leave()
 
     async def execute(self, command: Command[R]) -> R:
-        """Run a command now, outside of the transaction: it sees what the server has, and reads what is watched."""
+        """Run a command now, outside of the transaction: it sees the present values, also of watched keys."""
         request = await self._running.driver.request(self._used().submit, [command])
         return cast(R, request.answer())
 
@@ -67,7 +67,7 @@ class Transaction(Commands):
         self._queued += asked
 
     async def commit(self) -> list[Any]:
-        """Execute what is queued now, and end the transaction; the answers. The end of the block does the same."""
+        """Execute the queued commands now, and end the transaction; the answers. The end of the block does the same."""
         lease = self._used()
         queued, self._queued = self._queued, []
         try:

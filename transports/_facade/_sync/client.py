@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 
 class Client(Subscribers):
-    """A connection to a server: commands of any number of threads over one link, and the way to everything else."""
+    """A connection to a server: commands of any number of threads over a shared link, and the way to everything else."""
 
     _instead = "call connect() where it is needed"
 
@@ -62,9 +62,9 @@ class Client(Subscribers):
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def execute(self, command: Command[R]) -> R:
-        """Run one command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent.
+        """Run a command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent.
 
-        A command that blocks gets a link of its own meanwhile, and holds nobody up.
+        A command that blocks gets a link of its own meanwhile, and holds up no other caller.
         """
         if command.traits.use is LinkUse.DEDICATED:
             request = self._ask_apart([command])
@@ -73,10 +73,10 @@ class Client(Subscribers):
         return cast(R, request.answer())
 
     def pipeline(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]:
-        """Run commands in one write. A refused one's answer is its ``ReplyError``, in its place.
+        """Run commands in one write. The answer of a refused command is its ``ReplyError``, in its place.
 
-        With ``raise_errors`` these are raised, as a ``CommandErrors`` group that has the other ``answers`` as well. Where one
-        of the commands blocks (``wait`` behind its write) all of them run on a link of their own.
+        With ``raise_errors`` these are raised, as a ``CommandErrors`` group that has the other ``answers`` as well. Where
+        a command blocks (``wait`` behind its write) all of them run on a link of their own.
         """
         listed = list(asked)
         if not listed:
@@ -104,7 +104,7 @@ class Client(Subscribers):
     ) -> list[Any] | Transaction:
         """All of the commands, with nothing in between, or none (``MULTI``, ``EXEC``); or a block that watches keys first.
 
-        A command that fails when it is executed has its ``ReplyError`` for an answer, as in ``pipeline``; one that the
+        A command that fails when it is executed has its ``ReplyError`` for an answer, as in ``pipeline``; a command that the
         server refuses before raises ``ExecAbortError``. ``with transaction(watch=[...]) as tx`` reads first, and
         executes only if the keys did not change meanwhile: see ``Transaction``, and ``transact``, which tries again.
         """
@@ -123,7 +123,7 @@ class Client(Subscribers):
     def transact(
         self, body: Callable[[Transaction], R], *, watch: Name | Iterable[Name], attempts: int = 16
     ) -> R:
-        """Call ``body`` with a transaction that watches keys, again while they are changed by others; what it returns.
+        """Call ``body`` with a transaction that watches keys, again while they are changed by others; the result of ``body``.
 
         Raises ``WatchedKeyChanged`` when that has happened ``attempts`` times.
         """
@@ -172,7 +172,7 @@ class Client(Subscribers):
     ) -> Consumer[Any]:
         """Follow streams by XREAD; see ``streamcore.Consumer`` for the options.
 
-        ``idle_value``, where it is given, is what the iteration returns when a read comes back empty.
+        The iteration returns ``idle_value``, where it is given, when a read comes back empty.
 
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
         """
@@ -182,7 +182,7 @@ class Client(Subscribers):
         return Consumer(engine, running, idle_value)
 
     def streams(self, streams: Starts | None = None, /, **named: Position | None) -> Consumer[bytes]:
-        """Follow streams, named as keywords or in a mapping, in the order of their entries' ids, one at a time.
+        """Follow streams, named as keywords or in a mapping, in the order of their entries' ids, entry by entry.
 
         A start of None is the end. There is no keyword that is not a stream; ``consumer(..., merge="id")`` has options.
         """

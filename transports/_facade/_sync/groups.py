@@ -37,7 +37,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         self._pool: Pool[GroupEntry[T]] | None = None  # while ``run`` runs
 
     def close(self) -> None:
-        """Send what is acknowledged, give back what nobody has seen, and close.
+        """Send acknowledgements, give back entries that were not handed over, and close.
 
         Waits for the server's word on that, at most the request timeout.
         """
@@ -54,7 +54,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
     @property
     def _acknowledges(self) -> bool:
-        """Whether an iterator acknowledges what it has handed over when it is asked for more."""
+        """Whether an iterator acknowledges its last item when it is asked for more."""
         engine: GroupEngine[T] = self._engine
         return engine.member.ack == "auto"
 
@@ -80,17 +80,17 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         With ``stop_on_idle`` it ends when nothing more has come.
 
         Handlers are called in threads of their own; at most ``concurrency`` (1) of them run at a time. With
-        ``order="stream"`` the entries of a stream are handled one after the other, and several streams at a time.
+        ``order="stream"`` the entries of a stream are handled in turn, and several streams at a time.
 
-        When a handler raises, ``on_error`` says what becomes of its entry: ``"nack"`` (delivered again, after ``nack_delay``
+        When a handler raises, ``on_error`` decides about its entry: ``"nack"`` (delivered again, after ``nack_delay``
         seconds), ``"dead_letter"``, or ``"raise"``: other handlers may end, then the error is raised, and the entry stays
-        pending. A function gets the entry and the error, and returns one of these words, or None when it has seen to the
+        pending. A function gets the entry and the error, and returns such a word, or None when it has seen to the
         entry itself. Failures are logged.
 
-        After ``drain`` handlers go on to be called for ``grace`` (10) seconds with what has been read; then ``run`` waits for
-        those that run, and returns. Interrupted by Ctrl-C it waits for them, too, and
-        begins no more; interrupted again it leaves them to themselves. What no handler has begun
-        comes next in the consumer, or is given back on leaving.
+        After ``drain`` handlers go on to be called for ``grace`` (10) seconds with entries that were read; then ``run`` waits for
+        the running handlers, and returns. Interrupted by Ctrl-C it waits for them, too, and
+        begins no more; interrupted again it leaves them to themselves. Entries that no handler
+        has begun come next in the consumer, or are given back on leaving.
         """
         check_handler(handler)
         pool: Pool[GroupEntry[T]] = Pool(
@@ -114,7 +114,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
                 self._pool = None
 
     def _return_rest(self) -> None:
-        """What was taken from the engine, and not handed over, is the next that it has."""
+        """Put the batch that was taken and not handed over back into the engine, as its next."""
         if isinstance(self._taken, GroupBatch):
             self._engine.put_back(self._taken)
         elif self._left and self._batch is not None:
@@ -158,7 +158,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         driver.call(self._engine.give_up_settling)
 
     def _has_settled(self) -> bool:
-        """Whether everything is confirmed. Raises what ended the engine where it is not."""
+        """Whether everything is confirmed. Raises the error that ended the engine where it is not."""
         engine: GroupEngine[T] = self._engine
         if not engine.settled:
             engine.check()
@@ -171,9 +171,9 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def add_stream(self, stream: Name, group: Name | None = None) -> bool:
-        """Read one more stream, through our group, which is created there if need be; False where it is read already.
+        """Read another stream, through our group, which is created there if need be; False where it is read already.
 
-        Where the streams have groups of their own, ``group`` names the one of them to use. A read that waits in the server is
+        Where the streams have groups of their own, ``group`` chooses among them. A read that waits in the server is
         ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
         """
         joining = self._running.driver.call(partial(join, self._engine, stream, group))
@@ -182,7 +182,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         return joining is not None
 
     def remove_stream(self, stream: Name) -> bool:
-        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        """Read a stream no more, and give back the entries that were read ahead of it; False where it was not read."""
         return self._running.driver.call(partial(self._remove, stream))
 
     def _remove(self, stream: Name) -> bool:
@@ -203,7 +203,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         }
 
     def pending(self) -> dict[bytes, PendingSummary]:
-        """Per stream what members of the group were given and have not settled.
+        """Per stream a summary of the entries that members of the group were given and have not settled.
 
         Asked of the server (``XPENDING``). Raises the server's error.
         """
@@ -220,7 +220,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
 
 
 class _Acknowledging(Generic[Item]):
-    """Acknowledges what it has handed over when it is asked for the next: not before, and in no other way."""
+    """Acknowledges an item when it is asked for the next: not before, and in no other way."""
 
     def __init__(self, items: Iterator[Item]) -> None:
         self._items = items

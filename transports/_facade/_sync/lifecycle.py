@@ -102,7 +102,7 @@ class Running(Forgettable):
     ) -> T:
         """``driver.until``, of a driver that is known to be usable, where the application waits in a loop: events are told as they come.
 
-        Raises what ``on_event`` raises.
+        Raises the error of ``on_event``, where it fails.
         """
         driver = self.entered()
         if self.listens:

@@ -71,7 +71,7 @@ class Producer(ProcessBound):
             self._engine.raise_failures()
 
     def close(self) -> None:
-        """Flush, and close; raises as ``flush`` does. What other threads' ``send`` has not sent yet fails: ``ConnectionLost``."""
+        """Flush, and close; raises as ``flush`` does. An entry that another thread's ``send`` has not sent yet fails: ``ConnectionLost``."""
         self._close()
         self._engine.raise_failures()
 
@@ -86,7 +86,7 @@ class Producer(ProcessBound):
         *,
         message_id: Name | None = None,
     ) -> StreamId:
-        """Append one entry (``XADD``) and wait for its id. Of an idempotent producer, once for each ``message_id``.
+        """Append an entry (``XADD``) and wait for its id. Of an idempotent producer, once for each ``message_id``.
 
         Raises ``DeliveryUnknown`` where it was sent and the id never came back, ``ConnectionLost`` where it was not sent,
         ``NotDurable`` where it is in the stream, and too few servers have confirmed it.
@@ -99,8 +99,8 @@ class Producer(ProcessBound):
         """Append entries in order, many in flight at once; their ids.
 
         The entries are drawn as they come, and few of them are here at a time. Raises the
-        first error, a row that is no entry included, when what was sent before is answered: its ``row`` and ``ids`` tell what is in
-        the stream. What the iterator raises is raised as it is, with a note about that.
+        first error, a row that is no entry included, when all rows sent before are answered: its ``row`` and ``ids`` tell which rows are in
+        the stream. An error of the iterator is raised as it is, with a note about that.
         """
         rows, driver = Rows(self._engine), self._running.driver
         try:
@@ -132,7 +132,7 @@ class Producer(ProcessBound):
         *,
         message_id: Name | None = None,
     ) -> PendingSend:
-        """Append one entry, and do not wait for its id; only while 10,000 of them, or 64 MiB, are unanswered.
+        """Append an entry, and do not wait for its id; only while 10,000 of them, or 64 MiB, are unanswered.
 
         If it fails, the event ``SendFailed`` tells, and ``flush`` or leaving the block raises, unless its ``id`` was asked.
         """
@@ -145,9 +145,9 @@ class Producer(ProcessBound):
         return PendingSend(sent, running)
 
     def flush(self, timeout: Seconds | None = None) -> bool:
-        """Wait until what ``send_nowait`` was given so far is answered; False where that takes longer than ``timeout``.
+        """Wait until all entries of ``send_nowait`` so far are answered; False where that takes longer than ``timeout``.
 
-        Raises what has failed since the last time, together, as ``CommandErrors``.
+        Raises the failures since the last time, together, as ``CommandErrors``.
         """
         driver, within = self._running.driver, None if timeout is None else seconds("timeout", timeout, zero=True)
         driver.call(self._engine.hurry)

@@ -1,4 +1,4 @@
-"""``streamcore demo``: one group shared by three runtimes, a worker and the server killed, nothing lost.
+"""``streamcore demo``: a group shared by three runtimes, a worker and the server killed, nothing lost.
 
-Read ``worker.py`` first: it is what a user would write. ``story.py`` tells the run from its beginning to its end.
+Read ``worker.py`` first: a user would write the same. ``story.py`` tells the run from its beginning to its end.
 """

@@ -1,7 +1,7 @@
-"""What the demo has to prove: the table from the results on the server is the table from the file, and nothing is missing.
+"""The proof of the demo: the table from the results on the server is the table from the file, and nothing is missing.
 
-Both tables come from the same few lines, over pairs of a group and a value: once those of the file, row by row, and once
-those that the workers recorded. Sums are exact (``fsum``), so that the order of the entries, which is different in every
+Both tables come from the same few lines, over pairs of a group and a value: once from the file, row by row, and once
+from the records of the workers. Sums are exact (``fsum``), so that the order of the entries, which is different in every
 run, makes no difference to the last digit.
 """
 
@@ -17,7 +17,7 @@ from .source import Pair, number
 
 
 class Group(NamedTuple):
-    """One line of the table: how many entries have a value, their mean, and how many have none."""
+    """A line of the table: how many entries have a value, their mean, and how many have none."""
 
     entries: int
     mean: float | None
@@ -43,7 +43,7 @@ def _group(values: list[float | None]) -> Group:
 
 @dataclass
 class Speed:
-    """What one runtime did: results that are on the server, those written in all, and the seconds spent on them."""
+    """The work of a runtime: its results on the server, all that it wrote, and the seconds spent on them."""
 
     processed: int = 0
     written: int = 0
@@ -84,7 +84,7 @@ class Account:
 
 
 def problems(account: Account, table: Table, expected: Table) -> list[str]:
-    """Everything that is wrong with a run, in words; empty where it proves what it should."""
+    """Everything that is wrong with a run, in words; empty where the proof holds."""
     found = []
     if account.lost:
         found.append(f"{account.lost:,} of {account.rows:,} entries were lost")

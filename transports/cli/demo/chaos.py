@@ -1,7 +1,7 @@
-"""What goes wrong on purpose: a worker, and later the server, are killed with entries in the workers' hands.
+"""Failures on purpose: a worker, and later the server, are killed with entries in the workers' hands.
 
-Both come back at once: the worker as a new process under the same name, which has to find what its earlier life left
-pending; the server from its append-only file, on the same port. The time of a recovery begins with the SIGKILL and ends
+Both come back at once: the worker as a new process under the same name, which has to find the pending entries of
+its earlier life; the server from its append-only file, on the same port. The time of a recovery begins with the SIGKILL and ends
 when an entry has been processed again: its result is on the server.
 """
 
@@ -88,7 +88,7 @@ async def held_by(client: Client, stream: str, workers: list[Worker]) -> int:
 
 
 async def first_record(workers: list[Worker], death: float, progress: Progress, *, of_the_server: bool) -> float | None:
-    """Wait until one of the workers has recorded a result after a death; when it did, or None if nothing was left to do."""
+    """Wait until a worker has recorded a result after a death; when it did, or None if nothing was left to do."""
 
     def records() -> list[float]:
         found = (worker.first_record_after(death, of_the_server=of_the_server) for worker in workers)

@@ -19,7 +19,7 @@ import click
 def demo(context: click.Context, file: Path | None, key: str, value: str, url: str | None, *, no_chaos: bool) -> None:
     """Consume a stream by asyncio, trio and threads at once, kill a worker and the server, and lose nothing.
 
-    Replays all 27,004 departures from New York of January 2013 into a stream. Three processes share one consumer group
+    Replays all 27,004 departures from New York of January 2013 into a stream. Three processes share a consumer group
     and compute the mean delay per carrier, which is compared with a plain computation over the file.
     """
     if find_spec("trio") is None:

@@ -1,4 +1,4 @@
-"""How far the run is: what its parts write down for each other, and for the screen."""
+"""How far the run is: notes of its parts for each other, and for the screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 
 class DemoError(Exception):
-    """The run cannot go on, and the message says what is missing."""
+    """The run cannot go on; the message says why."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The producer's side: append every row once, although the server may be killed at any moment.
 
-XADD must not be repeated blindly: when its reply is lost, nobody but the server knows whether the entry is in the stream.
-So each entry carries the number of its row, and after every loss the stream is asked for the number of its last one.
+XADD must not be repeated blindly: when its reply is lost, only the server knows whether the entry is in the stream.
+So each entry carries the number of its row, and after every loss the stream is asked for the number of its last entry.
 """
 
 from __future__ import annotations

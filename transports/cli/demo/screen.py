@@ -1,4 +1,4 @@
-"""What the demo shows: live on a terminal, at most one line of progress a second elsewhere; then the table and the account."""
+"""The output of the demo: live on a terminal, at most a line of progress a second elsewhere; then the table and the account."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ without the wait for the replay and the reading ahead during it.
 
 
 class Screen:
-    """A terminal, or whatever standard output is."""
+    """Standard output: a terminal, a file or a pipe."""
 
     def __init__(self) -> None:
         for stream in (sys.stdout, sys.stderr):
@@ -57,7 +57,7 @@ class Screen:
         self._progress = None
 
     def refresh(self) -> None:
-        """Where there is no terminal, print a line, unless the last one is younger than a second."""
+        """Where there is no terminal, print a line, unless the last line is younger than a second."""
         progress = self._progress
         if progress is None or self.console.is_terminal or monotonic() - self._printed_at < 1:
             return
@@ -105,7 +105,7 @@ class Screen:
             self.console.print("  Delays in minutes; a cancelled flight has none.\n")
 
     def show_account(self, account: Account) -> None:
-        """The numbers of the run, and what they mean."""
+        """Print the numbers of the run, with their meaning."""
         grid = Grid.grid(padding=(0, 2))
         grid.add_column()
         grid.add_column(justify="right")
@@ -129,5 +129,5 @@ def _seconds(recovery: Recovery) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of a stranger, without what would command the terminal."""
+    """Text of a stranger, without characters that would command the terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)

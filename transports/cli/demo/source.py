@@ -66,7 +66,7 @@ def number(text: str | None) -> float | None:
 
 
 def airline_names() -> dict[str, str]:
-    """What the carriers of the flights are called."""
+    """The names of the carriers of the flights, by code."""
     with (DATA / "airlines.csv").open(encoding="utf-8", newline="") as file:
         return {row["carrier"]: row["name"] for row in csv.DictReader(file)}
 

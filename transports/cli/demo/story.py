@@ -1,6 +1,6 @@
 """The demo from its beginning to its end: a server, three workers, the replay, the chaos, the account.
 
-Everything runs in one task group, so that the first thing to fail ends all of it, and nothing waits without a limit: the
+Everything runs in a single task group, so that the first thing to fail ends all of it, and nothing waits without a limit: the
 run ends when every row has a result, or when no further result has come for ``STALL_LIMIT`` seconds.
 """
 
@@ -42,7 +42,7 @@ REQUEST_TIMEOUT: Final = 60.0  # longer than any of them: a request of the repla
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for. Without a ``url``, on an embedded server."""
+    """The settings of a run. Without a ``url``, on an embedded server."""
 
     source: Source
     url: str | None = None
@@ -51,7 +51,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the run ended. ``problems`` is empty where it proved what it should."""
+    """How the run ended. ``problems`` is empty where the proof holds."""
 
     account: Account
     table: Table
@@ -99,7 +99,7 @@ async def play_on(url: str, server: EmbeddedServer | None, plan: Plan, screen: S
 
 @dataclass(frozen=True)
 class Keys:
-    """What the demo has on the server: the stream, the hash of the results, and the leases on the workers' names."""
+    """The keys of the demo on the server: the stream, the hash of the results, and the leases on the workers' names."""
 
     stream: str
     results: str

@@ -1,8 +1,8 @@
-"""One worker of the demo: take entries of the shared group, record each result under its entry's id, acknowledge.
+"""A worker of the demo: take entries of the shared group, record each result under its entry's id, acknowledge.
 
     REDIS_URL=redis://... python -m transports.cli.demo.worker asyncio PREFIX KEY VALUE
 
-The order is the point. A result is on the server before its entry is acknowledged, so whatever happens in between, the
+The order is the point. A result is on the server before its entry is acknowledged, so after a failure in between, the
 entry comes again; and it is a hash's field named by the entry's id, so an entry that comes again counts once. The server
 may be killed at any moment: consumers find their way back by themselves, and an HSET may be repeated until it is answered.
 
@@ -57,7 +57,7 @@ async def record(client: Client, key: str, results: dict[bytes, str]) -> int:
 
 
 def work_in_threads(connect: Callable[..., BlockingClient], job: Job) -> None:
-    """The worker for threads: entry by entry, and together what has come already."""
+    """The worker for threads: entry by entry, and together the entries that have come already."""
     with (
         connect(on_event=job.heard) as client,
         client.group_consumer(job.stream, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
@@ -80,7 +80,7 @@ def record_in_threads(client: BlockingClient, key: str, results: dict[bytes, str
 
 
 class Job:
-    """What to do, and the lines on standard output by which the demo follows it; your own worker needs none of them."""
+    """A worker's task, and the lines on standard output by which the demo follows it; your own worker needs none of them."""
 
     def __init__(self, runtime: str, prefix: str, key: str, value: str) -> None:
         self.runtime = runtime
@@ -119,7 +119,7 @@ def tell(**facts: float) -> None:
 def interrupt_at_end_of_input() -> None:
     """Ctrl-C this program when its standard input ends: the demo wants it to stop, or has died.
 
-    Whoever runs the demo in the background of a shell has had it ignore Ctrl-C, and so its workers.
+    A shell has a demo in its background ignore Ctrl-C, and so its workers.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -132,7 +132,7 @@ def interrupt_at_end_of_input() -> None:
 
 
 def main(runtime: str, *job: str) -> None:
-    """Be the worker of one runtime."""
+    """Be the worker of a runtime."""
     with suppress(KeyboardInterrupt):
         interrupt_at_end_of_input()
         run: dict[str, Callable[[Job], Any]] = {"asyncio": run_asyncio, "trio": run_trio, "threads": run_threads}

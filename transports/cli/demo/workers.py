@@ -1,7 +1,7 @@
-"""The three worker processes, and what they tell by the lines on their standard output.
+"""The three worker processes, and their news, by lines on their standard output.
 
-``Worker.run`` is the whole life of one: started, killed by the chaos and started again under the same name, until it is
-dismissed. A worker that ends for any other reason ends the demo, with what it wrote on standard error. Each has a process
+``Worker.run`` is the whole life of a worker: started, killed by the chaos and started again under the same name, until it is
+dismissed. A worker that ends for any other reason ends the demo, with its lines on standard error. Each has a process
 group of its own, so that Ctrl-C stops the demo and the demo its workers; they end with the pipe to their standard input,
 so none of them outlives the demo, however that ends.
 """
@@ -27,7 +27,7 @@ class WorkerDied(Exception):
 
 
 class Worker:
-    """One worker, through all its processes."""
+    """A worker, through all its processes."""
 
     def __init__(self, runtime: str, url: str, prefix: str, key: str, value: str) -> None:
         self.runtime = runtime
@@ -69,7 +69,7 @@ class Worker:
         self._signal(signal.SIGSTOP)
 
     def kill(self) -> None:
-        """End the process as a crash would (SIGKILL); ``run`` starts another one."""
+        """End the process as a crash would (SIGKILL); ``run`` starts another."""
         self._signal(signal.SIGKILL)
         self.state = "killed"
 

@@ -45,7 +45,7 @@ def sim(
 ) -> None:
     """Prove it in virtual time: engines, a model server, a network that breaks, and faults of every kind.
 
-    Each seed is a world of its own: which programs there are, what goes wrong, and when. The same seed is the same run, to
+    Each seed is a world of its own: its programs, its faults, and their times. The same seed is the same run, to
     the last byte. Oracles look on, and judge at the end: is everything that survived processed, and nothing invented?
     """
     from transports.simulation import SCENARIOS, kinds_of

@@ -1,4 +1,4 @@
-"""What ``streamcore sim`` shows: progress while it runs, the summary, and a failure as a story."""
+"""The output of ``streamcore sim``: progress while it runs, the summary, and a failure as a story."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ WIDTH: Final = 200
 
 
 class Bar(Protocol):
-    """Progress that somebody sees."""
+    """Shows progress."""
 
     def __call__(self, done: int, text: str) -> None: ...
 
 
 class Screen:
-    """A terminal, or whatever standard output is."""
+    """Standard output: a terminal, a file or a pipe."""
 
     def __init__(self) -> None:
         self.console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -54,7 +54,7 @@ class Screen:
             yield show
 
     def summary(self, total: Total, jobs: int) -> None:
-        """What was done, in numbers."""
+        """Print the runs in numbers."""
         seconds = monotonic() - self._began
         grid = Grid.grid(padding=(0, 2))
         grid.add_column()
@@ -97,7 +97,7 @@ class Screen:
             self.console.print(f"    {outcomes[0].message}")
 
     def story(self, outcome: Outcome) -> None:
-        """What has happened, as far as it matters for the end."""
+        """Print the story of a failure, as far as it matters for the end."""
         lines = tale(outcome)
         if len(lines) > MAX_LINES:
             self.console.print(f"     ...  ({len(lines) - MAX_LINES} lines before)")

@@ -1,4 +1,4 @@
-"""Run seeds, in this process or in several; what they have done, added up."""
+"""Run seeds, in this process or in several, and add up their numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transports.simulation import Outcome, simulate
 
 @dataclass
 class Total:
-    """What all runs together have done. ``failures`` are kept, the others are not."""
+    """The numbers of all runs together. ``failures`` are kept, the others are not."""
 
     seeds: int = 0
     seconds: float = 0.0  # of virtual time
@@ -29,7 +29,7 @@ class Total:
     slowest: float = 0.0  # healing, in seconds of virtual time
 
     def add(self, outcome: Outcome) -> None:
-        """One more run."""
+        """Add the numbers of a run."""
         self.seeds += 1
         self.seconds += outcome.seconds
         self.entries += outcome.entries

@@ -1,1 +1,1 @@
-"""The faults, by what they break."""
+"""The faults, by their targets."""

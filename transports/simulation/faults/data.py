@@ -1,4 +1,4 @@
-"""What others do to the data, under the programs' feet. The history is written down before, and the delivery logs are told."""
+"""Changes of the data by others, under the programs' feet. The history is written down before, and the delivery logs are told."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def text(id_: tuple[int, int]) -> bytes:
 
 
 def delete_pending(scene: Scene, fault: Fault) -> str | None:
-    """XDEL of an entry that somebody has in hand."""
+    """XDEL of an entry that an application has in hand."""
     found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
@@ -55,7 +55,7 @@ def delete_unread(scene: Scene, fault: Fault) -> str | None:
 
 
 def trim(scene: Scene, fault: Fault) -> str | None:
-    """XTRIM, of what was settled, is pending, or was never read."""
+    """XTRIM, of entries that were settled, are pending, or were never read."""
     stream = pick(scene.streams, fault.b)
     if stream is None or not scene.takes_writes:
         return None
@@ -99,7 +99,7 @@ def delete_stream(scene: Scene, fault: Fault) -> str | None:
 
 
 def stranger_claims(scene: Scene, fault: Fault) -> str | None:
-    """XCLAIM of what a member holds, by somebody who dies."""
+    """XCLAIM of a member's entries, by a consumer that dies."""
     found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None
@@ -114,7 +114,7 @@ def stranger_claims(scene: Scene, fault: Fault) -> str | None:
 
 
 def stranger_reads(scene: Scene, fault: Fault) -> str | None:
-    """XREADGROUP by somebody who dies."""
+    """XREADGROUP by a consumer that dies."""
     found = chosen(scene, fault)
     if found is None:
         return None
@@ -131,7 +131,7 @@ def stranger_reads(scene: Scene, fault: Fault) -> str | None:
 
 
 def stranger_settles(scene: Scene, fault: Fault) -> str | None:
-    """XACK of what a member holds."""
+    """XACK of a member's entries."""
     found = chosen(scene, fault)
     if found is None or not found[2].order:
         return None

@@ -1,8 +1,8 @@
-"""Failover: a replica that is late takes the server's place, and what it has not got is lost.
+"""Failover: a replica that is late takes the server's place, and writes that it has not got are lost.
 
-At first the former primary lives on as a replica of the new one, with its data: whoever was blocked there is sent away, whoever writes
-is refused. Then the address is given to the new one, and the former one's connections end. The new one's clock may be behind, so that
-it gives ids that the former one has given already; and what was deleted a moment ago may be there again.
+At first the former primary lives on as a replica of the new primary, with its data: readers that were blocked there are sent away, writers
+are refused. Then the address is given to the new primary, and the former primary's connections end. The new clock may be behind, so that
+ids are given that the former primary has given already; and entries that were deleted a moment ago may be there again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .server import faults_of
 
 
 def replica_of(scene: Scene, old: Server, lots: str, *, lag: float) -> Server:
-    """A new replica of a server, which has what that has now, and repeats each write after ``lag`` seconds."""
+    """A new replica of a server, which has its present data, and repeats each write after ``lag`` seconds."""
     replica = Server(old.flavour, now=scene.world.now, entropy=scene.world.lots(lots).randbytes)
     replica.skew, replica.output_limit = old.skew, max(old.output_limit or 0, 40_000)
     replica.on_command = old.on_command
@@ -56,7 +56,7 @@ def _begin(scene: Scene, fault: Fault, lag: float, *, behind: float) -> bool:
 
 
 def promote(scene: Scene, old: Server, replica: Server) -> int:
-    """The replica is the primary, and the former one follows it; how many writes are lost."""
+    """Make the replica the primary, and its former primary follow it; how many writes are lost."""
     now = scene.world.now
     replica.handle_timeout(now)
     unread = [(log, stream, log.unread(stream)) for log in scene.delivery_logs for stream in log.streams]

@@ -1,4 +1,4 @@
-"""What goes wrong between a program and its server. A fuse strikes later, in the middle of the bytes that it was set for."""
+"""Faults between a program and its server. A fuse strikes later, in the middle of the bytes that it was set for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BABBLE: Final = ((_PUSH, _PUSH), (b"$100000000\r\n", b"x" * 100))
 
 
 def reset(scene: Scene, fault: Fault) -> str | None:
-    """Both ends lose the connection, and what is in flight."""
+    """Both ends lose the connection, and all bytes in flight."""
     wire = pick(scene.wires(), fault.a)
     if wire is None:
         return None
@@ -60,7 +60,7 @@ def void(scene: Scene, fault: Fault) -> str | None:
 
 
 def deaf(scene: Scene, fault: Fault) -> str | None:
-    """Nothing arrives any more, in one direction or in both, and nobody is told."""
+    """Nothing arrives any more, in one direction or in both, and neither end is told."""
     wire = pick(scene.wires(), fault.a)
     if wire is None:
         return None
@@ -71,7 +71,7 @@ def deaf(scene: Scene, fault: Fault) -> str | None:
 
 
 def partition(scene: Scene, fault: Fault) -> str | None:
-    """One process reaches nobody for a while: what it has is deaf, and its dials are not answered."""
+    """A process reaches no server for a while: its connections are deaf, and its dials are not answered."""
     node = pick(scene.world.nodes, fault.a)
     if node is None:
         return None
@@ -82,7 +82,7 @@ def partition(scene: Scene, fault: Fault) -> str | None:
 
 
 def stall(scene: Scene, fault: Fault) -> None:
-    """Everything takes longer on one connection; that is no fault yet."""
+    """Everything takes longer on a connection; that is no fault yet."""
     wire = pick(scene.wires(), fault.a)
     if wire is not None:
         pipe = wire.down if fault.b < 0.5 else wire.up
@@ -90,7 +90,7 @@ def stall(scene: Scene, fault: Fault) -> None:
 
 
 def late(scene: Scene, fault: Fault) -> None:
-    """What is sent on one connection takes longer from now on, and arrives when the client has lost that."""
+    """Commands on a connection take longer from now on, and arrive when the client has lost it."""
     wire = pick([wire for wire in scene.wires() if wire.link.is_up], fault.a)
     if wire is None:
         return
@@ -118,7 +118,7 @@ def babble(scene: Scene, fault: Fault) -> str | None:
 
 
 def rubbish(scene: Scene, fault: Fault) -> None:
-    """A broken proxy: behind some reply comes what is none."""
+    """A broken proxy: behind some reply come bytes that are no reply."""
     wire = pick(scene.wires(), fault.a)
     if wire is not None:
         wire.rubbish = True

@@ -1,4 +1,4 @@
-"""What goes wrong with the programs themselves: they die, stand still, are cancelled, leave and come back, meet their twin."""
+"""Faults of the programs themselves: they die, stand still, are cancelled, leave and come back, meet their twin."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def machine_crash(scene: Scene, fault: Fault) -> str | None:
 
 
 def replace_machine(scene: Scene, fault: Fault) -> str | None:
-    """The machine dies, and another one takes its place at once: the server still serves the connections of the first."""
+    """The machine dies, and another takes its place at once: the server still serves the connections of the first."""
     program = pick([one for one in scene.programs if isinstance(one, Member) and one.node], fault.a)
     if program is None:
         return None
@@ -82,7 +82,7 @@ def pause(scene: Scene, fault: Fault) -> str | None:
 
 
 def cancel(scene: Scene, fault: Fault) -> str | None:
-    """Whatever a program waits for is cancelled."""
+    """The present wait of a program is cancelled."""
     program = _alive(scene, fault)
     if program is None:
         return None
@@ -100,7 +100,7 @@ def leave(scene: Scene, fault: Fault) -> str | None:
 
 
 def twin(scene: Scene, fault: Fault) -> str | None:
-    """Somebody starts a program a second time, under the same name."""
+    """A program is started a second time, under the same name."""
     twins = [one for one in scene.programs if isinstance(one, Member) and one.is_twin and one.node is None]
     one = pick(twins, fault.a)
     if one is None or scene.refused_for_good:  # nobody guards a name then: both would have the same entries

@@ -1,4 +1,4 @@
-"""Faults for those who have no group: entries that vanish, replies that are errors, buffers that overflow, channels taken away."""
+"""Faults for programs without a group: entries that vanish, replies that are errors, buffers that overflow, channels taken away."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def refuse_request(scene: Scene, fault: Fault) -> None:
 
 
 def farewell(scene: Scene, fault: Fault) -> None:
-    """The server cannot read a command, says so, and closes; what stands before it is done, and what stands behind it is not."""
+    """The server cannot read a command, says so, and closes; commands before it are run, and commands behind it are not."""
     wire = pick([wire for wire in scene.wires() if wire.link.is_up and wire.session is not None], fault.a)
     if wire is not None and wire.session is not None:
         faults_of(scene).part(wire.session, int(fault.b * 4))
 
 
 def shrink_buffer(scene: Scene, fault: Fault) -> str:
-    """For a while the server keeps next to nothing for those who do not read."""
+    """For a while the server keeps next to nothing for clients that do not read."""
     scene.host.server.output_limit = 300
     scene.world.after(0.3 * fault.a, lambda: setattr(scene.host.server, "output_limit", 40_000))
     return f"the server's output buffers are tiny for {0.3 * fault.a:.2f} s"

@@ -1,4 +1,4 @@
-"""Faults for readers of streams: another stream takes the name of one, and counters are set."""
+"""Faults for readers of streams: another stream takes a stream's name, and counters are set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASIDE: Final = b"aside"
 
 
 def replace(scene: Scene, fault: Fault) -> str | None:
-    """A stream is deleted, expires, or is renamed over, and there is another one at once.
+    """A stream is deleted, expires, or is renamed over, and there is another stream at once.
 
     Some of the new entries may have been trimmed already; often there are more than the old stream ever had.
     """

@@ -1,4 +1,4 @@
-"""What goes wrong at the server: killed, paused, out of step with the time, full, loading, or not willing."""
+"""Faults of the server: killed, paused, out of step with the time, full, loading, or not willing."""
 
 from __future__ import annotations
 
@@ -80,15 +80,15 @@ class CountedFaults(Faults):
         self.refused: set[tuple[Session, str]] = set()  # who has met what is denied for good
 
     def begin(self, session: Session, words: list[bytes]) -> None:
-        """A client's command is about to be run; what scripts call does not fail by itself."""
+        """A client's command is about to be run; a script's calls do not fail by themselves."""
         self._session, self._running = session, words
 
     def part(self, session: Session, commands: int) -> None:
-        """After so many commands more, the server cannot read the next one, says so, and closes."""
+        """After so many commands more, the server cannot read the next command, says so, and closes."""
         self._parting[session] = commands
 
     def arm(self, command: str, error: str) -> None:
-        """The next one of these commands fails."""
+        """The next command of these fails."""
         self._armed.setdefault(command, deque()).append(error)
 
     def clear(self) -> None:
@@ -172,7 +172,7 @@ def pause(scene: Scene, fault: Fault) -> str | None:
 
 
 def unavailable(scene: Scene, fault: Fault) -> str | None:
-    """For a while it answers nothing but one error."""
+    """For a while it answers nothing but an error."""
     faults, error = faults_of(scene), UNAVAILABLE[int(fault.a * len(UNAVAILABLE))]
     if faults.unavailable is not None:
         return None
@@ -188,7 +188,7 @@ def unavailable(scene: Scene, fault: Fault) -> str | None:
 
 
 def error(scene: Scene, fault: Fault) -> None:
-    """One command fails, the next time that it comes."""
+    """A command fails, the next time that it comes."""
     command, said = ONCE[int(fault.a * len(ONCE))]
     faults_of(scene).arm(command, said)
 

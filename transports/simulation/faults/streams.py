@@ -1,4 +1,4 @@
-"""What becomes of whole streams and groups under the feet of their members: others take their names, or set them elsewhere."""
+"""Changes of whole streams and groups under the feet of their members: others take their names, or set them elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASIDE: Final = b"aside"
 
 
 def replace_stream(scene: Scene, fault: Fault) -> str | None:
-    """RENAME of another stream over one; the oldest of its entries may be trimmed, and it may bring a group of its own."""
+    """RENAME of a stream over another; the oldest of its entries may be trimmed, and it may bring a group of its own."""
     log = pick(scene.delivery_logs, fault.c)
     if log is None or not scene.takes_writes or fault.a > 0.35:
         return None
@@ -67,7 +67,7 @@ def set_group(scene: Scene, fault: Fault) -> str | None:
 
 
 def replace_group(scene: Scene, fault: Fault) -> str | None:
-    """XGROUP DESTROY and XGROUP CREATE in one moment, by a stranger, at the end or somewhere in the stream."""
+    """XGROUP DESTROY and XGROUP CREATE in a single moment, by a stranger, at the end or somewhere in the stream."""
     found = chosen(scene, fault)
     if found is None or fault.a > 0.5:
         return None

@@ -1,1 +1,1 @@
-"""Trials of a world that is well: each breaks one thing, and says what must come of it."""
+"""Trials of a world that is well: each breaks a single thing, and says which effect must follow."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def break_connections(steady: SteadyState, log: DeliveryLog) -> None:
-    """All members lose the connections that read; the server does not know, and serves what is blocked there."""
+    """All members lose the connections that read; the server does not know, and serves the reads that are blocked there."""
     ghosts: list[tuple[Member, Session | None]] = []
     for member in steady.members(log):
         node = member.node

@@ -1,7 +1,7 @@
-"""The steady state: all is done and nothing breaks any more, so whatever still happens must have a reason.
+"""The steady state: all is done and nothing breaks any more, so all that still happens must have a reason.
 
-Trouble is made on purpose, one piece at a time: then it is known what has to come of it, and how soon. That is where limits are
-sharp which faults blur: how fast an entry is handed over and settled, that what is held is renewed, that the connection of a member
+Trouble is made on purpose, piece by piece: then its effect is known, and how soon it must come. That is where limits are
+sharp which faults blur: how fast an entry is handed over and settled, that held entries are renewed, that the connection of a member
 is dialled again at once and its ghost is laid, that a lost group is created again where it should be.
 """
 
@@ -33,7 +33,7 @@ AUDITED: Final = 2.2
 
 
 class SteadyState:
-    """A world that is well, and what trials do and ask in it."""
+    """A world that is well, with the calls of trials in it."""
 
     def __init__(self, scene: Scene, events: EventsInOrder, is_done: Callable[[], bool], patience: float) -> None:
         world = scene.world
@@ -59,7 +59,7 @@ class SteadyState:
         self.world.run(self.world.now + seconds)
 
     def run_soon(self, after: float) -> None:
-        """Until what begins so much later is done."""
+        """Until an action that begins so much later is done."""
         self.run(after + SOON)
 
     def settle(self) -> None:
@@ -79,20 +79,20 @@ class SteadyState:
         return self.scene.history.keys[name]
 
     def claim(self, log: DeliveryLog, key: Key, consumer: bytes = STRANGER) -> None:
-        """Somebody who is no program of ours claims an entry."""
+        """A stranger claims an entry."""
         fate = log.fate(key)
         fate.strangers, fate.excused = fate.strangers + 1, True
         log.tenures.note()
         self.scene.host.do(b"XCLAIM", key.stream, log.group, consumer, b"0", key.id)
 
     def handed(self, log: DeliveryLog, name: bytes, oracle: Oracle, why: str) -> None:
-        """Violated where nobody was handed an entry."""
+        """Violated where no program was handed an entry."""
         fate = log.fates.get(self.key(name))
         if fate is None or not fate.times:
             oracle.violated(f"{name.decode()} was not handed over within {SOON:g} s{why}")
 
     def told(self, member: Member, since: int) -> list[Event]:
-        """What a member has told since then."""
+        """The events that a member has told since then."""
         return self.events.told(member.label)[since:]
 
     def owner(self, log: DeliveryLog, key: Key) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A trial of the steady state: the key of the dead letters holds something else for a while, because somebody has taken it for it."""
+"""A trial of the steady state: the key of the dead letters holds something else for a while, because another program uses it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ASIDE: Final = b"letters:aside"
 
 
 class LettersWait(Oracle):
-    """*Dead-letter key of another type*: nothing is settled, one event tells, all else goes on, and the letter is written in the end."""
+    """*Dead-letter key of another type*: nothing is settled, a single event tells, all else goes on, and the letter is written in the end."""
 
 
 def no_letters(steady: SteadyState, log: DeliveryLog) -> None:
-    """An entry shall be buried while that cannot be; in one world of four."""
+    """An entry shall be buried while that cannot be; in a quarter of the worlds."""
     if steady.world.lots("letters of another type").random() > 0.25:
         return
     oracle, do, stream = LettersWait(steady.world), steady.scene.host.do, log.streams[0]

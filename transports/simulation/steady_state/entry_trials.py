@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def hand_over(steady: SteadyState, log: DeliveryLog) -> None:
-    """One entry at a time."""
+    """A single entry at a time."""
     prompt = Prompt(steady.world)
     steady.quiet.begin()
     for stream in log.streams:
@@ -103,7 +103,7 @@ def retry(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def _append_unheard(steady: SteadyState, log: DeliveryLog, stream: bytes, what: bytes) -> bytes:
-    """Append an entry of which the first reply is lost, and once more the first one after it was handed over."""
+    """Append an entry of which the first reply is lost, and once more the first reply after it was handed over."""
     lost: set[int] = set()
     name = b"%b:%d" % (what, steady.names + 1)
 
@@ -151,7 +151,7 @@ def race(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def leave(steady: SteadyState, log: DeliveryLog) -> None:
-    """A member leaves with entries that it has read ahead; a stranger has claimed one of them."""
+    """A member leaves with entries that it has read ahead; a stranger has claimed an entry of these."""
     stream = steady.lots.choice(log.streams)
     for at in range(8):
         steady.append(log, stream, HELD if at < 4 else b"calm")

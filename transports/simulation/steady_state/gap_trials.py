@@ -1,4 +1,4 @@
-"""Trials of the steady state in which entries are lost before anybody could read them: it has to be told."""
+"""Trials of the steady state in which entries are lost before any member could read them: it has to be told."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def trim(steady: SteadyState, log: DeliveryLog) -> None:
     """Entries are appended, and trimmed in the same moment: no member has a chance to read them.
 
-    Whoever waits for the stream does not see what comes and is gone again between two looks.
+    A member that waits for the stream does not see entries that come and go between two looks.
     """
     scene, stream = steady.scene, steady.lots.choice(log.streams)
     host = scene.host
@@ -38,7 +38,7 @@ def trim(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def begin_anew(steady: SteadyState, log: DeliveryLog) -> None:
-    """The stream is deleted with an entry that nobody has read, and begins anew with lower ids."""
+    """The stream is deleted with an unread entry, and begins anew with lower ids."""
     scene, stream = steady.scene, steady.lots.choice(log.streams)
     host, heard = scene.host, steady.marks(log)
     scene.drop(stream)
@@ -57,9 +57,9 @@ def begin_anew(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def replace(steady: SteadyState, log: DeliveryLog) -> None:
-    """Another stream takes the name, perhaps with a group of its own, and an entry that nobody has read is gone.
+    """Another stream takes the name, perhaps with a group of its own, and an unread entry is gone.
 
-    A stream that brings its group is known by its counters alone; so this one has had fewer entries.
+    A stream that brings its group is known by its counters alone; so this stream has had fewer entries.
     """
     scene, stream = steady.scene, steady.lots.choice(log.streams)
     host, heard = scene.host, steady.marks(log)
@@ -83,7 +83,7 @@ def replace(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def unheard(steady: SteadyState, log: DeliveryLog) -> None:
-    """An entry is trimmed before the one that is delivered, and the reply that brings this is lost with its connection."""
+    """An entry is trimmed before the entry that is delivered, and the reply that brings this is lost with its connection."""
     scene, stream = steady.scene, steady.lots.choice(log.streams)
     host, heard, name = scene.host, steady.marks(log), b"calm-next:%b" % stream
     if any(member.habits.detect_gaps != "always" for member in steady.members(log)):
@@ -122,7 +122,7 @@ def _is_told(
     by: Callable[[Iterable[bool]], bool] = any,
     aside: Collection[str] = (),
 ) -> None:
-    """By one member at least: who was not waiting at that moment may find the group again as if nothing had been."""
+    """By a member at least: a member that was not waiting at that moment may find the group again as if nothing had been."""
     told = [
         any(isinstance(event, Gap) and event.stream == stream for event in steady.told(member, heard[member.label]))
         for member in steady.members(log)

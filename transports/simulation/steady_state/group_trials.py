@@ -1,4 +1,4 @@
-"""Trials of the steady state that concern what is sent once only, a server that begins anew or refuses, and a member that is there twice."""
+"""Trials of the steady state that concern commands that are sent once only, a server that begins anew or refuses, and a member that is there twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OneLetter(Oracle):
-    """*Poison entry*: one script appends the dead letter and settles the entry; repeated after a lost reply it does nothing.
+    """*Poison entry*: a single script appends the dead letter and settles the entry; repeated after a lost reply it does nothing.
 
     ``DeadLettered`` tells of it, once, also then.
     """
@@ -96,13 +96,13 @@ def refuse(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 class OneOfAName(Oracle):
-    """*GroupConsumer*: a second process takes over the name; the older one is told, and stops, at the latest by its audit."""
+    """*GroupConsumer*: a second process takes over the name; the older process is told, and stops, at the latest by its audit."""
 
     WITHIN: Final = 2.2  # an audit waits for a read that blocks
 
 
 def double(steady: SteadyState, log: DeliveryLog) -> None:
-    """A member is started a second time, while the first one is well and guards its name; in one world of four."""
+    """A member is started a second time, while the first process is well and guards its name; in a quarter of the worlds."""
     if steady.world.lots("double").random() > 0.25:
         return
     members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]

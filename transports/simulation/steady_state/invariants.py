@@ -1,4 +1,4 @@
-"""What must hold in the steady state, where nothing breaks but for what a trial does on purpose: sharp limits, without excuses."""
+"""Invariants of the steady state, where nothing breaks but by trials, on purpose: sharp limits, without excuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class QuietWhenHealthy(Oracle):
     """*All interfaces*: where nothing breaks, no connection is given up, nothing is said to be lost; an idle program is idle.
 
-    What is counted by counters that somebody has set may be told when the next entries come.
+    Entries that are counted by counters that were set may be told when the next entries come.
     """
 
     WRITES: Final = 60  # in a second; all intervals are a tenth of the defaults
@@ -75,7 +75,7 @@ class BeginsAnew(Oracle):
 
 
 class LaysItsGhost(Oracle):
-    """*Link lost*: the old connection is killed by its id, and what it was given meanwhile is handed over at once."""
+    """*Link lost*: the old connection is killed by its id, and entries that it was given meanwhile are handed over at once."""
 
 
 class KillsItselfOnly(Oracle):
@@ -92,9 +92,9 @@ class KillsItselfOnly(Oracle):
 
 
 class CreatesAgain(Oracle):
-    """*Failover, group*: a group that is gone is created again below what may be unprocessed, never at ``$``, and that is told.
+    """*Failover, group*: a group that is gone is created again below entries that may be unprocessed, never at ``$``, and that is told.
 
-    What comes next is handed over at once; or, where an entry comes again that is held when somebody is handed it for the first
+    The next entry is handed over at once; or, where an entry comes again that is held when a program is handed it for the first
     time (it was buried before, unseen), as soon as that is over.
     """
 
@@ -109,15 +109,15 @@ class AttemptsCounted(Oracle):
 
 
 class TheirsStaysTheirs(Oracle):
-    """*GroupConsumer*: what another member has claimed a moment ago is neither taken, nor renewed, nor given back."""
+    """*GroupConsumer*: an entry that another member has claimed a moment ago is neither taken, nor renewed, nor given back."""
 
 
 class GivesBack(Oracle):
-    """*Leaving*: what was read ahead and never handed over can be claimed at once."""
+    """*Leaving*: entries that were read ahead and never handed over can be claimed at once."""
 
 
 class GapTold(Oracle):
     """*Undelivered entries trimmed under the group*, at the latest by the next audit of each member; or gone with its stream.
 
-    Of the latter one member tells at least: whoever creates the group again, or counts.
+    Of the latter a member tells at least, which creates the group again, or counts.
     """

@@ -60,7 +60,7 @@ def _at_first(steady: SteadyState, key: Key, what: Callable[[bytes, Key], bool],
 
 
 def _stuck(steady: SteadyState) -> Server:
-    """A replica that has what there is now, and gets nothing any more."""
+    """A replica that has the present data, and gets nothing any more."""
     return replica_of(steady.scene, steady.scene.host.server, f"replica of the calm at {steady.world.now}", lag=inf)
 
 
@@ -75,7 +75,7 @@ def _fail_over(steady: SteadyState, replica: Server) -> None:
 
 
 def give_again(steady: SteadyState, log: DeliveryLog) -> None:
-    """An acknowledgement is on its way when a failover loses its entry; and the id is given to another one."""
+    """An acknowledgement is on its way when a failover loses its entry; and the id is given to another entry."""
     stream, host = log.streams[0], steady.scene.host
     replica = _stuck(steady)
     key = steady.key(steady.append(log, stream, b"calm"))
@@ -165,7 +165,7 @@ def rob_unheard(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def take_over(steady: SteadyState, log: DeliveryLog) -> None:
-    """A twin takes over the name of a member that has in hand what was tried as often as it may be."""
+    """A twin takes over the name of a member that has an entry in hand that was tried as often as it may be."""
     key = steady.key(steady.append(log, log.streams[0], STUBBORN))
     steady.run(SOON)
     holder = _holder(steady, log, key)
@@ -209,7 +209,7 @@ def enter_without_a_group(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def _holder(steady: SteadyState, log: DeliveryLog, key: Key) -> Member | None:
-    """The member that has an entry in hand, if it is a plain one."""
+    """The member that has an entry in hand, if it is a plain member."""
     fate = log.fates.get(key)
     return next(
         (

@@ -26,19 +26,19 @@ TIME: Final = OPTIONS.request_timeout
 
 
 class RepeatedInTime(Oracle):
-    """*A connection answers nothing, and the server answers a new one*: what may be repeated has its answer in time."""
+    """*A connection answers nothing, and the server answers a new connection*: commands that may be repeated have their answers in time."""
 
 
 class BusyIsWaitedFor(Oracle):
-    """*The server is busy, and answers nobody*: it is waited for, on the same connection."""
+    """*The server is busy, and answers no client*: it is waited for, on the same connection."""
 
 
 class SentAgain(Oracle):
-    """*The server cannot read a command*: what stands behind it is sent again, once, and is answered; what stood before it was run."""
+    """*The server cannot read a command*: commands behind it are sent again, once, and are answered; commands before it were run."""
 
 
 class BytesAreNoAnswer(Oracle):
-    """*The server sends bytes, and no answer*: they prolong the wait by what they take at 16 KiB a second, to tenfold at most."""
+    """*The server sends bytes, and no answer*: they prolong the wait by their time at 16 KiB a second, to tenfold at most."""
 
 
 def try_requests(steady: SteadyState) -> None:
@@ -97,7 +97,7 @@ def _busy(steady: SteadyState, requester: Requester) -> None:
 
 
 def _farewell(steady: SteadyState, requester: Requester) -> None:
-    """The server can read the first request, and not the second one."""
+    """The server can read the first request, and not the second."""
     keys = [b"calm:farewell:%d:%b" % (number, requester.seeded_label.encode()) for number in range(5)]
     _leave_behind(steady, requester, 1)
     asked = [requester.engine.submit([incr(key)], _nobody) for key in keys]
@@ -108,7 +108,7 @@ def _farewell(steady: SteadyState, requester: Requester) -> None:
 
 
 def _in_a_pipeline(steady: SteadyState, requester: Requester) -> None:
-    """The same within one request; another one stands behind it."""
+    """The same within a request; another stands behind it."""
     keys = [b"calm:pipeline:%d:%b" % (number, requester.seeded_label.encode()) for number in range(4)]
     _leave_behind(steady, requester, 1)
     asked = [requester.engine.submit([incr(key) for key in several], _nobody) for several in (keys[:3], keys[3:])]

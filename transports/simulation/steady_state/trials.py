@@ -1,4 +1,4 @@
-"""What is tried in the steady state of each world: the trials that its seed has drawn, one after the other, until all is quiet again."""
+"""The trials in the steady state of each world: its seed has drawn them, and they follow each other until all is quiet again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OWN_LOTS: Final[tuple[Trial, ...]] = (double, no_letters, leave_names, leave_a_l
 
 
 def play(steady: SteadyState) -> None:
-    """Try what the seed has drawn."""
+    """Run the trials that the seed has drawn."""
     world = steady.world
     steady.run(
         max(0.0, world.healed_at + RECOVERY + 1.0 - world.now)

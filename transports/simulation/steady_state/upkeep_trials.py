@@ -29,7 +29,7 @@ class RedeliveredTogether(Oracle):
 
 
 def leave_names(steady: SteadyState, log: DeliveryLog) -> None:
-    """Many consumers are gone for good; in one world of four."""
+    """Many consumers are gone for good; in a quarter of the worlds."""
     if steady.world.lots("names").random() > 0.25:
         return
     stream = steady.world.lots("stream of the names").choice(log.streams)
@@ -50,7 +50,7 @@ def leave_names(steady: SteadyState, log: DeliveryLog) -> None:
 
 
 def leave_a_list(steady: SteadyState, log: DeliveryLog) -> None:
-    """A member comes back, and finds many entries that its earlier run has read ahead; in one world of four."""
+    """A member comes back, and finds many entries that its earlier run has read ahead; in a quarter of the worlds."""
     members = [one for one in steady.members(log) if not one.is_twin]
     first = members[0]
     plain = type(first) is Member and first.habits.max_deliveries is None and first.habits.count > 3

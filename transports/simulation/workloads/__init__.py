@@ -1,1 +1,1 @@
-"""The programs that are simulated, what they record, and the invariants that they are judged by."""
+"""The programs that are simulated, with their records and invariants."""

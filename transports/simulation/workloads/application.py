@@ -1,7 +1,7 @@
 """Programs that are written as users write them: a process of tasks, which use the public async face.
 
-A subclass says what a process does, ``live``, and what may end it, ``expects``. The process may be cancelled as a whole, or only
-in what it waits for just now, and by a fuse at a point that no fault would find.
+A subclass has the work of a process, ``live``, and the errors that may end it, ``expects``. The process may be cancelled as a whole, or only
+in its present wait, and by a fuse at a point that no fault would find.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FUSES: Final = 0.08
 
 @dataclass(frozen=True)
 class Seeded(Settings):
-    """What ``connect`` was told, with lots of the simulation's."""
+    """The settings of ``connect``, with lots of the simulation's."""
 
     given: EngineOptions = field(default_factory=EngineOptions)
 
@@ -34,7 +34,7 @@ class Seeded(Settings):
 
 
 class Faced(Program):
-    """``process`` is the present one, and ``main`` its first task; ``leaving``: it was told to end in order."""
+    """``process`` is the present process, and ``main`` its first task; ``leaving``: it was told to end in order."""
 
     process: Process | None = None
     main: Task | None = None
@@ -44,7 +44,7 @@ class Faced(Program):
     # -- to be written ------------------------------------------------------------------------------------------------
 
     async def live(self, process: Process) -> None:
-        """What a process does, until it ends."""
+        """The work of a process, until it ends."""
         raise NotImplementedError
 
     def expects(self, error: StreamcoreError) -> bool:
@@ -58,7 +58,7 @@ class Faced(Program):
         """A process is about to begin."""
 
     def over(self) -> None:
-        """A process has ended; what it remembers is not forgotten yet."""
+        """A process has ended; its memory is not forgotten yet."""
 
     # -- a life -------------------------------------------------------------------------------------------------------
 

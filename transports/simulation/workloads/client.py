@@ -1,6 +1,6 @@
 """A program that asks for this and that, with the async face: commands, pipelines, transactions, optimistic locking, blocking reads.
 
-Everything that it writes has a key of its own, which tells afterwards how often a request was executed. Several tasks share one
+Everything that it writes has a key of its own, which tells afterwards how often a request was executed. Several tasks share a
 client; each of their waits may be cancelled wherever it is.
 """
 
@@ -36,13 +36,13 @@ class RepliesBelong(Oracle):
     """*Any request*: its own reply; a link with unread replies is never handed on."""
 
     def check(self, label: str, asked: bytes, answer: object) -> None:
-        """What the server has echoed."""
+        """The texts that the server has echoed."""
         if answer != asked:
             self.violated(f"{label} asked for the echo of {asked!r}, and got {answer!r}")
 
 
 class ExecutedAsTold(Oracle):
-    """*Any request*: an error says whether it was sent; what was not sent is never executed, and nothing twice.
+    """*Any request*: an error says whether it was sent; a request that was not sent is never executed, and none twice.
 
     Told of every request by the key that it increments.
     """
@@ -54,7 +54,7 @@ class ExecutedAsTold(Oracle):
         self._asked: list[bytes] = []
 
     def value(self, key: bytes) -> int:
-        """What the server has under a key now."""
+        """The server's present value of a key."""
         value: Any = self._scene.host.server.databases[0].values.get(key)
         return 0 if value is None else int(bytes(value))
 
@@ -80,7 +80,7 @@ class ExecutedAsTold(Oracle):
 
 
 class AllOrNothing(Oracle):
-    """*Any request*: of a transaction everything is executed, or nothing; what is read under WATCH is not changed meanwhile."""
+    """*Any request*: of a transaction everything is executed, or nothing; keys that are read under WATCH are not changed meanwhile."""
 
     def __init__(self, world: World, scene: Scene) -> None:
         super().__init__(world)
@@ -108,7 +108,7 @@ class AnsweredInTime(Oracle):
 
 
 class ClientProgram(Faced):
-    """One such program."""
+    """A client's program."""
 
     def __init__(
         self,

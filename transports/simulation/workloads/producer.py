@@ -1,7 +1,7 @@
-"""A producer: appends entries of its own names, and looks at what became of each.
+"""A producer: appends entries of its own names, and looks at the fate of each.
 
-An idempotent one may name its messages itself: it sends again what is in doubt, with the same message id, also from its next
-process. Others, and those whose messages are named by the engine, never do.
+An idempotent producer may name its messages itself: it sends a message in doubt again, with the same message id, also from its next
+process. Others, and producers whose messages are named by the engine, never do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PATIENCE: Final = OPTIONS.request_timeout + 0.2
 
 
 class AtMostOneCopy(Oracle):
-    """*Producer.send*: no blind retry; *idempotent*: at most one copy within the window, however often it is sent."""
+    """*Producer.send*: no blind retry; *idempotent*: at most a single copy within the window, however often it is sent."""
 
     def __init__(self, world: World, history: StreamLog) -> None:
         super().__init__(world)
@@ -40,7 +40,7 @@ class AtMostOneCopy(Oracle):
         self.never: dict[bytes, str] = {}  # names that were told to be not sent, or refused; and in which words
 
     def note(self, stream: bytes) -> None:
-        """Look at what was appended since the last time."""
+        """Look at the entries appended since the last time."""
         self.history.note(stream)
 
     def look(self) -> None:
@@ -67,7 +67,7 @@ class IdMeansThere(Oracle):
 
 
 class HeardIsHeard(Oracle):
-    """*Any request*: its own reply, also where what comes behind it is none: what is complete is delivered first."""
+    """*Any request*: its own reply, also where the bytes behind it are no reply: complete replies are delivered first."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -78,7 +78,7 @@ class HeardIsHeard(Oracle):
         self._come.update((sender.label, id_) for id_ in _ID.findall(data))
 
     def unknown(self, sender: Sender, name: bytes) -> None:
-        """A producer is told that nobody knows what became of an entry."""
+        """A producer is told that the fate of an entry is unknown."""
         history = sender.log.history
         history.note(sender.stream)
         key = history.keys.get(name)
@@ -87,7 +87,7 @@ class HeardIsHeard(Oracle):
 
 
 class SendsEnd(Oracle):
-    """*Producer.send*: what becomes of an entry is known within the request timeout, whatever happens."""
+    """*Producer.send*: the fate of an entry is known within the request timeout, in any case."""
 
     def late(self, sender: Sender, name: bytes) -> None:
         """It is not."""
@@ -95,7 +95,7 @@ class SendsEnd(Oracle):
 
 
 class Sender(Program):
-    """One producer with a plan: so many entries, at times that are drawn."""
+    """A producer with a plan: so many entries, at times that are drawn."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class Sender(Program):
         return False
 
     def _due(self, name: bytes) -> None:
-        """It is time to send this one; a process that is dead, or stands still, never does."""
+        """It is time to send this entry; a process that is dead, or stands still, never does."""
         node = self.node
         if node is not None and not node.paused:
             self._send(name)
@@ -226,7 +226,7 @@ class Sender(Program):
         self._hears.come(self, data)
 
     def paused(self) -> None:
-        """It stands still: what it sends takes longer."""
+        """It stands still: its requests take longer."""
         self._pauses += 1
 
     def missing(self) -> str:

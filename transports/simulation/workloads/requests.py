@@ -1,6 +1,6 @@
 """A program that asks without waiting: many requests at a time, submitted to the engine itself, each with a deadline of its own.
 
-Where ``ClientProgram`` uses the face, one request after the other, the requester keeps the link full, so that replies could go
+Where ``ClientProgram`` uses the face, a request at a time, the requester keeps the link full, so that replies could go
 astray, and knows to the millisecond when each request was submitted and has ended. Nothing but the engine's ``on_wakeup`` tells its driver to look.
 """
 
@@ -55,7 +55,7 @@ class AnswersBelong(Oracle):
 
 
 class RunAsTold(Oracle):
-    """*Any request*: sent or not sent; what was not sent, or given up before it was, is never executed, and nothing is twice.
+    """*Any request*: sent or not sent; a request that was not sent, or given up before, is never executed, and none is twice.
 
     And in the order of submission; and a server that cannot serve is asked again now and then only.
     """
@@ -101,7 +101,7 @@ class RunAsTold(Oracle):
 
 @dataclass
 class SentRequest:
-    """One request. ``ups``: how often the link had come up when it was submitted."""
+    """A request. ``ups``: how often the link had come up when it was submitted."""
 
     key: bytes
     number: int
@@ -115,7 +115,7 @@ class SentRequest:
 
 
 class Requester(Program):
-    """One such program."""
+    """A program that keeps its link full."""
 
     def __init__(
         self, world: World, number: int, oracles: tuple[AnswersBelong, RunAsTold, DeadlinesKept], events: EventsInOrder

@@ -1,8 +1,8 @@
-"""What a program does with one engine: the actor of the simulation, from process to process.
+"""A program with an engine: the actor of the simulation, from process to process.
 
 A ``Program`` is a role that outlives its processes. Each process is a ``Node`` with an engine that ``begin`` has made, and dies
 with everything that the program remembers in ``forget``. ``look`` is the program's only way to act of itself, called after
-whatever has reached its engine: it takes, settles, submits, and tells whether it did something. Slow work is a happening of the
+each input of its engine: it takes, settles, submits, and tells whether it did something. Slow work is a happening of the
 world's heap (``later``), which is forgotten with the process that has begun it.
 """
 
@@ -36,9 +36,9 @@ RECOVERY: Final = OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + OPTIONS.ba
 
 
 class Program:
-    """One role. ``node`` is None between two processes.
+    """A role. ``node`` is None between two processes.
 
-    ``seeded_as``: the name under which it draws its lots and writes its keys, if that is not ``name``: it is part of what a seed means.
+    ``seeded_as``: the name under which it draws its lots and writes its keys, if that is not ``name``: it is part of a seed's meaning.
     """
 
     def __init__(self, world: World, name: str, seeded_as: str = "") -> None:
@@ -54,18 +54,18 @@ class Program:
     # -- to be written ------------------------------------------------------------------------------------------------
 
     def begin(self) -> Engine:
-        """A new process: its engine. What an earlier one remembered is forgotten already."""
+        """A new process: its engine. The memory of an earlier process is forgotten already."""
         raise NotImplementedError
 
     def look(self) -> bool:
-        """Something may have changed: do what is to be done; whether that was anything. Never wait."""
+        """Act on a change; whether there was anything to do. Never wait."""
         raise NotImplementedError
 
     def forget(self) -> None:
         """The process has ended, and its memory is gone."""
 
     def cancel(self, lot: float) -> str | None:
-        """What the program waits for is cancelled (a timeout, Ctrl-C); what that was, None if it does not wait."""
+        """Cancel the program's wait (a timeout, Ctrl-C); its name, None if it does not wait."""
 
     def leave(self, lot: float) -> bool:
         """End the process in order, if it can; it says ``ended`` when that is done. False: it cannot now."""
@@ -85,7 +85,7 @@ class Program:
         """No more faults: from now on handlers are quick, and nothing is refused."""
 
     def missing(self) -> str:
-        """What is still to be done before the world may end; an empty text if nothing is."""
+        """The work that is still to be done before the world may end; an empty text if there is none."""
         return ""
 
     # -- a life -------------------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ class Program:
         }
 
     def named_engine_options(self) -> EngineOptions:
-        """Those of an engine that has a name of its own.
+        """The options of an engine that has a name of its own.
 
-        In one world of four all such programs seed their generators alike, and draw the same jitter.
+        In a quarter of the worlds all such programs seed their generators alike, and draw the same jitter.
         """
         own = self.world.lots(f"engine of {self.seeded_label}")
         jitter = self.world.lots("jitter of all") if self.world.alike else own
@@ -140,7 +140,7 @@ class Program:
             self.world.after(seconds, self.start)
 
     def crash(self, *, silently: bool, away: float) -> None:
-        """The process dies, and another one takes its place after so many seconds."""
+        """The process dies, and another takes its place after so many seconds."""
         node, self.node = self.node, None
         if node is not None:
             self.world.tell(self.label, "dies" + (", and its machine with it" if silently else ""))
@@ -163,7 +163,7 @@ class Program:
         """The last chance to look at an engine whose process ends."""
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something in so many seconds, unless the process has ended by then; a paused one does it afterwards."""
+        """Call a function in so many seconds, unless the process has ended by then; a paused process does so afterwards."""
         node = self.node
 
         def act() -> None:

@@ -1,6 +1,6 @@
 """An async runtime in virtual time: tasks, and a driver that lets the public async face run on a node.
 
-A task is a coroutine that is *parked* between two steps. Whatever happens to an engine of the process lets all of its parked
+A task is a coroutine that is *parked* between two steps. A change of an engine of the process lets all of its parked
 tasks look again, in the order in which they were started; there is no other way to wait. A task may be cancelled
 wherever it is parked: at once, or by a *fuse* that counts the times it has been, so that every yield point of the face is met. As in
 asyncio a task is cancelled once, and may wait on its way out. When the process dies, nothing waits any more.
@@ -31,7 +31,7 @@ class Cancelled(BaseException):
 
 
 class Died(BaseException):
-    """The process is gone: nothing is done any more, not even what is in ``finally``."""
+    """The process is gone: nothing is done any more, not even in ``finally``."""
 
 
 class _Parking:
@@ -59,7 +59,7 @@ class Task:
         self.cancelled = True
 
     def look(self, now: float) -> None:
-        """Go on if what it waits for is there, or it is too late for that; else it is parked once more."""
+        """Go on if the answer is there, or it is too late for that; else park once more."""
         answer: Any = None
         error: BaseException | None = None
         if self.cancelled and not self._told:
@@ -118,7 +118,7 @@ class Task:
 
 
 class Process:
-    """The tasks and the nodes of one process. ``progress`` counts what has become of waits."""
+    """The tasks and the nodes of one process. ``progress`` counts waits that have ended."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -167,12 +167,12 @@ class Process:
         self.later(0.0, self._look_on)
 
     def _look_on(self) -> None:
-        """Look as long as any task gets on: another one may have waited for it."""
+        """Look as long as any task gets on: another task may have waited for it."""
         if self.look():
             self.look_soon()
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something in so many seconds, if the process is there then; a paused one does it afterwards."""
+        """Call a function in so many seconds, if the process is there then; a paused process does so afterwards."""
 
         def act() -> None:
             if self.alive and self.is_paused:
@@ -183,7 +183,7 @@ class Process:
         self.world.after(seconds, act)
 
     async def park(self, ask: Callable[[], Any] | None = None, deadline: float | None = None) -> Any:
-        """Wait until something has happened; or until ``ask`` has an answer, or it is too late for one: the last answer."""
+        """Wait until something has happened; or until ``ask`` has an answer, or it is too late for an answer: the last answer."""
         self.check()
         task = self.current
         assert task is not None
@@ -202,7 +202,7 @@ class Process:
             raise self.way_out
 
     async def until(self, ask: Callable[[], T], within: float | None = None) -> T:
-        """Ask until the answer is true; after ``within`` seconds, the last one."""
+        """Ask until the answer is true; after ``within`` seconds, the last answer."""
         answer: T = ask()
         if not answer and within is None:
             answer = await self.park(ask)
@@ -217,7 +217,7 @@ class Process:
         await self.until(lambda: False, seconds)
 
     async def join(self, task: Task) -> Any:
-        """What a task returns, or raises. Cancelled, it is."""
+        """Wait for a task, and return its value or raise its error; cancelled, cancel it."""
         try:
             await self.until(lambda: task.done)
         except Cancelled:
@@ -229,7 +229,7 @@ class Process:
         return task.value
 
     async def together(self, tasks: list[Task]) -> None:
-        """Wait for all; when one has failed, or the caller is cancelled, cancel the others."""
+        """Wait for all; when a task has failed, or the caller is cancelled, cancel the others."""
 
         def all_done() -> bool:
             return all(task.done for task in tasks)
@@ -265,7 +265,7 @@ class Process:
 
 
 class Driver:
-    """Runs one engine of a process; what ``transports._facade`` asks of a runtime."""
+    """Runs an engine of a process, by the protocol of ``transports._facade.runtime``."""
 
     def __init__(self, process: Process, engine: Engine, target: Target) -> None:
         self.process = process
@@ -282,19 +282,19 @@ class Driver:
 
     @property
     def is_home(self) -> bool:
-        """There is one world."""
+        """True: there is no other world."""
         return True
 
     async def close_at_home(self, close: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Nobody comes from another one."""
+        """Not called: there is no other event loop."""
         raise NotImplementedError
 
     def check_home(self) -> None:
-        """There is but one event loop."""
+        """Raises ``Died`` in a process that has ended; there is no other event loop."""
         self.process.check()
 
     def flush(self) -> None:
-        """Do what the engine wants, soon and in no time."""
+        """Move the outputs of the engine, soon and in no time."""
         self.node.engine.on_wakeup()
 
     async def until(
@@ -355,7 +355,7 @@ class Driver:
         work()
 
     async def together(self, work: Callable[[], Coroutine[Any, Any, None]], count: int) -> None:
-        """Run so many tasks of one kind."""
+        """Run so many tasks of a kind."""
         await self.process.together([self.process.start(work) for _ in range(count)])
 
     def is_stray(self, error: BaseException) -> bool:
@@ -364,7 +364,7 @@ class Driver:
         return isinstance(error, Cancelled) and task is not None and not task.cancelled
 
     async def aclose(self) -> None:
-        """Let the engine's sockets be closed, and end what was spawned."""
+        """Let the engine's sockets be closed, and end the spawned tasks."""
         for task in self._spawned:
             if task is not self.process.current:
                 task.cancel()

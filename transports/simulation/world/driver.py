@@ -1,7 +1,7 @@
-"""A driver in virtual time, the fourth runtime of ``docs/drivers.md``: keeps a wire for each link of one engine.
+"""A driver in virtual time, the fourth runtime of ``docs/drivers.md``: keeps a wire for each link of an engine.
 
 After every input it asks the engine for all its outputs anew, and wakes the program, until nothing moves any more. A node can be
-*paused*: what arrives waits, and no timer fires; and it can be *killed*, with everything that it remembers.
+*paused*: arriving bytes wait, and no timer fires; and it can be *killed*, with its memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MANY: Final = 2000
 
 
 class World(Scheduler):
-    """The machines of one run: the hosts of servers, and the nodes of all processes that live."""
+    """The machines of a run: the hosts of servers, and the nodes of all processes that live."""
 
     def __init__(self, seed: int, *, tells: bool = False) -> None:
         super().__init__(seed, tells=tells)
@@ -39,7 +39,7 @@ class Application(Protocol):
 
 
 class Node:
-    """One process with one engine. ``label`` names it and its incarnation in the story, ``seeded_label`` in its lots."""
+    """A process with an engine. ``label`` names it and its incarnation in the story, ``seeded_label`` in its lots."""
 
     def __init__(self, world: World, program: Application, engine: Engine, label: str, seeded_label: str) -> None:
         self.world = world
@@ -64,7 +64,7 @@ class Node:
         world.nodes.append(self)
 
     def is_dead(self) -> bool:
-        """Whether the process has ended, perhaps by what was called a moment ago."""
+        """Whether the process has ended, perhaps by a call a moment ago."""
         return not self.alive
 
     # -- what the network tells ---------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Node:
             self.world.after(0.0, self.pump)
 
     def pump(self) -> None:
-        """Do what the engine and its program want, until nothing moves any more."""
+        """Move the outputs of the engine and its program, until nothing moves any more."""
         if self._pumping or not self.alive or self.paused:
             return
         self._pumping = True
@@ -206,7 +206,7 @@ class Node:
         self.paused = True
 
     def resume(self) -> None:
-        """Go on, and find out what has happened."""
+        """Go on, and find out about losses meanwhile."""
         if self.alive and self.paused:
             self.paused = False
             unheard, self._unheard = self._unheard, []

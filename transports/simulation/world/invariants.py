@@ -1,7 +1,7 @@
-"""What must hold of every program: oracles that know engines, drivers and time, and nothing of entries.
+"""Invariants of every program: oracles that know engines, drivers and time, and nothing of entries.
 
 An oracle is a class whose docstring begins with the row of ``docs/contract.md`` that it stands for. ``look`` is called every
-``TICK`` of virtual time, ``judge`` at the end, when the world has healed; programs tell those that want more. What is wrong
+``TICK`` of virtual time, ``judge`` at the end, when the world has healed; programs tell oracles that want more. A fault
 is told by ``violated``, which ends the run.
 """
 
@@ -31,7 +31,7 @@ TICK: Final = 0.25
 
 
 class Oracle:
-    """One promise. ``name`` is that of its class."""
+    """A promise. ``name`` is that of its class."""
 
     name: ClassVar[str]
 
@@ -52,14 +52,14 @@ class Oracle:
         """The world has healed, and everything should be done."""
 
     def left(self) -> str:
-        """What is still to come, once all is well, before the world may end; an empty text if nothing is."""
+        """The work that is still to come, once all is well, before the world may end; an empty text if there is none."""
         return ""
 
 
 class NoCrash(Oracle):
-    """*All interfaces*: whatever comes from the network, an engine goes on; it ends with an error of ours that says why.
+    """*All interfaces*: with any bytes from the network, an engine goes on; it ends with an error of ours that says why.
 
-    Told by whoever gets an error out of an engine, and by the world for whatever an engine raises into its driver.
+    Told by a program that gets an error out of an engine, and by the world for an error that an engine raises into its driver.
     """
 
 
@@ -93,7 +93,7 @@ class NoHotLoop(Oracle):
 class Recovers(Oracle):
     """*All interfaces*: a dead link is found within the keep-alive, and is up again within the back-off's cap.
 
-    A link that was opened a moment ago, such as one that a caller has leased, is not late yet: its time counts from when it
+    A link that was opened a moment ago, such as a leased link, is not late yet: its time counts from when it
     was first seen to be down.
     """
 
@@ -119,7 +119,7 @@ class Recovers(Oracle):
 
 
 class EventsInOrder(Oracle):
-    """*Every gap is an in-band event, in order with the data*: each event is told once by each way, in one order.
+    """*Every gap is an in-band event, in order with the data*: each event is told once by each way, in the same order.
 
     And a link's life is told as it is: up, down, attempts, up again.
     """
@@ -133,7 +133,7 @@ class EventsInOrder(Oracle):
         self._up: dict[tuple[str, str], bool] = {}
 
     def listen(self, label: str, engine: Engine) -> None:
-        """Hear what a new engine tells, after whoever listens already."""
+        """Hear the events of a new engine, after its present listener."""
         heard: list[Event] = []
         self._heard[label] = heard
         places: list[int] = []
@@ -173,7 +173,7 @@ class EventsInOrder(Oracle):
                         self.violated(f"{label}: link {event.link} could not be brought up, and is up")
 
     def all_told(self) -> Iterable[tuple[str, list[Event]]]:
-        """What each engine has told, by its label."""
+        """The events of each engine, by its label."""
         return self._heard.items()
 
     def told(self, label: str) -> list[Event]:

@@ -1,7 +1,7 @@
 """The network between a link and a session: two pipes, each of which delays, splits, truncates, goes deaf, and never reorders.
 
-A ``Wire`` is one connection. Its ends are told of a loss separately, or never: ``reset`` tells both, ``half_open`` one of them.
-What is in flight when a connection is closed in order still arrives, as with TCP; a reset throws it away.
+A ``Wire`` is a connection. Its ends are told of a loss separately, or never: ``reset`` tells both, ``half_open`` a single end.
+Bytes in flight when a connection is closed in order still arrive, as with TCP; a reset throws them away.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _END: Final = b""
 
 
 class Pipe:
-    """One direction. ``fuse``: so many bytes still pass, then the connection is reset."""
+    """A direction. ``fuse``: so many bytes still pass, then the connection is reset."""
 
     __slots__ = (
         "_lots",
@@ -60,7 +60,7 @@ class Pipe:
         self.waiting = 0  # bytes on their way
 
     def send(self, data: bytes) -> None:
-        """Bytes leave, in one piece or in several; no bytes: the end."""
+        """Bytes leave, in a piece or in several; no bytes: the end."""
         if self.deaf:
             return
         lots = self._lots
@@ -108,7 +108,7 @@ class Pipe:
             self._wire.blow(self)
 
     def release(self) -> bool:
-        """The reader reads again: what has arrived meanwhile is there; whether that is anything."""
+        """The reader reads again: bytes that have arrived meanwhile are there; whether there are any."""
         did = False
         while self.held and self._queue and not self.deaf and self._wire.reads(self):
             did = True
@@ -117,7 +117,7 @@ class Pipe:
         return did
 
     def clear(self) -> None:
-        """What is in flight is lost."""
+        """Lose the bytes in flight."""
         self._queue.clear()
         self.waiting = self.held = 0
 
@@ -137,7 +137,7 @@ class Pipe:
 
 
 class ClientEnd(Protocol):
-    """The process at one end of a wire."""
+    """The process at an end of a wire."""
 
     label: str
     seeded_label: str
@@ -172,7 +172,7 @@ class ServerEnd(Protocol):
 
 
 class Wire:
-    """One connection, from the dial to its end. ``session`` is None before the server has accepted, and after it knows the end."""
+    """A connection, from the dial to its end. ``session`` is None before the server has accepted, and after it knows the end."""
 
     __slots__ = ("babbles", "down", "host", "link", "node", "number", "rubbish", "session", "up", "world")
 
@@ -195,7 +195,7 @@ class Wire:
         return f"{'-' if node is None else node.label}/{self.link.name}#{self.number}"
 
     def reads(self, pipe: Pipe) -> bool:
-        """Whether the reader of a pipe takes what arrives."""
+        """Whether the reader of a pipe takes arriving bytes."""
         if pipe.to_server:
             return not self.host.paused
         return self.node is None or (not self.node.paused and self.link.wants_data)
@@ -214,7 +214,7 @@ class Wire:
                 self.node.lost(self, None)
 
     def babble(self, first: bytes, piece: bytes, every: float) -> None:
-        """What the server says from now on is lost. Instead this comes, a piece after so many seconds, while the client listens."""
+        """The server's bytes are lost from now on. Instead these come, a piece after so many seconds, while the client listens."""
         self.babbles = True
         self._babble(first, piece, every)
 
@@ -227,7 +227,7 @@ class Wire:
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """The client closes, in order: what it has sent still arrives, and then the end."""
+        """The client closes, in order: its bytes still arrive, and then the end."""
         self.node = None
         self.down.clear()
         self.up.send(_END)
@@ -258,7 +258,7 @@ class Wire:
             self.node.lost(self, ConnectionResetError("reset by the simulator"))
 
     def leave_client(self) -> None:
-        """The client is told that the connection is gone; what it has sent still arrives, and then the end."""
+        """The client is told that the connection is gone; its bytes still arrive, and then the end."""
         self.down.clear()
         self.down.deaf = True
         self.up.send(_END)

@@ -1,8 +1,8 @@
-"""What a seed means: which faults strike, when, and how hard; drawn before anything happens.
+"""The meaning of a seed: which faults strike, when, and how hard; drawn before anything happens.
 
 A fault is a value with lots of its own, and finds its target when it strikes. So any of them can be left out, and the others are
 what they were: that is how a failing run is shrunk. Each seed has favourites among the kinds, so that some worlds are full of
-one sort of trouble, and others of another.
+a sort of trouble, and others of another.
 """
 
 from __future__ import annotations

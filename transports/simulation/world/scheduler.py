@@ -1,8 +1,8 @@
-"""Virtual time: a heap of timed happenings, lots drawn from one seed, the story, and the digest.
+"""Virtual time: a heap of timed happenings, lots drawn from a seed, the story, and the digest.
 
 Nothing here waits: the next happening is taken from the heap, and it is that time. Every lot is drawn from a stream of its own,
-named by what it is for (``lots("delay of ...")``), so that leaving one fault out does not reshuffle all that comes after.
-Whatever moves is put into ``digest``: equal seeds give equal digests, in every process.
+named by its use (``lots("delay of ...")``), so that leaving a fault out does not reshuffle all that comes after.
+Every move is put into ``digest``: equal seeds give equal digests, in every process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BEGIN: Final = 1_000_000.0
 
 
 class Violation(Exception):
-    """An oracle has seen what must not be."""
+    """A promise is broken, as an oracle has seen."""
 
     def __init__(self, oracle: str, message: str) -> None:
         super().__init__(f"{oracle}: {message}")
@@ -29,7 +29,7 @@ class Violation(Exception):
 
 
 class Scheduler:
-    """The time, the lots and the story of one run. ``story`` is kept only where ``tells``."""
+    """The time, the lots and the story of a run. ``story`` is kept only where ``tells``."""
 
     def __init__(self, seed: int, *, tells: bool = False) -> None:
         self.seed = seed
@@ -49,7 +49,7 @@ class Scheduler:
     # -- lots ---------------------------------------------------------------------------------------------------------
 
     def lots(self, purpose: str) -> Random:
-        """A stream of lots for one purpose."""
+        """A stream of lots for a purpose."""
         return Random((self.seed << 32) ^ crc32(purpose.encode()))  # noqa: S311  # a run shall be repeatable
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Scheduler:
         self.digest = crc32(data, crc32(pack("d", self.now), self.digest))
 
     def tell(self, who: str, text: str) -> None:
-        """A line of the story; ask ``tells`` before making an expensive one."""
+        """A line of the story; ask ``tells`` before making an expensive line."""
         if self.tells:
             self.story.append(f"{self.now - BEGIN:8.3f}  {who:<10} {text}")
 

@@ -1,6 +1,6 @@
 """A machine on which a model server runs: it takes connections, is killed, paused, started again, and passes the bytes on.
 
-``server`` may be replaced by another one, as a failover does. Whatever is to be known of its data is read off the model.
+``server`` may be replaced by another, as a failover does. All knowledge of its data is read off the model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RUBBISH: Final = b"?\r\n"
 
 
 class Host:
-    """Runs one server at one address. ``is_up``: it can be dialled."""
+    """Runs a server at an address. ``is_up``: it can be dialled."""
 
     def __init__(self, world: Scheduler, server: Server, name: str = "server") -> None:
         self.world = world
@@ -41,7 +41,7 @@ class Host:
     # -- connections --------------------------------------------------------------------------------------------------
 
     def accept(self, wire: Wire) -> bool:
-        """Somebody dials; False: refused."""
+        """Take a dial; False: refused."""
         if not self.is_up:
             return False
         wire.session = self.server.connect(self.world.now)
@@ -71,7 +71,7 @@ class Host:
             self.flush()
 
     def flush(self) -> None:
-        """Send what there is, and close what has ended."""
+        """Send outgoing bytes, and close sessions that have ended."""
         server = self.server
         if server.changed:
             for session in server.take_changed():
@@ -122,7 +122,7 @@ class Host:
     # -- what becomes of the machine ----------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """The server is killed: its connections end, and nobody answers until ``start``."""
+        """The server is killed: its connections end, and no dial is answered until ``start``."""
         self.is_up, self.paused = False, False
         for wire in list(self.wires.values()):
             wire.session = None
@@ -131,7 +131,7 @@ class Host:
         self.wires.clear()
 
     def start(self, server: Server | None = None) -> None:
-        """A server runs here again: the same one with its data, or another one."""
+        """A server runs here again: the same server with its data, or another."""
         if server is None:
             self.server.begin_anew()
         else:
@@ -155,7 +155,7 @@ class Host:
     # -- the operator -------------------------------------------------------------------------------------------------
 
     def do(self, *words: bytes) -> None:
-        """Somebody who is no program of ours has the server run a command; no fault befalls it."""
+        """A stranger has the server run a command; no fault befalls it."""
         server, operator = self.server, self._operator
         faults, server.faults = server.faults, Faults()
         text = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
@@ -170,4 +170,4 @@ class Host:
 
 
 def _nothing(wire: Wire, sessions: list[Session]) -> None:
-    """Nobody wants to know."""
+    """Do nothing: there is no listener."""

@@ -1,8 +1,8 @@
-"""What has ever been in the streams, and what is: the one truth that programs are measured by.
+"""The entries that have ever been in the streams, and are: the truth that programs are measured by.
 
 Entries are told apart by their *name*, a field that their producer has given them, and that never comes twice. Where a stream
-begins anew (FLUSHALL, DEL, a failover that loses) its ``era`` is another one: what was promised of the entries before is over.
-Whoever destroys something calls ``note`` before.
+begins anew (FLUSHALL, DEL, a failover that loses) its ``era`` is another: promises about the entries before are over.
+``note`` is called before anything is destroyed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ZERO: Final[Id] = (0, 0)
 
 
 class Key(NamedTuple):
-    """One entry: ids may come twice, in different eras."""
+    """An entry: ids may come twice, in different eras."""
 
     stream: bytes
     id: bytes
@@ -34,7 +34,7 @@ class Key(NamedTuple):
 
 
 def fields_of(name: bytes) -> list[bytes]:
-    """What an entry of this name holds."""
+    """The fields of an entry of this name."""
     return [b"n", name, b"v", name[::-1] * 2]
 
 
@@ -65,7 +65,7 @@ def is_poison(name: bytes) -> bool:
 
 
 class StreamLog:
-    """The streams of one host."""
+    """The streams of a host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -76,7 +76,7 @@ class StreamLog:
         self._noted: dict[bytes, Id] = {}
 
     def stream(self, stream: bytes) -> Stream:
-        """A stream as it is now; an empty one where there is none."""
+        """A stream as it is now; an empty stream where there is none."""
         found = self.host.server.databases[0].values.get(stream)
         return found if isinstance(found, Stream) else Stream()
 
@@ -85,7 +85,7 @@ class StreamLog:
         return self.stream(stream).groups.get(group)
 
     def note(self, stream: bytes) -> None:
-        """Write down what has been appended since the last time."""
+        """Write down the entries appended since the last time."""
         now = self.stream(stream)
         era = self.eras[stream]
         for id_ in now.after(self._noted.get(stream, ZERO), 0):
@@ -98,7 +98,7 @@ class StreamLog:
         self._noted[stream] = now.last
 
     def rewind(self, stream: bytes) -> None:
-        """The stream begins anew, or goes back to what it was: ``note`` it before."""
+        """The stream begins anew, or goes back to a former state: ``note`` it before."""
         self.eras[stream] += 1
         self._noted[stream] = ZERO
 

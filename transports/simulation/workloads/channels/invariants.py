@@ -1,4 +1,4 @@
-"""What must hold of channels: history, then live, without a hole or a duplicate.
+"""Invariants of channels: history, then live, without a hole or a duplicate.
 
 The place of a subscriber in each of its channels is checked against the ``IdLog`` with each message: the entries between two
 messages that it is handed must be gone from the stream, and a ``Gap`` must have told so.
@@ -28,7 +28,7 @@ def pair(id_: StreamId) -> Id:
 
 @dataclass
 class Membership:
-    """The place of a subscriber in a channel. ``first``: nothing was handed over yet, and ``history`` of what is before may be."""
+    """The place of a subscriber in a channel. ``first``: nothing was handed over yet, and ``history`` messages before it may be."""
 
     position: Id
     before: Id = ZERO  # the end of the channel when joining began
@@ -57,7 +57,7 @@ class PublishedOnce(Oracle):
         self.id_log = id_log
 
     def published(self, label: str, stream: bytes, id_: StreamId, data: bytes) -> None:
-        """Somebody was given the id of a message."""
+        """A publisher was given the id of a message."""
         era = self.id_log.note(stream)
         if (stream, pair(id_), data) not in self.id_log.ever and pair(id_) > era.ended:
             self.violated(f"{label} was told that {data!r} is {id_} of {stream.decode()}, and it never was")
@@ -79,7 +79,7 @@ class PublishedOnce(Oracle):
 
 
 class NoHoleNoDuplicate(Oracle):
-    """*Channels*: history, then live, with no hole and no duplicate; what was trimmed away shows as a ``Gap``.
+    """*Channels*: history, then live, with no hole and no duplicate; trimmed messages show as a ``Gap``.
 
     Before the message behind it, or at the latest behind the batch with which that has come.
     """

@@ -32,7 +32,7 @@ BUSY: Final = 0.04
 
 
 class ChannelPublisher(Faced):
-    """Publishes, in one channel or both."""
+    """Publishes, in a channel or both."""
 
     def __init__(self, world: World, number: int, judge: PublishedOnce, messages: int, seconds: float) -> None:
         super().__init__(world, f"publisher-{number}", f"speaker-{number}")
@@ -67,7 +67,7 @@ class ChannelPublisher(Faced):
 
 
 class ChannelSubscribers(Faced):
-    """A process with one hub, and two subscribers of it."""
+    """A process with a hub, and two subscribers of it."""
 
     def __init__(self, world: World, number: int, oracle: NoHoleNoDuplicate, events: EventsInOrder) -> None:
         super().__init__(world, f"subscribers-{number}", f"listeners-{number}")

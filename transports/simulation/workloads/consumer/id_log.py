@@ -1,7 +1,7 @@
 """All entries that were ever in some streams, by id: for readers without a group, whose promise is about ids and their order.
 
-Each time that a stream begins anew, or goes back, its *era* is another one. What of the former era is still there, under the same
-id, has survived; the ids of everything else are new ones, even where they are lower than those that were read before.
+Each time that a stream begins anew, or goes back, its *era* is another. An entry of the former era that is still there, under the same
+id, has survived; the ids of all others are new, even where they are lower than ids that were read before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Era:
-    """The entries of a stream in one era. ``gone`` says how those were removed that are not there any more."""
+    """The entries of a stream in an era. ``gone`` says how entries were removed that are not there any more."""
 
     ids: list[Id] = field(default_factory=list)
     names: dict[Id, bytes] = field(default_factory=dict)
@@ -30,12 +30,12 @@ class Era:
     gone_before: int = 0  # how many entries the stream had lost before, by its counters; known when the era has ended
 
     def between(self, low: Id, high: Id) -> list[Id]:
-        """The ids behind one and up to another."""
+        """The ids behind an id and up to another."""
         return self.ids[bisect_right(self.ids, low) : bisect_right(self.ids, high)]
 
 
 class IdLog:
-    """All streams. ``ever`` has what every entry was called, by its stream and id: what was handed over must be of these."""
+    """All streams. ``ever`` has the fields of every entry, by its stream and id: entries that were handed over must be among them."""
 
     def __init__(self, history: StreamLog, streams: list[bytes]) -> None:
         self.eras = {stream: Era() for stream in streams}
@@ -56,7 +56,7 @@ class IdLog:
         return era
 
     def before_command(self, *_: object) -> None:
-        """A server is about to run a command: what the one before has appended is noted, so that the order is known."""
+        """A server is about to run a command: entries of the command before it are noted, so that the order is known."""
         for stream in self.eras:
             self.note(stream)
 
@@ -109,7 +109,7 @@ class IdLog:
         return fields is not None and fields[1] == [*self.past[stream], self.eras[stream]][number].names.get(id_)
 
     def lost_since(self, stream: bytes, number: int, place: Id) -> dict[tuple[int, Id], str]:
-        """What has gone that was behind a place of an era, and how; nothing of what was there before a failover."""
+        """The entries that have gone behind a place of an era, and how; none that were there before a failover."""
         lost: dict[tuple[int, Id], str] = {}
         eras = [*self.past[stream], self.note(stream)]
         for at, era in enumerate(eras[number:], number):
@@ -121,11 +121,11 @@ class IdLog:
         return lost
 
     def unread(self, stream: bytes, place: Id) -> list[tuple[int, Id]]:
-        """What is in a stream, behind a place."""
+        """The entries of a stream behind a place."""
         return [(self.number(stream), id_) for id_ in self._history.stream(stream).after(place, 0)]
 
     def had(self, stream: bytes, place: Id) -> int:
-        """How many entries the stream that is about to begin anew, or to go back, has had, but for what is there behind a place."""
+        """How many entries the stream that is about to begin anew, or to go back, has had, but for entries behind a place."""
         now = self._history.stream(stream)
         return now.added - len(now.after(place, 0))
 

@@ -1,4 +1,4 @@
-"""What must hold of readers without a group."""
+"""Invariants of readers without a group."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...world.invariants import Oracle
 from ...world.stream_log import Id
+from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
 from .id_log import IdLog
-from .losses import MUST, Key, Losses, arrived, covers, hidden, seen_by
+from .losses import MUST, Key, Losses, covers, hidden
 from .track import Track
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ class Judged(Protocol):
 
 
 class ReadsWhatWas(Oracle):
-    """*Consumer*: each entry of H: what is handed over was in the stream, under that id, unaltered."""
+    """*Consumer*: each entry of H: it was in the stream, under that id, unaltered."""
 
 
 class CursorIsHandedOver(Oracle):
-    """*Consumer*: a saved ``cursor()`` is the last entry handed over, not the last one fetched."""
+    """*Consumer*: a saved ``cursor()`` is the last entry handed over, not the last fetched."""
 
 
 class ReadsEachOnce(Oracle):
@@ -80,7 +81,7 @@ class ReadsEachOnce(Oracle):
             reader.highest = stream, ids[-1]
 
     def owed(self, reader: Judged, stream: bytes) -> list[Id]:
-        """What is in the stream now and must come to the reader."""
+        """The entries of the stream now that must come to the reader."""
         era, track = self.id_log.note(stream), reader.tracks[stream]
         if track.lenient:
             return []
@@ -100,7 +101,7 @@ class TrimsAnnounced(Oracle):
     With an exact count, where ``entries-added`` tells; ``certain`` only where something was lost. A possible loss is told only where
     the entry that was read last may be gone: of a place that was given as an id, or where the stream has begun anew or gone back,
     its counters were set, or single entries were deleted. Where nothing was lost, that is a false alarm, which the contract
-    allows; they are counted. One loss need not be told, since nothing on the server shows it: see ``hidden``; those are counted,
+    allows; they are counted. A loss that nothing on the server shows need not be told: see ``hidden``; such losses are counted,
     too.
     """
 
@@ -110,7 +111,7 @@ class TrimsAnnounced(Oracle):
         self.readers: list[Judged] = []
 
     def handed(self, reader: Judged, stream: bytes, keys: list[Key]) -> None:
-        """A reader is handed a batch: what the one before has passed should have been told."""
+        """A reader is handed a batch: losses that the batch before has passed should have been told."""
         track = reader.tracks[stream]
         if reader.habits.merge is None:  # what is merged comes in pieces
             late = [key for key in track.losses.due if key in track.losses.open and key not in keys]
@@ -141,7 +142,8 @@ class TrimsAnnounced(Oracle):
 
     def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        found = hidden(reader.engine, losses, self.id_log, stream)
+        here = arrived(reader.engine, self.id_log, stream)
+        found = hidden(losses, self.id_log, stream, seen_by(reader.engine, stream), here)
         if found is not None and found.keys:
             self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
             for key in found.keys:

@@ -1,6 +1,6 @@
 """A reader without a group: follows streams by XREAD, saves its cursor now and then, and goes on from there when it comes back.
 
-What it is handed is checked at once, against the ``IdLog`` of all that ever was in its streams.
+Its entries are checked at once, against the ``IdLog`` of all that ever was in its streams.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from streamcore.events import Degraded, Gap, StreamReset
 from ...world.actor import Program
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
+from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
-from .losses import Key, Losses, arrived, seen_by
+from .losses import Key, Losses
 from .track import Track
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ BLOCK: Final = 0.6
 
 
 class Reader(Program):
-    """One reader. ``saved`` is what it has stored somewhere safe: where to go on."""
+    """A reader. ``saved`` is its cursor in a safe store: where to go on."""
 
     def __init__(
         self,
@@ -117,14 +118,14 @@ class Reader(Program):
             track.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, here)
 
     def dropping(self, stream: bytes) -> None:
-        """A stream is about to go as a whole, with what was not read."""
+        """Note that a stream is about to go as a whole, with unread entries."""
         for track in self._tracks_of(stream):
             here = arrived(self.engine, self.id_log, stream)
             reached = track.reached(here, self.id_log.number(stream))
             track.losses.removed(self.id_log.unread(stream, reached), "DEL", here)
 
     def rewinding(self, stream: bytes) -> None:
-        """A stream begins anew, or goes back: what has a lower id than our cursor may escape."""
+        """A stream begins anew, or goes back: entries with lower ids than our cursor may escape."""
         self.highest = None
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
@@ -135,7 +136,8 @@ class Reader(Program):
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            track.unsettle(self.engine, self.id_log, stream)
+            here = arrived(self.engine, self.id_log, stream)
+            track.unsettle(self.id_log, stream, seen_by(self.engine, stream), here)
 
     def _track(self) -> None:
         """Entering is done: the starting points are known."""
@@ -288,7 +290,7 @@ class Reader(Program):
         self._save()
 
     def _save(self) -> None:
-        """The work is done; what was handed over until now need not be read again."""
+        """The work is done; entries handed over until now need not be read again."""
         if self.draw.random() < self.habits.saves:
             self.saved = self.engine.cursor()
             self.eras = {stream: self.tracks[stream].era for stream in self.saved}

@@ -1,12 +1,12 @@
-"""How far one process of a reader is in one stream, and what of its promise is off, since the stream has begun anew or gone back."""
+"""How far a process of a reader is in a stream, and which promises are off, since the stream has begun anew or gone back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...world.stream_log import ZERO, Id
-from .losses import Key, Look, Losses, Place, last_of, seen_by
+from .losses import Key, Look, Losses, Place, last_of
 
 if TYPE_CHECKING:
     from streamcore.reading.stream_history import History
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Track:
-    """How far one process is in one stream, whose era has a number, and what it has lost."""
+    """How far a process is in a stream, whose era has a number, and its losses."""
 
     position: Id
     era: int = 0
@@ -44,18 +44,18 @@ class Track:
         self.losses.resumed = True
 
     def reached(self, here: set[Key], era: int) -> Id:
-        """How far goes what has arrived, in an era; what is there in front of that was passed: a failover has brought it back."""
+        """The last id that has arrived, in an era; entries in front of it were passed: a failover has brought them back."""
         return max([self.position, *(id_ for number, id_ in here if number == era)])
 
-    def unsettle(self, engine: Any, id_log: IdLog, stream: bytes) -> None:
-        """The counters of the stream are about to be set."""
+    def unsettle(self, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> None:
+        """Note that the counters of the stream are about to be set, after a last look, and with entries that have arrived."""
         self.losses.doubtful = True
-        if (seen := seen_by(engine, stream)) is not None:
-            look = Look(engine, self.losses, id_log, stream, seen)
+        if seen is not None:
+            look = Look(self.losses, id_log, stream, seen, here)
             self.losses.settings.append(Place(look.era, self.position, look.unread, seen))
 
     def rewind(self, id_log: IdLog, stream: bytes, seen: History | None, here: set[Key]) -> None:
-        """The stream has begun anew, or gone back, where the reader was told this at its last look; what is ``here`` has arrived."""
+        """The stream has begun anew, or gone back, where the reader was told this at its last look; entries ``here`` have arrived."""
         ended = id_log.past[stream][-1]
         place, era = max([self.position, *(id_ for _, id_ in here)]), id_log.number(stream) - 1
         if self.excused == ZERO:

@@ -1,4 +1,4 @@
-"""Streams that are gone: whoever has known one waits for the next of its name, and does not put it back."""
+"""Streams that are gone: a member that has known a stream waits for the next of its name, and does not put it back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NotPutBack(GroupOracle):
-    """*The stream is gone*: no member creates one that it has known, where it would stay as an empty key."""
+    """*The stream is gone*: no member creates a stream that it has known, where it would stay as an empty key."""
 
     def command(self, session: Session, words: list[bytes]) -> None:
         """The server is about to run a command."""

@@ -1,7 +1,7 @@
 """A member of a consumer group that is written as users write one: with the async face, in tasks, in virtual time.
 
-What ``Member`` does to an engine by hand is done here by ``transports._facade``: ``run``, iteration, ``get``, batches,
-``ack="auto"``, leaving the block. Each process is used in one of these ways. Its waits are cancelled at every point at which
+The calls that ``Member`` makes by hand are made here by ``transports._facade``: ``run``, iteration, ``get``, batches,
+``ack="auto"``, leaving the block. Each process has its way among these. Its waits are cancelled at every point at which
 they can be, and the process may be told to drain, be cancelled as a whole, or be killed, wherever it is.
 """
 
@@ -39,7 +39,7 @@ class Failure(Exception):
 
 
 class Application(Faced, Member):
-    """One member through the face; its habits are those of a ``Member``."""
+    """A member through the face; it has the habits of a ``Member``."""
 
     face: Face[bytes] | None = None
     _way = "run"
@@ -96,7 +96,7 @@ class Application(Faced, Member):
                     self._doubt_the_rest()
 
     def _doubt_the_rest(self) -> None:
-        """What was delivered to us and not handed over may be counted."""
+        """Entries that were delivered to us and not handed over may be counted."""
         for stream in self.log.streams:
             group = self.log.of(stream)
             for id_, delivery in group.pending.items() if group else ():
@@ -166,7 +166,7 @@ class Application(Faced, Member):
         return "nack"
 
     async def _treat(self, entry: GroupEntry[bytes]) -> bool:
-        """What an application does in its own loop; whether it has processed the entry."""
+        """Handle an entry in the application's own loop; whether it was processed."""
         await self._work()
         key = self._key(entry)
         fate = self.log.fate(key)
@@ -214,7 +214,7 @@ class Application(Faced, Member):
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:
-    """The next one; None when nothing more comes."""
+    """The next entry; None when nothing more comes."""
     return await anext(items, None)
 
 

@@ -69,8 +69,7 @@ class Losses:
 
     ``believed``: streams whose counters an operator has set, which mislead members that count by them; ``shared``: of a stream that
     was believed, or went with a group in which there were several, or that was set ahead (``waived``), how much of it a process had
-    counted as unread, alone there;
-    ``torn``: when a stream was last another one for the second question of a look than it had been for the first.
+    counted as unread, alone there.
     """
 
     lost: dict[bytes, list[Id]] = field(default_factory=dict)
@@ -79,7 +78,6 @@ class Losses:
     _former: set[bytes] = field(default_factory=set)  # those that were ever believed
     shared: dict[tuple[str, bytes], int] = field(default_factory=dict)
     waived: set[bytes] = field(default_factory=set)
-    torn: dict[bytes, float] = field(default_factory=dict)
 
     def believe(self, stream: bytes) -> None:
         """Note that an operator sets the counters of a stream."""
@@ -97,7 +95,7 @@ class Losses:
 
 @dataclass
 class DeliveryLog:
-    """The entries of one group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
+    """The entries of a group over all its streams. ``over``: processes that have ended, or know that they were replaced."""
 
     world: World
     history: StreamLog
@@ -128,9 +126,6 @@ class DeliveryLog:
     handed: int = 0
     again: int = 0
     tenures: Tenures = field(init=False)
-    _looks: dict[tuple[object, bytes], int] = field(
-        default_factory=dict
-    )  # half answered: by session, the era of the stream
     _wanted_before: dict[bytes, Id] = field(default_factory=dict)  # again, in a stream that went as a whole
     _keys: dict[tuple[bytes, bytes], Key] = field(default_factory=dict)  # by stream and id, the last
 
@@ -138,7 +133,7 @@ class DeliveryLog:
         self.tenures = Tenures(self)
 
     def fate(self, key: Key) -> Fate:
-        """The fate of an entry; a new one for an entry that was never handed over."""
+        """The fate of an entry; a new fate for an entry that was never handed over."""
         fate = self.fates.get(key)
         if fate is None:
             fate = self.fates[key] = Fate()
@@ -184,8 +179,6 @@ class DeliveryLog:
         self.predecessors.before_command(session, words)
         if words[0].upper() == b"XCLAIM":
             self.tenures.note()
-        if words[0].upper() == b"XINFO" and words[2] in self.streams:
-            self._note_look(session, words[1].upper(), words[2])
         if words[0].upper() == b"XREADGROUP" and words[2] == self.group:
             self.asked[words[3], words[-2], words[-1]] = self.world.now
         if words[0].upper() != b"XGROUP" or words[2] not in self.streams or words[3] != self.group:
@@ -197,19 +190,11 @@ class DeliveryLog:
             self.want_again(words[2], group.last)
 
     def _pass_over(self, stream: bytes, start: bytes) -> None:
-        """A group is created: what is below its start, and had its letter in the history that a failover has lost, is behind it."""
+        """A group is created: entries below its start that had their letters in the history that a failover has lost are behind it."""
         last = StreamId.parse(start)
         for key, fate in self.fates.items():
             if key.stream == stream and key.name in self.lost_letters and StreamId.parse(key.id) <= last:
                 fate.passed = True
-
-    def _note_look(self, session: object, what: bytes, stream: bytes) -> None:
-        """A look is two questions; the stream may go back, or be another one, between their answers."""
-        era = self.history.eras[stream]
-        if what == b"STREAM":
-            self._looks[session, stream] = era
-        elif self._looks.pop((session, stream), era) != era:
-            self.losses.torn[stream] = self.world.now
 
     def want_again(self, stream: bytes, last: Id) -> None:
         """Note that the group is set back from an id: entries up to there come once more."""
@@ -286,7 +271,7 @@ class DeliveryLog:
         return fate is None or not (fate.times or fate.strangers)
 
     def is_known(self, stream: bytes) -> bool:
-        """Whether every member has seen what there is in a stream, and will miss what goes."""
+        """Whether every member has seen the entries of a stream, and will miss entries that go."""
         members = [one for one in self.members if one.node is not None]
         return bool(members) and all(one.knows(stream) for one in members)
 
@@ -302,7 +287,7 @@ class DeliveryLog:
         self.guarded.clear()
 
     def ends(self, label: str, consumer: bytes) -> None:
-        """A process has ended: what it held may come again, and what it was about to get may be counted already."""
+        """A process has ended: its entries may come again, and entries that it was about to get may be counted already."""
         self.over.add(label)
         self.tenures.ended(consumer)
         self.changed()
@@ -330,12 +315,12 @@ class DeliveryLog:
 
 
 def _is_of(watch: GroupHistory, stream: Stream) -> bool:
-    """Whether this is the stream that was seen, and not one that has begun since, as far as its counters tell."""
+    """Whether this is the stream that was seen, and not a stream that has begun since, as far as its counters tell."""
     seen = watch.identity.seen
     return seen is not None and seen.last <= StreamId(*stream.last) and seen.added <= stream.added
 
 
 def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
-    """What an engine has seen of a stream, if it has looked."""
+    """The history of a stream that an engine has seen, if it has looked."""
     watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
     return None if watch is None or watch.identity.seen is None else watch

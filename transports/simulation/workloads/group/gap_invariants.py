@@ -1,18 +1,14 @@
-"""What must hold of the gaps that members of a group tell: none is kept back, and none is made up."""
+"""Invariants of the gaps that members of a group tell: none is kept back, and none is made up."""
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from streamcore import StreamId
 from streamcore.events import Gap
 
 from ...world.stream_log import Id
 from .invariants import GroupOracle
-
-ANSWER: Final = 0.1
-"""Seconds within which an answer has arrived, where nothing is in its way."""
 
 if TYPE_CHECKING:
     from streamcore.group.group_history import GroupHistory
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 class GapsAnnounced(GroupOracle):
     """*Undelivered entries trimmed under the group*: ``Gap``, in every case where all members look before every read.
 
-    Whoever has begun since does not know what there was before; so only removals count at which all members knew.
+    A member that has begun since does not know earlier entries; so only removals count at which all members knew.
     """
 
     def look(self) -> None:
@@ -47,7 +43,7 @@ class GapsAnnounced(GroupOracle):
 class SilenceIsAProof(GroupOracle):
     """*Entries are trimmed or deleted before they were delivered*: a member that has looked since tells, as long as they lie ahead.
 
-    Whoever knew the stream before; what has been passed over when it looks, may escape it.
+    The members that knew the stream before; entries that have been passed over when they look may escape them.
     """
 
     def __init__(self, world: World, log: DeliveryLog, events: EventsInOrder) -> None:
@@ -83,7 +79,7 @@ class SilenceIsAProof(GroupOracle):
                 )
 
     def rewinding(self, stream: bytes) -> None:
-        """It is another stream now, or what it was before."""
+        """It is another stream now, or is as it was before."""
         self.log.losses.recent.pop(stream, None)
 
     def judge(self) -> None:
@@ -154,12 +150,11 @@ class DamageTold(GroupOracle):
 
 
 class GapsAreTrue(GroupOracle):
-    """*Only what was delivered is trimmed*: no ``Gap`` is certain of what was not lost; how many were only possible is counted.
+    """*Only what was delivered is trimmed*: no ``Gap`` is certain of entries that were not lost; possible gaps are counted.
 
-    Whoever sets the counters of a stream (XSETID) is believed, as long as that stream is there. Between the two answers of a look
-    a stream may go back, or be another one.
-    A member that was alone in a group when it looked last may tell
-    of all that it had not been given, though another one has come since, and was given some of it, before the stream went.
+    A setting of a stream's counters (XSETID) is believed, as long as that stream is there. A member that was alone in a group when it
+    looked last may tell of all that it had not been given, though another one has come since, and was given some of it, before the
+    stream went.
     """
 
     def __init__(self, world: World, log: DeliveryLog) -> None:
@@ -177,8 +172,6 @@ class GapsAreTrue(GroupOracle):
 
     def _is_excused(self, label: str, gap: Gap) -> bool:
         losses = self.log.losses
-        if self.world.now - losses.torn.get(gap.stream, -inf) < ANSWER:
-            return True
         counted = losses.shared.pop((label, gap.stream), 0)
         return gap.stream in losses.believed or (gap.entries is not None and gap.entries <= counted)
 

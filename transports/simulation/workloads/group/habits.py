@@ -1,4 +1,4 @@
-"""How a member of a group is set up and behaves, drawn once for its role, and what its application has in hand."""
+"""How a member of a group is set up and behaves, drawn once for its role, and the entries that its application has in hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Habits:
-    """How one member is set up, and how its application behaves; chances are from 0 to 1."""
+    """How a member is set up, and how its application behaves; chances are from 0 to 1."""
 
     streams: list[bytes]
     max_deliveries: int | None = None
@@ -57,7 +57,7 @@ class Habits:
 
 @dataclass
 class Hands:
-    """What the application of one process holds."""
+    """The entries that the application of a process holds."""
 
     batch: GroupBatch[bytes] | None = None  # that is being handed over
     since: float = 0.0  # when that has arrived

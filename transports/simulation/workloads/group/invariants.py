@@ -1,4 +1,4 @@
-"""What must hold of a consumer group: each promise of ``docs/contract.md`` is an oracle of its own."""
+"""Invariants of a consumer group: each promise of ``docs/contract.md`` is an oracle of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GroupOracle(Oracle):
 
 
 class NothingInvented(GroupOracle):
-    """*GroupConsumer*: what is handed over is an entry of the stream, as its producer has written it."""
+    """*GroupConsumer*: each is an entry of the stream, as its producer has written it."""
 
     def handed(self, member: Participant, batch: GroupBatch[bytes], entries: list[Any], keys: list[Key]) -> None:
         for id_, fields in entries:
@@ -41,9 +41,9 @@ class NothingInvented(GroupOracle):
 
 
 class InOrder(GroupOracle):
-    """*GroupConsumer*: entries come in the order of their ids; one that comes late was told before (EntriesRecovered, EntriesClaimed).
+    """*GroupConsumer*: entries come in the order of their ids; an entry that comes late was told before (EntriesRecovered, EntriesClaimed).
 
-    A batch is in order by itself. A first delivery that is older than one before it follows an event that says why.
+    A batch is in order by itself. A first delivery that is older than a delivery before it follows an event that says why.
     """
 
     def __init__(self, world: World, log: DeliveryLog) -> None:
@@ -78,9 +78,9 @@ class InOrder(GroupOracle):
 class NoNeedlessRepetition(GroupOracle):
     """*Duplicates*: an entry comes again for a reason only.
 
-    It was refused; whoever had it has ended, or has lost it, or its name, to another one; the group was lost, or went back. What the
-    server has confirmed as settled is delivered again only in the last case; what was delivered before may lie in a member's
-    memory, until that notices. What somebody has set the group back for may be pending, too, and comes once for each of both
+    It was refused; its process has ended, or has lost it, or its name, to another; the group was lost, or went back. An entry that
+    the server has confirmed as settled is delivered again only in the last case; an earlier delivery may lie in a member's
+    memory, until that notices. Entries for which the group was set back may be pending, too, and come once for each of both
     reasons.
     """
 
@@ -109,7 +109,7 @@ class NoNeedlessRepetition(GroupOracle):
         return ""
 
     def _takes_over(self, member: Participant, fate: Fate) -> bool:
-        """Whether the one that had it has lost its name to this process."""
+        """Whether its former process has lost its name to this process."""
         others = (one for one in self.log.members if one.label == fate.holder != member.label)
         return any(one.consumer == member.consumer for one in others)
 
@@ -149,7 +149,7 @@ class NothingLost(GroupOracle):
     """
 
     def left(self) -> str:
-        """What is still to come; empty if nothing is."""
+        """The entries that are still to come; empty if there are none."""
         for stream in self.log.streams:
             there = self.log.history.stream(stream)
             group = self.log.of(stream)
@@ -174,7 +174,7 @@ class NothingLost(GroupOracle):
             self.violated(f"{key.id.decode()} ({key.name.decode()}) of {key.stream.decode()} was never handed over")
 
     def _never(self, stream: bytes) -> Iterator[Key]:
-        """What is in the stream, and nobody was ever handed."""
+        """The entries of the stream that no program was ever handed."""
         letters = self.log.letters(stream)
         for id_, fields in self.log.history.stream(stream).fields.items():
             key = Key(stream, b"%d-%d" % id_, fields[1])
@@ -187,7 +187,7 @@ class NothingLost(GroupOracle):
 class AttemptsSeen(GroupOracle):
     """*Poison entry*: only attempts that an application saw are counted; a reconnect is not an attempt.
 
-    But for what *Limits* tells: what a process was given, and was not handed before it ended or another member claimed it, is
+    But for the *Limits*: an entry that a process was given, and was not handed before it ended or another member claimed it, is
     counted once; a failover, and a group that is created again, may recount.
     """
 
@@ -213,9 +213,9 @@ class LettersDeserved(GroupOracle):
     """*Poison entry*: after ``max_deliveries`` attempts that applications saw; a reconnect is no attempt.
 
     A letter is its entry, with the reason. The counter may be ahead where *Limits* says so (``AttemptsSeen``): a process may end,
-    or lose the entry, between counting and handing over. What a process had settled before a failover has brought it back to it, and
-    what another process of the same name has in hand, was not delivered too often, whatever the counter says, unless the connection
-    was not found by which that process held the name, or the entry was spared once for such a reason; and what was given to somebody else before it was refused here for the
+    or lose the entry, between counting and handing over. An entry that a process had settled before a failover has brought it back, and
+    an entry that another process of the same name has in hand, was not delivered too often, whatever the counter says, unless the connection
+    was not found by which that process held the name, or the entry was spared once for such a reason; and an entry that was given to another member before it was refused here for the
     first time, has not failed twice.
     """
 
@@ -237,7 +237,7 @@ class LettersDeserved(GroupOracle):
         self.look()
 
     def heard(self, member: Participant, event: DeadLettered) -> None:
-        """A member has told of a letter; what is wrong with it is told when its engine has done."""
+        """A member has told of a letter; a fault of it is told when its engine has done."""
         for key, fate in self.log.named(event.stream, [event.id]):
             if wrong := self._wrong(member, event, key, fate):
                 which = f"{event.id.decode()} ({key.name.decode()})"
@@ -252,8 +252,7 @@ class LettersDeserved(GroupOracle):
         if fate.refused or fate.excused or fate.holder in self.log.over:
             return ""
         if fate.holder == member.label:
-            is_back = fate.settled and not self.log.tenures.has_passed_on(key, member.label)
-            return ", which it had settled" if is_back else ""
+            return ", which it had settled" if fate.settled else ""
         others = [one for one in self.log.members if one.label == fate.holder and one.consumer == member.consumer]
         in_hand = any(one.node is not None and not one.node.paused for one in others)
         in_hand = in_hand and self.log.tenures.has_begun_after(member.label, fate.at)  # else it does not know yet
@@ -288,7 +287,7 @@ class LettersDeserved(GroupOracle):
 
 
 class InFlightBounded(GroupOracle):
-    """*Slow consumer*: never more in flight than ``max_in_flight`` and one read, nor more ahead than the prefetch."""
+    """*Slow consumer*: never more in flight than ``max_in_flight`` and a read, nor more ahead than the prefetch."""
 
     SLACK: Final = 2  # batches that were recovered or claimed, and are no reads
 
@@ -302,6 +301,6 @@ class InFlightBounded(GroupOracle):
 
 
 def _nonce(member: Participant) -> bytes:
-    """What the connections of its present process are named."""
+    """The names of the connections of its present process."""
     engine = None if member.node is None else member.node.engine
     return engine.nonce if isinstance(engine, GroupConsumer) else b""

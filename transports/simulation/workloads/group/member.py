@@ -1,6 +1,6 @@
 """A member of a consumer group: reads, handles quickly or slowly, settles or refuses, leaves and comes back.
 
-Its habits are drawn once for the role; what it does with an entry is drawn when it begins it. Whatever the engine raises ends
+Its habits are drawn once for the role; the handling of an entry is drawn when it begins. An error of the engine ends
 the process, as it would end a program, and is judged.
 """
 
@@ -32,7 +32,7 @@ LATER_SECONDS: Final = 2 * CLAIM_IDLE
 
 
 class Member(Program):
-    """One member; ``consumer`` is its name in the group."""
+    """A member; ``consumer`` is its name in the group."""
 
     def __init__(
         self, world: World, name: str, log: DeliveryLog, habits: Habits, watch: list[GroupOracle], events: EventsInOrder
@@ -100,7 +100,7 @@ class Member(Program):
         self.hands.resting_until = 0.0
 
     def may_claim(self, handed_at: float) -> bool:
-        """Whether what a living member was handed then may count as idle by now, because it could not be renewed."""
+        """Whether an entry that a living member was handed then may count as idle by now, because it could not be renewed."""
         return self.world.faulty or handed_at < self.world.healed_at + RECOVERY
 
     @property
@@ -109,11 +109,11 @@ class Member(Program):
         return bool(self.hands.begun)
 
     def knows(self, stream: bytes) -> bool:
-        """Whether the present process has seen what there is in a stream, and will miss what goes."""
+        """Whether the present process has seen the entries of a stream, and will miss any that go."""
         return self.watch(stream) is not None and not self.awaits(stream)
 
     def watch(self, stream: bytes) -> GroupHistory | None:
-        """What the present process has seen of it."""
+        """The history of a stream that the present process has seen."""
         return watched(self.engine, stream)
 
     def awaits(self, stream: bytes) -> bool:
@@ -216,7 +216,7 @@ class Member(Program):
             self.world.tell(self.label, f"is handed {stream.decode()} {ids}, delivery {batch.deliveries}")
 
     def delivered_at(self, key: Key, deliveries: int) -> float:
-        """When the server has read what is handed over now: an entry that comes again is read by itself, and may wait for others."""
+        """When the server has read the entries that are handed over now: an entry that comes again is read by itself, and may wait for others."""
         behind = bytes(StreamId.parse(key.id).before())
         asked = self.log.asked.get((self.consumer, key.stream, behind), self.hands.since)
         return min(asked, self.hands.since) if deliveries > 1 else self.hands.since

@@ -1,7 +1,7 @@
-"""What a process has found when it looked for the connection of whoever had its name before it (``streamcore/group/stale_connections.py``).
+"""The findings of a process that looked for the connection of its predecessor by name (``streamcore/group/stale_connections.py``).
 
-A process is taken for dead, whatever it has in hand, where the connection is not there that the lease on its name tells of: it may
-have none at that moment, or have been refused when it wanted to tell of another one (a server that is full refuses every script).
+A process is taken for dead, with entries in hand or not, where the connection is not there that the lease on its name tells of: it may
+have none at that moment, or have been refused when it wanted to tell of another (a server that is full refuses every script).
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ class Predecessors:
             self._stood.setdefault((session.name, former), number in session.server.sessions)
 
     def was_gone(self, name: bytes, former: bytes) -> bool:
-        """Whether the connection of a process was not there when another one looked for it first, by their names."""
+        """Whether the connection of a process was not there when another process looked for it first, by their names."""
         return not self._stood.get((name, former), True)

@@ -1,6 +1,6 @@
-"""Commands that the user of the programs may not run, and whether programs tell what they do without.
+"""Commands that the user of the programs may not run, and whether programs tell which they do without.
 
-Some are refused for a while (``server_faults.deny``), and in some worlds one is refused for good, also where a script runs it.
+Some are refused for a while (``server_faults.deny``), and in some worlds a command is refused for good, also where a script runs it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def refuse_for_good(scene: Scene) -> None:
 
 
 class DegradedTold(Oracle):
-    """*Permissions*: what is done without is told, once in the life of a connection, and not at each audit.
+    """*Permissions*: a feature that is done without is told, once in the life of a connection, and not at each audit.
 
-    That is what was refused: a server that is full refuses every script, and the next audit asks again.
+    The feature was refused: a server that is full refuses every script, and the next audit asks again.
     """
 
     def __init__(self, world: World, events: EventsInOrder, scene: Scene) -> None:

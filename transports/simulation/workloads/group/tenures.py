@@ -1,8 +1,8 @@
 """Tenures: the processes that had an entry pending, and whether they were handed it. The server counts deliveries that none has seen.
 
-What is read ahead is counted with its first delivery. A process that dies with it, or loses it to another member, leaves that count
+An entry that is read ahead is counted with its first delivery. A process that dies with it, or loses it to another member, leaves that count
 behind; and so does the connection of a dead process, which the server goes on serving. So each *tenure* of an entry, by a process
-that was never handed it, explains one delivery. A connection that is lost by a process that lives on explains none.
+that was never handed it, explains a delivery. A connection that is lost by a process that lives on explains none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOBODYS: Final = {STRANGER, NACKED, b"gone"}
 
 @dataclass(slots=True)
 class Tenure:
-    """All processes of the name that an entry was pending for; ``seen``: one of them was handed it, or it is known of."""
+    """All processes of the name that an entry was pending for; ``seen``: a process of these was handed it, or it is known of."""
 
     tenants: set[str]
     seen: bool
@@ -100,16 +100,10 @@ class Tenures:
         self._has(key, {label}, seen=True)
 
     def unseen(self, key: Key, label: str = "") -> int:
-        """How many tenures there were without a hand-over, before the present one of a process."""
+        """How many tenures there were without a hand-over, before the present tenure of a process."""
         tenures = self._of[key]
         past = tenures[:-1] if tenures and label in tenures[-1].tenants else tenures
         return sum(not one.seen for one in past)
-
-    def has_passed_on(self, key: Key, label: str) -> bool:
-        """Whether another process has had an entry since a process was handed it."""
-        tenures = self._of[key]
-        handed = max((at for at, one in enumerate(tenures) if one.seen and label in one.tenants), default=-1)
-        return any(label not in one.tenants for one in tenures[handed + 1 :])
 
     def has_begun_after(self, label: str, when: float) -> bool:
         """Whether a process did not exist yet at a time."""

@@ -1,4 +1,4 @@
-"""The budget of a group's upkeep: the work goes first, and no command is longer for what is pending, or for the names there are."""
+"""The budget of a group's upkeep: the work goes first, and no command is longer for pending entries, or for the names there are."""
 
 from __future__ import annotations
 

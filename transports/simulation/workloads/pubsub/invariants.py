@@ -1,4 +1,4 @@
-"""What must hold of subscribers."""
+"""Invariants of subscribers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Judged(Protocol):
 class NeverSilent(Oracle):
     """*PubSub, sharded too*: at most once, in order per channel, never silent: a gap comes before the next message.
 
-    After healing the whole desired set is confirmed, and what is published comes.
+    After healing the whole desired set is confirmed, and published messages come.
     """
 
     def heard(self, subscriber: Judged, name: Name, message: Message[bytes], *, handled: bool) -> None:
@@ -70,7 +70,7 @@ class NeverSilent(Oracle):
             record.excused.add(channel[1])
 
     def owed(self, subscriber: Judged) -> str:
-        """What has not come to a subscriber so far."""
+        """The messages that have not come to a subscriber so far."""
         for name in subscriber.wanted:
             record = subscriber.records[name]
             for channel in self._channels(name):

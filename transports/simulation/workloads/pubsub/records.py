@@ -1,6 +1,6 @@
-"""What is published, and what each subscriber has got of it.
+"""The messages that are published, and the share that each subscriber has got.
 
-Messages are numbered by the publisher, channel by channel, so that whatever is missing shows.
+Messages are numbered by the publisher, channel by channel, so that a missing message shows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class SubscriberHabits:
 
 @dataclass
 class SubscriptionRecord:
-    """The messages that a process has got of a subscription. ``since``: what was published when the server had confirmed it."""
+    """The messages that a process has got of a subscription. ``since``: the number of messages when the server had confirmed it."""
 
     has_handler: bool
     asked: Counter[Channel] = field(default_factory=Counter)  # what was published when it was asked for

@@ -31,7 +31,7 @@ PATIENCE: Final = 1.0
 
 
 class Subscriber(Program):
-    """One subscriber. ``records`` are of the names that it wants, or has wanted."""
+    """A subscriber. ``records`` are of the names that it wants, or has wanted."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Subscriber(Program):
     # -- changes of mind ----------------------------------------------------------------------------------------------
 
     def _soon(self) -> None:
-        """Change one's mind later, and leave it to the engine to ask for its driver."""
+        """Change its mind later, and leave it to the engine to ask for its driver."""
         node = self.node
 
         def act() -> None:
@@ -208,7 +208,7 @@ class Subscriber(Program):
         return f"its wait for {names[0][0].what} {names[0][1].decode()}"
 
     def _note_confirmed(self) -> None:
-        """From now on whatever is published must come."""
+        """From now on each published message must come."""
         fresh = [name for name in self.wanted if self.records[name].since is None]
         if fresh and self.node is not None:
             confirmed = self._confirmed()

@@ -1,4 +1,4 @@
-"""The sockets of one engine behind a selector, for the transport of threads.
+"""The sockets of an engine behind a selector, for threads.
 
 All but ``ring``, ``select`` and ``close`` is called within the engine's ``Entrance``. ``ring`` may be called anywhere.
 """
@@ -17,14 +17,14 @@ from streamcore.connection.link import Link
 from streamcore.engine.engine import Engine
 from streamcore.errors import ConnectFailed
 
-from ._sockets import Dialling, Wire, loss
-from .address import Target
+from .._sockets import Dialling, Wire, loss
+from ..address import Target
 
 Ready: TypeAlias = list[tuple[selectors.SelectorKey, int]]
 
 
 class Switchboard:
-    """Keeps a socket for each link that wants one. ``wires``: those that are there, or being dialled."""
+    """Keeps a socket for each link that wants a connection. ``wires``: sockets that are open, or being dialled."""
 
     def __init__(self, engine: Engine, target: Target, name: str) -> None:
         self.wires: dict[Link, Wire | Dialling] = {}
@@ -40,7 +40,7 @@ class Switchboard:
         self._rung = False
 
     def ring(self) -> None:
-        """Make whoever sleeps in ``select`` look again, from any thread and in signal handlers; many rings are one."""
+        """Wake the thread that sleeps in ``select``, from any thread and in signal handlers; many rings count as a single ring."""
         if not self._rung:
             self._rung = True
             try:
@@ -68,7 +68,7 @@ class Switchboard:
         return moved
 
     def send(self) -> bool:
-        """Write what the links have ready; whether one wants a socket that is not there, or does not want one that is."""
+        """Write the bytes that the links have ready; whether a socket is missing, or is not wanted any more."""
         is_behind = False
         for link in self._engine.links():
             wire = self.wires.get(link)
@@ -79,7 +79,7 @@ class Switchboard:
         return is_behind
 
     def reconcile(self) -> bool:
-        """Make the sockets what the engine wants; whether that was told something."""
+        """Open and close sockets as the links want, and write; whether the engine was told anything."""
         told = False
         while self._dialled:
             told |= self._connected(self._dialled.popleft())
@@ -102,14 +102,14 @@ class Switchboard:
             self._drop(wire, None)
 
     def close(self) -> None:
-        """Be used no more."""
+        """Close the selector and the bell."""
         for thing in (self._selector, self._bell, self._ear):
             thing.close()
 
     # -- dialling -----------------------------------------------------------------------------------------------------
 
     def _dial(self, link: Link) -> bool:
-        """Have a thread dial; whether there is one."""
+        """Start a thread that dials; whether there is such a thread."""
         dialling = self.wires[link] = Dialling(link, self._target, self._engine.options.connect_timeout)
         thread = Thread(target=dialling.attempt, args=(self._tell,), name=f"{self._name} dial", daemon=True)
         try:

@@ -1,8 +1,8 @@
 """``memory://``: a server in this process, for tests of programs. It is the model, with a thread, a clock and socket pairs.
 
-One thread owns the server's ends of the connections and runs the model; the transports use the clients' ends like any other
-socket. Whoever changes something from outside, a fault, say, does it under the lock and rings a bell that wakes the thread.
-The clock is the computer's, and what ``advance`` has added to it.
+A single thread owns the server's ends of the connections and runs the model; the transports use the clients' ends like any other
+socket. A change from outside, a fault, say, is made under the lock, and rings a bell that wakes the thread.
+The clock is the computer's, and the seconds that ``advance`` has added to it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class MemoryServerError(StreamcoreError, RuntimeError):
 
 
 class MemoryServer:
-    """A server in this process; ``url`` is what ``connect()`` takes. Starts and ends with its ``with`` block.
+    """A server in this process; ``url`` is for ``connect()``. Starts and ends with its ``with`` block.
 
-    * ``name``: that of its URL, ``memory://name``; one that is free is found if none is given.
+    * ``name``: that of its URL, ``memory://name``; a free name is found if none is given.
     * ``like``: which server it answers as, ``"valkey"`` (9), ``"redis7"`` (7.0) or ``"redis8"`` (8.6).
-    * ``password``: what the user ``default`` has to give.
+    * ``password``: that of the user ``default``.
 
     Every method may be called from any thread, and takes effect before it returns. Raises ``InvalidArgument`` for a name that
     another server has, or a server that is not known.
@@ -77,7 +77,7 @@ class MemoryServer:
 
     @property
     def url(self) -> str:
-        """What ``connect()`` takes."""
+        """The URL for ``connect()``."""
         return f"memory://{quote(self.name)}"
 
     # -- its life -----------------------------------------------------------------------------------------------------
@@ -150,9 +150,9 @@ class MemoryServer:
     # -- faults -------------------------------------------------------------------------------------------------------
 
     def drop_link(self, client_name: str | None = None) -> int:
-        """Cut the connections of all clients, or of those with this ``client_name``; how many there were.
+        """Cut the connections of all clients, or of clients with this ``client_name``; how many there were.
 
-        What a client has sent and the server has not read is lost, and so are answers that were not read.
+        Commands that the server has not read are lost, and so are answers that were not read.
         """
 
         def drop() -> int:
@@ -185,7 +185,7 @@ class MemoryServer:
         self._do(lambda: self._model.faults.denied.difference_update(command.upper() for command in commands))
 
     def refuse_connections(self, *, refuse: bool = True) -> None:
-        """Take no new connections, until it is called with ``refuse=False``; those that exist stay."""
+        """Take no new connections, until it is called with ``refuse=False``; existing connections stay."""
         self._refuses = refuse
 
     def pause(self) -> None:
@@ -213,7 +213,7 @@ class MemoryServer:
         self._do(advance)
 
     def add_script(self, source: str | bytes, effect: Effect) -> None:
-        """What a Lua script of your own does, as a function: there is no Lua here.
+        """Register a function in place of a Lua script of your own: there is no Lua here.
 
         It is called with the session, the keys and the arguments, may call ``session.server.call(session, b"GET", key)``, and
         returns the reply: bytes, an int, a list or None.
@@ -277,7 +277,7 @@ class MemoryServer:
             session.lost()
 
     def _write(self) -> None:
-        """Send what there is, as far as the sockets take it, and close what has ended."""
+        """Send outgoing bytes, as far as the sockets take them, and close sessions that have ended."""
         for session in self._model.take_changed():
             sock = self._links.get(session)
             if sock is None:
@@ -312,7 +312,7 @@ class MemoryServer:
             self._bell.send(b"!")
 
     def _abandon(self) -> None:
-        """In a forked child: there is no thread, and nobody who would release the lock."""
+        """In a forked child: there is no thread, and none that would release the lock."""
         self._thread, self._is_over = None, True
         self._lock = threading.RLock()
 
@@ -329,7 +329,7 @@ _numbers: Final = count(1)
 
 
 def shared_server(name: str = "") -> MemoryServer:
-    """The server behind ``memory://name``, which the first one who asks for it, or connects to it, starts."""
+    """The server behind ``memory://name``, started by the first call or connection."""
     with _registry:
         server = _servers.get(name)
         if server is None:

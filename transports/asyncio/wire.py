@@ -1,4 +1,4 @@
-"""The socket of one link on asyncio and uvloop, from the dial on.
+"""The socket of a link on asyncio and uvloop, from the dial on.
 
 Of a host name all addresses are dialled, a moment apart, and the first that answers is taken.
 """
@@ -16,9 +16,9 @@ from typing import Final, Protocol, cast
 from streamcore.connection.link import Link
 from streamcore.options import MemoryAddress, UnixAddress
 
-from ._addresses import APART, Place, none_of, numeric, places
-from ._sockets import dial_error
-from .address import Target
+from .._sockets import dial_error
+from ..address import Target
+from .addresses import connect_first
 
 PIECE: Final = 64 << 10
 """Bytes that are written at once. The link is told when they leave, and so knows of a long write whether it goes on."""
@@ -42,12 +42,13 @@ class WireOwner(Protocol):
     # Move all outputs of the engine.
     def settle(self) -> None: ...
 
-    # Let the tasks that wait look again.
-    def wake_waiters(self) -> None: ...
+    # Wake the tasks that wait.
+    @property
+    def wake(self) -> Callable[[], object]: ...
 
 
 class Wire(asyncio.BufferedProtocol):
-    """One link's socket, from the dial on. Once ``dropped`` it reports nothing more."""
+    """The socket of a link, from the dial on. Once ``dropped`` it reports nothing more."""
 
     def __init__(self, driver: WireOwner, link: Link) -> None:
         self._driver = driver
@@ -68,7 +69,7 @@ class Wire(asyncio.BufferedProtocol):
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: self, address.path)
             elif isinstance(address, MemoryAddress):
-                from . import memory
+                from .. import memory
 
                 await loop.create_connection(lambda: self, sock=memory.dial(address.name))
             else:
@@ -100,7 +101,7 @@ class Wire(asyncio.BufferedProtocol):
             self._driver.loop.call_soon_threadsafe(self.drop)
 
     def move(self) -> None:
-        """Write what the link has, and read or not as it wants."""
+        """Write the bytes of the link, and read or not as it wants."""
         transport, link = self._transport, self._link
         if transport is None:
             return
@@ -150,7 +151,7 @@ class Wire(asyncio.BufferedProtocol):
         self._lost(exc)
 
     def _read_last_words(self) -> None:
-        """A write has failed, perhaps. What the server has said before it closed tells why, and may lie in the socket still."""
+        """Read the server's last words after a failed write: they tell why it closed, and may lie in the socket still."""
         assert self._transport is not None
         try:
             fd = os.dup(self._transport.get_extra_info("socket").fileno())
@@ -168,56 +169,7 @@ class Wire(asyncio.BufferedProtocol):
     def _received(self) -> None:
         self._link.receive_data(self._buffer[: self._size], self._driver.loop.time())
         self._driver.settle()
-        self._driver.wake_waiters()
-
-
-async def connect_first(host: str, port: int) -> socket:
-    """Connect to the first address of a name that answers; see ``_addresses``. Raises ``OSError``."""
-    loop = asyncio.get_running_loop()
-    waiting = numeric(host, port) or await loop.run_in_executor(None, places, host, port)
-    dialling: set[asyncio.Task[None]] = set()
-    connected: list[socket] = []
-    errors: list[OSError] = []
-    try:
-        try:
-            while not connected and (waiting or dialling):
-                if waiting:
-                    dialling.add(loop.create_task(_connect(waiting.pop(0), connected, errors)))
-                ended, dialling = await asyncio.wait(
-                    dialling, timeout=APART if waiting else None, return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in ended:
-                    task.result()
-        finally:
-            for task in dialling:
-                task.cancel()
-            if dialling:
-                await asyncio.wait(dialling)
-    except BaseException:
-        for sock in connected:
-            sock.close()
-        raise
-    if not connected:
-        raise none_of(errors)
-    first, *others = connected
-    for sock in others:
-        sock.close()
-    return first
-
-
-async def _connect(place: Place, connected: list[socket], errors: list[OSError]) -> None:
-    sock: socket | None = None
-    try:
-        sock = place.open()
-        await asyncio.get_running_loop().sock_connect(sock, place.where)
-    except BaseException as error:
-        if sock is not None:
-            sock.close()
-        if not isinstance(error, OSError):
-            raise
-        errors.append(error if sock is None else place.failed(error))
-    else:
-        connected.append(sock)
+        self._driver.wake()
 
 
 def _nothing() -> None:
