@@ -17,7 +17,7 @@ WORKERS ?= 3
 XDIST  := --dist load --tx "$(WORKERS)*popen//python=$(PY) -bb"
 # The tests that drive each runtime once through each part of the face, and those that interrupt it.
 SMOKE  := tests/transports/test_connect.py tests/transports/test_consume.py tests/transports/test_group.py \
-	tests/transports/test_face_run.py tests/transports/test_produce.py tests/transports/test_pubsub.py \
+	tests/transports/test_face_run.py tests/transports/test_produce.py tests/transports/test_pubsub.py tests/transports/test_pubsub_handlers.py \
 	tests/transports/test_channels.py tests/transports/test_demo.py tests/transports/test_signals.py \
 	tests/transports/test_hand_over.py
 

@@ -27,7 +27,7 @@ GREETING: Final = 3
 
 
 class Fate(Enum):
-    """What becomes of the commands and replies of a connection that breaks."""
+    """The fate of the commands and replies of a connection that breaks."""
 
     REQUESTS_LOST = auto()
     """No further command is run."""
@@ -101,7 +101,7 @@ class Net:
             self._break(connection, peer, fate)
 
     def cut_in_flight(self, name: str, fate: Fate) -> None:
-        """Break the link called ``name`` while what it has to send now is on its way."""
+        """Break the link called ``name`` while its present commands are on their way."""
         self.pair.settle()
         if self.pair.peer(name).link.is_up:
             self.cut(name, fate)
@@ -189,7 +189,7 @@ class Net:
         return True
 
     def _close(self) -> None:
-        """Tell the server of connections that the engine has closed: it runs what has arrived before."""
+        """End the server's sessions of connections that the engine has closed, behind the commands that have arrived."""
         peers = self._peers()
         for connection in self._connections:
             peer = connection.peer
@@ -204,7 +204,7 @@ class Net:
             connection.session.lost()
 
     def _answer(self, connection: _Connection) -> bool:
-        """Bring what the server has sent to the engine, or the end of the connection."""
+        """Bring the server's replies, or the end of the connection, to the engine."""
         session, peer = connection.session, connection.peer
         if session.closed or (peer is None and not session.is_open):
             self._connections.remove(connection)

@@ -28,7 +28,7 @@ MANY: Final = 10_000
 
 
 class Peer:
-    """The server's end of one link.
+    """The server's end of a link.
 
     ``commands`` have come over the present connection and were not expected yet; ``dials`` counts the connections of the link.
     """
@@ -54,14 +54,14 @@ class Peer:
         assert not self.commands, f"the server waits for nothing, and got {list(self.commands)}"
 
     def reply(self, *data: bytes) -> None:
-        """Send bytes, all in one piece unless the pair cuts them."""
+        """Send bytes, undivided unless the pair cuts them."""
         for piece in self._pair.cut(b"".join(data)):
             if self.connected:
                 self.link.receive_data(piece, self._pair.now)
         self._pair.settle()
 
     def answer(self, *values: Any) -> None:
-        """Send values as replies, in one piece."""
+        """Send values as replies, undivided unless the pair cuts them."""
         self.reply(*map(resp, values))
 
     def push(self, *items: Any) -> None:
@@ -77,7 +77,7 @@ class Peer:
     # -- what the pair does with it -----------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Move this link by one step; False where there is nothing to do."""
+        """Move this link by a step. Returns False where there is nothing to do."""
         pair, link = self._pair, self.link
         if self.connected and not link.wants_connection:
             self.connected = False
@@ -123,7 +123,7 @@ class Peer:
 
 
 class Pair:
-    """Joins an engine with peers, one for each of its links, and tells it the time.
+    """Joins an engine with a peer for each of its links, and tells it the time.
 
     * ``now``: seconds, on the clock that the engine is told.
     * ``dials``: whether the driver gets round to dialling. ``refusal``: the error that dialling ends with, None: it succeeds.
@@ -161,7 +161,7 @@ class Pair:
         raise AssertionError(f"there is no link called {name!r}")
 
     def settle(self) -> None:
-        """Do what a driver does, at the present time, until nothing changes any more. Raises ``AssertionError``."""
+        """Do the work of a driver, at the present time, until nothing changes any more. Raises ``AssertionError``."""
         for _ in range(MANY):
             if not any(self._peer(link).step() for link in list(self.engine.links())) and not self._tell_time():
                 return

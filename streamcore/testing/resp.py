@@ -71,7 +71,7 @@ def _items_of(value: dict[Any, Any] | Pairs) -> Iterable[tuple[Any, Any]]:
 
 
 def resp(value: Any) -> bytes:
-    """Write a reply as a server sends it. Raises ``TypeError`` for what is none."""
+    """Write a reply as a server sends it. Raises ``TypeError`` for a value that is no reply."""
     items: Any = value
     match value:
         case Attributed():
@@ -129,7 +129,7 @@ def entry(id_: str, **fields: str) -> list[Any]:
 
 
 class CommandReader:
-    """Reads the commands of a client, in whatever pieces their bytes come. Raises ``ValueError`` for bytes that are none."""
+    """Reads the commands of a client, from bytes in any pieces. Raises ``ValueError`` for bytes that no client sends."""
 
     def __init__(self) -> None:
         self._parser = Parser()

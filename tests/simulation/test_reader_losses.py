@@ -123,6 +123,15 @@ class Stage:
         return seen_by(self.engine, S), arrived(self.engine, self.id_log, S)
 
 
+def looked(entries: int) -> Stage:
+    """A stage whose reader has read so many entries, all that were appended, and has looked."""
+    stage = Stage()
+    stage.append(1, entries)
+    stage.read(entries)
+    assert stage.look() is None
+    return stage
+
+
 def test_a_gap_does_not_tell_of_what_was_appended_after_the_look() -> None:
     stage = Stage()
     stage.look()
@@ -141,10 +150,7 @@ class TestHidden:
     """What the counters of another stream explain."""
 
     def test_as_many_had_gone_unread_as_were_read_before(self) -> None:
-        stage = Stage()
-        stage.append(1, 3)
-        stage.read(3)
-        assert stage.look() is None
+        stage = looked(3)
         stage.replace(2, 11, trimmed=3)
         stage.read(8)
         assert stage.look() is None
@@ -152,20 +158,14 @@ class TestHidden:
         assert stage.hidden == 3
 
     def test_one_more_must_be_told(self) -> None:
-        stage = Stage()
-        stage.append(1, 3)
-        stage.read(3)
-        stage.look()
+        stage = looked(3)
         stage.replace(2, 12, trimmed=4)
         stage.read(8)
         assert stage.hidden is None
         assert stage.look() is not None
 
     def test_what_was_read_of_those_in_between_counts(self) -> None:
-        stage = Stage()
-        stage.append(1, 5)
-        stage.read(5)
-        stage.look()
+        stage = looked(5)
         stage.replace(2, 10)
         stage.read(1)
         stage.replace(3, 31, trimmed=6)
@@ -174,10 +174,7 @@ class TestHidden:
         assert stage.hidden == 6
 
     def test_what_was_read_and_deleted_is_no_loss(self) -> None:
-        stage = Stage()
-        stage.append(1, 3)
-        stage.read(3)
-        stage.look()
+        stage = looked(3)
         stage.replace(2, 11, trimmed=3)
         stage.read(8)
         stage.look()
@@ -188,10 +185,7 @@ class TestHidden:
         assert stage.hidden == 3
 
     def test_what_was_told_since_is_none_either(self) -> None:
-        stage = Stage()
-        stage.append(1, 4)
-        stage.read(4)
-        stage.look()
+        stage = looked(4)
         stage.replace(2, 27, trimmed=4)
         stage.read(1)
         assert stage.look() is None
@@ -202,10 +196,7 @@ class TestHidden:
         assert stage.hidden == 4
 
     def test_what_another_one_has_lost_since_is_not_explained(self) -> None:
-        stage = Stage()
-        stage.append(1, 3)
-        stage.read(3)
-        stage.look()
+        stage = looked(3)
         stage.replace(2, 11, trimmed=3)
         stage.read(8)
         assert stage.look() is None
@@ -254,10 +245,7 @@ class TestHidden:
         assert stage.hidden == 5
 
     def test_each_look_is_judged_when_it_has_come(self) -> None:
-        stage = Stage()
-        stage.append(1, 5)
-        stage.read(5)
-        stage.look()
+        stage = looked(5)
         stage.replace(2, 15, trimmed=5)
         stage.read(10)
         oracle = TrimsAnnounced(World(0), stage.id_log)

@@ -1,7 +1,8 @@
 """Every ``async def test_...(runtime, ...)`` in this folder is a scenario, and runs once on each runtime.
 
 ``@pytest.mark.runtimes("trio", "pumped")`` names the runtimes of a scenario that is not for all of them; ``"async"`` and
-``"threads"`` stand for those of one kind.
+``"threads"`` stand for those of one kind. ``@pytest.mark.core("group/test_attempts")`` names the files of ``tests/core`` that prove the
+same: of such a scenario, only the answers of real servers are in question, and one runtime of each kind runs it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +20,17 @@ from tests.support.servers import VALKEY
 from tests.transports.runtimes import ASYNC, RUNTIMES, THREADS, Runtime
 from transports.embedded import EmbeddedServer
 
+CORE = Path(__file__).parent.parent / "core"
 KINDS: dict[str, tuple[Runtime, ...]] = {"async": ASYNC, "threads": THREADS}
-FOR_OTHER_SERVERS = ("asyncio", "trio", "background")
+ONE_OF_EACH_KIND = ("asyncio", "trio", "background")
 LIMIT = 30  # seconds, unless the test says otherwise
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "runtimes(*names): the runtimes of this scenario, where it is not for all")
+    config.addinivalue_line(
+        "markers", "core(*files): the files of tests/core that prove the same; one runtime of each kind runs it"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -37,6 +43,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("core"):
+            assert marker.args, f"{item.nodeid} says not where the core proves it"
+            missing = [file for file in marker.args if not (CORE / f"{file}.py").is_file()]
+            assert not missing, f"{item.nodeid} is not proven by {missing}"
     items[:] = [item for item in items if not isinstance(item, pytest.Function) or _is_worthwhile(item)]
     for item in items:
         if "runtime" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
@@ -44,10 +55,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_worthwhile(item: pytest.Function) -> bool:
-    """Runtimes differ in sockets and tasks, servers in their answers: another server needs one runtime of each kind."""
+    """Runtimes differ in sockets and tasks, servers in their answers: another server needs one runtime of each kind, and so does what
+    the core's own tests prove.
+    """
     parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     runtime, kind = parameters.get("runtime"), parameters.get("server_kind", VALKEY)
-    return runtime is None or kind == VALKEY or runtime.name in FOR_OTHER_SERVERS
+    if runtime is None or runtime.name in ONE_OF_EACH_KIND:
+        return True
+    return kind == VALKEY and (
+        item.get_closest_marker("core") is None or item.get_closest_marker("runtimes") is not None
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,8 @@ from tests.transports.steps import add, clients, pending, take, take_and_ack
 from transports.anyio import Client
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_attempts", "group/test_dead_letters", "group/test_redelivery")
+
 
 def deliveries(raw: Raw, stream: str = "s") -> dict[bytes, int]:
     """How often each pending entry was delivered, as the server counts."""

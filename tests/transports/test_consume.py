@@ -7,9 +7,11 @@ import time
 import pytest
 
 from streamcore import StreamId
+from streamcore.events import Event, Gap
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, take
+from transports.blocking import connect
 from transports.embedded import EmbeddedServer
 
 
@@ -149,3 +151,30 @@ async def test_leaving_in_the_middle(runtime: Runtime, server: EmbeddedServer, r
                     break
         assert await client.ping() == b"PONG"
     await runtime.until(lambda: b"connected_clients:1\r" in raw("INFO", "clients"))
+
+
+class StopHere(Exception):
+    """What the application raises at a gap."""
+
+
+def test_a_cursor_does_not_pass_what_a_raising_listener_kept_back(server: EmbeddedServer) -> None:
+    def stop_at_gaps(event: Event) -> None:
+        if isinstance(event, Gap):
+            raise StopHere
+
+    with Raw(server.address) as raw:
+        for number in range(1, 11):
+            raw("XADD", "s", f"{number}-0", "f", "v")
+        taken: list[int] = []
+        with (
+            connect(server.url, on_event=stop_at_gaps) as client,
+            client.consumer({"s": "3-0"}, count=2) as consumer,
+        ):
+            raw("XTRIM", "s", "MAXLEN", 5)
+            with pytest.raises(StopHere):
+                taken.extend(entry.id.ms for entry in consumer)
+            cursor = consumer.cursor()[b"s"].ms
+            assert consumer.remove_stream("s")
+            left_over = consumer.get(0.1)
+    assert cursor <= (taken or [3])[-1], "whoever goes on from there loses a batch"
+    assert left_over is None, "an entry of a stream that is followed no more"

@@ -14,6 +14,8 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, drain, pending, take
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_ack_loop", "group/test_returns", "group/test_removal")
+
 
 @pytest.mark.every_server
 async def test_it_comes_again_at_once_and_the_counter_rises(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
@@ -144,4 +146,45 @@ async def test_consumers_that_are_gone_for_good_are_removed_only_if_nothing_is_p
             assert await consumer.get(timeout=0.3) is None
         assert {one[1] for one in raw("XINFO", "CONSUMERS", "s", "g")} >= {b"laden"}
     assert [event for event in events if isinstance(event, ConsumerRemoved)] == [ConsumerRemoved(b"s", b"empty")]
+    assert pending(raw) == 1
+
+
+@pytest.mark.every_server
+async def test_on_leaving_nothing_is_taken_back_from_another_member(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    ids = add(raw, range(5))
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", consumer="leaver") as consumer,
+    ):
+        assert await take(consumer, 1) == [0]
+        raw("XCLAIM", "s", "g", "other", 0, ids[2], "RETRYCOUNT", 7)
+    rows = {row[0]: row[1:] for row in raw("XPENDING", "s", "g", "-", "+", 10)}
+    assert [rows[id_][0] for id_ in ids] == [b"leaver", b"leaver", b"other", b"leaver", b"leaver"]
+    assert [rows[id_][2] for id_ in ids] == [1, 0, 7, 0, 0]
+    assert [rows[id_][1] > 50_000 for id_ in ids] == [False, True, False, True, True]
+
+
+@pytest.mark.every_server
+async def test_a_full_server_delays_what_is_given_back_and_does_not_forget_the_delay(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    add(raw, range(1))
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", consumer="me", claim_idle=0.5) as consumer,
+    ):
+        entry = await anext(consumer)
+        raw("CONFIG", "SET", "maxmemory", 1)
+        try:
+            entry.nack(delay=30.0)
+            assert not await consumer.flush(timeout=0.3)
+            assert [row[1] for row in raw("XPENDING", "s", "g", "-", "+", 9)] == [b"me"]
+        finally:
+            raw("CONFIG", "SET", "maxmemory", 0)
+        assert await consumer.flush(timeout=3.0)
+        assert [row[1] for row in raw("XPENDING", "s", "g", "-", "+", 9)] == [b"streamcore:nacked"]
+        assert raw("ZCARD", "{s}:later:g") == 1
+        assert await consumer.get(timeout=1.0) is None
     assert pending(raw) == 1

@@ -295,3 +295,19 @@ async def test_idle_entries_of_others_are_claimed(runtime: Runtime, server: Embe
         assert await take_and_ack(consumer, 5) == [3, 4, 0, 1, 2]
         assert await consumer.flush()
         assert pending(raw) == 0
+
+
+@pytest.mark.runtimes("asyncio", "trio", "background", "pumped")
+async def test_a_stream_is_added_while_a_backlog_waits_to_be_handed_over(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    add(raw, range(3))
+    raw("XGROUP", "CREATE", "s", "g", 0)
+    raw("XREADGROUP", "GROUP", "g", "me", "COUNT", 3, "STREAMS", "s", ">")
+    async with (
+        runtime.connect(server.url, request_timeout=2.0) as client,
+        client.group_consumer("s", group="g", consumer="me") as consumer,
+    ):
+        assert await consumer.add_stream("t")
+        add(raw, [7], "t")
+        assert sorted(await take(consumer, 4)) == [0, 1, 2, 7]

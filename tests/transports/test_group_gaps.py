@@ -15,6 +15,8 @@ from tests.transports.steps import add, blocked, drain, take_and_ack
 from transports.anyio import GroupConsumer
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_gap_detection", "group/test_group_history", "group/test_lost")
+
 SOON: dict[str, Any] = {"group": "g", "consumer": "me", "audit_interval": 0.03, "block": 0.03}
 PAUSE = 0.1  # seconds: an audit is due afterwards
 

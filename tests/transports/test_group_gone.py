@@ -12,6 +12,8 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, pending, take_and_ack
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_setup", "group/test_absence", "consumer/test_gap_detection")
+
 ENDS = {
     "group destroyed": ["XGROUP", "DESTROY", "s", "g"],
     "stream deleted": ["DEL", "s"],

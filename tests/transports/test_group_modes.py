@@ -13,6 +13,8 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, clients, drain, pending, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_ack_loop", "group/test_ends", "group/test_setup")
+
 
 @pytest.mark.every_server
 async def test_a_fenced_acknowledgement_does_nothing_to_what_another_has_taken_over(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamcore.events import AcksUnconfirmed, Event
@@ -68,3 +70,21 @@ async def test_leaving_a_server_that_is_gone_says_what_is_open(runtime: Runtime,
         batch.ack()
     assert AcksUnconfirmed(5) in events
     raw.close()
+
+
+@pytest.mark.runtimes("async", "background")
+async def test_entries_in_hand_are_kept_though_others_claim_what_was_idle_for_a_moment(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    add(raw, range(2))
+    options: dict[str, Any] = {"claim_idle": 0.9, "block": 0.1}
+    async with (
+        runtime.connect(server.url) as client,
+        client.group_consumer("s", group="g", claim_idle=0.9) as consumer,
+    ):
+        entries = [await anext(consumer) for _ in range(2)]
+        async with client.group_consumer("s", group="g", **options) as other:
+            assert await other.get(timeout=2.0) is None
+        for entry in entries:
+            entry.ack()
+        assert await consumer.flush()

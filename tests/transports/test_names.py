@@ -11,6 +11,8 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, drain, take
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("group/test_name_lease")
+
 
 @pytest.mark.every_server
 async def test_an_older_twin_is_told_and_stops(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

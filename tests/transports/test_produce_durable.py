@@ -13,6 +13,8 @@ from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("producer/test_durability")
+
 ONE = Replicas(1, timeout=3)
 BRIEFLY = Replicas(1, timeout=0.2)
 AT_ONCE = {"repl-diskless-sync-delay": "0", "hz": "500"}

@@ -14,6 +14,8 @@ from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
 from transports.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.core("producer/test_deduplication", "producer/test_deduplication_by_server")
+
 REDIS8 = "redis8"
 
 

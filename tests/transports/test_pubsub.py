@@ -13,7 +13,7 @@ import pytest
 from streamcore import ClosedError, ConcurrentUseError, ForkedError, InvalidArgument, KeyEvent, Message, RequestTimeout
 from streamcore.commands import publish, spublish
 from streamcore.errors import NoPermissionError
-from streamcore.events import Event, HandlerFailed, SubscriptionFailed, SubscriptionGap
+from streamcore.events import Event, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import MessageKind
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
@@ -241,146 +241,6 @@ async def test_no_confirmation_in_time(runtime: Runtime, server: EmbeddedServer,
         assert pubsub.subscriptions.confirmed == {b"c"}
 
 
-# -- handlers ------------------------------------------------------------------------------------------------------------
-
-
-async def test_handlers_are_called_instead_of_handing_over(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    plain: list[Any] = []
-    awaited: list[Any] = []
-
-    async def handler(message: Message[str]) -> None:
-        await runtime.sleep(0)
-        awaited.append(message.data)
-
-    async with (
-        runtime.connect(server.url) as client,
-        client.pubsub(
-            ["handed"], channel_handlers={"a": plain.append}, pattern_handlers={"p*": handler}, decode="utf-8"
-        ) as pubsub,
-    ):
-        await pubsub.subscribe({"b b": handler}, c=plain.append)
-        for channel in ("a", "px", "b b", "c", "handed"):
-            raw("PUBLISH", channel, channel)
-        assert await take(pubsub, 1) == ["handed"]
-        await pumped_until(pubsub, lambda: len(plain) == len(awaited) == 2)
-        assert [message["data"] for message in plain] == ["a", "c"]
-        assert awaited == ["px", "b b"]
-        await pubsub.unsubscribe("c")
-        await pubsub.subscribe("a")
-        raw("PUBLISH", "a", "handed, too")
-        assert await take(pubsub, 1) == ["handed, too"]
-
-
-async def test_a_handler_may_subscribe_and_un_subscribe(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    seen: list[str] = []
-
-    async def follow(message: Message[str]) -> None:
-        seen.append(message.channel)
-        await pubsub.subscribe({message.data: follow})
-        await pubsub.unsubscribe(message.channel)
-
-    async with (
-        runtime.connect(server.url) as client,
-        client.pubsub(["other"], channel_handlers={"0": follow}, decode="utf-8") as pubsub,
-    ):
-        for n in range(5):
-            await pumped_until(pubsub, lambda n=n: raw("PUBSUB", "NUMSUB", str(n))[1])  # type: ignore[misc]  # mypy#12557
-            raw("PUBLISH", n, n + 1)
-            await pumped_until(pubsub, lambda n=n: len(seen) > n)  # type: ignore[misc]
-        await pumped_until(pubsub, lambda: pubsub.subscriptions.confirmed == {"other", "5"})
-    assert seen == ["0", "1", "2", "3", "4"]
-
-
-async def test_a_failing_handler_is_told_and_the_others_go_on(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw
-) -> None:
-    events: list[Event] = []
-    done: list[bytes] = []
-
-    async def handler(message: Message[bytes]) -> None:
-        if message.data == b"bad":
-            raise RuntimeError("no")
-        done.append(message.data)
-
-    async with (
-        runtime.connect(server.url, on_event=events.append) as client,
-        client.pubsub(channel_handlers={"a": handler}) as pubsub,
-    ):
-        for data in ("1", "bad", "2"):
-            raw("PUBLISH", "a", data)
-        await pumped_until(pubsub, lambda: len(done) == 2)
-    [failed] = [event for event in events if isinstance(event, HandlerFailed)]
-    assert (failed.channel, str(failed.error)) == (b"a", "no")
-
-
-async def test_an_error_of_on_event_ends_the_subscriber(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    def on_event(event: Event) -> None:
-        if isinstance(event, HandlerFailed):
-            raise LookupError("out of here")  # noqa: TRY004  # not about types
-
-    async def handler(message: Message[bytes]) -> None:
-        raise RuntimeError("no")
-
-    async with (
-        runtime.connect(server.url, on_event=on_event) as client,
-        client.pubsub(channel_handlers={"a": handler}) as pubsub,
-    ):
-        raw("PUBLISH", "a", "1")
-        with pytest.raises(LookupError, match="out of here"):
-            await pumped_until(pubsub, lambda: False)
-
-
-async def test_a_handler_may_close_its_subscriber(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    async def handler(message: Message[bytes]) -> None:
-        await pubsub.aclose()
-        closed.append(message)
-
-    closed: list[Any] = []
-    async with runtime.connect(server.url) as client, client.pubsub(channel_handlers={"a": handler}) as pubsub:
-        raw("PUBLISH", "a", "1")
-        with pytest.raises(ClosedError):
-            await pumped_until(pubsub, lambda: False)
-        await runtime.until(lambda: closed)
-
-
-@pytest.mark.runtimes("async")
-async def test_leaving_cancels_a_handler_that_waits(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
-    began, ended = runtime.flag(), []
-
-    async def handler(message: Message[bytes]) -> None:
-        began.set()
-        try:
-            await runtime.sleep(60)
-        finally:
-            ended.append(message)
-
-    async with runtime.connect(server.url) as client, client.pubsub(channel_handlers={"a": handler}):
-        raw("PUBLISH", "a", "1")
-        await began.wait()
-    assert ended
-
-
-@pytest.mark.runtimes("asyncio", "anyio-asyncio")
-async def test_a_handler_that_awaits_something_cancelled_is_told(
-    runtime: Runtime, server: EmbeddedServer, raw: Raw
-) -> None:
-    import asyncio
-
-    events: list[Event] = []
-
-    async def handler(message: Message[bytes]) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.cancel()
-        await future
-
-    async with (
-        runtime.connect(server.url, on_event=events.append) as client,
-        client.pubsub(channel_handlers={"a": handler}) as pubsub,
-    ):
-        raw("PUBLISH", "a", "1")
-        await pumped_until(pubsub, lambda: [event for event in events if isinstance(event, HandlerFailed)])
-
-
 # -- getting messages ----------------------------------------------------------------------------------------------------
 
 
@@ -571,3 +431,14 @@ async def test_tracking_that_is_refused(runtime: Runtime, fresh_server: Embedded
             with pytest.raises(NoPermissionError, match="CLIENT TRACKING"):
                 async with client.pubsub(on_invalidate=print):
                     pytest.fail("entered")
+
+
+async def test_a_predicate_that_raises_loses_no_message_behind_its_own(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    async with runtime.connect(server.url) as client, client.pubsub(["a"], decode="utf-8") as pubsub:
+        for data in ("0", "no number", "2", "3"):
+            raw("PUBLISH", "a", data)
+        with pytest.raises(ValueError, match="invalid literal"):
+            await pubsub.wait_for_message(lambda message: int(message.data) == 2, timeout=5)
+        assert await take(pubsub, 2) == ["2", "3"]

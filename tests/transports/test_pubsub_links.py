@@ -14,6 +14,7 @@ from streamcore.events import Connected, Disconnected, Event, MessagesDropped, R
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
+from tests.transports.test_pubsub import take
 from transports.embedded import EmbeddedServer
 
 
@@ -160,6 +161,7 @@ async def test_cuts_at_any_place_of_a_resubscription(
 
 # -- slow subscribers ----------------------------------------------------------------------------------------------------
 
+
 PAYLOAD = "x" * 1000
 
 
@@ -241,3 +243,19 @@ async def test_subscribing_while_the_inbox_is_full(runtime: Runtime, server: Emb
         raw("PUBLISH", "b", "1")
         assert [int((await anext(pubsub)).data[:6]) for _ in range(1000)] == list(range(1000))
         assert (await anext(pubsub)).data == b"1"
+
+
+async def test_with_one_place_in_the_queue_messages_come_after_a_gap(
+    runtime: Runtime, server: EmbeddedServer, raw: Raw
+) -> None:
+    events: list[Event] = []
+    async with (
+        runtime.connect(server.url, on_event=events.append) as client,
+        client.pubsub(["a"], queue_size=1) as pubsub,
+    ):
+        raw("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+        await pumped_until(pubsub, lambda: any(isinstance(event, SubscriptionGap) for event in events))
+        await pumped_until(pubsub, lambda: pubsub.subscriptions.confirmed)
+        for n in range(3):
+            raw("PUBLISH", "a", n)
+            assert await take(pubsub, 1) == [b"%d" % n]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from selectors import DefaultSelector
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from streamcore import GroupEntry
 from tests.support.raw import Raw
 from tests.transports.steps import add, pending
 from transports._threads import Worker
-from transports.blocking import GroupConsumer
+from transports.blocking import GroupConsumer, connect
 from transports.embedded import EmbeddedServer
 
 Entry = GroupEntry[bytes]
@@ -182,3 +184,31 @@ def test_a_worker_that_python_has_lost_is_not_waited_for(monkeypatch: pytest.Mon
     worker.start()
     assert worker.wait()
     assert worker.is_lost
+
+
+def test_a_thread_that_pumps_hears_what_another_one_has_pumped(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = DefaultSelector.select
+
+    def slowly(selector: DefaultSelector, timeout: float | None = None) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(0.1)  # held up on its way to sleep; the other thread does all the work meanwhile
+        return select(selector, timeout)
+
+    with (
+        Raw(server.address) as raw,
+        connect(server.url) as client,
+        client.consumer({"s": "0"}, background=False) as consumer,
+    ):
+        taking = threading.Thread(target=consumer.get)
+        taking.start()
+        time.sleep(0.1)
+        monkeypatch.setattr(DefaultSelector, "select", slowly)
+        began = time.monotonic()
+        assert consumer.add_stream("t", "0")
+        took = time.monotonic() - began
+        monkeypatch.undo()
+        raw("XADD", "t", "1-0", "f", "v")
+        taking.join()
+    assert took < 2, "it was done long before"

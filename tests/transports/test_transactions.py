@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -17,7 +22,7 @@ from streamcore import (
     WatchedKeyChanged,
     WrongTypeError,
 )
-from streamcore.commands import get, incr, rpush, set_, unwatch, wait, watch, xadd, xlen
+from streamcore.commands import blpop, get, incr, rpush, set_, unwatch, wait, watch, xadd, xlen
 from streamcore.commands import raw as command
 from streamcore.requests import MAX_LEASES
 from tests.support.proxy import Proxy
@@ -25,6 +30,9 @@ from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import clients
 from transports.anyio import Transaction
+from transports.blocking import connect
+from transports.blocking.driver import Driver
+from transports.blocking.runtime import Runtime as Blocking
 from transports.embedded import EmbeddedServer
 
 # -- transactions ------------------------------------------------------------------------------------------------------
@@ -223,3 +231,73 @@ async def test_a_script_is_sent_once(runtime: Runtime, server: EmbeddedServer, r
             await add(["n"], ["x"])
         text: Any = await client.script("return {1, 'two'}")()
         assert text == [1, b"two"]
+
+
+def test_a_forked_child_that_leaves_a_transaction_sends_nothing_over_the_parents_link(server: EmbeddedServer) -> None:
+    with connect(server.url) as client:
+        client.execute(set_("k", "0"))
+        try:
+            with client.transaction(watch="k") as tx:
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(5)
+                    raise SystemExit
+                answers = [tx.execute(get("k")) for _ in range(1000)]
+                os.waitpid(pid, 0)
+                answers += [tx.execute(get("k")) for _ in range(10)]
+        except SystemExit:
+            os._exit(0)
+        assert set(answers) == {b"0"}, "UNWATCH of the child was answered to the parent"
+
+
+def test_a_transaction_whose_commit_has_failed_is_over(server: EmbeddedServer) -> None:
+    with connect(server.url) as client:
+        client.execute(set_("k", "0"))
+        with suppress(ClosedError), client.transaction(watch="k") as tx:
+            client.execute(set_("k", "10"))
+            tx.queue(set_("k", "1"))
+            with pytest.raises(WatchedKeyChanged):
+                tx.commit()
+            client.execute(set_("k", "100"))  # nobody watches any more
+            tx.queue(set_("k", "11"))
+        assert client.execute(get("k")) == b"100"
+
+
+def test_whoever_waits_for_a_link_is_woken_by_its_release(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Blocking.call
+
+    def slowly(runtime: Blocking, function: Callable[[], Any]) -> Any:
+        if getattr(function, "__name__", "") == "release":
+            time.sleep(0.05)  # a thread that is held up between the reply and the release
+        return call(runtime, function)
+
+    with connect(server.url) as client, ExitStack() as taken:
+        for number in range(MAX_LEASES - 1):
+            taken.enter_context(client.transaction(watch=f"k{number}"))
+        monkeypatch.setattr(Blocking, "call", slowly)
+        holder = threading.Thread(target=client.execute, args=(blpop("q", timeout=0.3),))
+        holder.start()
+        time.sleep(0.1)
+        began = time.monotonic()
+        client.execute(blpop("q", timeout=0.1))
+        holder.join()
+        assert time.monotonic() - began < 2
+
+
+def test_an_interrupted_call_gives_its_link_back(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = Driver.flush
+    with connect(server.url, request_timeout=15) as client:  # interrupted dials count for the back-off
+
+        def interrupted(driver: Driver) -> None:
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+            flush(driver)
+
+        for _ in range(MAX_LEASES):
+            with monkeypatch.context() as patch:
+                patch.setattr(Driver, "flush", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    client.execute(blpop("q", timeout=0.1))
+        assert client.execute(blpop("q", timeout=0.1)) is None

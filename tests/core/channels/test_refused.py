@@ -23,8 +23,6 @@ from tests.core.support.streams import info
 
 WRONG = "WRONGTYPE Operation against a key holding the wrong kind of value"
 ABORTED = "EXECABORT discarded"
-
-
 STANDS = {b"a": ("5-0", 5), b"b": ("7-0", 7)}
 
 

@@ -17,6 +17,7 @@ from streamcore.commands import (
     eval_,
     fcall,
     function_restore,
+    raw,
 )
 from streamcore.errors import InvalidArgument
 
@@ -73,6 +74,7 @@ LIBRARY = {
     b"engine": b"LUA",
     b"functions": [{b"name": b"f", b"description": b"d", b"flags": [b"no-writes"]}],
 }
+
 FLAT = [
     b"library_name",
     b"l",
@@ -81,6 +83,7 @@ FLAT = [
     b"functions",
     [[b"name", b"f", b"description", None, b"flags", []]],
 ]
+
 RUNNING = {b"name": b"f", b"command": [b"FCALL", b"f", b"0"], b"duration_ms": 1500}
 ENGINES = {b"LUA": {b"libraries_count": 1, b"functions_count": 2}}
 
@@ -167,3 +170,8 @@ class TestScript:
 def test_what_is_refused(build: Callable[[], object], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         build()
+
+
+def test_the_debugger_of_scripts_does_not_run_on_a_shared_connection() -> None:
+    with pytest.raises(InvalidArgument, match="SCRIPT DEBUG"):
+        raw("SCRIPT", "DEBUG", "YES")

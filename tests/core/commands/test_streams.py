@@ -290,3 +290,9 @@ def test_a_value_that_is_refused_is_not_shown() -> None:
         xadd("s", {"password": ["sesame"]})
     assert "password" in str(caught.value)
     assert "sesame" not in str(caught.value)
+
+
+def test_a_bound_that_cannot_be_sent_is_refused_by_name() -> None:
+    for build in (lambda: xtrim("s", maxlen=10**30), lambda: xadd("s", {"f": "v"}, maxlen=10**30)):
+        with pytest.raises(InvalidArgument):
+            build()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,45 +9,14 @@ from hypothesis import strategies as st
 
 from streamcore.connection.connection import Connection, State
 from streamcore.connection.exchange import Exchange, Pushed, Subscribing
-from streamcore.errors import (
-    ConnectFailed,
-    InvalidArgument,
-    LoginRefused,
-    RemoteProtocolError,
-    ReplyTooLarge,
-)
-from streamcore.options import DEFAULT_OPTIONS, DecoderKind, Login, Options
+from streamcore.errors import ConnectFailed, InvalidArgument, LoginRefused, RemoteProtocolError
+from streamcore.options import DecoderKind, Login, Options
 from streamcore.testing.resp import HELLO, OK, PushOf, commands_in, resp
 from streamcore.version import VERSION
 from tests.core.support import strategies as own
+from tests.core.support.connections import SECRET, WELCOME, exchange, kept, ready, write_all
 from tests.core.support.strategies import byte_by_byte, pieces, plain
-from tests.support.decoders import DECODERS, both
-
-WELCOME = resp(HELLO) + OK * 2
-SECRET = "sesame"
-
-
-def exchange(*commands: tuple[Any, ...]) -> Exchange:
-    return Exchange(commands or [("PING",)])
-
-
-def write_all(connection: Connection) -> bytes:
-    """Send everything; return it."""
-    written = b""
-    while data := connection.data_to_send():
-        written += data
-        connection.data_sent(len(data))
-    return written
-
-
-def ready(options: Options = DEFAULT_OPTIONS) -> Connection:
-    """A connection past its introduction."""
-    connection = Connection(options=options)
-    write_all(connection)
-    assert connection.receive_data(WELCOME) == []
-    assert connection.state is State.READY
-    return connection
-
+from tests.support.decoders import both
 
 # -- the introduction --------------------------------------------------------------------------------------------------
 
@@ -239,17 +207,6 @@ def test_or_by_nonsense() -> None:
     assert "a subscription was answered by a reply of type bytes" in str(connection.error)
 
 
-def kept(completed: Iterable[Exchange | Pushed]) -> list[Any]:
-    """What was completed, in a form that can be compared."""
-    listed: list[Any] = []
-    for item in completed:
-        if isinstance(item, Pushed):
-            listed += [("push", plain(list(push))) for push in item.pushes]
-        else:
-            listed.append(("exchange", item.commands, plain(item.replies)))
-    return listed
-
-
 @given(st.data())
 def test_each_reply_reaches_its_own_request_however_it_is_cut_and_whatever_is_pushed(data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, 3), max_size=5))
@@ -277,131 +234,6 @@ def test_each_reply_reaches_its_own_request_however_it_is_cut_and_whatever_is_pu
     assert complete([wire]) == expected
     assert complete(byte_by_byte(wire)) == expected
     assert complete(pieces(wire, data.draw(own.cuts))) == expected
-
-
-# -- what breaks the protocol ------------------------------------------------------------------------------------------
-
-
-def test_what_came_before_rubbish_is_delivered() -> None:
-    connection = ready()
-    one, two = exchange(), exchange()
-    connection.send(one)
-    connection.send(two)
-    write_all(connection)
-    completed = connection.receive_data(b"+PONG\r\n>1\r\n+x\r\nrubbish\r\n+PONG\r\n")
-    assert kept(completed) == [("exchange", one.commands, [b"PONG"]), ("push", [b"x"])]
-    assert isinstance(connection.error, RemoteProtocolError)
-    assert connection.lost() == ([two], [])
-
-
-def test_nothing_is_taken_in_after_an_error() -> None:
-    connection = ready()
-    assert connection.receive_data(b"+stray\r\n") == []
-    connection.send(exchange())
-    assert connection.receive_data(b"+PONG\r\n") == []
-    assert connection.unanswered == 1
-
-
-@pytest.mark.parametrize(
-    ("wire", "text"),
-    [
-        (b"$6\r\nsesame\r\n", "the server sent what nobody asked for: a reply of type bytes"),
-        (b"-ERR timeout\r\n", "the server sent what nobody asked for: the error ERR timeout"),
-        (b"%1\r\n*0\r\n:1\r\n", "the server sent what nobody asked for: a reply of type Pairs"),
-        (b"*4294967295\r\n", "a reply has more than the limit of 67108864 elements"),
-        (b"=3\r\nabc\r\n", "a verbatim string does not begin with its format"),
-    ],
-)
-def test_a_broken_protocol_is_explained_without_showing_data(wire: bytes, text: str) -> None:
-    connection = ready()
-    assert connection.receive_data(wire) == []
-    assert isinstance(connection.error, RemoteProtocolError)
-    assert str(connection.error).startswith(text)
-
-
-@given(st.binary(max_size=200), own.cuts)
-def test_arbitrary_bytes_end_in_an_error_or_in_waiting(data: bytes, cuts: list[int]) -> None:
-    results = []
-    for chunks in ([data], byte_by_byte(data), pieces(data, cuts)):
-        connection = ready(Options(decoder="python"))
-        for _ in range(3):
-            connection.send(exchange())
-        found = [item for chunk in chunks for item in connection.receive_data(chunk)]
-        assert connection.error is None or isinstance(connection.error, RemoteProtocolError)
-        results.append((kept(found), repr(connection.error)))
-    assert results[0] == results[1] == results[2]
-
-
-@given(st.binary(max_size=200))
-def test_arbitrary_bytes_instead_of_a_welcome(data: bytes) -> None:
-    connection = Connection()
-    connection.receive_data(data)
-    assert connection.state is State.GREETING
-
-
-def test_a_reply_over_the_limit_is_an_error_of_its_own() -> None:
-    connection = ready(Options(max_reply=100_000))
-    small, large = exchange(), exchange()
-    connection.send(small)
-    connection.send(large)
-    completed = connection.receive_data(b"+PONG\r\n" + resp(b"x" * 200_000))
-    assert completed == [small]
-    assert isinstance(connection.error, ReplyTooLarge)
-
-
-@pytest.mark.parametrize(
-    ("options", "wire"),
-    [
-        (Options(max_bulk=100), b"!101\r\n"),
-        (Options(max_elements=100), b"*101\r\n"),
-        (Options(max_depth=10), b"%2\r\n:1\r\n" * 20),
-    ],
-)
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_the_options_limit_strings_elements_and_levels(decoder: DecoderKind, options: Options, wire: bytes) -> None:
-    connection = ready(replace(options, decoder=decoder))
-    connection.send(exchange())
-    assert connection.receive_data(b"*1\r\n" + wire if wire.startswith(b"%") else wire) == []
-    assert "limit" in str(connection.error)
-
-
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_attributes_stand_beside_the_reply_that_they_belong_to(decoder: DecoderKind) -> None:
-    connection = ready(Options(decoder=decoder))
-    one, two = exchange(("GET", "a"), ("GET", "b"), ("GET", "c")), exchange()
-    connection.send(one)
-    connection.send(two)
-    wire = b":1\r\n|1\r\n+ttl\r\n:5\r\n:2\r\n>1\r\n+x\r\n|1\r\n+ttl\r\n:6\r\n:3\r\n+PONG\r\n"
-    for chunks in ([wire], byte_by_byte(wire)):
-        if one.replies:
-            connection, one, two = ready(Options(decoder=decoder)), exchange(*one.commands), exchange()
-            connection.send(one)
-            connection.send(two)
-        found = [item for chunk in chunks for item in connection.receive_data(chunk)]
-        assert kept(found) == [("push", [b"x"]), *kept([one, two])]
-        assert one.replies == [1, 2, 3]
-        assert one.attributes == {1: {b"ttl": 5}, 2: {b"ttl": 6}}
-        assert two.attributes == {}
-
-
-def test_pushes_and_replies_do_not_add_up_to_a_large_reply() -> None:
-    connection = ready(Options(max_reply=100_000))
-    for _ in range(10):
-        assert len(connection.receive_data(resp(PushOf(["message", "c", b"x" * 30_000])))) == 1
-    for _ in range(10):
-        connection.send(exchange())
-        assert len(connection.receive_data(resp(b"x" * 30_000))) == 1
-    assert connection.error is None
-
-
-def test_an_exchange_tells_about_how_large_its_replies_were() -> None:
-    connection = ready()
-    one = exchange(("GET", "a"), ("GET", "b"))
-    connection.send(one)
-    wire = resp(b"x" * 1000) + resp(b"y" * 2000)
-    for piece in pieces(wire, [500, 1500]):
-        connection.receive_data(piece)
-    assert one.nbytes == len(wire)
 
 
 # -- bytes out ---------------------------------------------------------------------------------------------------------

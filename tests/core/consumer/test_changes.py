@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
 
 from streamcore.consumer.consumer import Consumer
-from streamcore.consumer.options import Interruption
 from streamcore.entries import StreamId
-from streamcore.errors import (
-    ClosedError,
-    ConnectionLost,
-    InvalidArgument,
-    NoPermissionError,
-    StreamResetError,
-    WrongTypeError,
-    reply_error,
-)
+from streamcore.errors import ClosedError, InvalidArgument, NoPermissionError, StreamResetError, WrongTypeError
 from streamcore.events import Connected, Disconnected
 from streamcore.options import Options
 from streamcore.reading.portions import UNKNOWN
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
+from tests.core.support.consumers import NO_KEY, ids, read, reading, unwatched
+from tests.core.support.followers import append, following, take_all
+from tests.core.support.server import Server
 from tests.core.support.streams import info
-
-unwatched = partial(Consumer[Any], detect_gaps=False)
-NO_KEY = reply_error("ERR no such key")
-
-
-def ids(consumer: Consumer[Any]) -> list[str]:
-    return [str(one.id) for batch in iter(consumer.take, None) for one in batch]
-
-
-def read(pair: Pair) -> tuple[list[bytes], list[bytes]]:
-    """The streams and the ids of the read that the server gets now, and whatever was in front of it is dropped."""
-    pair.settle()
-    while pair.server.commands[0][0] != b"XREAD":
-        pair.server.commands.popleft()
-    command = pair.server.commands.popleft()
-    rest = command[command.index(b"STREAMS") + 1 :]
-    return rest[: len(rest) // 2], rest[len(rest) // 2 :]
-
-
-def reading(streams: Any = "s", **options: Any) -> tuple[Consumer[Any], Pair]:
-    """A consumer that waits in the server."""
-    consumer = unwatched({streams: "0"} if isinstance(streams, str) else streams, **options)
-    pair = Pair(consumer)
-    read(pair)
-    return consumer, pair
 
 
 class TestWhereToStart:
@@ -369,154 +337,6 @@ class TestTheCursor:
         assert consumer.cursor(kept) == {}
 
 
-class TestPausing:
-    def test_nothing_is_handed_over_and_nothing_more_is_read(self) -> None:
-        consumer, pair = reading(prefetch=5)
-        pair.server.answer({"s": [entry("1-0")]})
-        pair.server.commands.clear()
-        consumer.pause()
-        assert (consumer.take(), consumer.has_batch) == (None, False)
-        pair.server.answer({"s": [entry("2-0")]})
-        pair.server.expect_nothing()
-        consumer.resume()
-        assert ids(consumer) == ["1-0", "2-0"]
-        assert read(pair) == ([b"s"], [b"2-0"])
-
-    def test_a_pause_is_no_end(self) -> None:
-        consumer, pair = reading(stop_on_idle=True)
-        consumer.pause()
-        pair.server.answer(None)
-        assert consumer.interruption() is None
-        consumer.resume()
-        assert consumer.interruption() is Interruption.ENDED
-
-    def test_an_error_is_raised_all_the_same(self) -> None:
-        consumer, _ = reading()
-        consumer.pause()
-        consumer.close()
-        with pytest.raises(ClosedError):
-            consumer.take()
-
-
-class TestIdling:
-    def test_an_empty_read_is_noticed(self) -> None:
-        consumer, pair = reading()
-        assert not consumer.idle
-        pair.server.answer(None)
-        assert (consumer.idle, consumer.ended) == (True, False)
-        assert read(pair) == ([b"s"], [b"0-0"])
-
-    def test_or_ends_the_reading_until_somebody_begins_again(self) -> None:
-        consumer, pair = reading(stop_on_idle=True)
-        pair.server.answer({"s": [entry("1-0")]})
-        read(pair)
-        pair.server.answer(None)
-        pair.server.expect_nothing()
-        assert consumer.ended
-        assert ids(consumer) == ["1-0"]
-        consumer.begin()
-        assert (consumer.idle, consumer.ended) == (False, False)
-        assert read(pair) == ([b"s"], [b"1-0"])
-        consumer.begin()
-        pair.server.expect_nothing()
-
-    def test_without_waiting_in_the_server(self) -> None:
-        consumer = unwatched({"s": "0"}, block=None, stop_on_idle=True)
-        pair = Pair(consumer)
-        pair.server.expect("XREAD", "COUNT", 100, "STREAMS", "s", "0-0")
-        pair.server.answer(None)
-        assert consumer.ended
-
-
-class TestInterruptions:
-    def test_an_idle_read_is_told_once_and_an_end_until_one_begins_again(self) -> None:
-        consumer, pair = reading()
-        assert consumer.interruption() is None
-        pair.server.answer(None)
-        assert [consumer.interruption(), consumer.interruption()] == [Interruption.IDLE, None]
-        consumer, pair = reading(stop_on_idle=True)
-        pair.server.answer(None)
-        assert [consumer.interruption(), consumer.interruption()] == [Interruption.ENDED, Interruption.ENDED]
-        consumer.begin()
-        assert consumer.interruption() is None
-
-    @pytest.mark.parametrize("how", ["raise", "yield"])
-    def test_a_disconnection_is_told_if_asked_for(self, how: Any) -> None:
-        consumer, pair = reading(on_disconnect=how)
-        pair.server.answer({"s": [entry("1-0")]})
-        pair.server.close(OSError("reset"))
-        pair.advance(1.0)
-        told = consumer.interruption()
-        assert isinstance(told, ConnectionLost)
-        assert "reset" in str(told)
-        assert consumer.interruption() is None
-        pair.greets = False
-        pair.server.close()
-        pair.advance(3.0)
-        assert isinstance(consumer.interruption(), ConnectionLost)
-        assert consumer.interruption() is None, "what was not up was not lost"
-
-    def test_and_not_otherwise(self) -> None:
-        consumer, pair = reading()
-        pair.server.close()
-        assert consumer.interruption() is None
-
-    def test_the_control_link_is_nobodys_business(self) -> None:
-        consumer, pair = reading(on_disconnect="raise")
-        consumer.seek("s", "0")
-        pair.settle()
-        pair.peer("control").close()
-        assert consumer.interruption() is None
-
-
-class TestMerging:
-    def test_entries_of_several_streams_come_in_the_order_of_their_ids(self) -> None:
-        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", count=2, prefetch=1)
-        pair.server.answer({"s": [entry("1-0"), entry("4-0")], "t": [entry("2-0"), entry("9-0")]})
-        assert ids(consumer) == ["1-0", "2-0", "4-0"]
-        pair.settle()
-        pair.server.expect("XREAD", "COUNT", 2, "STREAMS", "s", "4-0")
-        pair.server.answer({"s": [entry("5-0")]})
-        assert ids(consumer) == ["5-0", "9-0"]
-        pair.settle()
-        pair.server.expect("XREAD", "COUNT", 2, "STREAMS", "s", "t", "5-0", "9-0")
-
-    def test_latecomers_are_waited_for(self) -> None:
-        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", merge_wait=2.0)
-        pair.server.answer({"s": [entry("5-0")]})
-        pair.server.expect("XREAD", "COUNT", 100, "BLOCK", 2000, "STREAMS", "t", "0-0")
-        assert consumer.take() is None
-        pair.advance(1.0)
-        pair.server.answer({"t": [entry("4-0")]})
-        assert ids(consumer) == ["4-0"]
-        pair.advance(1.1)
-        assert ids(consumer) == ["5-0"]
-
-    def test_a_held_entry_is_not_idleness(self) -> None:
-        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", merge_wait=2.0, stop_on_idle=True)
-        pair.server.answer({"s": [entry("5-0")]})
-        pair.server.answer(None)
-        assert not consumer.ended
-        pair.advance(2.1)
-        assert ids(consumer) == ["5-0"]
-
-    def test_a_stream_that_is_removed_takes_along_what_it_holds(self) -> None:
-        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", count=1, prefetch=9)
-        pair.server.answer({"s": [entry("1-0")], "t": [entry("9-0")]})
-        assert ids(consumer) == ["1-0"]
-        consumer.remove_stream("t")
-        pair.server.answer(None)
-        assert ids(consumer) == []
-        assert read(pair) == ([b"s"], [b"1-0"])
-
-    def test_the_runs_of_one_read_count_as_one(self) -> None:
-        _, pair = reading({"s": "0", "t": "0"}, merge="id", prefetch=2)
-        pair.server.answer({"s": [entry("1-0"), entry("3-0")], "t": [entry("2-0"), entry("4-0")]})
-        read(pair)
-        pair.server.answer({"s": [entry("5-0")], "t": [entry("6-0")]})
-        pair.server.expect_nothing()
-
-
 def test_streams_are_asked_about_in_pages_whose_answers_fit() -> None:
     consumer: Consumer[Any] = Consumer(dict.fromkeys("abcde", "0"), prefetch_bytes=UNKNOWN * 8)
     pair = Pair(consumer)
@@ -527,3 +347,24 @@ def test_streams_are_asked_about_in_pages_whose_answers_fit() -> None:
         pair.server.answer(*(info("0-0") for _ in page))
         pair.settle()
     pair.server.expect("XREAD")
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_seek_that_was_refused_or_given_up_does_not_silence_the_stream(refused: bool) -> None:
+    server = Server()
+    append(server, "s", 1)
+    consumer, net = following(server, {"s": "0"})
+    assert take_all(consumer, net) == [(b"s", 1)]
+    if refused:
+        server.faults.denied.add("XINFO STREAM")
+    change = consumer.seek("s", "$")
+    if refused:
+        net.serve()
+        net.advance(1.0)
+        server.faults.denied.clear()
+    consumer.give_up(change)
+    net.serve()
+    append(server, "s", 2)
+    net.serve()
+    assert take_all(consumer, net) == [(b"s", 2)]
+    assert b"s" in consumer.cursor()

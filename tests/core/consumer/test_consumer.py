@@ -13,6 +13,8 @@ from streamcore.events import ConnectAttemptFailed, Disconnected, Reconnected
 from streamcore.options import Login, Options
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
+from tests.core.support.followers import append, following
+from tests.core.support.server import Server
 from tests.core.support.streams import info
 
 unwatched = partial(Consumer[Any], detect_gaps=False)
@@ -308,3 +310,39 @@ class TestEnding:
         pair.server.answer(ReplyError("WRONGPASS", "invalid username-password pair"))
         with pytest.raises(ReplyError, match="WRONGPASS"):
             consumer.take()
+
+
+def test_the_error_of_a_read_names_its_command() -> None:
+    consumer = Consumer({"s": "0"}, detect_gaps=False)
+    pair = Pair(consumer)
+    pair.settle()
+    pair.server.commands.clear()
+    pair.server.answer(WrongTypeError("WRONGTYPE", "Operation against a key"))
+    with pytest.raises(ReplyError) as caught:
+        consumer.take()
+    assert caught.value.command == "XREAD"
+
+
+def test_a_batch_that_is_put_back_was_not_handed_over() -> None:
+    server = Server()
+    append(server, "s", 1, 2, 3, 4, 5)
+    consumer, net = following(server, {"s": "0"}, count=3)
+    net.serve()
+    first = consumer.take()
+    assert first is not None
+    consumer.put_back(first)
+    assert consumer.cursor()[b"s"] < first[0].id, "who saves it now and dies shall read the batch again"
+    taken = consumer.take()
+    assert taken is first
+    consumer.put_back(consumer.split(first, 1))
+    assert first[0].id <= consumer.cursor()[b"s"] < first[1].id
+    assert consumer.take() is not None
+    assert consumer.cursor()[b"s"] == first[2].id
+    net.serve()
+    second = consumer.take()
+    assert second is not None
+    consumer.put_back(first)
+    assert consumer.cursor()[b"s"] == second[-1].id, "that was not the last one"
+    consumer.remove_stream("s")
+    consumer.put_back(first)
+    assert consumer.cursor() == {}

@@ -10,6 +10,8 @@ from streamcore.errors import LoadingError, NoPermissionError, StreamResetError,
 from streamcore.events import Degraded, Gap, StreamReset
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
+from tests.core.support.followers import append, following, gaps, take_all
+from tests.core.support.server import Server
 from tests.core.support.streams import info
 
 FORBIDDEN = NoPermissionError("NOPERM", "no permissions")
@@ -161,9 +163,6 @@ def test_idle_reads_of_many_streams_look_at_a_few_of_them_each_time() -> None:
     assert sorted(seen) == [name.encode() for name in names]
 
 
-# -- where the server does not let us look -----------------------------------------------------------------------------
-
-
 def test_without_a_permission_it_is_said_once_and_entries_are_read_all_the_same() -> None:
     consumer, pair = resumed(FORBIDDEN, FORBIDDEN)
     pair.server.expect("XREAD")
@@ -258,3 +257,44 @@ def test_what_is_said_of_a_stream_that_is_not_watched_any_more_is_no_news() -> N
     pair.server.answer(FORBIDDEN)
     assert [type(event) for event in happened(pair)] == [Degraded]
     assert ids(consumer) == ["4-0", "5-0"]
+
+
+@pytest.mark.parametrize("forbidden", [set[str](), {"XINFO STREAM"}])
+def test_ids_that_will_never_be_proven_are_not_remembered(forbidden: set[str]) -> None:
+    server = Server()
+    server.faults.denied |= forbidden
+    consumer, net = following(server, {"s": "0"}, detect_gaps=bool(forbidden))
+    for number in range(100):
+        append(server, "s", number + 1)
+        net.serve()
+        while consumer.take() is not None:
+            net.serve()
+    continuity = consumer._streams[b"s"].continuity  # what it holds is the question
+    unproven = [] if continuity is None else continuity._ids
+    assert len(unproven) < 10, "it grows by every entry for ever"
+
+
+def test_one_loss_is_one_gap() -> None:
+    server = Server()
+    append(server, "s", *range(1, 11))
+    server.do("XTRIM", "s", "MAXLEN", 4)
+    consumer, net = following(server, {"s": "3-0"}, count=2)
+    assert [id_ for _, id_ in take_all(consumer, net)] == [7, 8, 9, 10]
+    assert len(gaps(net.pair.events())) == 1
+
+
+def test_entries_of_a_stream_that_began_anew_with_higher_ids_come_once() -> None:
+    server = Server()
+    append(server, "s", *range(1, 11))
+    consumer, net = following(server, {"s": "0"}, on_rewind="restart")
+    taken = take_all(consumer, net)
+    server.do("DEL", "s")
+    append(server, "s", 11)
+    net.serve()
+    taken += take_all(consumer, net)
+    append(server, "s", 12)
+    net.serve()
+    taken += take_all(consumer, net)
+    assert [id_ for _, id_ in taken] == list(range(1, 13))
+    rewound = [event for event in net.pair.events() if isinstance(event, StreamReset)]
+    assert all(event.last < event.cursor for event in rewound), "it is told to end before a cursor at which it ends"

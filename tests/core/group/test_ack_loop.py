@@ -3,14 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import ConnectionLost, NoPermissionError
-from streamcore.events import (
-    AckMissed,
-    AcksConfirmed,
-    Disconnected,
-    EntriesClaimed,
-    OwnershipLost,
-    SettlingRefused,
-)
+from streamcore.events import AckMissed, AcksConfirmed, Disconnected, EntriesClaimed, OwnershipLost, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
 from streamcore.keys import delayed_nacks

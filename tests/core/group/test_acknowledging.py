@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.errors import (
-    NoPermissionError,
-)
-from streamcore.events import (
-    AckMissed,
-)
+from streamcore.errors import NoPermissionError
+from streamcore.events import AckMissed
 from streamcore.scripts.group import RELEASE
 from streamcore.testing.resp import entry
 from tests.core.support.scripted_member import EAGER, PATIENT, acking, entered, events, keep_up, links, reply, taken

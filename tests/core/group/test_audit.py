@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from streamcore.events import (
-    OwnershipLost,
-)
+from streamcore.events import OwnershipLost
 from streamcore.testing.net import Fate
-from tests.core.group.test_upkeep import GONE, scripted
-from tests.core.support.members import (
-    add,
-    consume,
-    deliver,
-    events,
-    holding,
-    ids,
-    pending,
-    sent,
-    take_all,
-    taken,
-)
+from tests.core.support.members import add, consume, deliver, events, holding, ids, pending, sent, take_all, taken
+from tests.core.support.scripted_member import GONE, scripted
 from tests.core.support.server import Server
 from tests.core.support.streams import NOTHING_PENDING, listed
 

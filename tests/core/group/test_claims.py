@@ -1,44 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from streamcore.entries import StreamId
-from streamcore.errors import NoGroupError, NoPermissionError
-from streamcore.events import (
-    Degraded,
-    EntriesClaimed,
-    GroupCreated,
-    OwnershipLost,
-    PendingEntriesDeleted,
-)
+from streamcore.errors import NoPermissionError
+from streamcore.events import Degraded, EntriesClaimed, GroupCreated, OwnershipLost, PendingEntriesDeleted
 from streamcore.group import claiming as claims
-from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate
-from streamcore.testing.pair import Pair
-from tests.core.support.members import (
-    add,
-    consume,
-    deliver,
-    delivery,
-    events,
-    holding,
-    ids,
-    pending,
-    sent,
-    take_all,
-)
+from tests.core.support.members import add, consume, deliver, delivery, events, holding, ids, pending, sent, take_all
 from tests.core.support.server import Server
-
-GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
-
-
-def scripted(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
-    """A consumer of ``s`` that has just connected to a scripted server."""
-    plain = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
-    consumer: GroupConsumer[bytes] = GroupConsumer(**{**plain, **options})
-    return consumer, Pair(consumer)
 
 
 def is_look(command: list[bytes]) -> bool:

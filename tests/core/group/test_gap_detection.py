@@ -4,73 +4,23 @@ from typing import Any
 
 import pytest
 
-from streamcore.engine.degradation import Degradation
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, ReplyError, WrongTypeError
 from streamcore.events import Degraded, Event, Gap
-from streamcore.group.gap_detection import GroupGaps
 from streamcore.group.group_history import Reached
 from streamcore.group.member import GroupConsumer
-from streamcore.group.options import Membership
 from streamcore.options import Options
 from streamcore.reading.stream_identity import Sameness
 from streamcore.testing.net import Net
-from tests.core.support.group_stream import Stream, reading
+from tests.core.support.group_gaps import VALKEY9, anchor, audit, group, said, watching
+from tests.core.support.group_stream import S, Stream, reading
 from tests.core.support.server import Server
-from tests.core.support.streams import info, listed
-
-S = b"s"
-
 
 GAPS_OFF = Degraded("gap detection", "+xinfo|stream")
-
-
 REDIS7 = {b"server": b"redis", b"version": b"7.0.15"}
 
 
-VALKEY9 = {b"server": b"valkey", b"version": b"9.1.2"}
-
-
-def said(stream: Stream) -> dict[bytes, Any]:
-    """What XINFO STREAM says."""
-    there = stream.there
-    told = info(
-        f"{stream.added}-0",
-        length=len(there),
-        added=stream.added,
-        first=f"{there[0]}-0" if there else None,
-        deleted=f"{stream.deleted}-0",
-        newest=f"{there[-1]}-0" if there else "",
-    )
-    return {key.encode(): encoded(value) for key, value in told.items()}
-
-
-def encoded(value: Any) -> Any:
-    return (
-        value.encode()
-        if isinstance(value, str)
-        else [value[0].encode(), value[1]]
-        if value and isinstance(value, list)
-        else value
-    )
-
-
-def group(stream: Stream, name: bytes = b"g") -> dict[bytes, Any]:
-    """And XINFO GROUPS, of a group."""
-    told = listed(f"{stream.at}-0", place=stream.place)
-    return {key.encode(): encoded(value) for key, value in told.items()} | {b"name": name}
-
-
-def watching(*streams: str, detect_gaps: Any = "always") -> tuple[GroupGaps, list[Event]]:
-    events: list[Event] = []
-    member = Membership.of(streams, "g", "c", detect_gaps=detect_gaps)
-    gaps = GroupGaps(member, events.append, Degradation(events.append))
-    gaps.connected(VALKEY9)
-    return gaps, events
-
-
-def audit(gaps: GroupGaps, stream: Stream, name: bytes = b"s", **told: Any) -> None:
-    gaps.hear(name, [said(stream)], stream.group, **told)
+# -- the watch over several streams ------------------------------------------------------------------------------------
 
 
 def test_what_two_histories_say_is_asked_again_once() -> None:
@@ -96,11 +46,6 @@ def test_the_first_look_is_believed() -> None:
     gaps, events = watching("s")
     gaps.hear(S, [said(stream)], stream.group._replace(lag=6))
     assert len(events) == 1
-
-
-def anchor(id_: str) -> list[Any]:
-    """The reply to XRANGE."""
-    return [[id_.encode(), [b"f", b"v"]]]
 
 
 def test_each_stream_is_asked_about_and_judged_by_itself() -> None:
@@ -297,6 +242,9 @@ def add(server: Server, first: int, last: int) -> None:
 
 def gaps_told(net: Net) -> list[Event]:
     return [event for event in net.pair.events() if isinstance(event, Gap | Degraded)]
+
+
+# -- in a consumer -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detect_gaps", ["audit", "always", None])

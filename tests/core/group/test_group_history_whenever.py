@@ -12,7 +12,6 @@ from tests.core.support.group_stream import S, Stream, joining, look
 
 Step = tuple[str, int]
 
-
 steps = st.one_of(
     st.tuples(st.just("add"), st.integers(1, 8)),
     st.tuples(st.just("read"), st.integers(1, 6)),
@@ -20,10 +19,7 @@ steps = st.one_of(
     st.tuples(st.just("look"), st.just(0)),
 )
 
-
 deletions = st.tuples(st.just("delete"), st.integers(0, 12))
-
-
 others = st.one_of(st.tuples(st.just("create"), st.integers(0, 12)), st.tuples(st.just("connected"), st.just(0)))
 
 

@@ -4,12 +4,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
-from streamcore.events import (
-    EntriesClaimed,
-    EntriesRecovered,
-    GroupCreated,
-    GroupRecreated,
-)
+from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy

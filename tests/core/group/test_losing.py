@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.errors import (
-    LoadingError,
-    NoGroupError,
-    NoPermissionError,
-    ReplyError,
-    UnblockedError,
-)
-from streamcore.events import (
-    AckMissed,
-    Connected,
-    CountReduced,
-    Disconnected,
-    GroupRecreated,
-)
+from streamcore.errors import LoadingError, NoGroupError, NoPermissionError, ReplyError, UnblockedError
+from streamcore.events import AckMissed, Connected, CountReduced, Disconnected, GroupRecreated
 from streamcore.options import Options
 from streamcore.testing.resp import Simple
 from tests.core.support.scripted_member import (

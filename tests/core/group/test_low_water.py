@@ -9,8 +9,8 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.group.gap_detection import GroupGaps
 from streamcore.group.low_water import LowWater, Mark
-from tests.core.group.test_gap_detection import S, anchor, audit, said, watching
-from tests.core.support.group_stream import Stream
+from tests.core.support.group_gaps import anchor, audit, said, watching
+from tests.core.support.group_stream import S, Stream
 
 SIX = StreamId(6)
 

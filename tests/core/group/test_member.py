@@ -6,14 +6,8 @@ import pytest
 
 from streamcore.engine.engine import EngineOptions
 from streamcore.entries import StreamId
-from streamcore.errors import (
-    ClosedError,
-    InvalidArgument,
-)
-from streamcore.events import (
-    EntriesRecovered,
-    OwnershipLost,
-)
+from streamcore.errors import ClosedError, InvalidArgument
+from streamcore.events import EntriesRecovered, OwnershipLost
 from streamcore.group.member import GroupConsumer
 from streamcore.options import Login
 from streamcore.testing.pair import Pair

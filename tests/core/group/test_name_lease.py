@@ -5,32 +5,14 @@ from typing import Any
 import pytest
 
 from streamcore.errors import ConsumerFencedError
-from streamcore.events import (
-    ConsumerFenced,
-    Degraded,
-    EntriesRecovered,
-    StaleConnectionKilled,
-)
+from streamcore.events import ConsumerFenced, Degraded, EntriesRecovered, StaleConnectionKilled
 from streamcore.scripts.lease import HOLD
 from streamcore.testing.model.commands.all import COMMANDS
 from streamcore.testing.net import Fate
-from tests.core.support.members import (
-    FULL,
-    add,
-    consume,
-    deliver,
-    events,
-    holding,
-    ids,
-    pending,
-    sent,
-    take_all,
-)
+from tests.core.support.members import FULL, add, consume, deliver, events, holding, ids, pending, sent, take_all
 from tests.core.support.server import KeyRefused, Server
 
 LEASE = b"{s}:name:g:c"
-
-
 twin = consume
 """Another process of the same name."""
 

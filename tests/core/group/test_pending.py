@@ -6,14 +6,7 @@ from streamcore.entries import GroupBatch
 from streamcore.group.options import Membership
 from streamcore.group.pending import MAX_IDS, Acks, Pending, Ride
 from streamcore.group.settlements import Ack, Burial, Nack
-
-MEMBER = Membership.of(["s", "t"], "g", "c")
-
-
-def delivered(pending: Pending, *ids: str, stream: str = "s") -> GroupBatch[bytes]:
-    batch = GroupBatch[bytes](stream.encode(), [[id_.encode(), [b"f", b"v"]] for id_ in ids], inbox=pending.note)
-    pending.add(batch)
-    return batch
+from tests.core.support.batches import MEMBER, delivered
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from streamcore.entries import GroupBatch
 from streamcore.group.pending import Pending, Ride
-from tests.core.group.test_pending import MEMBER, delivered
+from tests.core.support.batches import MEMBER, delivered
 
 
 class PendingMachine(RuleBasedStateMachine):
@@ -97,6 +97,4 @@ class PendingMachine(RuleBasedStateMachine):
 
 
 PendingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-
-
 TestPendingMachine = PendingMachine.TestCase

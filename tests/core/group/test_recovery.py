@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.events import (
-    DeadLettered,
-    EntriesRecovered,
-    GroupCreated,
-    PendingEntriesDeleted,
-)
+from streamcore.events import DeadLettered, EntriesRecovered, GroupCreated, PendingEntriesDeleted
 from streamcore.options import Options
 from streamcore.testing.net import Fate
-from tests.core.group.test_claims import GONE, scripted
 from tests.core.support.members import (
     NOISE,
     add,
@@ -26,6 +20,7 @@ from tests.core.support.members import (
     taken,
     times,
 )
+from tests.core.support.scripted_member import GONE, scripted
 from tests.core.support.server import Server
 from tests.core.support.streams import listed
 

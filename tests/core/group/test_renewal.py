@@ -10,14 +10,7 @@ from streamcore.group import pending_pages as holdings
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import (
-    deliver,
-    delivery,
-    holding,
-    idle_for,
-    taken,
-    times,
-)
+from tests.core.support.members import deliver, delivery, holding, idle_for, taken, times
 from tests.core.support.server import Server
 
 IDLE = 30.0

@@ -10,13 +10,7 @@ from streamcore.group.member import GroupConsumer
 from streamcore.scripts.group import RELEASE
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
-from tests.core.support.members import (
-    deliver,
-    idle_for,
-    pending,
-    taken,
-    times,
-)
+from tests.core.support.members import deliver, idle_for, pending, taken, times
 from tests.core.support.server import Server
 
 

@@ -6,19 +6,11 @@ import pytest
 
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.errors import NoGroupError, OutOfMemoryError, WrongTypeError
-from streamcore.events import (
-    Connected,
-    Degraded,
-    Disconnected,
-    Gap,
-    GroupCreated,
-    GroupRecreated,
-    StreamAwaited,
-)
+from streamcore.events import Connected, Degraded, Disconnected, Gap, GroupCreated, GroupRecreated, StreamAwaited
 from streamcore.testing.net import Fate
 from streamcore.testing.resp import Simple, entry
-from tests.core.group.test_upkeep import GONE, scripted
 from tests.core.support.members import add, consume, deliver, events, ids, take_all
+from tests.core.support.scripted_member import GONE, scripted
 from tests.core.support.server import Server
 from tests.core.support.streams import info, listed
 

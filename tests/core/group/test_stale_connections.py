@@ -14,8 +14,8 @@ from streamcore.events import (
     StaleConnectionKilled,
 )
 from streamcore.testing.net import Fate
-from tests.core.group.test_upkeep import scripted
 from tests.core.support.members import add, consume, events, ids, pending, sent, take_all
+from tests.core.support.scripted_member import scripted
 from tests.core.support.server import Server
 
 

@@ -9,11 +9,7 @@ from streamcore.events import EntriesRecovered, PendingEntriesDeleted
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
-from tests.core.support.members import (
-    holding,
-    pending,
-    sent,
-)
+from tests.core.support.members import holding, pending, sent
 from tests.core.support.server import Server
 from tests.core.support.streams import NOTHING_PENDING, listed
 

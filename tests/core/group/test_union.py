@@ -6,12 +6,7 @@ import pytest
 
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import (
-    AcksUnconfirmed,
-    Connected,
-    EntriesRecovered,
-    GroupCreated,
-)
+from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
 from streamcore.group.consumer import GroupUnion, by_group, group_engine
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.net import Fate, Net

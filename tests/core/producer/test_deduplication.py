@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from streamcore.connection.handshake import greeting
@@ -21,45 +19,13 @@ from streamcore.errors import (
 )
 from streamcore.options import DEFAULT_LOGIN, Options
 from streamcore.producer.deduplication import WINDOW
-from streamcore.producer.durability import NotDurable, Replicas
+from streamcore.producer.durability import Replicas
 from streamcore.producer.producer import Producer
 from streamcore.resp3 import encode
 from streamcore.scripts.producer import APPEND_ONCE
 from streamcore.testing.pair import Pair
-from streamcore.testing.resp import HELLO
-from tests.core.producer.test_producer import Sender
 from tests.core.support.entropy import entropy
-
-SHA = APPEND_ONCE.sha
-NO_SCRIPT = reply_error("NOSCRIPT No matching script. Please use EVAL.")
-LOST = OSError("reset")
-
-
-def sender(**options: Any) -> Sender:
-    return Sender(**{"producer_id": "p", "entropy": entropy, **options})
-
-
-@pytest.fixture
-def redis8(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(HELLO, "server", "redis")
-    monkeypatch.setitem(HELLO, "version", "8.6.3")
-
-
-def asked(pair: Pair, window: int = 100, duration: int = 100) -> None:
-    """Redis 8.6 is asked how much it remembers."""
-    pair.server.expect("CONFIG", "GET", "stream-idmp-*")
-    pair.server.expect("XINFO", "STREAM", "orders")
-    told = {"stream-idmp-maxsize": str(window), "stream-idmp-duration": str(duration)}
-    pair.server.answer(told, reply_error("ERR no such key"))
-
-
-def ready(producer: Sender) -> bool:
-    return producer.is_ready
-
-
-def message(command: list[bytes]) -> bytes:
-    return command[5]
-
+from tests.core.support.senders import LOST, NO_SCRIPT, SHA, Sender, asked, message, ready, sender
 
 # -- by a script -------------------------------------------------------------------------------------------------------
 
@@ -272,100 +238,6 @@ def test_nor_does_one_that_is_refused_for_now_until_it_is_late() -> None:
         request.answer()
 
 
-# -- by the server -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("redis8")
-def test_redis_8_6_does_it_in_xadd() -> None:
-    pair = Pair(producer := sender(maxlen=5))
-    early = producer.post(n=1)
-    assert not ready(producer)
-    asked(pair)
-    assert ready(producer)
-    command = pair.server.expect("XADD", "orders", "IDMP", "p")
-    assert command[5:] == [b"MAXLEN", b"~", b"5", b"*", b"n", b"1"]
-    pair.server.close(LOST)
-    pair.advance(1)
-    asked(pair)
-    assert pair.server.expect("XADD") == command
-    pair.server.answer("1-0")
-    assert early.answer() == StreamId(1)
-
-
-@pytest.mark.usefixtures("redis8")
-@pytest.mark.parametrize(
-    ("config", "stream", "window"),
-    [
-        ({"stream-idmp-maxsize": "7", "stream-idmp-duration": "100"}, {"length": 1}, 7),
-        ({"stream-idmp-maxsize": "7"}, {"idmp-maxsize": 3, "idmp-duration": 60, "length": 1}, 3),
-        (reply_error("NOPERM no"), {"idmp-maxsize": 200}, 200),
-        (reply_error("NOPERM no"), reply_error("ERR no such key"), 100),
-        ({"stream-idmp-maxsize": "many"}, {"idmp-maxsize": 0, "idmp-duration": None}, 100),
-    ],
-)
-def test_its_window_bounds_what_is_in_doubt(config: Any, stream: Any, window: int) -> None:
-    pair = Pair(producer := sender(batch_count=5000))
-    pair.server.commands.clear()
-    for n in range(300):
-        producer.post(n=n)
-    pair.server.answer(config, stream)
-    assert len(pair.server.commands) == window
-
-
-@pytest.mark.usefixtures("redis8")
-def test_a_server_that_forgets_too_soon_is_refused() -> None:
-    pair = Pair(producer := sender())
-    asked(pair, duration=4)
-    with pytest.raises(InvalidArgument, match="remembered for 4 seconds, and may be sent again for 5; lower"):
-        producer.post(n=1)
-
-
-@pytest.mark.usefixtures("redis8")
-def test_the_connection_goes_before_the_window_is_known() -> None:
-    pair = Pair(producer := sender())
-    request = producer.post(n=1)
-    pair.server.close(LOST)
-    pair.advance(1)
-    asked(pair)
-    pair.server.expect("XADD", "orders", "IDMP")
-    pair.server.answer("1-0")
-    assert request.answer() == StreamId(1)
-
-
-def test_a_message_stays_with_the_way_by_which_it_was_sent_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = Pair(producer := sender())
-    old = producer.post(n=1)
-    pair.settle()
-    pair.server.close(LOST)
-    new = producer.post(n=2)
-    monkeypatch.setitem(HELLO, "server", "redis")
-    monkeypatch.setitem(HELLO, "version", "8.6.3")
-    pair.advance(1)
-    asked(pair)
-    pair.server.expect("EVAL")
-    pair.server.expect("XADD", "orders", "IDMP", "p")
-    pair.server.answer("1-0", "2-0")
-    assert [old.answer(), new.answer()] == [StreamId(1), StreamId(2)]
-
-
-@pytest.mark.usefixtures("redis8")
-def test_a_server_that_cannot_tell_what_the_former_one_has_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = Pair(producer := sender())
-    asked(pair)
-    old = producer.post(n=1)
-    pair.settle()
-    pair.server.close(LOST)
-    new = producer.post(n=2)
-    monkeypatch.setitem(HELLO, "version", "8.4.0")
-    pair.advance(1)
-    with pytest.raises(DeliveryUnknown, match="another server is there now"):
-        old.answer()
-    assert pair.server.expect("EVAL")[-1] == b"2"
-    pair.server.expect_nothing()
-    pair.server.answer("2-0")
-    assert new.answer() == StreamId(2)
-
-
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
@@ -417,47 +289,6 @@ def test_what_cannot_be_idempotent() -> None:
 
 
 # -- with a wait behind it -----------------------------------------------------------------------------------------------
-
-
-def test_an_id_without_its_wait_is_asked_for_again() -> None:
-    pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.post(n=1)
-    pair.settle()
-    pair.server.answer("1-0")
-    pair.server.close(LOST)
-    pair.advance(1)
-    pair.server.expect("EVAL")
-    pair.server.expect("WAIT")
-    pair.server.answer("1-0", 1)
-    assert request.answer() == StreamId(1)
-
-
-def test_an_id_without_its_wait_and_a_repetition_that_is_refused() -> None:
-    pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.post(n=1)
-    pair.settle()
-    pair.server.answer("1-0")
-    pair.server.close(LOST)
-    pair.advance(1)
-    pair.server.answer(reply_error("WRONGTYPE somebody has replaced the key"), 1)
-    with pytest.raises(NotDurable, match="whether it is safe was not answered: WRONGTYPE") as caught:
-        request.answer()
-    assert caught.value.id == StreamId(1)
-
-
-def test_an_id_whose_wait_is_never_answered() -> None:
-    pair = Pair(producer := sender(durability=Replicas(1)))
-    request = producer.post(n=1)
-    pair.settle()
-    pair.server.answer("1-0")
-    pair.dials = False
-    pair.server.close(LOST)
-    pair.advance(7)
-    with pytest.raises(
-        NotDurable, match="in the stream; whether it is safe was not answered: no answer within 7 s"
-    ) as caught:
-        request.answer()
-    assert caught.value.id == StreamId(1)
 
 
 def test_closing() -> None:

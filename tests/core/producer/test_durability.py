@@ -20,7 +20,7 @@ from streamcore.errors import (
 from streamcore.producer.durability import Disk, Durability, NotDurable, Replicas
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import HELLO, resp
-from tests.core.producer.test_producer import Sender
+from tests.core.support.senders import LOST, Sender, sender
 
 TWO = Replicas(2, timeout=1.5)
 
@@ -287,3 +287,44 @@ def test_closing_ends_what_waits() -> None:
         waiting.answer()
     assert not caught.value.sent
     assert not producer._accumulator.queued  # type: ignore[union-attr]  # it has one
+
+
+def test_an_id_without_its_wait_is_asked_for_again() -> None:
+    pair = Pair(producer := sender(durability=Replicas(1)))
+    request = producer.post(n=1)
+    pair.settle()
+    pair.server.answer("1-0")
+    pair.server.close(LOST)
+    pair.advance(1)
+    pair.server.expect("EVAL")
+    pair.server.expect("WAIT")
+    pair.server.answer("1-0", 1)
+    assert request.answer() == StreamId(1)
+
+
+def test_an_id_without_its_wait_and_a_repetition_that_is_refused() -> None:
+    pair = Pair(producer := sender(durability=Replicas(1)))
+    request = producer.post(n=1)
+    pair.settle()
+    pair.server.answer("1-0")
+    pair.server.close(LOST)
+    pair.advance(1)
+    pair.server.answer(reply_error("WRONGTYPE somebody has replaced the key"), 1)
+    with pytest.raises(NotDurable, match="whether it is safe was not answered: WRONGTYPE") as caught:
+        request.answer()
+    assert caught.value.id == StreamId(1)
+
+
+def test_an_id_whose_wait_is_never_answered() -> None:
+    pair = Pair(producer := sender(durability=Replicas(1)))
+    request = producer.post(n=1)
+    pair.settle()
+    pair.server.answer("1-0")
+    pair.dials = False
+    pair.server.close(LOST)
+    pair.advance(7)
+    with pytest.raises(
+        NotDurable, match="in the stream; whether it is safe was not answered: no answer within 7 s"
+    ) as caught:
+        request.answer()
+    assert caught.value.id == StreamId(1)

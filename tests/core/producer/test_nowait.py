@@ -13,7 +13,7 @@ from streamcore.events import LOSS, SendFailed
 from streamcore.options import Options
 from streamcore.producer.producer import MAX_UNANSWERED, PendingSend, Producer, settling
 from streamcore.testing.pair import Pair
-from tests.core.producer.test_producer import Sender
+from tests.core.support.senders import Sender
 
 # -- lingering -----------------------------------------------------------------------------------------------------------
 

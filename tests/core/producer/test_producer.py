@@ -7,19 +7,8 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost, DeliveryUnknown, InvalidArgument, OutOfMemoryError, reply_error
 from streamcore.producer.producer import Producer
-from streamcore.requests import Request
 from streamcore.testing.pair import Pair
-
-
-class Sender(Producer):
-    """Writes down what ended."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__("orders", **options)
-        self.ended: list[Request] = []
-
-    def post(self, **fields: Any) -> Request:
-        return self.send(fields, self.ended.append)
+from tests.core.support.senders import Sender
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.errors import ConnectionLost
 from streamcore.events import Event, MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
 from streamcore.pubsub.buffer import CHUNK, ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
-from tests.core.support.subscribers import Broker, pushed, subscribed
+from tests.core.support.subscribers import Broker, pushed, subscribed, the_link
 
 LOST = ConnectionError("lost")
 
@@ -47,9 +48,6 @@ def drain(box: MessageBuffer[Any]) -> list[Any]:
         events.clear()
         if not taken:
             return found
-
-
-# -- order and bounds ----------------------------------------------------------------------------------------------------
 
 
 def test_messages_in_order_some_at_a_time() -> None:
@@ -108,9 +106,6 @@ def test_what_cannot_be_handed_over_is_raised_in_its_place() -> None:
     assert box.take(nothing_is_told) == ["b"]
 
 
-# -- gaps that meet ------------------------------------------------------------------------------------------------------
-
-
 def test_gaps_that_meet_are_one() -> None:
     box = buffer()
     for mark in (gap(b"a"), gap(b"b"), gap(b"a", b"c")):
@@ -164,9 +159,6 @@ def test_nothing_is_kept_of_gaps_that_nobody_holds() -> None:
     assert len(one) == len(other) == 1
     assert len(mark._absorbed) <= 1
     assert drain(one) == [mark.event]
-
-
-# -- dropping ------------------------------------------------------------------------------------------------------------
 
 
 def test_drop_newest() -> None:
@@ -275,9 +267,6 @@ def test_every_message_is_handed_over_or_counted(data: st.DataObject, when_full:
     assert (len(box), box._nbytes, box._markers) == (0, 0, 0)
 
 
-# -- in the engine -------------------------------------------------------------------------------------------------------
-
-
 def test_block_stops_reading_and_goes_on() -> None:
     broker = subscribed("a", queue_size=3)
     broker.publish("a", "1", "2")
@@ -330,3 +319,83 @@ def test_dropping_reads_on_and_counts(when_full: str, kept: list[bytes]) -> None
     assert broker.engine.dropped == 3
     assert broker.data() == kept
     assert broker.pair.events() == [MessagesDropped(2)]
+
+
+def test_a_gap_that_no_handler_comes_to_does_not_stop_the_reading() -> None:
+    broker = subscribed("a", queue_size=1)
+    broker.lose()
+    broker.serve()
+    broker.publish("a", "1")
+    assert broker.data() == [b"1"]
+    assert the_link(broker).wants_data
+
+
+def test_gaps_and_drops_do_not_pile_up() -> None:
+    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
+    box.add(["a"])
+    for _ in range(1_000):
+        box.add(["b"])
+        box.add_marker(gap())
+    assert len(box) == 3
+    assert drain(box) == ["a", MessagesDropped(1_000), gap().event]
+
+
+def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
+    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
+    box.add(["a"])
+    box.add_marker(gap())
+    box.add(["b", "c"])
+    assert drain(box) == ["a", gap().event, MessagesDropped(2)]
+
+
+def test_messages_that_are_no_text_are_dropped_as_others_are() -> None:
+    box: MessageBuffer[str] = MessageBuffer(2, 100, "drop_newest", len)
+    for _ in range(1_000):
+        box.add_marker(ErrorMarker(ValueError("no text")))
+    assert len(box) == 3
+    assert box.dropped == 998
+
+
+@pytest.mark.parametrize("when_full", ["block", "drop_newest"])
+def test_the_servers_words_are_bounded(when_full: WhenFull) -> None:
+    box: MessageBuffer[str] = MessageBuffer(3, 100, when_full, len)
+    for _ in range(1_000):
+        box.add_marker(ConfirmationMarker("subscribed"))
+    assert not is_full(box)
+    assert drain(box) == ["subscribed"] * 4 + [MessagesDropped(996)]
+
+
+def size(messages: Any) -> int:
+    return sum(map(len, messages))
+
+
+def test_a_gap_that_was_told_takes_no_more_room() -> None:
+    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
+    told: list[Any] = []
+    box.add_marker(GapMarker(SubscriptionGap("main", None, ConnectionLost("lost"))))
+    assert box.take(told.append) == []
+    assert len(told) == 1
+    box.add(["a"])
+    assert not box.is_full
+    box.add(["b"])
+    assert box.is_full
+
+
+def test_the_servers_word_that_was_taken_takes_no_more_room() -> None:
+    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
+    box.add_marker(ConfirmationMarker("subscribed"))
+    assert box.take(print) == ["subscribed"]
+    box.add(["a"])
+    assert not box.is_full
+
+
+def test_bytes_are_counted_down_by_what_is_dropped_or_taken() -> None:
+    box: MessageBuffer[str] = MessageBuffer(30, 4, "drop_oldest", size)
+    box.add(["ab", "cd", "ef"])
+    box.add(["gh"])
+    assert box.take(print) == ["ef", "gh"]
+    box = MessageBuffer(1000, 250, "block", size)
+    box.add(["x"] * 260)
+    assert box.is_full
+    assert len(box.take(print)) == 250
+    assert not box.is_full

@@ -9,7 +9,8 @@ import pytest
 from streamcore.errors import InvalidArgument, ReplyError
 from streamcore.events import HandlerFailed
 from streamcore.pubsub import Call, KeyEvent, Message, PubSub, keyspace_patterns
-from tests.core.support.subscribers import Broker
+from streamcore.testing.resp import resp
+from tests.core.support.subscribers import BUSY, Broker, the_link
 
 
 def told(keys: frozenset[bytes] | None) -> None:
@@ -87,9 +88,6 @@ def test_a_failing_callback_is_told() -> None:
     assert broker.pair.events() == [HandlerFailed(b"", error)]
 
 
-# -- keys ----------------------------------------------------------------------------------------------------------------
-
-
 def test_the_channels_of_keys() -> None:
     assert keyspace_patterns(["user:*", b"\xff"], 3) == [b"__keyspace@3__:user:*", b"__keyspace@3__:\xff"]
     assert keyspace_patterns("*", 0) == [b"__keyspace@0__:*"]
@@ -104,3 +102,23 @@ def test_what_happened_to_a_key() -> None:
     assert KeyEvent.of(message) == KeyEvent(b"a:b@c_", "expired", 12)
     text = Message("pmessage", "__keyspace@0__:ä", "__keyspace@0__:*", "set")
     assert KeyEvent.of(text) == KeyEvent("ä", "set", 0)
+
+
+def test_tracking_that_is_refused_for_a_while_is_asked_for_again() -> None:
+    broker = Broker(PubSub(on_invalidate=print))
+    broker.pair.settle()
+    broker.pair.server.commands.clear()
+    broker.pair.server.reply(resp(BUSY))
+    assert not broker.engine.closed
+    broker.pair.advance(1.0)
+    broker.serve()
+    assert broker.engine.is_ready
+
+
+def test_tracking_alone_is_a_success_of_the_link() -> None:
+    broker = Broker(PubSub(on_invalidate=print)).serve()
+    for _ in range(5):
+        broker.lose()
+        broker.pair.advance(10.0)
+        broker.serve()
+        assert the_link(broker).attempts == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, StreamHub, Subscriber
 from streamcore.entries import StreamId
-from streamcore.errors import ReplyError
+from streamcore.errors import ReplyError, reply_error
 from streamcore.events import Event
 from streamcore.options import Options
 from streamcore.testing.pair import Pair
@@ -16,6 +16,10 @@ from tests.core.support.streams import info
 NO_KEY = ReplyError("ERR", "no such key")
 NEVER, GONE = -1, -2  # what PTTL answers of a key that does not expire, or that is not there
 QUEUED = Simple("QUEUED")
+WRONG = reply_error("WRONGTYPE Operation against a key")
+BUSY = reply_error("BUSY a script runs")
+FORBIDDEN = reply_error("NOPERM not for you")
+ABORTED = reply_error("EXECABORT discarded")
 
 
 def message(id_: str, data: str) -> list[Any]:

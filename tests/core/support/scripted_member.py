@@ -5,41 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from streamcore.entries import GroupBatch
-from streamcore.errors import (
-    NoGroupError,
-    ReadOnlyError,
-    UnblockedError,
-)
-from streamcore.events import (
-    Connected,
-    Disconnected,
-    Event,
-    Reconnected,
-)
+from streamcore.errors import NoGroupError, ReadOnlyError, UnblockedError
+from streamcore.events import Connected, Disconnected, Event, Reconnected
 from streamcore.group.member import GroupConsumer
 from streamcore.testing.pair import Pair, Peer
 from streamcore.testing.resp import entry
+from tests.core.support.entropy import entropy
 from tests.core.support.streams import listed
 
 NOGROUP = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g' in XREADGROUP with GROUP option")
-
-
 UNBLOCKED = UnblockedError("UNBLOCKED", "the stream key no longer exists")
-
-
 READONLY = ReadOnlyError("READONLY", "You can't write against a read only replica.")
-
-
 READ = ("XREADGROUP", "GROUP", "g", "c", "COUNT", 2)
-
-
 PATIENT = (*READ, "BLOCK", 5000, "STREAMS", "s", ">")
-
-
 EAGER = (*READ, "STREAMS", "s", ">")
-
-
 CONNECTED = (Connected, Reconnected, Disconnected)
+GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
 
 def keep_up(peer: Peer) -> None:
@@ -120,3 +101,11 @@ def acking(pair: Pair) -> Peer:
 
 def links(pair: Pair) -> list[str]:
     return [link.name for link in pair.engine.links()]
+
+
+def scripted(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
+    """A consumer of ``s`` that has just connected to a scripted server."""
+    arguments: dict[str, Any] = {"streams": "s", "group": "g", "consumer": "c", "exclusive": False, "detect_gaps": None}
+    arguments |= {"entropy": entropy, **options}
+    consumer: GroupConsumer[bytes] = GroupConsumer(**arguments)
+    return consumer, Pair(consumer)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from streamcore.errors import ClosedError, ReplyError
-from streamcore.pubsub import PubSub
+from streamcore.connection.link import Link
+from streamcore.errors import BusyError, ClosedError, ReplyError
+from streamcore.pubsub import Change, PubSub
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import OK, PushOf, resp
 
 NOPERM = ReplyError("NOPERM", "No permissions to access a channel")
+BUSY = BusyError("BUSY", "a script runs")
 
 
 def pushed(*items: Any) -> bytes:
@@ -85,3 +87,21 @@ def subscribed(*channels: str, **options: Any) -> Broker:
     for change in broker.engine.first:
         broker.engine.keep(change)
     return broker
+
+
+def is_done(change: Change) -> bool:
+    return change.poll()
+
+
+def answer_one(broker: Broker) -> None:
+    """Answer the oldest command only."""
+    broker.pair.server.reply(broker.answer(broker.pair.server.commands.popleft()))
+
+
+def the_link(broker: Broker) -> Link:
+    [link] = broker.engine.links()
+    return link
+
+
+def is_over(broker: Broker) -> bool:
+    return broker.engine.is_over

@@ -1,0 +1,127 @@
+"""A link, the driver and the server at its ends, and an owner that keeps a diary, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from streamcore.connection.exchange import Exchange
+from streamcore.connection.link import Clock, Link, State
+from streamcore.errors import ConnectionLost
+from streamcore.options import Address, Login, Options
+from streamcore.testing.resp import HELLO, OK, commands_in, resp
+
+WELCOME: Final = resp(HELLO) + OK * 2
+
+OPTIONS: Final = Options(
+    request_timeout=5.0,
+    connect_timeout=3.0,
+    backoff_initial=1.0,
+    backoff_max=8.0,
+    keepalive_idle=10.0,
+    keepalive_answer=2.0,
+)
+
+SECRET: Final = "sesame"
+
+
+class Diary:
+    """An owner that writes down what its link tells."""
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[Any, ...]] = []
+        self.on_up: Callable[[Link], None] = lambda link: None
+        self.on_answered: Callable[[Link], None] = lambda link: None
+
+    def link_up(self, link: Link) -> None:
+        self.pages.append(("up",))
+        self.on_up(link)
+
+    def link_answered(self, link: Link, exchange: Exchange) -> None:
+        self.pages.append(("answered", exchange))
+        self.on_answered(link)
+
+    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
+        self.pages += [("pushed", items) for items in pushes]
+
+    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
+        self.pages.append(("down", error, sent, unsent))
+
+    def read(self) -> list[tuple[Any, ...]]:
+        """What was written since the last time."""
+        pages, self.pages = self.pages, []
+        return pages
+
+
+class Rig:
+    """A link with its diary, a hand-turned clock and a loaded die."""
+
+    def __init__(self, options: Options = OPTIONS, login: Login | None = None) -> None:
+        self.diary = Diary()
+        self.clock = Clock()
+        self.now = 100.0
+        self.die = 1.0
+        self.link = Link(
+            self.diary,
+            random=lambda: self.die,
+            clock=self.clock,
+            address=Address("server", 1),
+            login=login or Login(),
+            options=options,
+        )
+
+    def to(self, state: State) -> Rig:
+        """Take the link to a state by the shortest way."""
+        link = self.link
+        if state is not State.RESTING:
+            link.open()
+            self.tell()
+        if state in (State.GREETING, State.UP, State.DROPPING):
+            link.connection_made(self.now)
+        if state is State.UP:
+            self.write()
+            link.receive_data(WELCOME, self.now)
+        if state is State.DROPPING:
+            link.drop(ConnectionLost("dropped"))
+        if state is State.BACKING_OFF:
+            link.connection_lost(OSError("refused"), self.now)
+        self.expect(state)
+        self.diary.read()
+        return self
+
+    def expect(self, state: State) -> None:
+        assert self.link.state is state
+
+    def expect_reading(self, wanted: bool) -> None:
+        assert self.link.wants_data is wanted
+
+    def tell(self, now: float | None = None) -> None:
+        """Tell the time as a driver does: as long as a timer is due."""
+        self.now = self.now if now is None else now
+        for _ in range(10):
+            due = self.link.next_timeout()
+            if due is None or due > self.now:
+                return
+            self.link.handle_timeout(self.now)
+        raise AssertionError("a timer that is always due")
+
+    def write(self) -> list[list[bytes]]:
+        """Let the driver write everything."""
+        data = self.link.data_to_send()
+        self.link.data_sent(len(data))
+        return commands_in(data)
+
+    def ask(self, timeout: float = 5.0) -> Exchange:
+        """Send a command that must be answered within ``timeout``."""
+        exchange = Exchange([("GET", "k")], timeout)
+        self.link.send(exchange)
+        return exchange
+
+    def hear(self, data: bytes) -> None:
+        self.link.receive_data(data, self.now)
+
+    def redial(self) -> None:
+        """From BACKING_OFF, wait, and dial."""
+        self.expect(State.BACKING_OFF)
+        self.tell(self.link.next_timeout())
+        self.expect(State.DIALLING)
