@@ -135,8 +135,8 @@ SETTLEMENTS: Final = (
     Mutant(
         "said-of-another-entry",
         "streamcore.group.lineage",
-        "if self._proven is None or origin.continues(self._proven):",
-        "if True:",
+        "return self._pending.streams() if self.may_be_turned_back(origin) else []",
+        "return []",
         "all clients: after a failover, what was said of an entry is taken for another one that has its id",
     ),
     Mutant(
