@@ -342,7 +342,7 @@ class StreamHub(StreamReader):
         return self.new_link(witness, "witness")
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
-        self._reading.wake()
+        self._reader.runner.wake()
         self.report_up(queue.link, again=again)
 
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:

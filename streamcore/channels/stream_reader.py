@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Unpack
 
-from ..connection.link import Link
 from ..consumer.consumer import Consumer
 from ..consumer.cursor import CursorChange, StreamCursor
 from ..engine.engine import EngineOptions
@@ -186,10 +185,11 @@ class StreamReader(Consumer[bytes]):
             for subscriber in self._live_in(cursor.stream):
                 subscriber.positions[cursor.stream].restart()
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if link is self._reading.link and was_up:
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Note since when nothing is read."""
+        if was_up:
             self._down_since = self._clock.now
-        super().report_down(link, error, was_up=was_up)
+        super().lose_connection(error, was_up=was_up)
 
     def _enter(self) -> Steps[None]:
         yield from super()._enter()

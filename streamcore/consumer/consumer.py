@@ -14,19 +14,20 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
-from ..arguments import Name, Seconds, name, one_of, seconds
+from ..arguments import Name, Seconds, listed, name, one_of, pick, seconds
 from ..commands.ids import Position
 from ..connection.exchange import Arguments, Exchange
-from ..connection.link import Link
+from ..engine.degradation import Degradation
 from ..engine.engine import EngineOptions
 from ..engine.event_queue import MAX_EVENTS
-from ..engine.script import WAIT, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Replies, Script, Steps
 from ..engine.together import pages
 from ..entries import Batch, StreamId
-from ..errors import InvalidArgument, ReplyError, StreamResetError, UnblockedError, about
+from ..errors import InvalidArgument, ReplyError, ReplyTooLarge, StreamResetError, UnblockedError, about
+from ..events import Event
+from ..reading.engine import ReadingEngine
 from ..reading.portions import Portion
 from ..reading.reader import Reader, ReaderOptions
-from ..reading.unblock import Unblocker
 from ..stream_id import ZERO
 from .cursor import CursorChange, CursorChanges, StreamCursor
 from .gap_detection import GapDetection
@@ -43,7 +44,7 @@ class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
 class _Options(ConsumerOptions, EngineOptions, total=False): ...
 
 
-class Consumer(Reader[Batch[T]], Generic[T]):
+class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
@@ -80,7 +81,24 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         detect_gaps: bool = True,
         **options: Unpack[_ReaderAndEngine],
     ) -> None:
-        super().__init__(decode=decode, **options)
+        given: dict[str, Any] = dict(options)
+        super().__init__(**pick(given, EngineOptions.__annotations__))
+        wait = seconds("merge_wait", merge_wait, zero=True)
+        if wait and merge is None:
+            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
+        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._reader: Reader[Batch[T]] = Reader(
+            self,
+            self,
+            decode=decode,
+            splits=self._merge is None,
+            hand_over=self._hand_over,
+            take_back=self._take_back,
+            **given,
+        )
+        if self._reader.polls and not stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        self.readers.append(self._reader)
         self.stop_on_idle = stop_on_idle
         self.idle = False  # the last read came back empty, and the iteration was not told yet
         self.ended = False  # because of ``stop_on_idle``, until ``begin``
@@ -88,23 +106,30 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
         self._watches = detect_gaps
         self._gaps = GapDetection(self, one_of("on_rewind", on_rewind, "raise", "restart"))
-        wait = seconds("merge_wait", merge_wait, zero=True)
-        if self.polls and not stop_on_idle:
-            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
-        if wait and merge is None:
-            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
-        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
-        self._splits = self._merge is None
         cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._streams = self._names = {cursor.stream: cursor for cursor in cursors}
+        self._streams = {cursor.stream: cursor for cursor in cursors}
         self._changes = CursorChanges()
         self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
         self._blocked = False
-        self._reading = ScriptRunner(self, self._read)
-        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
-        self._reading.link.open()
+        self._reader.runner.link.open()
+
+    @property
+    def title(self) -> str:
+        """The label with the names of the streams."""
+        return f"{self.label} of {listed(self._streams)}" if self._streams else self.label
 
     # -- the user's side ----------------------------------------------------------------------------------------------
+
+    def take(self) -> Batch[T] | None:
+        """Take the next batch; None where nothing has arrived. Raises the error that ended the consumer."""
+        batch = self._reader.take()
+        if batch is None:
+            self.check()
+        return batch
+
+    def put_back(self, batch: Batch[T]) -> None:
+        """Put back the batch taken last, before all others."""
+        self._reader.put_back(batch)
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
         """Return the rest of a batch behind its first ``at`` entries, as a batch of its own."""
@@ -150,7 +175,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._drop(key)
         if self._merge is not None:
             self._release()  # entries that waited for this stream wait no more
-        self._reading.wake()
+        self._reader.runner.wake()
         return True
 
     def restart(self, cursor: StreamCursor) -> None:
@@ -168,30 +193,54 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if (old := self._streams.get(change.cursor.stream)) is not None and old.sought:
             old.sought = False
             old.go_back()
-            self._reading.wake()
+            self._reader.runner.wake()
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
         if self.ended:
             self.ended = self.idle = False
-            self._reading.wake()
+            self._reader.runner.wake()
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:
         """Return the next disconnection error or idle read for an iteration without a batch, each once; else None."""
         if self._disconnects:
             return self._disconnects.popleft()
-        if self.paused:
+        if self._reader.paused:
             return None
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if link is self._reading.link:
-            self._unblocker.done()  # with the connection, the read has ended too
-            if was_up and self.on_disconnect != "retry":
-                self._disconnects.append(error)
-        super().report_down(link, error, was_up=was_up)
+    # -- the owner of the reader --------------------------------------------------------------------------------------
+
+    @property
+    def degradation(self) -> Degradation:
+        """The optional work that this connection leaves out."""
+        return self._reader.degradation
+
+    def ask(self, *commands: Arguments) -> Steps[Replies]:
+        """Send commands as one exchange and return its replies, as a part of a script."""
+        return self._reader.ask(*commands)
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, for the parts of the engine."""
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        self._reader.place(event)
+
+    def want_more(self) -> None:
+        """Read on: the application has asked for a batch, and there is none."""
+        self._reader.runner.wake()
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Keep the error of a lost connection for the iteration, if it is to be told there."""
+        if was_up and self.on_disconnect != "retry":
+            self._disconnects.append(error)
+
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:  # of a group's member
+        """Return False: an entry that is too large cannot be left out."""
+        return False
 
     def _take_back(self, batch: Batch[T]) -> None:
         if (cursor := self._streams.get(batch.key)) is not None:
@@ -215,21 +264,21 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         )
         self._changes.add(change)
         if self._blocked:
-            self._unblocker.unblock()
-        self._reading.wake()
+            self._reader.unblocker.unblock()
+        self._reader.runner.wake()
         self.on_wakeup()
         return change
 
     def _drop(self, stream: bytes) -> None:
         """Drop the prefetched entries of a stream."""
-        self._prefetch.drop(stream)
+        self._reader.prefetch.drop(stream)
         self._arrived = [batch for batch in self._arrived if batch.key != stream]
         self._gaps.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)
 
     def _settle_changes(self) -> Steps[None]:
-        for change, (*anchor, info) in (yield from self._changes.check(self.ask, self.portions.looks)):
+        for change, (*anchor, info) in (yield from self._changes.check(self.ask, self._reader.portions.looks)):
             if self._changes.is_pending(change):  # else it was given up meanwhile
                 self._settle(change, info, *anchor)
 
@@ -246,10 +295,11 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
-    def _read(self) -> Script:
+    def read(self) -> Script:
+        """Return the script of the reading link."""
         self._blocked = False
         yield from self._enter()
-        self.is_ready = True
+        self._reader.is_ready = True
         while True:
             if self._changes:
                 yield from self._settle_changes()
@@ -269,14 +319,14 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
         """Check the histories of streams, then hand on the arrived batches behind the events of that."""
-        for page in pages(streams, self.portions.looks):
+        for page in pages(streams, self._reader.portions.looks):
             yield from self._gaps.check_all(page)
         self._gaps.suspects = []
         self._hand_on()
 
     def _readable(self) -> list[StreamCursor]:
         """Return the cursors of the streams to read now."""
-        if self.paused or self.ended or not self._prefetch.has_room(0):
+        if self._reader.paused or self.ended or not self._reader.prefetch.has_room(0):
             return []
         names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
         return [
@@ -285,8 +335,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def _read_once(self, streams: list[StreamCursor]) -> Steps[None]:
         names = [cursor.stream for cursor in streams]
-        portion: Portion = self.portions.next(names, self.count, split=self._splits)
-        self.asked = deque((portion,))
+        portion: Portion = self._reader.portions.next(names, self._reader.count, split=self._merge is None)
+        self._reader.asked = deque((portion,))
         asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
         read_from: dict[StreamCursor, StreamId] = {
             cursor: cursor.continuity.cursor for cursor in asked if cursor.continuity is not None
@@ -300,7 +350,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._blocked = bool(waiting)
         places: Arguments = tuple(map(bytes, read_from.values()))
         read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
-        yield Exchange([read], self.block + self.options.request_timeout)
+        yield Exchange([read], self._reader.block + self.options.request_timeout)
         if questions:
             proof = yield from self._answer()
             for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
@@ -308,8 +358,8 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                     self._gaps.take_answer(cursor, question[0], reply)
         answered = yield from self._answer()
         self._blocked = False
-        interrupted = self._unblocker.wanted
-        self._unblocker.done()
+        interrupted = self._reader.unblocker.wanted
+        self._reader.unblocker.done()
         [reply] = answered.replies
         if isinstance(reply, UnblockedError):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
@@ -318,9 +368,9 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
             return
         self._gaps.refusals = 0
-        self._reading.link.succeeded()
+        self._reader.runner.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
-        self.portions.heard(portion, received, answered.nbytes, self.count)
+        self._reader.portions.heard(portion, received, answered.nbytes, self._reader.count)
         self._absorb(read_from, received, answered.nbytes)
         if suspects := self._gaps.suspects:
             yield from self._check_streams(suspects)
@@ -353,18 +403,18 @@ class Consumer(Reader[Batch[T]], Generic[T]):
                 continuity.received(entries, watched=cursor.watched)
             if entries or self._merge is not None:
                 size = nbytes // max(len(received), 1)
-                self._arrived.append(Batch(cursor.stream, entries, encoding=self._encoding, size=size))
+                self._arrived.append(Batch(cursor.stream, entries, encoding=self._reader.encoding, size=size))
 
     def _hand_on(self) -> None:
         """Move the arrived batches to the prefetch queue, or to the merge."""
         arrived, self._arrived = self._arrived, []
         if self._merge is None:
             for batch in arrived:
-                self._prefetch.add(batch)
+                self._reader.prefetch.add(batch)
             return
         self._merge.begin()
         for batch in arrived:
-            full = len(batch.raw) >= self.asked[0].each
+            full = len(batch.raw) >= self._reader.asked[0].each
             self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
         self._release()
 
@@ -372,28 +422,28 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         assert self._merge is not None
         runs = self._merge.release(self._streams, self._clock.now)
         for at, (stream, entries, size) in enumerate(runs):
-            batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
-            self._prefetch.add(batch, whole=at == len(runs) - 1)
+            batch: Batch[T] = Batch(stream, entries, encoding=self._reader.encoding, size=size)
+            self._reader.prefetch.add(batch, whole=at == len(runs) - 1)
 
     def _waiting(self) -> Arguments:
-        if self.polls or self._changes:
+        if self._reader.polls or self._changes:
             return ()
         if self._merge is None:
-            return super()._waiting()
+            return self._reader.waiting()
         if not self._merge.may_wait:
             return ()
         due = self._merge.due
-        wait = self.block if due is None else min(self.block, due - self._clock.now)
+        wait = self._reader.block if due is None else min(self._reader.block, due - self._clock.now)
         return ("BLOCK", max(1, int(wait * 1000)))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
         if self._merge is None or self.closed:  # as it mostly is
-            return None if self.closed else self._unblocker.due
-        return min((at for at in (self._unblocker.due, self._merge.due) if at is not None), default=None)
+            return None if self.closed else self._reader.unblocker.due
+        return min((at for at in (self._reader.unblocker.due, self._merge.due) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
-        self._unblocker.elapse(now)
+        self._reader.unblocker.elapse(now)
         if self._merge is not None and (due := self._merge.due) is not None and due <= now:
             self._release()

@@ -10,7 +10,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyError, WrongTypeError
 from streamcore.events import Gap, GroupCreated, GroupRecreated, StreamAwaited
 from streamcore.group.absent_streams import KEYS, LOOK
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.members import add, consume, events, ids, sent, take_all
 from tests.core.model import Server
 from tests.core.net import Fate, Net

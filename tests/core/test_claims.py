@@ -15,7 +15,7 @@ from streamcore.events import (
     PendingEntriesDeleted,
 )
 from streamcore.group import claiming as claims
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.members import NOISE, add, consume, deliver, delivery, events, ids, pending, sent, take_all, times
 from tests.core.model import Server
 from tests.core.net import Fate

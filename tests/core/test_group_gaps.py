@@ -8,9 +8,9 @@ from streamcore.engine.degradation import Degradation
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, ReplyError, WrongTypeError
 from streamcore.events import Degraded, Event, Gap
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.gap_detection import GroupGaps
 from streamcore.group.group_history import Reached
-from streamcore.group.member import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.reading.stream_identity import Sameness
 from tests.core.model import Server

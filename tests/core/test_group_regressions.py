@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import EntriesRecovered, OwnershipLost, PendingEntriesDeleted
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.members import (
     add,
     consume,
@@ -229,7 +229,7 @@ class TestNames:
         """Else of two that begin together each may hold one, and both must go."""
         consumer, _ = consume(server, streams=["t", "s"])
         assert [command[3] for command in sent(server, "EVAL")[:2]] == [b"{s}:name:g:c", b"{t}:name:g:c"]
-        assert consumer.member.streams == [b"t", b"s"]
+        assert consumer.members[0].membership.streams == [b"t", b"s"]
 
 
 class TestRedelivery:
@@ -243,7 +243,7 @@ class TestRedelivery:
 
         server.before = before
         take_all(consumer, net)
-        assert consumer.in_flight.single is None
+        assert consumer.members[0].loop.in_flight.single is None
 
 
 class TestJoining:
@@ -258,7 +258,7 @@ class TestJoining:
         net.serve()
         assert joining is not None
         assert joining.poll()
-        assert consumer.member.streams == [b"s", b"t"]
+        assert consumer.members[0].membership.streams == [b"s", b"t"]
         found = {(batch.key, str(one.id), one.deliveries) for batch in take_all(consumer, net) for one in batch}
         assert (b"t", "1-0", 2) in found, "what is pending for us in it comes when there is room"
         assert len(found) == 10

@@ -7,17 +7,16 @@ import pytest
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
 from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
-from streamcore.group.consumer import GroupUnion, by_group, group_engine
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer, by_group
 from tests.core.model import Server
 from tests.core.net import Fate, Net
 
 GROUPS: dict[str, Any] = {"orders": "billing", "clicks": "stats", "returns": "billing"}
 
 
-def consume(server: Server, groups: Any = GROUPS, **options: Any) -> tuple[GroupUnion[bytes], Net]:
+def consume(server: Server, groups: Any = GROUPS, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     arguments: dict[str, Any] = {"consumer": "c", "count": 2, "renew": False, "exclusive": False, **options}
-    consumer: GroupUnion[bytes] = GroupUnion(groups, **arguments)
+    consumer: GroupConsumer[bytes] = GroupConsumer(groups, **arguments)
     return consumer, Net(server, consumer)
 
 
@@ -26,7 +25,7 @@ def add(server: Server, stream: str, *numbers: int) -> None:
         server.add(stream, f"{number}-0")
 
 
-def take(consumer: GroupUnion[bytes], net: Net) -> list[tuple[str, list[int]]]:
+def take(consumer: GroupConsumer[bytes], net: Net) -> list[tuple[str, list[int]]]:
     """Whatever can be had, acknowledged."""
     taken: list[tuple[str, list[int]]] = []
     while (batch := consumer.take()) is not None:
@@ -95,7 +94,7 @@ class TestReading:
 
     def test_decoded(self, server: Server) -> None:
         add(server, "orders", 1)
-        consumer = GroupUnion({b"orders": "billing", b"clicks": "stats"}, consumer="c", decode="utf-8")
+        consumer = GroupConsumer({b"orders": "billing", b"clicks": "stats"}, consumer="c", decode="utf-8")
         Net(server, consumer)
         batch = consumer.take()
         assert batch is not None
@@ -226,7 +225,7 @@ class TestTheEnd:
 
 class TestEvents:
     def test_come_in_their_order_whoever_told_them(self, server: Server) -> None:
-        consumer = GroupUnion({"orders": "billing", "clicks": "stats"}, consumer="c", exclusive=False)
+        consumer = GroupConsumer({"orders": "billing", "clicks": "stats"}, consumer="c", exclusive=False)
         heard: list[Any] = []
         consumer.on_event = heard.append
         net = Net(server, consumer)
@@ -297,7 +296,7 @@ class TestStreams:
 
 
 def test_the_streams_of_each_group_are_listed_in_their_order() -> None:
-    assert by_group(GROUPS) == {b"billing": [b"orders", b"returns"], b"stats": [b"clicks"]}
+    assert by_group(GROUPS, None) == {b"billing": [b"orders", b"returns"], b"stats": [b"clicks"]}
 
 
 @pytest.mark.parametrize(
@@ -310,20 +309,21 @@ def test_the_streams_of_each_group_are_listed_in_their_order() -> None:
 )
 def test_what_makes_no_sense_is_refused(groups: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
-        GroupUnion(groups, consumer="c")
+        GroupConsumer(groups, consumer="c")
 
 
-def test_one_group_is_a_plain_consumer_and_several_are_a_union() -> None:
-    one = group_engine("s", "g", consumer="c", count=7)
-    several = group_engine({"s": "g", "t": "h"}, None, consumer="c", ack="auto", count=7)
-    assert isinstance(one, GroupConsumer)
-    assert isinstance(several, GroupUnion)
-    assert (one.groups, several.groups) == ({b"s": b"g"}, {b"s": b"g", b"t": b"h"})
-    assert several.member.ack == "auto"
+def test_one_group_has_a_member_and_several_have_one_each() -> None:
+    one = GroupConsumer("s", group="g", consumer="c")
+    several = GroupConsumer({"s": "g", "t": "h", "u": "g"}, consumer="c", ack="auto")
+    assert (one.groups, several.groups) == ({b"s": b"g"}, {b"s": b"g", b"u": b"g", b"t": b"h"})
+    assert (one.settles_itself, several.settles_itself) == (False, True)
+    assert [link.name for link in one.links()] == ["main"]
+    assert [link.name for link in several.links()] == ["main of g", "main of h"]
+    assert [link.name for link in GroupConsumer({"s": "g"}, consumer="c").links()] == ["main"]
 
 
 def test_the_group_is_named_in_one_place() -> None:
     with pytest.raises(InvalidArgument, match="group is missing; name it, or pass a mapping"):
-        group_engine(["s", "t"], None, consumer="c")
+        GroupConsumer(["s", "t"], consumer="c")
     with pytest.raises(InvalidArgument, match="group is named twice"):
-        group_engine({"s": "g"}, "h", consumer="c")
+        GroupConsumer({"s": "g"}, group="h", consumer="c")

@@ -5,7 +5,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, LoadingError, NoGroupError, WrongTypeError
 from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import (
     add,
@@ -63,7 +63,7 @@ class TestAdding:
         joinings: list[object] = []
         server.before = add_stream
         server.seen.clear()
-        net.advance(consumer.member.audit_interval + 1)
+        net.advance(consumer.members[0].membership.audit_interval + 1)
         assert joinings
         assert consumer.groups == {b"s": b"g", b"t": b"g"}
         assert [link.name for link in consumer.links()] == ["main"], "no read had to be ended"
@@ -85,7 +85,7 @@ class TestAdding:
         assert joining is not None
         net.serve()
         assert joining.poll()
-        assert consumer.in_flight.most_at_once == 2, "never more in one read than may be in flight"
+        assert consumer.members[0].loop.in_flight.most_at_once == 2, "never more in one read than may be in flight"
 
     def test_what_is_pending_for_us_in_it_comes_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
@@ -150,7 +150,11 @@ class TestAdding:
         consumer.give_up(joining)
         net.advance(0.1)
         consumer.give_up(joining)  # again is nothing
-        assert (joining.poll(), consumer.member.streams, b"t" in server.streams) == (False, [b"s"], False)
+        assert (joining.poll(), consumer.members[0].membership.streams, b"t" in server.streams) == (
+            False,
+            [b"s"],
+            False,
+        )
 
     def test_given_up_while_it_joins(self, server: Server) -> None:
         consumer, net = consume(server)
@@ -159,7 +163,7 @@ class TestAdding:
         consumer.on_event = lambda event: consumer.give_up(joining) if isinstance(event, GroupCreated) else None
         net.advance(0.1)
         assert b"t" in server.streams
-        assert (joining.poll(), consumer.member.streams) == (False, [b"s"])
+        assert (joining.poll(), consumer.members[0].membership.streams) == (False, [b"s"])
         assert consumer.add_stream("t") is not None
 
     @pytest.mark.parametrize("fate", Fate)
@@ -224,17 +228,17 @@ class TestRemoving:
         net.advance(0.1)
         assert times(server) == dict.fromkeys(range(1, 9), 0), "none was handed over"
         assert {round(server.now - one.at) for one in server.group().pending.values()} == {60}
-        assert (take_all(consumer, net), consumer.pending.in_flight) == ([], 1)
+        assert (take_all(consumer, net), consumer.members[0].loop.pending.in_flight) == ([], 1)
 
     def test_and_what_waits_to_be_handed_over_again(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         consumer, net = consume(server, streams=["s", "t"])
-        assert len(consumer.redelivery_queue) == 2
+        assert len(consumer.members[0].loop.redelivery_queue) == 2
         consumer.remove_stream("s")
         net.advance(6)
         assert (take_all(consumer, net), times(server)) == ([], {1: 1, 2: 1, 3: 1})
-        assert (consumer.settled, len(consumer.redelivery_queue)) == (True, 0)
+        assert (consumer.settled, len(consumer.members[0].loop.redelivery_queue)) == (True, 0)
 
     @pytest.mark.parametrize("owner", ["c", "other"])
     @pytest.mark.parametrize("times_before", [0, 1])
@@ -254,7 +258,7 @@ class TestRemoving:
         net = Net(server, consumer)
         net.advance(1)
         assert (take_all(consumer, net), times(server), consumer.settled) == ([], {1: times_before}, True)
-        assert consumer.member.streams == [b"t"]
+        assert consumer.members[0].membership.streams == [b"t"]
 
     def test_while_the_backlog_of_another_one_is_recovered(self, server: Server) -> None:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")

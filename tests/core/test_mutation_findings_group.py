@@ -7,9 +7,8 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ConnectionLost
 from streamcore.events import DeadLettered, Disconnected, Gap, OwnershipLost
-from streamcore.group.consumer import GroupUnion
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.group_history import GroupHistory, Reached
-from streamcore.group.member import GroupConsumer
 from streamcore.options import Options
 from streamcore.reading.stream_history import History
 from streamcore.scripts.lease import HOLD
@@ -77,7 +76,7 @@ class TestSettling:
         consumer, net, batch = holding(server, 2)
         batch[0].ack()
         assert not batch[0].settled(), "noted"
-        consumer.pending.collect()
+        consumer.members[0].loop.pending.collect()
         assert not batch[0].settled(), "collected"
         net.advance(0.1)
         assert [entry.settled() for entry in batch] == [True, False]
@@ -89,7 +88,7 @@ class TestSettling:
         consumer.split(batch, 2).ack()
         net.advance(1)
         assert pending(server, "c") == []
-        assert consumer.pending._batches == {}
+        assert consumer.members[0].loop.pending._batches == {}
 
     def test_lost_leases_are_told_in_the_order_of_their_ids(self, server: Server) -> None:
         _, net, _ = holding(server, 11)
@@ -102,7 +101,7 @@ class TestSettling:
         consumer: GroupConsumer[bytes] = GroupConsumer(
             "s", group="g", consumer="c", exclusive=False, detect_gaps="always", options=Options(request_timeout=0.5)
         )
-        look = consumer.gaps.look([b"s"], consumer.options.request_timeout)
+        look = consumer.members[0].loop.gaps.look([b"s"], consumer.options.request_timeout)
         assert look is not None
         assert look.timeout == 0.5
 
@@ -149,7 +148,7 @@ def test_a_stream_may_be_removed_before_there_is_a_connection() -> None:
 def test_of_a_batch_that_was_begun_a_union_gives_back_only_the_rest(server: Server) -> None:
     for number in (1, 2, 3):
         server.add("s", f"{number}-0")
-    union: GroupUnion[bytes] = GroupUnion({"s": "g", "t": "h"}, consumer="c", renew=False, exclusive=False)
+    union: GroupConsumer[bytes] = GroupConsumer({"s": "g", "t": "h"}, consumer="c", renew=False, exclusive=False)
     net = Net(server, union)
     begun = union.take()
     assert begun is not None

@@ -221,11 +221,11 @@ class TestTheLease:
         server.forbidden = set()
         net.advance(30)
         assert server.hashes == {}, "an audit does not ask for what is forbidden"
-        assert not consumer.lease.is_held
+        assert not consumer.members[0].loop.lease.is_held
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(6)
         assert server.hashes[LEASE][b"holder"] == consumer.nonce
-        assert consumer.lease.is_held
+        assert consumer.members[0].loop.lease.is_held
 
     def test_beside_which_stream_it_is_forbidden_is_told_and_the_others_are_guarded(self, server: Server) -> None:
         server.forbidden_keys = {b"{t}:name:g:c"}

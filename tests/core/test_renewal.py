@@ -7,7 +7,7 @@ import pytest
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import deliver, delivery, taken, times
 from tests.core.model import Delivery, Server

@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.group import release as returns
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import deliver, pending, taken, times
 from tests.core.model import Server

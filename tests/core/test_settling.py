@@ -92,7 +92,7 @@ class TestRefusing:
         net.advance(0.1)
         assert pending(server, NACKED.decode()) == ["2-0", "3-0"]
         assert [server.now - delivery(server, number).at < 31 for number in (2, 3)] == [True, True]
-        assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
+        assert (consumer.settled, consumer.members[0].loop.pending.in_flight) == (True, 0)
 
     def test_many_at_once_and_each_delay_by_itself(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2500, prefetch_bytes=1 << 30)

@@ -19,7 +19,7 @@ from streamcore.events import (
     StaleConnectionKilled,
     StreamAwaited,
 )
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.core.entropy import entropy
 from tests.core.members import add, consume, deliver, events, ids, pending, sent, take_all
 from tests.core.model import Server
@@ -398,7 +398,7 @@ class TestAudit:
         pair.server.answer(None)
         pair.server.answer([])
         pair.server.commands.clear()  # it blocks
-        assert not consumer.setup._low_water
+        assert not consumer.members[0].loop.setup._low_water
         pair.advance(5)
         pair.server.answer(None)
         pair.server.answer([], NOTHING_PENDING)  # and comes back
@@ -409,4 +409,4 @@ class TestAudit:
         pair.server.expect("XINFO", "GROUPS", "s")
         pair.server.expect("XPENDING", "s", "g")
         pair.server.expect("XREADGROUP")
-        assert not consumer.setup._low_water
+        assert not consumer.members[0].loop.setup._low_water

@@ -337,5 +337,5 @@ def _is_of(watch: GroupHistory, stream: Stream) -> bool:
 
 def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
     """What an engine has seen of a stream, if it has looked."""
-    watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
+    watch = engine.members[0].loop.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
     return None if watch is None or watch.identity.seen is None else watch
