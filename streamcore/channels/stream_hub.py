@@ -190,9 +190,9 @@ class StreamHub(StreamReader):
             about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
         )
 
-    def _enter(self) -> Steps[None]:
+    def enter(self) -> Steps[None]:
         """Wait for both links, so that the hub is ready."""
-        yield from super()._enter()
+        yield from super().enter()
         while not (self.is_ready or self._queue.link.is_up):
             yield WAIT
 
@@ -342,7 +342,7 @@ class StreamHub(StreamReader):
         return self.new_link(witness, "witness")
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
-        self._reader.runner.wake()
+        self._reader.want_more()
         self.report_up(queue.link, again=again)
 
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:

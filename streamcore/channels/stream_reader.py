@@ -86,12 +86,12 @@ class StreamReader(Consumer[bytes]):
             self.give_up(topic.change)
             self.remove_stream(key)
 
-    def _end_change(self, change: CursorChange) -> None:
-        super()._end_change(change)
+    def end_change(self, change: CursorChange) -> None:
+        super().end_change(change)
         if change.error is not None:
             self._expel(change.cursor.stream, change.error)
 
-    def refused(self, cursor: StreamCursor, error: ReplyError) -> None:
+    def refuse(self, cursor: StreamCursor, error: ReplyError) -> None:
         """End a channel that the server does not let us read."""
         self._expel(cursor.stream, error)
 
@@ -99,9 +99,9 @@ class StreamReader(Consumer[bytes]):
 
     # -- received batches ---------------------------------------------------------------------------------------------
 
-    def _hand_on(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        for batch in arrived:
+    def take_in(self, batches: list[Batch[bytes]], full: int) -> None:  # of a merge
+        """Give batches to the live subscribers."""
+        for batch in batches:
             self._spread(batch)
 
     def _spread(self, batch: Batch[bytes]) -> None:
@@ -147,7 +147,7 @@ class StreamReader(Consumer[bytes]):
             self._emit(event)
             return
         if isinstance(event, StreamReset):
-            self._hand_on()  # the arrived batches are older than that
+            self._reader.hand_on()  # the arrived batches are older than that
         topic = self._topics.get(event.stream)
         if topic is not None and not (self._knows_all() and (topic.expired or self._is_over(topic))):
             concerned = [subscriber for subscriber in self._live_in(event.stream) if _concerns(event, subscriber)]
@@ -191,8 +191,9 @@ class StreamReader(Consumer[bytes]):
             self._down_since = self._clock.now
         super().lose_connection(error, was_up=was_up)
 
-    def _enter(self) -> Steps[None]:
-        yield from super()._enter()
+    def enter(self) -> Steps[None]:
+        """Note that the channels are known on a new connection."""
+        yield from super().enter()
         self._down_since = None
 
 

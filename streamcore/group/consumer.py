@@ -266,8 +266,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         due = inf
         for member in self.members:
             at = member.timer()
-            if at < due:
-                due = at
+            due = min(due, at)
         return None if due == inf else due
 
     def _elapse(self, now: float) -> None:

@@ -23,7 +23,7 @@ from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
 from ..events import OwnershipLost, PossibleLoss
 from ..reading.portions import Portion
 from ..reading.prefetch import Prefetch
-from ..reading.reader import Reader
+from ..reading.reader import Reader, waiting
 from .absent_streams import AbsentStreams
 from .ack_loop import AckLoop
 from .audit import Audit
@@ -251,7 +251,7 @@ class ReadLoop(Generic[T]):
         own = self.idling.expected if self._reader.polls else None
         if own is None and self.absent_streams and not self._reader.polls:
             own = min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
-        return self._reader.waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
+        return waiting(self.context.block) if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies

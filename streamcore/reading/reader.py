@@ -39,6 +39,11 @@ class ReaderOptions(TypedDict, total=False):
     """No more is read ahead of the application while so many bytes are (67,108,864)."""
 
 
+def waiting(block: float) -> Arguments:
+    """Build BLOCK with its milliseconds, for ``block`` seconds; at least 1, since BLOCK 0 would be for ever."""
+    return ("BLOCK", max(1, int(block * 1000)))
+
+
 class ReaderOwner(Protocol):
     """The owner of a reader: it has the script of the reads, and names their events."""
 
@@ -192,10 +197,6 @@ class Reader(Generic[B]):
             if isinstance(reply, ReplyError):
                 reply.command = command[0]
         return replies
-
-    def waiting(self) -> Arguments:
-        """Return BLOCK with its milliseconds, at least 1: BLOCK 0 would be for ever."""
-        return ("BLOCK", max(1, int(self.block * 1000)))
 
     # -- the host of links --------------------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ def test_a_merging_consumer_keeps_to_prefetch_bytes() -> None:
     consumer, _ = following(
         server, {"a": "0"}, merge="id", count=1, prefetch=40, prefetch_bytes=3000, detect_gaps=False
     )
-    assert len(consumer._reader.prefetch) < 10
+    assert len(consumer.readers[0].prefetch) < 10
 
 
 @pytest.mark.parametrize("refused", [True, False])

@@ -13,7 +13,7 @@ from streamcore.events import Connected, CountReduced, Disconnected, Event, Stal
 from streamcore.options import Options
 from streamcore.reading.engine import ReadingEngine
 from streamcore.reading.prefetch import Prefetch
-from streamcore.reading.reader import Reader
+from streamcore.reading.reader import Reader, waiting
 from tests.core.pair import Pair
 
 
@@ -253,7 +253,7 @@ class TestReader:
 
     @pytest.mark.parametrize(("block", "sent"), [(5, 5000), (0.25, 250), (0.0001, 1)])
     def test_never_waits_for_ever(self, block: float, sent: int) -> None:
-        assert Sums(block=block).reader.waiting() == ("BLOCK", sent)
+        assert waiting(block) == ("BLOCK", sent)
 
     def test_a_reply_over_the_limit_halves_the_count_until_it_is_one(self) -> None:
         reader = Sums(("READ",), count=5, options=Options(max_reply=1000, backoff_max=1.0))

@@ -113,7 +113,7 @@ def arrived(engine: Any, id_log: IdLog, stream: bytes) -> set[Key]:
     """What has come of a stream and is not handed over yet: that is not missed, whatever becomes of it."""
     rows = [
         row
-        for batch in (*engine._arrived, *(one[0] for one in engine.readers[0].prefetch._ready))  # noqa: SLF001
+        for batch in (*engine._reader.arrived, *(one[0] for one in engine.readers[0].prefetch._ready))  # noqa: SLF001
         if batch.key == stream
         for row in batch.raw
     ]  # nobody else can know
