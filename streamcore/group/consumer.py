@@ -61,7 +61,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     *Keeping.* Entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never). What is in hand
     is kept from counting as idle, unless ``renew=False``. Own pending entries are audited every ``audit_interval`` (5) seconds, and
     gaps looked for (``detect_gaps``: by the ``"audit"``, ``"always"`` before a read, None). On leaving, what was never
-    handed over is given back for others to claim at once, unless ``release=False``. Consumers with nothing pending that
+    handed over is given back for others to claim at once, unless ``release_on_close=False``. Consumers with nothing pending that
     were not heard of for ``remove_idle_consumers`` (3,600) seconds are removed (None: never), and so is this one on leaving, with
     ``remove_on_leaving``.
     """

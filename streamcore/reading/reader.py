@@ -99,6 +99,7 @@ class Reader(Generic[B]):
         self.is_ready = False
         self.paused = False
         self.engine = engine
+        self.request_timeout = engine.options.request_timeout
         self.emit = owner.emit
         self.degradation = Degradation(owner.emit)
         self.count = positive("count", count)
@@ -119,11 +120,6 @@ class Reader(Generic[B]):
         self._events = EventQueue(engine.event_numbers)
         self.runner = ScriptRunner(self, owner.read)
         self.unblocker = Unblocker(self, self.runner.link, self.degradation, self.request_timeout)
-
-    @property
-    def request_timeout(self) -> float:
-        """Seconds that an answer may take."""
-        return self.engine.options.request_timeout
 
     # -- the application's side ---------------------------------------------------------------------------------------
 

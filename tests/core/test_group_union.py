@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from streamcore.consumer.consumer import Consumer
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
+from streamcore.events import AcksUnconfirmed, Connected, Disconnected, EntriesRecovered, GroupCreated
 from streamcore.group.consumer import GroupConsumer, by_group
 from tests.core.model import Server
 from tests.core.net import Fate, Net
@@ -253,6 +254,32 @@ class TestEvents:
         assert EntriesRecovered in kinds
         assert numbers(consumer.take()) == [3]
 
+    def test_that_are_due_come_in_their_order_whatever_their_groups(self, server: Server) -> None:
+        consumer, net = consume(server)
+        told = net.pair.events()
+        assert len({event.group for event in told if isinstance(event, GroupCreated)}) == 2
+        in_place = []
+        while consumer.has_event_in_place:
+            in_place.append(consumer.next_event_in_place())
+        assert in_place == told
+        assert consumer.next_event_in_place() is None
+
+    def test_wait_for_no_batch_of_another_group(self, server: Server) -> None:
+        consumer, net = consume(server)
+        while consumer.next_event_in_place() is not None:
+            pass
+        add(server, "orders", 1)
+        net.serve()
+        net.cut("main of billing", Fate.REQUESTS_LOST)
+        net.cut("main of stats", Fate.REQUESTS_LOST)
+        first, second = consumer.next_event_in_place(), consumer.next_event_in_place()
+        assert isinstance(first, Disconnected)
+        assert (first.link, second) == ("main of stats", None)
+        assert numbers(consumer.take()) == [1]
+        second = consumer.next_event_in_place()
+        assert isinstance(second, Disconnected)
+        assert second.link == "main of billing"
+
 
 class TestStreams:
     def test_one_more_through_a_group_that_is_there(self, server: Server) -> None:
@@ -283,6 +310,18 @@ class TestStreams:
         with pytest.raises(InvalidArgument, match=f"'{stream}' cannot be read through group '{group}'"):
             consumer.add_stream(stream, group)
 
+    def test_of_several_groups_the_one_to_use_is_named(self, server: Server) -> None:
+        consumer, _ = consume(server)
+        with pytest.raises(InvalidArgument, match="group is missing; name the one of our groups"):
+            consumer.add_stream("refunds")
+
+    def test_where_there_is_one_group_it_need_not_be_named(self, server: Server) -> None:
+        consumer, net = consume(server, {"orders": "billing"})
+        consumer.add_stream("refunds")
+        consumer.add_stream("returns", "billing")
+        net.advance(1)
+        assert consumer.groups == dict.fromkeys((b"orders", b"refunds", b"returns"), b"billing")
+
     def test_one_less(self, server: Server) -> None:
         consumer, net = consume(server)
         assert consumer.remove_stream("clicks")
@@ -297,6 +336,14 @@ class TestStreams:
 
 def test_the_streams_of_each_group_are_listed_in_their_order() -> None:
     assert by_group(GROUPS, None) == {b"billing": [b"orders", b"returns"], b"stats": [b"clicks"]}
+
+
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    options: dict[str, Any] = {"patience": 5}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'patience'"):
+        GroupConsumer("s", group="g", consumer="c", **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'patience'"):
+        Consumer("s", **options)
 
 
 @pytest.mark.parametrize(
