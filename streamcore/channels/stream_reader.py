@@ -99,7 +99,7 @@ class StreamReader(Consumer[bytes]):
 
     # -- received batches ---------------------------------------------------------------------------------------------
 
-    def take_in(self, batches: list[Batch[bytes]], full: int) -> None:  # of a merge
+    def take_in(self, batches: list[Batch[bytes]], full: int) -> None:
         """Give batches to the live subscribers."""
         for batch in batches:
             self._spread(batch)

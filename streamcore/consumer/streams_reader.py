@@ -138,7 +138,7 @@ class StreamsReader(Generic[T]):
         """Read on: the application has asked for a batch, and there is none."""
         self.reader.runner.wake()
 
-    def goes_on_without(self, error: ReplyTooLarge) -> bool:  # of a member of a group
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
         """Return False: an entry that is too large cannot be left out."""
         return False
 

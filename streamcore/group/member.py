@@ -81,11 +81,11 @@ class Member(Generic[T]):
             self.loop.redelivery.want()
         self.reader.runner.wake()
 
-    def lose_connection(self, error: Exception, *, was_up: bool) -> None:  # of a consumer without a group
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
         """Doubt the lineage of the server, until the next connection has proven it."""
         self.loop.lineage.disconnected()
 
-    def goes_on_without(self, error: ReplyTooLarge) -> bool:  # told by the next connection
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
         """Tell whether an entry that is too large by itself can be left out."""
         return self.loop.goes_on_without()
 
