@@ -166,11 +166,10 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Stop following a stream and drop its prefetched entries; False where it was not followed."""
         self.check()
         key = name("stream", stream)
-        if self._streams.pop(key, None) is None:
+        if not self._reader.remove(key):
             return False
-        self._changes.supersede(key)
-        self._drop(key)
         if self._merge is not None:
+            self._merge.drop(key)
             self._release()  # entries that waited for this stream wait no more
         self._reader.want_more()
         return True
@@ -182,8 +181,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
 
     def give_up(self, change: CursorChange) -> None:
         """Cancel a pending change, whose caller has left; a sought stream goes on from its former place."""
-        if self._changes.is_pending(change):
-            self.end_change(change)
+        self._reader.give_up(change)
 
     def end_change(self, change: CursorChange) -> None:
         """Forget a change that is done, has failed, or was given up; a sought stream goes on from its former place."""

@@ -97,8 +97,8 @@ class StreamsReader(Generic[T]):
         watches: bool,
         on_rewind: str,
         merges: bool,
-        hand_over: Callable[[Batch[T]], None],
-        take_back: Callable[[Batch[T]], None],
+        hand_over: Callable[[Batch[T]], None] | None = None,
+        take_back: Callable[[Batch[T]], None] | None = None,
         **options: Any,
     ) -> None:
         self.streams = streams
@@ -151,6 +151,19 @@ class StreamsReader(Generic[T]):
             self.reader.unblocker.unblock()
         self.reader.runner.wake()
         self._engine.on_wakeup()
+
+    def give_up(self, change: CursorChange) -> None:
+        """Cancel a pending change."""
+        if self.changes.is_pending(change):
+            self._owner.end_change(change)
+
+    def remove(self, stream: bytes) -> bool:
+        """Read a stream no more, and drop its prefetched entries; False where it was not read."""
+        if self.streams.pop(stream, None) is None:
+            return False
+        self.changes.supersede(stream)
+        self.drop(stream)
+        return True
 
     def drop(self, stream: bytes) -> None:
         """Drop the prefetched entries of a stream."""

@@ -87,8 +87,9 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
+        self.event_numbers = count()  # of the events that are told in their places
         self._events = EventQueue(count())
-        self._placed_events = EventQueue(count())
+        self._placed_events = EventQueue(self.event_numbers)
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 

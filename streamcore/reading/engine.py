@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Generic, Unpack
 
 from ..engine.engine import Engine, EngineOptions
@@ -14,13 +13,12 @@ from .reader import Reader
 class ReadingEngine(Engine, Generic[B]):
     """The base of engines that read streams: pause and resume, and events in their places.
 
-    ``event_numbers`` counts the events of all readers. Each event comes behind all batches of its reader that had arrived before
+    Each event comes behind all batches of its reader that had arrived before
     it; of events that are due, the oldest comes first.
     """
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
-        self.event_numbers = count()
         self.readers: list[Reader[B]] = []
 
     @property

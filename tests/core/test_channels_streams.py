@@ -122,7 +122,7 @@ class TestJoining:
         assert isinstance(hub.engine.why_not(joining), WrongTypeError)
         hub.engine.end(joining)
         assert hub.engine.subscribers.channels(hub.subscriber) == frozenset()
-        assert not hub.engine._changes
+        assert not hub.engine._channels._streams.changes
 
     def test_no_word_about_a_stream_is_a_refusal_too(self) -> None:
         hub = Hub()
@@ -328,7 +328,7 @@ class TestFallingBehind:
     def test_what_the_reader_has_missed_is_no_business_of_who_is_behind(self) -> None:
         hub = joined()
         hub.subscriber.positions[b"a"].live = False
-        hub.engine.emit(Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3))
+        hub.engine._channels.emit(Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3))
         assert hub.seen() == hub.pair.events()[2:] == []
 
     def test_a_failed_question_is_asked_again_when_the_subscriber_looks(self) -> None:
@@ -398,7 +398,7 @@ class TestFallingBehind:
 
     def test_where_the_first_batch_cannot_be_counted_neither_can_a_gap(self) -> None:
         hub = joined(queue_size=1)
-        followed = hub.engine._streams[b"a"]
+        followed = hub.engine._channels.followed[b"a"]
         assert followed.continuity is not None
         followed.continuity._place = None
         hub.bring("a", message("6-0", "6"))
@@ -540,7 +540,7 @@ class TestHistories:
         assert hub.seen() == [StreamReset(b"a", StreamId(5, 0), StreamId(2, 0))]
         hub.pair.server.answer(None)
         hub.pair.server.commands.clear()
-        followed = hub.engine._streams[b"a"]
+        followed = hub.engine._channels.followed[b"a"]
         assert followed.handed_over == StreamId(0, 0)
         assert followed.continuity is not None
         assert followed.continuity.added == 0, "what goes from now on is missed: seed 2022505"
@@ -606,8 +606,8 @@ class TestLeaving:
         assert hub.got() == []
         assert hub.got(other) == ["6"]
         hub.engine.leave(other)
-        assert hub.engine._topics == {}
-        assert hub.engine._streams == {}
+        assert hub.engine._channels.topics == {}
+        assert hub.engine._channels.followed == {}
 
     def test_what_comes_for_a_channel_that_all_have_left_is_nobodys(self) -> None:
         hub = joined()
@@ -625,17 +625,17 @@ class TestLeaving:
         hub.pair.server.expect("XRANGE", "a", "5-0", "5-0")
         hub.pair.server.expect("XINFO", "STREAM", "a")
         hub.pair.server.answer([message("5-0", "old")], info("5-0", length=5, first="1-0"))
-        assert hub.engine._streams == {}
+        assert hub.engine._channels.followed == {}
 
     def test_a_gap_of_a_channel_that_was_left_is_nobodys(self) -> None:
         hub = joined()
         hub.seen()
-        hub.engine.emit(Gap(b"gone", StreamId(1, 0), None, None))
+        hub.engine._channels.emit(Gap(b"gone", StreamId(1, 0), None, None))
         assert hub.seen() == []
-        followed = hub.engine._streams[b"a"]
+        followed = hub.engine._channels.followed[b"a"]
         hub.engine.leave(hub.subscriber)
-        hub.engine.restart(followed)
-        assert hub.engine._topics == {}
+        hub.engine._channels.restart(followed)
+        assert hub.engine._channels.topics == {}
 
     def test_a_closed_subscriber_says_so(self) -> None:
         hub = joined()
