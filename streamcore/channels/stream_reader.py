@@ -110,7 +110,7 @@ class ChannelReader:
         return self._streams.streams
 
     def open(self, key: bytes) -> Topic:
-        """Add a channel, for its first subscriber, or find it."""
+        """Return the topic of a channel; for its first subscriber, a new topic."""
         return self.topics.setdefault(key, Topic())
 
     def follow(self, key: bytes, position: Position) -> None:
@@ -127,8 +127,8 @@ class ChannelReader:
         topic = self.topics.pop(key)
         if topic.change is not None:
             self._streams.give_up(topic.change)
-            self._streams.remove(key)
-            self.wake()
+            if self._streams.remove(key):
+                self.wake()
 
     # -- the owner of the streams' reader -----------------------------------------------------------------------------
 

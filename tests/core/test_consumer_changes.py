@@ -508,6 +508,18 @@ class TestMerging:
         assert ids(consumer) == []
         assert read(pair) == ([b"s"], [b"1-0"])
 
+    def test_a_stream_that_is_sought_drops_what_it_holds(self) -> None:
+        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", count=1, prefetch=9)
+        pair.server.answer({"s": [entry("1-0")], "t": [entry("9-0")]})
+        assert ids(consumer) == ["1-0"]
+        consumer.seek("t", "20")
+        assert read(pair) == ([b"s"], [b"1-0"])
+        pair.server.answer(None)
+        pair.server.expect("XINFO", "STREAM", "t")
+        pair.server.answer(info("30-0"))
+        assert ids(consumer) == []
+        assert read(pair) == ([b"s", b"t"], [b"1-0", b"20-0"])
+
     def test_the_runs_of_one_read_count_as_one(self) -> None:
         _, pair = reading({"s": "0", "t": "0"}, merge="id", prefetch=2)
         pair.server.answer({"s": [entry("1-0"), entry("3-0")], "t": [entry("2-0"), entry("4-0")]})
