@@ -1,8 +1,8 @@
-"""The reading of a consumer's streams at one place: XREAD from a cursor per stream, across any number of connections.
+"""The reading of streams at a place: XREAD from a cursor per stream, across any number of connections.
 
 A cursor says up to where entries were *received*; the next read leaves as soon as a reply is in, while the application works
 on it. Along with each read the last batch is proven to be without a gap (``gap_detection``). A change of the streams ends a read
-that blocks. The consumer says which streams are wanted, and what becomes of the batches.
+that blocks. The consumer says which streams are wanted, and takes the batches.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class StreamsOwner(Protocol):
 class StreamsReader(Generic[T]):
     """Reads streams over a link, for a fan-in.
 
-    ``streams`` are those that are read, with their cursors; ``changes`` those that shall be. ``merges``: the order of the fan-in
+    ``streams``: the cursors of the streams that are read. ``changes``: streams to be read, or to be read from another place. ``merges``: the order of the fan-in
     depends on each reply as a whole, so a read is about all streams that are wanted.
     """
 

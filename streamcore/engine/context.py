@@ -1,4 +1,4 @@
-"""The context of the parts of an engine that have links of their own: what they may ask of the engine, and no more."""
+"""The context of the parts of an engine that have links of their own: all that they may ask of the engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A consumer of groups: one member, or several of them, in one engine.
+"""A consumer of groups: a member, or several of them, in an engine.
 
-``XREADGROUP`` knows one group, so each group has a member, with a link, bounds and pending entries of its own. Batches are
-taken from the members in turn, and what is done to a batch goes to the member of its stream. The end of a member, whatever the
+``XREADGROUP`` knows a single group, so each group has a member, with a link, bounds and pending entries of its own. Batches are
+taken from the members in turn, and an acknowledgement of a batch goes to the member of its stream. The end of a member, for any
 reason, is the end of the consumer.
 """
 
@@ -39,8 +39,8 @@ class _Options(GroupOptions, EngineOptions, total=False): ...
 class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     """Consume streams through a group: at least once, until acknowledged.
 
-    ``streams`` is a name or several, read through ``group``; or a mapping of each stream to its own group. What is said below
-    holds for each group.
+    ``streams`` is a name or several, read through ``group``; or a mapping of each stream to its own group. All options
+    hold for each group.
 
     *Reading.* ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2)
     batches or ``prefetch_bytes`` (64 MB) ahead of the application; at most ``max_in_flight`` (10,000) entries
@@ -177,14 +177,14 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         return all(member.settled for member in self.members)
 
     def give_up_settling(self) -> None:
-        """Stop waiting for the server to confirm; tell what is not confirmed."""
+        """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
         for member in self.members:
             member.give_up_settling()
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read no more: what is here already is handed over, and then ``ended``. May be called again."""
+        """Read no more: hand over the entries that are here, and then be ``ended``. May be called again."""
         for member in self.members:
             member.drain()
 
@@ -252,7 +252,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             member.give_up(joining)
 
     def remove_stream(self, stream: Name) -> bool:
-        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""
         self.check()
         key = name("stream", stream)
         member = self._member_of.get(key)

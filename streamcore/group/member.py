@@ -1,6 +1,6 @@
-"""A member of one group: what the application does with its entries, and with its streams.
+"""A member of a group: the application's side of its entries and streams.
 
-What it does on its own is ``read_loop``. A consumer has a member for each of its groups (``consumer``).
+Its own work is in ``read_loop``. A consumer has a member for each of its groups (``consumer``).
 """
 
 from __future__ import annotations
@@ -113,14 +113,14 @@ class Member(Generic[T]):
         return not (loop.pending.settling or loop.release or (loop.phase.stage.is_leaving and on_their_way))
 
     def give_up_settling(self) -> None:
-        """Stop waiting for the server to confirm; tell what is not confirmed."""
+        """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
         if entries := self.loop.pending.unconfirmed:
             self.emit(AcksUnconfirmed(entries))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read no more: hand over what is here already, and then be ``ended``. May be called again."""
+        """Read no more: hand over the entries that are here, and then be ``ended``. May be called again."""
         self.loop.phase.drain()
         self._give_waiting_back()
         self.loop.end_read()
@@ -174,7 +174,7 @@ class Member(Generic[T]):
         self.loop.stream_changes.give_up(joining)
 
     def remove_stream(self, stream: bytes) -> bool:
-        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""
         if stream not in self.membership.streams:
             return False
         loop = self.loop

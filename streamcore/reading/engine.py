@@ -1,4 +1,4 @@
-"""Engines with readers, one or several: they hand over what each of these has read, and the events of all."""
+"""Engines with a reader, or several: they hand over the batches of each, and the events of all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What engines that read streams do at one place: read over a link, ahead of the application.
+"""The reading of streams at a place: over a link, ahead of the application.
 
 A reader has the batches that have arrived, the events between them, and the bounds of the next read. Its owner has the script
-of the reads; the engine, which has one reader or several, hands over.
+of the reads; the engine, which has a reader or several, hands over.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ReaderOwner(Protocol):
 
 
 class Reader(Generic[B]):
-    """Reads over one link, ahead of the application.
+    """Reads over a link, ahead of the application.
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
     ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``suffix`` ends the names
