@@ -22,6 +22,7 @@ from streamcore.group.ack_loop import AckLoop
 from streamcore.group.consumer import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
+from streamcore.group.read_loop import ReadLoop
 from streamcore.group.settlements import Ack, Burial, Settlement
 from tests.core.pair import Pair
 
@@ -235,9 +236,7 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
         def elapse() -> None:
             consumer.handle_timeout(pair.now + consumer.members[0].membership.ack_delay / 2)
 
-        reached = preempted(
-            elapse, at, first[1].ack, GroupConsumer._elapse, AckLoop.elapse, AckLoop.collect, Pending.collect
-        )
+        reached = preempted(elapse, at, first[1].ack, ReadLoop.elapse, AckLoop.elapse, AckLoop.collect, Pending.collect)
         due = consumer.next_timeout()
         assert (
             not reached
