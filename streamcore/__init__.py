@@ -67,8 +67,7 @@ from .errors import (
     WrongTypeError,
 )
 from .events import Event
-from .group.consumer import GroupUnion
-from .group.member import GroupConsumer
+from .group.consumer import GroupConsumer
 from .options import Address, Login, MemoryAddress, Options, UnixAddress
 from .producer.durability import Disk, NotDurable, Replicas
 from .producer.producer import PendingSend, Producer
@@ -106,7 +105,6 @@ __all__ = [
     "GroupBatch",
     "GroupConsumer",
     "GroupEntry",
-    "GroupUnion",
     "InProgressError",
     "InvalidArgument",
     "InvalidObjectError",

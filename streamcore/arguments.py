@@ -53,6 +53,11 @@ def name(what: str, value: Name) -> bytes:
     return value
 
 
+def pick(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Take the options of these names out of ``options``, and return them."""
+    return {key: options.pop(key) for key in names if key in options}
+
+
 def stream_names(value: Name | Iterable[Name]) -> list[bytes]:
     """Check the name of a stream, or several, each named once: a decoder garbles the reply to a repeated name."""
     if not isinstance(value, Iterable):

@@ -23,7 +23,7 @@ from ..commands import Command
 from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
 from ..connection.link import Link, Owner
-from ..engine.engine import EngineOptions
+from ..engine.engine import Engine, EngineOptions
 from ..engine.script import WAIT, Steps
 from ..entries import StreamId
 from ..errors import (
@@ -35,7 +35,7 @@ from ..errors import (
     StreamcoreError,
     about,
 )
-from ..events import ChannelEnded, Gap, StreamReset
+from ..events import ChannelEnded, Event, Gap, StreamReset
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..requests import Request
@@ -45,8 +45,9 @@ from ..stream_id import ZERO
 from .message import Naming, messages_in
 from .options import Settings
 from .publisher import PatientTransaction
-from .stream_reader import StreamReader
+from .stream_reader import ChannelReader
 from .subscriber import Item, Position, Subscriber
+from .subscribers import Subscribers
 
 _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
@@ -80,13 +81,16 @@ class PositionQuery(NamedTuple):
     page: int  # how many entries are asked for
 
 
-class StreamHub(StreamReader):
+class StreamHub(Engine):
     """The hub of ``kind="streams"``: a reader for all channels, and pages for subscribers that are behind."""
 
     has_cursors = True
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
-        super().__init__(settings, naming, **engine)
+        super().__init__(**engine)
+        self._subscribers = Subscribers(settings, naming, self.announce)
+        self._channels = ChannelReader(self, self, self._subscribers, settings)
+        self._channels.reader.runner.link.open()
         self._joinings: list[StreamJoin] = []  # whose callers wait
         self._queue = RequestQueue(self)
         self._queue.link.open()  # the first join shall not wait for it: messages may come meanwhile
@@ -95,6 +99,16 @@ class StreamHub(StreamReader):
     def label(self) -> str:
         """The name of the engine in messages."""
         return "Channels"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether both links are up, or have been."""
+        return self._channels.reader.is_ready
+
+    @property
+    def subscribers(self) -> Subscribers:
+        """The subscribers of the hub and their channels."""
+        return self._subscribers
 
     @property
     def title(self) -> str:
@@ -130,8 +144,8 @@ class StreamHub(StreamReader):
             position = self._subscribers.enter(subscriber, key, cursor)
             joining.keys.append(key)
             joining.waiting.add(key)
-            self._open(key)
-            query = PositionQuery(subscriber, key, position, joining, self._topics[key].reached, subscriber.page)
+            topic = self._channels.open(key)
+            query = PositionQuery(subscriber, key, position, joining, topic.reached, subscriber.page)
             if after is None:  # one entry at least: its counters tell the end, an empty reply would not
                 self._ask(query, ("XREVRANGE", key, "+", "-", "COUNT", max(history, 1)), self._take_history)
             else:
@@ -158,15 +172,15 @@ class StreamHub(StreamReader):
         """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
         found = self._subscribers.take(subscriber, self.check, events=events)
         for key, position in subscriber.positions.items():
-            self._catch_up(subscriber, key, position)
+            self.catch_up(subscriber, key, position)
         return found
 
     def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
             if self._subscribers.leave(subscriber, key):
-                self._unfollow(key)
+                self._channels.unfollow(key)
 
-    def _expel(self, key: bytes, error: Exception) -> None:
+    def expel(self, key: bytes, error: Exception) -> None:
         """End an unreadable channel: its subscribers are told, and leave it; all other channels go on."""
         error = self._named(key, error)
         joinings = [joining for joining in self._joinings if key in joining.waiting]
@@ -180,9 +194,9 @@ class StreamHub(StreamReader):
         for subscriber in staying:
             self._subscribers.expel(subscriber, key, copy(error))
         if staying:
-            self._announce(ChannelEnded(key, error))
+            self.announce(ChannelEnded(key, error))
         if not joinings:
-            self._unfollow(key)
+            self._channels.unfollow(key)
 
     def _named(self, key: bytes, error: Exception) -> Exception:
         """Add the channel's name to a server's error."""
@@ -190,19 +204,32 @@ class StreamHub(StreamReader):
             about(error, "channel", self._subscribers.naming.channel(key)) if isinstance(error, ReplyError) else error
         )
 
-    def _enter(self) -> Steps[None]:
-        """Wait for both links, so that the hub is ready."""
-        yield from super()._enter()
+    # -- the hub of the reader ----------------------------------------------------------------------------------------
+
+    def announce(self, event: Event) -> None:
+        """Emit an event to the application, but not to subscribers."""
+        super()._emit(event)
+
+    def tell_all(self, event: Event) -> None:
+        """Emit an event to the application and to all subscribers."""
+        super()._emit(event)
+        self._subscribers.tell(event)
+
+    def _emit(self, event: Event) -> None:
+        self.tell_all(event)
+
+    def wait_for_link(self) -> Steps[None]:
+        """Wait for the link of the pages, so that the hub is ready."""
         while not (self.is_ready or self._queue.link.is_up):
             yield WAIT
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
-    def _catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None:
+    def catch_up(self, subscriber: Subscriber, key: bytes, position: Position) -> None:
         """Ask for the entries that a subscriber has missed, if it has room for them."""
         if not (position.live or position.asking or self.closed) and subscriber.wants_more:
             self._ask_for_page(
-                PositionQuery(subscriber, key, position, None, self._topics[key].reached, subscriber.page)
+                PositionQuery(subscriber, key, position, None, self._channels.topics[key].reached, subscriber.page)
             )
 
     def _ask_for_page(self, query: PositionQuery) -> None:
@@ -243,7 +270,7 @@ class StreamHub(StreamReader):
         if query.joining is not None and isinstance(found, StreamReset) and not history.added:
             found = Gap(query.key, position.cursor, None, None)  # it is gone, with an unknown number of entries
         if found is not None:
-            self._tell_subscribers(found, [query.subscriber])
+            self._channels.tell(found, [query.subscriber])
         if history.last < position.cursor:
             position.restart(history.removed)
             self._move(query, at_the_end=not history.length)
@@ -262,12 +289,12 @@ class StreamHub(StreamReader):
 
     def _check_reader(self, query: PositionQuery, history: History) -> None:
         """Restart the reader in a stream that ends before it: the stream has begun anew, perhaps unnoticed."""
-        cursor = self._streams.get(query.key)
+        cursor = self._channels.followed.get(query.key)
         if query.reached is None or history.last >= query.reached or cursor is None or cursor.continuity is None:
             return
         if cursor.continuity.cursor == query.reached:
-            self.emit(StreamReset(query.key, query.reached, history.last))
-            self.restart(cursor)
+            self._channels.emit(StreamReset(query.key, query.reached, history.last))
+            self._channels.restart(cursor)
             cursor.continuity.begin(history)
 
     def _hand(self, query: PositionQuery, entries: list[Any]) -> None:
@@ -277,13 +304,13 @@ class StreamHub(StreamReader):
     def _move(self, query: PositionQuery, *, at_the_end: bool) -> None:
         """Move a subscriber to its new position: live where the reader is, else the next page is due."""
         subscriber, key, position, joining, *_ = query
-        topic = self._topics[key]
+        topic = self._channels.topics[key]
         if topic.reached is None and at_the_end:
-            self._follow(key, position)
+            self._channels.follow(key, position)
         position.live = topic.reached is not None and position.cursor >= topic.reached
         if joining is not None:
             joining.waiting.discard(key)
-        self._catch_up(subscriber, key, position)
+        self.catch_up(subscriber, key, position)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -320,11 +347,11 @@ class StreamHub(StreamReader):
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
                 self._queue.link.drop(error)
             elif not isinstance(error, ConnectionLost):
-                self._expel(key, error)
+                self.expel(key, error)
             subscriber.has_news = True
             return None  # the query is repeated when the subscriber looks for more
         if not missing:  # else the reader needs the time that was known before
-            self._topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
+            self._channels.topics[key].expires = self._clock.now + left / 1000 if left >= 0 else None
         return history, entries
 
     def why_not(self, joining: StreamJoin) -> Exception:
@@ -342,7 +369,7 @@ class StreamHub(StreamReader):
         return self.new_link(witness, "witness")
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
-        self._reading.wake()
+        self._channels.wake()
         self.report_up(queue.link, again=again)
 
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
@@ -363,9 +390,9 @@ class StreamHub(StreamReader):
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
-        due, at = super()._timer(), self._queue.timer()
+        due, at = None if self.closed else self._channels.reader.unblocker.due, self._queue.timer()
         return due if at is None or (due is not None and due < at) else at
 
     def _elapse(self, now: float) -> None:
         self._queue.elapse(now)
-        super()._elapse(now)
+        self._channels.reader.unblocker.elapse(now)

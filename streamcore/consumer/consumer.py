@@ -1,12 +1,10 @@
 """Follow streams without a group: XREAD from a cursor per stream, across any number of connections.
 
 The start is resolved once: ``"$"`` and ``"+"`` are looked up before the first read, and never again, so that entries
-that arrive during a reconnect are not skipped. From then on a cursor per stream says up to where entries were
-*received*; the next read leaves as soon as a reply is in, while the application works on it. ``cursor()`` says up to
-where they were *handed over*: saved after the work it gives at least once, before the work at most once.
+that arrive during a reconnect are not skipped. ``cursor()`` says up to where entries were *handed over*: saved after the work
+it gives at least once, before the work at most once. Streams may be added, removed and sought at any time.
 
-Along with each read the last batch is proven to be without a gap (``continuity``). Streams may be added, removed and
-sought at any time; a change ends a read that blocks (``unblock``).
+Here are the cursors, the merge and all that the application does: the fan-in. The reading is in ``streams_reader``.
 """
 
 from __future__ import annotations
@@ -14,25 +12,23 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
-from ..arguments import Name, Seconds, name, one_of, seconds
+from ..arguments import Name, Seconds, listed, name, one_of, pick, seconds
 from ..commands.ids import Position
-from ..connection.exchange import Arguments, Exchange
-from ..connection.link import Link
 from ..engine.engine import EngineOptions
 from ..engine.event_queue import MAX_EVENTS
-from ..engine.script import WAIT, Script, ScriptRunner, Steps
-from ..engine.together import pages
+from ..engine.script import Steps
 from ..entries import Batch, StreamId
-from ..errors import InvalidArgument, ReplyError, StreamResetError, UnblockedError, about
-from ..reading.portions import Portion
-from ..reading.reader import Reader, ReaderOptions
-from ..reading.unblock import Unblocker
+from ..errors import InvalidArgument, ReplyError, about
+from ..events import Event
+from ..reading.engine import ReadingEngine
+from ..reading.prefetch import Prefetch
+from ..reading.reader import ReaderOptions
 from ..stream_id import ZERO
-from .cursor import CursorChange, CursorChanges, StreamCursor
-from .gap_detection import GapDetection
+from .cursor import CursorChange, StreamCursor
 from .merge import Merge
 from .options import ConsumerOptions, Interruption
 from .start import Lookup, Starts, start, starts
+from .streams_reader import StreamsReader
 
 T = TypeVar("T", bytes, str)
 
@@ -43,7 +39,7 @@ class _ReaderAndEngine(ReaderOptions, EngineOptions, total=False): ...
 class _Options(ConsumerOptions, EngineOptions, total=False): ...
 
 
-class Consumer(Reader[Batch[T]], Generic[T]):
+class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
     ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
@@ -80,31 +76,57 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         detect_gaps: bool = True,
         **options: Unpack[_ReaderAndEngine],
     ) -> None:
-        super().__init__(decode=decode, **options)
+        given: dict[str, Any] = dict(options)
+        super().__init__(**pick(given, EngineOptions.__annotations__))
+        wait = seconds("merge_wait", merge_wait, zero=True)
+        if wait and merge is None:
+            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
+        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._watches = detect_gaps
+        cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
+        self._reader: StreamsReader[T] = StreamsReader(
+            self,
+            self,
+            {cursor.stream: cursor for cursor in cursors},
+            watches=detect_gaps,
+            on_rewind=one_of("on_rewind", on_rewind, "raise", "restart"),
+            merges=self._merge is not None,
+            hand_over=self._hand_over,
+            take_back=self._take_back,
+            decode=decode,
+            **given,
+        )
+        reader = self._reader.reader
+        if reader.polls and not stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        self.readers.append(reader)
+        self._prefetch: Prefetch[Batch[T]] = reader.prefetch
+        self._streams = self._reader.streams
+        self._changes = self._reader.changes
         self.stop_on_idle = stop_on_idle
         self.idle = False  # the last read came back empty, and the iteration was not told yet
         self.ended = False  # because of ``stop_on_idle``, until ``begin``
         self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
         self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
-        self._watches = detect_gaps
-        self._gaps = GapDetection(self, one_of("on_rewind", on_rewind, "raise", "restart"))
-        wait = seconds("merge_wait", merge_wait, zero=True)
-        if self.polls and not stop_on_idle:
-            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
-        if wait and merge is None:
-            raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
-        self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
-        self._splits = self._merge is None
-        cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._streams = self._names = {cursor.stream: cursor for cursor in cursors}
-        self._changes = CursorChanges()
-        self._arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
-        self._blocked = False
-        self._reading = ScriptRunner(self, self._read)
-        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
-        self._reading.link.open()
+        reader.runner.link.open()
+
+    @property
+    def title(self) -> str:
+        """The label with the names of the streams."""
+        return f"{self.label} of {listed(self._streams)}" if self._streams else self.label
 
     # -- the user's side ----------------------------------------------------------------------------------------------
+
+    def take(self) -> Batch[T] | None:
+        """Take the next batch; None where nothing has arrived. Raises the error that ended the consumer."""
+        batch = self._reader.reader.take()
+        if batch is None:
+            self.check()
+        return batch
+
+    def put_back(self, batch: Batch[T]) -> None:
+        """Put back the batch taken last, before all others."""
+        self._reader.reader.put_back(batch)
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
         """Return the rest of a batch behind its first ``at`` entries, as a batch of its own."""
@@ -144,13 +166,12 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         """Stop following a stream and drop its prefetched entries; False where it was not followed."""
         self.check()
         key = name("stream", stream)
-        if self._streams.pop(key, None) is None:
+        if not self._reader.remove(key):
             return False
-        self._changes.supersede(key)
-        self._drop(key)
         if self._merge is not None:
+            self._merge.drop(key)
             self._release()  # entries that waited for this stream wait no more
-        self._reading.wake()
+        self._reader.want_more()
         return True
 
     def restart(self, cursor: StreamCursor) -> None:
@@ -160,38 +181,90 @@ class Consumer(Reader[Batch[T]], Generic[T]):
 
     def give_up(self, change: CursorChange) -> None:
         """Cancel a pending change, whose caller has left; a sought stream goes on from its former place."""
-        if self._changes.is_pending(change):
-            self._end_change(change)
+        self._reader.give_up(change)
 
-    def _end_change(self, change: CursorChange) -> None:
+    def end_change(self, change: CursorChange) -> None:
+        """Forget a change that is done, has failed, or was given up; a sought stream goes on from its former place."""
         self._changes.remove(change)
         if (old := self._streams.get(change.cursor.stream)) is not None and old.sought:
             old.sought = False
             old.go_back()
-            self._reading.wake()
+            self._reader.want_more()
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
         if self.ended:
             self.ended = self.idle = False
-            self._reading.wake()
+            self._reader.want_more()
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:
         """Return the next disconnection error or idle read for an iteration without a batch, each once; else None."""
         if self._disconnects:
             return self._disconnects.popleft()
-        if self.paused:
+        if self._reader.reader.paused:
             return None
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if link is self._reading.link:
-            self._unblocker.done()  # with the connection, the read has ended too
-            if was_up and self.on_disconnect != "retry":
-                self._disconnects.append(error)
-        super().report_down(link, error, was_up=was_up)
+    # -- the fan-in ---------------------------------------------------------------------------------------------------
+
+    @property
+    def holds(self) -> bool:
+        """Whether entries wait for their turn in the order of ids."""
+        return self._merge is not None and self._merge.holds
+
+    def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
+        """Return the names of the streams to read now: with a merge, those that hold no entries in it."""
+        if self.ended:
+            return []
+        return list(streams) if self._merge is None else self._merge.wanted(streams)
+
+    def longest_wait(self, block: float) -> float | None:
+        """Return the seconds that a read may wait in the server: until an entry has waited long enough for its turn."""
+        if self._merge is None:
+            return block
+        if not self._merge.may_wait:
+            return None
+        due = self._merge.due
+        return block if due is None else min(block, due - self._clock.now)
+
+    def take_in(self, batches: list[Batch[T]], full: int) -> None:
+        """Move batches to the prefetch queue, or to the merge; of a stream with ``full`` entries there may be more."""
+        if self._merge is None:
+            for batch in batches:
+                self._prefetch.add(batch)
+            return
+        self._merge.begin()
+        for batch in batches:
+            is_full = len(batch.raw) >= full
+            self._merge.add(batch.key, batch.raw, size=batch.size, full=is_full, now=self._clock.now)
+        self._release()
+
+    def end_read(self, *, idle: bool) -> None:
+        """Note that a read came back empty, for the iteration."""
+        if idle:
+            self.idle, self.ended = True, self.stop_on_idle
+
+    def refuse(self, cursor: StreamCursor, error: ReplyError) -> None:
+        """Raise the server's refusal to read a stream, with the name of the stream."""
+        raise about(error, "stream", cursor.stream)
+
+    def enter(self) -> Steps[None]:
+        """Go on at once, on a new connection, when the streams are known."""
+        yield from ()
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, for the parts of the engine."""
+        self._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        self._reader.reader.place(event)
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Keep the error of a lost connection for the iteration, if it is to be told there."""
+        if was_up and self.on_disconnect != "retry":
+            self._disconnects.append(error)
 
     def _take_back(self, batch: Batch[T]) -> None:
         if (cursor := self._streams.get(batch.key)) is not None:
@@ -213,187 +286,30 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         change = CursorChange(
             StreamCursor(stream, Lookup.END if place is None else start(place), watched=self._watches)
         )
-        self._changes.add(change)
-        if self._blocked:
-            self._unblocker.unblock()
-        self._reading.wake()
-        self.on_wakeup()
+        self._reader.change(change)
         return change
 
     def _drop(self, stream: bytes) -> None:
         """Drop the prefetched entries of a stream."""
-        self._prefetch.drop(stream)
-        self._arrived = [batch for batch in self._arrived if batch.key != stream]
-        self._gaps.drop(stream)
+        self._reader.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)
-
-    def _settle_changes(self) -> Steps[None]:
-        for change, (*anchor, info) in (yield from self._changes.check(self.ask, self.portions.looks)):
-            if self._changes.is_pending(change):  # else it was given up meanwhile
-                self._settle(change, info, *anchor)
-
-    def _settle(self, change: CursorChange, info: Any, *anchor: Any) -> None:
-        cursor = change.cursor
-        try:
-            self._gaps.check(cursor, info, *anchor)
-        except (ReplyError, StreamResetError) as error:
-            change.error = error
-        else:
-            change.done = True
-            self._streams[cursor.stream] = cursor
-        self._end_change(change)
-
-    # -- the story ----------------------------------------------------------------------------------------------------
-
-    def _read(self) -> Script:
-        self._blocked = False
-        yield from self._enter()
-        self.is_ready = True
-        while True:
-            if self._changes:
-                yield from self._settle_changes()
-            elif streams := self._readable():
-                yield from self._read_once(streams)
-            else:
-                yield WAIT
-
-    def _enter(self) -> Steps[None]:
-        """Resolve starting points and check the known streams, on every new connection."""
-        for cursor in self._streams.values():
-            cursor.watched = self._watches  # the server may have forbidden it on the last connection
-        known = [
-            cursor for cursor in self._streams.values() if not cursor.sought
-        ]  # where others were does not matter any more
-        yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
-
-    def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
-        """Check the histories of streams, then hand on the arrived batches behind the events of that."""
-        for page in pages(streams, self.portions.looks):
-            yield from self._gaps.check_all(page)
-        self._gaps.suspects = []
-        self._hand_on()
-
-    def _readable(self) -> list[StreamCursor]:
-        """Return the cursors of the streams to read now."""
-        if self.paused or self.ended or not self._prefetch.has_room(0):
-            return []
-        names = list(self._streams) if self._merge is None else self._merge.wanted(self._streams)
-        return [
-            cursor for stream in names if (cursor := self._streams[stream]).continuity is not None and not cursor.sought
-        ]
-
-    def _read_once(self, streams: list[StreamCursor]) -> Steps[None]:
-        names = [cursor.stream for cursor in streams]
-        portion: Portion = self.portions.next(names, self.count, split=self._splits)
-        self.asked = deque((portion,))
-        asked = streams if portion.streams is names else [self._streams[stream] for stream in portion.streams]
-        read_from: dict[StreamCursor, StreamId] = {
-            cursor: cursor.continuity.cursor for cursor in asked if cursor.continuity is not None
-        }
-        questions = [
-            (cursor, cursor.continuity, question) for cursor in streams if (question := self._gaps.question(cursor))
-        ]
-        if questions:
-            yield Exchange([question for _, _, question in questions], self.options.request_timeout)
-        waiting: Arguments = self._waiting() if portion.whole else ()
-        self._blocked = bool(waiting)
-        places: Arguments = tuple(map(bytes, read_from.values()))
-        read: Arguments = ("XREAD", "COUNT", portion.each, *waiting, "STREAMS", *portion.streams, *places)
-        yield Exchange([read], self.block + self.options.request_timeout)
-        if questions:
-            proof = yield from self._answer()
-            for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
-                if cursor.continuity is continuity and not cursor.sought:
-                    self._gaps.take_answer(cursor, question[0], reply)
-        answered = yield from self._answer()
-        self._blocked = False
-        interrupted = self._unblocker.wanted
-        self._unblocker.done()
-        [reply] = answered.replies
-        if isinstance(reply, UnblockedError):
-            return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
-        if isinstance(reply, ReplyError):
-            left = [cursor for cursor in read_from if self._streams.get(cursor.stream) is cursor]
-            yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
-            return
-        self._gaps.refusals = 0
-        self._reading.link.succeeded()
-        received: dict[bytes, list[Any]] = reply or {}
-        self.portions.heard(portion, received, answered.nbytes, self.count)
-        self._absorb(read_from, received, answered.nbytes)
-        if suspects := self._gaps.suspects:
-            yield from self._check_streams(suspects)
-        else:
-            self._hand_on()
-        held = self._merge is not None and self._merge.holds
-        idle = portion.whole and not (any(received.values()) or interrupted or self._changes or held)
-        if idle:
-            self.idle, self.ended = True, self.stop_on_idle
-        self._gaps.schedule_checks(self._streams.values(), self._clock.now, idle=idle)
-
-    def refused(self, cursor: StreamCursor, error: ReplyError) -> None:
-        """Raise the server's refusal to read a stream, with the name of the stream."""
-        raise about(error, "stream", cursor.stream)
-
-    def _answer(self) -> Steps[Exchange]:
-        while (answered := (yield WAIT)) is None:
-            pass
-        return answered
-
-    def _absorb(self, read_from: dict[StreamCursor, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
-        """Advance the cursors, except of streams that were sought or removed while the read was under way."""
-        for cursor, place in read_from.items():
-            entries = received.get(cursor.stream) or []
-            continuity = cursor.continuity
-            is_other = cursor.sought or self._streams.get(cursor.stream) is not cursor
-            if is_other or continuity is None or continuity.cursor != place:
-                continue
-            if entries:
-                continuity.received(entries, watched=cursor.watched)
-            if entries or self._merge is not None:
-                size = nbytes // max(len(received), 1)
-                self._arrived.append(Batch(cursor.stream, entries, encoding=self._encoding, size=size))
-
-    def _hand_on(self) -> None:
-        """Move the arrived batches to the prefetch queue, or to the merge."""
-        arrived, self._arrived = self._arrived, []
-        if self._merge is None:
-            for batch in arrived:
-                self._prefetch.add(batch)
-            return
-        self._merge.begin()
-        for batch in arrived:
-            full = len(batch.raw) >= self.asked[0].each
-            self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
-        self._release()
 
     def _release(self) -> None:
         assert self._merge is not None
         runs = self._merge.release(self._streams, self._clock.now)
         for at, (stream, entries, size) in enumerate(runs):
-            batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
+            batch: Batch[T] = Batch(stream, entries, encoding=self._reader.reader.encoding, size=size)
             self._prefetch.add(batch, whole=at == len(runs) - 1)
-
-    def _waiting(self) -> Arguments:
-        if self.polls or self._changes:
-            return ()
-        if self._merge is None:
-            return super()._waiting()
-        if not self._merge.may_wait:
-            return ()
-        due = self._merge.due
-        wait = self.block if due is None else min(self.block, due - self._clock.now)
-        return ("BLOCK", max(1, int(wait * 1000)))
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _timer(self) -> float | None:
         if self._merge is None or self.closed:  # as it mostly is
-            return None if self.closed else self._unblocker.due
-        return min((at for at in (self._unblocker.due, self._merge.due) if at is not None), default=None)
+            return None if self.closed else self._reader.reader.unblocker.due
+        return min((at for at in (self._reader.reader.unblocker.due, self._merge.due) if at is not None), default=None)
 
     def _elapse(self, now: float) -> None:
-        self._unblocker.elapse(now)
+        self._reader.reader.unblocker.elapse(now)
         if self._merge is not None and (due := self._merge.due) is not None and due <= now:
             self._release()

@@ -40,7 +40,7 @@ class GapOwner(Protocol):
     def emit(self, event: Event) -> None: ...
     def ask(self, *commands: Arguments) -> Steps[Replies]: ...
     def restart(self, cursor: StreamCursor) -> None: ...
-    def refused(self, cursor: StreamCursor, error: ReplyError) -> None: ...
+    def refuse(self, cursor: StreamCursor, error: ReplyError) -> None: ...
 
 
 class GapDetection:
@@ -106,7 +106,7 @@ class GapDetection:
         except ReplyError as error:
             if error.code in UNAVAILABLE:
                 raise
-            self._owner.refused(cursor, error)
+            self._owner.refuse(cursor, error)
 
     def check(self, cursor: StreamCursor, info: Any, anchor: Any = None) -> None:
         """Judge the reply of ``XINFO STREAM``, and of ``XRANGE`` at the ``anchor``, where that was asked before.
@@ -148,14 +148,14 @@ class GapDetection:
             raise error
         if alone:
             for cursor in streams:
-                self._owner.refused(cursor, error)
+                self._owner.refuse(cursor, error)
             return
         replies = yield from self._owner.ask(
             *(("XREAD", "COUNT", 1, "STREAMS", cursor.stream, "$") for cursor in streams)
         )
         for cursor, reply in zip(streams, replies, strict=True):
             if isinstance(reply, ReplyError):
-                self._owner.refused(cursor, reply)
+                self._owner.refuse(cursor, reply)
 
     def _switch_off(self, cursor: StreamCursor, command: Arguments, error: ReplyError) -> None:
         if cursor.watched:

@@ -9,6 +9,7 @@ tells the time and wakes the user's tasks. Outputs are levels: ``links()``, each
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Final, TypedDict
 
@@ -18,7 +19,7 @@ from ..errors import (
     ClosedError,
     InvalidArgument,
 )
-from ..events import ConnectAttemptFailed, Connected, Disconnected, Event, Reconnected
+from ..events import Event
 from ..options import (
     DEFAULT_ADDRESS,
     DEFAULT_LOGIN,
@@ -29,6 +30,7 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
+from .link_events import connected, disconnected
 
 TOKEN_BYTES: Final = 8
 
@@ -85,8 +87,9 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
-        self._events = EventQueue()
-        self._placed_events = EventQueue()
+        self.event_numbers = count()  # of the events that are told in their places
+        self._events = EventQueue(count())
+        self._placed_events = EventQueue(self.event_numbers)
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 
@@ -109,6 +112,20 @@ class Engine(ProcessBound):
         self._elapse(now)  # first: a late request is late, even if its link ends at the same moment
         for link in self._links:
             link.handle_timeout(now)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the driver sets, shared by the links and parts of the engine."""
+        return self._clock
+
+    @property
+    def now(self) -> float:
+        """The time that the driver told last, in seconds."""
+        return self._clock.now
+
+    def random(self) -> float:
+        """Draw a number between 0 and 1, from the driver's ``random``."""
+        return self._random()
 
     @property
     def label(self) -> str:
@@ -157,12 +174,12 @@ class Engine(ProcessBound):
 
         This queue and that of ``next_event`` each tell every event once.
         """
-        return self._placed_events.take(self._reached())
+        return self._placed_events.take()
 
     @property
     def has_event_in_place(self) -> bool:
         """Whether ``next_event_in_place`` would return an event."""
-        return self._placed_events.is_due(self._reached())
+        return self._placed_events.is_due(None)
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
@@ -186,18 +203,14 @@ class Engine(ProcessBound):
     def _elapse(self, now: float) -> None:
         """Act on the engine's own deadlines that have passed at ``now``, in seconds."""
 
-    def _place(self) -> int:
-        """Count the batches that have arrived so far: the place of an event emitted now."""
-        return 0
-
-    def _reached(self) -> int:
-        """Count the arrived batches that the application has taken, or will never get."""
-        return 0
+    def report(self, event: Event) -> None:
+        """Append an event to the queue of the engine, and call ``on_event`` with it."""
+        self._events.add(event)
+        self.on_event(event)
 
     def _emit(self, event: Event) -> None:
-        self._events.add(event, 0)
-        self._placed_events.add(event, self._place())
-        self.on_event(event)
+        self._placed_events.add(event)
+        self.report(event)
 
     def _end(self, error: Exception | None) -> None:
         if self.closed:
@@ -216,7 +229,7 @@ class Engine(ProcessBound):
         if self.closed:
             raise ClosedError(f"this {self.label} is closed; open a new one")
 
-    def _check_block(self, block: float) -> None:
+    def check_block(self, block: float) -> None:
         """Refuse a ``block`` longer than the keep-alive: a blocked read hides a dead link for as long."""
         keepalive = self.options.keepalive_idle + self.options.keepalive_answer
         if block > keepalive:
@@ -225,9 +238,7 @@ class Engine(ProcessBound):
             )
 
     def report_up(self, link: Link, *, again: bool) -> None:
-        server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"
-        kind = Reconnected if again else Connected
-        self._emit(kind(link.name, str(link.address), server, self.title))
+        self._emit(connected(link, self.title, again=again))
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, end the engine."""
@@ -235,11 +246,5 @@ class Engine(ProcessBound):
             return
         if is_permanent(error) and not link.server:
             self.fail(error)
-        elif was_up:
-            self._emit(Disconnected(link.name, str(link.address), error, self.title))
         else:
-            self._emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts, error, self.title))
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else "?"
+            self._emit(disconnected(link, error, self.title, was_up=was_up))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from ..events import Event, EventsDropped
@@ -11,18 +12,27 @@ MAX_EVENTS: Final = 1000
 
 
 class EventQueue:
-    """A queue of events, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it."""
+    """A queue of events, at most ``MAX_EVENTS``, each with its place: the number of batches that came before it.
 
-    def __init__(self) -> None:
-        self._kept: deque[tuple[int, Event]] = deque()
+    ``numbers`` counts the events of queues whose order matters.
+    """
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._numbers = numbers
+        self._kept: deque[tuple[int, int, Event]] = deque()  # each with its place and its number
         self._dropped = 0
 
-    def add(self, event: Event, place: int) -> None:
+    def add(self, event: Event, place: int = 0) -> None:
         """Append an event; a full queue drops its oldest, and counts it."""
         if len(self._kept) >= MAX_EVENTS:
             self._kept.popleft()
             self._dropped += 1
-        self._kept.append((place, event))
+        self._kept.append((place, next(self._numbers), event))
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest event; only where there is an event."""
+        return self._kept[0][1]
 
     def is_due(self, reached: int | None) -> bool:
         """Tell whether ``take`` returns an event, after ``reached`` batches; None: after all of them."""
@@ -35,4 +45,4 @@ class EventQueue:
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return EventsDropped(dropped)
-        return self._kept.popleft()[1]
+        return self._kept.popleft()[2]

@@ -13,8 +13,7 @@ from typing import Any, Final
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE
 from ..engine.degradation import DELAYS, LETTERS
-from ..engine.engine import Engine
-from ..engine.script import WAIT, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps
 from ..entries import GroupBatch
 from ..errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
 from ..events import SettlingRefused
@@ -39,7 +38,7 @@ class AckLoop:
 
     def __init__(
         self,
-        engine: Engine,
+        host: ScriptHost,
         context: GroupContext,
         pending: Pending,
         in_flight: InFlight,
@@ -48,7 +47,7 @@ class AckLoop:
         release: Release,
         renewal: Renewal,
     ) -> None:
-        self._engine = engine
+        self._host = host
         self._context = context
         self._pending = pending
         self._in_flight = in_flight
@@ -70,9 +69,9 @@ class AckLoop:
         self._pending.note(batch)
         if self.due is None:
             self.due = AT_ONCE
-            self._engine.on_wakeup()
+            self._context.wake_driver()
         elif self._in_flight.starved:
-            self._engine.on_wakeup()
+            self._context.wake_driver()
 
     def flush_soon(self) -> None:
         """Send what there is as soon as the engine is asked for its timer."""
@@ -255,7 +254,7 @@ class AckLoop:
     def wake_runner(self) -> None:
         """Send over the acking link what the reading link, being blocked, cannot send."""
         if self._runner is None and self._in_flight.blocked:
-            self._runner = ScriptRunner(self._engine, self._story, "acks")
+            self._runner = ScriptRunner(self._host, self._story, "acks")
             self._runner.link.open()
         if self._runner is not None:
             self._runner.wake()

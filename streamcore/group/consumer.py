@@ -1,24 +1,26 @@
-"""Streams that are read through different groups, as one consumer.
+"""A consumer of groups: a member, or several of them, in an engine.
 
-``XREADGROUP`` knows one group, so there is a whole ``GroupConsumer`` for each group here, with links, bounds and timers of
-its own; to its driver and to the application the union looks like one engine. Batches are taken from the groups in turn.
-What is done to a batch goes to the group of its stream. The end of one, whatever the reason, is the end of all.
+``XREADGROUP`` knows a single group, so each group has a member, with a link, bounds and pending entries of its own. Batches are
+taken from the members in turn, and an acknowledgement of a batch goes to the member of its stream. The end of a member, for any
+reason, is the end of the consumer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast, overload
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
 
-from ..arguments import Name, name, stream_names
-from ..connection.link import Link, Owner
-from ..engine.engine import Engine, EngineOptions
+from ..arguments import Name, name, pick, stream_names
+from ..engine.engine import EngineOptions
 from ..entries import GroupBatch
 from ..errors import InvalidArgument
-from ..events import Event
-from .member import GroupConsumer, GroupOptions
-from .options import Membership
+from ..reading.engine import ReadingEngine
+from ..reading.reader import ReaderOptions
+from .member import Member
+from .options import MemberOptions, Membership
 from .stream_changes import Joining
 
 T = TypeVar("T", bytes, str)
@@ -26,243 +28,265 @@ T = TypeVar("T", bytes, str)
 Groups: TypeAlias = Mapping[str, Name] | Mapping[bytes, Name]
 """The group of each stream."""
 
-_OF_EVERY_ENGINE: Final = EngineOptions.__annotations__
+
+class GroupOptions(ReaderOptions, MemberOptions, total=False):
+    """Keywords of ``GroupConsumer``, explained there."""
 
 
 class _Options(GroupOptions, EngineOptions, total=False): ...
 
 
-class _Part(GroupConsumer[T], Generic[T]):
-    """The member of one of the groups; its links are called such as ``main of billing``."""
+class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
+    """Consume streams through a group: at least once, until acknowledged.
 
-    on_end: Callable[[Exception | None], None]
+    ``streams`` is a name or several, read through ``group``; or a mapping of each stream to its own group. All options
+    hold for each group.
 
-    @property
-    def label(self) -> str:
-        """A member like any other."""
-        return GroupConsumer.__name__
+    *Reading.* ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2)
+    batches or ``prefetch_bytes`` (64 MB) ahead of the application; at most ``max_in_flight`` (10,000) entries
+    unacknowledged. ``backlog=False``: what an earlier run of this consumer left pending stays so, until it counts as idle;
+    ``history_only``: nothing but that is handed over, and the iteration ends. ``stop_on_idle`` ends it when a read comes back
+    empty; with it, ``block`` may be None: reads do not wait.
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        return super().new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}")
+    *The group.* Where it is missing it is created, at ``start``: ``"0"``, ``"$"`` or an id; with ``create=False`` that
+    raises ``NoGroupError``, as does one that vanishes with ``on_group_lost="raise"``. A name is held by one process at a
+    time, unless ``exclusive=False``: an older one raises ``ConsumerFencedError``. An engine without ``entropy`` cannot hold it, and
+    says so by ``Degraded``.
 
-    def _end(self, error: Exception | None) -> None:
-        super()._end(error)
-        self.on_end(error)
+    *Settling.* ``ack="auto"`` acknowledges an entry when the iterator is asked for the next; ``"none"`` leaves nothing
+    pending (``NOACK``). Acknowledgements leave within ``ack_delay`` (0.05) seconds; ``fenced`` ones do nothing once another
+    member has the entry. After ``max_deliveries`` attempts (None: no limit) an entry goes to ``dead_letter_stream``
+    (``{stream}:dead``). ``report_acks`` asks for the event ``AcksConfirmed``.
 
-
-class GroupUnion(Engine, Generic[T]):
-    """Consume each stream through its own group, at least once. The options are those of ``GroupConsumer``, for each group."""
+    *Keeping.* Entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never). What is in hand
+    is kept from counting as idle, unless ``renew=False``. Own pending entries are audited every ``audit_interval`` (5) seconds, and
+    gaps looked for (``detect_gaps``: by the ``"audit"``, ``"always"`` before a read, None). On leaving, what was never
+    handed over is given back for others to claim at once, unless ``release_on_close=False``. Consumers with nothing pending that
+    were not heard of for ``remove_idle_consumers`` (3,600) seconds are removed (None: never), and so is this one on leaving, with
+    ``remove_on_leaving``.
+    """
 
     @overload
     def __init__(
-        self: GroupUnion[bytes], groups: Groups, *, consumer: Name, decode: None = None, **options: Unpack[_Options]
+        self: GroupConsumer[bytes],
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
+        consumer: Name,
+        decode: None = None,
+        **options: Unpack[_Options],
     ) -> None: ...
     @overload
     def __init__(
-        self: GroupUnion[str], groups: Groups, *, consumer: Name, decode: str, **options: Unpack[_Options]
+        self: GroupConsumer[str],
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
+        consumer: Name,
+        decode: str,
+        **options: Unpack[_Options],
     ) -> None: ...
     @overload
     def __init__(
-        self: GroupUnion[Any], groups: Groups, *, consumer: Name, decode: str | None, **options: Unpack[_Options]
+        self: GroupConsumer[Any],
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
+        consumer: Name,
+        decode: str | None,
+        **options: Unpack[_Options],
     ) -> None: ...
     def __init__(
-        self, groups: Groups, *, consumer: Name, decode: str | None = None, **options: Unpack[_Options]
+        self,
+        streams: Name | Iterable[Name] | Groups,
+        *,
+        group: Name | None = None,
+        consumer: Name,
+        decode: str | None = None,
+        **options: Unpack[_Options],
     ) -> None:
         given: dict[str, Any] = dict(options)
-        super().__init__(**{key: given[key] for key in _OF_EVERY_ENGINE if key in given})
-        self._parts: list[_Part[Any]] = []
-        self._turn = 0  # of the part that is asked first for the next batch
-        self._part_of: dict[bytes, _Part[Any]] = {}
-        for group, streams in by_group(groups).items():
-            part = _Part[Any](streams, group=group, consumer=consumer, decode=decode, **given)
-            part.on_wakeup, part.on_event, part.on_end = self._woken, partial(self._told, part), self._end
-            self._parts.append(part)
-            self._part_of.update(dict.fromkeys(streams, part))
+        super().__init__(**pick(given, EngineOptions.__annotations__))
+        own = pick(given, MemberOptions.__annotations__)
+        found = [Membership.of(its, of, consumer, **own) for of, its in by_group(streams, group).items()]
+        self.nonce = b"" if self._entropy is None else self._introduce()
+        self.members: list[Member[T]] = []
+        self._member_of: dict[bytes, Member[T]] = {}
+        for membership in found:
+            suffix = f" of {membership.group.decode(errors='replace')}" if len(found) > 1 else ""
+            member = Member[T](self, membership, self.nonce, decode=decode, suffix=suffix, options=given)
+            self.members.append(member)
+            self._member_of.update(dict.fromkeys(membership.streams, member))
+        self.readers.extend(member.reader for member in self.members)
+        self._turns: deque[Member[T]] = deque(self.members)  # the first is asked first for the next batch
+        self._stops_on_idle = found[0].stop_on_idle
 
-    # -- the driver's side --------------------------------------------------------------------------------------------
-
-    def links(self) -> Sequence[Link]:
-        return [link for part in self._parts for link in part.links()]
-
-    def next_timeout(self) -> float | None:
-        return min((at for part in self._parts if (at := part.next_timeout()) is not None), default=None)
-
-    def handle_timeout(self, now: float) -> None:
-        for part in self._parts:
-            part.handle_timeout(now)
-
-    @property
-    def label(self) -> str:
-        return GroupConsumer.__name__
+    def _introduce(self) -> bytes:
+        """Give our connections a name that no other process draws."""
+        nonce = f"{self._login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
+        self._login = replace(self._login, client_name=nonce)
+        return nonce.encode()
 
     @property
     def title(self) -> str:
-        """All of its parts."""
-        return "; ".join(part.title for part in self._parts)
-
-    # -- the user's side ----------------------------------------------------------------------------------------------
+        """The titles of the members."""
+        return "; ".join(member.title for member in self.members)
 
     @property
-    def member(self) -> Membership:
-        """How we have been told to behave in every group: all but streams and group is the same in all of them."""
-        return self._parts[0].member
+    def settles_itself(self) -> bool:
+        """Whether an iteration acknowledges entries: ``ack="auto"``."""
+        return self.members[0].membership.ack == "auto"
 
     @property
     def groups(self) -> dict[bytes, bytes]:
         """The group of each stream that is read."""
-        return {stream: group for part in self._parts for stream, group in part.groups.items()}
+        return {stream: member.membership.group for member in self.members for stream in member.membership.streams}
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether all groups have been entered."""
-        return all(part.is_ready for part in self._parts)
-
-    @property
-    def has_batch(self) -> bool:
-        """Whether ``take`` would return a batch now."""
-        return any(part.has_batch for part in self._parts)
+    # -- entries ------------------------------------------------------------------------------------------------------
 
     def take(self) -> GroupBatch[T] | None:
-        """The next batch, of the groups in turn, or None where nothing has arrived. Raises what ended the consumer."""
-        for _ in range(len(self._parts)):
-            part = self._parts[self._turn]
-            self._turn = (self._turn + 1) % len(self._parts)
-            if part.has_batch or not part.closed:
-                batch = part.take()  # also where it has none: it waits for being asked
-                if batch is not None:
-                    if part.member.stop_on_idle:
-                        self.begin()  # while anything comes, none of the groups has come to its end
-                    return batch
+        """Take the next batch, of the groups in turn; None where nothing has arrived. Raises the error that ended the consumer."""
+        turns = self._turns
+        for _ in range(len(turns)):
+            member = turns[0]
+            turns.rotate(-1)
+            if self._stops_on_idle and member.reader.has_batch:
+                self._begin_beside(member)
+            batch = member.take()
+            if batch is not None:
+                return batch
         self.check()
         return None
 
     def put_back(self, batch: GroupBatch[T]) -> None:
-        """Take a batch again that nobody has looked at, before all others of its group."""
-        self._part_of[batch.key].put_back(batch)
+        """Put back the batch taken last of its group, before all others of the group."""
+        self._member_of[batch.key].reader.put_back(batch)
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
         """Cut a batch that was taken: keep the first ``at`` entries in it, return the rest as a batch of its own."""
-        return self._part_of[batch.key].split(batch, at)
-
-    def pause(self) -> None:
-        """Hand over nothing, and read nothing more, until ``resume``."""
-        for part in self._parts:
-            part.pause()
-
-    def resume(self) -> None:
-        """Go on after ``pause``."""
-        for part in self._parts:
-            part.resume()
+        return self._member_of[batch.key].split(batch, at)
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
-        for part in self._parts:
-            part.flush()
+        for member in self.members:
+            member.flush()
 
     @property
     def settled(self) -> bool:
-        """Whether the servers have confirmed every acknowledgement so far, and, on leaving, what we give back."""
-        return all(part.settled for part in self._parts)
+        """Whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
+        return all(member.settled for member in self.members)
+
+    def give_up_settling(self) -> None:
+        """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
+        for member in self.members:
+            member.give_up_settling()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read no more: what is here already is handed over, and then ``ended``. May be called again."""
-        for part in self._parts:
-            part.drain()
+        """Read no more: hand over the entries that are here, and then be ``ended``. May be called again."""
+        for member in self.members:
+            member.drain()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will be handed over any more, of any group; see ``GroupConsumer``."""
-        return all(part.ended for part in self._parts)
+        """Whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
+
+        The last holds until ``begin``, and not while something is being given back: it may come again.
+        """
+        return all(member.ended for member in self.members)
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
-        for part in self._parts:
-            part.begin()
+        for member in self.members:
+            member.begin()
+
+    def _begin_beside(self, busy: Member[T]) -> None:
+        """Have the other members read on: while a member has a batch, none of the others has come to its end."""
+        for member in self.members:
+            if member is not busy:
+                member.begin()
 
     def leave(self, begun: GroupBatch[T] | None = None, at: int = 0) -> None:
-        """Read no more, give back what nobody has seen, and flush; close when ``settled``.
+        """Read no more, give back the entries that were not handed over, and flush; close when ``settled``.
 
         Of the batch ``begun`` the application has seen the first ``at`` entries.
         """
-        for part in self._parts:
-            if begun is not None and part is self._part_of[begun.key]:
-                part.leave(begun, at)
+        for member in self.members:
+            if begun is not None and member is self._member_of[begun.key]:
+                member.leave(begun, at)
             else:
-                part.leave()
+                member.leave()
 
-    def give_up_settling(self) -> None:
-        """Nobody waits for the servers' word any more; say what is open."""
-        for part in self._parts:
-            part.give_up_settling()
+    # -- streams ------------------------------------------------------------------------------------------------------
 
-    def add_stream(self, stream: Name, group: Name) -> Joining | None:
-        """Read one more stream, through a group that we are in; None where it is read already."""
+    def add_stream(self, stream: Name, group: Name | None = None) -> Joining | None:
+        """Read another stream, through a group of ours; None where it is read already.
+
+        Raises ``InvalidArgument`` where there are several groups and none is named, and for a group that is not ours.
+        """
         self.check()
-        key, wanted = name("stream", stream), name("group", group)
-        part = next((part for part in self._parts if part.member.group == wanted), None)
-        if part is None or self._part_of.get(key, part) is not part:
-            raise InvalidArgument(
-                f"stream {key.decode(errors='replace')!r} cannot be read through group {wanted.decode(errors='replace')!r}: "
-                "we are not in it, or have read the stream through another one; open another consumer"
-            )
-        joining = part.add_stream(key)
-        self._part_of[key] = part
+        key = name("stream", stream)
+        member = self._of_group(key, group)
+        joining = member.add_stream(key)
+        self._member_of[key] = member
         return joining
 
+    def _of_group(self, stream: bytes, group: Name | None) -> Member[T]:
+        if group is None:
+            if len(self.members) > 1:
+                raise InvalidArgument("group is missing; name the one of our groups to read the stream through")
+            return self.members[0]
+        wanted = name("group", group)
+        member = next((member for member in self.members if member.membership.group == wanted), None)
+        if member is None or self._member_of.get(stream, member) is not member:
+            raise InvalidArgument(
+                f"stream {stream.decode(errors='replace')!r} cannot be read through group {wanted.decode(errors='replace')!r}: "
+                "we are not in it, or have read the stream through another one; open another consumer"
+            )
+        return member
+
     def give_up(self, joining: Joining) -> None:
-        """Nobody waits for a stream any more: if it has not joined, it does not."""
-        for part in self._parts:
-            part.give_up(joining)
+        """Cancel a pending ``add_stream()``, if the stream has not joined."""
+        for member in self.members:
+            member.give_up(joining)
 
     def remove_stream(self, stream: Name) -> bool:
-        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
+        """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""
         self.check()
-        part = self._part_of.get(name("stream", stream))
-        return part is not None and part.remove_stream(stream)
+        key = name("stream", stream)
+        member = self._member_of.get(key)
+        return member is not None and member.remove_stream(key)
 
-    # -- what the parts tell ------------------------------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------------------------------
 
-    def next_event_in_place(self) -> Event | None:
-        """Each event comes behind all batches of its group that had arrived before it."""
-        return next((part.next_event_in_place() for part in self._parts if part.has_event_in_place), None)
-
-    @property
-    def has_event_in_place(self) -> bool:
-        return any(part.has_event_in_place for part in self._parts)
-
-    def _woken(self) -> None:
-        self.on_wakeup()
-
-    def _told(self, part: _Part[Any], event: Event) -> None:
-        part.next_event()  # that one: here they are in the order in which they happened, whoever told them
-        self._events.add(event, 0)
-        self.on_event(event)
-
-    def _end(self, error: Exception | None) -> None:
+    def _timer(self) -> float | None:
         if self.closed:
-            return
-        super()._end(error)
-        for part in self._parts:
-            part.close()
+            return None
+        due = inf
+        for member in self.members:
+            at = member.timer()
+            due = min(due, at)
+        return None if due == inf else due
+
+    def _elapse(self, now: float) -> None:
+        for member in self.members:
+            member.elapse(now)
 
 
-def by_group(groups: Groups) -> dict[bytes, list[bytes]]:
-    """The streams of each group, in their order. Raises ``InvalidArgument``."""
-    streams = stream_names(groups)
-    found: dict[bytes, list[bytes]] = {}
-    for stream, group in zip(streams, cast("Mapping[Any, Any]", groups).values(), strict=True):
-        found.setdefault(name("group", group), []).append(stream)
-    return found
-
-
-def group_engine(
-    streams: Name | Iterable[Name] | Groups, group: Name | None, **options: Any
-) -> GroupConsumer[Any] | GroupUnion[Any]:
-    """The engine for streams of one group, or for a mapping of each stream to its own. Raises ``InvalidArgument``."""
+def by_group(streams: Name | Iterable[Name] | Groups, group: Name | None) -> dict[bytes, list[bytes]]:
+    """List the streams of each group, in their order. Raises ``InvalidArgument``."""
     if not isinstance(streams, Mapping):
         if group is None:
             raise InvalidArgument("group is missing; name it, or pass a mapping of each stream to its group")
-        return GroupConsumer[Any](streams, group=group, **options)
+        return {name("group", group): stream_names(streams)}
     if group is not None:
-        raise InvalidArgument("group is named twice: give streams as a mapping to groups, or group=, not both")
-    return GroupUnion[Any](cast("Groups", streams), **options)
+        raise InvalidArgument(
+            "group is named twice: give streams as a mapping to groups, or group=, not both; where a new group begins is told by "
+            "start="
+        )
+    given = cast("Mapping[Any, Any]", streams)
+    found: dict[bytes, list[bytes]] = {}
+    for stream, its_group in zip(stream_names(given), given.values(), strict=True):
+        found.setdefault(name("group", its_group), []).append(stream)
+    return found

@@ -7,11 +7,9 @@ all, is imported by none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..connection.exchange import Arguments
-from ..connection.link import Clock
 from ..engine.script import Replies, Steps
 from ..reading.reader import Reader
 from .options import Membership
@@ -24,20 +22,18 @@ class GroupContext:
     the script of the reading link. ``absent``: the streams that do not exist, kept by ``AbsentStreams``.
     """
 
-    def __init__(
-        self, reader: Reader[Any], member: Membership, nonce: bytes, *, clock: Clock, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, reader: Reader[Any], member: Membership, nonce: bytes) -> None:
         self.member = member
         self.nonce = nonce
-        self.wake = wake
+        self.wake = reader.runner.wake
         self.emit = reader.emit
-        self.random = reader.random
+        self.random = reader.engine.random
         self.degradation = reader.degradation
-        self.request_timeout = reader.options.request_timeout
+        self.request_timeout = reader.request_timeout
         self.block = reader.block
         self.absent: dict[bytes, None] = {}
         self._reader = reader
-        self._clock = clock
+        self._clock = reader.engine.clock
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Send commands in an exchange, and return their replies; a refusal names its command."""
@@ -52,6 +48,10 @@ class GroupContext:
     def count(self) -> int:
         """Entries of each stream in a read, at most; halved when a reply was too large."""
         return self._reader.count
+
+    def wake_driver(self) -> None:
+        """Have the driver ask for levels and timers again; may be called in any thread."""
+        self._reader.engine.on_wakeup()
 
     @property
     def is_paused(self) -> bool:

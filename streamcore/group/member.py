@@ -1,149 +1,129 @@
-"""A member of a consumer group, as the application sees it: hand over, settle, drain, leave, join more streams.
+"""A member of a group: the application's side of its entries and streams.
 
-What it does on its own is ``read_loop``.
+Its own work is in ``read_loop``. A consumer has a member for each of its groups (``consumer``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Generic, TypeVar, Unpack, cast, overload
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
-from ..arguments import Name, listed, name
+from ..arguments import listed
 from ..connection.exchange import Arguments
-from ..engine.engine import EngineOptions
+from ..engine.context import EngineContext
+from ..engine.script import Script
 from ..entries import GroupBatch
+from ..errors import InvalidArgument, ReplyTooLarge
 from ..events import AcksUnconfirmed, Event, PossibleLoss
 from ..of_member import named
-from ..reading.reader import ReaderOptions
+from ..reading.reader import Reader
+from .context import GroupContext
 from .idle_consumers import remove
-from .options import MemberOptions, Membership
+from .options import Membership
 from .read_loop import ReadLoop
 from .stream_changes import Joining
 
 T = TypeVar("T", bytes, str)
 
 
-class GroupOptions(ReaderOptions, MemberOptions, total=False):
-    """Keywords of ``GroupConsumer``, explained there."""
+class Member(Generic[T]):
+    """A member of a group, in an engine.
 
-
-class _Options(GroupOptions, EngineOptions, total=False): ...
-
-
-class GroupConsumer(ReadLoop[T], Generic[T]):
-    """Consume streams through a group: at least once, until acknowledged.
-
-    *Reading.* ``count`` (100) entries per stream and read; ``block`` (5) seconds of waiting in the server; ``prefetch`` (2)
-    batches or ``prefetch_bytes`` (64 MB) ahead of the application; at most ``max_in_flight`` (10,000) entries
-    unacknowledged. ``backlog=False``: what an earlier run of this consumer left pending stays so, until it counts as idle;
-    ``history_only``: nothing but that is handed over, and the iteration ends. ``stop_on_idle`` ends it when a read comes back
-    empty; with it, ``block`` may be None: reads do not wait.
-
-    *The group.* Where it is missing it is created, at ``start``: ``"0"``, ``"$"`` or an id; with ``create=False`` that
-    raises ``NoGroupError``, as does one that vanishes with ``on_group_lost="raise"``. A name is held by one process at a
-    time, unless ``exclusive=False``: an older one raises ``ConsumerFencedError``. An engine without ``entropy`` cannot hold it, and
-    says so by ``Degraded``.
-
-    *Settling.* ``ack="auto"`` acknowledges an entry when the iterator is asked for the next; ``"none"`` leaves nothing
-    pending (``NOACK``). Acknowledgements leave within ``ack_delay`` (0.05) seconds; ``fenced`` ones do nothing once another
-    member has the entry. After ``max_deliveries`` attempts (None: no limit) an entry goes to ``dead_letter_stream``
-    (``{stream}:dead``). ``report_acks`` asks for the event ``AcksConfirmed``.
-
-    *Keeping.* Entries idle for ``claim_idle`` (60) seconds in other consumers are taken over (None: never). What is in hand
-    is kept from counting as idle, unless ``renew=False``. Own pending entries are audited every ``audit_interval`` (5) seconds, and
-    gaps looked for (``detect_gaps``: by the ``"audit"``, ``"always"`` before a read, None). On leaving, what was never
-    handed over is given back for others to claim at once, unless ``release=False``. Consumers with nothing pending that
-    were not heard of for ``remove_idle_consumers`` (3,600) seconds are removed (None: never), and so is this one on leaving, with
-    ``remove_on_leaving``.
+    ``nonce``: the name of the engine's connections, which no other process draws; empty without entropy. ``suffix`` ends the
+    names of its links.
     """
 
-    @overload
-    def __init__(
-        self: GroupConsumer[bytes],
-        streams: Name | Iterable[Name],
-        *,
-        group: Name,
-        consumer: Name,
-        decode: None = None,
-        **options: Unpack[_Options],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: GroupConsumer[str],
-        streams: Name | Iterable[Name],
-        *,
-        group: Name,
-        consumer: Name,
-        decode: str,
-        **options: Unpack[_Options],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: GroupConsumer[Any],
-        streams: Name | Iterable[Name],
-        *,
-        group: Name,
-        consumer: Name,
-        decode: str | None,
-        **options: Unpack[_Options],
-    ) -> None: ...
     def __init__(
         self,
-        streams: Name | Iterable[Name],
+        engine: EngineContext,
+        membership: Membership,
+        nonce: bytes,
         *,
-        group: Name,
-        consumer: Name,
-        decode: str | None = None,
-        **options: Unpack[_Options],
+        decode: str | None,
+        suffix: str,
+        options: dict[str, Any],
     ) -> None:
-        given: dict[str, Any] = dict(options)
-        own = {key: given.pop(key) for key in MemberOptions.__annotations__ if key in given}
-        super().__init__(Membership.of(streams, group, consumer, **own), decode=decode, **given)
+        self.membership = membership
+        self._engine = engine
+        if not membership.keeps:
+            options = {"prefetch": 1, **options}
+        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, **options)
+        if reader.polls and not membership.stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        self.reader: Reader[GroupBatch[T]] = reader
+        reader.count = min(reader.count, membership.max_in_flight)
+        self.loop: ReadLoop[T] = ReadLoop(reader, GroupContext(reader, membership, nonce))
+        self.take: Callable[[], GroupBatch[T] | None] = reader.take
+        self.timer = self.loop.timer
+        self.elapse = self.loop.elapse
+        reader.runner.link.open()
+
+    # -- the owner of the reader --------------------------------------------------------------------------------------
 
     @property
     def title(self) -> str:
-        """Which member of which group, of which streams."""
-        member = self.member
-        who = f"{self.label} {member.name.decode(errors='replace')} of {member.group.decode(errors='replace')}"
+        """The label of the engine with member, group and streams."""
+        member = self.membership
+        who = f"{self._engine.label} {member.name.decode(errors='replace')} of {member.group.decode(errors='replace')}"
         return f"{who} on {listed(member.streams)}" if member.streams else who
 
-    def _emit(self, event: Event) -> None:
-        super()._emit(named(event, self.member.group, self.member.name))
+    def emit(self, event: Event) -> None:
+        """Emit an event with the names of the member and its group."""
+        self.reader.place(named(event, self.membership.group, self.membership.name))
 
-    @property
-    def groups(self) -> dict[bytes, bytes]:
-        """The group of each stream that is read."""
-        return dict.fromkeys(self.member.streams, self.member.group)
+    def read(self) -> Script:
+        """Return the script of the reading link."""
+        return self.loop.read()
 
-    def take(self) -> GroupBatch[T] | None:
-        """The next batch, or None where nothing has arrived. Raises what ended the consumer."""
-        if not self._prefetch and self.redelivery_queue and not self.paused:
-            self.redelivery.want()
-        batch: Any = super().take()  # mypy mixes up the two values that T may have
-        return cast("GroupBatch[T] | None", batch)
+    def want_more(self) -> None:
+        """Fetch the first entry that waits to be handed over again, or read on: the application has nothing to do."""
+        if self.loop.redelivery_queue and not self.reader.paused:
+            self.loop.redelivery.want()
+        self.reader.runner.wake()
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Doubt the lineage of the server, until the next connection has proven it."""
+        self.loop.lineage.disconnected()
+
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
+        """Tell whether an entry that is too large by itself can be left out."""
+        return self.loop.goes_on_without()
+
+    # -- entries ------------------------------------------------------------------------------------------------------
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
         """Cut a batch that was taken: keep the first ``at`` entries in it, return the rest as a batch of its own."""
-        return self.pending.split(batch, at) if self.member.keeps else batch.split(at)
+        return self.loop.pending.split(batch, at) if self.membership.keeps else batch.split(at)
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
-        self.pending.sweep()
-        self.acks.retry()
-        self.acks.flush_soon()
-        self.on_wakeup()
+        acks = self.loop.acks
+        self.loop.pending.sweep()
+        acks.retry()
+        acks.flush_soon()
+        self._engine.on_wakeup()
 
     @property
     def settled(self) -> bool:
-        """Whether the server has confirmed every acknowledgement so far, and, on leaving, what we give back."""
-        on_their_way = self._reading.link.unanswered and not self.in_flight.blocked  # their replies will come at once
-        return not (self.pending.settling or self.release or (self.phase.stage.is_leaving and on_their_way))
+        """Whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
+        loop = self.loop
+        on_their_way = (
+            self.reader.runner.link.unanswered and not loop.in_flight.blocked
+        )  # their replies will come at once
+        return not (loop.pending.settling or loop.release or (loop.phase.stage.is_leaving and on_their_way))
+
+    def give_up_settling(self) -> None:
+        """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
+        if entries := self.loop.pending.unconfirmed:
+            self.emit(AcksUnconfirmed(entries))
+
+    # -- the end ------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read no more: what is here already is handed over, and then ``ended``. May be called again."""
-        self.phase.drain()
+        """Read no more: hand over the entries that are here, and then be ``ended``. May be called again."""
+        self.loop.phase.drain()
         self._give_waiting_back()
-        self._end_read()
+        self.loop.end_read()
 
     @property
     def ended(self) -> bool:
@@ -151,83 +131,81 @@ class GroupConsumer(ReadLoop[T], Generic[T]):
 
         The last holds until ``begin``, and not while something is being given back: it may come again.
         """
-        if self._prefetch or self.in_flight.reads or self.redelivery_queue:
+        loop = self.loop
+        if self.reader.prefetch or loop.in_flight.reads or loop.redelivery_queue:
             return False
-        return self.phase.stage.ends or (bool(self.idling) and not (self.paused or self.pending.gives_back))
+        return loop.phase.stage.ends or (bool(loop.idling) and not (self.reader.paused or loop.pending.gives_back))
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
-        if self.idling.begin():
-            self.on_wakeup()
+        if self.loop.idling.begin():
+            self._engine.on_wakeup()
 
     def leave(self, begun: GroupBatch[T] | None = None, at: int = 0) -> None:
-        """Read no more, give back what nobody has seen, and flush; close when ``settled``.
+        """Read no more, give back the entries that were not handed over, and flush.
 
         Of the batch ``begun`` the application has seen the first ``at`` entries.
         """
-        self.phase.leave()
-        if not self.member.keeps:
+        loop, prefetch = self.loop, self.reader.prefetch
+        loop.phase.leave()
+        if not self.membership.keeps:
             self._lose_unseen(begun, at)
-        elif self.member.release_on_close:
+        elif self.membership.release_on_close:
             if begun is not None and at < len(begun):
-                self.release.add(self.split(begun, at))
-            while (batch := self._prefetch.pop()) is not None:
-                self.release.add(batch)
+                loop.release.add(self.split(begun, at))
+            while (batch := prefetch.pop()) is not None:
+                loop.release.add(batch)
             self._give_waiting_back()
-        if self._reading.link.is_up:
-            self.release.part(self._parting())
+        if self.reader.runner.link.is_up:
+            loop.release.part(self._parting())
         self.flush()
 
-    def give_up_settling(self) -> None:
-        """Stop waiting for the server to confirm; tell what is not confirmed."""
-        if entries := self.pending.unconfirmed:
-            self._emit(AcksUnconfirmed(entries))
+    # -- streams ------------------------------------------------------------------------------------------------------
 
-    def add_stream(self, stream: Name) -> Joining | None:
-        """Read one more stream, through the same group; None where it is read already."""
-        self.check()
-        joining = self.stream_changes.add(name("stream", stream))
+    def add_stream(self, stream: bytes) -> Joining | None:
+        """Read another stream through the group; None where it is read already."""
+        joining = self.loop.stream_changes.add(stream)
         if joining is not None:
-            self._end_read()
+            self.loop.end_read()
         return joining
 
     def give_up(self, joining: Joining) -> None:
         """Cancel a pending ``add_stream()``, if the stream has not joined."""
-        self.stream_changes.give_up(joining)
+        self.loop.stream_changes.give_up(joining)
 
-    def remove_stream(self, stream: Name) -> bool:
-        """Read a stream no more, and give back what was read ahead of it; False where it was not read."""
-        self.check()
-        key = name("stream", stream)
-        if key not in self.member.streams:
+    def remove_stream(self, stream: bytes) -> bool:
+        """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""
+        if stream not in self.membership.streams:
             return False
-        self.member.streams.remove(key)
-        self.setup.forget(key)
-        self.backlog.forget(key)
-        self.claiming.forget(key)
-        for batch in self._prefetch.drop(key):
-            self.release.add(batch)
-        self._give_waiting_back(key)
-        self._end_read()
+        loop = self.loop
+        self.membership.streams.remove(stream)
+        loop.setup.forget(stream)
+        loop.backlog.forget(stream)
+        loop.claiming.forget(stream)
+        for batch in self.reader.prefetch.drop(stream):
+            loop.release.add(batch)
+        self._give_waiting_back(stream)
+        loop.end_read()
         return True
 
     def _give_waiting_back(self, stream: bytes | None = None) -> None:
-        for waiting in self.redelivery_queue.clear(stream):
-            self.release.add_waiting(waiting)
-        if self.release:
-            self.acks.flush_soon()
+        loop = self.loop
+        for waiting in loop.redelivery_queue.clear(stream):
+            loop.release.add_waiting(waiting)
+        if loop.release:
+            loop.acks.flush_soon()
 
     def _parting(self) -> list[Arguments]:
         """Build the commands that tell on leaving: the name is free, and the consumer gone, if nothing is pending for it."""
-        commands = self.lease.let_go()
-        member = self.member
+        commands = self.loop.lease.let_go()
+        member = self.membership
         if member.remove_on_leaving:
             commands += [remove(stream, member.group, [member.name]) for stream in member.streams]
         return commands
 
     def _lose_unseen(self, begun: GroupBatch[T] | None, at: int) -> None:
         unseen = 0 if begun is None else len(begun) - at
-        while (batch := self._prefetch.pop()) is not None:
+        while (batch := self.reader.prefetch.pop()) is not None:
             unseen += len(batch)
         if unseen:
-            self._emit(PossibleLoss(unseen))
+            self.emit(PossibleLoss(unseen))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
@@ -129,8 +129,6 @@ class Membership:
         detect_gaps: Literal["audit", "always"] | None = "audit",
     ) -> Membership:
         """Raises ``InvalidArgument``."""
-        if isinstance(streams, Mapping):
-            raise InvalidArgument("a group's streams are names; where a new group begins is told by start=")
         named = stream_names(streams)
         if dead_letter_stream is not None and name("dead_letter_stream", dead_letter_stream) in named:
             raise InvalidArgument("dead_letter_stream is one of the streams that are consumed; name another one")

@@ -12,26 +12,18 @@ Every entry that the server delivered to us is in ``pending``, or waits in ``red
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
 from ..connection.link import Link
-from ..engine.script import WAIT, Script, ScriptRunner, Steps
+from ..engine.script import WAIT, Script, Steps
 from ..entries import GroupBatch
-from ..errors import (
-    InvalidArgument,
-    NoGroupError,
-    ReplyError,
-    ReplyTooLarge,
-    UnblockedError,
-    WrongTypeError,
-)
+from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
 from ..events import OwnershipLost, PossibleLoss
 from ..reading.portions import Portion
-from ..reading.reader import Reader
-from ..reading.unblock import Unblocker
+from ..reading.prefetch import Prefetch
+from ..reading.reader import Reader, waiting
 from .absent_streams import AbsentStreams
 from .ack_loop import AckLoop
 from .audit import Audit
@@ -46,7 +38,6 @@ from .in_flight import InFlight
 from .intake import Intake
 from .lineage import Lineage
 from .name_lease import Identity, NameLease
-from .options import Membership
 from .pending import Acks, Pending
 from .phase import Phase
 from .presence import Presence
@@ -67,41 +58,30 @@ LOOKED_AFTER: Final = (NoGroupError, UnblockedError, WrongTypeError)
 MAX_SETBACKS: Final = 3
 
 
-class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
-    """Reads, and runs the tasks of a member; ``GroupConsumer`` adds what the application does."""
+class ReadLoop(Generic[T]):
+    """Reads, and runs the tasks of a member; ``Member`` adds what the application does."""
 
-    member: Membership
-
-    def __init__(self, member: Membership, **options: Any) -> None:
-        if not member.keeps:
-            options.setdefault("prefetch", 1)
-        super().__init__(**options)
-        if self.polls and not member.stop_on_idle:
-            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
-        self.member = member
-        self.count = min(self.count, member.max_in_flight)
-        self.nonce = b"" if self._entropy is None else self._introduce()
+    def __init__(self, reader: Reader[GroupBatch[T]], context: GroupContext) -> None:
+        self.context = context
+        self._member = context.member
+        self._reader: Reader[GroupBatch[T]] = reader
+        self._reading = reader.runner
+        self._prefetch: Prefetch[GroupBatch[T]] = reader.prefetch
+        self._portions = reader.portions
+        self._asked = reader.asked
+        self._unblocker = reader.unblocker
+        self._clock = reader.engine.clock
         self._backlogged = False  # the last reply was full
         self._setbacks = 0
-        context = self.context = GroupContext(self, member, self.nonce, clock=self._clock, wake=self.wake)
         self._hold(context)
         self._look_after(context)
-        self._reading = ScriptRunner(self, self._read)
-        self._unblocker = Unblocker(self, self._reading.link, self.degradation)
-        self._reading.link.open()
-
-    def _introduce(self) -> bytes:
-        """Give our connections a name that no other process draws."""
-        nonce = f"{self._login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
-        self._login = replace(self._login, client_name=nonce)
-        return nonce.encode()
 
     def _hold(self, context: GroupContext) -> None:
         """Make the state of the member, and the parts that bring entries and settle them."""
-        pending = self.pending = Pending(self.member)
+        pending = self.pending = Pending(self._member)
         queue = self.redelivery_queue = RedeliveryQueue()
-        self.phase = Phase(history_only=self.member.history_only)
-        self.in_flight = InFlight(context, self.portions, pending, queue, self._prefetch, self.asked)
+        self.phase = Phase(history_only=self._member.history_only)
+        self.in_flight = InFlight(context, self._portions, pending, queue, self._prefetch, self._asked)
         self.holdings = Holdings(pending, queue, self._prefetch)
         self.given_back = GivenBack()
         self.idling = Idling(context, self.given_back)
@@ -109,19 +89,19 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         self.release = Release(context, pending)
         self.renewal = Renewal(context, self.holdings)
         self.acks = AckLoop(
-            self, context, pending, self.in_flight, self.idling, self.lineage, self.release, self.renewal
+            self._reader, context, pending, self.in_flight, self.idling, self.lineage, self.release, self.renewal
         )
         self.redelivery = Redelivery(context, queue, pending, self.in_flight, self.release, self.acks)
         self.intake = Intake(
-            context, self.phase, pending, queue, self._prefetch, self.release, self.acks, self._encoding
+            context, self.phase, pending, queue, self._prefetch, self.release, self.acks, self._reader.encoding
         )
 
     def _look_after(self, context: GroupContext) -> None:
         """Make the parts that enter streams, recover and claim entries, and audit; and the table of tasks."""
         backlog, holdings, in_flight = Backlog(), self.holdings, self.in_flight
-        rounds = Rounds(self.member.audit_interval)
+        rounds = Rounds(self._member.audit_interval)
         absent = self.absent_streams = AbsentStreams(context)
-        gaps = self.gaps = GroupGaps(self.member, self.emit, self.degradation)
+        gaps = self.gaps = GroupGaps(self._member, context.emit, context.degradation)
         self.backlog, self.rounds = backlog, rounds
         self.lease = NameLease(context)
         self.presence = Presence(context)
@@ -156,10 +136,6 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
             ahead=(rounds, self.claiming, self.idle_consumers, self.presence, absent, changes),
         )
 
-    def wake(self) -> None:
-        """Resume the script of the reading link: something has changed for it."""
-        self._reading.wake()
-
     def _wait_for_room(self) -> Steps[None]:
         """Wait, with nothing in flight, until more entries may be fetched, and do what is due meanwhile."""
         while self.phase.stage.takes_nothing or not self.in_flight.find_room():
@@ -175,17 +151,18 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     # -- the script of the reading link -------------------------------------------------------------------------------
 
-    def _read(self) -> Script:
+    def read(self) -> Script:
+        """Return the script of the reading link."""
         in_flight = self.in_flight
         in_flight.reads, in_flight.single = 0, None
-        self.asked.clear()
+        self._asked.clear()
         self.acks.begin()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
         self.acks.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
-            self.is_ready = True
+            self._reader.is_ready = True
             yield from self._recover()
             while True:
                 if not in_flight.reads:
@@ -196,11 +173,11 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
                         rides.append(acks)
                         yield acks
                     portion = in_flight.portion()
-                    if (look := self.gaps.look(portion.streams, self.options.request_timeout)) is not None:
+                    if (look := self.gaps.look(portion.streams, self.context.request_timeout)) is not None:
                         yield look
                     yield self._next_read(portion)
                     in_flight.reads += 1
-                    self.asked.append(portion)
+                    self._asked.append(portion)
                     self._for_others.read()
                 if not in_flight.reads:
                     yield from self._rest()
@@ -213,18 +190,18 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
                     self.gaps.saw(answered)
                 else:
                     in_flight.reads -= 1
-                    portion = self.asked.popleft()
+                    portion = self._asked.popleft()
                     is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
-                    is_last &= in_flight.blocked or self.polls
+                    is_last &= in_flight.blocked or self._reader.polls
                     in_flight.blocked = False
                     self._unblocker.done()
                     yield from self._absorb(answered, portion)
-                    if is_last and self.member.stop_on_idle:
-                        waits = self.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
+                    if is_last and self._member.stop_on_idle:
+                        waits = self._reader.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
                         self.idling.read(answered, waits=waits)
         finally:
-            if in_flight.reads and not (self.member.keeps or self.closed):
-                self._emit(PossibleLoss(in_flight.expected))
+            if in_flight.reads and not (self._member.keeps or self._reader.engine.closed):
+                self.context.emit(PossibleLoss(in_flight.expected))
             in_flight.blocked, in_flight.reads = False, 0
             self.acks.lose(rides)
 
@@ -233,20 +210,20 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         origin = yield from self.lineage.ask()
         self.gaps.connected(link.server, same_run=self.lineage.goes_on(origin))
         self.idle_consumers.connected()
-        present = Identity(link.client_id, origin.run_id, self.nonce)
+        present = Identity(link.client_id, origin.run_id, self.context.nonce)
         yield from self.setup.enter(present, turned_back=self.lineage.may_be_turned_back(origin))
         self.presence.connected(link.server)
         for stream in self.lineage.doubted(origin):
             lost = yield from self.lineage.compare(stream)
             self.holdings.void(stream, lost.ids)
             if lost.told:
-                self._emit(OwnershipLost(stream, lost.told))
+                self.context.emit(OwnershipLost(stream, lost.told))
         self.lineage.prove(origin)
         self.acks.proven()
 
     def _recover(self) -> Steps[None]:
         """Recover what is pending for us and was never seen, before the first read of a connection."""
-        if self.member.keeps:
+        if self._member.keeps:
             yield from self.audit.recover()
         self.audit.put_off()
         self.phase.recovered()
@@ -254,28 +231,28 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     def _may_read(self) -> bool:
         reads = self.in_flight.reads
-        if self.phase.stage.stops or self.idling or self.paused or reads > 1:
+        if self.phase.stage.stops or self.idling or self._reader.paused or reads > 1:
             return False
         if reads and (not self._backlogged or self._between_reads.is_due):
             return False
-        return len(self.member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
+        return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
 
     def _next_read(self, portion: Portion) -> Exchange:
-        polls = self.polls and self.idling.expected is None
-        is_through = portion.whole and self.portions.is_through
+        polls = self._reader.polls and self.idling.expected is None
+        is_through = portion.whole and self._portions.is_through
         blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
-        member: Membership = self.member
+        member = self._member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if blocked else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
-        return Exchange([read], self.block + self.options.request_timeout)
+        return Exchange([read], self.context.block + self.context.request_timeout)
 
     def _waiting(self) -> Arguments:
-        own = self.idling.expected if self.polls else None
-        if own is None and self.absent_streams and not self.polls:
-            own = min(self.block, max(0.0, self.absent_streams.at - self._clock.now))
-        return super()._waiting() if own is None else ("BLOCK", int(own * 1000) + 1)
+        own = self.idling.expected if self._reader.polls else None
+        if own is None and self.absent_streams and not self._reader.polls:
+            own = min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
+        return waiting(self.context.block) if own is None else ("BLOCK", int(own * 1000) + 1)
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies
@@ -288,7 +265,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         self._reading.link.succeeded()
         received: dict[bytes, list[Any]] = reply or {}
         b"".join(received)  # names, and nothing else
-        self.portions.heard(portion, received, read.nbytes, self.count)
+        self._portions.heard(portion, received, read.nbytes, self._reader.count)
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
@@ -325,27 +302,24 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     # -- interruptions ---------------------------------------------------------------------------------------------------
 
-    def _end_read(self) -> None:
+    def end_read(self) -> None:
         """End the read that blocks: something has changed that does not wait for it."""
         if self.in_flight.blocked:
             self._unblocker.unblock()
         self._reading.wake()
-        self.on_wakeup()
+        self.context.wake_driver()
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if link is self._reading.link:
-            self._unblocker.done()  # with the connection, the read has ended too
-            self.lineage.disconnected()
-        super().report_down(link, error, was_up=was_up)
+    def goes_on_without(self) -> bool:
+        """Tell whether an entry can be left out that is too large by itself.
 
-    def _goes_on_without(self, error: ReplyTooLarge) -> bool:
-        """An entry that is too large is pending for us all the same: the next connection finds out which it is."""
-        if not self.member.keeps:
+        It is pending for us all the same: the next connection finds out which it is.
+        """
+        if not self._member.keeps:
             return False
         single = self.in_flight.single
         if single is None:
             return True
-        if self.member.max_deliveries is None:
+        if self._member.max_deliveries is None:
             return False
         self.pending.bury(*single, b"larger than max_reply")
         self.redelivery_queue.forget(single[0], {single[1]})
@@ -354,23 +328,26 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def _timer(self) -> float | None:
-        if self.closed:
-            return None
-        blocked = self.in_flight.blocked
-        due = [self.acks.at, self._unblocker.due]
-        if blocked and not self._unblocker.wanted:
-            due.append(self.given_back.at)
-        if self.in_flight.resting and not self.phase.stage.is_leaving:
-            due.append(self.rounds.at)
-            if not self.phase.stage.stops:
-                due.append(self.absent_streams.at)
-        if self.in_flight.resting or blocked:
-            due.append(self.renewal.reminder_at)
-        earliest = min([at for at in due if at is not None], default=inf)
-        return None if earliest == inf else earliest
+    def timer(self) -> float:
+        """When ``elapse`` is due, in seconds; infinite = never."""
+        in_flight, stage = self.in_flight, self.phase.stage
+        due, unblocking = self.acks.at, self._unblocker.due
+        if due is None:
+            due = inf
+        if unblocking is not None:
+            due = min(due, unblocking)
+        elif in_flight.blocked and (again := self.given_back.at) is not None:
+            due = min(due, again)
+        if in_flight.resting and not stage.is_leaving:
+            due = min(due, self.rounds.at)
+            if not stage.stops:
+                due = min(due, self.absent_streams.at)
+        if in_flight.resting or in_flight.blocked:
+            due = min(due, self.renewal.reminder_at)
+        return due
 
-    def _elapse(self, now: float) -> None:
+    def elapse(self, now: float) -> None:
+        """Act on the deadlines that have passed at ``now``, in seconds."""
         in_flight = self.in_flight
         if in_flight.starved:
             self.pending.collect()

@@ -1,21 +1,29 @@
-"""The base of engines that read streams: options, prefetched batches, pause and resume."""
+"""The reading of streams at a place: over a link, ahead of the application.
+
+A reader has the batches that have arrived, the events between them, and the bounds of the next read. Its owner has the script
+of the reads; the engine, which has a reader or several, hands over.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from typing import Generic, TypedDict, Unpack
+from collections.abc import Callable
+from typing import Generic, Protocol, TypedDict
 
-from ..arguments import Seconds, encoding, listed, positive, seconds
+from ..arguments import Seconds, encoding, positive, seconds
 from ..connection.exchange import Arguments
-from ..connection.link import Link
+from ..connection.handshake import is_permanent
+from ..connection.link import Link, Owner
+from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
-from ..engine.engine import Engine, EngineOptions
-from ..engine.script import Replies, ScriptRunner, Steps, call
+from ..engine.event_queue import EventQueue
+from ..engine.link_events import connected, disconnected
+from ..engine.script import Replies, Script, ScriptRunner, Steps, call
 from ..errors import ReplyError, ReplyTooLarge
 from ..events import CountReduced, Event
 from .portions import Portion, Portions
 from .prefetch import B, Prefetch
+from .unblock import Unblocker
 
 
 class ReaderOptions(TypedDict, total=False):
@@ -31,51 +39,119 @@ class ReaderOptions(TypedDict, total=False):
     """No more is read ahead of the application while so many bytes are (67,108,864)."""
 
 
-class Reader(Engine, Generic[B]):
-    """An engine that reads streams over one link, ``_reading``, ahead of the application.
+def waiting(block: float) -> Arguments:
+    """Build BLOCK with its milliseconds, for ``block`` seconds; at least 1, since BLOCK 0 would be for ever."""
+    return ("BLOCK", max(1, int(block * 1000)))
+
+
+class ReaderOwner(Protocol):
+    """The owner of a reader: it has the script of the reads, and names their events."""
+
+    @property
+    def title(self) -> str:
+        """The name in logs and events."""
+        ...
+
+    def read(self) -> Script:
+        """Return the script of the reading link."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Emit an event that the reader has found, by its ``place``."""
+        ...
+
+    def want_more(self) -> None:
+        """Read on: the application has asked for a batch, and there is none."""
+        ...
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Note that the reading link has lost its connection, or that an attempt to connect has failed."""
+        ...
+
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
+        """Tell whether an entry that is too large by itself can be left out."""
+        ...
+
+
+class Reader(Generic[B]):
+    """Reads over a link, ahead of the application.
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
-    ``prefetch_bytes`` ahead of the application.
+    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``suffix`` ends the names
+    of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
     """
-
-    _reading: ScriptRunner
-    _names: Collection[bytes] = ()
 
     def __init__(
         self,
+        engine: EngineContext,
+        owner: ReaderOwner,
         *,
         count: int = 100,
         block: Seconds | None = 5.0,
         prefetch: int = 2,
         prefetch_bytes: int = 64 << 20,
         decode: str | None = None,
-        **engine: Unpack[EngineOptions],
+        splits: bool = True,
+        suffix: str = "",
+        hand_over: Callable[[B], None] | None = None,
+        take_back: Callable[[B], None] | None = None,
     ) -> None:
-        super().__init__(**engine)
         self.is_ready = False
         self.paused = False
-        self.degradation = Degradation(self.emit)
+        self.engine = engine
+        self.request_timeout = engine.options.request_timeout
+        self.emit = owner.emit
+        self.degradation = Degradation(owner.emit)
         self.count = positive("count", count)
         self.polls = block is None  # reads never wait in the server
         self.block = 0.0 if block is None else seconds("block", block)
-        self._check_block(self.block)
-        self._encoding = encoding(decode)
-        self._prefetch: Prefetch[B] = Prefetch(
+        engine.check_block(self.block)
+        self.encoding = encoding(decode)
+        self.prefetch: Prefetch[B] = Prefetch(
             positive("prefetch", prefetch), positive("prefetch_bytes", prefetch_bytes)
         )
         self.portions = Portions(prefetch_bytes // 2)  # two reads may be in flight
         self.asked: deque[Portion] = deque()  # by the reads that are in flight
-        self._splits = True  # a read may be about a part of the streams
+        self._owner = owner
+        self._suffix = suffix
+        self._splits = splits
+        self._hand_over = hand_over
+        self._take_back = take_back
+        self._events = EventQueue(engine.event_numbers)
+        self.runner = ScriptRunner(self, owner.read)
+        self.unblocker = Unblocker(self, self.runner.link, self.degradation, self.request_timeout)
 
-    @property
-    def title(self) -> str:
-        """The label with the names of the streams."""
-        return f"{self.label} of {listed(self._names)}" if self._names else self.label
+    # -- the application's side ---------------------------------------------------------------------------------------
 
     @property
     def has_batch(self) -> bool:
         """Whether ``take`` would return a batch now."""
-        return bool(self._prefetch) and not self.paused
+        return bool(self.prefetch) and not self.paused
+
+    def take(self) -> B | None:
+        """Take the next batch; None where nothing has arrived."""
+        prefetch = self.prefetch
+        batch = None if self.paused else prefetch.first
+        if batch is None:
+            self._owner.want_more()
+            return None
+        try:
+            prefetch.pop()
+            if self._hand_over is not None:
+                self._hand_over(batch)
+            self.runner.wake()
+        except BaseException:  # a signal handler has raised: the batch was not returned
+            if prefetch.first is not batch:
+                self.put_back(batch)
+            prefetch.recount()
+            raise
+        return batch
+
+    def put_back(self, batch: B) -> None:
+        """Put back the batch taken last, before all others."""
+        self.prefetch.put_back(batch)
+        if self._take_back is not None:
+            self._take_back(batch)
 
     def pause(self) -> None:
         """Hand over nothing, and read nothing more, until ``resume``."""
@@ -84,86 +160,79 @@ class Reader(Engine, Generic[B]):
     def resume(self) -> None:
         """Go on after ``pause``."""
         self.paused = False
-        self._reading.wake()
-        self.on_wakeup()
+        self.runner.wake()
+        self.engine.on_wakeup()
 
-    def take(self) -> B | None:
-        """Take the next batch; None where nothing has arrived. Raises the error that ended the consumer."""
-        batch = None if self.paused else self._prefetch.first
-        if batch is None:
-            self.check()
-            self._reading.wake()
-            return None
-        try:
-            self._prefetch.pop()
-            self._hand_over(batch)
-            self._reading.wake()
-        except BaseException:  # a signal handler has raised: the batch was not returned
-            if self._prefetch.first is not batch:
-                self.put_back(batch)
-            self._prefetch.recount()
-            raise
-        return batch
+    # -- events, each in its place between the batches ----------------------------------------------------------------
 
-    def put_back(self, batch: B) -> None:
-        """Put back the batch taken last, before all others."""
-        self._prefetch.put_back(batch)
-        self._take_back(batch)
+    def place(self, event: Event) -> None:
+        """Append an event behind the batches that have arrived, and report it."""
+        self._events.add(event, self.prefetch.added)
+        self.engine.report(event)
+
+    def next_event(self) -> Event | None:
+        """Take the oldest event, once all batches before it were taken; else None."""
+        return self._events.take(self.prefetch.reached)
 
     @property
-    def now(self) -> float:
-        """The time that the driver told last, in seconds."""
-        return self._clock.now
+    def has_event(self) -> bool:
+        """Whether ``next_event`` would return an event."""
+        return self._events.is_due(self.prefetch.reached)
 
-    def random(self) -> float:
-        """Draw a number between 0 and 1, from the driver's ``random``."""
-        return self._random()
+    @property
+    def oldest_event(self) -> int:
+        """The number of the oldest event; only where there is an event."""
+        return self._events.oldest
 
-    def emit(self, event: Event) -> None:
-        """Emit an event, for the parts of the engine."""
-        self._emit(event)
+    # -- parts of scripts ---------------------------------------------------------------------------------------------
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Send commands as one exchange and return its replies, as a part of a script; a refusal names its command."""
-        replies = yield from call(*commands, timeout=self.options.request_timeout)
+        replies = yield from call(*commands, timeout=self.request_timeout)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ReplyError):
                 reply.command = command[0]
         return replies
 
+    # -- the host of links --------------------------------------------------------------------------------------------
+
+    def new_link(self, owner: Owner, name: str = "main") -> Link:
+        """Make a link that belongs to ``owner``, with the suffix of this reader in its name."""
+        return self.engine.new_link(owner, name + self._suffix)
+
     def report_up(self, link: Link, *, again: bool) -> None:
-        super().report_up(link, again=again)
-        if link is self._reading.link:
+        """Emit that a link is connected, or connected ``again``."""
+        self.emit(connected(link, self._owner.title, again=again))
+        if link is self.runner.link:
             self.degradation.begin()
-            self._prefetch.recount()
-
-    def _place(self) -> int:
-        return self._prefetch.added
-
-    def _reached(self) -> int:
-        return self._prefetch.reached
-
-    def _hand_over(self, batch: B) -> None:
-        """Note that the application takes a batch."""
-
-    def _take_back(self, batch: B) -> None:
-        """Note that the application has put back the batch it took last."""
-
-    def _goes_on_without(self, error: ReplyTooLarge) -> bool:
-        """Tell whether the reader can leave out an entry that is too large by itself."""
-        return False
-
-    def _waiting(self) -> Arguments:
-        """Return BLOCK with its milliseconds, at least 1: BLOCK 0 would be for ever."""
-        return ("BLOCK", max(1, int(self.block * 1000)))
+            self.prefetch.recount()
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
-        if isinstance(error, ReplyTooLarge) and link is self._reading.link:
-            may_ask_less = bool(self.asked) and self.portions.too_much(self.asked[0]) and self._splits
-            if self.count > 1 or may_ask_less:
-                self.count = max(1, self.count // 2)
-                self._emit(CountReduced(self.count))
-            elif not self._goes_on_without(error):
+        """Emit the loss of a connection, or a failed attempt; read less after a reply that was too large.
+
+        Where dialling again is pointless, or no smaller read helps, the engine ends.
+        """
+        if link is self.runner.link:
+            self.unblocker.done()  # with the connection, the read has ended too
+            self._owner.lose_connection(error, was_up=was_up)
+            if isinstance(error, ReplyTooLarge) and not self._reads_less(error):
                 self.fail(error)
                 return
-        super().report_down(link, error, was_up=was_up)
+        if self.engine.closed:
+            return
+        if is_permanent(error) and not link.server:
+            self.fail(error)
+        else:
+            self.emit(disconnected(link, error, self._owner.title, was_up=was_up))
+
+    def fail(self, error: Exception) -> None:
+        """End the engine by ``error``."""
+        self.engine.fail(error)
+
+    def _reads_less(self, error: ReplyTooLarge) -> bool:
+        may_ask_less = bool(self.asked) and self.portions.too_much(self.asked[0]) and self._splits
+        if self.count > 1 or may_ask_less:
+            self.count = max(1, self.count // 2)
+            self.emit(CountReduced(self.count))
+            return True
+        return self._owner.goes_on_without(error)

@@ -12,20 +12,20 @@ from typing import Final
 
 from ..connection.link import AT_ONCE, Link
 from ..engine.degradation import ENDING_READS, Degradation
-from ..engine.engine import Engine
-from ..engine.script import WAIT, Script, ScriptRunner, Steps, call
+from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
 
 AGAIN: Final = 0.01  # seconds
 
 
 class Unblocker:
-    """Ends the blocked reads of a link, from a link of its own."""
+    """Ends the blocked reads of a link, from a link of its own; its commands have ``timeout`` seconds."""
 
-    def __init__(self, engine: Engine, link: Link, degradation: Degradation) -> None:
-        self._engine = engine
+    def __init__(self, host: ScriptHost, link: Link, degradation: Degradation, timeout: float) -> None:
+        self._host = host
         self._link = link
         self._degradation = degradation
+        self._timeout = timeout
         self._is_refused = False  # and that was told: the connection does not outlive it, so once until it is granted
         self._due: float | None = None  # while there is a read to be ended
         self._runner: ScriptRunner | None = None
@@ -34,7 +34,7 @@ class Unblocker:
         """End the present read, as soon as the driver tells the time."""
         self._due = AT_ONCE
         if self._runner is None:
-            self._runner = ScriptRunner(self._engine, self._story, "control")
+            self._runner = ScriptRunner(self._host, self._story, "control")
             self._runner.link.open()
 
     def done(self) -> None:
@@ -72,7 +72,7 @@ class Unblocker:
             link.drop(ConnectionLost("dropped, since a read that blocks cannot be ended: the server tells no id of it"))
             return
         unblock = ("CLIENT", "UNBLOCK", link.client_id)
-        [reply] = yield from call(unblock, timeout=self._engine.options.request_timeout)
+        [reply] = yield from call(unblock, timeout=self._timeout)
         self._runner.link.succeeded()
         was_refused, self._is_refused = self._is_refused, isinstance(reply, ReplyError)
         if isinstance(reply, ReplyError) and not was_refused:

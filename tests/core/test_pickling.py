@@ -15,8 +15,7 @@ from streamcore.channels import ChannelMessage
 from streamcore.consumer.consumer import Consumer
 from streamcore.engine.engine import Engine
 from streamcore.entries import Batch, Entry, GroupBatch, StreamId
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.options import Address, Login, MemoryAddress, Options, UnixAddress
 from streamcore.process_bound import ProcessBound
 from streamcore.producer.durability import Disk, NotDurable, Replicas
@@ -180,7 +179,6 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "Producer": lambda: Producer("s"),
     "Consumer": lambda: Consumer("s"),
     "GroupConsumer": lambda: GroupConsumer("s", group="g", consumer="c"),
-    "GroupUnion": lambda: GroupUnion({"s": "g"}, consumer="c"),
     "PubSub": lambda: PubSub("c"),
 }
 

@@ -19,9 +19,10 @@ import pytest
 
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
 from streamcore.group.ack_loop import AckLoop
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
+from streamcore.group.read_loop import ReadLoop
 from streamcore.group.settlements import Ack, Burial, Settlement
 from streamcore.testing.pair import Pair
 
@@ -226,20 +227,22 @@ def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
     def attempt(at: int) -> bool:
         consumer = GroupConsumer("s", group="g", consumer="c")
         pair = Pair(consumer)
-        consumer.intake.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
+        consumer.members[0].loop.intake.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
         first = consumer.take()
         assert first is not None
         first[0].ack()
-        pair.advance(consumer.member.ack_delay / 2)
+        pair.advance(consumer.members[0].membership.ack_delay / 2)
 
         def elapse() -> None:
-            consumer.handle_timeout(pair.now + consumer.member.ack_delay / 2)
+            consumer.handle_timeout(pair.now + consumer.members[0].membership.ack_delay / 2)
 
-        reached = preempted(
-            elapse, at, first[1].ack, GroupConsumer._elapse, AckLoop.elapse, AckLoop.collect, Pending.collect
-        )
+        reached = preempted(elapse, at, first[1].ack, ReadLoop.elapse, AckLoop.elapse, AckLoop.collect, Pending.collect)
         due = consumer.next_timeout()
-        assert not reached or consumer.acks.at_once or (due is not None and due <= pair.now + consumer.member.ack_delay)
+        assert (
+            not reached
+            or consumer.members[0].loop.acks.at_once
+            or (due is not None and due <= pair.now + consumer.members[0].membership.ack_delay)
+        )
         return reached
 
     everywhere(attempt)

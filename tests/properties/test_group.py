@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from streamcore.entries import GroupBatch, GroupEntry, StreamId
 from streamcore.errors import ConsumerFencedError
 from streamcore.events import AckMissed, DeadLettered, Event, PendingEntriesDeleted
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.taken import TOO_OFTEN
 from streamcore.stream_id import ZERO
 from streamcore.testing.model import Session
@@ -63,11 +63,13 @@ class Process:
         """What the server may have counted as handed over, once more, and the application has not got."""
         again = {
             (batch.stream.decode(), str(entry.id))
-            for batch, *_ in self.consumer._prefetch._ready
+            for batch, *_ in self.consumer.readers[0].prefetch._ready
             if batch.deliveries > 1
             for entry in batch
         }
-        return again | {(one.stream.decode(), one.id.decode()) for one in self.consumer.redelivery._in_doubt}
+        return again | {
+            (one.stream.decode(), one.id.decode()) for one in self.consumer.members[0].loop.redelivery._in_doubt
+        }
 
 
 class GroupMachine(RuleBasedStateMachine):
@@ -106,10 +108,11 @@ class GroupMachine(RuleBasedStateMachine):
         self.starts += 1
 
     def _has_entered(self) -> bool:
-        return self.consumer.is_ready and not self.server.faults.unavailable and not self.consumer.stream_changes
+        joins = self.consumer.members[0].loop.stream_changes
+        return self.consumer.is_ready and not self.server.faults.unavailable and not joins
 
     def _read_by_us(self) -> list[str]:
-        return [stream.decode() for stream in self.consumer.member.streams] or ["s"]
+        return [stream.decode() for stream in self.consumer.members[0].membership.streams] or ["s"]
 
     @property
     def consumer(self) -> GroupConsumer[bytes]:
@@ -150,7 +153,7 @@ class GroupMachine(RuleBasedStateMachine):
 
     def _lose_one_that_waits(self, stream: str, id_: str) -> None:
         """Whoever asks for it is given the next one of ours, which is counted; to be set back, unless the reply is lost."""
-        if id_.encode() in self.consumer.redelivery_queue.ids(stream.encode()):
+        if id_.encode() in self.consumer.members[0].loop.redelivery_queue.ids(stream.encode()):
             mine = self.server.do("XPENDING", stream, "g", f"({id_}", "+", 1000, "c")
             self.slack.update((stream, other.decode()) for other, *_ in mine)
 
@@ -283,7 +286,7 @@ class GroupMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_in_flight_is_bounded(self) -> None:
         assert self.consumer.error is None
-        assert self.consumer.pending.in_flight <= MAX_IN_FLIGHT + len(STREAMS) * COUNT
+        assert self.consumer.members[0].loop.pending.in_flight <= MAX_IN_FLIGHT + len(STREAMS) * COUNT
 
     @invariant()
     def nothing_is_invented_and_nothing_comes_again_without_a_reason(self) -> None:
@@ -379,8 +382,8 @@ class GroupMachine(RuleBasedStateMachine):
 
     def _is_done(self) -> bool:
         left = [id_ for name in STREAMS for id_ in self._left(name)]
-        replaced = all(twin.consumer.closed or not twin.consumer.member.streams for twin in self.left)
-        return replaced and not left and self.consumer.settled and not self.consumer.pending.in_flight
+        replaced = all(twin.consumer.closed or not twin.consumer.members[0].membership.streams for twin in self.left)
+        return replaced and not left and self.consumer.settled and not self.consumer.members[0].loop.pending.in_flight
 
     def _left(self, name: str) -> list[Id]:
         """What the group has not delivered, or not settled."""

@@ -21,7 +21,7 @@ from streamcore.commands import Command, raw
 from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Entry
 from streamcore.errors import InvalidArgument, RemoteProtocolError, ReplyError, StreamcoreError
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.producer.durability import Replicas
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub

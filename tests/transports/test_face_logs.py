@@ -8,7 +8,7 @@ import re
 import pytest
 
 from streamcore.events import AckMissed, Connected, StaleConnectionKilled
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add

@@ -18,8 +18,7 @@ from typing import Any
 
 from streamcore.engine.engine import Engine
 from streamcore.errors import ConcurrentUseError
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.producer.producer import Producer, settling
 
 from .lifecycle import Opened
@@ -105,8 +104,8 @@ def _forgotten(driver: ThreadDriver, engine: Engine, process: int) -> None:
 
 def _close(driver: ThreadDriver, engine: Engine) -> None:
     try:
-        if isinstance(engine, (GroupConsumer, GroupUnion)):
-            member: GroupConsumer[Any] | GroupUnion[Any] = engine
+        if isinstance(engine, GroupConsumer):
+            member: GroupConsumer[Any] = engine
             driver.call(member.leave)
             driver.until(lambda: member.settled or member.closed, engine.options.request_timeout)
         elif isinstance(engine, Producer):

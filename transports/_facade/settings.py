@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
-from streamcore.arguments import Name, Seconds, name, seconds, stream_names
+from streamcore.arguments import Name, Seconds, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.start import Starts
 from streamcore.engine.engine import EngineOptions
@@ -20,9 +20,6 @@ from streamcore.errors import (
     StreamcoreError,
 )
 from streamcore.events import Event
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer as GroupEngine
-from streamcore.group.stream_changes import Joining
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.resp3 import make_decoder
 
@@ -116,17 +113,6 @@ def member(consumer: Name | None, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusive": False, "remove_on_leaving": True, **options, "consumer": unique}
 
 
-def join(engine: GroupEngine[Any] | GroupUnion[Any], stream: Name, group: Name | None) -> Joining | None:
-    """Have a stream read through the group of a consumer, or the named group of several. Raises ``InvalidArgument``."""
-    if isinstance(engine, GroupUnion):
-        if group is None:
-            raise InvalidArgument("group is missing; name the one of our groups to read the stream through")
-        return engine.add_stream(stream, group)
-    if group is not None and name("group", group) != engine.member.group:
-        raise InvalidArgument("this consumer is in one group; give it a mapping of streams to groups to have several")
-    return engine.add_stream(stream)
-
-
 def key_names(keys: Name | Iterable[Name]) -> list[Name]:
     """A key or several, as a list."""
     given: Any = keys
@@ -168,7 +154,6 @@ __all__ = [
     "ConnectOptions",
     "Settings",
     "gathered",
-    "join",
     "key_names",
     "member",
     "method_signature",

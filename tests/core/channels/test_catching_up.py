@@ -149,7 +149,7 @@ class TestFallingBehind:
     def test_what_the_reader_has_missed_is_no_business_of_who_is_behind(self) -> None:
         hub = joined()
         hub.subscriber.positions[b"a"].live = False
-        hub.engine.emit(Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3))
+        hub.engine._channels.emit(Gap(b"a", StreamId(5, 0), StreamId(9, 0), 3))
         assert hub.seen() == hub.pair.events()[2:] == []
 
     def test_a_failed_question_is_asked_again_when_the_subscriber_looks(self) -> None:
@@ -219,7 +219,7 @@ class TestFallingBehind:
 
     def test_where_the_first_batch_cannot_be_counted_neither_can_a_gap(self) -> None:
         hub = joined(queue_size=1)
-        followed = hub.engine._streams[b"a"]
+        followed = hub.engine._channels.followed[b"a"]
         assert followed.continuity is not None
         followed.continuity._place = None
         hub.bring("a", message("6-0", "6"))

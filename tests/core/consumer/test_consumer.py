@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Batch, StreamId
-from streamcore.errors import InvalidArgument, LoadingError, ReplyError, UnblockedError, WrongTypeError
+from streamcore.errors import InvalidArgument, LoadingError, ReplyError, ReplyTooLarge, UnblockedError, WrongTypeError
 from streamcore.events import ConnectAttemptFailed, Disconnected, Reconnected
 from streamcore.options import Login, Options
 from streamcore.testing.pair import Pair
@@ -32,6 +32,15 @@ def take_all(consumer: Consumer[Any]) -> list[str]:
     while batch := consumer.take():
         taken += ids(batch)
     return taken
+
+
+def test_an_entry_that_is_too_large_by_itself_ends_the_consumer() -> None:
+    consumer = unwatched({"s": "0"}, count=1, options=Options(max_reply=1000))
+    pair = Pair(consumer)
+    pair.server.expect("XREAD", "COUNT", 1)
+    pair.server.reply(b"$2000\r\n" + b"x" * 1500)
+    with pytest.raises(ReplyTooLarge, match="limit of 1000 bytes"):
+        consumer.take()
 
 
 class TestStarting:

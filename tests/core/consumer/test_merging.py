@@ -8,6 +8,7 @@ from streamcore.testing.resp import entry
 from tests.core.support.consumers import ids, read, reading
 from tests.core.support.followers import append, following, take_all
 from tests.core.support.server import Server
+from tests.core.support.streams import info
 
 
 class TestMerging:
@@ -49,6 +50,18 @@ class TestMerging:
         pair.server.answer(None)
         assert ids(consumer) == []
         assert read(pair) == ([b"s"], [b"1-0"])
+
+    def test_a_stream_that_is_sought_drops_what_it_holds(self) -> None:
+        consumer, pair = reading({"s": "0", "t": "0"}, merge="id", count=1, prefetch=9)
+        pair.server.answer({"s": [entry("1-0")], "t": [entry("9-0")]})
+        assert ids(consumer) == ["1-0"]
+        consumer.seek("t", "20")
+        assert read(pair) == ([b"s"], [b"1-0"])
+        pair.server.answer(None)
+        pair.server.expect("XINFO", "STREAM", "t")
+        pair.server.answer(info("30-0"))
+        assert ids(consumer) == []
+        assert read(pair) == ([b"s", b"t"], [b"1-0", b"20-0"])
 
     def test_the_runs_of_one_read_count_as_one(self) -> None:
         _, pair = reading({"s": "0", "t": "0"}, merge="id", prefetch=2)
@@ -103,7 +116,7 @@ def test_a_merging_consumer_keeps_to_prefetch_bytes() -> None:
     consumer, _ = following(
         server, {"a": "0"}, merge="id", count=1, prefetch=40, prefetch_bytes=3000, detect_gaps=False
     )
-    assert len(consumer._prefetch) < 10
+    assert len(consumer.readers[0].prefetch) < 10
 
 
 def test_merged_entries_are_decoded() -> None:

@@ -181,10 +181,10 @@ def test_what_ended_an_engine_is_raised_to_everybody_with_the_traceback_it_had()
 def test_a_read_may_not_block_longer_than_the_keep_alive(block: float, fits: bool) -> None:
     engine = Engine(options=Options(keepalive_idle=10.0, keepalive_answer=5.0))
     if fits:
-        engine._check_block(block)
+        engine.check_block(block)
     else:
         with pytest.raises(InvalidArgument, match=r"block=15\.1 is longer than the keep-alive of 15 s"):
-            engine._check_block(block)
+            engine.check_block(block)
 
 
 # -- what is told of links ---------------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ import pytest
 from streamcore.channels import Naming, Publisher, Settings
 from streamcore.engine.engine import TOKEN_BYTES, Engine
 from streamcore.errors import InvalidArgument
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.producer.producer import Producer
 from streamcore.requests import Multiplexer, Request
 from streamcore.testing.pair import Pair
@@ -48,10 +47,11 @@ def member_name() -> bytes:
 
 def member_of_several_groups() -> bytes:
     groups = {"s": "g", "t": "h"}
-    consumer: GroupUnion[bytes] = GroupUnion(groups, consumer="c", random=alike, entropy=entropy)
-    first, second = (part.nonce for part in consumer._parts)
-    assert first != second
-    return first
+    consumer: GroupConsumer[bytes] = GroupConsumer(groups, consumer="c", random=alike, entropy=entropy)
+    pair = Pair(consumer, greets=False)
+    names = {pair.peer(f"main of {group}").expect("HELLO", 3, "SETNAME")[-1] for group in groups.values()}
+    assert names == {consumer.nonce}
+    return consumer.nonce
 
 
 def publisher(**options: Any) -> Publisher:

@@ -10,8 +10,7 @@ from streamcore.arguments import listed
 from streamcore.channels import Naming, Settings, StreamHub
 from streamcore.consumer.consumer import Consumer
 from streamcore.events import Connected, Disconnected, GroupCreated, Reconnected
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.producer.producer import Producer
 from streamcore.pubsub import PubSub
 from streamcore.requests import Multiplexer
@@ -25,7 +24,7 @@ from tests.core.support.server import Server
     [
         (Consumer({"s": "0", "t\xff": "0"}), "Consumer of s, t\xff"),
         (GroupConsumer("s", group="g", consumer="me"), "GroupConsumer me of g on s"),
-        (GroupUnion({"s": "g", "t": "h"}, consumer="me"), "GroupConsumer me of g on s; GroupConsumer me of h on t"),
+        (GroupConsumer({"s": "g", "t": "h"}, consumer="me"), "GroupConsumer me of g on s; GroupConsumer me of h on t"),
         (Producer("s"), "Producer of s"),
         (Multiplexer(), "Client"),
         (PubSub(["a"]), "PubSub"),

@@ -10,7 +10,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import InvalidArgument, NoGroupError, WrongTypeError
 from streamcore.events import Gap, GroupCreated, GroupRecreated, StreamAwaited
 from streamcore.group.absent_streams import KEYS, LOOK
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, events, ids, sent, take_all
 from tests.core.support.server import Server

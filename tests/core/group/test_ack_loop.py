@@ -100,7 +100,7 @@ class TestRefusing:
         net.advance(0.1)
         assert pending(server, NACKED.decode()) == ["2-0", "3-0"]
         assert [idle_for(server, delivery(server, number)) < 31 for number in (2, 3)] == [True, True]
-        assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
+        assert (consumer.settled, consumer.members[0].loop.pending.in_flight) == (True, 0)
 
     def test_many_at_once_and_each_delay_by_itself(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2500, prefetch_bytes=1 << 30)
@@ -284,7 +284,7 @@ class TestSettling:
         consumer, net, batch = holding(server, 2)
         batch[0].ack()
         assert not batch[0].settled(), "noted"
-        consumer.pending.collect()
+        consumer.members[0].loop.pending.collect()
         assert not batch[0].settled(), "collected"
         net.advance(0.1)
         assert [entry.settled() for entry in batch] == [True, False]
@@ -296,7 +296,7 @@ class TestSettling:
         consumer.split(batch, 2).ack()
         net.advance(1)
         assert pending(server, "c") == []
-        assert consumer.pending._batches == {}
+        assert consumer.members[0].loop.pending._batches == {}
 
     def test_lost_leases_are_told_in_the_order_of_their_ids(self, server: Server) -> None:
         _, net, _ = holding(server, 11)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from streamcore.errors import NoPermissionError
@@ -140,7 +142,7 @@ class TestAcknowledging:
         pair.settle()
         pair.server.answer(2)
         pair.advance(0.05)
-        assert consumer._timer() is None
+        assert consumer.members[0].timer() == inf
         assert links(pair) == ["main"]
 
     def test_without_a_delay(self) -> None:
@@ -201,7 +203,7 @@ class TestFlushing:
         pair.server.answer(reply("1-0"))
         batch = taken(consumer)
         batch.acks.append(b"1-0")
-        assert not consumer.pending.noted
+        assert not consumer.members[0].loop.pending.noted
         pair.advance(5)
         if swept_by == "flush":
             consumer.flush()
@@ -221,7 +223,7 @@ class TestFlushing:
         batch = taken(consumer)
         consumer.flush()
         pair.settle()
-        assert (consumer.settled, links(pair), consumer._timer()) == (True, ["main"], None)
+        assert (consumer.settled, links(pair), consumer.members[0].timer()) == (True, ["main"], inf)
         batch.ack()
         pair.settle()
         assert links(pair) == ["main"]  # the delay is in force again
@@ -237,7 +239,7 @@ class TestFlushing:
         assert consumer.take() is None  # the story goes on before the timer was told
         pair.advance(0.05)
         pair.server.expect_nothing()
-        assert consumer._timer() == consumer.rounds.at
+        assert consumer.members[0].timer() == consumer.members[0].loop.rounds.at
 
     def test_leaving_stops_reading(self) -> None:
         consumer, pair = entered()

@@ -9,7 +9,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.scripts.lease import HOLD
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import (
@@ -242,7 +242,7 @@ class TestOurOwnPast:
         consumer, net = consume(server, max_deliveries=4, claim_idle=None)
         cut.append(net)
         server.before = lose
-        consumer.backlog.claiming[b"s"] = {b"1-0", b"2-0"}
+        consumer.members[0].loop.backlog.claiming[b"s"] = {b"1-0", b"2-0"}
         server.do("XCLAIM", "s", "g", "c", 0, "1-0", "2-0", "JUSTID")
         net.advance(6)
         assert (buried(net), ids(take_all(consumer, net))) == ([(b"1-0", 4)], ["2-0"])
@@ -336,7 +336,7 @@ class TestLostAnswers:
     def test_also_where_that_one_is_in_hand(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
         consumer, net = consume(server, count=10)
-        consumer.redelivery_queue._queue.reverse()
+        consumer.members[0].loop.redelivery_queue._queue.reverse()
         assert taken(consumer, net).ids == [b"2-0"]
         assert consumer.take() is None
         net.pair.settle()

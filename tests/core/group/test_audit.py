@@ -82,7 +82,7 @@ class TestAudit:
         pair.server.answer(None)
         pair.server.answer([])
         pair.server.commands.clear()  # it blocks
-        assert not consumer.setup._low_water
+        assert not consumer.members[0].loop.setup._low_water
         pair.advance(5)
         pair.server.answer(None)
         pair.server.answer([], NOTHING_PENDING)  # and comes back
@@ -93,7 +93,7 @@ class TestAudit:
         pair.server.expect("XINFO", "GROUPS", "s")
         pair.server.expect("XPENDING", "s", "g")
         pair.server.expect("XREADGROUP")
-        assert not consumer.setup._low_water
+        assert not consumer.members[0].loop.setup._low_water
 
 
 class TestLostLeases:

@@ -7,7 +7,7 @@ import pytest
 from streamcore.errors import InvalidArgument, NoPermissionError, WrongTypeError
 from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingEntriesDeleted, SettlingRefused
 from streamcore.group.ack_loop import LONG_PATIENCE
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.taken import TOO_OFTEN
 from streamcore.options import Options
 from streamcore.scripts.group import BURY
@@ -132,7 +132,7 @@ class TestByTheApplication:
                 batch = taken(consumer, net)
         assert take_all(consumer, net) == []
         assert buried(net) == [(b"1-0", 3, "failed in attempt 3")]
-        assert (consumer.settled, consumer.pending.in_flight) == (True, 0)
+        assert (consumer.settled, consumer.members[0].loop.pending.in_flight) == (True, 0)
 
     def test_where_it_has_only_one(self, server: Server) -> None:
         _, net, batch = holding(server, 2, max_deliveries=1)

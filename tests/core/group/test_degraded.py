@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import NoPermissionError
 from streamcore.events import Degraded
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, deliver, events, holding, ids, sent, take_all
 from tests.core.support.server import Server
@@ -88,7 +88,7 @@ def test_a_read_that_may_not_be_ended_is_told_once_though_it_costs_a_connection_
     for name in ("t", "u"):
         assert consumer.add_stream(name) is not None
         net.advance(2)
-        assert name.encode() in consumer.member.streams
+        assert name.encode() in consumer.members[0].membership.streams
     server.faults.denied = set()
     consumer.add_stream("v")
     net.advance(2)

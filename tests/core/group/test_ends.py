@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import InvalidArgument, NoGroupError, ReplyTooLarge
 from streamcore.events import AcksUnconfirmed, ConsumerRemoved, GroupCreated, PossibleLoss
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.options import NACKED
 from streamcore.keys import consumer_lease
 from streamcore.options import Options
@@ -157,7 +157,7 @@ class TestWithoutAcknowledgements:
         for batch in batches:
             batch.ack()
         net.advance(30)
-        assert (server.group().pending, consumer.settled, consumer.pending.in_flight) == ({}, True, 0)
+        assert (server.group().pending, consumer.settled, consumer.members[0].loop.pending.in_flight) == ({}, True, 0)
         assert events(net) == [GroupCreated(b"s", b"g", "0-0")]
 
     def test_one_page_is_read_ahead(self, server: Server) -> None:

@@ -7,8 +7,8 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import LoadingError, NoPermissionError, ReplyError, WrongTypeError
 from streamcore.events import Degraded, Event, Gap
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.group_history import Reached
-from streamcore.group.member import GroupConsumer
 from streamcore.options import Options
 from streamcore.reading.stream_identity import Sameness
 from streamcore.testing.net import Net
@@ -307,6 +307,6 @@ def test_a_look_for_gaps_that_is_not_answered_is_given_up_after_the_request_time
     consumer: GroupConsumer[bytes] = GroupConsumer(
         "s", group="g", consumer="c", exclusive=False, detect_gaps="always", options=Options(request_timeout=0.5)
     )
-    look = consumer.gaps.look([b"s"], consumer.options.request_timeout)
+    look = consumer.members[0].loop.gaps.look([b"s"], consumer.options.request_timeout)
     assert look is not None
     assert look.timeout == 0.5

@@ -10,7 +10,7 @@ from streamcore.connection.exchange import Exchange
 from streamcore.entries import StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Net
 from tests.core.support.members import add, consume, deliver, events, idle_for, pending, take, take_all
 from tests.core.support.server import Server
@@ -134,7 +134,7 @@ def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> No
     add(server, 1, 12)
     net.serve()
     take_all(consumer, net)
-    first, second = consumer.renewal.run(), consumer.renewal.run()
+    first, second = consumer.members[0].loop.renewal.run(), consumer.members[0].loop.renewal.run()
     asked = [one for one in (next(first), next(second)) if isinstance(one, Exchange)]
     for story, exchange in zip((first, second), asked, strict=True):
         next(story)
@@ -142,7 +142,7 @@ def test_both_links_may_renew_the_same_piece_and_skip_none(server: Server) -> No
         with pytest.raises(StopIteration):
             story.send(exchange)
     assert asked[0].data == asked[1].data
-    third = next(consumer.renewal.run())
+    third = next(consumer.members[0].loop.renewal.run())
     assert isinstance(third, Exchange)
     assert third.commands[0][3] == b"2-0", "the second piece"
 
@@ -166,7 +166,7 @@ def test_what_waits_is_looked_for_as_well(server: Server) -> None:
     for number in (2, 9):
         server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
     net.advance(6)
-    assert consumer.redelivery_queue.ids(b"s") == {b"%d-0" % number for number in range(3, 9)}
+    assert consumer.members[0].loop.redelivery_queue.ids(b"s") == {b"%d-0" % number for number in range(3, 9)}
 
 
 def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
@@ -181,5 +181,8 @@ def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
     for _ in range(20):
         net.advance(1)
     take_all(consumer, net)
-    found = [piece.ids for piece in holdings.pieces(consumer.holdings, consumer.member.streams)]
+    found = [
+        piece.ids
+        for piece in holdings.pieces(consumer.members[0].loop.holdings, consumer.members[0].membership.streams)
+    ]
     assert found == [[b"3-0", b"4-0"], [b"1-0", b"2-0"]]

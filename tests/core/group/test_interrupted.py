@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from streamcore.entries import GroupBatch
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, ids, sent, take_all
 from tests.core.support.server import Server
@@ -24,7 +24,7 @@ def test_a_call_that_takes_a_batch_may_be_interrupted_anywhere(server: Server) -
         net.serve()
         with suppress(KeyboardInterrupt):
             moments(lambda: keep(consumer), number, interrupt, within=(CORE,), everywhere=True)
-        if not consumer._reading._waiting:  # the script itself was hit: then a driver gives up the links
+        if not consumer.readers[0].runner._waiting:  # the script itself was hit: then a driver gives up the links
             kept.clear()
             net.cut("main", Fate.REQUESTS_LOST)
             net.advance(1)
@@ -34,7 +34,7 @@ def test_a_call_that_takes_a_batch_may_be_interrupted_anywhere(server: Server) -
         for batch in batches:
             batch.ack()
         net.advance(0.1)
-        assert consumer.in_flight.blocked, "the next read has left"
+        assert consumer.members[0].loop.in_flight.blocked, "the next read has left"
 
 
 kept: list[GroupBatch[bytes]] = []
@@ -51,23 +51,23 @@ def interrupted(server: Server) -> tuple[GroupConsumer[bytes], Net]:
     consumer, net = consume(server, count=1, prefetch=2)
     first, _ = take_all(consumer, net)
     first.ack()
-    consumer.pending.collect()
+    consumer.members[0].loop.pending.collect()
     return consumer, net
 
 
 def test_acknowledgements_that_were_cut_off_before_they_left_are_sent_on_the_next_connection(server: Server) -> None:
     consumer, net = interrupted(server)
-    consumer.pending.take()  # and then the handler has raised
+    consumer.members[0].loop.pending.take()  # and then the handler has raised
     net.cut("main", Fate.REQUESTS_LOST)
     sent(server, "XACK")
     net.advance(1)
     assert sent(server, "XACK") == [[b"XACK", b"s", b"g", b"1-0"]]
-    assert not consumer.pending.settling
+    assert not consumer.members[0].loop.pending.settling
 
 
 def test_what_is_in_hand_is_counted_anew_on_the_next_connection(server: Server) -> None:
     consumer, net = interrupted(server)
-    pending = consumer.pending
+    pending = consumer.members[0].loop.pending
     pending.in_flight += 7
     pending._of.clear()
     net.cut("main", Fate.REQUESTS_LOST)

@@ -5,7 +5,7 @@ import pytest
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
 from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
 from tests.core.support.members import (
@@ -59,7 +59,7 @@ class TestAdding:
         joinings: list[object] = []
         server.before = add_stream
         server.seen.clear()
-        net.advance(consumer.member.audit_interval + 1)
+        net.advance(consumer.members[0].membership.audit_interval + 1)
         assert joinings
         assert consumer.groups == {b"s": b"g", b"t": b"g"}
         assert [link.name for link in consumer.links()] == ["main"], "no read had to be ended"
@@ -81,7 +81,7 @@ class TestAdding:
         assert joining is not None
         net.serve()
         assert joining.poll()
-        assert consumer.in_flight.most_at_once == 2, "never more in one read than may be in flight"
+        assert consumer.members[0].loop.in_flight.most_at_once == 2, "never more in one read than may be in flight"
 
     def test_what_is_pending_for_us_in_it_comes_first(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
@@ -146,7 +146,11 @@ class TestAdding:
         consumer.give_up(joining)
         net.advance(0.1)
         consumer.give_up(joining)  # again is nothing
-        assert (joining.poll(), consumer.member.streams, b"t" in server.streams) == (False, [b"s"], False)
+        assert (joining.poll(), consumer.members[0].membership.streams, b"t" in server.streams) == (
+            False,
+            [b"s"],
+            False,
+        )
 
     def test_given_up_while_it_joins(self, server: Server) -> None:
         consumer, net = consume(server)
@@ -155,7 +159,7 @@ class TestAdding:
         consumer.on_event = lambda event: consumer.give_up(joining) if isinstance(event, GroupCreated) else None
         net.advance(0.1)
         assert b"t" in server.streams
-        assert (joining.poll(), consumer.member.streams) == (False, [b"s"])
+        assert (joining.poll(), consumer.members[0].membership.streams) == (False, [b"s"])
         assert consumer.add_stream("t") is not None
 
     @pytest.mark.parametrize("fate", Fate)
@@ -220,17 +224,17 @@ class TestRemoving:
         net.advance(0.1)
         assert times(server) == dict.fromkeys(range(1, 9), 0), "none was handed over"
         assert {round(idle_for(server, one)) for one in server.group().pending.values()} == {60}
-        assert (take_all(consumer, net), consumer.pending.in_flight) == ([], 1)
+        assert (take_all(consumer, net), consumer.members[0].loop.pending.in_flight) == ([], 1)
 
     def test_and_what_waits_to_be_handed_over_again(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
         consumer, net = consume(server, streams=["s", "t"])
-        assert len(consumer.redelivery_queue) == 2
+        assert len(consumer.members[0].loop.redelivery_queue) == 2
         consumer.remove_stream("s")
         net.advance(6)
         assert (take_all(consumer, net), times(server)) == ([], {1: 1, 2: 1, 3: 1})
-        assert (consumer.settled, len(consumer.redelivery_queue)) == (True, 0)
+        assert (consumer.settled, len(consumer.members[0].loop.redelivery_queue)) == (True, 0)
 
     @pytest.mark.parametrize("owner", ["c", "other"])
     @pytest.mark.parametrize("times_before", [0, 1])
@@ -250,7 +254,7 @@ class TestRemoving:
         net = Net(server, consumer)
         net.advance(1)
         assert (take_all(consumer, net), times(server), consumer.settled) == ([], {1: times_before}, True)
-        assert consumer.member.streams == [b"t"]
+        assert consumer.members[0].membership.streams == [b"t"]
 
     def test_while_the_backlog_of_another_one_is_recovered(self, server: Server) -> None:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
@@ -324,7 +328,7 @@ class TestJoining:
         net.serve()
         assert joining is not None
         assert joining.poll()
-        assert consumer.member.streams == [b"s", b"t"]
+        assert consumer.members[0].membership.streams == [b"s", b"t"]
         found = {(batch.key, str(one.id), one.deliveries) for batch in take_all(consumer, net) for one in batch}
         assert (b"t", "1-0", 2) in found, "what is pending for us in it comes when there is room"
         assert len(found) == 10

@@ -202,11 +202,11 @@ class TestProof:
 
     def test_what_has_no_data_to_compare_is_found_again(self, server: Server) -> None:
         consumer, net = consume(server)
-        consumer.pending.bury(b"s", b"1-0", 3, b"too often")
-        consumer.acks.at_once = False
+        consumer.members[0].loop.pending.bury(b"s", b"1-0", 3, b"too often")
+        consumer.members[0].loop.acks.at_once = False
         server.begin_anew()
         net.advance(0.1)
-        assert (consumer.pending.settling, lost(net)) == (False, [])
+        assert (consumer.members[0].loop.pending.settling, lost(net)) == (False, [])
 
 
 class TestTombstones:
@@ -246,7 +246,7 @@ class TestAckingLink:
 
     def lineage(self, origin: Origin, server: Server) -> Lineage:
         consumer, _ = consume(server)
-        lineage = Lineage(consumer.context, consumer.pending)
+        lineage = Lineage(consumer.members[0].loop.context, consumer.members[0].loop.pending)
         assert lineage.doubted(origin) == []
         lineage.prove(origin)
         return lineage
@@ -260,7 +260,7 @@ class TestAckingLink:
         assert not lineage.may_tell(Origin())
 
     def test_waits_for_the_first_connection_of_the_reading_link(self, server: Server) -> None:
-        assert not Lineage((consumer := consume(server)[0]).context, consumer.pending).may_tell(ONE)
+        assert not Lineage((loop := consume(server)[0].members[0].loop).context, loop.pending).may_tell(ONE)
 
     def test_one_that_does_not_tell_who_it_is_has_to_be_believed(self, server: Server) -> None:
         assert self.lineage(ONE, server).may_tell(Origin())
@@ -297,8 +297,8 @@ class TestAckingLink:
         fail_over(server, lost=3, again=True, delivers="c")
         net.advance(0.1)
         assert lost(net) == [b"3-0"]
-        assert consumer.pending.ids(b"s") == {b"2-0", b"3-0"}
-        assert (consumer.pending.unconfirmed, consumer.settled) == (1, False)
+        assert consumer.members[0].loop.pending.ids(b"s") == {b"2-0", b"3-0"}
+        assert (consumer.members[0].loop.pending.unconfirmed, consumer.settled) == (1, False)
         acks.close(OSError("reset"))
         net.advance(0.5)
         assert consumer.settled

@@ -8,8 +8,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.events import EntriesRecovered, Event, Gap, GroupCreated, GroupRecreated, OwnershipLost, StreamAwaited
-from streamcore.group.consumer import GroupUnion
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, deliver, events, ids, sent, take_all
 from tests.core.support.server import Server
@@ -124,7 +123,7 @@ class TestDeleted:
             "block": 1,
             "renew": False,
         }
-        union: GroupUnion[bytes] = GroupUnion({"s": "g", "t": "h"}, exclusive=False, **options)
+        union: GroupConsumer[bytes] = GroupConsumer({"s": "g", "t": "h"}, exclusive=False, **options)
         net = Net(server, union)
         net.advance(2)
         for stream in ("s", "t"):
@@ -366,7 +365,7 @@ def test_all_that_was_pending_is_gone_so_the_next_audit_asks_for_the_anchor(serv
     net.advance(2)
     assert sent(server, "XRANGE") == [[b"XRANGE", b"s", b"10-0", b"10-0"]]
     assert gaps(net) == []
-    assert consumer.holdings.held(b"s") == set()
+    assert consumer.members[0].loop.holdings.held(b"s") == set()
 
 
 def test_where_it_is_forbidden_to_look_the_whole_stream_comes_again(server: Server) -> None:

@@ -10,7 +10,7 @@ import pytest
 from streamcore.engine.together import PAGE
 from streamcore.errors import ConsumerFencedError, NoGroupError
 from streamcore.events import EntriesClaimed, GroupRecreated, OwnershipLost
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.rounds import LONGEST, QUIET
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import add, consume, events, ids, take_all, taken
@@ -160,7 +160,7 @@ class TestInHand:
             add(server, 2, 2, name)
         net.serve()
         assert len(take_all(consumer, net)) == 100
-        assert consumer.pending.in_flight == 101
+        assert consumer.members[0].loop.pending.in_flight == 101
 
     def test_no_more_than_allowed(self, server: Server) -> None:
         consumer, net = member(server, max_in_flight=40, count=10)
@@ -168,7 +168,7 @@ class TestInHand:
             add(server, 1, 5, name)
         net.serve()
         take_all(consumer, net)
-        assert consumer.pending.in_flight <= 40
+        assert consumer.members[0].loop.pending.in_flight <= 40
 
 
 class TestMending:
@@ -220,7 +220,7 @@ def test_a_stream_that_had_more_and_is_read_no_more_keeps_no_read_from_waiting(s
     server.before = count
     add(server, 1, 9, "s000")
     consumer, net = consume(server, streams=names(2), count=10, max_in_flight=4)
-    assert not consumer.portions.is_through
+    assert not consumer.readers[0].portions.is_through
     if gone == "removed":
         consumer.remove_stream("s000")
     else:
@@ -228,4 +228,4 @@ def test_a_stream_that_had_more_and_is_read_no_more_keeps_no_read_from_waiting(s
     for batch in take_all(consumer, net):
         batch.ack()
     net.advance(0.1)
-    assert consumer.in_flight.blocked
+    assert consumer.members[0].loop.in_flight.blocked

@@ -8,7 +8,7 @@ from streamcore.engine.engine import EngineOptions
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument
 from streamcore.events import EntriesRecovered, OwnershipLost
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.options import Login
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import commands_in, entry
@@ -34,7 +34,7 @@ class TestArguments:
         [
             ({"streams": ""}, "stream is empty"),
             ({"streams": ["s", "s"]}, "stream 's' is named twice"),
-            ({"streams": {"s": "0"}}, "a group's streams are names; where a new group begins is told by start="),
+            ({"streams": {"s": "0"}}, "where a new group begins is told by start="),
             ({"group": ""}, "group is empty"),
             ({"consumer": ""}, "consumer is empty"),
             ({"consumer": None}, "consumer must be str or bytes"),
@@ -68,7 +68,7 @@ class TestArguments:
 
     @pytest.mark.parametrize(("start", "sent"), [("0", "0-0"), ("5-1", "5-1"), (StreamId(5, 1), "5-1"), ("$", "$")])
     def test_a_group_starts_anywhere(self, start: str | StreamId, sent: str) -> None:
-        assert GroupConsumer("s", group="g", consumer="c", start=start).member.start == sent
+        assert GroupConsumer("s", group="g", consumer="c", start=start).members[0].membership.start == sent
 
     def test_the_connections_have_a_name_of_their_own(self) -> None:
         options: EngineOptions = {"entropy": lambda size: b"\x80" + bytes(size - 1), "login": Login(client_name="shop")}
@@ -191,7 +191,7 @@ class TestReading:
         rest.ack()
         consumer.flush()
         pair.settle()
-        assert (batch.ids, consumer.pending.in_flight) == ([b"1-0"], 1)
+        assert (batch.ids, consumer.members[0].loop.pending.in_flight) == ([b"1-0"], 1)
 
 
 class TestInFlight:
@@ -257,7 +257,7 @@ class TestInFlight:
         acking(pair).answer(1)
         pair.server.answer([["3-0", "c", 5000, 1]])
         pair.server.answer([])
-        assert consumer.pending.ids(b"s") == {b"3-0"}
+        assert consumer.members[0].loop.pending.ids(b"s") == {b"3-0"}
         assert events(pair) == []
 
     def test_and_so_it_does_while_the_backlog_waits_for_room(self) -> None:

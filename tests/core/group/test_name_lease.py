@@ -218,11 +218,11 @@ class TestTheLease:
         server.faults.denied = set()
         net.advance(30)
         assert server.hashes == {}, "an audit does not ask for what is forbidden"
-        assert not consumer.lease.is_held
+        assert not consumer.members[0].loop.lease.is_held
         net.cut("main", Fate.REQUESTS_LOST)
         net.advance(6)
         assert server.hashes[LEASE][b"holder"] == consumer.nonce
-        assert consumer.lease.is_held
+        assert consumer.members[0].loop.lease.is_held
 
     def test_beside_which_stream_it_is_forbidden_is_told_and_the_others_are_guarded(self, server: Server) -> None:
         server.faults = KeyRefused(b"{t}:name:g:c")
@@ -300,7 +300,7 @@ class TestNames:
         """Else of two that begin together each may hold one, and both must go."""
         consumer, _ = consume(server, streams=["t", "s"])
         assert [command[3] for command in sent(server, "EVAL")[:2]] == [b"{s}:name:g:c", b"{t}:name:g:c"]
-        assert consumer.member.streams == [b"t", b"s"]
+        assert consumer.members[0].membership.streams == [b"t", b"s"]
 
 
 def test_the_lease_on_a_name_lasts_for_ten_minutes(server: Server) -> None:

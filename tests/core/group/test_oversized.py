@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import ReplyTooLarge
 from streamcore.events import CountReduced, DeadLettered, PossibleLoss
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.options import Options
 from streamcore.testing.net import Net
 from tests.core.support.entropy import entropy

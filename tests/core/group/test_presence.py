@@ -19,7 +19,7 @@ NEW = {b"server": b"redis", b"version": b"7.2.0"}
 def old(**options: Any) -> tuple[Any, Pair]:
     """A member of a group on such a server, whose first read waits."""
     consumer, pair = entered(block=1, **options)
-    consumer.presence.connected(OLD)
+    consumer.members[0].loop.presence.connected(OLD)
     return consumer, pair
 
 
@@ -30,7 +30,7 @@ def test_it_is_shown_where_waiting_does_not_show_it(
     server: dict[bytes, bytes], patience: float | None, at: float
 ) -> None:
     consumer, _ = joined(remove_idle_consumers=patience)
-    presence = Presence(consumer.context)
+    presence = Presence(consumer.members[0].loop.context)
     assert presence.at == inf
     presence.connected(server)
     assert presence.at == at
@@ -45,7 +45,7 @@ def test_by_asking_for_nothing_behind_all_entries() -> None:
     assert asked[-2:] == [BEHIND_ALL.encode()] * 2
     pair.server.answer({"s": [], "t": []})
     pair.server.expect("XREADGROUP", "GROUP", "g", "c", "COUNT", 2, "BLOCK")
-    assert consumer.presence.at == consumer.now + 1
+    assert consumer.members[0].loop.presence.at == consumer.now + 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streamcore.events import DeadLettered, EntriesRecovered, GroupRecreated, PendingEntriesDeleted
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.group.redelivery_queue import Waiting
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import (
@@ -85,7 +85,7 @@ class TestCounting:
         for _ in range(5):
             net.cut("main", fate)
             net.advance(6)
-        assert (len(consumer.redelivery_queue), times(server)) == (2, {1: 1, 2: 1, 3: 1})
+        assert (len(consumer.members[0].loop.redelivery_queue), times(server)) == (2, {1: 1, 2: 1, 3: 1})
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0"]
         assert times(server) == {1: 2, 2: 2, 3: 2}
 
@@ -212,15 +212,17 @@ class TestBatches:
     def test_never_of_several_streams_or_out_of_order(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
         consumer, _ = consume(server, count=10, backlog=False)
-        consumer.redelivery_queue.add([Waiting(b"s", b"2-0", 1), Waiting(b"s", b"1-0", 1), Waiting(b"t", b"3-0", 1)])
-        assert [one.id for one in consumer.redelivery._next()] == [b"2-0"]
-        consumer.redelivery_queue.forget(b"s", {b"2-0"})
-        assert [one.id for one in consumer.redelivery._next()] == [b"1-0"]
+        consumer.members[0].loop.redelivery_queue.add(
+            [Waiting(b"s", b"2-0", 1), Waiting(b"s", b"1-0", 1), Waiting(b"t", b"3-0", 1)]
+        )
+        assert [one.id for one in consumer.members[0].loop.redelivery._next()] == [b"2-0"]
+        consumer.members[0].loop.redelivery_queue.forget(b"s", {b"2-0"})
+        assert [one.id for one in consumer.members[0].loop.redelivery._next()] == [b"1-0"]
 
     def test_a_reply_over_the_limit_ends_in_batches_of_one(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
         consumer, net = consume(server, count=2)
-        consumer.count = 1
+        consumer.readers[0].count = 1
         assert taken(consumer, net).ids == [b"1-0"]
         assert times(server) == {1: 2, 2: 1, 3: 1}
 
@@ -228,7 +230,7 @@ class TestBatches:
         """And if nothing is left then, nothing is asked for."""
         deliver(server, "c", 1, 2, 3)
         consumer, net = consume(server, count=10, streams=["s", "t"])
-        consumer.release.add_waiting(Waiting(b"s", b"1-0", 1))
+        consumer.members[0].loop.release.add_waiting(Waiting(b"s", b"1-0", 1))
         assert consumer.take() is None
         net.pair.settle()
         consumer.remove_stream("s")
@@ -270,7 +272,7 @@ class TestNoLongerOurs:
         server.do("XCLAIM", "s", "g", "other", 0, "1-0", "RETRYCOUNT", 1)
         server.seen.clear()
         net.advance(6)
-        assert len(consumer.redelivery_queue) == 1
+        assert len(consumer.members[0].loop.redelivery_queue) == 1
         assert sent(server, "XREADGROUP") == []
 
     @pytest.mark.parametrize("in_hand", [False, True])
@@ -279,7 +281,7 @@ class TestNoLongerOurs:
         deliver(server, "c", *range(1, 9))
         consumer, net = consume(server, count=10, backlog=not in_hand)
         if in_hand:
-            consumer.redelivery_queue.add(Waiting(b"s", b"%d-0" % number, 1) for number in range(1, 8))
+            consumer.members[0].loop.redelivery_queue.add(Waiting(b"s", b"%d-0" % number, 1) for number in range(1, 8))
         for number in range(1, 8):
             server.do("XCLAIM", "s", "g", "other", 0, f"{number}-0", "JUSTID")
         assert ids(take_all(consumer, net)) == ([] if in_hand else ["8-0"])
@@ -393,4 +395,4 @@ class TestRedelivery:
 
         server.before = before
         take_all(consumer, net)
-        assert consumer.in_flight.single is None
+        assert consumer.members[0].loop.in_flight.single is None

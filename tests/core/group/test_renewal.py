@@ -7,7 +7,7 @@ import pytest
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import OwnershipLost
 from streamcore.group import pending_pages as holdings
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy
 from tests.core.support.members import deliver, delivery, holding, idle_for, taken, times

@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.entries import StreamId
 from streamcore.group import release as returns
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.scripts.group import RELEASE
 from streamcore.testing.net import Fate, Net
 from tests.core.support.entropy import entropy

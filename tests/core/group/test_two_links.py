@@ -6,7 +6,7 @@ from typing import Any
 
 from streamcore.entries import GroupBatch
 from streamcore.events import EntriesRecovered, PendingEntriesDeleted
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import entry
 from tests.core.support.members import holding, pending, sent

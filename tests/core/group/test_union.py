@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from streamcore.consumer.consumer import Consumer
 from streamcore.entries import GroupBatch
 from streamcore.errors import ClosedError, InvalidArgument, WrongTypeError
-from streamcore.events import AcksUnconfirmed, Connected, EntriesRecovered, GroupCreated
-from streamcore.group.consumer import GroupUnion, by_group, group_engine
-from streamcore.group.member import GroupConsumer
+from streamcore.events import AcksUnconfirmed, Connected, Disconnected, EntriesRecovered, GroupCreated
+from streamcore.group.consumer import GroupConsumer, by_group
 from streamcore.testing.net import Fate, Net
 from tests.core.support.members import idle_for
 from tests.core.support.server import Server
@@ -16,9 +16,9 @@ from tests.core.support.server import Server
 GROUPS: dict[str, Any] = {"orders": "billing", "clicks": "stats", "returns": "billing"}
 
 
-def consume(server: Server, groups: Any = GROUPS, **options: Any) -> tuple[GroupUnion[bytes], Net]:
+def consume(server: Server, groups: Any = GROUPS, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
     arguments: dict[str, Any] = {"consumer": "c", "count": 2, "renew": False, "exclusive": False, **options}
-    consumer: GroupUnion[bytes] = GroupUnion(groups, **arguments)
+    consumer: GroupConsumer[bytes] = GroupConsumer(groups, **arguments)
     return consumer, Net(server, consumer)
 
 
@@ -27,7 +27,7 @@ def add(server: Server, stream: str, *numbers: int) -> None:
         server.add(stream, f"{number}-0")
 
 
-def take(consumer: GroupUnion[bytes], net: Net) -> list[tuple[str, list[int]]]:
+def take(consumer: GroupConsumer[bytes], net: Net) -> list[tuple[str, list[int]]]:
     """Whatever can be had, acknowledged."""
     taken: list[tuple[str, list[int]]] = []
     while (batch := consumer.take()) is not None:
@@ -91,7 +91,7 @@ class TestReading:
 
     def test_decoded(self, server: Server) -> None:
         add(server, "orders", 1)
-        consumer = GroupUnion({b"orders": "billing", b"clicks": "stats"}, consumer="c", decode="utf-8")
+        consumer = GroupConsumer({b"orders": "billing", b"clicks": "stats"}, consumer="c", decode="utf-8")
         Net(server, consumer)
         batch = consumer.take()
         assert batch is not None
@@ -222,7 +222,7 @@ class TestTheEnd:
 
 class TestEvents:
     def test_come_in_their_order_whoever_told_them(self, server: Server) -> None:
-        consumer = GroupUnion({"orders": "billing", "clicks": "stats"}, consumer="c", exclusive=False)
+        consumer = GroupConsumer({"orders": "billing", "clicks": "stats"}, consumer="c", exclusive=False)
         heard: list[Any] = []
         consumer.on_event = heard.append
         net = Net(server, consumer)
@@ -249,6 +249,32 @@ class TestEvents:
             kinds.append(type(consumer.next_event_in_place()))
         assert EntriesRecovered in kinds
         assert numbers(consumer.take()) == [3]
+
+    def test_that_are_due_come_in_their_order_whatever_their_groups(self, server: Server) -> None:
+        consumer, net = consume(server)
+        told = net.pair.events()
+        assert len({event.group for event in told if isinstance(event, GroupCreated)}) == 2
+        in_place = []
+        while consumer.has_event_in_place:
+            in_place.append(consumer.next_event_in_place())
+        assert in_place == told
+        assert consumer.next_event_in_place() is None
+
+    def test_wait_for_no_batch_of_another_group(self, server: Server) -> None:
+        consumer, net = consume(server)
+        while consumer.next_event_in_place() is not None:
+            pass
+        add(server, "orders", 1)
+        net.serve()
+        net.cut("main of billing", Fate.REQUESTS_LOST)
+        net.cut("main of stats", Fate.REQUESTS_LOST)
+        first, second = consumer.next_event_in_place(), consumer.next_event_in_place()
+        assert isinstance(first, Disconnected)
+        assert (first.link, second) == ("main of stats", None)
+        assert numbers(consumer.take()) == [1]
+        second = consumer.next_event_in_place()
+        assert isinstance(second, Disconnected)
+        assert second.link == "main of billing"
 
 
 class TestStreams:
@@ -280,6 +306,18 @@ class TestStreams:
         with pytest.raises(InvalidArgument, match=f"'{stream}' cannot be read through group '{group}'"):
             consumer.add_stream(stream, group)
 
+    def test_of_several_groups_the_one_to_use_is_named(self, server: Server) -> None:
+        consumer, _ = consume(server)
+        with pytest.raises(InvalidArgument, match="group is missing; name the one of our groups"):
+            consumer.add_stream("refunds")
+
+    def test_where_there_is_one_group_it_need_not_be_named(self, server: Server) -> None:
+        consumer, net = consume(server, {"orders": "billing"})
+        consumer.add_stream("refunds")
+        consumer.add_stream("returns", "billing")
+        net.advance(1)
+        assert consumer.groups == dict.fromkeys((b"orders", b"refunds", b"returns"), b"billing")
+
     def test_one_less(self, server: Server) -> None:
         consumer, net = consume(server)
         assert consumer.remove_stream("clicks")
@@ -293,7 +331,15 @@ class TestStreams:
 
 
 def test_the_streams_of_each_group_are_listed_in_their_order() -> None:
-    assert by_group(GROUPS) == {b"billing": [b"orders", b"returns"], b"stats": [b"clicks"]}
+    assert by_group(GROUPS, None) == {b"billing": [b"orders", b"returns"], b"stats": [b"clicks"]}
+
+
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    options: dict[str, Any] = {"patience": 5}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'patience'"):
+        GroupConsumer("s", group="g", consumer="c", **options)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'patience'"):
+        Consumer("s", **options)
 
 
 @pytest.mark.parametrize(
@@ -306,29 +352,30 @@ def test_the_streams_of_each_group_are_listed_in_their_order() -> None:
 )
 def test_what_makes_no_sense_is_refused(groups: Any, message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
-        GroupUnion(groups, consumer="c")
+        GroupConsumer(groups, consumer="c")
 
 
-def test_one_group_is_a_plain_consumer_and_several_are_a_union() -> None:
-    one = group_engine("s", "g", consumer="c", count=7)
-    several = group_engine({"s": "g", "t": "h"}, None, consumer="c", ack="auto", count=7)
-    assert isinstance(one, GroupConsumer)
-    assert isinstance(several, GroupUnion)
-    assert (one.groups, several.groups) == ({b"s": b"g"}, {b"s": b"g", b"t": b"h"})
-    assert several.member.ack == "auto"
+def test_one_group_has_a_member_and_several_have_one_each() -> None:
+    one = GroupConsumer("s", group="g", consumer="c")
+    several = GroupConsumer({"s": "g", "t": "h", "u": "g"}, consumer="c", ack="auto")
+    assert (one.groups, several.groups) == ({b"s": b"g"}, {b"s": b"g", b"u": b"g", b"t": b"h"})
+    assert (one.settles_itself, several.settles_itself) == (False, True)
+    assert [link.name for link in one.links()] == ["main"]
+    assert [link.name for link in several.links()] == ["main of g", "main of h"]
+    assert [link.name for link in GroupConsumer({"s": "g"}, consumer="c").links()] == ["main"]
 
 
 def test_the_group_is_named_in_one_place() -> None:
     with pytest.raises(InvalidArgument, match="group is missing; name it, or pass a mapping"):
-        group_engine(["s", "t"], None, consumer="c")
+        GroupConsumer(["s", "t"], consumer="c")
     with pytest.raises(InvalidArgument, match="group is named twice"):
-        group_engine({"s": "g"}, "h", consumer="c")
+        GroupConsumer({"s": "g"}, group="h", consumer="c")
 
 
 def test_of_a_batch_that_was_begun_a_union_gives_back_only_the_rest(server: Server) -> None:
     for number in (1, 2, 3):
         server.add("s", f"{number}-0")
-    union: GroupUnion[bytes] = GroupUnion({"s": "g", "t": "h"}, consumer="c", renew=False, exclusive=False)
+    union: GroupConsumer[bytes] = GroupConsumer({"s": "g", "t": "h"}, consumer="c", renew=False, exclusive=False)
     net = Net(server, union)
     begun = union.take()
     assert begun is not None

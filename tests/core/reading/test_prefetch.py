@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
+from streamcore.arguments import pick
+from streamcore.engine.engine import EngineOptions
 from streamcore.engine.script import Script, ScriptRunner
 from streamcore.entries import Batch
 from streamcore.errors import ClosedError, InvalidArgument, ReplyError, ReplyTooLarge
 from streamcore.events import Connected, CountReduced, Disconnected, Event, StaleConnectionKilled
 from streamcore.options import Options
+from streamcore.reading.engine import ReadingEngine
 from streamcore.reading.prefetch import Prefetch
-from streamcore.reading.reader import Reader
+from streamcore.reading.reader import Reader, waiting
 from streamcore.testing.pair import Pair
 
 
@@ -86,29 +89,48 @@ class TestPrefetch:
         assert reached == [0, 1, 2, 4, 3]
 
 
-class Sums(Reader[Batch[bytes]]):
-    """A reader whose story is to ask, again and again, and to keep what is answered."""
+class Sums(ReadingEngine[Batch[bytes]]):
+    """An engine whose reader asks, again and again, and keeps the answers."""
 
     def __init__(self, *commands: tuple[Any, ...], **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**pick(options, EngineOptions.__annotations__))
         self.commands = commands
         self.answers: list[list[Any]] = []
-        self._reading = ScriptRunner(self, self._read)
-        self._reading.link.open()
-        self._other = ScriptRunner(self, self._read, "other")
+        self.reader = Reader[Batch[bytes]](self, self, hand_over=self.hand_over, **options)
+        self.readers.append(self.reader)
+        self.reader.runner.link.open()
+        self._other = ScriptRunner(self.reader, self.read, "other")
 
     def open_other(self) -> None:
         self._other.link.open()
 
     def arrive(self, batch: Batch[bytes]) -> None:
-        self._prefetch.add(batch)
+        self.reader.prefetch.add(batch)
 
-    def wait(self) -> tuple[Any, ...]:
-        return self._waiting()
+    def take(self) -> Batch[bytes] | None:
+        batch = self.reader.take()
+        if batch is None:
+            self.check()
+        return batch
 
-    def _read(self) -> Script:
+    def hand_over(self, batch: Batch[bytes]) -> None:
+        """A batch is taken."""
+
+    def read(self) -> Script:
         while True:
-            self.answers.append((yield from self.ask(*self.commands)))
+            self.answers.append((yield from self.reader.ask(*self.commands)))
+
+    def emit(self, event: Event) -> None:
+        self.reader.place(event)
+
+    def want_more(self) -> None:
+        self.reader.runner.wake()
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """It keeps nothing that a connection has told."""
+
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
+        return False
 
 
 OVERSIZED = b"$2000\r\n" + b"x" * 1500
@@ -168,7 +190,7 @@ class TestReader:
         due = [reader.has_event_in_place]
         assert reader.take() is first
         due.append(reader.has_event_in_place)
-        reader.put_back(first)
+        reader.reader.put_back(first)
         due.append(reader.has_event_in_place)
         assert due == [False, True, False]
         assert reader.take() is first
@@ -192,7 +214,7 @@ class TestReader:
                     self.waits = False
                     raise KeyboardInterrupt
 
-            def _hand_over(self, batch: Batch[bytes]) -> None:
+            def hand_over(self, batch: Batch[bytes]) -> None:
                 self.alarm("taken")
 
         class Alarming(ScriptRunner):
@@ -206,8 +228,8 @@ class TestReader:
                 return super().pop()
 
         reader = Interrupted()
-        reader._prefetch = Late(5, 100)
-        reader._reading = Alarming(reader, reader._read)
+        reader.reader.prefetch = Late(5, 100)
+        reader.reader.runner = Alarming(reader.reader, reader.read)
         batches = [batch(), batch()]
         for each in batches:
             reader.arrive(each)
@@ -231,7 +253,7 @@ class TestReader:
 
     @pytest.mark.parametrize(("block", "sent"), [(5, 5000), (0.25, 250), (0.0001, 1)])
     def test_never_waits_for_ever(self, block: float, sent: int) -> None:
-        assert Sums(block=block).wait() == ("BLOCK", sent)
+        assert waiting(block) == ("BLOCK", sent)
 
     def test_a_reply_over_the_limit_halves_the_count_until_it_is_one(self) -> None:
         reader = Sums(("READ",), count=5, options=Options(max_reply=1000, backoff_max=1.0))
@@ -239,7 +261,7 @@ class TestReader:
         for shrunk in (2, 1):
             pair.server.reply(OVERSIZED)
             assert CountReduced(shrunk) in pair.events()
-            assert reader.count == shrunk
+            assert reader.reader.count == shrunk
             pair.advance(1.0)
         pair.server.reply(OVERSIZED)
         with pytest.raises(ReplyTooLarge, match="limit of 1000 bytes"):
@@ -252,5 +274,5 @@ class TestReader:
         reader.open_other()
         pair.settle()
         pair.peer("other").reply(OVERSIZED)
-        assert reader.count == 5
+        assert reader.reader.count == 5
         assert [type(event) for event in events(pair)] == [Disconnected, Disconnected]

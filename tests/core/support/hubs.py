@@ -80,7 +80,7 @@ class Hub:
 
     def begin(self, key: bytes) -> None:
         """The reader meets a channel: it is as it was when somebody joined it."""
-        cursor = next(change.cursor for change in self.engine._changes if change.cursor.stream == key)
+        cursor = next(change.cursor for change in self.engine._channels._streams.changes if change.cursor.stream == key)
         assert cursor.continuity is not None
         at, added = str(cursor.continuity.cursor), cursor.continuity.added
         self.pair.server.expect("XINFO", "STREAM", key)

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamcore.entries import GroupBatch, StreamId
 from streamcore.events import Connected, Disconnected, Event, Reconnected
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.model.values import Delivery
 from streamcore.testing.net import Net
 from tests.core.support.entropy import entropy
@@ -32,9 +32,9 @@ def events(net: Net) -> list[Event]:
 def take(consumer: GroupConsumer[bytes], net: Net) -> GroupBatch[bytes] | None:
     """The next batch, as soon as it can be had; what is handed over again is fetched when it is asked for."""
     while (batch := consumer.take()) is None:
-        waiting = list(consumer.redelivery_queue)
+        waiting = list(consumer.members[0].loop.redelivery_queue)
         net.serve()
-        if not consumer.has_batch and list(consumer.redelivery_queue) == waiting:
+        if not consumer.has_batch and list(consumer.members[0].loop.redelivery_queue) == waiting:
             return None
     net.serve()
     return batch

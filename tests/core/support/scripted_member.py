@@ -7,7 +7,7 @@ from typing import Any
 from streamcore.entries import GroupBatch
 from streamcore.errors import NoGroupError, ReadOnlyError, UnblockedError
 from streamcore.events import Connected, Disconnected, Event, Reconnected
-from streamcore.group.member import GroupConsumer
+from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.pair import Pair, Peer
 from streamcore.testing.resp import entry
 from tests.core.support.entropy import entropy

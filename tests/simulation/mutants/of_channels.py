@@ -22,8 +22,8 @@ CHANNELS: Final = (
     Mutant(
         "one-bad-channel-ends-the-hub",
         READER,
-        "self._expel(cursor.stream, error)",
-        "self.fail(error)",
+        "self._hub.expel(cursor.stream, error)",
+        "self.reader.fail(error)",
         "issue 13: a visitor's channel whose key is no stream ended the hub for everybody",
         scenario="channels",
     ),

@@ -7,6 +7,7 @@ from typing import Final
 from .mutant import Mutant
 
 CONSUMER: Final = "streamcore.consumer.consumer"
+STREAMS_READER: Final = "streamcore.consumer.streams_reader"
 CONTINUITY: Final = "streamcore.reading.continuity"
 PREFETCH: Final = "streamcore.reading.reader"
 
@@ -21,9 +22,9 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "read-deadline-is-block",
-        CONSUMER,
-        "yield Exchange([read], self.block + self.options.request_timeout)",
-        "yield Exchange([read], self.block)",
+        STREAMS_READER,
+        "yield Exchange([read], reader.block + reader.request_timeout)",
+        "yield Exchange([read], reader.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
         scenario="consumer",
     ),
@@ -45,7 +46,7 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "reply-after-seek-taken",
-        CONSUMER,
+        STREAMS_READER,
         "if is_other or continuity is None or continuity.cursor != place:",
         "if continuity is None:",
         "a reply that was under way during seek() or remove_stream() is handed over all the same",
@@ -101,9 +102,9 @@ CONSUMERS: Final = (
     ),
     Mutant(
         "gap-after-its-entries",
-        CONSUMER,
+        STREAMS_READER,
         "if suspects := self._gaps.suspects:",
-        "self._hand_on()\n        if suspects := self._gaps.suspects:",
+        "self.hand_on()\n        if suspects := self._gaps.suspects:",
         "the gap is told, but behind the entries that came after it",
         scenario="consumer",
     ),
@@ -134,7 +135,7 @@ CONSUMERS: Final = (
     Mutant(
         "put-back-forgets",
         PREFETCH,
-        "self._prefetch.put_back(batch)",
+        "self.prefetch.put_back(batch)",
         "pass",
         "a cancelled wait loses the entry that it was about to return",
         scenario="consumer",
@@ -142,9 +143,10 @@ CONSUMERS: Final = (
     Mutant(
         "demand-not-told",
         PREFETCH,
-        "self._reading.wake()\n            return None\n        try:\n            self._prefetch.pop()\n            self._hand_over(batch)\n"
-        "            self._reading.wake()",
-        "return None\n        try:\n            self._prefetch.pop()\n            self._hand_over(batch)",
+        "self._owner.want_more()\n            return None\n        try:\n            prefetch.pop()\n"
+        "            if self._hand_over is not None:\n                self._hand_over(batch)\n            self.runner.wake()",
+        "return None\n        try:\n            prefetch.pop()\n"
+        "            if self._hand_over is not None:\n                self._hand_over(batch)",
         "issue 6: a lost wake-up; the reader sleeps although the application has made room",
         scenario="consumer",
     ),

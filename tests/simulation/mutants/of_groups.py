@@ -245,8 +245,8 @@ GROUPS: Final = (
     Mutant(
         "read-deadline-is-block-in-groups",
         READ_LOOP,
-        "return Exchange([read], self.block + self.options.request_timeout)",
-        "return Exchange([read], self.block)",
+        "return Exchange([read], self.context.block + self.context.request_timeout)",
+        "return Exchange([read], self.context.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
     ),
     Mutant(
@@ -266,8 +266,8 @@ GROUPS: Final = (
     Mutant(
         "left-without-giving-back",
         "streamcore.group.member",
-        "while (batch := self._prefetch.pop()) is not None:\n                self.release.add(batch)",
-        "while (batch := self._prefetch.pop()) is not None:\n                pass",
+        "while (batch := prefetch.pop()) is not None:\n                loop.release.add(batch)",
+        "while (batch := prefetch.pop()) is not None:\n                pass",
         "a graceful stop that leaves what was read ahead to the idle time",
     ),
     Mutant(

@@ -31,7 +31,7 @@ IDENTITIES: Final = (
     ),
     Mutant(
         "nonce-of-a-member-repeated",
-        "streamcore.group.read_loop",
+        "streamcore.group.consumer",
         "self.token('a member of a group').decode()",
         "'me'",
         "two processes under one name take each other for themselves",

@@ -94,9 +94,9 @@ LINKS: Final = (
     ),
     Mutant(
         "events-out-of-place",
-        "streamcore.engine.engine",
-        "self._placed_events.add(event, self._place())",
-        "self._placed_events.add(event, 0)",
+        "streamcore.reading.reader",
+        "self._events.add(event, self.prefetch.added)",
+        "self._events.add(event, 0)",
         "errors and gaps told beside the data, not in order with it",
     ),
     Mutant(

@@ -14,8 +14,8 @@ from streamcore.consumer.consumer import Consumer as ConsumerEngine
 from streamcore.consumer.options import ConsumerOptions
 from streamcore.consumer.start import Starts
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
-from streamcore.group.consumer import Groups, group_engine
-from streamcore.group.member import GroupOptions
+from streamcore.group.consumer import GroupConsumer as GroupEngine
+from streamcore.group.consumer import GroupOptions, Groups
 from streamcore.producer.producer import Producer as ProducerEngine
 from streamcore.producer.producer import ProducerOptions
 from streamcore.requests import Multiplexer, Request
@@ -247,7 +247,8 @@ class Client(Subscribers):
         """
         check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode")  # async
         # threads: check_keywords("group_consumer", options, GroupOptions, "group", "consumer", "decode", "background")
-        engine = group_engine(streams, group, decode=decode, **member(consumer, options), **self._settings.engine())
+        given = {**member(consumer, options), **self._settings.engine()}
+        engine: GroupEngine[Any] = GroupEngine(streams, group=group, decode=decode, **given)
         running = self._running.part(engine)  # async
         # threads: running = self._running.part(engine, background=background)
         return GroupConsumer(engine, running, self._running)

@@ -10,12 +10,11 @@ from typing import Any, Generic, Self, TypeVar
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.commands import Command, PendingSummary, xinfo_groups, xpending
 from streamcore.entries import GroupBatch, GroupEntry
-from streamcore.group.member import GroupConsumer as GroupEngine
+from streamcore.group.consumer import GroupConsumer as GroupEngine
 
 from ..handler_pool import Order, Pool, Verdict, acknowledge, check_handler
 from ..handler_tasks import work_through
 from ..reading import Told
-from ..settings import join
 from .consumers import Reader
 from .lifecycle import Running, submit
 
@@ -55,7 +54,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
     def _acknowledges(self) -> bool:
         """Whether an iterator acknowledges its last item when it is asked for more."""
         engine: GroupEngine[T] = self._engine
-        return engine.member.ack == "auto"
+        return engine.settles_itself
 
     def _go_on(self) -> None:
         self._running.driver.call(self._engine.begin)
@@ -178,7 +177,7 @@ class GroupConsumer(Reader[GroupEntry[T], GroupBatch[T]], Generic[T]):
         Where the streams have groups of their own, ``group`` chooses among them. A read that waits in the server is
         ended for it. Raises the server's error where the stream cannot be read, and goes on without it.
         """
-        joining = self._running.driver.call(partial(join, self._engine, stream, group))
+        joining = self._running.driver.call(partial(self._engine.add_stream, stream, group))
         if joining is not None:
             await self._settle(joining)
         return joining is not None

@@ -23,7 +23,7 @@ def break_connections(steady: SteadyState, log: DeliveryLog) -> None:
         node = member.node
         if node is None or not isinstance(node.engine, GroupConsumer):
             continue
-        present = node.engine.setup.present  # what it can prove later
+        present = node.engine.members[0].loop.setup.present  # what it can prove later
         for link, wire in list(node.wires.items()):
             if link.name == "main" and present is not None and present.run_id:
                 ghosts.append((member, wire.session))

@@ -156,7 +156,7 @@ def leave(steady: SteadyState, log: DeliveryLog) -> None:
     for at in range(8):
         steady.append(log, stream, HELD if at < 4 else b"calm")
     steady.run(0.2)
-    ahead = [(one, one.engine._prefetch) for one in steady.members(log) if type(one) is Member and one.node]  # noqa: SLF001
+    ahead = [(one, one.engine.readers[0].prefetch) for one in steady.members(log) if type(one) is Member and one.node]
     full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
     if not full:
         return

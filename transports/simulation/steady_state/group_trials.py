@@ -106,7 +106,7 @@ def double(steady: SteadyState, log: DeliveryLog) -> None:
     if steady.world.lots("double").random() > 0.25:
         return
     members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
-    older = next((one for one in members if one.engine.lease.is_held), None)
+    older = next((one for one in members if one.engine.members[0].loop.lease.is_held), None)
     twin = next(one for one in steady.members(log) if one.is_twin)
     if older is None or twin.node is not None:
         return

@@ -18,6 +18,7 @@ from streamcore.events import (
     EventsDropped,
     Reconnected,
 )
+from streamcore.reading.engine import ReadingEngine
 
 from .actor import OPTIONS, RECOVERY
 
@@ -138,7 +139,7 @@ class EventsInOrder(Oracle):
         self._heard[label] = heard
         places: list[int] = []
         self._places[label] = places
-        prefetch = getattr(engine, "_prefetch", None)
+        prefetch = engine.readers[0].prefetch if isinstance(engine, ReadingEngine) else None
         former = engine.on_event
 
         def hear(event: Event) -> None:
@@ -188,7 +189,8 @@ class EventsInOrder(Oracle):
             if isinstance(event, EventsDropped):
                 at += event.events
                 continue
-            ready, place = engine._prefetch._ready, self._places[node.label][at]  # noqa: SLF001  # what is still to be taken
+            ready = engine.readers[0].prefetch._ready  # noqa: SLF001  # what is still to be taken
+            place = self._places[node.label][at]
             if heard[at] is not event:
                 self.violated(
                     f"{node.label}: next_event_in_place() gives {event}, and it is not the next that was told"

@@ -23,7 +23,7 @@ def arrived(engine: Consumer[Any], id_log: IdLog, stream: bytes) -> set[Key]:
     """The entries of a stream that have arrived and were not handed over: they are not missed, even if they are removed."""
     rows = [
         row
-        for batch in (*engine._arrived, *(one[0] for one in engine._prefetch._ready))  # noqa: SLF001
+        for batch in (*engine._reader.arrived, *(one[0] for one in engine.readers[0].prefetch._ready))  # noqa: SLF001
         if batch.key == stream
         for row in batch.raw
     ]

@@ -24,5 +24,5 @@ class NotPutBack(GroupOracle):
             engine = None if member.node is None else member.node.engine
             if not isinstance(engine, GroupConsumer) or engine.nonce != session.name:
                 continue
-            if words[2] in engine.setup._known:  # noqa: SLF001  # nobody else can know
+            if words[2] in engine.members[0].loop.setup._known:  # noqa: SLF001  # nobody else can know
                 self.world.after(0.0, partial(self.violated, f"{member.label} puts {words[2].decode()} back"))

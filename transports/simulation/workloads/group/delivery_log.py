@@ -322,5 +322,5 @@ def _is_of(watch: GroupHistory, stream: Stream) -> bool:
 
 def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
     """The history of a stream that an engine has seen, if it has looked."""
-    watch = engine.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
+    watch = engine.members[0].loop.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
     return None if watch is None or watch.identity.seen is None else watch

@@ -294,10 +294,11 @@ class InFlightBounded(GroupOracle):
     def look(self) -> None:
         for node in self.world.nodes:
             engine: Any = node.engine
-            if isinstance(engine, GroupConsumer) and engine.member.keeps:
-                most = engine.member.max_in_flight + engine.in_flight.most_at_once
-                if engine.pending.in_flight > most:
-                    self.violated(f"{node.label} has {engine.pending.in_flight} entries in flight, of {most}")
+            for member in engine.members if isinstance(engine, GroupConsumer) else ():
+                if member.membership.keeps:
+                    most = member.membership.max_in_flight + member.loop.in_flight.most_at_once
+                    if member.loop.pending.in_flight > most:
+                        self.violated(f"{node.label} has {member.loop.pending.in_flight} entries in flight, of {most}")
 
 
 def _nonce(member: Participant) -> bytes:

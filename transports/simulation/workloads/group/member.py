@@ -118,7 +118,7 @@ class Member(Program):
 
     def awaits(self, stream: bytes) -> bool:
         """Whether the present process waits for a stream that was not there, and sees nothing but entries."""
-        return stream in self.engine.absent_streams
+        return stream in self.engine.members[0].loop.absent_streams
 
     # -- what it does -------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Member(Program):
         self._events.take(node)
         if hands.in_place:
             self._events.take_in_place(node)
-        while hands.arrived < engine._prefetch.added:  # noqa: SLF001  # the oracles want to know when it came
+        while hands.arrived < engine.readers[0].prefetch.added:  # the oracles want to know when it came
             hands.arrived += 1
             hands.arrivals.append(node.told_at)
         if self.leaving_since is not None:
@@ -140,7 +140,7 @@ class Member(Program):
         did = False
         while len(hands.begun) < self.habits.at_once:
             if hands.batch is None:
-                if not (engine.has_batch or engine.redelivery_queue or engine.closed):
+                if not (engine.has_batch or engine.members[0].loop.redelivery_queue or engine.closed):
                     return did
                 try:
                     hands.batch = engine.take()

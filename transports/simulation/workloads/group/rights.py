@@ -60,7 +60,7 @@ class DegradedTold(Oracle):
 
     def _at_all(self, node: Node) -> None:
         engine = node.engine
-        if not isinstance(engine, GroupConsumer) or not engine.lineage._is_current:  # noqa: SLF001  # it has entered
+        if not isinstance(engine, GroupConsumer) or not engine.members[0].loop.lineage._is_current:  # noqa: SLF001  # it has entered
             return
         told = self._events.told(node.label.partition("/")[0])  # of an application's engines, one is a member
         since = max((at for at, event in enumerate(told) if _is_up(event)), default=0)

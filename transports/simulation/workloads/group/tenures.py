@@ -74,7 +74,9 @@ class Tenures:
                 alive[member.consumer].add(member.label)
                 self._begun.setdefault(member.label, log.world.now)
                 engine = member.node.engine
-                if isinstance(engine, GroupConsumer) and engine.in_flight.reads:  # what it took before, it has listed
+                if (
+                    isinstance(engine, GroupConsumer) and engine.members[0].loop.in_flight.reads
+                ):  # what it took before, it has listed
                     self._first_reads.setdefault(member.label, log.world.now)
         for stream in log.streams:
             group = log.of(stream)

@@ -1,0 +1,305 @@
+"""The reading of streams at a place: XREAD from a cursor per stream, across any number of connections.
+
+A cursor says up to where entries were *received*; the next read leaves as soon as a reply is in, while the application works
+on it. Along with each read the last batch is proven to be without a gap (``gap_detection``). A change of the streams ends a read
+that blocks. The consumer says which streams are wanted, and takes the batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..connection.exchange import Arguments, Exchange
+from ..engine.context import EngineContext
+from ..engine.degradation import Degradation
+from ..engine.script import WAIT, Replies, Script, Steps
+from ..engine.together import pages
+from ..entries import Batch, StreamId
+from ..errors import ReplyError, ReplyTooLarge, StreamResetError, UnblockedError
+from ..events import Event
+from ..reading.portions import Portion
+from ..reading.reader import Reader, waiting
+from .cursor import CursorChange, CursorChanges, StreamCursor
+from .gap_detection import GapDetection
+
+T = TypeVar("T", bytes, str)
+
+
+class StreamsOwner(Protocol):
+    """The fan-in of streams: it wants some of them, and takes the batches, events and refusals."""
+
+    @property
+    def title(self) -> str:
+        """The name in logs and events."""
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether entries wait for their turn."""
+        ...
+
+    def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
+        """Return the names of the streams to read now."""
+        ...
+
+    def longest_wait(self, block: float) -> float | None:
+        """Return the seconds, at most ``block``, that a read may wait in the server; None: it may not wait."""
+        ...
+
+    def take_in(self, batches: list[Batch[Any]], full: int) -> None:
+        """Take the batches of a read, which has asked for ``full`` entries of each stream."""
+        ...
+
+    def end_read(self, *, idle: bool) -> None:
+        """Note the end of a read; ``idle``: it came back empty, after waiting for all streams."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Emit an event."""
+        ...
+
+    def restart(self, cursor: StreamCursor) -> None:
+        """Read a stream that began anew from its beginning."""
+        ...
+
+    def refuse(self, cursor: StreamCursor, error: ReplyError) -> None:
+        """Take the server's refusal to read a stream."""
+        ...
+
+    def end_change(self, change: CursorChange) -> None:
+        """End a change of the streams that is done, has failed, or was given up."""
+        ...
+
+    def enter(self) -> Steps[None]:
+        """Go on, on a new connection, when the streams are known; then they are read."""
+        ...
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Note that the connection is lost, or that an attempt to connect has failed."""
+        ...
+
+
+class StreamsReader(Generic[T]):
+    """Reads streams over a link, for a fan-in.
+
+    ``streams``: the cursors of the streams that are read. ``changes``: streams to be read, or to be read from another place. ``merges``: the order of the fan-in
+    depends on each reply as a whole, so a read is about all streams that are wanted.
+    """
+
+    def __init__(
+        self,
+        engine: EngineContext,
+        owner: StreamsOwner,
+        streams: dict[bytes, StreamCursor],
+        *,
+        watches: bool,
+        on_rewind: str,
+        merges: bool,
+        hand_over: Callable[[Batch[T]], None] | None = None,
+        take_back: Callable[[Batch[T]], None] | None = None,
+        **options: Any,
+    ) -> None:
+        self.streams = streams
+        self.changes = CursorChanges()
+        self.arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
+        self.emit = owner.emit
+        self.restart = owner.restart
+        self.refuse = owner.refuse
+        self.lose_connection = owner.lose_connection
+        self._owner = owner
+        self._engine = engine
+        self._watches = watches
+        self._merges = merges
+        self._blocked = False
+        self.reader: Reader[Batch[T]] = Reader(
+            engine, self, splits=not merges, hand_over=hand_over, take_back=take_back, **options
+        )
+        self._gaps = GapDetection(self, on_rewind)
+
+    # -- the owner of the reader --------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        """The title of the consumer."""
+        return self._owner.title
+
+    @property
+    def degradation(self) -> Degradation:
+        """The optional work that this connection leaves out."""
+        return self.reader.degradation
+
+    def ask(self, *commands: Arguments) -> Steps[Replies]:
+        """Send commands as one exchange and return its replies, as a part of a script."""
+        return self.reader.ask(*commands)
+
+    def want_more(self) -> None:
+        """Read on: the application has asked for a batch, and there is none."""
+        self.reader.runner.wake()
+
+    def goes_on_without(self, error: ReplyTooLarge) -> bool:
+        """Return False: an entry that is too large cannot be left out."""
+        return False
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def change(self, change: CursorChange) -> None:
+        """Have a stream read, or read from another place, as soon as its place is known; a read that blocks is ended."""
+        self.changes.add(change)
+        if self._blocked:
+            self.reader.unblocker.unblock()
+        self.reader.runner.wake()
+        self._engine.on_wakeup()
+
+    def give_up(self, change: CursorChange) -> None:
+        """Cancel a pending change."""
+        if self.changes.is_pending(change):
+            self._owner.end_change(change)
+
+    def remove(self, stream: bytes) -> bool:
+        """Read a stream no more, and drop its prefetched entries; False where it was not read."""
+        if self.streams.pop(stream, None) is None:
+            return False
+        self.changes.supersede(stream)
+        self.drop(stream)
+        return True
+
+    def drop(self, stream: bytes) -> None:
+        """Drop the prefetched entries of a stream."""
+        self.reader.prefetch.drop(stream)
+        self.arrived = [batch for batch in self.arrived if batch.key != stream]
+        self._gaps.drop(stream)
+
+    def _settle_changes(self) -> Steps[None]:
+        for change, (*anchor, info) in (yield from self.changes.check(self.ask, self.reader.portions.looks)):
+            if self.changes.is_pending(change):  # else it was given up meanwhile
+                self._settle(change, info, *anchor)
+
+    def _settle(self, change: CursorChange, info: Any, *anchor: Any) -> None:
+        cursor = change.cursor
+        try:
+            self._gaps.check(cursor, info, *anchor)
+        except (ReplyError, StreamResetError) as error:
+            change.error = error
+        else:
+            change.done = True
+            self.streams[cursor.stream] = cursor
+        self._owner.end_change(change)
+
+    # -- the script ---------------------------------------------------------------------------------------------------
+
+    def read(self) -> Script:
+        """Return the script of the reading link."""
+        self._blocked = False
+        yield from self._enter()
+        self.reader.is_ready = True
+        while True:
+            if self.changes:
+                yield from self._settle_changes()
+            elif streams := self._readable():
+                yield from self._read_once(streams)
+            else:
+                yield WAIT
+
+    def _enter(self) -> Steps[None]:
+        """Resolve starting points and check the known streams, on every new connection."""
+        for cursor in self.streams.values():
+            cursor.watched = self._watches  # the server may have forbidden it on the last connection
+        known = [
+            cursor for cursor in self.streams.values() if not cursor.sought
+        ]  # where others were does not matter any more
+        yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
+        yield from self._owner.enter()
+
+    def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
+        """Check the histories of streams, then hand on the arrived batches behind the events of that."""
+        for page in pages(streams, self.reader.portions.looks):
+            yield from self._gaps.check_all(page)
+        self._gaps.suspects = []
+        self.hand_on()
+
+    def _readable(self) -> list[StreamCursor]:
+        """Return the cursors of the streams to read now."""
+        if self.reader.paused or not self.reader.prefetch.has_room(0):
+            return []
+        cursors = [self.streams[stream] for stream in self._owner.wanted(self.streams)]
+        return [cursor for cursor in cursors if cursor.continuity is not None and not cursor.sought]
+
+    def _read_once(self, streams: list[StreamCursor]) -> Steps[None]:
+        reader = self.reader
+        names = [cursor.stream for cursor in streams]
+        portion: Portion = reader.portions.next(names, reader.count, split=not self._merges)
+        reader.asked = deque((portion,))
+        asked = streams if portion.streams is names else [self.streams[stream] for stream in portion.streams]
+        read_from: dict[StreamCursor, StreamId] = {
+            cursor: cursor.continuity.cursor for cursor in asked if cursor.continuity is not None
+        }
+        questions = [
+            (cursor, cursor.continuity, question) for cursor in streams if (question := self._gaps.question(cursor))
+        ]
+        if questions:
+            yield Exchange([question for _, _, question in questions], reader.request_timeout)
+        blocking: Arguments = self._waiting() if portion.whole else ()
+        self._blocked = bool(blocking)
+        places: Arguments = tuple(map(bytes, read_from.values()))
+        read: Arguments = ("XREAD", "COUNT", portion.each, *blocking, "STREAMS", *portion.streams, *places)
+        yield Exchange([read], reader.block + reader.request_timeout)
+        if questions:
+            proof = yield from self._answer()
+            for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
+                if cursor.continuity is continuity and not cursor.sought:
+                    self._gaps.take_answer(cursor, question[0], reply)
+        answered = yield from self._answer()
+        self._blocked = False
+        interrupted = reader.unblocker.wanted
+        reader.unblocker.done()
+        [reply] = answered.replies
+        if isinstance(reply, UnblockedError):
+            return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
+        if isinstance(reply, ReplyError):
+            left = [cursor for cursor in read_from if self.streams.get(cursor.stream) is cursor]
+            yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
+            return
+        self._gaps.refusals = 0
+        reader.runner.link.succeeded()
+        received: dict[bytes, list[Any]] = reply or {}
+        reader.portions.heard(portion, received, answered.nbytes, reader.count)
+        self._absorb(read_from, received, answered.nbytes)
+        if suspects := self._gaps.suspects:
+            yield from self._check_streams(suspects)
+        else:
+            self.hand_on()
+        idle = portion.whole and not (any(received.values()) or interrupted or self.changes or self._owner.holds)
+        self._owner.end_read(idle=idle)
+        self._gaps.schedule_checks(self.streams.values(), self._engine.clock.now, idle=idle)
+
+    def _waiting(self) -> Arguments:
+        if self.reader.polls or self.changes:
+            return ()
+        longest = self._owner.longest_wait(self.reader.block)
+        return () if longest is None else waiting(longest)
+
+    def _answer(self) -> Steps[Exchange]:
+        while (answered := (yield WAIT)) is None:
+            pass
+        return answered
+
+    def _absorb(self, read_from: dict[StreamCursor, StreamId], received: dict[bytes, list[Any]], nbytes: int) -> None:
+        """Advance the cursors, except of streams that were sought or removed while the read was under way."""
+        for cursor, place in read_from.items():
+            entries = received.get(cursor.stream) or []
+            continuity = cursor.continuity
+            is_other = cursor.sought or self.streams.get(cursor.stream) is not cursor
+            if is_other or continuity is None or continuity.cursor != place:
+                continue
+            if entries:
+                continuity.received(entries, watched=cursor.watched)
+            if entries or self._merges:
+                size = nbytes // max(len(received), 1)
+                self.arrived.append(Batch(cursor.stream, entries, encoding=self.reader.encoding, size=size))
+
+    def hand_on(self) -> None:
+        """Hand on the arrived batches."""
+        arrived, self.arrived = self.arrived, []
+        self._owner.take_in(arrived, self.reader.asked[0].each if self.reader.asked else 0)

@@ -1,0 +1,51 @@
+"""The context of the parts of an engine that have links of their own: all that they may ask of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from ..connection.link import Clock, Link, Owner
+from ..events import Event
+from ..options import Options
+
+
+class EngineContext(Protocol):
+    """Makes links, reports events, wakes the driver, ends the engine, and knows the time, its options and chance."""
+
+    on_wakeup: Callable[[], None]
+
+    @property
+    def options(self) -> Options: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def event_numbers(self) -> Iterator[int]: ...
+
+    def random(self) -> float:
+        """Draw a number between 0 and 1, from the driver's ``random``."""
+        ...
+
+    def new_link(self, owner: Owner, name: str = "main") -> Link:
+        """Make a link that belongs to ``owner``."""
+        ...
+
+    def report(self, event: Event) -> None:
+        """Append an event to the queue of the engine, and call ``on_event`` with it."""
+        ...
+
+    def check_block(self, block: float) -> None:
+        """Raise ``InvalidArgument`` for a ``block`` in seconds that is longer than the keep-alive."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """End the engine by ``error``."""
+        ...
