@@ -223,8 +223,12 @@ class StreamsReader(Generic[T]):
         """Return the cursors of the streams to read now."""
         if self.reader.paused or not self.reader.prefetch.has_room(0):
             return []
-        cursors = [self.streams[stream] for stream in self._owner.wanted(self.streams)]
-        return [cursor for cursor in cursors if cursor.continuity is not None and not cursor.sought]
+        streams = self.streams
+        return [
+            cursor
+            for stream in self._owner.wanted(streams)
+            if (cursor := streams[stream]).continuity is not None and not cursor.sought
+        ]
 
     def _read_once(self, streams: list[StreamCursor]) -> Steps[None]:
         reader = self.reader
