@@ -17,10 +17,12 @@ import pytest
 
 import transports.blocking
 from streamcore import ClosedError, ConcurrentUseError, GroupEntry, InvalidArgument
+from streamcore.options import Options
 from tests.support.moments import TRANSPORTS, moments
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, clients, pending, take
+from transports._facade import settings
 from transports.blocking import Client, GroupConsumer
 from transports.blocking.switchboard import Ready, Switchboard
 from transports.embedded import EmbeddedServer
@@ -252,10 +254,15 @@ def test_a_pump_that_is_interrupted_does_not_wait_for_itself(client: Client, raw
 # -- threads: what a signal handler raises -----------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(150)  # each interruption may cost the connection, and the next one is dialled after a pause
+@pytest.fixture
+def soon_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is lost again and again is dialled again at once."""
+    monkeypatch.setattr(settings, "Options", partial(Options, backoff_max=0.05))
+
+
 @pytest.mark.parametrize("call", ["request", "get", "send", "ack", "pump"])
 def test_an_interruption_at_any_moment_leaves_nothing_taken(
-    client: Client, server: EmbeddedServer, raw: Raw, call: str
+    soon_dialled: None, client: Client, server: EmbeddedServer, raw: Raw, call: str
 ) -> None:
     """Where Python looks for signals; on 3.14 that is also between a lock's being taken by ``with`` and its block."""
     with ExitStack() as opened:
