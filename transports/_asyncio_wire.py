@@ -105,7 +105,7 @@ class Wire(asyncio.BufferedProtocol):
         if transport is None:
             return
         if not self._full and (data := link.data_to_send()):
-            if len(data) > PIECE:
+            if len(data) > PIECE or type(data) is memoryview:  # behind what is left of a long write, more may wait
                 self._write_long(transport)
             else:
                 transport.write(data)
@@ -142,7 +142,8 @@ class Wire(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        self._driver.tell(_nothing)
+        if not self.dropped:
+            self._driver.tell(self.move)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._reading and not self.dropped and self._driver.target.tls is None:
@@ -218,7 +219,3 @@ async def _connect(place: Place, connected: list[socket], errors: list[OSError])
         errors.append(error if sock is None else place.failed(error))
     else:
         connected.append(sock)
-
-
-def _nothing() -> None:
-    """The engine is told nothing but that time has passed."""

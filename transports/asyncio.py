@@ -1,8 +1,8 @@
 """asyncio (and uvloop): the event loop's callbacks own the sockets, so cancelling a task touches none of them.
 
 ``Driver`` keeps one transport for each link of an engine, moves the bytes, tells the time, and wakes whoever waits in
-``until``. It decides nothing: every input is followed by ``flush``, which asks the engine for all of its outputs anew. All of it
-goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
+``until``. It decides nothing: every input is followed by ``flush``, which asks the links that have changed for their outputs. All
+of it goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
 """
 
 from __future__ import annotations
@@ -225,17 +225,18 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.wake_waiters()
-        for link in engine.links():
-            wire = self._wires.get(link)
-            if link.wants_connection:
-                if wire is None:
-                    self._wires[link] = Wire(self, link)
-                else:
-                    wire.move()
-            elif wire is not None:
-                del self._wires[link]
-                wire.drop()
-                self.wake_waiters()
+        while links := engine.changed_links():  # again: the end of a connection may change others
+            for link in links:
+                wire = self._wires.get(link)
+                if link.wants_connection:
+                    if wire is None:
+                        self._wires[link] = Wire(self, link)
+                    else:
+                        wire.move()
+                elif wire is not None:
+                    del self._wires[link]
+                    wire.drop()
+                    self.wake_waiters()
         if engine.closed:
             self.wake_waiters()
         self._set_timer(engine.next_timeout())

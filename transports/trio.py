@@ -1,8 +1,8 @@
 """trio: a system task per link owns its socket, so no cancelled task can leave one mid-frame.
 
 System tasks stand outside the user's nurseries: they are shielded from KeyboardInterrupt, and an error in the user's block is
-not wrapped in an exception group. Every input is followed by ``flush``, which asks the engine for all of its outputs anew. All
-of it goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
+not wrapped in an exception group. Every input is followed by ``flush``, which asks the links that have changed for their outputs.
+All of it goes through the engine's ``Entrance``: there is one thread, and a signal handler may interrupt it anywhere.
 """
 
 from __future__ import annotations
@@ -259,8 +259,7 @@ class Driver:
     async def _send_later(self, wire: Wire) -> None:
         with suppress(OSError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(wire.sock)
-            wire.full = False
-            self._tell(_nothing)
+            self._tell(partial(self._send_rest, wire))
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -284,6 +283,11 @@ class Driver:
         del self._scopes[link]
         link.connection_lost(loss(error, link, self._target), trio.current_time())
 
+    def _send_rest(self, wire: Wire) -> None:
+        wire.full = False
+        if self._wires.get(wire.link) is wire:
+            self._send(wire)
+
     def _receive(self, wire: Wire) -> None:
         try:
             wire.receive(trio.current_time())
@@ -297,7 +301,7 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self._wake_waiters()
-        for link in engine.links():
+        for link in engine.changed_links():
             if not link.wants_connection:
                 if link in self._scopes:
                     self._scopes[link].cancel()

@@ -1,19 +1,22 @@
 """The driver contract.
 
 An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes,
-tells the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
-``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
+tells the time and wakes the user's tasks. Outputs are levels: each link's ``wants_connection`` and ``data_to_send()``,
+``next_timeout()`` can be asked again at any moment. After every input ``changed_links()`` tells which links to ask: no
+input costs more because there are others.
 ``docs/drivers.md`` has a whole driver on one page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, TypedDict
 
+from ..connection.common import Changes, Clock
 from ..connection.handshake import is_permanent
-from ..connection.link import Clock, Link, Owner
+from ..connection.link import Link, Owner
 from ..errors import (
     ClosedError,
     InvalidArgument,
@@ -29,8 +32,11 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
+from .timers import Timers
 
 TOKEN_BYTES: Final = 8
+
+_NUMBER: Final = attrgetter("number")
 
 
 def no_jitter() -> float:
@@ -85,6 +91,8 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
+        self._touched = Changes()
+        self._timers = Timers(self._touched)
         self._events = EventQueue()
         self._placed_events = EventQueue()
 
@@ -94,21 +102,29 @@ class Engine(ProcessBound):
         """Return the present links; the driver keeps a socket for each that wants a connection."""
         return self._links
 
+    def changed_links(self) -> Sequence[Link]:
+        """Take the links whose outputs may have changed since the last call, in the order of ``links()``.
+
+        A link is returned once for all changes before the call. What cannot be done for it now, such as to write to a
+        full socket, the driver does later without being told again.
+        """
+        changed = self._touched.outputs
+        if not changed:
+            return ()
+        taken = list(changed) if len(changed) == 1 else sorted(changed, key=_NUMBER)
+        changed.clear()
+        return taken
+
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
-        due = self._timer()
-        for link in self._links:
-            at = link.next_timeout()
-            if at is not None and (due is None or at < due):
-                due = at
-        return due
+        due, at = self._timer(), self._timers.next()
+        return due if at is None or (due is not None and due < at) else at
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time, in seconds. Calling it early, late or too often does no harm."""
         self._clock.now = now
         self._elapse(now)  # first: a late request is late, even if its link ends at the same moment
-        for link in self._links:
-            link.handle_timeout(now)
+        self._timers.handle(now)
 
     @property
     def label(self) -> str:
@@ -171,12 +187,15 @@ class Engine(ProcessBound):
             owner,
             random=self._random,
             clock=self._clock,
+            changes=self._touched,
             address=self._address,
             login=self._login,
             options=self.options,
             name=name,
+            number=len(self._links),
         )
         self._links.append(link)
+        self._timers.add(link, link.number)
         return link
 
     def _timer(self) -> float | None:

@@ -84,6 +84,9 @@ class GroupUnion(Engine, Generic[T]):
     def links(self) -> Sequence[Link]:
         return [link for part in self._parts for link in part.links()]
 
+    def changed_links(self) -> Sequence[Link]:
+        return [link for part in self._parts for link in part.changed_links()]
+
     def next_timeout(self) -> float | None:
         return min((at for part in self._parts if (at := part.next_timeout()) is not None), default=None)
 

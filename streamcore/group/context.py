@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..connection.common import Clock
 from ..connection.exchange import Arguments
-from ..connection.link import Clock
 from ..engine.script import Replies, Steps
 from ..reading.reader import Reader
 from .options import Membership

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import AT_ONCE, State
+from streamcore.connection.link import AT_ONCE
+from streamcore.connection.link_state import State
 from streamcore.engine.engine import Engine, EngineOptions
 from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.engine.script import WAIT, Script, ScriptRunner, Steps, call, checked

@@ -7,7 +7,7 @@ import pytest
 from streamcore import commands
 from streamcore.commands import Command, get
 from streamcore.commands.command import LinkUse, Traits
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,

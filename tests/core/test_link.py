@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.connection.common import Changes, Clock
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Clock, Link, State
+from streamcore.connection.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST, Link
+from streamcore.connection.link_state import State
 from streamcore.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -65,12 +67,14 @@ class Rig:
     def __init__(self, options: Options = OPTIONS, login: Login | None = None) -> None:
         self.diary = Diary()
         self.clock = Clock()
+        self.changes = Changes()
         self.now = 100.0
         self.die = 1.0
         self.link = Link(
             self.diary,
             random=lambda: self.die,
             clock=self.clock,
+            changes=self.changes,
             address=Address("server", 1),
             login=login or Login(),
             options=options,
@@ -197,7 +201,7 @@ def test_only_a_link_that_is_up_says_so(state: State) -> None:
 
 def test_links_are_told_apart_by_their_names() -> None:
     assert Rig().link.name == "main"
-    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), name="acks").name == "acks"
+    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), changes=Changes(), name="acks").name == "acks"
 
 
 def test_every_input_tells_the_time_to_whoever_shares_the_clock(up: Rig) -> None:
