@@ -225,18 +225,18 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.wake_waiters()
-        while links := engine.changed_links():  # again: the end of a connection may change others
-            for link in links:
-                wire = self._wires.get(link)
-                if link.wants_connection:
-                    if wire is None:
-                        self._wires[link] = Wire(self, link)
-                    else:
-                        wire.move()
-                elif wire is not None:
-                    del self._wires[link]
-                    wire.drop()
-                    self.wake_waiters()
+        for link in engine.changed_links():
+            wire = self._wires.get(link)
+            if link.wants_connection:
+                if wire is None:
+                    self._wires[link] = Wire(self, link)
+                else:
+                    wire.move()
+            elif wire is not None:
+                del self._wires[link]
+                wire.drop()
+                self._wake()  # that may have changed other links
+                self.wake_waiters()
         if engine.closed:
             self.wake_waiters()
         self._set_timer(engine.next_timeout())

@@ -359,13 +359,3 @@ class StreamHub(StreamReader):
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
         self._queue.finish_all(f"the channels were closed{because(error)}")
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        due, at = super()._timer(), self._queue.timer()
-        return due if at is None or (due is not None and due < at) else at
-
-    def _elapse(self, now: float) -> None:
-        self._queue.elapse(now)
-        super()._elapse(now)

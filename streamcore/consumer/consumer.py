@@ -12,6 +12,7 @@ sought at any time; a change ends a read that blocks (``unblock``).
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, name, one_of, seconds
@@ -94,6 +95,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         if wait and merge is None:
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._merge_timer = self.new_timer(self._release)
         self._splits = self._merge is None
         cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
         self._streams = self._names = {cursor.stream: cursor for cursor in cursors}
@@ -149,7 +151,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._changes.supersede(key)
         self._drop(key)
         if self._merge is not None:
-            self._release()  # entries that waited for this stream wait no more
+            self._release(self._clock.now)  # entries that waited for this stream wait no more
         self._reading.wake()
         return True
 
@@ -185,6 +187,10 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return None
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        self._merge_timer.set(inf)
 
     def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         if link is self._reading.link:
@@ -227,6 +233,7 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         self._gaps.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)
+            self._merge_timer.set(self._merge.due)
 
     def _settle_changes(self) -> Steps[None]:
         for change, (*anchor, info) in (yield from self._changes.check(self.ask, self.portions.looks)):
@@ -366,14 +373,16 @@ class Consumer(Reader[Batch[T]], Generic[T]):
         for batch in arrived:
             full = len(batch.raw) >= self.asked[0].each
             self._merge.add(batch.key, batch.raw, size=batch.size, full=full, now=self._clock.now)
-        self._release()
+        self._release(self._clock.now)
 
-    def _release(self) -> None:
+    def _release(self, now: float) -> None:
+        """Move the entries whose turn has come to the prefetch queue."""
         assert self._merge is not None
-        runs = self._merge.release(self._streams, self._clock.now)
+        runs = self._merge.release(self._streams, now)
         for at, (stream, entries, size) in enumerate(runs):
             batch: Batch[T] = Batch(stream, entries, encoding=self._encoding, size=size)
             self._prefetch.add(batch, whole=at == len(runs) - 1)
+        self._merge_timer.set(self._merge.due)
 
     def _waiting(self) -> Arguments:
         if self.polls or self._changes:
@@ -382,18 +391,5 @@ class Consumer(Reader[Batch[T]], Generic[T]):
             return super()._waiting()
         if not self._merge.may_wait:
             return ()
-        due = self._merge.due
-        wait = self.block if due is None else min(self.block, due - self._clock.now)
+        wait = min(self.block, self._merge.due - self._clock.now)
         return ("BLOCK", max(1, int(wait * 1000)))
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        if self._merge is None or self.closed:  # as it mostly is
-            return None if self.closed else self._unblocker.due
-        return min((at for at in (self._unblocker.due, self._merge.due) if at is not None), default=None)
-
-    def _elapse(self, now: float) -> None:
-        self._unblocker.elapse(now)
-        if self._merge is not None and (due := self._merge.due) is not None and due <= now:
-            self._release()

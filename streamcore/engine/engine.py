@@ -32,7 +32,7 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
-from .timers import Timers
+from .timers import Timer, Timers
 
 TOKEN_BYTES: Final = 8
 
@@ -93,6 +93,7 @@ class Engine(ProcessBound):
         self._links: list[Link] = []
         self._touched = Changes()
         self._timers = Timers(self._touched)
+        self._part_timers = 0
         self._events = EventQueue()
         self._placed_events = EventQueue()
 
@@ -117,13 +118,11 @@ class Engine(ProcessBound):
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
-        due, at = self._timer(), self._timers.next()
-        return due if at is None or (due is not None and due < at) else at
+        return self._timers.next()
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time, in seconds. Calling it early, late or too often does no harm."""
         self._clock.now = now
-        self._elapse(now)  # first: a late request is late, even if its link ends at the same moment
         self._timers.handle(now)
 
     @property
@@ -198,12 +197,16 @@ class Engine(ProcessBound):
         self._timers.add(link, link.number)
         return link
 
-    def _timer(self) -> float | None:
-        """When ``_elapse`` is due, in seconds, beside the deadlines of the links; None = never."""
-        return None
+    def new_timer(self, act: Callable[[float], None]) -> Timer:
+        """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
 
-    def _elapse(self, now: float) -> None:
-        """Act on the engine's own deadlines that have passed at ``now``, in seconds."""
+        Of all that are due together, timers come before links: a late request is late, even if its link ends at the same
+        moment. A part that uses others is made after them, and comes before them.
+        """
+        timer = Timer(act, self._touched)
+        self._part_timers += 1
+        self._timers.add(timer, -self._part_timers)
+        return timer
 
     def _place(self) -> int:
         """Count the batches that have arrived so far: the place of an event emitted now."""

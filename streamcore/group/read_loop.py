@@ -353,11 +353,20 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    def next_timeout(self) -> float | None:
+        due, at = self._timer(), super().next_timeout()
+        return due if at is None or (due is not None and due < at) else at
+
+    def handle_timeout(self, now: float) -> None:
+        self._clock.now = now
+        self._elapse(now)
+        super().handle_timeout(now)
+
     def _timer(self) -> float | None:
         if self.closed:
             return None
         blocked = self.in_flight.blocked
-        due = [self.acks.at, self._unblocker.due]
+        due = [self.acks.at]
         if blocked and not self._unblocker.wanted:
             due.append(self.given_back.at)
         if self.in_flight.resting and not self.phase.stage.is_leaving:
@@ -382,5 +391,4 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
                 self.acks.wake_runner()
             if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
                 self._unblocker.unblock()
-        self._unblocker.elapse(now)
         self.acks.elapse(now)

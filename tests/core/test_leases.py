@@ -174,7 +174,7 @@ def test_an_idle_link_is_closed_after_a_while() -> None:
     still = peer.connected
     pair.advance(0.2)
     assert (still, peer.connected) == (True, False)
-    assert client._dedicated[0].timer() is None
+    assert client.next_timeout() == client.links()[0].next_timeout()
     pair.advance(100.0)
 
 
