@@ -22,15 +22,13 @@ class Driver:
 
     def step(self, patience: float = 0.1) -> None:
         """One round: do what the engine wants, then wait for something to happen and tell it."""
-        for link in self.engine.links():
+        for link in self.engine.changed_links():
             if link.wants_connection and link not in self.sockets:
                 self.dial(link)
             elif not link.wants_connection and link in self.sockets:
                 self.hang_up(link, None)
-        for link, sock in list(self.sockets.items()):
-            events = selectors.EVENT_READ if link.wants_data else 0
-            events |= selectors.EVENT_WRITE if link.data_to_send() else 0
-            self.selector.modify(sock, events or selectors.EVENT_READ, link)
+            if link in self.sockets:
+                self.watch(link)
         at = self.engine.next_timeout()
         wait = patience if at is None else min(patience, max(at - time.monotonic(), 0.0))
         for key, ready in self.selector.select(wait):
@@ -54,10 +52,16 @@ class Driver:
         self.selector.register(sock, selectors.EVENT_READ, link)
         link.connection_made(time.monotonic())
 
+    def watch(self, link: Link) -> None:
+        events = selectors.EVENT_READ if link.wants_data else 0
+        events |= selectors.EVENT_WRITE if link.data_to_send() else 0
+        self.selector.modify(self.sockets[link], events or selectors.EVENT_READ, link)
+
     def move(self, link: Link, ready: int) -> None:
         sock = self.sockets[link]
         if ready & selectors.EVENT_WRITE:
             link.data_sent(sock.send(link.data_to_send()))
+            self.watch(link)
         if ready & selectors.EVENT_READ and link.wants_data:
             if data := sock.recv(65536):
                 link.receive_data(data, time.monotonic())

@@ -386,13 +386,3 @@ class StreamHub(Engine):
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
         self._queue.finish_all(f"the channels were closed{because(error)}")
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        due, at = None if self.closed else self._channels.reader.unblocker.due, self._queue.timer()
-        return due if at is None or (due is not None and due < at) else at
-
-    def _elapse(self, now: float) -> None:
-        self._queue.elapse(now)
-        self._channels.reader.unblocker.elapse(now)

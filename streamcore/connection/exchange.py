@@ -79,3 +79,12 @@ class Pushed:
 
     def __init__(self, pushes: list[list[Any]]) -> None:
         self.pushes = pushes
+
+
+class Ping(Exchange):
+    """A link's own PING; its reply is not passed to the owner."""
+
+
+def without_pings(exchanges: list[Exchange]) -> list[Exchange]:
+    """Return the exchanges of the owner, without the link's own."""
+    return [exchange for exchange in exchanges if type(exchange) is not Ping]

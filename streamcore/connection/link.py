@@ -18,7 +18,6 @@ that they take at ``SLOWEST``, and all together to ``LONGEST`` at most.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from ..errors import ConnectFailed, ConnectionLost
@@ -30,10 +29,12 @@ from ..options import (
     Login,
     Options,
 )
+from .common import Changes, Clock
 from .connection import Connection
 from .connection import State as ConnectionState
-from .exchange import Exchange, Pushed
+from .exchange import Exchange, Ping, Pushed, without_pings
 from .handshake import is_permanent
+from .link_state import State
 from .losses import as_loss, with_address
 
 AT_ONCE: Final = float("-inf")
@@ -53,26 +54,6 @@ LONGEST: Final = 10
 """Times its timeout: an answer is awaited no longer, however many bytes come in front of it."""
 
 
-class Clock:
-    """The time that the driver told last; an engine and its links share it."""
-
-    __slots__ = ("now",)
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-
-class State(Enum):
-    """The states of a link; the diagram above has the transitions."""
-
-    RESTING = auto()
-    DIALLING = auto()
-    GREETING = auto()
-    UP = auto()
-    DROPPING = auto()
-    BACKING_OFF = auto()
-
-
 _WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
 # Looking up a member of an Enum takes as long as all else in ``next_timeout``.
 _GREETING, _UP = State.GREETING, State.UP
@@ -87,16 +68,12 @@ class Owner(Protocol):
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
 
 
-class Ping(Exchange):
-    """The link's own PING; its reply is not passed to the owner."""
-
-
 class Link:
     """A connection to a server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing.
+    nothing. ``number`` is its place among the links of its engine. ``changes`` notes its outputs and deadlines.
     """
 
     def __init__(
@@ -105,13 +82,16 @@ class Link:
         *,
         random: Callable[[], float],
         clock: Clock,
+        changes: Changes,
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
         name: str = "main",
+        number: int = 0,
     ) -> None:
         self.address = address
         self.name = name
+        self.number = number
         self.state = State.RESTING
         self.attempts = 0
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
@@ -123,10 +103,9 @@ class Link:
         self._options = options
         self._random = random
         self._clock = clock
+        self._outputs, self._deadlines = changes.outputs, changes.deadlines
         self._connection: Connection | None = None
-        self._paused = False
-        self._closing = False
-        self._wanted = False
+        self._paused = self._closing = self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: at the driver's next time.
         self._heard = 0.0
@@ -157,6 +136,7 @@ class Link:
 
     def drop(self, error: Exception) -> None:
         """Give up the present socket because of ``error``; the next one is dialled after the back-off."""
+        self._outputs[self] = None
         if self._wanted:
             self._enter(State.DROPPING)
             self._lose(error)
@@ -164,24 +144,33 @@ class Link:
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
+        self._outputs[self] = None
         if not self._connection.waiting:
             self._heard = AT_ONCE
+            if not self._paused:
+                self._deadlines[self] = AT_ONCE
         self._connection.send(exchange)
 
     def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
         """Call ``on_doubt``, once, when the oldest exchange has waited for half of the request timeout."""
         self._on_doubt = on_doubt
         self._most = self._doubts_after = self._options.request_timeout / 2
+        self._schedule()
 
     def pause(self) -> None:
         """Stop reading: the application is too slow. No deadline of an answer runs meanwhile."""
-        self._paused = True
+        if not self._paused:
+            self._outputs[self] = None
+            self._paused = True
+            self._schedule()
 
     def resume(self) -> None:
         """Read on; the server's silence counts from now."""
         if self._paused:
+            self._outputs[self] = None
             self._paused = False
             self._heard = AT_ONCE
+            self._schedule()
 
     def succeeded(self) -> None:
         """Reset the back-off: the connection has done useful work, and not only greeted."""
@@ -210,7 +199,7 @@ class Link:
     def in_flight(self) -> list[Exchange]:
         """Return the owner's exchanges that may have reached the server and are not answered."""
         assert self._connection is not None
-        return _without_pings(self._connection.in_flight())
+        return without_pings(self._connection.in_flight())
 
     def take_for_unreadable(self, exchange: Exchange) -> None:
         """Note that the server could not parse the end of this answered exchange: the rest comes back unsent."""
@@ -265,6 +254,7 @@ class Link:
             self.drop(with_address(connection.error, self.address))
         if self._heard == AT_ONCE:
             self._heard = now
+        self._schedule()
 
     def connection_lost(self, error: Exception | None, now: float) -> None:
         """Take the end of a socket, or of an attempt to connect; back off, or rest if the link was closed."""
@@ -313,7 +303,15 @@ class Link:
             self._heard = now
         due = self.next_timeout()
         if due is None or now < due:
-            return
+            self._deadlines[self] = _NEVER if due is None else due
+        else:
+            self._act(now, due)
+            self._schedule()
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _act(self, now: float, due: float) -> None:
+        """Act on a deadline that has passed at ``now``."""
         if due == AT_ONCE:  # a dial has begun
             self._deadline = now + self._options.connect_timeout
         elif self.state is State.DIALLING:
@@ -328,7 +326,10 @@ class Link:
             self.send(Ping([("PING",)], self._options.keepalive_answer))
             self._heard = now
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    def _schedule(self) -> None:
+        """Note the present deadline."""
+        due = self.next_timeout()
+        self._deadlines[self] = _NEVER if due is None else due
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
         """Weigh bytes at whose end no exchange was complete. Whole pushes count as news where no reply is due."""
@@ -380,13 +381,15 @@ class Link:
         self._enter(State.DIALLING, AT_ONCE)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
+        self._outputs[self] = None
         wanted = state in _WANTING
         self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
+        self._deadlines[self] = _NEVER if deadline is None else deadline
 
     def _lose(self, error: Exception) -> None:
         self.error = error
         connection, self._connection = self._connection, None
-        sent, unsent = ([], []) if connection is None else map(_without_pings, connection.lost())
+        sent, unsent = ([], []) if connection is None else map(without_pings, connection.lost())
         self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
@@ -394,7 +397,3 @@ class Link:
 
 def _nothing() -> None:
     """Ignore a doubt."""
-
-
-def _without_pings(exchanges: list[Exchange]) -> list[Exchange]:
-    return [exchange for exchange in exchanges if type(exchange) is not Ping]

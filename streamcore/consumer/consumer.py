@@ -10,6 +10,7 @@ Here are the cursors, the merge and all that the application does: the fan-in. T
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, listed, name, one_of, pick, seconds
@@ -82,6 +83,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         if wait and merge is None:
             raise InvalidArgument("merge_wait is for merge='id'; without it entries come as they are")
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
+        self._merge_timer = self.new_timer(self._release)
         self._watches = detect_gaps
         cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
         self._reader: StreamsReader[T] = StreamsReader(
@@ -170,7 +172,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
             return False
         if self._merge is not None:
             self._merge.drop(key)
-            self._release()  # entries that waited for this stream wait no more
+            self._release(self._clock.now)  # entries that waited for this stream wait no more
         self._reader.want_more()
         return True
 
@@ -207,6 +209,10 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
 
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        self._merge_timer.set(inf)
+
     # -- the fan-in ---------------------------------------------------------------------------------------------------
 
     @property
@@ -226,8 +232,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
             return block
         if not self._merge.may_wait:
             return None
-        due = self._merge.due
-        return block if due is None else min(block, due - self._clock.now)
+        return min(block, self._merge.due - self._clock.now)
 
     def take_in(self, batches: list[Batch[T]], full: int) -> None:
         """Move batches to the prefetch queue, or to the merge; of a stream with ``full`` entries there may be more."""
@@ -239,7 +244,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         for batch in batches:
             is_full = len(batch.raw) >= full
             self._merge.add(batch.key, batch.raw, size=batch.size, full=is_full, now=self._clock.now)
-        self._release()
+        self._release(self._clock.now)
 
     def end_read(self, *, idle: bool) -> None:
         """Note that a read came back empty, for the iteration."""
@@ -294,22 +299,13 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         self._reader.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)
+            self._merge_timer.set(self._merge.due)
 
-    def _release(self) -> None:
+    def _release(self, now: float) -> None:
+        """Move the entries whose turn has come to the prefetch queue."""
         assert self._merge is not None
-        runs = self._merge.release(self._streams, self._clock.now)
+        runs = self._merge.release(self._streams, now)
         for at, (stream, entries, size) in enumerate(runs):
             batch: Batch[T] = Batch(stream, entries, encoding=self._reader.reader.encoding, size=size)
             self._prefetch.add(batch, whole=at == len(runs) - 1)
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        if self._merge is None or self.closed:  # as it mostly is
-            return None if self.closed else self._reader.reader.unblocker.due
-        return min((at for at in (self._reader.reader.unblocker.due, self._merge.due) if at is not None), default=None)
-
-    def _elapse(self, now: float) -> None:
-        self._reader.reader.unblocker.elapse(now)
-        if self._merge is not None and (due := self._merge.due) is not None and due <= now:
-            self._release()
+        self._merge_timer.set(self._merge.due)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import merge
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -67,9 +68,9 @@ class Merge:
         return not (self._ends or (self._held and not self._wait))
 
     @property
-    def due(self) -> float | None:
-        """When a held entry will have waited for ``wait`` seconds, on the driver's clock; None = never."""
-        return min(self._due.values(), default=None) if self._wait and self.may_wait else None
+    def due(self) -> float:
+        """When a held entry will have waited for ``wait`` seconds, on the driver's clock; infinity: never."""
+        return min(self._due.values(), default=inf) if self._wait and self.may_wait else inf
 
     @property
     def holds(self) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ..connection.link import Clock, Link, Owner
+from ..connection.common import Clock
+from ..connection.link import Link, Owner
 from ..events import Event
 from ..options import Options
+from .timers import Timer
 
 
 class EngineContext(Protocol):
@@ -32,6 +34,10 @@ class EngineContext(Protocol):
 
     def random(self) -> float:
         """Draw a number between 0 and 1, from the driver's ``random``."""
+        ...
+
+    def new_timer(self, act: Callable[[float], None]) -> Timer:
+        """Make a timer that is off until it is set; ``act`` is called with the time, in seconds."""
         ...
 
     def new_link(self, owner: Owner, name: str = "main") -> Link:

@@ -1,8 +1,9 @@
 """The driver contract.
 
 An engine owns links and tells what should happen to them; a driver (asyncio, trio, threads, yours) moves the bytes,
-tells the time and wakes the user's tasks. Outputs are levels: ``links()``, each link's ``wants_connection`` and
-``data_to_send()``, ``next_timeout()`` can be asked again at any moment, and must be asked after every input.
+tells the time and wakes the user's tasks. Outputs are levels: each link's ``wants_connection`` and ``data_to_send()``,
+``next_timeout()`` can be asked again at any moment. After every input ``changed_links()`` tells which links to ask: no
+input costs more because there are others.
 ``docs/drivers.md`` has a whole driver on one page.
 """
 
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, TypedDict
 
+from ..connection.common import Changes, Clock
 from ..connection.handshake import is_permanent
-from ..connection.link import Clock, Link, Owner
+from ..connection.link import Link, Owner
 from ..errors import (
     ClosedError,
     InvalidArgument,
@@ -31,8 +34,11 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .link_events import connected, disconnected
+from .timers import Timer, Timers
 
 TOKEN_BYTES: Final = 8
+
+_NUMBER: Final = attrgetter("number")
 
 
 def no_jitter() -> float:
@@ -87,6 +93,9 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._links: list[Link] = []
+        self._touched = Changes()
+        self._timers = Timers(self._touched)
+        self._part_timers = 0
         self.event_numbers = count()  # of the events that are told in their places
         self._events = EventQueue(count())
         self._placed_events = EventQueue(self.event_numbers)
@@ -97,21 +106,27 @@ class Engine(ProcessBound):
         """Return the present links; the driver keeps a socket for each that wants a connection."""
         return self._links
 
+    def changed_links(self) -> Sequence[Link]:
+        """Take the links whose outputs may have changed since the last call, in the order of ``links()``.
+
+        A link is returned once for all changes before the call. What cannot be done for it now, such as to write to a
+        full socket, the driver does later without being told again.
+        """
+        changed = self._touched.outputs
+        if not changed:
+            return ()
+        taken = list(changed) if len(changed) == 1 else sorted(changed, key=_NUMBER)
+        changed.clear()
+        return taken
+
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
-        due = self._timer()
-        for link in self._links:
-            at = link.next_timeout()
-            if at is not None and (due is None or at < due):
-                due = at
-        return due
+        return self._timers.next()
 
     def handle_timeout(self, now: float) -> None:
         """Tell the time, in seconds. Calling it early, late or too often does no harm."""
         self._clock.now = now
-        self._elapse(now)  # first: a late request is late, even if its link ends at the same moment
-        for link in self._links:
-            link.handle_timeout(now)
+        self._timers.handle(now)
 
     @property
     def clock(self) -> Clock:
@@ -188,20 +203,27 @@ class Engine(ProcessBound):
             owner,
             random=self._random,
             clock=self._clock,
+            changes=self._touched,
             address=self._address,
             login=self._login,
             options=self.options,
             name=name,
+            number=len(self._links),
         )
         self._links.append(link)
+        self._timers.add(link, link.number)
         return link
 
-    def _timer(self) -> float | None:
-        """When ``_elapse`` is due, in seconds, beside the deadlines of the links; None = never."""
-        return None
+    def new_timer(self, act: Callable[[float], None]) -> Timer:
+        """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
 
-    def _elapse(self, now: float) -> None:
-        """Act on the engine's own deadlines that have passed at ``now``, in seconds."""
+        Of all that are due together, timers come before links: a late request is late, even if its link ends at the same
+        moment. A part that uses others is made after them, and comes before them.
+        """
+        timer = Timer(act, self._touched)
+        self._part_timers += 1
+        self._timers.add(timer, -self._part_timers)
+        return timer
 
     def report(self, event: Event) -> None:
         """Append an event to the queue of the engine, and call ``on_event`` with it."""

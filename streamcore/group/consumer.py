@@ -260,18 +260,20 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def _timer(self) -> float | None:
-        if self.closed:
-            return None
-        due = inf
-        for member in self.members:
-            at = member.timer()
-            due = min(due, at)
+    def next_timeout(self) -> float | None:
+        at = super().next_timeout()
+        due = inf if at is None else at
+        if not self.closed:
+            for member in self.members:
+                at = member.timer()
+                due = min(due, at)
         return None if due == inf else due
 
-    def _elapse(self, now: float) -> None:
+    def handle_timeout(self, now: float) -> None:
+        self._clock.now = now
         for member in self.members:
             member.elapse(now)
+        super().handle_timeout(now)
 
 
 def by_group(streams: Name | Iterable[Name] | Groups, group: Name | None) -> dict[bytes, list[bytes]]:

@@ -331,12 +331,10 @@ class ReadLoop(Generic[T]):
     def timer(self) -> float:
         """When ``elapse`` is due, in seconds; infinite = never."""
         in_flight, stage = self.in_flight, self.phase.stage
-        due, unblocking = self.acks.at, self._unblocker.due
+        due = self.acks.at
         if due is None:
             due = inf
-        if unblocking is not None:
-            due = min(due, unblocking)
-        elif in_flight.blocked and (again := self.given_back.at) is not None:
+        if in_flight.blocked and not self._unblocker.wanted and (again := self.given_back.at) is not None:
             due = min(due, again)
         if in_flight.resting and not stage.is_leaving:
             due = min(due, self.rounds.at)
@@ -360,5 +358,4 @@ class ReadLoop(Generic[T]):
                 self.acks.wake_runner()
             if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
                 self._unblocker.unblock()
-        self._unblocker.elapse(now)
         self.acks.elapse(now)

@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from ..arguments import Seconds, positive, seconds
 from ..commands import Command
 from ..connection.link import AT_ONCE
+from ..engine.timers import Timer
 from ..entries import StreamId
 from ..errors import (
     ConnectionLost,
@@ -67,6 +69,7 @@ class AccumulatorOwner(Protocol):
     def lost(self, error: Exception) -> ConnectionLost: ...
     def late(self, why: str) -> StreamcoreError: ...
     def fail(self, error: Exception) -> None: ...
+    def new_timer(self, act: Callable[[float], None]) -> Timer: ...
 
 
 class Accumulator:
@@ -106,6 +109,7 @@ class Accumulator:
         self._asking: Request | None = None
         self._refusal: ReplyError | None = None  # of a server that cannot serve now
         self._refusals = 0  # in a row
+        self._timer = owner.new_timer(self.elapse)
 
     # -- the producer's side ------------------------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Accumulator:
         limits = self._limits
         if not self._linger or self.queued >= limits.nbytes or len(self._waiting) >= limits.count:
             self._due = entry.number
-            self._dispatch()
+        self._dispatch()
         return entry
 
     def hurry(self) -> None:
@@ -133,6 +137,7 @@ class Accumulator:
         waiting, self._waiting, self.queued = self._waiting, deque(), 0
         for entry in waiting:
             entry.finish(self._ended(entry, why))  # does nothing where it has ended
+        self._set_timer()
 
     # -- events of the link -------------------------------------------------------------------------------------------
 
@@ -189,24 +194,23 @@ class Accumulator:
                 entry.flying = False
                 entry.native = entry.native if entry.sent else None
             self._again(batch.entries)
+        self._set_timer()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
-    def timer(self) -> float | None:
-        """When ``elapse`` is due, in seconds; None = never."""
-        if self._is_refused:
-            return AT_ONCE
-        deadlines = self._deadlines
+    def _set_timer(self) -> None:
+        """Set the timer to the deadline of the eldest entry, the end of its lingering, or the driver's next time."""
+        deadlines, waiting = self._deadlines, self._waiting
         while deadlines and deadlines[0].finished:
             deadlines.popleft()
-        if not deadlines:
-            return None
-        if deadlines[-1].deadline == AT_ONCE:
-            return AT_ONCE
-        late, waiting = deadlines[0].deadline, self._waiting
-        if not waiting or waiting[0].number <= self._due or not self._may_leave:
-            return late
-        return min(late, self._leaves_at(waiting[0]))
+        if self._is_refused or (deadlines and deadlines[-1].deadline == AT_ONCE):
+            self._timer.set(AT_ONCE)
+        elif not deadlines:
+            self._timer.set(inf)
+        elif not waiting or waiting[0].number <= self._due or not self._may_leave:
+            self._timer.set(deadlines[0].deadline)
+        else:
+            self._timer.set(min(deadlines[0].deadline, self._leaves_at(waiting[0])))
 
     def elapse(self, now: float) -> None:
         """End late entries, and send the batch whose eldest entry has lingered, at ``now``, in seconds."""
@@ -271,6 +275,7 @@ class Accumulator:
                 batch = Batch(entries, commands, self._answered, self._batch_timeout, once=once)
                 self._flying.append(batch)
                 self._queue.submit(batch)
+        self._set_timer()
 
     def _gather(self) -> list[Outgoing]:
         """Take the next batch out of the waiting entries: not empty, unless all were cancelled."""

@@ -282,20 +282,6 @@ class Producer(Multiplexer):
         """Make the error of a late entry: it may be in the stream."""
         return self.lost(ConnectionLost(why))
 
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        due = super()._timer()
-        if self._accumulator is None:
-            return due
-        at = self._accumulator.timer()
-        return due if at is None or (due is not None and due < at) else at
-
-    def _elapse(self, now: float) -> None:
-        if self._accumulator is not None:
-            self._accumulator.elapse(now)
-        super()._elapse(now)
-
 
 def settling(entries: Iterable[PendingSend | Request]) -> Callable[[], bool]:
     """Return a function that tells whether all entries have ended; it asks each entry until it has ended."""

@@ -344,12 +344,3 @@ class PubSub(Engine, Generic[T]):
         """When to retry after so many failed attempts, in seconds on the driver's clock."""
         ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
         return self._clock.now + ceiling * self._random()
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        return None if self.closed else self._subscriptions.retry_at
-
-    def _elapse(self, now: float) -> None:
-        self._subscriptions.elapse(now)
-        self._balance()

@@ -11,11 +11,13 @@ names, the number of answers would be known to the server only, if it takes away
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any, Final, Protocol
 
 from ..connection.exchange import Exchange, Subscribing
 from ..connection.link import Link
+from ..engine.timers import Timer
 from ..errors import UNAVAILABLE, ReplyError
 from .message import Kind
 
@@ -71,15 +73,19 @@ class SubscriptionOwner(Protocol):
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None: ...
     def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None: ...
     def backoff(self, attempts: int) -> float: ...
+    def new_timer(self, act: Callable[[float], None]) -> Timer: ...
 
 
 class SubscriptionTable:
-    """The subscriptions of a link by kind and name. ``special``: their messages are not for the buffer."""
+    """The subscriptions of a link by kind and name.
+
+    ``special``: their messages are not for the buffer. ``retry``: when refused subscriptions are asked for again.
+    """
 
     def __init__(self, owner: SubscriptionOwner, timeout: float) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
         self.special: set[Subscription] = set()
-        self.retry_at: float | None = None
+        self.retry = owner.new_timer(self._ask_again)
         self._owner = owner
         self._timeout = timeout
         self._stale: dict[Subscription, None] = {}  # changes that the server may have to be told
@@ -205,7 +211,7 @@ class SubscriptionTable:
                 subscription.command = None
                 self._forget_if_over(subscription)
         self._unanswered = 0
-        self.retry_at = None
+        self.retry.set(inf)
         in_force, self._in_force = self._in_force, False
         if in_force:
             self._owner.subscriptions_lost(self, None, error)
@@ -268,18 +274,15 @@ class SubscriptionTable:
                     self._news.append(subscription)
                 subscription.refusal = error
                 self._refused[subscription] = None
-            if current and self.retry_at is None:
-                self.retry_at = self._owner.backoff(self._retries)
+            if current and self.retry.at == inf:
+                self.retry.set(self._owner.backoff(self._retries))
                 self._retries += 1
 
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def elapse(self, now: float) -> None:
-        """Ask again for refused subscriptions, when the back-off is over at ``now``, in seconds."""
-        if self.retry_at is not None and now >= self.retry_at:
-            self.retry_at = None
-            self._stale.update(self._refused)
-            self.sync()
+    def _ask_again(self, now: float) -> None:
+        """Ask again for refused subscriptions: the back-off is over."""
+        self.retry.set(inf)
+        self._stale.update(self._refused)
+        self.sync()
 
 
 def named(refused: Sequence[Subscription]) -> ReplyError:

@@ -119,7 +119,7 @@ class Reader(Generic[B]):
         self._take_back = take_back
         self._events = EventQueue(engine.event_numbers)
         self.runner = ScriptRunner(self, owner.read)
-        self.unblocker = Unblocker(self, self.runner.link, self.degradation, self.request_timeout)
+        self.unblocker = Unblocker(engine, self, self.runner.link, self.degradation)
 
     # -- the application's side ---------------------------------------------------------------------------------------
 

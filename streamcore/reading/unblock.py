@@ -8,9 +8,11 @@ forbidden the connection is dropped instead; the read is sent again on the next.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from ..connection.link import AT_ONCE, Link
+from ..engine.context import EngineContext
 from ..engine.degradation import ENDING_READS, Degradation
 from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
@@ -19,44 +21,42 @@ AGAIN: Final = 0.01  # seconds
 
 
 class Unblocker:
-    """Ends the blocked reads of a link, from a link of its own; its commands have ``timeout`` seconds."""
+    """Ends the blocked reads of a link, from a link of its own, which ``host`` makes."""
 
-    def __init__(self, host: ScriptHost, link: Link, degradation: Degradation, timeout: float) -> None:
+    def __init__(self, engine: EngineContext, host: ScriptHost, link: Link, degradation: Degradation) -> None:
         self._host = host
         self._link = link
         self._degradation = degradation
-        self._timeout = timeout
+        self._timeout = engine.options.request_timeout
         self._is_refused = False  # and that was told: the connection does not outlive it, so once until it is granted
-        self._due: float | None = None  # while there is a read to be ended
+        self._wanted = False
+        self._timer = engine.new_timer(self._elapse)
         self._runner: ScriptRunner | None = None
 
     def unblock(self) -> None:
         """End the present read, as soon as the driver tells the time."""
-        self._due = AT_ONCE
+        self._wanted = True
+        self._timer.set(AT_ONCE)
         if self._runner is None:
             self._runner = ScriptRunner(self._host, self._story, "control")
             self._runner.link.open()
 
     def done(self) -> None:
         """Note that the read has returned, for any reason."""
-        self._due = None
+        if self._wanted:
+            self._wanted = False
+            self._timer.set(inf)
 
     @property
     def wanted(self) -> bool:
         """Whether a read is to be ended, and has not returned."""
-        return self._due is not None
+        return self._wanted
 
-    @property
-    def due(self) -> float | None:
-        """When ``elapse`` is due, in seconds; None = never."""
-        return self._due
-
-    def elapse(self, now: float) -> None:
-        """Send CLIENT UNBLOCK if it is due at ``now``, in seconds."""
-        if self._due is not None and now >= self._due:
-            self._due = now + AGAIN
-            assert self._runner is not None
-            self._runner.wake()
+    def _elapse(self, now: float) -> None:
+        """Send CLIENT UNBLOCK, and again after a while."""
+        self._timer.set(now + AGAIN)
+        assert self._runner is not None
+        self._runner.wake()
 
     def _story(self) -> Script:
         assert self._runner is not None

@@ -8,6 +8,7 @@ request, a transaction too, is one ``Exchange``: its commands are contiguous on 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Final, TypeAlias, Unpack
 
 from ..commands import Command
@@ -139,21 +140,6 @@ class Multiplexer(Engine):
         """Make the error of a request that was sent, and not answered in time."""
         return RequestTimeout(why)
 
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def _timer(self) -> float | None:
-        due = self._main.timer()
-        for queue in self._dedicated:
-            at = queue.timer()
-            if at is not None and (due is None or at < due):
-                due = at
-        return due
-
-    def _elapse(self, now: float) -> None:
-        self._main.elapse(now)
-        for queue in self._dedicated:
-            queue.elapse(now)
-
 
 class DedicatedQueue(RequestQueue):
     """The queue of a dedicated link: leased, or kept for the next lease."""
@@ -169,6 +155,7 @@ class DedicatedQueue(RequestQueue):
     def take(self) -> None:
         self.leased, self.bound, self.broken = True, False, None
         self.afresh |= not self.link.wants_connection
+        self._set_timer()
         self.link.open()
 
     def doubt(self) -> None:
@@ -179,28 +166,31 @@ class DedicatedQueue(RequestQueue):
         self.leased, self._free_since = False, AT_ONCE
         if not self.is_clean:
             self.bound = True  # nothing is kept for another connection
-            self.link.close()
+            self._close()
             self.finish_all("its caller has gone")
+        self._set_timer()
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         super().link_answered(link, exchange)
         self.bound = not self._refused
 
-    def timer(self) -> float | None:
+    def _set_timer(self) -> None:
         if self.leased:
-            return super().timer()
-        if not self.link.wants_connection:
-            return None
-        return self._free_since if self._free_since == AT_ONCE else self._free_since + IDLE
+            super()._set_timer()
+        else:
+            self._timer.set(self._free_since + IDLE)
 
     def elapse(self, now: float) -> None:
+        if not self.leased:
+            if self._free_since == AT_ONCE:
+                self._free_since = now
+            elif now >= self._free_since + IDLE:
+                self._close()
         super().elapse(now)
-        if self.leased:
-            return
-        if self._free_since == AT_ONCE:
-            self._free_since = now
-        elif now >= self._free_since + IDLE:
-            self.link.close()
+
+    def _close(self) -> None:
+        self._free_since = inf
+        self.link.close()
 
 
 class DedicatedLink(ProcessBound):

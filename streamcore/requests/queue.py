@@ -12,10 +12,13 @@ lost.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol, cast
 
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
+from ..engine.timers import Timer
 from ..errors import ConnectionLost, StreamcoreError
 from .lateness import excuse
 from .request import MAYBE_REFUSED, Request
@@ -26,6 +29,7 @@ class QueueOwner(Protocol):
     """The engine of a request queue: it makes links, and the errors of lost and late requests."""
 
     def new_queue_link(self, queue: RequestQueue) -> Link: ...
+    def new_timer(self, act: Callable[[float], None]) -> Timer: ...
     def new_witness_link(self, witness: Owner) -> Link: ...
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None: ...
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None: ...
@@ -47,6 +51,7 @@ class RequestQueue:
         self._up_before = False
         self._was_up = False
         self._witness: Witness | None = None
+        self._timer = owner.new_timer(self.elapse)
         self.link = owner.new_queue_link(self)
         self.link.tell_doubts(self.doubt)
 
@@ -54,6 +59,7 @@ class RequestQueue:
         """Send a request, or keep it until the link is up."""
         self.queued += len(request.data)
         self._deadlines.append(request)
+        self._timer.set(AT_ONCE)
         if self.link.is_up and not self._refused:
             self.link.send(request)
         else:
@@ -89,6 +95,7 @@ class RequestQueue:
             if exchange.was_refused():
                 exchange.refuse()
                 self._refused.append(exchange)  # ``elapse`` drops the connection, once all answers have been told
+                self._set_timer()
                 return
             if exchange.was_unreadable():
                 link.take_for_unreadable(exchange)
@@ -96,6 +103,7 @@ class RequestQueue:
         exchange.finish()
         if link.attempts:
             link.succeeded()
+        self._set_timer()
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         """Ignore pushes: a request queue subscribes to nothing."""
@@ -122,6 +130,7 @@ class RequestQueue:
             self.broken = ConnectionLost(f"the connection was lost, and what it had been told with it: {error}")
             self.finish_all(str(error))
         self.queued = sum([len(request.data) for request in self._waiting])  # a call may have been torn in its middle
+        self._set_timer()
         was_up, self._was_up = self._was_up, False
         self._owner.queue_down(self, error, was_up=was_up)
 
@@ -132,18 +141,17 @@ class RequestQueue:
         """Whether the server cannot serve now, and has answered all requests."""
         return bool(self._refused) and not self.link.unanswered
 
-    def timer(self) -> float | None:
-        """When ``elapse`` is due, in seconds; None = never."""
-        if self._refused and self._is_refused:
-            return AT_ONCE
+    def _set_timer(self) -> None:
+        """Set the timer to the deadline of the oldest unfinished request, or to the driver's next time."""
         deadlines = self._deadlines
         while deadlines and deadlines[0].finished:
             deadlines.popleft()
-        if not deadlines:
-            return None
-        if deadlines[-1].deadline == AT_ONCE:
-            return AT_ONCE
-        return deadlines[0].deadline
+        if self._refused and self._is_refused:
+            self._timer.set(AT_ONCE)
+        elif not deadlines:
+            self._timer.set(inf)
+        else:
+            self._timer.set(AT_ONCE if deadlines[-1].deadline == AT_ONCE else deadlines[0].deadline)
 
     def elapse(self, now: float) -> None:
         """End the requests whose deadlines have passed at ``now``, in seconds; start the deadlines of new ones."""
@@ -163,6 +171,7 @@ class RequestQueue:
         if self._is_refused:
             self.link.drop(ConnectionLost(f"the server cannot serve now: {self._refused[-1].refusal}"))
         self._forget_finished()
+        self._set_timer()
 
     def _late(self, request: Request) -> StreamcoreError:
         self._forget_finished()
@@ -185,6 +194,7 @@ class RequestQueue:
         for request in waiting:
             self.queued -= len(request.data)
             request.finish(self._unanswered(request, why))
+        self._set_timer()
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:
         """Make the error of a request that waits for a connection, whether it was sent before or not."""

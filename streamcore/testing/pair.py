@@ -95,6 +95,11 @@ class Peer:
             return True
         return self.connected and self._carry()
 
+    @property
+    def is_served(self) -> bool:
+        """Whether the link has all that it wants."""
+        return self.connected is self.link.wants_connection and not (self.connected and self.link.data_to_send())
+
     def _carry(self) -> bool:
         pair, link = self._pair, self.link
         data = bytes(link.data_to_send())
@@ -145,6 +150,7 @@ class Pair:
         self.cut: Callable[[bytes], Iterable[bytes]] = _in_a_piece
         self.wakeups = 0
         self._peers: dict[Link, Peer] = {}
+        self._left: dict[Link, None] = {}  # that have changed, and are not served yet
         engine.on_wakeup = self._wake
         self.settle()
 
@@ -163,7 +169,7 @@ class Pair:
     def settle(self) -> None:
         """Do the work of a driver, at the present time, until nothing changes any more. Raises ``AssertionError``."""
         for _ in range(MANY):
-            if not any(self._peer(link).step() for link in list(self.engine.links())) and not self._tell_time():
+            if not self._step_links() and not self._tell_time():
                 return
         raise AssertionError("a busy loop: the engine always wants something more")
 
@@ -189,6 +195,18 @@ class Pair:
         while (event := self.engine.next_event()) is not None:
             taken.append(event)
         return taken
+
+    def _step_links(self) -> bool:
+        """Move the links that have changed, and those for which the network had no room before."""
+        self._left |= dict.fromkeys(self.engine.changed_links())
+        moved = False
+        for link in [link for link in self.engine.links() if link in self._left]:
+            peer = self._peer(link)
+            if peer.step():
+                moved = True
+            elif peer.is_served:
+                del self._left[link]
+        return moved
 
     def _peer(self, link: Link) -> Peer:
         if link not in self._peers:

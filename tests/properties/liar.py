@@ -75,7 +75,8 @@ class Liar:
     def settle(self) -> None:
         """Do what a driver does, and the server, until nothing moves any more."""
         for _ in range(ROUNDS):
-            moved = [self._step(link) for link in list(self.engine.links())]
+            moved = [self._step(link) for link in self.engine.changed_links()]
+            moved += [self._answer(link, wire) for link, wire in list(self._wires.items())]
             due = self.engine.next_timeout()
             if due is not None and due <= self.now:
                 self.engine.handle_timeout(self.now)
@@ -109,11 +110,9 @@ class Liar:
             return True
         data = bytes(link.data_to_send())
         link.data_sent(len(data))
-        moved = bool(data)
         for words in wire.parser.feed(data):
             self._run(wire, words)
-        moved |= self._answer(link, wire)
-        return moved
+        return bool(data)
 
     def _run(self, wire: Wire, words: list[bytes]) -> None:
         name = words[0].decode().upper()
@@ -124,6 +123,8 @@ class Liar:
         wire.session.receive(b"".join([b"*%d\r\n" % len(words), *map(resp, words)]), self.now)
 
     def _answer(self, link: Link, wire: Wire) -> bool:
+        if self._wires.get(link) is not wire:
+            return False
         data = bytes(wire.session.data_to_send())
         wire.session.data_sent(len(data))
         if data:

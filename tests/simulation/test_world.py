@@ -6,7 +6,7 @@ import pytest
 
 from streamcore import Multiplexer
 from streamcore.commands import echo
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from streamcore.testing.model import Server
 from tests.simulation.support import run
 from transports.simulation.world.actor import ADDRESS, OPTIONS, Program

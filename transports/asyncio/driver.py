@@ -1,7 +1,7 @@
 """The driver of an engine on asyncio and uvloop, after ``docs/drivers.md``: callbacks of the event loop own the sockets.
 
-Cancelling a task touches no socket, therefore. Every input is followed by ``settle``, which asks the engine for all of its
-outputs anew. All calls go through the engine's ``Entrance``: there is a single thread, and a signal handler may interrupt it
+Cancelling a task touches no socket, therefore. Every input is followed by ``settle``, which asks the links that have changed for
+their outputs. All calls go through the engine's ``Entrance``: there is a single thread, and a signal handler may interrupt it
 anywhere.
 """
 
@@ -87,7 +87,7 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.wake()
-        for link in engine.links():
+        for link in engine.changed_links():
             wire = self._wires.get(link)
             if link.wants_connection:
                 if wire is None:
@@ -97,6 +97,7 @@ class Driver:
             elif wire is not None:
                 del self._wires[link]
                 wire.drop()
+                self._wakeup()  # that may have changed other links
                 self.wake()
         if engine.closed:
             self.wake()

@@ -106,7 +106,7 @@ class Wire(asyncio.BufferedProtocol):
         if transport is None:
             return
         if not self._full and (data := link.data_to_send()):
-            if len(data) > PIECE:
+            if len(data) > PIECE or type(data) is memoryview:  # behind what is left of a long write, more may wait
                 self._write_long(transport)
             else:
                 transport.write(data)
@@ -143,7 +143,8 @@ class Wire(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        self._driver.tell(_nothing)
+        if not self.dropped:
+            self._driver.tell(self.move)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._reading and not self.dropped and self._driver.target.tls is None:
@@ -170,7 +171,3 @@ class Wire(asyncio.BufferedProtocol):
         self._link.receive_data(self._buffer[: self._size], self._driver.loop.time())
         self._driver.settle()
         self._driver.wake()
-
-
-def _nothing() -> None:
-    """The engine is told nothing but that time has passed."""

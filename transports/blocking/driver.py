@@ -70,7 +70,7 @@ class Driver:
             now = monotonic()
             if sleeps_until is None or now < sleeps_until:  # else that thread does: no caller deals with what is late
                 engine.handle_timeout(now)
-                is_behind = self.board.send()
+                is_behind |= self.board.send()
                 self._waiters.wake()
                 due = engine.next_timeout()
         if is_behind or engine.closed or (due is not None and (sleeps_until is None or due < sleeps_until)):

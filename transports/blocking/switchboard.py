@@ -32,6 +32,7 @@ class Switchboard:
         self._target = target
         self._name = name
         self._dialled: deque[Dialling] = deque()
+        self._left: dict[Link, None] = {}  # for ``reconcile``: they want a socket, or none, or theirs was full
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
         for end in (self._bell, self._ear):
@@ -70,12 +71,16 @@ class Switchboard:
     def send(self) -> bool:
         """Write the bytes that the links have ready; whether a socket is missing, or is not wanted any more."""
         is_behind = False
-        for link in self._engine.links():
+        for link in self._engine.changed_links():
             wire = self.wires.get(link)
             if link.wants_connection is (wire is None):
                 is_behind = True
-            if type(wire) is Wire and not wire.full:
-                self._send(wire)
+                self._left[link] = None
+            if type(wire) is Wire:
+                if wire.full:
+                    self._left[link] = None
+                else:
+                    self._send(wire)
         return is_behind
 
     def reconcile(self) -> bool:
@@ -83,17 +88,18 @@ class Switchboard:
         told = False
         while self._dialled:
             told |= self._connected(self._dialled.popleft())
-        for link in self._engine.links():
+        self._left |= dict.fromkeys(self._engine.changed_links())
+        for link in list(self._left):
             wire = self.wires.get(link)
-            if link.wants_connection:
-                if wire is None:
-                    told |= not self._dial(link)
-            elif wire is not None:
-                self._drop(wire, None)
-                told = True
-        for open_wire in self.wires.values():
-            if type(open_wire) is Wire:
-                self._send(open_wire)
+            if not link.wants_connection:
+                if wire is not None:
+                    self._drop(wire, None)
+                    told = True
+            elif wire is None:
+                told |= not self._dial(link)
+            elif type(wire) is Wire:
+                self._send(wire)
+            del self._left[link]
         return told
 
     def hang_up(self) -> None:
@@ -143,6 +149,8 @@ class Switchboard:
         try:
             if events & selectors.EVENT_READ and wire.link.wants_data:
                 wire.receive(monotonic())
+            if events & selectors.EVENT_WRITE and self.wires.get(wire.link) is wire:
+                self._send(wire)
         except OSError as error:
             if self.wires.get(wire.link) is wire:
                 self._drop(wire, error)

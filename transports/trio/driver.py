@@ -2,7 +2,7 @@
 
 So no cancelled task can leave a socket in the middle of a frame. System tasks stand outside the user's nurseries: they are
 shielded from KeyboardInterrupt, and an error in the user's block is not wrapped in an exception group. Every input is followed by
-``settle``, which asks the engine for all of its outputs anew. All calls go through the engine's ``Entrance``: there is a single
+``settle``, which asks the links that have changed for their outputs. All calls go through the engine's ``Entrance``: there is a single
 thread, and a signal handler may interrupt it anywhere.
 """
 
@@ -86,7 +86,7 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.waiters.wake()
-        for link in engine.links():
+        for link in engine.changed_links():
             task = self._tasks.get(link)
             if link.wants_connection:
                 if task is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from tests.core.support.link_rig import Rig
 
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.connection.common import Changes, Clock
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import AT_ONCE, Clock, Link, State
+from streamcore.connection.link import AT_ONCE, Link
+from streamcore.connection.link_state import State
 from streamcore.errors import ConnectFailed, ConnectionLost, LoginRefused, RemoteProtocolError, reply_error
 from streamcore.options import Login
 from streamcore.testing.resp import HELLO, OK, PushOf, resp
@@ -77,7 +79,7 @@ def test_only_a_link_that_is_up_says_so(state: State) -> None:
 
 def test_links_are_told_apart_by_their_names() -> None:
     assert Rig().link.name == "main"
-    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), name="acks").name == "acks"
+    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), changes=Changes(), name="acks").name == "acks"
 
 
 def test_every_input_tells_the_time_to_whoever_shares_the_clock(up: Rig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from streamcore.errors import ConnectFailed, ConnectionLost, RemoteProtocolError
 from streamcore.testing.resp import PushOf, resp
 from tests.core.support.link_rig import WELCOME, Rig

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_latecomers_have_some_time() -> None:
     merge.add(B, entries(4), full=False, now=10.6)
     assert released(merge, now=10.6) == [(B, [4])], "both streams show what they have: nothing below 4 can come"
     assert released(merge, now=11.0) == [(A, [5, 6])]
-    assert merge.due is None
+    assert merge.due == inf
 
 
 def test_what_has_waited_takes_along_what_is_older() -> None:

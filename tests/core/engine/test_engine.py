@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import pytest
 
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from streamcore.engine.engine import Engine
 from streamcore.engine.event_queue import MAX_EVENTS
 from streamcore.engine.script import ScriptRunner
@@ -38,21 +39,20 @@ def test_an_engine_without_links_wants_nothing() -> None:
 
 
 class Alarm(Engine):
-    """Three links, and a timer of its own."""
+    """So many links, and a part with a timer."""
 
     def __init__(self, own_timer: float | None, dials: Iterable[float] = ()) -> None:
         super().__init__()
-        self.own_timer = own_timer
+        self.timer = self.new_timer(self._ring)
+        self.timer.set(inf if own_timer is None else own_timer)
         self.rings: list[tuple[float, float, list[State]]] = []
         for number, at in enumerate(dials):
             runner = ScriptRunner(self, lambda: iter(()), f"link {number}")  # type: ignore[arg-type,return-value]
             runner.link.open()
             runner.link.handle_timeout(at)
 
-    def _timer(self) -> float | None:
-        return self.own_timer
-
-    def _elapse(self, now: float) -> None:
+    def _ring(self, now: float) -> None:
+        self.timer.set(inf)
         self.rings.append((now, self._clock.now, [link.state for link in self.links()]))
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import AT_ONCE, State
+from streamcore.connection.link import AT_ONCE
+from streamcore.connection.link_state import State
 from streamcore.engine.script import WAIT, Script, Steps, call, checked
 from streamcore.errors import (
     UNAVAILABLE,

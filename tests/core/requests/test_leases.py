@@ -7,7 +7,7 @@ import pytest
 from streamcore import commands
 from streamcore.commands import Command, get
 from streamcore.commands.command import LinkUse, Traits
-from streamcore.connection.link import State
+from streamcore.connection.link_state import State
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,
@@ -175,7 +175,7 @@ def test_an_idle_link_is_closed_after_a_while() -> None:
     still = peer.connected
     pair.advance(0.2)
     assert (still, peer.connected) == (True, False)
-    assert client._dedicated[0].timer() is None
+    assert client.next_timeout() == client.links()[0].next_timeout()
     pair.advance(100.0)
 
 

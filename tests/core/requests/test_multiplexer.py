@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamcore.commands import Command
 from streamcore.commands.command import READ
-from streamcore.connection.link import AT_ONCE, State
+from streamcore.connection.link import AT_ONCE
+from streamcore.connection.link_state import State
 from streamcore.errors import (
     AuthenticationError,
     ClosedError,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from streamcore.connection.common import Changes, Clock
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import Clock, Link, State
+from streamcore.connection.link import Link
+from streamcore.connection.link_state import State
 from streamcore.errors import ConnectionLost
 from streamcore.options import Address, Login, Options
 from streamcore.testing.resp import HELLO, OK, commands_in, resp
@@ -59,12 +61,14 @@ class Rig:
     def __init__(self, options: Options = OPTIONS, login: Login | None = None) -> None:
         self.diary = Diary()
         self.clock = Clock()
+        self.changes = Changes()
         self.now = 100.0
         self.die = 1.0
         self.link = Link(
             self.diary,
             random=lambda: self.die,
             clock=self.clock,
+            changes=self.changes,
             address=Address("server", 1),
             login=login or Login(),
             options=options,

@@ -1,7 +1,7 @@
 """A driver in virtual time, the fourth runtime of ``docs/drivers.md``: keeps a wire for each link of an engine.
 
-After every input it asks the engine for all its outputs anew, and wakes the program, until nothing moves any more. A node can be
-*paused*: arriving bytes wait, and no timer fires; and it can be *killed*, with its memory.
+After every input it asks the links that have changed for their outputs, and wakes the program, until nothing moves any more. A node can
+be *paused*: arriving bytes wait, and no timer fires; and it can be *killed*, with its memory.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Node:
         self.writes = 0
         self._lots = world.lots(f"driver of {seeded_label}")
         self._connecting: set[int] = set()  # wires whose dial is not answered
+        self._left: dict[Link, None] = {}  # more is to be moved, also if they do not change
         self._unheard: list[tuple[Wire, Exception | None]] = []  # connections that were lost during a pause
         self._armed: float | None = None
         self._pumping = False
@@ -128,7 +129,8 @@ class Node:
 
     def _move(self) -> bool:
         moved = False
-        for link in list(self.engine.links()):
+        left, self._left = self._left, {}
+        for link in dict.fromkeys((*left, *self.engine.changed_links())):
             wire = self.wires.get(link)
             if not link.wants_connection:
                 if wire is not None:
@@ -154,6 +156,8 @@ class Node:
             wire.link.data_sent(taken)
             self.writes += 1
             wire.up.send(data[:taken])
+        if wire.link.data_to_send():
+            self._left[wire.link] = None
         if taken < len(data) and wire.up.clogged_until > self.world.now:
             self.world.at(wire.up.clogged_until, self.pump)
         return taken > 0
@@ -209,6 +213,7 @@ class Node:
         """Go on, and find out about losses meanwhile."""
         if self.alive and self.paused:
             self.paused = False
+            self._left |= dict.fromkeys(self.engine.links())
             unheard, self._unheard = self._unheard, []
             for wire, error in unheard:
                 self.lost(wire, error)

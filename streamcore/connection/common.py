@@ -1,0 +1,29 @@
+"""The values that an engine has in common with its links: the time, and what has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Clock:
+    """The time that the driver told last; an engine and its links share it."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
+class Changes:
+    """What has changed in the links and parts of an engine since it was asked for; so nothing asks all of them.
+
+    ``outputs``: the links that may want a connection, or none, may have data to send, or may want data or not, otherwise
+    than before; a set in the order of the changes. ``deadlines``: when the ``handle_timeout`` of a link or part is due, in
+    seconds, infinity for never; each sets its own whenever that is another one, and after each ``handle_timeout``.
+    """
+
+    __slots__ = ("deadlines", "outputs")
+
+    def __init__(self) -> None:
+        self.outputs: dict[Any, None] = {}
+        self.deadlines: dict[Any, float] = {}

@@ -1,0 +1,120 @@
+"""The deadlines of an engine, of its links and its parts, in one heap.
+
+Each link, and the ``Timer`` of each part, sets its deadline in ``Changes.deadlines``. The last few that were set are kept beside the heap, since
+most are set again at once; a deadline that comes out of the heap leaves its entry there until that is the first (lazy
+deletion). So an input costs what the parts that it touches cost, however many others there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import inf
+from typing import Final, Protocol
+
+from ..connection.common import Changes
+
+MOST: Final = 8
+"""Deadlines that are kept beside the heap."""
+
+SPARE: Final = 64
+"""Entries of the heap that may be out of date, beside one for each deadline."""
+
+
+class Timed(Protocol):
+    """A link, or the timer of a part, which sets its deadline in ``Changes.deadlines``."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on a deadline that has passed at ``now``, in seconds, and set the next."""
+        ...
+
+
+class Timer:
+    """The deadline of a part of an engine, ``at`` a time. Once that has passed, ``act`` is called with the time, and sets it anew."""
+
+    __slots__ = ("_act", "_deadlines", "at")
+
+    def __init__(self, act: Callable[[float], None], changes: Changes) -> None:
+        self.at = inf
+        self._act = act
+        self._deadlines = changes.deadlines
+
+    def set(self, at: float) -> None:
+        """Set the deadline, in seconds on the driver's clock; infinity: off."""
+        self.at = self._deadlines[self] = at
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the deadline, which has passed."""
+        self._act(now)
+
+
+class Timers:
+    """All deadlines of an engine. Those that are due at the same time are told in their ``order``."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changed = changes.deadlines
+        self._orders: dict[Timed, int] = {}
+        self._latest: dict[Timed, float] = {}
+        self._heap: list[tuple[float, int, Timed]] = []
+        self._queued: dict[Timed, float] = {}  # the deadlines in the heap, but for the latest
+        self._next = inf
+
+    def add(self, timed: Timed, order: int) -> None:
+        """Add a link or a timer that has no deadline yet; no other may have its ``order``."""
+        self._orders[timed] = order
+
+    def next(self) -> float | None:
+        """Return the earliest deadline, in seconds; None = never."""
+        changed = self._changed
+        if changed:
+            latest = self._latest
+            latest |= changed
+            changed.clear()
+            if self._heap or len(latest) > MOST:
+                self._next = self._first_of_many()
+            else:
+                self._next = min(latest.values())
+        at = self._next
+        return None if at == inf else at
+
+    def handle(self, now: float) -> None:
+        """Tell the time, in seconds, to all that are due, in their order; also where another has made them due."""
+        changed, latest, order = self._changed, self._latest, self._orders.__getitem__
+        latest |= changed
+        changed.clear()
+        if self._heap:
+            self._take_out(now)
+        due = [timed for timed, at in latest.items() if at <= now]
+        due.sort(key=order)
+        for place, timed in enumerate(due):
+            if latest[timed] <= now:  # else another has put it off
+                timed.handle_timeout(now)
+                if min(changed.values()) <= now:  # those whose turn has passed wait for the next call
+                    more = [other for other, at in changed.items() if at <= now and order(other) > order(timed)]
+                    due[place + 1 :] = sorted({*due[place + 1 :], *more}, key=order)
+                latest |= changed
+                changed.clear()
+        self._next = self._first_of_many() if self._heap or len(latest) > MOST else min(latest.values(), default=inf)
+
+    def _take_out(self, now: float) -> None:
+        """Take the deadlines that are due at ``now`` out of the heap."""
+        latest, heap = self._latest, self._heap
+        while heap and heap[0][0] <= now:
+            at, _, timed = heap[0]
+            if self._queued[timed] == at:
+                latest.setdefault(timed, at)
+            heappop(heap)
+
+    def _first_of_many(self) -> float:
+        """Return the earliest deadline, when none of the latest is left to be put away."""
+        latest, heap, queued = self._latest, self._heap, self._queued
+        if len(latest) > MOST:
+            for timed, at in latest.items():
+                heappush(heap, (at, self._orders[timed], timed))
+                queued[timed] = at
+            latest.clear()
+            if len(heap) > 2 * len(queued) + SPARE:
+                heap[:] = sorted([(at, self._orders[timed], timed) for timed, at in queued.items()])
+        while heap and (heap[0][2] in latest or queued[heap[0][2]] != heap[0][0]):
+            heappop(heap)
+        return min([heap[0][0] if heap else inf, *latest.values()])

@@ -1,0 +1,105 @@
+"""An input costs what it touches, however many idle links an engine has."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any, Self
+
+import pytest
+
+from streamcore.connection.exchange import Exchange
+from streamcore.engine.engine import Engine
+from streamcore.engine.script import WAIT, Script, ScriptRunner
+from streamcore.testing.pair import Pair, resp
+
+
+class Crowd(Engine):
+    """So many links; the script of each waits for ever."""
+
+    def __init__(self, links: int) -> None:
+        super().__init__()
+        self.runners = [ScriptRunner(self, self._wait, f"link {number}") for number in range(links)]
+
+    def _wait(self) -> Script:
+        while True:
+            yield WAIT
+
+
+class Calls:
+    """Counts the calls of functions, also of those in C, within its block."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+        self.made += event in ("call", "c_call")
+
+
+def an_exchange(pair: Pair, crowd: Crowd) -> int:
+    """Count the calls of a command and its reply over the first link to be up, in a driver's way."""
+    link = crowd.runners[0].link
+    with Calls() as calls:
+        link.send(Exchange([("PING",)]))
+        for changed in crowd.changed_links():
+            changed.data_sent(len(changed.data_to_send()))
+        if (due := crowd.next_timeout()) is not None and due <= pair.now:
+            crowd.handle_timeout(pair.now)
+        link.receive_data(resp("PONG"), pair.now)
+        assert not crowd.changed_links()
+        crowd.next_timeout()
+    return calls.made
+
+
+def a_wait(pair: Pair, crowd: Crowd) -> int:
+    """Count the calls of a deadline that passes: the PING of the link that is idle longest."""
+    with Calls() as calls:
+        due = crowd.next_timeout()
+        assert due is not None
+        crowd.handle_timeout(due)
+        [link] = crowd.changed_links()
+    assert link is crowd.runners[0].link
+    return calls.made
+
+
+@pytest.mark.parametrize("measure", [an_exchange, a_wait])
+def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> None:
+    made = []
+    for links in (1, 10, 1000):
+        pair = Pair(crowd := Crowd(links))
+        crowd.runners.insert(0, crowd.runners.pop(links // 2))
+        for runner in crowd.runners:
+            runner.link.open()
+            pair.settle()
+            pair.now += 0.001
+        assert all(runner.link.is_up for runner in crowd.runners)
+        made.append(measure(pair, crowd))
+    alone, few, many = made
+    assert alone <= few == many <= alone + 6  # for the heap, which a few do without
+
+
+def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:
+    crowd = Crowd(5)
+    for runner in crowd.runners:
+        runner.link.open()
+    pair = Pair(crowd)
+    assert not crowd.changed_links()
+    for number in (3, 0, 3, 4):
+        crowd.runners[number].link.send(Exchange([("PING",)]))
+    assert [link.number for link in crowd.changed_links()] == [0, 3, 4]
+    assert not crowd.changed_links()
+    crowd.runners[2].link.pause()
+    crowd.runners[2].link.pause()
+    assert [link.number for link in crowd.changed_links()] == [2]
+    crowd.runners[2].link.resume()
+    assert [link.number for link in crowd.changed_links()] == [2]
+    crowd.runners[1].link.connection_lost(None, pair.now)
+    crowd.close()
+    assert [link.number for link in crowd.changed_links()] == [0, 1, 2, 3, 4]
