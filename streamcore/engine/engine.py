@@ -10,7 +10,6 @@ input costs more because there are others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from types import TracebackType
 from typing import Final, TypedDict
 
@@ -35,8 +34,6 @@ from .event_queue import EventQueue
 from .timers import Timer, Timers
 
 TOKEN_BYTES: Final = 8
-
-_NUMBER: Final = attrgetter("number")
 
 
 def no_jitter() -> float:
@@ -112,7 +109,7 @@ class Engine(ProcessBound):
         changed = self._touched.outputs
         if not changed:
             return ()
-        taken = list(changed) if len(changed) == 1 else sorted(changed, key=_NUMBER)
+        taken = list(changed) if len(changed) == 1 else sorted(changed, key=self._timers.order)
         changed.clear()
         return taken
 
@@ -191,10 +188,9 @@ class Engine(ProcessBound):
             login=self._login,
             options=self.options,
             name=name,
-            number=len(self._links),
         )
+        self._timers.add(link, len(self._links))
         self._links.append(link)
-        self._timers.add(link, link.number)
         return link
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:

@@ -184,7 +184,7 @@ class DedicatedQueue(RequestQueue):
         if not self.leased:
             if self._free_since == AT_ONCE:
                 self._free_since = now
-            elif now >= self._free_since + IDLE:
+            else:
                 self._close()
         super().elapse(now)
 
