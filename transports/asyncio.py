@@ -225,6 +225,7 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.wake_waiters()
+            due = engine.next_timeout()
         for link in engine.changed_links():
             wire = self._wires.get(link)
             if link.wants_connection:
@@ -235,11 +236,11 @@ class Driver:
             elif wire is not None:
                 del self._wires[link]
                 wire.drop()
-                self._wake()  # that may have changed other links
+                self._wake()  # that may have changed other links, and the next timeout
                 self.wake_waiters()
         if engine.closed:
             self.wake_waiters()
-        self._set_timer(engine.next_timeout())
+        self._set_timer(due)
 
     def _mend(self) -> None:
         """An exception has hit the engine itself, in a call by a task or in the loop."""

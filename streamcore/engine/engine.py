@@ -31,6 +31,7 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
+from .router import ANYWHERE, Route, Router, StandaloneRouter
 from .timers import Timer, Timers
 
 TOKEN_BYTES: Final = 8
@@ -84,13 +85,12 @@ class Engine(ProcessBound):
         self._random = random
         self._entropy = entropy
         self._clock = Clock()
-        self._address = address
         self._login = login
         self._trace: TracebackType | None = None
-        self._links: list[Link] = []
         self._touched = Changes()
         self._timers = Timers(self._touched)
         self._part_timers = 0
+        self._router: Router = StandaloneRouter(address, self._make_link)
         self._events = EventQueue()
         self._placed_events = EventQueue()
 
@@ -98,7 +98,7 @@ class Engine(ProcessBound):
 
     def links(self) -> Sequence[Link]:
         """Return the present links; the driver keeps a socket for each that wants a connection."""
-        return self._links
+        return self._router.links()
 
     def changed_links(self) -> Sequence[Link]:
         """Take the links whose outputs may have changed since the last call, in the order of ``links()``.
@@ -178,20 +178,9 @@ class Engine(ProcessBound):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        link = Link(
-            owner,
-            random=self._random,
-            clock=self._clock,
-            changes=self._touched,
-            address=self._address,
-            login=self._login,
-            options=self.options,
-            name=name,
-        )
-        self._timers.add(link, len(self._links))
-        self._links.append(link)
-        return link
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
+        """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
+        return self._router.link(owner, name, route)
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
@@ -223,7 +212,7 @@ class Engine(ProcessBound):
         self.closed = True
         self.error = error
         self._trace = None if error is None else error.__traceback__
-        for link in self._links:
+        for link in self._router.links():
             link.close()
         self.on_wakeup()
 
@@ -241,6 +230,20 @@ class Engine(ProcessBound):
             raise InvalidArgument(
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
+
+    def _make_link(self, owner: Owner, name: str, address: AnyAddress) -> Link:
+        link = Link(
+            owner,
+            random=self._random,
+            clock=self._clock,
+            changes=self._touched,
+            address=address,
+            login=self._login,
+            options=self.options,
+            name=name,
+        )
+        self._timers.add(link, len(self._router.links()))
+        return link
 
     def report_up(self, link: Link, *, again: bool) -> None:
         server = f"{_text(link.server.get(b'server'))} {_text(link.server.get(b'version'))}"

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, cast, overlo
 from ..arguments import Name, name, stream_names
 from ..connection.link import Link, Owner
 from ..engine.engine import Engine, EngineOptions
+from ..engine.router import ANYWHERE, Route
 from ..entries import GroupBatch
 from ..errors import InvalidArgument
 from ..events import Event
@@ -42,8 +43,8 @@ class _Part(GroupConsumer[T], Generic[T]):
         """A member like any other."""
         return GroupConsumer.__name__
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        return super().new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}")
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
+        return super().new_link(owner, f"{name} of {self.member.group.decode(errors='replace')}", route)
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)

@@ -179,7 +179,7 @@ class ReadLoop(Reader[GroupBatch[T]], Generic[T]):
         in_flight = self.in_flight
         in_flight.reads, in_flight.single = 0, None
         self.asked.clear()
-        self.acks.begin()
+        self.acks.begin(self._reading.link)
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
         self.acks.at_once |= self.release.unsent

@@ -83,7 +83,7 @@ def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> No
         assert all(runner.link.is_up for runner in crowd.runners)
         made.append(measure(pair, crowd))
     alone, few, many = made
-    assert alone <= few == many <= alone + 3 * MOST  # for the heap, which a few do without
+    assert max(few, many) <= alone + 3 * MOST  # for the heap, which a few do without
 
 
 def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:
