@@ -29,6 +29,7 @@ from ..errors import (
     WrongTypeError,
 )
 from ..events import OwnershipLost, PossibleLoss
+from ..fencing import Identity
 from ..reading.portions import Portion
 from ..reading.reader import Reader
 from ..reading.unblock import Unblocker
@@ -45,7 +46,7 @@ from .idling import Idling
 from .in_flight import InFlight
 from .intake import Intake
 from .lineage import Lineage
-from .name_lease import Identity, NameLease
+from .name_lease import NameLease
 from .options import Membership
 from .pending import Acks, Pending
 from .phase import Phase
