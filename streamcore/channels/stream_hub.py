@@ -24,6 +24,7 @@ from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
 from ..connection.link import Link, Owner
 from ..engine.engine import Engine, EngineOptions
+from ..engine.router import Beside
 from ..engine.script import WAIT, Steps
 from ..entries import StreamId
 from ..errors import (
@@ -364,9 +365,9 @@ class StreamHub(Engine):
         """Make the link beside the reader's."""
         return self.new_link(queue, "history")
 
-    def new_witness_link(self, witness: Owner) -> Link:
+    def new_witness_link(self, witness: Owner, suspect: Link) -> Link:
         """Make a link that exists while the link beside the reader's is in doubt."""
-        return self.new_link(witness, "witness")
+        return self.new_link(witness, "witness", Beside(suspect))
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         self._channels.wake()

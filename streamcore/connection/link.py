@@ -73,7 +73,7 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. ``number`` is its place among the links of its engine. ``changes`` notes its outputs and deadlines.
+    nothing. What changes in its outputs, and its deadline, is noted in ``changes``.
     """
 
     def __init__(
@@ -87,11 +87,9 @@ class Link:
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
         name: str = "main",
-        number: int = 0,
     ) -> None:
         self.address = address
         self.name = name
-        self.number = number
         self.state = State.RESTING
         self.attempts = 0
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds

@@ -9,6 +9,7 @@ from ..connection.common import Clock
 from ..connection.link import Link, Owner
 from ..events import Event
 from ..options import Options
+from .router import ANYWHERE, Route
 from .timers import Timer
 
 
@@ -40,8 +41,8 @@ class EngineContext(Protocol):
         """Make a timer that is off until it is set; ``act`` is called with the time, in seconds."""
         ...
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        """Make a link that belongs to ``owner``."""
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
+        """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
         ...
 
     def report(self, event: Event) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from operator import attrgetter
 from types import TracebackType
 from typing import Final, TypedDict
 
@@ -34,11 +33,10 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .link_events import connected, disconnected
+from .router import ANYWHERE, Route, Router, StandaloneRouter
 from .timers import Timer, Timers
 
 TOKEN_BYTES: Final = 8
-
-_NUMBER: Final = attrgetter("number")
 
 
 def no_jitter() -> float:
@@ -89,13 +87,12 @@ class Engine(ProcessBound):
         self._random = random
         self._entropy = entropy
         self._clock = Clock()
-        self._address = address
         self._login = login
         self._trace: TracebackType | None = None
-        self._links: list[Link] = []
         self._touched = Changes()
         self._timers = Timers(self._touched)
         self._part_timers = 0
+        self._router: Router = StandaloneRouter(address, self._make_link)
         self.event_numbers = count()  # of the events that are told in their places
         self._events = EventQueue(count())
         self._placed_events = EventQueue(self.event_numbers)
@@ -104,7 +101,7 @@ class Engine(ProcessBound):
 
     def links(self) -> Sequence[Link]:
         """Return the present links; the driver keeps a socket for each that wants a connection."""
-        return self._links
+        return self._router.links()
 
     def changed_links(self) -> Sequence[Link]:
         """Take the links whose outputs may have changed since the last call, in the order of ``links()``.
@@ -115,7 +112,7 @@ class Engine(ProcessBound):
         changed = self._touched.outputs
         if not changed:
             return ()
-        taken = list(changed) if len(changed) == 1 else sorted(changed, key=_NUMBER)
+        taken = list(changed) if len(changed) == 1 else sorted(changed, key=self._timers.order)
         changed.clear()
         return taken
 
@@ -198,21 +195,9 @@ class Engine(ProcessBound):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        link = Link(
-            owner,
-            random=self._random,
-            clock=self._clock,
-            changes=self._touched,
-            address=self._address,
-            login=self._login,
-            options=self.options,
-            name=name,
-            number=len(self._links),
-        )
-        self._links.append(link)
-        self._timers.add(link, link.number)
-        return link
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
+        """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
+        return self._router.link(owner, name, route)
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
@@ -240,7 +225,7 @@ class Engine(ProcessBound):
         self.closed = True
         self.error = error
         self._trace = None if error is None else error.__traceback__
-        for link in self._links:
+        for link in self._router.links():
             link.close()
         self.on_wakeup()
 
@@ -258,6 +243,20 @@ class Engine(ProcessBound):
             raise InvalidArgument(
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
+
+    def _make_link(self, owner: Owner, name: str, address: AnyAddress) -> Link:
+        link = Link(
+            owner,
+            random=self._random,
+            clock=self._clock,
+            changes=self._touched,
+            address=address,
+            login=self._login,
+            options=self.options,
+            name=name,
+        )
+        self._timers.add(link, len(self._router.links()))
+        return link
 
     def report_up(self, link: Link, *, again: bool) -> None:
         self._emit(connected(link, self.title, again=again))

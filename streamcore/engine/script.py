@@ -23,6 +23,7 @@ from ..errors import (
     is_interruption,
 )
 from ..options import DEFAULT_OPTIONS
+from .router import ANYWHERE, Route
 
 T = TypeVar("T")
 
@@ -57,8 +58,8 @@ def checked(reply: Any) -> Any:
 class ScriptHost(Protocol):
     """The engine that a script runs for."""
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
-        """Make a link that belongs to ``owner``."""
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
+        """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
         ...
 
     def report_up(self, link: Link, *, again: bool) -> None:
@@ -77,8 +78,10 @@ class ScriptHost(Protocol):
 class ScriptRunner:
     """The owner of a link that runs a script over it, from its beginning on every new connection."""
 
-    def __init__(self, host: ScriptHost, script: Callable[[], Script], name: str = "main") -> None:
-        self.link = host.new_link(self, name)
+    def __init__(
+        self, host: ScriptHost, script: Callable[[], Script], name: str = "main", route: Route = ANYWHERE
+    ) -> None:
+        self.link = host.new_link(self, name, route)
         self._host = host
         self._begin = script
         self._script: Script | None = None

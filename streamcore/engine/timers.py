@@ -52,49 +52,44 @@ class Timers:
     """All deadlines of an engine. Those that are due at the same time are told in their ``order``."""
 
     def __init__(self, changes: Changes) -> None:
-        self._changed = changes.deadlines
+        self._latest = changes.deadlines
         self._orders: dict[Timed, int] = {}
-        self._latest: dict[Timed, float] = {}
+        self._turns: list[Timed] = []  # the latest in their order, as of the last call of ``handle``
         self._heap: list[tuple[float, int, Timed]] = []
         self._queued: dict[Timed, float] = {}  # the deadlines in the heap, but for the latest
-        self._next = inf
 
     def add(self, timed: Timed, order: int) -> None:
         """Add a link or a timer that has no deadline yet; no other may have its ``order``."""
         self._orders[timed] = order
 
+    def order(self, timed: Timed) -> int:
+        """Return the order in which a link or a timer is told, among those that are due together."""
+        return self._orders[timed]
+
     def next(self) -> float | None:
         """Return the earliest deadline, in seconds; None = never."""
-        changed = self._changed
-        if changed:
-            latest = self._latest
-            latest |= changed
-            changed.clear()
-            if self._heap or len(latest) > MOST:
-                self._next = self._first_of_many()
-            else:
-                self._next = min(latest.values())
-        at = self._next
+        latest = self._latest
+        if self._heap or len(latest) > MOST:
+            at = self._first_of_many()
+        elif latest:
+            at = min(latest.values())  # its keyword ``default`` would cost as much as all else here
+        else:
+            return None
         return None if at == inf else at
 
     def handle(self, now: float) -> None:
-        """Tell the time, in seconds, to all that are due, in their order; also where another has made them due."""
-        changed, latest, order = self._changed, self._latest, self._orders.__getitem__
-        latest |= changed
-        changed.clear()
+        """Tell the time, in seconds, to all that are due, in their order, also where another has made them due.
+
+        What is due again, or has had no deadline so near for long, may have to wait for the next call.
+        """
+        latest = self._latest
         if self._heap:
             self._take_out(now)
-        due = [timed for timed, at in latest.items() if at <= now]
-        due.sort(key=order)
-        for place, timed in enumerate(due):
-            if latest[timed] <= now:  # else another has put it off
+        if len(self._turns) != len(latest):
+            self._turns = sorted(latest, key=self._orders.__getitem__)
+        for timed in self._turns:
+            if latest.get(timed, inf) <= now:  # else another has put it off
                 timed.handle_timeout(now)
-                if min(changed.values()) <= now:  # those whose turn has passed wait for the next call
-                    more = [other for other, at in changed.items() if at <= now and order(other) > order(timed)]
-                    due[place + 1 :] = sorted({*due[place + 1 :], *more}, key=order)
-                latest |= changed
-                changed.clear()
-        self._next = self._first_of_many() if self._heap or len(latest) > MOST else min(latest.values(), default=inf)
 
     def _take_out(self, now: float) -> None:
         """Take the deadlines that are due at ``now`` out of the heap."""
@@ -106,12 +101,13 @@ class Timers:
             heappop(heap)
 
     def _first_of_many(self) -> float:
-        """Return the earliest deadline, when none of the latest is left to be put away."""
+        """Return the earliest deadline, and put the latest away if they have become many."""
         latest, heap, queued = self._latest, self._heap, self._queued
         if len(latest) > MOST:
             for timed, at in latest.items():
                 heappush(heap, (at, self._orders[timed], timed))
                 queued[timed] = at
+            self._turns = []
             latest.clear()
             if len(heap) > 2 * len(queued) + SPARE:
                 heap[:] = sorted([(at, self._orders[timed], timed) for timed, at in queued.items()])

@@ -11,8 +11,9 @@ from math import inf
 from typing import Any, Final
 
 from ..connection.exchange import Exchange
-from ..connection.link import AT_ONCE
+from ..connection.link import AT_ONCE, Link
 from ..engine.degradation import DELAYS, LETTERS
+from ..engine.router import Beside
 from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps
 from ..entries import GroupBatch
 from ..errors import UNAVAILABLE, NoGroupError, OutOfMemoryError, ReplyError, about
@@ -60,6 +61,7 @@ class AckLoop:
         self._rode = False  # some have left since the timer was set
         self._retry_at: float | None = None  # when what the server has refused leaves again
         self._told: dict[tuple[bytes, bytes], str] = {}  # why, by stream and id, as far as that was told
+        self._reading: Link | None = None
         self._runner: ScriptRunner | None = None  # of the acking link
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -152,11 +154,12 @@ class AckLoop:
         if pending.unsent:
             self.flush_soon()
 
-    def begin(self) -> None:
+    def begin(self, reading: Link) -> None:
         """Count anew what is in hand on a new connection of the reading link, and send again the settlements that no link has in flight.
 
         A signal handler may have raised in the middle of their way.
         """
+        self._reading = reading
         pending = self._pending
         pending.recount()
         if (self._runner is None or not self._runner.link.unanswered) and (rides := pending.rides):
@@ -254,7 +257,8 @@ class AckLoop:
     def wake_runner(self) -> None:
         """Send over the acking link what the reading link, being blocked, cannot send."""
         if self._runner is None and self._in_flight.blocked:
-            self._runner = ScriptRunner(self._host, self._story, "acks")
+            assert self._reading is not None
+            self._runner = ScriptRunner(self._host, self._story, "acks", Beside(self._reading))
             self._runner.link.open()
         if self._runner is not None:
             self._runner.wake()

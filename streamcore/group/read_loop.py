@@ -21,6 +21,7 @@ from ..engine.script import WAIT, Script, Steps
 from ..entries import GroupBatch
 from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
 from ..events import OwnershipLost, PossibleLoss
+from ..fencing import Identity
 from ..reading.portions import Portion
 from ..reading.prefetch import Prefetch
 from ..reading.reader import Reader, waiting
@@ -37,7 +38,7 @@ from .idling import Idling
 from .in_flight import InFlight
 from .intake import Intake
 from .lineage import Lineage
-from .name_lease import Identity, NameLease
+from .name_lease import NameLease
 from .pending import Acks, Pending
 from .phase import Phase
 from .presence import Presence
@@ -156,7 +157,7 @@ class ReadLoop(Generic[T]):
         in_flight = self.in_flight
         in_flight.reads, in_flight.single = 0, None
         self._asked.clear()
-        self.acks.begin()
+        self.acks.begin(self._reading.link)
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
         self.acks.at_once |= self.release.unsent

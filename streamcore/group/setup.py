@@ -19,6 +19,7 @@ from ..engine.together import pages, together
 from ..entries import StreamId
 from ..errors import BusyGroupError, NoGroupError, NoPermissionError, ReplyError, WrongTypeError, about
 from ..events import GroupCreated, GroupRecreated, StreamAwaited
+from ..fencing import Identity
 from ..stream_id import ZERO
 from .absent_streams import AbsentStreams
 from .context import GroupContext
@@ -26,7 +27,7 @@ from .gap_detection import GroupGaps
 from .group_history import Reached
 from .idle_consumers import IdleConsumers
 from .low_water import LowWater
-from .name_lease import Identity, NameLease
+from .name_lease import NameLease
 from .recovery import Backlog
 from .rounds import Rounds
 from .stale_connections import StaleConnections

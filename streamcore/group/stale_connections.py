@@ -10,8 +10,8 @@ from ..engine.degradation import CLOSING_FORMER
 from ..engine.script import Steps
 from ..errors import ReplyError
 from ..events import StaleConnectionKilled
+from ..fencing import Identity
 from .context import GroupContext
-from .name_lease import Identity
 
 
 class StaleConnections:

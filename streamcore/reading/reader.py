@@ -18,6 +18,7 @@ from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
 from ..engine.event_queue import EventQueue
 from ..engine.link_events import connected, disconnected
+from ..engine.router import ANYWHERE, Route
 from ..engine.script import Replies, Script, ScriptRunner, Steps, call
 from ..errors import ReplyError, ReplyTooLarge
 from ..events import CountReduced, Event
@@ -196,9 +197,9 @@ class Reader(Generic[B]):
 
     # -- the host of links --------------------------------------------------------------------------------------------
 
-    def new_link(self, owner: Owner, name: str = "main") -> Link:
+    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
         """Make a link that belongs to ``owner``, with the suffix of this reader in its name."""
-        return self.engine.new_link(owner, name + self._suffix)
+        return self.engine.new_link(owner, name + self._suffix, route)
 
     def report_up(self, link: Link, *, again: bool) -> None:
         """Emit that a link is connected, or connected ``again``."""

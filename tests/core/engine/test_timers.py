@@ -86,6 +86,15 @@ def test_many_timers_that_are_due_together_are_told_in_order() -> None:
     assert clockwork.timers.next() is None
 
 
+def test_a_deadline_that_has_left_the_heap_and_come_back_is_told_once() -> None:
+    clockwork = Clockwork(3 * MOST)
+    for at in (5.0, 3.0):
+        clockwork.set(*[at] * len(clockwork.parts))
+        assert clockwork.timers.next() == at
+    assert clockwork.handle(9.0) == list(range(3 * MOST))
+    assert clockwork.timers.next() is None
+
+
 def test_a_deadline_that_moves_all_the_time_leaves_no_litter() -> None:
     clockwork = Clockwork(3 * MOST)
     for now in range(1000):

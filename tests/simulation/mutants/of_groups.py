@@ -189,8 +189,8 @@ GROUPS: Final = (
     Mutant(
         "former-holder-forgotten",
         NAME_LEASE,
-        "return self._former.get(stream)",
-        "return self._former.pop(stream, None)",
+        "return self._lease(stream).former",
+        "return [self._lease(stream).former, self.done_with(stream)][0]",
         "0.1: the same, where its connection broke before it had looked whether the older one is there",
     ),
     Mutant(

@@ -1,0 +1,66 @@
+"""The router of an engine: which server each of its links is dialled at.
+
+An engine asks its router for every link, and says what the link is for by a ``Route``; of addresses it knows nothing. A
+standalone server is the simplest case: all links go to one address. Where several servers share the work, another router
+answers by what it knows of them, and engines stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from ..connection.link import Link, Owner
+from ..options import AnyAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Anywhere:
+    """The route of a link that any server can serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The route of a link that must lead to the same server as ``link``: it is about that link, or about the same data."""
+
+    link: Link
+
+
+Route: TypeAlias = Anywhere | Beside
+
+ANYWHERE: Final = Anywhere()
+
+MakeLink: TypeAlias = Callable[[Owner, str, AnyAddress], Link]
+"""Makes a link for its owner, by its name and the address where it is dialled."""
+
+
+class Router(Protocol):
+    """Gives an engine its links."""
+
+    def link(self, owner: Owner, name: str, route: Route) -> Link:
+        """Make a link to a server that the route leads to."""
+        ...
+
+    def links(self) -> Sequence[Link]:
+        """Return all links, in the order in which they were made."""
+        ...
+
+
+class StandaloneRouter:
+    """The router of a single server: every route leads to ``address``."""
+
+    def __init__(self, address: AnyAddress, make: MakeLink) -> None:
+        self._address = address
+        self._make = make
+        self._links: list[Link] = []
+
+    def link(self, owner: Owner, name: str, route: Route) -> Link:
+        """Make a link to the server."""
+        link = self._make(owner, name, self._address)
+        self._links.append(link)
+        return link
+
+    def links(self) -> Sequence[Link]:
+        """Return all links, in the order in which they were made."""
+        return self._links
