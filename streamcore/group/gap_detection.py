@@ -125,17 +125,21 @@ class GroupGaps:
             self._degradation.is_forbidden(GAPS, ("XRANGE", stream), replies[-1])
             history, anchored = History.of(replies[0]), _is_anchored(replies)
             watch = self._watch(stream)
-            if self._is_torn(stream, watch, group.refutes(history) and not known.get("another")):
+            if self._waits(stream, watch, is_torn=group.refutes(history) and not known.get("another")):
                 watch.identity.doubt()
                 return
             for gap in watch.judge(history, group, anchored=anchored, **known):
                 self._emit(gap)
 
-    def _is_torn(self, stream: bytes, watch: GroupHistory, is_refuted: bool) -> bool:
-        """Tell whether to leave the judgement to the next look, once, since a failover has come between the replies of this one."""
-        is_torn = is_refuted and watch.identity.seen is not None and stream not in self._torn
-        (self._torn.add if is_torn else self._torn.discard)(stream)
-        return is_torn
+    def is_torn(self, told: Sequence[Any], group: Reached) -> bool:
+        """Whether the replies about a stream and its group are of two histories: a failover has come between them."""
+        return bool(told) and not isinstance(told[0], ReplyError) and group.refutes(History.of(told[0]))
+
+    def _waits(self, stream: bytes, watch: GroupHistory, *, is_torn: bool) -> bool:
+        """Tell whether to leave the judgement of a stream that is known to the next look, once."""
+        waits = is_torn and watch.identity.seen is not None and stream not in self._torn
+        (self._torn.add if waits else self._torn.discard)(stream)
+        return waits
 
     def vanished(self, stream: bytes, pending: StreamId | None) -> None:
         """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""

@@ -124,6 +124,9 @@ class Setup:
         self._signed.discard(stream)  # until the reply has come
         told, groups, summary, created = yield from self.ask_about(stream, *self._signature(stream))
         group = find_group(context.member.group, groups)
+        if group is not None and self._gaps.is_torn(told, Reached.of(group)):
+            told, groups, summary, _ = yield from self.ask_about(stream)
+            group = find_group(context.member.group, groups)
         if group is None and _is_missing(groups) and absent.covers(is_lost=stream in self._known):
             self._check_leave(stream)
             self._miss(stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from streamcore.entries import GroupBatch, StreamId
@@ -226,3 +228,22 @@ class TestRecreation:
             net.advance(3)
             batches += take_all(consumer, net)
         assert ids(batches) == ["1-0", "2-0", "3-0"]
+
+
+def test_a_look_that_a_failover_has_torn_is_made_again(server: Server) -> None:
+    """Seed 2003724: XINFO STREAM was answered before it, and XINFO GROUPS behind it."""
+    add(server, 1, 5)
+    server.do("XGROUP", "CREATE", "s", "g", "0")
+    server.do("XREADGROUP", "GROUP", "g", "other", "COUNT", 2, "STREAMS", "s", ">")
+    former = deepcopy(server.streams[b"s"])
+    server.do("XDEL", "s", "4-0")
+
+    def fail_over(command: list[bytes]) -> None:
+        if command == [b"XINFO", b"GROUPS", b"s"]:
+            server.before = len
+            server.put(b"s", former)
+
+    server.before = fail_over
+    _, net = consume(server, claim_idle=None)
+    assert events(net) == []
+    assert [command[:2] for command in server.seen].count([b"XINFO", b"GROUPS"]) == 2

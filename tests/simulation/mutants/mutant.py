@@ -29,7 +29,7 @@ class Edit:
 class Mutant:
     """``models`` tells whose failure it is; ``scenario``: that of the simulator which meets it.
 
-    ``mirror``: the same in the model server, which knows our scripts as functions.
+    ``mirror``: the same in the model server, which knows our scripts as functions; or a second line of defence.
     """
 
     name: str

@@ -91,8 +91,8 @@ GROUP_GAPS: Final = (
     ),
     Mutant(
         "torn-look-believed",
-        GAPS,
-        'if self._is_torn(stream, watch, group.refutes(history) and not known.get("another")):',
+        "streamcore.group.setup",
+        "if group is not None and self._gaps.is_torn(told, Reached.of(group)):",
         "if False:",
         "seed 2003724: a failover comes between the two replies of a look, and what was never lost is told as lost for certain",
     ),

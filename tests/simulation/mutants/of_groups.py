@@ -171,6 +171,7 @@ GROUPS: Final = (
         "self.queue(stream, ours, EntriesRecovered, grace=inf)",
         "self.queue(stream, ours, EntriesRecovered, grace=0)",
         "0.1: what a failover brings back, acknowledged, is buried by the very process that has done it",
+        mirror=Edit(RECOVERY, "return bound is not None and StreamId.parse(id_) <= bound", "return False"),
     ),
     Mutant(
         "own-past-claimed-and-condemned",
