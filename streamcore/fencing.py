@@ -1,4 +1,4 @@
-"""A lease with an epoch: which process holds a name, told by a key beside what the name guards.
+"""A lease with an epoch: which process holds a name, told by a key beside the data that it guards.
 
 Whoever comes last takes the lease over, and may learn by which connection it was held before; the holder before finds out
 when it renews. A lease that has expired, or was flushed away, is taken again.

@@ -1,4 +1,4 @@
-"""The values that an engine has in common with its links: the time, and what has changed."""
+"""The values that an engine has in common with its links: the time, and a record of changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Clock:
 
 
 class Changes:
-    """What has changed in the links and parts of an engine since it was asked for; so nothing asks all of them.
+    """A record of the changes in the links and parts of an engine, so that nothing need ask all of them.
 
     ``outputs``: the links that may want a connection, or none, may have data to send, or may want data or not, otherwise
     than before; a set in the order of the changes. ``deadlines``: when the ``handle_timeout`` of a link or part is due, in

@@ -49,7 +49,7 @@ class Timer:
 
 
 class Timers:
-    """All deadlines of an engine. Those that are due at the same time are told in their ``order``."""
+    """All deadlines of an engine. Deadlines of the same time are told in their ``order``."""
 
     def __init__(self, changes: Changes) -> None:
         self._latest = changes.deadlines
@@ -63,7 +63,7 @@ class Timers:
         self._orders[timed] = order
 
     def order(self, timed: Timed) -> int:
-        """Return the order in which a link or a timer is told, among those that are due together."""
+        """Return the order in which a link or a timer is told, among deadlines that have passed together."""
         return self._orders[timed]
 
     def next(self) -> float | None:
@@ -80,7 +80,7 @@ class Timers:
     def handle(self, now: float) -> None:
         """Tell the time, in seconds, to all that are due, in their order, also where another has made them due.
 
-        What is due again, or has had no deadline so near for long, may have to wait for the next call.
+        A deadline that has passed again, or comes out of the heap meanwhile, may have to wait for the next call.
         """
         latest = self._latest
         if self._heap:

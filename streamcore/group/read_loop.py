@@ -359,4 +359,5 @@ class ReadLoop(Generic[T]):
                 self.acks.wake_runner()
             if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
                 self._unblocker.unblock()
+        self._unblocker.elapse(now)  # its command leaves before settlements
         self.acks.elapse(now)

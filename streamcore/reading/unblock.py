@@ -31,7 +31,7 @@ class Unblocker:
         self._timeout = engine.options.request_timeout
         self._is_refused = False  # and that was told: the connection does not outlive it, so once until it is granted
         self._wanted = False
-        self._timer = engine.new_timer(self._elapse)
+        self._timer = engine.new_timer(self.elapse)
         self._runner: ScriptRunner | None = None
 
     def unblock(self) -> None:
@@ -53,11 +53,12 @@ class Unblocker:
         """Whether a read is to be ended, and has not returned."""
         return self._wanted
 
-    def _elapse(self, now: float) -> None:
-        """Send CLIENT UNBLOCK, and again after a while."""
-        self._timer.set(now + AGAIN)
-        assert self._runner is not None
-        self._runner.wake()
+    def elapse(self, now: float) -> None:
+        """Send CLIENT UNBLOCK if it is due at ``now``, in seconds, and again after a while."""
+        if now >= self._timer.at:
+            self._timer.set(now + AGAIN)
+            assert self._runner is not None
+            self._runner.wake()
 
     def _story(self) -> Script:
         assert self._runner is not None

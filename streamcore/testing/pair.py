@@ -197,7 +197,7 @@ class Pair:
         return taken
 
     def _step_links(self) -> bool:
-        """Move the links that have changed, and those for which the network had no room before."""
+        """Move the links that have changed, and the links that the network had no room for before."""
         self._left |= dict.fromkeys(self.engine.changed_links())
         moved = False
         for link in [link for link in self.engine.links() if link in self._left]:

@@ -100,6 +100,20 @@ LINKS: Final = (
         "errors and gaps told beside the data, not in order with it",
     ),
     Mutant(
+        "change-not-noted",
+        LINK,
+        "        self._outputs[self] = None\n        if not self._connection.waiting:",
+        "        if not self._connection.waiting:",
+        "a link that has something to send, and is not among those that have changed: no driver asks it",
+    ),
+    Mutant(
+        "deadline-not-noted",
+        LINK,
+        "        self._deadlines[self] = _NEVER if deadline is None else deadline",
+        "        pass",
+        "a link that dials or backs off, and has no timer: it waits for ever",
+    ),
+    Mutant(
         "lost-wake-up",
         SCRIPT,
         'the time has changed."""\n        if self._waiting:',
