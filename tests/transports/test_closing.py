@@ -170,7 +170,6 @@ async def test_two_users_of_one_consumer(runtime: Runtime, server: EmbeddedServe
 # -- in a forked child -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_client_that_was_not_entered_is_nobodys_yet(runtime: Runtime, server: EmbeddedServer) -> None:
     """As of a module that makes its client when it is imported, in a server that forks its workers then."""
     client = runtime.connect(server.url)
@@ -204,7 +203,6 @@ def test_a_client_that_was_not_entered_is_nobodys_yet(runtime: Runtime, server: 
     runtime.run(lambda: use("parent"))
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 async def test_a_forked_child(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(300))
     async with (

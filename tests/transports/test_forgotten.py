@@ -153,7 +153,6 @@ def test_what_a_producer_was_given_arrives(server: EmbeddedServer, raw: Raw) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_leaves_its_parents_alone(server: EmbeddedServer) -> None:
     held = [connect(server.url).__enter__()]
     pid = os.fork()

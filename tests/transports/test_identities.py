@@ -39,8 +39,7 @@ with connect(url) as client, client.producer("s", idempotent=True, **options) as
 
 def forks(test: Callable[[], None]) -> Callable[[], None]:
     """A test that forks, where that can be done."""
-    quietly = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")(quietly(test))
+    return pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")(test)
 
 
 @pytest.fixture(autouse=True)

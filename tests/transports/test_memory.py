@@ -351,7 +351,6 @@ def test_urls() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_no_server(memory: MemoryServer) -> None:
     child = os.fork()
     if not child:

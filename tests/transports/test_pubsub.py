@@ -338,7 +338,6 @@ async def test_before_and_after(runtime: Runtime, server: EmbeddedServer) -> Non
         await pubsub.get_message(timeout=0)
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 async def test_a_forked_child_has_no_part_in_it(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     handled: list[Any] = []
     async with (
