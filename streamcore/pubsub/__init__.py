@@ -1,4 +1,7 @@
-"""Publish and subscribe: the subscriber's side."""
+"""Publish and subscribe: the subscriber's side.
+
+Subscriptions, desired and confirmed; the dispatcher and its buffers; keyspace events; invalidations.
+"""
 
 from .changes import Change, Standing, Subscriptions
 from .engine import PubSub
