@@ -1,4 +1,4 @@
-"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more, in their order."""
+"""The redelivery queue: pending entries that were handed over before, here or to another member, in their order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 
 class Waiting(NamedTuple):
-    """An entry, and how often it was handed over so far. ``is_unsure``: that once, perhaps unseen by the application."""
+    """An entry of the redelivery queue, and how often it was handed over so far.
+
+    ``is_unsure``: it was delivered once, and the application may not have seen it.
+    """
 
     stream: bytes
     id: bytes
@@ -30,7 +33,7 @@ class RedeliveryQueue:
 
     @property
     def first(self) -> Waiting:
-        """The entry that is handed over next; there is one."""
+        """The entry that is handed over next; the queue is not empty."""
         return self._queue[0]
 
     def add(self, waiting: Iterable[Waiting]) -> None:
@@ -55,7 +58,7 @@ class RedeliveryQueue:
         self._queue = deque(waiting for waiting in self._queue if waiting.stream != stream or waiting.id not in gone)
 
     def remove(self, entries: Sequence[Waiting]) -> None:
-        """Remove entries that are handed over, or lost."""
+        """Remove entries that are handed over, or not ours any more."""
         self._queue = deque(waiting for waiting in self._queue if waiting not in entries)
 
     def clear(self, stream: bytes | None = None) -> list[Waiting]:
