@@ -6,7 +6,7 @@
     net.cut("main", Fate.HALF_OPEN)            # the connection breaks, unheard by the server
     net.pair.events()
 
-Several nets may join engines with one server. Sockets, budgets and refusals are those of ``net.pair``.
+Several nets may join engines with a common server. ``net.pair`` has the sockets, budgets and refusals.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Fate(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """A connection and the commands that wait in it. ``peer`` is None where the engine has lost it; ``dials`` are those of the peer."""
+    """A connection and the commands that wait in it. ``peer`` is None where the engine has lost it; ``dials`` is the peer's list of dials."""
 
     session: Session
     peer: Peer | None
