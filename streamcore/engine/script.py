@@ -41,7 +41,7 @@ Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
 
 
 def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
-    """Send commands as one exchange and return its replies, as a part of a script; nothing else may be unanswered."""
+    """Send commands as an exchange and return its replies, as a part of a script; nothing else may be unanswered."""
     yield Exchange(commands, timeout)
     while (answered := (yield WAIT)) is None:
         pass
