@@ -1,6 +1,6 @@
 """A lease with an epoch: which process holds a name, told by a key beside the data that it guards.
 
-Whoever comes last takes the lease over, and may learn by which connection it was held before; the holder before finds out
+The process that comes last takes the lease over, and may learn by which connection it was held; the former holder finds out
 when it renews. A lease that has expired, or was flushed away, is taken again.
 
     FREE --take over--> HELD --renewed by another--> fenced: ``answer`` tells False

@@ -185,7 +185,7 @@ def _filtered(filters: ClientFilters) -> tuple[list[Argument], str]:
 def client_list(**filters: Unpack[ClientFilters]) -> Command[list[ClientInfo]]:
     """The server's connections, or those that ``ClientFilters`` fit (``CLIENT LIST``).
 
-    All servers know ``id`` (one or several) and ``type``; the others need Valkey 9, and so do two at a time.
+    All servers know ``id`` (a single id or several) and ``type``; other filters need Valkey 9, and so do two at a time.
     """
     args, _ = _filtered(filters)
     plain = len(filters) < 2 and filters.keys() <= {"id", "type"}
@@ -275,7 +275,7 @@ def client_tracking(
 ) -> Command[bytes]:
     """Get pushes when keys change that this connection has read (``CLIENT TRACKING``).
 
-    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with one of ``prefixes``;
+    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with any of ``prefixes``;
     ``optin``, ``optout``: only, or not, for keys that are read behind CLIENT CACHING; ``noloop``: not for its own
     changes.
     """

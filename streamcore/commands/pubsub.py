@@ -1,6 +1,6 @@
 """Commands of publish and subscribe.
 
-SUBSCRIBE and its relatives are answered by pushes, one for each name, so no client takes them: an engine does, on a
+SUBSCRIBE and its relatives are answered by pushes, a push for each name, so no client takes them: an engine does, on a
 link of its own, and always with names; a server answers UNSUBSCRIBE without names by a number of pushes that only it
 knows. A shard channel lives in the slot of its name, as a key does.
 """

@@ -131,7 +131,7 @@ class StreamsReader(Generic[T]):
         return self.reader.degradation
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
-        """Send commands as one exchange and return its replies, as a part of a script."""
+        """Send commands as an exchange and return its replies, as a part of a script."""
         return self.reader.ask(*commands)
 
     def want_more(self) -> None:

@@ -79,7 +79,7 @@ class IdleConsumers:
         except NoPermissionError:
             self._is_forbidden, self.at = True, inf
             return
-        except ReplyError:  # the next read meets it as well, and what is left has time
+        except ReplyError:  # the next read meets it as well, and the other names have time
             self._forget_pass()
         if not (self._names or self._unlisted):
             # Spread over the second quarter, as claims are.

@@ -118,7 +118,7 @@ class Pending:
             return True
         return any(one.stream == batch.key and id_ in one.ids for one in self._all_unconfirmed())
 
-    # -- what the consumer knows --------------------------------------------------------------------------------------
+    # -- the entries that are known -----------------------------------------------------------------------------------
 
     def forget(self, stream: bytes, ids: set[bytes]) -> None:
         """Drop entries that are not ours any more: their acknowledgement would do nothing."""

@@ -39,7 +39,7 @@ class Backlog:
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
         self._brought_back: dict[
             bytes, StreamId
-        ] = {}  # up to which id a failover may have brought back what we settled
+        ] = {}  # up to which id a failover may have brought back settled entries
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""

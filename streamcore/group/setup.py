@@ -74,7 +74,7 @@ class Setup:
         ``turned_back``: the server may have taken settlements back (see ``Lineage``).
         """
         context, self._is_turned_back = self._context, turned_back
-        # Where INFO is forbidden, the audit covers what a stale connection might take.
+        # Where INFO is forbidden, the audit finds the entries that a stale connection might take.
         former, self.present = self.present, present
         yield from self._stale.close(former, present)
         # All members in the same order, the first stream by itself: of two that begin together, one holds every name in the end.

@@ -1,7 +1,7 @@
 """Append entries to a stream: many ``send`` calls, few writes, an id for each.
 
 A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands.
-Entries queued while the socket was busy leave in one write. XADD must not be repeated blindly: when its reply is lost
+Entries queued while the socket was busy leave in a single write. XADD must not be repeated blindly: when its reply is lost
 the answer is ``DeliveryUnknown``; an entry that never left is sent on the next connection. With ``idempotent`` it may
 be repeated, and is. An entry with an explicit id may be repeated by the application, because the server refuses an id
 that it already has.

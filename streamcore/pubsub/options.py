@@ -61,7 +61,7 @@ class PubSubOptions(TypedDict, total=False):
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
-    """Parse one name or several."""
+    """Parse a name, or several. Raises ``InvalidArgument``, with ``what`` they are."""
     if not isinstance(given, Iterable):
         raise InvalidArgument(f"{what} must be one name or several, not {given!r}")
     listed: list[Any] = [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
@@ -71,7 +71,7 @@ def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
 def with_handlers(
     kind: Kind, given: Iterable[Name | Mapping[Any, Any]], handlers: Mapping[Any, Any]
 ) -> dict[bytes, Any]:
-    """Merge names, and mappings of names to handlers, into one mapping; a name alone has None for a handler."""
+    """Merge names, and mappings of names to handlers, into a single mapping; a name alone has None for a handler."""
     found: dict[bytes, Any] = {}
     for item in (*given, handlers):
         if not isinstance(item, Mapping):

@@ -4,7 +4,7 @@ A ``Subscription`` is *wanted* or not, the server was *told* so on the present c
 that it is in force or not. ``sync`` tells untold changes; on a new connection that is everything. Commands are
 answered in order, so the last command holds in the end, and an answer to an earlier command does no harm.
 
-A refusal counts for all names of a command. So they are told one by one then, and the refused names, known now, are
+A refusal counts for all names of a command. So each is told by a command of its own then, and the refused names are
 asked for again after a back-off: permissions may be given back. Un-subscribing always names its channels: without
 names, the number of answers would be known to the server only, if it takes away a shard channel at the same moment.
 """
@@ -48,7 +48,7 @@ class Subscription:
 
 
 class SubscriptionCommand(Subscribing):
-    """A SUBSCRIBE or UNSUBSCRIBE of one kind's names, on its way."""
+    """A SUBSCRIBE or UNSUBSCRIBE of names of the same kind, on its way."""
 
     __slots__ = ("subscriptions", "wanted")
 

@@ -70,7 +70,7 @@ class StreamIdentity:
         return self._doubted
 
     def received(self, entries: list[Any]) -> None:
-        """Take delivered entries; those of a doubted stream are left out, for they may be another stream's."""
+        """Count delivered entries; the entries of a doubted stream are left out, for they may be of another stream."""
         if self._doubted or self.seen is None:
             return
         self.own += len(entries)

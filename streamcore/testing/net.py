@@ -41,7 +41,10 @@ class Fate(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """A connection and the commands that wait in it. ``peer`` is None where the engine has lost it; ``dials`` is the peer's list of dials."""
+    """A connection and the commands that wait in it.
+
+    ``peer`` is None where the engine has lost it; ``dials``: the peer's dials.
+    """
 
     session: Session
     peer: Peer | None

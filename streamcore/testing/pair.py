@@ -74,7 +74,7 @@ class Peer:
         self.link.connection_lost(error, self._pair.now)
         self._pair.settle()
 
-    # -- what the pair does with it -----------------------------------------------------------------------------------
+    # -- how the pair acts on it --------------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Move this link by a step. Returns False where there is nothing to do."""

@@ -49,7 +49,7 @@ class Onlookers:
         """Push no more changes to a session."""
         self.tracked.sessions.pop(session, None)
 
-    # -- what happens -------------------------------------------------------------------------------------------------
+    # -- events of keys -----------------------------------------------------------------------------------------------
 
     @property
     def notifies(self) -> bool:

@@ -133,7 +133,7 @@ class Replication:
         """How many replicas have the writes before a position on their disks (WAITAOF)."""
         return sum(_on_disk(replica) >= position for replica in self.replicas)
 
-    # -- what is told of it -------------------------------------------------------------------------------------------
+    # -- replies about the roles ---------------------------------------------------------------------------------------
 
     @property
     def is_replica(self) -> bool:

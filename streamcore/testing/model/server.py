@@ -359,7 +359,7 @@ class Server:
             self._continue(self._unblocked.popleft())
             self._serve()
 
-    # -- what sessions have in common ---------------------------------------------------------------------------------
+    # -- common to all sessions ---------------------------------------------------------------------------------------
 
     def forget(self, session: Session) -> None:
         """Drop a session that has ended."""

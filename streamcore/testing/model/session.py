@@ -58,7 +58,7 @@ class Session:
         self.heard = now
         self.last_word = b"NULL"
         self.is_open = True
-        self.is_leaving = False  # when what is being run is answered
+        self.is_leaving = False  # when the command that runs is answered
         self.is_trusted = b"default" not in server.passwords
         self.parser = Parser()
         self.blocked: Block | None = None
@@ -112,7 +112,7 @@ class Session:
         self.server.changed[self] = None
         limit = self.server.output_limit
         if limit is not None and len(self._out) > limit:
-            self.close()  # without a word, as servers do; what is underway may still arrive
+            self.close()  # without a word, as servers do; bytes underway may still arrive
 
     def push(self, *message: Any) -> None:
         """Write a push, such as a message: no command has asked for it."""

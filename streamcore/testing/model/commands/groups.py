@@ -214,7 +214,7 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
 
     def serve(only: bytes | None = None) -> Reply:
         found = Pairs()
-        empty_too = only is not None  # as 7.0 serves what was trimmed at once
+        empty_too = only is not None  # as 7.0 serves an entry that was trimmed at once
         wanted = [(key, at) for key, at in zip(reading.keys, starts, strict=True) if only is None or key == only]
         groups = [find_group(s, key, name) for key, _ in wanted]
         claims = reading
@@ -222,7 +222,7 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
             if start is not None:
                 heard_of(s, group, reading.consumer)
                 found.append((key, _history(s, stream, group, reading, start)))
-                claims = replace(reading, claim=None)  # behind what was handed over before, nothing is claimed
+                claims = replace(reading, claim=None)  # behind entries that were handed over before, none are claimed
             elif claimed := _claim(s, stream, group, claims):
                 found.append((key, claimed))
             elif (stream.ids and stream.ids[-1] > group.last) or (empty_too and stream.last > group.last):

@@ -308,7 +308,7 @@ def xread(s: Session, args: list[bytes]) -> Reply:
             if only is not None and key != only:
                 continue
             stream = s.keys.find(key, Stream)
-            if reading.starts[at] == b"+" and s.server.flavour.name == b"redis":  # always the last one that there is
+            if reading.starts[at] == b"+" and s.server.flavour.name == b"redis":  # always the last entry that there is
                 start = _before_the_last(s, stream)  # noqa: PLW2901
             ids = stream.after(start, reading.count) if stream is not None else []
             if stream is not None and (ids or (only is not None and stream.last > start)):  # trimmed at once: 7.0
