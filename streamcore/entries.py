@@ -297,7 +297,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.lost: frozenset[bytes] = frozenset()  # neither ours any more, nor settled by us
 
     def ack(self) -> None:
-        """Acknowledge every entry of the batch."""
+        """Acknowledge every entry of the batch, from any thread; the engine sends the XACK."""
         self.acks.extend(self.ids)
         if not self.noted:
             self.note()
@@ -311,7 +311,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.refuse(self.ids, None, reason)
 
     def refuse(self, ids: list[bytes], delay: float | None, reason: str) -> None:
-        """Refuse an entry: the common part of ``nack`` and ``dead_letter``."""
+        """Refuse entries: the common part of ``nack`` and ``dead_letter`` (``delay`` None)."""
         said = reason.encode(errors="backslashreplace")
         self.refusals.extend(Refusal(id_, delay, said) for id_ in ids)
         if not self.noted:
@@ -335,7 +335,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
 
     @property
     def settled(self) -> bool:
-        """Whether every entry was acknowledged, and collected."""
+        """Whether every entry was acknowledged or refused, and collected by the engine."""
         return not (self.raw if self.unsettled is None else self.unsettled)
 
     def split(self, at: int) -> GroupBatch[T]:

@@ -90,7 +90,7 @@ def _one_info(reply: bytes) -> ClientInfo:
 
 
 def client_id() -> Command[int]:
-    """The connection's number (``CLIENT ID``)."""
+    """The number of this connection, unique in a run of the server (``CLIENT ID``)."""
     return Command(("CLIENT", "ID"), traits=ASK_SERVER)
 
 
@@ -212,7 +212,7 @@ def client_getname() -> Command[bytes | None]:
 
 
 def client_setname(connection_name: Name) -> Command[bytes]:
-    """Name the connection (``CLIENT SETNAME``)."""
+    """Name this connection, without spaces; the name is listed by ``client_list`` (``CLIENT SETNAME``)."""
     return Command(("CLIENT", "SETNAME", name("connection_name", connection_name)), traits=_FORBIDDEN)
 
 
@@ -233,7 +233,7 @@ def client_pause(timeout: Seconds, *, mode: Literal["all", "write"] = "all") -> 
 
 
 def client_unpause() -> Command[bytes]:
-    """End a pause (``CLIENT UNPAUSE``)."""
+    """End a pause of commands that ``client_pause`` has begun (``CLIENT UNPAUSE``)."""
     return Command(("CLIENT", "UNPAUSE"), traits=ASK_SERVER)
 
 
@@ -305,7 +305,7 @@ class TrackingInfo:
 
 
 def client_trackinginfo() -> Command[TrackingInfo]:
-    """The tracking of this connection (``CLIENT TRACKINGINFO``)."""
+    """The flags, prefixes and redirection of this connection's tracking (``CLIENT TRACKINGINFO``)."""
     return Command(("CLIENT", "TRACKINGINFO"), _tracking, ASK_SERVER)
 
 

@@ -295,7 +295,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         return change
 
     def _drop(self, stream: bytes) -> None:
-        """Drop the prefetched entries of a stream."""
+        """Drop the prefetched and held entries of a stream."""
         self._reader.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)

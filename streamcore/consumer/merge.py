@@ -36,7 +36,7 @@ class Merge:
         self._due: dict[bytes, float] = {}  # when the held entries of a stream have waited for long enough
 
     def begin(self) -> None:
-        """Begin the replies of another read."""
+        """Begin another read: no stream is read yet."""
         self._read.clear()
 
     def add(self, stream: bytes, entries: list[Any], *, size: int = 0, full: bool, now: float) -> None:
@@ -73,7 +73,7 @@ class Merge:
 
     @property
     def holds(self) -> bool:
-        """Whether an entry waits for its turn."""
+        """Whether an entry waits for its turn in the order of ids."""
         return bool(self._held)
 
     def release(self, streams: Iterable[bytes], now: float) -> list[Run]:

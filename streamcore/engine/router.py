@@ -36,7 +36,7 @@ MakeLink: TypeAlias = Callable[[Owner, str, AnyAddress], Link]
 
 
 class Router(Protocol):
-    """Gives an engine its links."""
+    """Gives an engine its links, each dialled at a server that its route leads to."""
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to a server that the route leads to."""
@@ -56,7 +56,7 @@ class StandaloneRouter:
         self._links: list[Link] = []
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
-        """Make a link to the server."""
+        """Make a link to the single server."""
         link = self._make(owner, name, self._address)
         self._links.append(link)
         return link

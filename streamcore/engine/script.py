@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Wait(Enum):
-    """The type of ``WAIT``."""
+    """The type of ``WAIT``, by which a script waits for an answer or a change."""
 
     WAIT = auto()
 
@@ -56,7 +56,7 @@ def checked(reply: Any) -> Any:
 
 
 class ScriptHost(Protocol):
-    """The engine that a script runs for."""
+    """The engine that a script runs for: it makes the link, and hears of its life."""
 
     def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""

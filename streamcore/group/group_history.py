@@ -184,7 +184,7 @@ class GroupHistory:
             return 0
         return max(0, seen.added - self._least - self.identity.own)
 
-    # -- the same stream ----------------------------------------------------------------------------------------------
+    # -- the same stream -----------------------------------------------------------------------------------------------
 
     def _go_on(self, history: History, group: Reached, seen: History) -> list[Gap]:
         gaps: list[Gap] = []

@@ -37,19 +37,19 @@ class RedeliveryQueue:
         return self._queue[0]
 
     def add(self, waiting: Iterable[Waiting]) -> None:
-        """Append entries that are pending for us."""
+        """Append entries that are pending for us and were handed over before."""
         self._queue.extend(waiting)
 
     def ids(self, stream: bytes) -> set[bytes]:
-        """The ids that wait of a stream."""
+        """The ids of a stream that wait for their redelivery."""
         return {waiting.id for waiting in self._queue if waiting.stream == stream}
 
     def streams(self) -> set[bytes]:
-        """The streams of which any entry waits."""
+        """The streams of which any entry waits for its redelivery."""
         return {waiting.stream for waiting in self._queue}
 
     def waiting(self, stream: bytes) -> list[bytes]:
-        """The ids that wait of a stream, in their order."""
+        """The ids of a stream that wait for their redelivery, in order."""
         return [waiting.id for waiting in self._queue if waiting.stream == stream]
 
     def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:

@@ -13,7 +13,7 @@ TOO_OFTEN: Final = b"delivered too often"
 
 
 class DeadLetter(NamedTuple):
-    """An entry that was delivered too often."""
+    """An entry that was delivered too often, and how often."""
 
     id: bytes
     deliveries: int

@@ -341,7 +341,7 @@ class Accumulator:
         return True
 
     def _error(self, entry: Outgoing, confirmation: object, batch: Batch) -> StreamcoreError | None:
-        """Return the error of an entry that has ended; None where its reply tells everything."""
+        """Return the error of an entry that has ended; None where its reply is its answer."""
         if not entry.replies:
             return batch.error
         [reply] = entry.replies
@@ -355,7 +355,7 @@ class Accumulator:
         return shortfall(self._durability, entry.id, confirmation)
 
     def _again(self, entries: list[Outgoing]) -> None:
-        """Queue entries again, in their old places."""
+        """Queue entries again, in the order in which they were first queued."""
         if entries:
             self._waiting = deque(sorted([*entries, *self._waiting], key=attrgetter("number")))
             self.queued += sum([len(entry.data) for entry in entries])

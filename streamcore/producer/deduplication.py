@@ -110,5 +110,5 @@ def appended_once(command: Command[Any], id_: object) -> Command[Any]:
 
 
 def _whole(told: object) -> int:
-    """Parse a number of a configuration, or of XINFO; 0 for anything else."""
+    """Parse a whole number of a configuration, or of XINFO; 0 for a reply of another shape."""
     return int(told) if isinstance(told, int) or (isinstance(told, bytes) and told.isdigit()) else 0

@@ -179,7 +179,7 @@ class PubSub(Engine, Generic[T]):
 
     @property
     def has_messages(self) -> bool:
-        """Whether ``take`` would return a message now."""
+        """Whether ``take`` would return a message, a gap or an error now."""
         return len(self._buffer) > 0
 
     @property
@@ -256,7 +256,7 @@ class PubSub(Engine, Generic[T]):
         return calls
 
     def handler_failed(self, call: Call, error: Exception) -> None:
-        """Emit that a handler has raised."""
+        """Emit ``HandlerFailed``: a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
     def _changed(self, change: Change) -> Change:

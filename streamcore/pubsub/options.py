@@ -43,15 +43,15 @@ class PubSubOptions(TypedDict, total=False):
     subscription_timeout: Seconds
     """Seconds within which a call, or entering, has the server's confirmations, else it fails (1)."""
     unsubscription_timeout: Seconds
-    """The same for the end of a subscription (0.1)."""
+    """Seconds within which the end of a subscription is confirmed, else it fails (0.1)."""
     max_idle_seconds: Seconds
     """A dead link is found within so many seconds (15)."""
     queue_size: int
     """At most so many messages wait for the application (10,000)."""
     queue_bytes: int
-    """At most so many bytes wait, too (67,108,864)."""
+    """At most so many bytes of messages wait, too (67,108,864)."""
     when_full: WhenFull
-    """Then: ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` (``"block"``)."""
+    """With a full queue, ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` message (``"block"``)."""
     lazy: bool
     """Calls do not wait for the server's word (False)."""
     track: Name | Iterable[Name]

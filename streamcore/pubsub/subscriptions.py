@@ -93,13 +93,13 @@ class SubscriptionTable:
         self._news: list[Subscription] = []  # refused, and not reported to the owner yet
         self._retries = 0
         self._unanswered = 0
-        self._in_force = False  # whether something was confirmed on this connection
+        self._in_force = False  # whether a subscription was confirmed on this connection
         self.link = owner.new_subscriptions_link(self)
 
     # -- desired subscriptions ----------------------------------------------------------------------------------------
 
     def want(self, kind: Kind, name: bytes, handler: Any) -> Subscription:
-        """Desire a subscription, with this handler, if any."""
+        """Desire a subscription, with this handler, if any; ``sync`` sends the SUBSCRIBE."""
         names = self.table[kind]
         subscription = names.get(name)
         if subscription is None:
@@ -117,7 +117,7 @@ class SubscriptionTable:
         return subscription
 
     def unwant(self, subscription: Subscription) -> None:
-        """Desire a subscription no more."""
+        """Desire a subscription no more; ``sync`` sends the UNSUBSCRIBE."""
         if subscription.wanted:
             subscription.wanted = False
             subscription.refusal = None
@@ -132,7 +132,7 @@ class SubscriptionTable:
         return [subscription for subscription in found if subscription.wanted]
 
     def sync(self) -> None:
-        """Send the commands of all changes that the server was not told."""
+        """Send SUBSCRIBE and UNSUBSCRIBE for all changes that the server was not told."""
         if not self.link.is_up:
             return
         stale, self._stale = self._stale, {}
@@ -155,7 +155,7 @@ class SubscriptionTable:
 
     @property
     def awaits_answers(self) -> bool:
-        """Whether a confirmation is due."""
+        """Whether the server's confirmation of a SUBSCRIBE or UNSUBSCRIBE is due."""
         return self._unanswered > 0
 
     def _send_command(self, subscriptions: Sequence[Subscription]) -> None:

@@ -91,7 +91,7 @@ class StreamIdentity:
         self._doubted = True
 
     def reconnected(self, *, same_run: bool = False) -> None:
-        """Doubt the stream after a lost connection.
+        """Doubt the stream after a lost connection, until its anchor is found.
 
         A failover may have lost its end, unless the server is in the ``same_run``.
         """

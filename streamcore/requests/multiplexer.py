@@ -54,7 +54,7 @@ class Multiplexer(Engine):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the link is up."""
+        """Whether the shared link is up."""
         return self._main.link.is_up
 
     @property
@@ -68,7 +68,7 @@ class Multiplexer(Engine):
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """Send commands together. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
+        """Send commands together, as a request. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
         self.check()
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
@@ -154,6 +154,7 @@ class DedicatedQueue(RequestQueue):
         return not self.leased and self.is_clean
 
     def take(self) -> None:
+        """Lease the link: open it, and forget the connection of the last lease."""
         self.leased, self.bound, self.broken = True, False, None
         self.afresh |= not self.link.wants_connection
         self._set_timer()

@@ -67,7 +67,7 @@ class RequestQueue:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no request is unanswered."""
+        """Whether every request is answered."""
         return not (self.link.unanswered or self._waiting or self._refused)
 
     def doubt(self) -> None:

@@ -57,7 +57,7 @@ class _Connection:
 
 
 class Net:
-    """Joins an engine with a server."""
+    """Joins an engine with a model server, over a network that may break."""
 
     def __init__(self, server: Server, engine: Engine) -> None:
         self.server = server
@@ -164,7 +164,7 @@ class Net:
         return True
 
     def _of(self, peer: Peer) -> _Connection | None:
-        """The present connection of a link."""
+        """The present connection of a link; None where it has none."""
         found = (one for one in self._connections if one.peer is peer and one.dials == peer.dials)
         return next(found, None) if peer.connected else None
 

@@ -65,7 +65,7 @@ class Peer:
         self.reply(*map(resp, values))
 
     def push(self, *items: Any) -> None:
-        """Send an out-of-band message."""
+        """Send an out-of-band message, such as a published message."""
         self.reply(resp(PushOf(items)))
 
     def close(self, error: Exception | None = None) -> None:
@@ -156,7 +156,7 @@ class Pair:
 
     @property
     def server(self) -> Peer:
-        """The server's end of the first link."""
+        """The peer of the engine's first link."""
         return self.peer()
 
     def peer(self, name: str | None = None) -> Peer:
@@ -190,7 +190,7 @@ class Pair:
         raise AssertionError("a busy loop: the engine always wants one more timer")
 
     def events(self) -> list[Event]:
-        """The events since the last call."""
+        """Take the events since the last call."""
         taken: list[Event] = []
         while (event := self.engine.next_event()) is not None:
             taken.append(event)

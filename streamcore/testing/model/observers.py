@@ -41,7 +41,7 @@ class Onlookers:
         self.tracked.sessions[session] = Tracking(prefixes, noloop)
 
     def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]:
-        """The prefixes that a session tracks."""
+        """The key prefixes that a session tracks; none where it does not track."""
         tracking = self.tracked.sessions.get(session)
         return () if tracking is None else tracking.prefixes
 
@@ -53,7 +53,7 @@ class Onlookers:
 
     @property
     def notifies(self) -> bool:
-        """Whether anything is published about keys."""
+        """Whether any event of keys is published (``notify-keyspace-events``)."""
         return bool(self._server.config[b"notify-keyspace-events"])
 
     @property

@@ -20,7 +20,7 @@ MANY: Final = 20_000  # writes that are kept before they are put into the image
 
 
 class Saved(Protocol):
-    """The server whose data a disk keeps."""
+    """The server whose data a disk keeps: its configuration, its journal and its clock."""
 
     config: dict[bytes, bytes]
     journal: Journal

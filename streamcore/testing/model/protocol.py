@@ -123,7 +123,7 @@ class Parser:
 
 
 def encode(reply: Reply, out: list[bytes], protocol: int) -> None:
-    """Append a reply's bytes."""
+    """Append the bytes of a reply, in RESP2 or RESP3."""
     kind = type(reply)
     if kind is bytes:
         out.append(b"$%d\r\n%b\r\n" % (len(reply), reply))

@@ -188,7 +188,7 @@ class KeyObservers(Protocol):
 
 
 class Replicated(Protocol):
-    """A server's place among its replicas."""
+    """A server's place among its replicas, as commands ask for it."""
 
     @property
     def is_replica(self) -> bool: ...

@@ -12,7 +12,7 @@ from .session import Session
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The prefixes that a session tracks."""
+    """The key prefixes that a session tracks; ``noloop``: its own changes are not told."""
 
     prefixes: tuple[bytes, ...]
     noloop: bool
