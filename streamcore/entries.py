@@ -1,7 +1,7 @@
 """The entries of a stream, as the application sees them.
 
 A ``Batch`` is the part of a read's reply that belongs to a stream: a view over the lists that the decoder built. An
-``Entry`` is a view of one of its elements, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
+``Entry`` is a view of an element, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
 asked for. ``GroupBatch`` and ``GroupEntry`` belong to a consumer group and can be acknowledged.
 
 Acknowledging, or refusing, may happen in any thread and costs an append: ids collect in the batch, the batch notes

@@ -55,7 +55,7 @@ class Lease:
             return False
         self.is_held = True
         holder, client, run = former
-        if take_over and holder is not None:  # where that is us, we have asked before
+        if take_over and holder is not None:  # where the holder is us, an earlier reply was lost
             self.former = UNKNOWN if holder == present.nonce else Identity(int(client), run, holder)
         return True
 

@@ -1,7 +1,7 @@
 """The cluster's own commands: which node serves which of the 16384 slots.
 
 A key's slot is the CRC-16 of its name or, if the name has a part in braces, of the first such part: keys with the same
-*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in one slot. Slots come as ranges that include both
+*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in the same slot. Slots come as ranges that include both
 ends.
 """
 

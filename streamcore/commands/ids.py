@@ -39,7 +39,7 @@ def exact(what: str, value: Position) -> str:
 
 
 def exact_ids(command: str, ids: Iterable[Id]) -> list[str]:
-    """Format the ids of several entries, at least one."""
+    """Format the ids of several entries. Raises ``InvalidArgument`` without any."""
     sent = [exact("id", id_) for id_ in ids]
     if not sent:
         raise InvalidArgument(f"{command} needs at least one id")

@@ -208,7 +208,7 @@ class StreamsReader(Generic[T]):
             cursor.watched = self._watches  # the server may have forbidden it on the last connection
         known = [
             cursor for cursor in self.streams.values() if not cursor.sought
-        ]  # where others were does not matter any more
+        ]  # the places of sought streams do not matter any more
         yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
         yield from self._owner.enter()
 

@@ -1,6 +1,6 @@
 """The router of an engine: which server each of its links is dialled at.
 
-An engine asks its router for every link, and says what the link is for by a ``Route``; it knows no address itself. A
+An engine asks its router for every link, and says its purpose by a ``Route``; it knows no address itself. A
 standalone server is the simplest case: every link is dialled at the same address. Where several servers share the work,
 another router chooses by its topology, and engines stay as they are.
 """

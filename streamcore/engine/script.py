@@ -149,7 +149,7 @@ class ScriptRunner:
         except Exception as error:
             if is_interruption(error):
                 raise
-            self._raised(error)  # the same, from a ``finally``
+            self._raised(error)  # an error from a ``finally`` of the script
 
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:

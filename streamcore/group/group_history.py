@@ -154,7 +154,7 @@ class GroupHistory:
     def _is_set(self, group: Reached, *, is_ours: bool) -> bool:
         """Tell whether the group may have been further ahead since the last look, and have been delivered entries that are gone.
 
-        A group that stays at its id keeps its place, whatever is removed. To set it (``XGROUP SETID``), or to create it
+        A group that stays at its id keeps its place, also when entries are removed. To set it (``XGROUP SETID``), or to create it
         again, changes the place; or sets it back to the same id, and the entries up to there are delivered to us once more.
         """
         if self.identity.delivered_from is not None and self.identity.delivered_from <= self._at:

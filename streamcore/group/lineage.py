@@ -23,7 +23,7 @@ from .context import GroupContext
 from .pending import Pending
 
 PAGE: Final = 1000
-"""Entries that are read again in one exchange."""
+"""Entries that are read again in an exchange."""
 
 
 class Origin(NamedTuple):

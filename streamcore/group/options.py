@@ -47,8 +47,8 @@ class MemberOptions(TypedDict, total=False):
     fenced: bool
     """An acknowledgement does nothing once another member has the entry, and that is told (False)."""
     exclusive: bool
-    """One process at a time holds the name of this member; an older one ends with ``ConsumerFencedError`` (True; without a name,
-    False)."""
+    """One process at a time holds the name of this member; an older process ends with ``ConsumerFencedError`` (True; without
+    a name, False)."""
     max_deliveries: int | None
     """After so many attempts an entry becomes a dead letter (None: never)."""
     dead_letter_stream: Name | None

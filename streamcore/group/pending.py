@@ -55,7 +55,7 @@ class Pending:
         self.in_flight = 0  # entries handed over, or waiting to be, and not settled
         self._member = member
         self._batches: dict[int, GroupBatch[Any]] = {}
-        self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the same, by stream
+        self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the batches, by stream
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
         self._refused: list[Settlement] = []  # unsent

@@ -33,13 +33,11 @@ class Backlog:
     """The backlog of each stream: entries that were pending for our name before this run. It survives reconnects."""
 
     def __init__(self) -> None:
-        self.claiming: dict[bytes, set[bytes]] = {}  # ids that others had before, and that are being claimed
+        self.claiming: dict[bytes, set[bytes]] = {}  # ids of other consumers, which are being claimed
         self._from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
-        self._brought_back: dict[
-            bytes, StreamId
-        ] = {}  # up to which id a failover may have brought back settled entries
+        self._brought_back: dict[bytes, StreamId] = {}  # up to which id settled entries may be back
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""
@@ -70,12 +68,12 @@ class Backlog:
         self._brought_back[stream] = delivered
 
     def may_be_settled(self, stream: bytes, id_: bytes) -> bool:
-        """Whether an entry is pending again, perhaps, that we had settled before a failover."""
+        """Whether an entry that we have settled may be pending again, after a failover."""
         bound = self._brought_back.get(stream)
         return bound is not None and StreamId.parse(id_) <= bound
 
     def recovered(self, stream: bytes) -> None:
-        """Note that no entry is pending for us in a stream that is unknown here."""
+        """Note that every entry of a stream that is pending for us is known here."""
         self._met.add(stream)
         self.claiming.pop(stream, None)
         self._spared.discard(stream)
@@ -119,7 +117,7 @@ class Recovery:
         self.recovered(stream)
 
     def recovered(self, stream: bytes) -> None:
-        """Note that no entry of a stream is pending for us that is unknown here.
+        """Note that every entry of a stream that is pending for us is known here.
 
         Entries that are listed later were delivered to this process.
         """
@@ -137,9 +135,7 @@ class Recovery:
             is_first = member.backlog and not self._backlog.is_met(stream)
             known = holdings.known(stream)
             rows = yield from self._own_page(stream, start, size)
-            known |= holdings.known(
-                stream
-            )  # entries that are settled meanwhile, over the other link, may be listed, too
+            known |= holdings.known(stream)  # entries settled meanwhile, over the other link, may be listed
             is_last, rows, size = self._cut(rows, size, [row for row in rows if row[0] not in known])
             claiming = self._backlog.claiming.get(stream, set[bytes]())
             unseen: list[Any] = []

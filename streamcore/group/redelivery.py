@@ -31,7 +31,7 @@ from .redelivery_queue import RedeliveryQueue, Waiting
 from .release import Release
 
 MOST: Final = 100
-"""Entries that one round trip asks for."""
+"""Entries that a round trip asks for."""
 TRIES: Final = 3
 """Attempts to set a counter back: where the server's clock is set back, entries become less idle by themselves."""
 

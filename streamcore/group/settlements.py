@@ -1,6 +1,6 @@
 """Settlements: the commands that end a delivery (acknowledged, given back, a dead letter), and the events of their replies.
 
-``XACK`` does not ask who owns an entry. Every other settlement does, by a script, in a step with its change: another member
+``XACK`` does not ask who owns an entry. To give back and to bury do, in a script that makes the change, too: another member
 may have claimed the entry meanwhile. An entry that is given back goes to the consumer ``NACKED``, a name under which no
 member reads, so that no member takes it for its own; claims find it there as soon as it counts as idle. Where it shall wait
 for longer than idle entries do, a sorted set beside the stream says until when. A dead letter is appended, and its entry

@@ -30,7 +30,7 @@ class StaleConnections:
         [listed] = yield from ask(listing)
         self._context.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
-            return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
+            return not isinstance(listed, ReplyError) and ghost not in self._stood  # met beside another stream
         self._stood.add(ghost)
         [killed] = yield from ask(kill)
         self._context.degradation.is_forbidden(CLOSING_FORMER, kill, killed)

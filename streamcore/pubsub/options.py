@@ -61,7 +61,7 @@ class PubSubOptions(TypedDict, total=False):
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
-    """Parse a name, or several. Raises ``InvalidArgument``, with ``what`` they are."""
+    """Parse a name, or several. Raises ``InvalidArgument``, which calls them ``what``."""
     if not isinstance(given, Iterable):
         raise InvalidArgument(f"{what} must be one name or several, not {given!r}")
     listed: list[Any] = [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
