@@ -1,6 +1,6 @@
 """Publish and subscribe: the subscriber's side."""
 
-from .changes import Change, Standing, Subscriptions
+from .changes import Standing, SubscriptionChange, Subscriptions
 from .engine import PubSub
 from .keyspace import KeyEvent, KeyWatch, keyspace_patterns
 from .message import Kind, Message, MessageKind
@@ -8,7 +8,6 @@ from .options import Call, Handler, Handlers, PubSubOptions, with_handlers
 
 __all__ = [
     "Call",
-    "Change",
     "Handler",
     "Handlers",
     "KeyEvent",
@@ -19,6 +18,7 @@ __all__ = [
     "PubSub",
     "PubSubOptions",
     "Standing",
+    "SubscriptionChange",
     "Subscriptions",
     "keyspace_patterns",
     "with_handlers",
