@@ -14,6 +14,7 @@ from typing import Final, Unpack
 from ..arguments import Name, positive
 from ..commands.ids import Id
 from ..engine.engine import EngineOptions
+from ..engine.message_buffer import DropPolicy
 from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Event, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
@@ -22,7 +23,7 @@ from ..pubsub.subscriptions import SubscriptionTable
 from ..requests.queue import because
 from .message import Naming
 from .options import Settings
-from .subscriber import DropPolicy, Item, Subscriber
+from .subscriber import Item, Subscriber
 from .subscribers import Subscribers
 
 _channel: Final = attrgetter("channel")

@@ -24,7 +24,7 @@ from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyErr
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
 from ..sense import MISSHAPEN
-from .buffer import MessageBuffer, WhenFull
+from .buffer import PushBuffer, WhenFull
 from .changes import SubscriptionChange, Subscriptions, standing
 from .dispatcher import Dispatcher
 from .invalidation import Tracking
@@ -142,7 +142,7 @@ class PubSub(Engine, Generic[T]):
             tracking=self._tracking,
             emit=self._emit,
         )
-        self._buffer: MessageBuffer[Message[T]] = self._dispatcher.buffer
+        self._buffer: PushBuffer[Message[T]] = self._dispatcher.buffer
         self._calls = self._dispatcher.calls
         self._changes: list[SubscriptionChange] = []
         self._up_before = self._was_up = False
