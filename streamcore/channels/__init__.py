@@ -15,7 +15,7 @@ from .publisher import Publisher
 from .pubsub_hub import BroadcastHub
 from .stream_hub import StreamHub
 from .subscriber import Subscriber
-from .subscribers import Hub, PendingJoin, Subscribers
+from .subscribers import Hub, Subscribers
 
 
 def hub_engine(settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> StreamHub | BroadcastHub:
@@ -31,7 +31,6 @@ __all__ = [
     "ChannelsOptions",
     "Hub",
     "Naming",
-    "PendingJoin",
     "Publisher",
     "Settings",
     "StreamHub",

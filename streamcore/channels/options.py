@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias, TypedDict, Unpack
 
 from ..arguments import Name, Seconds, milliseconds, one_of, positive
+from ..engine.message_buffer import DropPolicy
 from ..errors import InvalidArgument
-from .subscriber import DropPolicy, Subscriber
+from .subscriber import Subscriber
 
 ChannelsKind: TypeAlias = Literal["streams", "pubsub"]
 PREFIX: Final = "channels"

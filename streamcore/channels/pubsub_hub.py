@@ -14,31 +14,19 @@ from typing import Final, Unpack
 from ..arguments import Name, positive
 from ..commands.ids import Id
 from ..engine.engine import EngineOptions
+from ..engine.message_buffer import DropPolicy
 from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Event, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
-from ..pubsub import Change, Kind, PubSub
+from ..pubsub import Kind, PubSub, SubscriptionChange
 from ..pubsub.subscriptions import SubscriptionTable
 from ..requests.queue import because
 from .message import Naming
 from .options import Settings
-from .subscriber import DropPolicy, Item, Subscriber
+from .subscriber import Item, Subscriber
 from .subscribers import Subscribers
 
 _channel: Final = attrgetter("channel")
-
-
-class PubSubJoin:
-    """Channels that a subscriber joins; done when the server has confirmed all of them."""
-
-    def __init__(self, subscriber: Subscriber, keys: list[bytes], change: Change) -> None:
-        self.subscriber = subscriber
-        self.keys = keys
-        self.change = change
-
-    def poll(self) -> bool:
-        """Tell whether all are confirmed. Raises the server's refusal."""
-        return self.change.poll()
 
 
 class BroadcastHub(PubSub[bytes]):
@@ -51,6 +39,7 @@ class BroadcastHub(PubSub[bytes]):
         super().__init__(subscription_timeout=timeout, **engine)
         self._subscribers = Subscribers(settings, naming, super()._emit)
         self._policy: DropPolicy = settings.when_full
+        self._joining: dict[SubscriptionChange, tuple[Subscriber, list[bytes]]] = {}  # and the channels new to it
 
     @property
     def label(self) -> str:
@@ -71,7 +60,7 @@ class BroadcastHub(PubSub[bytes]):
 
     def join(
         self, subscriber: Subscriber, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None
-    ) -> PubSubJoin:
+    ) -> SubscriptionChange:
         """Give a subscriber the messages of channels from now on. There is no history, hence no ``after``."""
         self.check()
         if positive("history", history, zero=True) or after is not None:
@@ -80,22 +69,25 @@ class BroadcastHub(PubSub[bytes]):
         new = self._subscribers.new_to(subscriber, keys)
         for key in new:
             self._subscribers.enter(subscriber, key)
-        return PubSubJoin(subscriber, new, self.subscribe(Kind.CHANNEL, dict.fromkeys(keys)))
+        joining = self.subscribe(Kind.CHANNEL, dict.fromkeys(keys))
+        self._joining[joining] = subscriber, new
+        return joining
 
-    def why_not(self, joining: PubSubJoin) -> StreamcoreError:
+    def why_not(self, joining: SubscriptionChange) -> StreamcoreError:
         """Make the error of a join that was not confirmed in time."""
         late = RequestTimeout(f"not confirmed within {self.patience:g} s{because(self._subscriptions.link.error)}")
-        return joining.change.refusal or late
+        return joining.refusal or late
 
-    def end(self, joining: PubSubJoin) -> None:
+    def end(self, joining: SubscriptionChange) -> None:
         """End the wait for a join; channels of an unconfirmed join are left."""
-        self.keep(joining.change)
+        self.keep(joining)
+        subscriber, new = self._joining.pop(joining)
         try:
             done = joining.poll()
         except ReplyError:
             done = False
         if not done:
-            self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
+            self._leave(subscriber, [key for key in new if key in subscriber.positions])
 
     def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
         """Take a subscriber out of some channels; None: all."""

@@ -24,6 +24,7 @@ from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
 from ..connection.link import Link, Owner
 from ..engine.engine import Engine, EngineOptions
+from ..engine.pending_change import PendingChange
 from ..engine.router import Beside
 from ..engine.script import WAIT, Steps
 from ..entries import StreamId
@@ -53,22 +54,31 @@ from .subscribers import Subscribers
 _ABOUT: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
-class StreamJoin:
-    """Channels that a subscriber joins; done when its position in each of them is known."""
+class StreamJoin(PendingChange):
+    """A subscriber's call to join channels; done when its position in each of them is known.
 
-    def __init__(self, subscriber: Subscriber, history: int) -> None:
+    ``keys``: the channels that it was not in; their positions in the channels of ``waiting`` are not known yet.
+    ``others``: earlier calls that wait for some of the same channels; until they are done, ``poll`` tells False.
+    """
+
+    def __init__(self, subscriber: Subscriber, history: int, keys: list[bytes], others: list[StreamJoin]) -> None:
+        super().__init__()
         self.subscriber = subscriber
         self.history = history
-        self.keys: list[bytes] = []
-        self.waiting: set[bytes] = set()
-        self.others: list[StreamJoin] = []  # calls that want some of the same, and came before this one
-        self.error: Exception | None = None
+        self.keys = keys
+        self.waiting = set(keys)
+        self.others = others
+        self.done = not keys
 
     def poll(self) -> bool:
         """Tell whether all positions are known. Raises why they cannot be."""
-        if self.error is not None:
-            raise self.error
-        return not self.waiting and all(map(StreamJoin.poll, self.others))
+        return super().poll() and all(map(StreamJoin.poll, self.others))
+
+    def place(self, key: bytes) -> None:
+        """Note that the position in a channel is known."""
+        self.waiting.discard(key)
+        if not self.waiting:
+            self.finish()
 
 
 class PositionQuery(NamedTuple):
@@ -132,19 +142,18 @@ class StreamHub(Engine):
     ) -> StreamJoin:
         """Give a subscriber the messages of channels, behind the last ``history`` messages, or all ``after`` an id."""
         self.check()
-        joining = StreamJoin(subscriber, positive("history", history, zero=True))
+        positive("history", history, zero=True)
         if after is not None and history:
             raise InvalidArgument("give history or after, not both: an id says where to begin")
         cursor = ZERO if after is None else parsed("after", after)
         keys = self._subscribers.naming.keys(channels)
-        joining.others = [
+        others = [
             other for other in self._joinings if other.subscriber is subscriber and not other.waiting.isdisjoint(keys)
         ]
+        joining = StreamJoin(subscriber, history, self._subscribers.new_to(subscriber, keys), others)
         self._joinings.append(joining)
-        for key in self._subscribers.new_to(subscriber, keys):
+        for key in joining.keys:
             position = self._subscribers.enter(subscriber, key, cursor)
-            joining.keys.append(key)
-            joining.waiting.add(key)
             topic = self._channels.open(key)
             query = PositionQuery(subscriber, key, position, joining, topic.reached, subscriber.page)
             if after is None:  # one entry at least: its counters tell the end, an empty reply would not
@@ -157,7 +166,7 @@ class StreamHub(Engine):
     def end(self, joining: StreamJoin) -> None:
         """End the wait for a join; channels of an unfinished join are left."""
         self._joinings.remove(joining)
-        if joining.error is not None or joining.waiting:
+        if not joining.done:
             self._leave(joining.subscriber, [key for key in joining.keys if key in joining.subscriber.positions])
 
     def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None:
@@ -186,7 +195,7 @@ class StreamHub(Engine):
         error = self._named(key, error)
         joinings = [joining for joining in self._joinings if key in joining.waiting]
         for joining in joinings:
-            joining.error = joining.error or error
+            joining.fail(error)
         staying = [
             subscriber
             for subscriber in self._subscribers.of(key)
@@ -310,7 +319,7 @@ class StreamHub(Engine):
             self._channels.follow(key, position)
         position.live = topic.reached is not None and position.cursor >= topic.reached
         if joining is not None:
-            joining.waiting.discard(key)
+            joining.place(key)
         self.catch_up(subscriber, key, position)
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -344,7 +353,7 @@ class StreamHub(Engine):
         except StreamcoreError as raised:
             error = raised.__cause__ if isinstance(raised.__cause__, ReplyError) else raised  # why EXEC was refused
             if joining is not None:
-                joining.error = joining.error or self._named(key, error)
+                joining.fail(self._named(key, error))
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
                 self._queue.link.drop(error)
             elif not isinstance(error, ConnectionLost):

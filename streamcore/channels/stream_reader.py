@@ -207,7 +207,7 @@ class ChannelReader:
                     position.added = None if continuity.added is None else continuity.added - len(batch.raw)
             else:
                 is_ahead = position.cursor > before  # it joined where the reader had not been yet
-                subscriber.add(
+                subscriber.extend(
                     [message for message in messages if message.id is not None and message.id > position.cursor]
                     if is_ahead
                     else messages

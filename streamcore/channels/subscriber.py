@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..engine.event_queue import MAX_EVENTS
+from ..engine.message_buffer import DropPolicy, MessageBuffer
 from ..entries import StreamId
 from ..events import Event, EventsDropped, Gap, MessagesDropped, StreamReset
 from ..stream_id import ZERO
 from .message import ChannelMessage, Received, Unreadable
 
-CHUNK: Final = 250
-"""How many messages are handed over at once."""
 PAGE: Final = 500
 """The most messages that a page of a subscriber that is behind asks for."""
 LARGE: Final = 1 << 14
 """Bytes of a message, assumed before the first page has come."""
-DropPolicy: TypeAlias = Literal["drop_oldest", "drop_newest"]
 Item: TypeAlias = ChannelMessage[Any] | Event
 
 
@@ -53,164 +51,137 @@ class Position:
         self.added = added
 
 
-class Subscriber:
-    """A subscriber with a queue of at most ``limit`` messages and about ``nbytes`` bytes."""
+class Subscriber(MessageBuffer[Received, Event]):
+    """A subscriber with a queue of at most ``limit`` messages and about ``nbytes`` bytes, and the events between them."""
 
     def __init__(self, limit: int, nbytes: int) -> None:
+        super().__init__(limit, nbytes, _size)
         self.positions: dict[bytes, Position] = {}  # by key
         self.closed = False
         self.page = max(
             1, min(PAGE, nbytes // LARGE)
         )  # messages to ask for at once; how large they are is not known yet
         self.has_news = False  # since it was looked into: else its waiting task need not be woken
-        self.dropped = 0
-        self._limit = limit
-        self._most = nbytes
-        self._items: deque[Received | Event] = deque()
-        self._messages = 0  # items that are no events
-        self._unreadable = 0  # messages that are no text
-        self._nbytes = 0
         self._dropped_events = 0
-        self._untold = 0  # dropped messages that were not told yet
         self._head: deque[Event] = deque()  # events among messages that were dropped
-        self._is_taking = False  # or was interrupted in that, by a signal handler that has raised
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the queue has no room."""
-        return self._messages >= self._limit or self._nbytes >= self._most
 
     @property
     def wants_more(self) -> bool:
         """Whether the queue has room for a page."""
-        return self._messages * 2 < self._limit and self._nbytes * 2 < self._most
+        return (len(self._items) - self._beside) * 2 < self._limit and self._nbytes * 2 < self._most
 
     # -- arriving messages --------------------------------------------------------------------------------------------
 
-    def add(self, messages: Sequence[Received]) -> None:
-        """Append messages, however many."""
+    def extend(self, messages: Sequence[Received]) -> None:
+        """Append messages, however many, unreadable messages among them."""
         self.has_news = True
-        self._items.extend(messages)
-        self._count(messages)
+        if Unreadable in map(type, messages):
+            self._count(_unreadable(messages), 0)
+        super().extend(messages)
 
     def add_page(self, messages: Sequence[Received]) -> None:
         """Append the messages of a page, and size the next: it fills a quarter of the bytes that may wait."""
-        self.add(messages)
+        self.extend(messages)
         if messages:
             average = max(1, _size(messages) // len(messages))
             self.page = max(1, min(PAGE, self._most // 4 // average))
 
     def add_or_drop(self, messages: Sequence[Received], policy: DropPolicy) -> None:
-        """Append messages, and drop messages beyond the bounds by the policy."""
-        self.has_news = True
+        """Append messages, and drop messages beyond the bounds by the policy; a message alone may be of any size."""
         if policy == "drop_newest":
-            room = 0 if self.is_full else self._limit - self._messages
-            self.add(messages[:room])
-            if len(messages) > room:
-                self._drop_behind(len(messages) - room)
+            self.fill(messages)
             return
-        self.add(messages)
-        while self._messages > self._limit or (self._nbytes > self._most and self._messages > 1):
-            item = self._items.popleft()
-            if isinstance(item, (ChannelMessage, Unreadable)):
-                self._uncount(item)
-                self._untold += 1
-                self.dropped += 1
-            else:
-                self._head.append(item)
+        self.extend(messages)
+        while (waiting := len(self._items) - self._beside) > self._limit or (self._nbytes > self._most and waiting > 1):
+            self._drop_first()
 
     def fail(self, channel: Any, error: Exception) -> None:
         """Append the end of a channel: ``error`` is raised behind its messages."""
-        self.add([Unreadable(error, channel=channel)])
+        self.extend([Unreadable(error, channel=channel)])
 
     def tell(self, event: Event) -> None:
         """Append an event, or count it as dropped."""
         self.has_news = True
-        if len(self._items) - self._messages + len(self._head) >= MAX_EVENTS:
+        if self._beside + len(self._head) >= MAX_EVENTS:
             self._dropped_events += 1
         else:
+            self._count(1, 1)
             self._items.append(event)
 
     def drop_channel(self, channel: bytes | str, key: bytes) -> None:
         """Remove the messages and events of a channel from the queue."""
         self._items = deque([item for item in self._items if not _is_of(item, channel, key)])
-        self._recount()
-
-    def _recount(self) -> None:
-        self._messages = self._nbytes = self._unreadable = 0
-        self._count([item for item in self._items if isinstance(item, (ChannelMessage, Unreadable))])
+        messages = [item for item in self._items if isinstance(item, (ChannelMessage, Unreadable))]
+        self._nbytes = _size(messages)
+        self._beside = len(self._items) - len(messages)
+        self._markers = self._beside + _unreadable(messages) + (self._untold > 0)
 
     def clear(self) -> None:
         """Close the subscriber and empty its queue."""
         self.closed = self.has_news = True
         self._items.clear()
         self._head.clear()
-        self._messages = self._nbytes = self._unreadable = 0
+        self._take_untold()
+        self._check_counts()
 
     # -- handing over -------------------------------------------------------------------------------------------------
 
     def take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
         """Take the next messages, and the ``events`` between them. Raises the error of an unreadable message."""
         self.has_news = False
-        if self._is_taking:
-            self._recount()
-        self._is_taking = True
-        taken = self._take(announce, events=events)
-        self._is_taking = False
-        return taken
-
-    def _take(self, announce: Callable[[Event], None], *, events: bool) -> list[Item]:
-        if self._messages == len(self._items) and not (self._unreadable or self._untold or self._dropped_events):
-            pop = self._items.popleft
-            messages: list[Any] = [pop() for _ in range(min(self._messages, CHUNK))]
-            self._messages -= len(messages)
-            self._nbytes -= _size(messages)
-            return messages
-        taken: list[Item] = []
-        if self._untold:
-            drops, self._untold = MessagesDropped(self._untold), 0
-            self._items.appendleft(drops)
-            self._items.extendleft(reversed(self._head))
+        if not (self._markers or self._dropped_events):
+            return self._take_plain()
+        if untold := self._take_untold():
+            self._put_in_front([*self._head, MessagesDropped(untold)])
             self._head.clear()
+        taken: list[Item] = []
         if events and self._dropped_events:
             taken.append(EventsDropped(self._dropped_events))
             self._dropped_events = 0
-        while self._items and len(taken) < CHUNK:
+        self._take_carefully(taken, announce, events=events)
+        self._check_counts()
+        return taken
+
+    def _take_carefully(self, taken: list[Item], announce: Callable[[Event], None], *, events: bool) -> None:
+        while self._items and len(taken) < self._chunk:
             item = self._items.popleft()
             if isinstance(item, ChannelMessage):
-                self._uncount(item)
+                self._nbytes -= len(item.data)
                 taken.append(item)
             elif isinstance(item, Unreadable):
                 if taken:
                     self._items.appendleft(item)
                     break
-                self._uncount(item)
-                self._is_taking = False
+                self._count(-1, 0)
                 raise item.error
             else:
+                self._count(-1, -1)
                 if isinstance(item, MessagesDropped):
                     announce(item)
                 if events:
                     taken.append(item)
-        return taken
 
-    def _drop_behind(self, messages: int) -> None:
-        self.dropped += messages
-        last = self._items[-1]
+    def _drop_first(self) -> None:
+        item = self._items.popleft()
+        if isinstance(item, (ChannelMessage, Unreadable)):
+            self._nbytes -= len(item.data)
+            self._count(-isinstance(item, Unreadable), 0)
+            self._drop_in_front()
+        else:
+            self._count(-1, -1)
+            self._head.append(item)
+
+    def _put_in_front(self, events: list[Event]) -> None:
+        self._count(len(events), len(events))
+        self._items.extendleft(reversed(events))
+
+    def _mark_drops(self, count: int) -> None:
+        last = self._items[-1] if self._items else None
         if isinstance(last, MessagesDropped):
-            self._items.pop()
-            messages += last.messages
-        self._items.append(MessagesDropped(messages))
-
-    def _count(self, messages: Sequence[Received]) -> None:
-        self._messages += len(messages)
-        self._nbytes += _size(messages)
-        self._unreadable += sum([type(message) is Unreadable for message in messages])
-
-    def _uncount(self, item: Received) -> None:
-        self._messages -= 1
-        self._nbytes -= len(item.data)
-        self._unreadable -= isinstance(item, Unreadable)
+            self._items[-1] = MessagesDropped(last.messages + count)
+        else:
+            self._count(1, 1)
+            self._items.append(MessagesDropped(count))
 
 
 _data: Final = attrgetter("data")
@@ -218,6 +189,10 @@ _data: Final = attrgetter("data")
 
 def _size(messages: Sequence[Received]) -> int:
     return sum(map(len, map(_data, messages)))
+
+
+def _unreadable(messages: Sequence[Received]) -> int:
+    return sum([type(message) is Unreadable for message in messages])
 
 
 def _is_of(item: Item | Unreadable, channel: bytes | str, key: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ..arguments import Name
 from ..commands.ids import Id
+from ..engine.pending_change import PendingChange
 from ..entries import StreamId
 from ..errors import ClosedError
 from ..events import Event, Gap
@@ -14,12 +15,6 @@ from ..stream_id import ZERO
 from .message import Naming
 from .options import Settings
 from .subscriber import Item, Position, Subscriber
-
-
-class PendingJoin(Protocol):
-    """Channels that a subscriber joins. ``poll`` tells when it gets their messages, and raises why it does not."""
-
-    def poll(self) -> bool: ...
 
 
 class Hub(Protocol):
@@ -35,7 +30,7 @@ class Hub(Protocol):
     def check(self) -> None: ...
     def join(
         self, subscriber: Subscriber, channels: Name | Iterable[Name], history: int, after: Id | None
-    ) -> PendingJoin: ...
+    ) -> PendingChange: ...
     def why_not(self, joining: Any) -> Exception: ...
     def end(self, joining: Any) -> None: ...
     def leave(self, subscriber: Subscriber, channels: Name | Iterable[Name] | None = None) -> None: ...

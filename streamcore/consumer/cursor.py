@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from ..arguments import Seconds
 from ..connection.exchange import Arguments
+from ..engine.pending_change import PendingChange
 from ..engine.script import Replies, Steps
 from ..engine.together import PAGE
 from ..entries import StreamId
@@ -106,21 +107,12 @@ class StreamCursor:
         return self.continuity is None or self.continuity.is_proven(reply)
 
 
-class CursorChange:
-    """A stream that is to be added or sought. ``poll`` tells when it is done, and raises why it cannot be.
-
-    Until then a sought stream stays at its place, and is not read.
-    """
+class CursorChange(PendingChange):
+    """A stream that is to be read from ``cursor``. Until then a sought stream stays at its place, and is not read."""
 
     def __init__(self, cursor: StreamCursor) -> None:
+        super().__init__()
         self.cursor = cursor
-        self.done = False
-        self.error: Exception | None = None
-
-    def poll(self) -> bool:
-        if self.error is not None:
-            raise self.error
-        return self.done
 
 
 class CursorChanges:
@@ -153,7 +145,7 @@ class CursorChanges:
     def supersede(self, stream: bytes) -> None:
         """End a stream's pending change, for a later call has replaced it."""
         if (change := self._of.pop(stream, None)) is not None:
-            change.done = True
+            change.finish()
 
     def check(self, ask: Callable[..., Steps[Replies]], most: int) -> Steps[list[tuple[CursorChange, list[Any]]]]:
         """Check the streams of the first changes, at most ``most``; return each change with the replies."""

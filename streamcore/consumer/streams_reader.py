@@ -181,9 +181,9 @@ class StreamsReader(Generic[T]):
         try:
             self._gaps.check(cursor, info, *anchor)
         except (ReplyError, StreamResetError) as error:
-            change.error = error
+            change.fail(error)
         else:
-            change.done = True
+            change.finish()
             self.streams[cursor.stream] = cursor
         self._owner.end_change(change)
 

@@ -15,13 +15,13 @@ from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
 
 from ..arguments import Name, name, pick, stream_names
 from ..engine.engine import EngineOptions
+from ..engine.pending_change import PendingChange
 from ..entries import GroupBatch
 from ..errors import InvalidArgument
 from ..reading.engine import ReadingEngine
 from ..reading.reader import ReaderOptions
 from .member import Member
 from .options import MemberOptions, Membership
-from .stream_changes import Joining
 
 T = TypeVar("T", bytes, str)
 
@@ -220,7 +220,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
-    def add_stream(self, stream: Name, group: Name | None = None) -> Joining | None:
+    def add_stream(self, stream: Name, group: Name | None = None) -> PendingChange | None:
         """Read another stream, through a group of ours; None where it is read already.
 
         Raises ``InvalidArgument`` where there are several groups and none is named, and for a group that is not ours.
@@ -228,9 +228,9 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         self.check()
         key = name("stream", stream)
         member = self._of_group(key, group)
-        joining = member.add_stream(key)
+        change = member.add_stream(key)
         self._member_of[key] = member
-        return joining
+        return change
 
     def _of_group(self, stream: bytes, group: Name | None) -> Member[T]:
         if group is None:
@@ -246,10 +246,10 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             )
         return member
 
-    def give_up(self, joining: Joining) -> None:
+    def give_up(self, change: PendingChange) -> None:
         """Cancel a pending ``add_stream()``, if the stream has not joined."""
         for member in self.members:
-            member.give_up(joining)
+            member.give_up(change)
 
     def remove_stream(self, stream: Name) -> bool:
         """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""

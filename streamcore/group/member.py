@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from ..arguments import listed
 from ..connection.exchange import Arguments
 from ..engine.context import EngineContext
+from ..engine.pending_change import PendingChange
 from ..engine.script import Script
 from ..entries import GroupBatch
 from ..errors import InvalidArgument, ReplyTooLarge
@@ -21,7 +22,6 @@ from .context import GroupContext
 from .idle_consumers import remove
 from .options import Membership
 from .read_loop import ReadLoop
-from .stream_changes import Joining
 
 T = TypeVar("T", bytes, str)
 
@@ -162,16 +162,16 @@ class Member(Generic[T]):
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
-    def add_stream(self, stream: bytes) -> Joining | None:
+    def add_stream(self, stream: bytes) -> PendingChange | None:
         """Read another stream through the group; None where it is read already."""
-        joining = self.loop.stream_changes.add(stream)
-        if joining is not None:
+        change = self.loop.stream_changes.add(stream)
+        if change is not None:
             self.loop.end_read()
-        return joining
+        return change
 
-    def give_up(self, joining: Joining) -> None:
+    def give_up(self, change: PendingChange) -> None:
         """Cancel a pending ``add_stream()``, if the stream has not joined."""
-        self.loop.stream_changes.give_up(joining)
+        self.loop.stream_changes.give_up(change)
 
     def remove_stream(self, stream: bytes) -> bool:
         """Read a stream no more, and give back its entries that were read ahead; False where it was not read."""

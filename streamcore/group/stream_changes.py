@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from ..connection.link import AT_ONCE
+from ..engine.pending_change import PendingChange
 from ..engine.script import Steps
 from ..engine.together import pages, together
 from ..errors import UNAVAILABLE, ReplyError
@@ -23,22 +24,8 @@ from .rounds import Rounds
 from .setup import Setup
 
 
-class Joining:
-    """A stream that is to be read. ``poll`` tells whether it is, and raises why it cannot be."""
-
-    def __init__(self, stream: bytes) -> None:
-        self.stream = stream
-        self.done = False
-        self.error: Exception | None = None
-
-    def poll(self) -> bool:
-        if self.error is not None:
-            raise self.error
-        return self.done
-
-
 class StreamChanges:
-    """Has streams join, as ``add_stream()`` asks for; true while any are about to."""
+    """The streams that ``add_stream()`` lets join, and their recovery; true while there are any."""
 
     def __init__(
         self,
@@ -51,7 +38,7 @@ class StreamChanges:
         self._backlog = backlog
         self._setup = setup
         self._audit = audit
-        self._wanted: list[Joining] = []
+        self._wanted: dict[bytes, PendingChange] = {}  # whose callers wait, by stream
         self._joined: list[bytes] = []  # whose pending entries are to be recovered
 
     def __bool__(self) -> bool:
@@ -67,21 +54,19 @@ class StreamChanges:
         """Whether the caller of ``add_stream()`` waits for a stream to join."""
         return bool(self._wanted)
 
-    def add(self, stream: bytes) -> Joining | None:
+    def add(self, stream: bytes) -> PendingChange | None:
         """Have a stream join between two reads; return None where it is read, or joins, already."""
-        if stream in self._context.member.streams or any(wanted.stream == stream for wanted in self._wanted):
+        if stream in self._context.member.streams or stream in self._wanted:
             return None
-        joining = Joining(stream)
-        self._wanted.append(joining)
-        return joining
+        change = self._wanted[stream] = PendingChange()
+        return change
 
-    def give_up(self, joining: Joining) -> None:
-        """Cancel a pending ``add_stream()``: its caller has left."""
-        if joining in self._wanted:
-            self._wanted.remove(joining)
+    def give_up(self, change: PendingChange) -> None:
+        """Cancel a pending ``add_stream()``, whose caller has left."""
+        self._wanted = {stream: wanted for stream, wanted in self._wanted.items() if wanted is not change}
 
     def run(self) -> Steps[None]:
-        """Let streams join, and recover our pending entries in them; with nothing in flight."""
+        """Let streams join, and recover our pending entries in them (XREADGROUP); with nothing in flight."""
         yield from self.enter()
         while self._joined:
             for stream in self._joined:
@@ -91,22 +76,22 @@ class StreamChanges:
 
     def enter(self) -> Steps[None]:
         """Let streams join; with nothing in flight."""
-        for joining in self._wanted.copy():
+        for stream, change in list(self._wanted.items()):
             try:
-                yield from self._setup.enter_stream(joining.stream)
+                yield from self._setup.enter_stream(stream)
             except ReplyError as error:
                 if error.code in UNAVAILABLE:  # it joins over the next connection
                     raise
-                joining.error = error
-                self._setup.forget(joining.stream)
+                change.fail(error)
+                self._setup.forget(stream)
             else:
-                if joining not in self._wanted:  # given up meanwhile
-                    self._setup.forget(joining.stream)
+                if self._wanted.get(stream) is not change:  # given up meanwhile
+                    self._setup.forget(stream)
                     continue
-                joining.done = True
-                self._joined.append(joining.stream)
-                self._context.member.streams.append(joining.stream)
-            self.give_up(joining)
+                change.finish()
+                self._joined.append(stream)
+                self._context.member.streams.append(stream)
+            self.give_up(change)
 
 
 class StreamArrivals:

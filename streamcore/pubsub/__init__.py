@@ -3,7 +3,7 @@
 Subscriptions, desired and confirmed; the dispatcher and its buffers; keyspace events; invalidations.
 """
 
-from .changes import Change, Standing, Subscriptions
+from .changes import Standing, SubscriptionChange, Subscriptions
 from .engine import PubSub
 from .keyspace import KeyEvent, KeyWatch, keyspace_patterns
 from .message import Kind, Message, MessageKind
@@ -11,7 +11,6 @@ from .options import Call, Handler, Handlers, PubSubOptions, with_handlers
 
 __all__ = [
     "Call",
-    "Change",
     "Handler",
     "Handlers",
     "KeyEvent",
@@ -22,6 +21,7 @@ __all__ = [
     "PubSub",
     "PubSubOptions",
     "Standing",
+    "SubscriptionChange",
     "Subscriptions",
     "keyspace_patterns",
     "with_handlers",

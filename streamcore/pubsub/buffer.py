@@ -1,4 +1,4 @@
-"""Messages that wait for the application: bounded, with markers of gaps, drops, confirmations and errors.
+"""The buffer of pushed messages, with markers of gaps, drops, confirmations and errors.
 
 When a buffer is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count
 them. Gaps that meet become one gap, so that markers are bounded, too. A gap stands in the buffer of the iteration and
@@ -7,17 +7,15 @@ in that of the handlers, and the first to reach it tells it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
+from ..engine.message_buffer import CHUNK, MessageBuffer
 from ..events import Event, MessagesDropped, SubscriptionGap
 
 T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
-CHUNK: Final = 250
-"""How many messages are handed over at once, and are outside the bounds then."""
 
 
 class Marker:
@@ -25,7 +23,8 @@ class Marker:
 
     __slots__ = ()
 
-    def tell(self, emit: Callable[[Event], None]) -> None: ...
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        """Emit what the marker tells, or raise it."""
 
 
 class GapMarker(Marker):
@@ -42,6 +41,7 @@ class GapMarker(Marker):
 
     @property
     def event(self) -> SubscriptionGap:
+        """The event of the gap and of all gaps that it has absorbed."""
         return SubscriptionGap(self._link, None if self._names is None else tuple(self._names), self._error)
 
     def extend(self, event: SubscriptionGap) -> None:
@@ -103,39 +103,23 @@ class ErrorMarker(Marker):
         raise self.error
 
 
-class MessageBuffer(Generic[T]):
-    """A queue of at most ``limit`` items and about ``nbytes`` bytes; ``measure`` counts the bytes of messages."""
+class PushBuffer(MessageBuffer[T, Marker]):
+    """A buffer of pushes, with the policy ``when_full``; the items under its bounds are messages and errors."""
 
     def __init__(self, limit: int, nbytes: int, when_full: WhenFull, measure: Callable[[Sequence[T]], int]) -> None:
-        self.dropped = 0
-        self._limit = limit
-        self._chunk = min(limit, CHUNK)
-        self._most = nbytes
+        super().__init__(limit, nbytes, measure, min(limit, CHUNK))
         self._when_full = when_full
-        self._measure = measure
-        self._items: deque[T | Marker] = deque()
-        self._markers = 0
-        self._beside = 0  # markers that are not under the bounds: a gap alone fills no buffer
-        self._nbytes = 0
-        self._head: GapMarker | None = None  # the gap among messages that were dropped
-        self._untold = 0  # how many messages were dropped at the head, and not told
+        self._head: GapMarker | None = None  # the gap among messages that were dropped; it still counts as a marker
 
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._items) - self._beside >= self._limit or self._nbytes >= self._most
-
     def add(self, messages: Sequence[T]) -> None:
-        """Append messages, or drop some by the policy."""
+        """Append messages, or drop messages by the policy."""
         if self._when_full == "drop_newest":
-            room = 0 if self.is_full else self._limit + self._beside - len(self._items)
-            if room < len(messages):
-                self._append(messages[:room])
-                self._drop_behind(len(messages) - room)
-                return
-        self._append(messages)
+            self.fill(messages)
+            return
+        self.extend(messages)
         if self._when_full == "drop_oldest":
             while self._items and (len(self._items) > self._limit or self._nbytes > self._most):
                 self._drop_first()
@@ -157,46 +141,27 @@ class MessageBuffer(Generic[T]):
                 self._items[-1] = marker
                 return
         elif self._has_no_room_for(marker):
-            self._drop_behind(1)
+            self.dropped += 1
+            self._mark_drops(1)
             return
-        self._count(marker, 1)
+        self._count(1, _is_beside(marker))
         self._items.append(marker)
 
     def take(self, emit: Callable[[Event], None]) -> list[T]:
         """Take the next messages, at most ``CHUNK``; emit or raise the markers before the first."""
-        items = self._items
-        if self._untold or self._head is not None:
-            self._tell_dropped(emit)
         if self._markers:
-            return self._take_carefully(emit)
-        taken: list[Any]
-        if len(items) <= self._chunk:
-            taken = list(items)
-            items.clear()
-            self._nbytes = 0
-        else:
-            pop = items.popleft
-            taken = [pop() for _ in range(self._chunk)]
-            self._nbytes -= self._measure(taken)
-        return taken
+            self._tell_dropped(emit)
+            if self._markers:
+                return self._take_carefully(emit)
+        return self._take_plain()
 
     # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _count(self, marker: Marker, more: int) -> None:
-        self._markers += more
-        if not isinstance(marker, ErrorMarker):
-            self._beside += more
 
     def _has_no_room_for(self, marker: Marker) -> bool:
         """Tell whether the buffer is too full for the error of a message, or for a confirmation."""
         if isinstance(marker, ErrorMarker):
             return self._when_full == "drop_newest" and self.is_full
         return self._beside > self._limit
-
-    def _append(self, messages: Sequence[T]) -> None:
-        nbytes = self._measure(messages)  # first: it refuses messages that cannot be measured
-        self._items.extend(messages)
-        self._nbytes += nbytes
 
     def _take_carefully(self, emit: Callable[[Event], None]) -> list[T]:
         items, taken = self._items, list[T]()
@@ -205,48 +170,55 @@ class MessageBuffer(Generic[T]):
             if not isinstance(item, Marker):
                 taken.append(item)
                 self._nbytes -= self._measure((item,))
-            elif isinstance(item, ConfirmationMarker):
+                items.popleft()
+                continue
+            if isinstance(item, ConfirmationMarker):
                 taken.append(item.item)
-                self._count(item, -1)
             elif taken:
                 break
-            else:
-                items.popleft()
-                self._count(item, -1)
-                item.tell(emit)
-                continue
             items.popleft()
+            self._count(-1, -_is_beside(item))
+            item.tell(emit)
+        self._check_counts()
         return taken
 
     def _tell_dropped(self, emit: Callable[[Event], None]) -> None:
-        untold, self._untold = self._untold, 0
+        untold = self._take_untold()
         head, self._head = self._head, None
+        if head is not None:
+            self._count(-1, 0)
         if untold:
             emit(MessagesDropped(untold))
         if head is not None:
             head.tell(emit)
 
-    def _drop_behind(self, count: int) -> None:
-        self.dropped += count
-        last = self._items[-1]
-        if isinstance(last, GapMarker):  # drops before and behind a gap are counted together, else they would pile up
-            last = self._items[-2]
+    def _mark_drops(self, count: int) -> None:
+        items = self._items
+        last = items[-1] if items else None
+        if isinstance(last, GapMarker) and len(items) > 1:  # drops before and behind a gap would pile up
+            last = items[-2]
         if isinstance(last, DropMarker):
             last.count += count
         else:
-            self._items.append(drops := DropMarker(count))
-            self._count(drops, 1)
+            self._count(1, 1)
+            items.append(DropMarker(count))
 
     def _drop_first(self) -> None:
         item = self._items.popleft()
         if not isinstance(item, Marker):
             self._nbytes -= self._measure((item,))
+        elif isinstance(item, GapMarker):
+            self._count(0, -1)
+            if self._head is not None:
+                item.absorb(self._head)
+                self._count(-1, 0)
+            self._head = item
+            return
         else:
-            self._count(item, -1)
-            if isinstance(item, GapMarker):
-                if self._head is not None:
-                    item.absorb(self._head)
-                self._head = item
-                return
-        self._untold += 1
-        self.dropped += 1
+            self._count(-1, -_is_beside(item))
+        self._drop_in_front()
+
+
+def _is_beside(marker: Marker) -> bool:
+    """Tell whether a marker is beside the bounds: an error stands for a message, but a gap alone fills no buffer."""
+    return not isinstance(marker, ErrorMarker)

@@ -6,27 +6,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
+from ..engine.pending_change import PendingChange
 from ..errors import UNAVAILABLE, ReplyError
 from .subscriptions import Subscription, named
 
 T = TypeVar("T", bytes, str)
 
 
-class Change:
-    """A call that subscribes or un-subscribes; ``poll`` tells when the server has done it, and raises why it does not.
+class SubscriptionChange(PendingChange):
+    """A call that subscribes or un-subscribes; done when the server has confirmed all of it (SUBSCRIBE and its kin).
 
-    ``added`` are the subscriptions that were not desired before; a call that fails takes them back.
+    ``added`` are the subscriptions that were not desired before; a call that fails takes them back. ``wanted``: it
+    subscribes.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription], added: Iterable[Subscription], *, wanted: bool) -> None:
+        super().__init__()
         self.subscriptions = frozenset(subscriptions)
         self.added = dict.fromkeys(added)  # in their order
-        self.done = False
         self.wanted = wanted
         self._left = list(subscriptions)
 
     def poll(self) -> bool:
-        """Tell whether the server has confirmed all of it. Raises its refusal, once all the others are confirmed."""
+        """Tell whether the server has confirmed all of it. Raises its refusal, once all others are confirmed.
+
+        A refusal to un-subscribe is as good as done: no further message is handed over.
+        """
         self._left = left = [
             subscription
             for subscription in self._left
@@ -37,12 +42,12 @@ class Change:
             for subscription in left
             if subscription.refusal is not None and subscription.refusal.code not in UNAVAILABLE
         ]
-        if left and len(refused) == len(left):
-            if self.wanted:
-                raise named(refused)
-            left.clear()  # no message of it is handed over
-        self.done = not left
-        return self.done
+        if refused and len(refused) == len(left) and self.wanted:
+            self.fail(named(refused))
+        elif len(refused) == len(left):
+            left.clear()
+            self.finish()
+        return super().poll()
 
     @property
     def refusal(self) -> ReplyError | None:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from ..errors import ConnectionLost
 from ..events import Event, HandlerFailed, SubscriptionGap
-from .buffer import ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
+from .buffer import ConfirmationMarker, ErrorMarker, GapMarker, PushBuffer, WhenFull
 from .invalidation import Tracking
 from .message import (
     KIND_OF,
@@ -43,8 +43,8 @@ class Dispatcher(Generic[T]):
         tracking: Tracking,
         emit: Callable[[Event], None],
     ) -> None:
-        self.buffer: MessageBuffer[Message[T]] = MessageBuffer(limit, nbytes, when_full, size)
-        self.calls: MessageBuffer[Call] = MessageBuffer(limit, nbytes, when_full, size_of_calls)
+        self.buffer: PushBuffer[Message[T]] = PushBuffer(limit, nbytes, when_full, size)
+        self.calls: PushBuffer[Call] = PushBuffer(limit, nbytes, when_full, size_of_calls)
         self._encoding = encoding
         self._ignores = ignores
         self._tracking = tracking

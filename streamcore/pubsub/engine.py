@@ -24,8 +24,8 @@ from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyErr
 from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
 from ..sense import MISSHAPEN
-from .buffer import MessageBuffer, WhenFull
-from .changes import Change, Subscriptions, standing
+from .buffer import PushBuffer, WhenFull
+from .changes import SubscriptionChange, Subscriptions, standing
 from .dispatcher import Dispatcher
 from .invalidation import Tracking
 from .message import Kind, Message
@@ -142,9 +142,9 @@ class PubSub(Engine, Generic[T]):
             tracking=self._tracking,
             emit=self._emit,
         )
-        self._buffer: MessageBuffer[Message[T]] = self._dispatcher.buffer
+        self._buffer: PushBuffer[Message[T]] = self._dispatcher.buffer
         self._calls = self._dispatcher.calls
-        self._changes: list[Change] = []
+        self._changes: list[SubscriptionChange] = []
         self._up_before = self._was_up = False
         self._subscriptions = SubscriptionTable(self, options.request_timeout)
         self.first = [
@@ -194,25 +194,27 @@ class PubSub(Engine, Generic[T]):
         channels, patterns, shards = (standing(table[kind].values(), self._dispatcher.name) for kind in Kind)
         return Subscriptions(channels, patterns, shards)
 
-    def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> Change:
+    def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> SubscriptionChange:
         """Desire these names, with their handlers; a handler that they had is replaced."""
         self.check()
         table = self._subscriptions.table[kind]
         known = {name for name in wanted if name in table and table[name].wanted}
         wants = [self._subscriptions.want(kind, name, handler) for name, handler in wanted.items()]
         return self._changed(
-            Change(wants, (subscription for subscription in wants if subscription.name not in known), wanted=True)
+            SubscriptionChange(
+                wants, (subscription for subscription in wants if subscription.name not in known), wanted=True
+            )
         )
 
-    def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> Change:
+    def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> SubscriptionChange:
         """Desire these names no more; without names, none of the kind."""
         self.check()
         found = self._subscriptions.find(kind, unwanted)
         for subscription in found:
             self._subscriptions.unwant(subscription)
-        return self._changed(Change(found, (), wanted=False))
+        return self._changed(SubscriptionChange(found, (), wanted=False))
 
-    def give_up(self, change: Change) -> None:
+    def give_up(self, change: SubscriptionChange) -> None:
         """Cancel a change that is not done, whose caller has left; names that another call waits for stay."""
         self._changes.remove(change)
         if change.done or self.closed:
@@ -227,7 +229,7 @@ class PubSub(Engine, Generic[T]):
                 self._subscriptions.unwant(subscription)
         self._settle()
 
-    def keep(self, change: Change) -> None:
+    def keep(self, change: SubscriptionChange) -> None:
         """Forget a change, whose caller has left, without taking it back."""
         self._changes.remove(change)
 
@@ -259,7 +261,7 @@ class PubSub(Engine, Generic[T]):
         """Emit ``HandlerFailed``: a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
-    def _changed(self, change: Change) -> Change:
+    def _changed(self, change: SubscriptionChange) -> SubscriptionChange:
         self._changes.append(change)
         self._settle()
         return change

@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from streamcore.consumer.consumer import Consumer
 from streamcore.engine.engine import Engine
+from streamcore.engine.pending_change import PendingChange
 from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ForkedError
 from streamcore.requests import Multiplexer
 
@@ -22,6 +23,12 @@ D = TypeVar("D", bound=Driver)
 T = TypeVar("T")
 
 _forks = 0
+
+
+class Checked(Protocol):
+    """An engine, or a hub, that may have ended with an error."""
+
+    def check(self) -> None: ...
 
 
 class Forgetful(Protocol):
@@ -161,3 +168,9 @@ class Opened(Telling, Generic[D]):
         if driver is None:
             raise RuntimeError("nothing runs this engine")
         driver.aside(work)
+
+
+def all_done(engine: Checked, *changes: PendingChange) -> bool:
+    """Whether an engine has made all changes. Raises why it cannot make them, and the error that ended the engine."""
+    engine.check()
+    return all(change.poll() for change in changes)

@@ -12,11 +12,8 @@ from operator import length_hint
 from typing import Any, Final, Generic, TypeVar
 
 from streamcore.consumer.consumer import Consumer
-from streamcore.consumer.cursor import CursorChange
 from streamcore.consumer.options import Interruption
-from streamcore.engine.engine import Engine
 from streamcore.entries import BaseBatch, Entry
-from streamcore.group.stream_changes import Joining
 
 E = TypeVar("E", bound=Entry[Any])
 B = TypeVar("B", bound=BaseBatch[Any, Any])
@@ -114,9 +111,3 @@ class Handing(Generic[E, B]):
             self._rows = self._entries = iter(())
         if isinstance(self._taken, BaseBatch) and self._taken.key == stream:
             self._taken = None
-
-
-def is_settled(engine: Engine, change: CursorChange | Joining) -> bool:
-    """Whether a change of the streams was made. Raises why it cannot be, and the error that ended the engine."""
-    engine.check()
-    return change.poll()

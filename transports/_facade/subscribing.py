@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 from streamcore.arguments import Name
-from streamcore.channels import ChannelMessage, Hub, PendingJoin, Subscriber
+from streamcore.channels import ChannelMessage, Hub, Subscriber
 from streamcore.errors import InvalidArgument, RequestTimeout, StreamcoreError
 from streamcore.events import Gap, StreamReset
-from streamcore.pubsub import Call, Change, Kind, Message, PubSub, with_handlers
+from streamcore.pubsub import Call, Kind, Message, PubSub, SubscriptionChange, with_handlers
 
 from .lifecycle import forgetful
 from .reading import WITH_EVENT
@@ -36,13 +36,7 @@ def to_subscribe(
     return wanted
 
 
-def all_done(engine: PubSub[Any], changes: Sequence[Change]) -> bool:
-    """Whether the server has confirmed all of them. Raises its refusal, and the error that ended the engine."""
-    engine.check()
-    return all(change.poll() for change in changes)
-
-
-def unconfirmed(engine: PubSub[Any], changes: Sequence[Change]) -> StreamcoreError:
+def unconfirmed(engine: PubSub[Any], changes: Sequence[SubscriptionChange]) -> StreamcoreError:
     """Why a subscription was not confirmed in time."""
     for change in changes:
         if change.refusal is not None:
@@ -147,12 +141,6 @@ class ChannelItems:
     def _is_worth_it(self) -> bool:
         """Whether to look again: of a thousand subscribers that wait, most messages are for a few."""
         return self._subscriber.has_news or self._hub.closed
-
-
-def has_joined(hub: Hub, joining: PendingJoin) -> bool:
-    """Whether a subscription has begun. Raises why it cannot, and the error that ended the engine."""
-    hub.check()
-    return joining.poll()
 
 
 def _is_wanted(item: object, channels: frozenset[Any], keys: Container[bytes]) -> bool:

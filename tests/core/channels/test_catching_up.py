@@ -142,7 +142,7 @@ class TestFallingBehind:
         hub = joined()
         late = hub.engine.subscribers.open()
         hub.join(late, "a", at="7-0", added=7)
-        late.add([ChannelMessage("b", "x")] * 10_000)
+        late.extend([ChannelMessage("b", "x")] * 10_000)
         hub.bring("a", *(message(f"{n}-0", str(n)) for n in (6, 7, 8)))
         assert (late.positions[b"a"].cursor, late.positions[b"a"].added) == (StreamId(7, 0), 7)
 

@@ -81,6 +81,26 @@ def test_a_refusal_leaves_no_trace() -> None:
     assert hub.subscribers.channels(hub.subscribers.first) == frozenset()
 
 
+def test_a_refused_join_stays_refused_where_the_server_grants_a_later_call() -> None:
+    hub, pair = broadcast()
+    refused = hub.join(hub.subscribers.first, ["a"])
+    pair.settle()
+    pair.server.expect("SUBSCRIBE", "a")
+    pair.server.answer(NOPERM)
+    with pytest.raises(NoPermissionError):
+        refused.poll()
+    other = hub.subscribers.open()
+    granted = hub.join(other, ["a"])
+    confirm(pair, "SUBSCRIBE", "a")
+    assert granted.poll()
+    with pytest.raises(NoPermissionError):
+        refused.poll()
+    hub.end(refused)
+    hub.end(granted)
+    assert hub.subscribers.channels(hub.subscribers.first) == frozenset()
+    assert hub.subscribers.channels(other) == {"a"}
+
+
 def test_a_second_call_waits_for_the_first_one() -> None:
     hub, pair = broadcast()
     first, second = hub.join(hub.subscribers.first, "a"), hub.join(hub.subscribers.first, "a")

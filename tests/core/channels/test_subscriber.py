@@ -35,16 +35,16 @@ def ignore(event: Event) -> None:
 class TestInbox:
     def test_events_stand_between_messages(self) -> None:
         subscriber = Subscriber(10, 1000)
-        subscriber.add(messages(1, 2))
+        subscriber.extend(messages(1, 2))
         subscriber.tell(StaleConnectionKilled(1))
-        subscriber.add(messages(3))
+        subscriber.extend(messages(3))
         assert take(subscriber) == ["1", "2", StaleConnectionKilled(1), "3"]
 
     def test_who_wants_no_events_passes_over_them(self) -> None:
         subscriber = Subscriber(1000, 1000)
         for n in range(600):
             subscriber.tell(StaleConnectionKilled(n))
-        subscriber.add(messages(1))
+        subscriber.extend(messages(1))
         [one] = subscriber.take(ignore, events=False)
         assert one == ChannelMessage("a", "1")
 
@@ -59,13 +59,13 @@ class TestInbox:
             subscriber.take(interrupt, events=False)
         subscriber.add_or_drop(messages(8), "drop_newest")
         assert take(subscriber) == ["4", "5", "6", "7", MessagesDropped(1)]
-        subscriber.add(messages(9))
+        subscriber.extend(messages(9))
         assert take(subscriber) == ["9"]
 
     @pytest.mark.parametrize(
         "come",
         [
-            lambda subscriber: subscriber.add(messages(1)),
+            lambda subscriber: subscriber.extend(messages(1)),
             lambda subscriber: subscriber.add_or_drop(messages(1), "drop_newest"),
             lambda subscriber: subscriber.tell(StaleConnectionKilled(1)),
             lambda subscriber: subscriber.clear(),
@@ -83,12 +83,12 @@ class TestInbox:
     def test_it_is_full_by_number_or_by_bytes(self) -> None:
         subscriber = Subscriber(4, 10)
         assert subscriber.wants_more
-        subscriber.add(messages(1, 2))
+        subscriber.extend(messages(1, 2))
         assert (subscriber.wants_more, subscriber.is_full) == (False, False)
-        subscriber.add(messages("x" * 8))
+        subscriber.extend(messages("x" * 8))
         assert subscriber.is_full
         take(subscriber)
-        subscriber.add(messages(*range(4)))
+        subscriber.extend(messages(*range(4)))
         assert subscriber.is_full
 
     def test_a_page_is_as_large_as_its_messages_allow(self) -> None:
@@ -140,7 +140,7 @@ class TestInbox:
     def test_the_error_of_a_message_that_is_no_text_is_raised_in_its_place(self) -> None:
         subscriber = Subscriber(10, 1000)
         error = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")
-        subscriber.add([*messages(1), Unreadable(error, None), *messages(2)])
+        subscriber.extend([*messages(1), Unreadable(error, None), *messages(2)])
         assert [one.data for one in subscriber.take(ignore, events=False)] == ["1"]  # type: ignore[union-attr]  # messages
         with pytest.raises(UnicodeDecodeError):
             subscriber.take(ignore, events=False)
@@ -159,9 +159,9 @@ class TestInbox:
 
     def test_a_channel_is_forgotten_and_the_rest_stays_in_order(self) -> None:
         subscriber = Subscriber(3, 1000)
-        subscriber.add([*messages(1), *messages(2, channel="b")])
+        subscriber.extend([*messages(1), *messages(2, channel="b")])
         subscriber.tell(StaleConnectionKilled(1))
-        subscriber.add([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
+        subscriber.extend([*messages(3), Unreadable(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), None)])
         before = subscriber.is_full
         subscriber.drop_channel("a", b"a")
         assert (before, subscriber.is_full) == (True, False)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.engine.message_buffer import CHUNK
 from streamcore.errors import ConnectionLost
 from streamcore.events import Event, MessagesDropped, SubscriptionGap
 from streamcore.pubsub import Kind
-from streamcore.pubsub.buffer import CHUNK, ConfirmationMarker, ErrorMarker, GapMarker, MessageBuffer, WhenFull
+from streamcore.pubsub.buffer import ConfirmationMarker, ErrorMarker, GapMarker, PushBuffer, WhenFull
 from tests.core.support.subscribers import Broker, pushed, subscribed, the_link
 
 LOST = ConnectionError("lost")
@@ -21,15 +22,15 @@ def nothing_is_told(event: Event) -> None:
     raise AssertionError(event)
 
 
-def buffer(limit: int = 5, nbytes: int = 1000, when_full: WhenFull = "block") -> MessageBuffer[str]:
-    return MessageBuffer(limit, nbytes, when_full, lambda items: sum(map(len, items)))
+def buffer(limit: int = 5, nbytes: int = 1000, when_full: WhenFull = "block") -> PushBuffer[str]:
+    return PushBuffer(limit, nbytes, when_full, lambda items: sum(map(len, items)))
 
 
 def gap(*names: bytes, link: str = "main") -> GapMarker:
     return GapMarker(SubscriptionGap(link, names or None, LOST))
 
 
-def is_full(box: MessageBuffer[str]) -> bool:
+def is_full(box: PushBuffer[str]) -> bool:
     return box.is_full
 
 
@@ -38,7 +39,7 @@ def is_read(broker: Broker) -> bool:
     return broker.engine.links()[0].wants_data
 
 
-def drain(box: MessageBuffer[Any]) -> list[Any]:
+def drain(box: PushBuffer[Any]) -> list[Any]:
     """Everything, with the events in their places."""
     found: list[Any] = []
     events: list[Event] = []
@@ -331,7 +332,7 @@ def test_a_gap_that_no_handler_comes_to_does_not_stop_the_reading() -> None:
 
 
 def test_gaps_and_drops_do_not_pile_up() -> None:
-    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
+    box: PushBuffer[str] = PushBuffer(1, 100, "drop_newest", len)
     box.add(["a"])
     for _ in range(1_000):
         box.add(["b"])
@@ -341,7 +342,7 @@ def test_gaps_and_drops_do_not_pile_up() -> None:
 
 
 def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
-    box: MessageBuffer[str] = MessageBuffer(1, 100, "drop_newest", len)
+    box: PushBuffer[str] = PushBuffer(1, 100, "drop_newest", len)
     box.add(["a"])
     box.add_marker(gap())
     box.add(["b", "c"])
@@ -349,7 +350,7 @@ def test_drops_behind_a_gap_behind_a_message_are_told_in_their_place() -> None:
 
 
 def test_messages_that_are_no_text_are_dropped_as_others_are() -> None:
-    box: MessageBuffer[str] = MessageBuffer(2, 100, "drop_newest", len)
+    box: PushBuffer[str] = PushBuffer(2, 100, "drop_newest", len)
     for _ in range(1_000):
         box.add_marker(ErrorMarker(ValueError("no text")))
     assert len(box) == 3
@@ -358,7 +359,7 @@ def test_messages_that_are_no_text_are_dropped_as_others_are() -> None:
 
 @pytest.mark.parametrize("when_full", ["block", "drop_newest"])
 def test_the_servers_words_are_bounded(when_full: WhenFull) -> None:
-    box: MessageBuffer[str] = MessageBuffer(3, 100, when_full, len)
+    box: PushBuffer[str] = PushBuffer(3, 100, when_full, len)
     for _ in range(1_000):
         box.add_marker(ConfirmationMarker("subscribed"))
     assert not is_full(box)
@@ -370,7 +371,7 @@ def size(messages: Any) -> int:
 
 
 def test_a_gap_that_was_told_takes_no_more_room() -> None:
-    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
+    box: PushBuffer[str] = PushBuffer(2, 1000, "block", size)
     told: list[Any] = []
     box.add_marker(GapMarker(SubscriptionGap("main", None, ConnectionLost("lost"))))
     assert box.take(told.append) == []
@@ -382,7 +383,7 @@ def test_a_gap_that_was_told_takes_no_more_room() -> None:
 
 
 def test_the_servers_word_that_was_taken_takes_no_more_room() -> None:
-    box: MessageBuffer[str] = MessageBuffer(2, 1000, "block", size)
+    box: PushBuffer[str] = PushBuffer(2, 1000, "block", size)
     box.add_marker(ConfirmationMarker("subscribed"))
     assert box.take(print) == ["subscribed"]
     box.add(["a"])
@@ -390,11 +391,11 @@ def test_the_servers_word_that_was_taken_takes_no_more_room() -> None:
 
 
 def test_bytes_are_counted_down_by_what_is_dropped_or_taken() -> None:
-    box: MessageBuffer[str] = MessageBuffer(30, 4, "drop_oldest", size)
+    box: PushBuffer[str] = PushBuffer(30, 4, "drop_oldest", size)
     box.add(["ab", "cd", "ef"])
     box.add(["gh"])
     assert box.take(print) == ["ef", "gh"]
-    box = MessageBuffer(1000, 250, "block", size)
+    box = PushBuffer(1000, 250, "block", size)
     box.add(["x"] * 260)
     assert box.is_full
     assert len(box.take(print)) == 250

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamcore.connection.link import Link
 from streamcore.errors import BusyError, ClosedError, ReplyError
-from streamcore.pubsub import Change, PubSub
+from streamcore.pubsub import PubSub, SubscriptionChange
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import OK, PushOf, resp
 
@@ -89,7 +89,7 @@ def subscribed(*channels: str, **options: Any) -> Broker:
     return broker
 
 
-def is_done(change: Change) -> bool:
+def is_done(change: SubscriptionChange) -> bool:
     return change.poll()
 
 

@@ -80,8 +80,8 @@ PUBSUB: Final = (
     Mutant(
         "gap-behind-the-next-message",
         INBOX,
-        "self._count(marker, 1)\n        self._items.append(marker)",
-        "self._count(marker, 1)\n        self._items.appendleft(marker)",
+        "self._count(1, _is_beside(marker))\n        self._items.append(marker)",
+        "self._count(1, _is_beside(marker))\n        self._items.appendleft(marker)",
         "a gap that is told in another place than its own",
         scenario="pubsub",
     ),

@@ -10,14 +10,13 @@ from typing import Any, Generic, Self, TypeVar, cast
 from streamcore.arguments import Name, Seconds, name, seconds
 from streamcore.commands.ids import Position
 from streamcore.consumer.consumer import Consumer as ConsumerEngine
-from streamcore.consumer.cursor import CursorChange
+from streamcore.engine.pending_change import PendingChange
 from streamcore.entries import Batch, Entry, StreamId
 from streamcore.events import Event
-from streamcore.group.stream_changes import Joining
 from streamcore.process_bound import ProcessBound
 
-from ..lifecycle import forgetful
-from ..reading import NOTHING, WITH_EVENT, B, E, Handing, Told, is_settled, told
+from ..lifecycle import all_done, forgetful
+from ..reading import NOTHING, WITH_EVENT, B, E, Handing, Told, told
 from .lifecycle import Running
 
 # threads: from ..forgotten import weakly
@@ -161,11 +160,11 @@ class Reader(ProcessBound, Handing[E, B]):
             running.tell_events()  # it may raise: the batch is kept for the next call
         return self._taken
 
-    async def _settle(self, change: CursorChange | Joining) -> None:
+    async def _settle(self, change: PendingChange) -> None:
         """Wait for a change of the streams. Raises why it cannot be made; then, and interrupted, it leaves no trace."""
         engine, running = self._engine, self._running
         try:
-            if not await running.driver.until(partial(is_settled, engine, change), engine.options.request_timeout):
+            if not await running.driver.until(partial(all_done, engine, change), engine.options.request_timeout):
                 raise running.not_reached()
         finally:
             running.call(partial(engine.give_up, change))

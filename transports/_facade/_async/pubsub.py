@@ -14,12 +14,13 @@ from typing import Any, Generic, Self
 from streamcore.arguments import Name, Seconds, seconds
 from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
-from streamcore.pubsub import Change, Handler, KeyEvent, Kind, Message, Subscriptions, with_handlers
+from streamcore.pubsub import Handler, KeyEvent, Kind, Message, SubscriptionChange, Subscriptions, with_handlers
 from streamcore.pubsub import PubSub as PubSubEngine
 
 from ..handler_tasks import call_handler
+from ..lifecycle import all_done
 from ..runtime import AsyncDriver
-from ..subscribing import MESSAGES, Messages, T, all_done, is_left, take, to_subscribe, unconfirmed
+from ..subscribing import MESSAGES, Messages, T, is_left, take, to_subscribe, unconfirmed
 from ..telling import NEWS
 from .lifecycle import Running
 
@@ -86,14 +87,14 @@ class Subscriber(ProcessBound, Messages[T]):
         change = driver.call(partial(engine.unsubscribe, kind, unwanted))
         try:
             if not engine.lazy:
-                await driver.until(partial(all_done, engine, (change,)), engine.unsubscription_timeout)
+                await driver.until(partial(all_done, engine, change), engine.unsubscription_timeout)
         finally:
             self._running.call(partial(engine.keep, change))
 
-    async def _settle(self, *changes: Change, spent: float = 0.0) -> None:
+    async def _settle(self, *changes: SubscriptionChange, spent: float = 0.0) -> None:
         engine, driver = self._engine, self._running.driver
         end = engine.keep if engine.lazy else engine.give_up
-        confirmed = partial(all_done, engine, changes)
+        confirmed = partial(all_done, engine, *changes)
         try:
             within = max(engine.subscription_timeout - spent, 0.0)
             if not engine.lazy and not await driver.until(confirmed, within):

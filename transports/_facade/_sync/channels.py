@@ -19,9 +19,9 @@ from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
 from streamcore.resp3 import Argument
 
-from ..lifecycle import SoleUse
+from ..lifecycle import SoleUse, all_done
 from ..settings import gathered, raised_together
-from ..subscribing import ChannelItems, has_joined
+from ..subscribing import ChannelItems
 from .lifecycle import Running, submit
 
 T = TypeVar("T", bytes, str)
@@ -104,7 +104,7 @@ class ChannelSubscriber(ProcessBound, ChannelItems, Generic[T]):
         hub, driver = self._hub, self._running.driver
         joining = driver.call(partial(hub.join, self._subscriber, gathered(channels), history, after))
         try:
-            if not driver.until(partial(has_joined, hub, joining), hub.patience):
+            if not driver.until(partial(all_done, hub, joining), hub.patience):
                 raise hub.why_not(joining)
         finally:
             self._running.call(partial(hub.end, joining))

@@ -18,7 +18,7 @@ from ...world.actor import OPTIONS, Program
 from .records import CHANNELS, Name, Publisher, SubscriberHabits, SubscriptionRecord
 
 if TYPE_CHECKING:
-    from streamcore.pubsub import Change, Message
+    from streamcore.pubsub import Message, SubscriptionChange
 
     from ...world.driver import World
     from ...world.invariants import EventsInOrder
@@ -49,7 +49,7 @@ class Subscriber(Program):
         self.wanted: dict[Name, bool] = {}  # with a handler?
         self.records: dict[Name, SubscriptionRecord] = {}
         self._events = events
-        self._change: tuple[Change, list[Name]] | None = None
+        self._change: tuple[SubscriptionChange, list[Name]] | None = None
         self._busy = False
         self._is_settled = False  # since the inbox was empty, all subscriptions are confirmed
 
@@ -85,7 +85,7 @@ class Subscriber(Program):
     # -- changes of mind ----------------------------------------------------------------------------------------------
 
     def _soon(self) -> None:
-        """Change its mind later, and leave it to the engine to ask for its driver."""
+        """SubscriptionChange its mind later, and leave it to the engine to ask for its driver."""
         node = self.node
 
         def act() -> None:
@@ -125,11 +125,11 @@ class Subscriber(Program):
         del self.wanted[name]
         self._wait_for(self.engine.unsubscribe(kind, [text]), [name])
 
-    def _wait_for(self, change: Change, names: list[Name]) -> None:
+    def _wait_for(self, change: SubscriptionChange, names: list[Name]) -> None:
         self._change = change, names
         self.later(PATIENCE, partial(self._patience_ends, change))
 
-    def _patience_ends(self, change: Change) -> None:
+    def _patience_ends(self, change: SubscriptionChange) -> None:
         if self._change is not None and self._change[0] is change and not change.wanted:
             self._give_up()  # the server refuses, now; what still comes reaches nobody
 

@@ -1,0 +1,164 @@
+"""The buffer of messages, and what an interruption leaves of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from streamcore.channels import ChannelMessage, Subscriber
+from streamcore.engine.message_buffer import MessageBuffer
+from streamcore.errors import ConnectionLost
+from streamcore.events import Event, StaleConnectionKilled, SubscriptionGap
+from streamcore.pubsub.buffer import ConfirmationMarker, GapMarker, PushBuffer
+
+LIMIT = 12
+FEW = 5
+
+
+class Words(MessageBuffer[str, int]):
+    """A buffer whose markers are the numbers of dropped words."""
+
+    def _mark_drops(self, count: int) -> None:
+        self._count(1, 1)
+        self._items.append(count)
+
+    def take(self) -> list[Any]:
+        if not self._markers:
+            return self._take_plain()
+        taken = [*self._items]
+        self._items.clear()
+        self._check_counts()
+        return taken
+
+
+def words(limit: int = 4, nbytes: int = 100) -> Words:
+    return Words(limit, nbytes, lambda items: sum(map(len, items)), chunk=3)
+
+
+def is_full(buffer: Words) -> bool:
+    """A function: the type checker takes an attribute to stay as it was."""
+    return buffer.is_full
+
+
+def test_messages_are_taken_in_order_a_chunk_at_a_time() -> None:
+    buffer = words()
+    buffer.extend(["a", "b", "c", "d", "e"])
+    assert is_full(buffer)
+    assert buffer.take() == ["a", "b", "c"]
+    assert not is_full(buffer)
+    assert [buffer.take(), buffer.take()] == [["d", "e"], []]
+
+
+def test_it_is_full_by_number_or_by_bytes() -> None:
+    buffer = words(nbytes=6)
+    buffer.extend(["a", "b", "c"])
+    assert not is_full(buffer)
+    buffer.extend(["xyz"])
+    assert is_full(buffer)
+    buffer.take()
+    assert not is_full(buffer)
+    buffer.extend(["xyz"])
+    assert is_full(buffer)
+
+
+def test_what_has_no_room_is_dropped_and_counted() -> None:
+    buffer = words(nbytes=6)
+    buffer.fill(["a", "b"])
+    buffer.fill(["c", "d", "e", "f"])
+    buffer.fill(["g"])
+    assert buffer.dropped == 3
+    assert buffer.take() == ["a", "b", "c", "d", 2, 1]
+    buffer.fill(["long enough", "h"])
+    buffer.fill(["i"])
+    assert buffer.take() == ["long enough", "h", 1]
+
+
+def test_a_message_that_cannot_be_measured_does_not_enter() -> None:
+    buffer = words()
+    with pytest.raises(TypeError):
+        buffer.extend(["a", 1])  # type: ignore[list-item]  # no word
+    assert buffer.take() == []
+
+
+class Pushes:
+    """A buffer of pub/sub, with all kinds of markers that are not raised."""
+
+    def __init__(self, when_full: Any) -> None:
+        self.buffer = PushBuffer[str](LIMIT, 1000, when_full, lambda items: sum(map(len, items)))
+        self.buffer._chunk = FEW
+        self.events: list[Event] = []
+
+    def mark(self) -> None:
+        self.buffer.add_marker(ConfirmationMarker("confirmed"))
+        self.buffer.add_marker(GapMarker(SubscriptionGap("main", None, ConnectionLost("lost"))))
+
+    def add(self, count: int = 1) -> None:
+        self.buffer.add(["x"] * count)
+
+    def take(self) -> list[Any]:
+        return self.buffer.take(self.events.append)
+
+
+class Queue:
+    """The queue of a subscriber to channels."""
+
+    def __init__(self, when_full: Any) -> None:
+        self.buffer = Subscriber(LIMIT, 1000)
+        self.buffer._chunk = FEW
+        self._policy = when_full
+
+    def mark(self) -> None:
+        self.buffer.tell(StaleConnectionKilled(1))
+
+    def add(self, count: int = 1) -> None:
+        self.buffer.add_or_drop([ChannelMessage("a", "x")] * count, self._policy)
+
+    def take(self) -> list[Any]:
+        found = self.buffer.take(lambda event: None, events=True)
+        return [item.data if isinstance(item, ChannelMessage) else "event" for item in found]
+
+
+def interrupted(work: Callable[[], object], after: int) -> bool:
+    """Tell whether a call was interrupted, after so many calls and returns inside it: there a signal handler may run."""
+    left = after
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal left
+        left -= frame.f_code is not interrupted.__code__
+        if left < 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    try:
+        sys.setprofile(count)
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+@pytest.mark.parametrize("make", [Pushes, Queue])
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+@pytest.mark.parametrize("interrupts", ["add", "mark", "take"])
+@pytest.mark.parametrize("counts", [(3, 2), (FEW + 3, 0), (3, LIMIT), (0, LIMIT + 2)])
+def test_an_interruption_makes_no_message_of_a_marker_and_takes_no_room_for_ever(
+    make: Callable[[str], Pushes | Queue], policy: str, interrupts: str, counts: tuple[int, int]
+) -> None:
+    after, goes_on = 0, True
+    while goes_on:
+        queue = make(policy)
+        for count in counts:
+            queue.mark()
+            queue.add(count)
+        goes_on = interrupted(getattr(queue, interrupts), after)
+        queue.add()
+        while found := queue.take():
+            assert set(found) <= {"x", "confirmed", "event"}
+        assert (queue.buffer._markers, queue.buffer._beside, queue.buffer._nbytes) == (0, 0, 0)
+        after += 1
