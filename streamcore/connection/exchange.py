@@ -66,6 +66,7 @@ class Subscribing(Exchange):
         self._names = names
 
     def is_confirmed_by(self, push: list[Any]) -> bool:
+        """Tell whether a push confirms the next name of this subscription."""
         if len(push) != 3 or type(push[0]) is not bytes or type(push[1]) is not bytes:
             return False
         return push[0] == self._kind and push[1] == self._names[len(self.replies)]

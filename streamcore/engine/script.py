@@ -91,6 +91,7 @@ class ScriptRunner:
 
     @property
     def running(self) -> bool:
+        """Whether the script of the present connection has not ended."""
         return self._script is not None
 
     def wake(self) -> None:

@@ -41,11 +41,13 @@ class Ack(NamedTuple):
     told: bool = False
 
     def command(self, member: Membership) -> Arguments:
+        """Build ``XACK``; for a ``fenced`` acknowledgement, the script that checks the owner first."""
         if self.fenced:
             return ("EVAL", ACK_OWNED, 1, self.stream, member.group, member.name, *self.ids)
         return ("XACK", self.stream, member.group, *self.ids)
 
     def heed(self, answer: Any) -> list[Event]:
+        """Return the events that the reply means: confirmed, missed, or owned by another member."""
         if answer == len(self.ids) and not self.told:  # the usual case
             return []
         lost: set[bytes] = set()
@@ -66,6 +68,7 @@ class Ack(NamedTuple):
         return events
 
     def again(self) -> Ack:
+        """Return the settlement for another attempt, after a lost reply."""
         return self._replace(repeated=True)
 
 
@@ -82,6 +85,10 @@ class Nack(NamedTuple):
     repeated: bool = False
 
     def command(self, member: Membership) -> Arguments:
+        """Build the script that passes the entries to ``NACKED``, and says when they may be claimed.
+
+        A delay shorter than ``claim_idle`` is told by their idle time, a longer delay by the sorted set ``delayed_nacks``.
+        """
         patience = member.claim_idle or NO_CLAIMS
         is_long = self.delay > patience
         idle = 0 if is_long else int((patience - self.delay) * 1000)
@@ -91,11 +98,13 @@ class Nack(NamedTuple):
         return ("EVAL", GIVE_BACK, 2, *keys, member.group, member.name, NACKED, idle, wait, counted, *self.ids)
 
     def heed(self, answer: Any) -> list[Event]:
+        """Return the event of entries that were not ours any more."""
         if answer < len(self.ids) and not self.repeated:
             return [AckMissed(self.stream, len(self.ids) - answer)]
         return []
 
     def again(self) -> Nack:
+        """Return the settlement for another attempt, after a lost reply."""
         return self._replace(repeated=True)
 
 
@@ -110,6 +119,7 @@ class Burial(NamedTuple):
     repeated: bool = False
 
     def command(self, member: Membership) -> Arguments:
+        """Build the script that appends the letter, with the origin and the reason in its fields, and settles the entry."""
         [id_] = self.ids
         about = {
             "dead:reason": self.reason,
@@ -123,6 +133,7 @@ class Burial(NamedTuple):
         return ("EVAL", BURY, 2, self.stream, self.letters, member.group, member.name, id_, *flat)
 
     def heed(self, answer: Any) -> list[Event]:
+        """Return the event of the reply: a dead letter, an entry without data, or an entry of another member."""
         [id_] = self.ids
         if isinstance(answer, int):
             return [] if answer and self.repeated else [OwnershipLost(self.stream, (id_,))]
@@ -131,6 +142,7 @@ class Burial(NamedTuple):
         return [DeadLettered(self.stream, id_, self.letters, answer, self.deliveries, self.reason.decode())]
 
     def again(self) -> Burial:
+        """Return the settlement for another attempt, after a lost reply."""
         return self._replace(repeated=True)
 
 
@@ -144,12 +156,15 @@ class Clear(NamedTuple):
     ids: list[bytes]
 
     def command(self, member: Membership) -> Arguments:
+        """Build the ``XCLAIM`` that drops deleted entries from the pending list."""
         return ("XCLAIM", self.stream, member.group, member.name, FOREVER, *self.ids, "JUSTID")
 
     def heed(self, _: Any) -> list[Event]:
+        """Return no event: the deletion was told when it was found."""
         return []
 
     def again(self) -> Clear:
+        """Return the settlement for another attempt, after a lost reply."""
         return self
 
 

@@ -60,6 +60,7 @@ class BatchLimits:
 
     @property
     def holds_back(self) -> bool:
+        """Whether entries are held back, to leave together."""
         return bool(self.linger)
 
 

@@ -47,9 +47,11 @@ class Replicas:
 
     @property
     def feature(self) -> Feature | None:
+        """The feature that a server needs for it: none, every server has ``WAIT``."""
         return None
 
     def command(self) -> Command[Any]:
+        """Build the ``WAIT`` behind an entry."""
         return wait(self.number, self.timeout)
 
     def confirmed(self, reply: Any) -> tuple[bool, int]:
@@ -76,9 +78,11 @@ class Disk:
 
     @property
     def feature(self) -> Feature | None:
+        """The feature that a server needs for it (``WAITAOF``)."""
         return Feature.WAITAOF
 
     def command(self) -> Command[Any]:
+        """Build the ``WAITAOF`` behind an entry."""
         return waitaof(int(self.local), self.replicas, self.timeout)
 
     def confirmed(self, reply: Any) -> tuple[bool, int]:

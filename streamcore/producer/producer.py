@@ -265,11 +265,13 @@ class Producer(Multiplexer):
     # -- calls of the request queues ----------------------------------------------------------------------------------
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        """Tell the accumulator that the link is up, and to which server."""
         super().queue_up(queue, again=again)
         if self._accumulator is not None and queue is self._main:
             self._accumulator.link_up(queue.link.server)
 
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        """Tell the accumulator that the link is down."""
         super().queue_down(queue, error, was_up=was_up)
         if self._accumulator is not None and queue is self._main:
             self._accumulator.link_down()

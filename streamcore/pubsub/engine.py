@@ -287,6 +287,7 @@ class PubSub(Engine, Generic[T]):
         return link
 
     def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+        """Report the connection, and ask the server to track keys (``CLIENT TRACKING``), where ``on_invalidate`` is given."""
         again, self._was_up, self._up_before = self._up_before, True, True
         self.degradation.begin()
         self.report_up(subscriptions.link, again=again)
@@ -294,11 +295,13 @@ class PubSub(Engine, Generic[T]):
             subscriptions.link.send(Exchange([self._tracking.command], self.options.request_timeout))
 
     def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None:
+        """Report the loss of the connection; with it all copies of keys are void."""
         self._tracking.ends()
         was_up, self._was_up = self._was_up, False
         self.report_down(subscriptions.link, error, was_up=was_up)
 
     def exchange_answered(self, exchange: Exchange) -> None:
+        """Take the reply to ``CLIENT TRACKING``; a refusal ends the engine."""
         reply, link = exchange.replies[0], self._subscriptions.link
         if not isinstance(reply, ReplyError):
             link.succeeded()
@@ -310,6 +313,7 @@ class PubSub(Engine, Generic[T]):
             self.fail(reply)
 
     def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None:
+        """Put the server's confirmations into the buffer; note a refused UNSUBSCRIBE."""
         for push in command.replies:
             if not isinstance(push, ReplyError):
                 self._dispatcher.add_confirmation(push)
@@ -320,6 +324,7 @@ class PubSub(Engine, Generic[T]):
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
     ) -> None:
+        """Put a gap into the buffers: messages of these names (None: of all) may be lost."""
         if not self.closed:
             lost = None if names is None else tuple(names)
             self._dispatcher.mark(SubscriptionGap(subscriptions.link.name, lost, error))
@@ -336,6 +341,7 @@ class PubSub(Engine, Generic[T]):
             self._emit(SubscriptionFailed(kind.what, tuple(subscription.name for subscription in alike), named(alike)))
 
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
+        """Dispatch pushes; drop the link of a server whose pushes make no sense."""
         try:
             self._dispatcher.dispatch(subscriptions, pushes)
         except MISSHAPEN as error:

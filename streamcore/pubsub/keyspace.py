@@ -88,11 +88,16 @@ class KeyWatch(PubSub[T], Generic[T]):
         return super().is_ready and (self._has_entered or self.lazy)
 
     def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+        """Ask the server which notifications it publishes (``CONFIG GET``), on each connection."""
         super().subscriptions_up(subscriptions)
         if subscriptions.link.is_up:
             subscriptions.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
 
     def exchange_answered(self, exchange: Exchange) -> None:
+        """Take the reply to ``CONFIG GET``.
+
+        A server that publishes no events of keys ends the engine on the first connection, and is told on a later connection.
+        """
         if type(exchange) is not Question:
             super().exchange_answered(exchange)
             return

@@ -118,6 +118,10 @@ class Multiplexer(Engine):
         return self.new_link(witness, "witness", Beside(suspect))
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
+        """Report that the link of a request queue is connected.
+
+        A dedicated link that was closed while it was free, and is leased again, does not count as recovered.
+        """
         if isinstance(queue, DedicatedQueue):
             again, queue.afresh = again and not queue.afresh, False
         else:
@@ -125,6 +129,10 @@ class Multiplexer(Engine):
         self.report_up(queue.link, again=again)
 
     def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
+        """Report that the link of a request queue is lost.
+
+        The requests of a dedicated link that can never be connected end at once.
+        """
         if isinstance(queue, DedicatedQueue):
             if not queue.leased:
                 return  # closed, because it was not leased
@@ -151,6 +159,7 @@ class DedicatedQueue(RequestQueue):
 
     @property
     def is_free(self) -> bool:
+        """Whether the link can be leased: it is not leased, and every request is answered."""
         return not self.leased and self.is_clean
 
     def take(self) -> None:
@@ -183,6 +192,7 @@ class DedicatedQueue(RequestQueue):
             self._timer.set(self._free_since + IDLE)
 
     def elapse(self, now: float) -> None:
+        """Close a link that was free for ``IDLE`` seconds; end requests whose deadlines have passed."""
         if not self.leased:
             if self._free_since == AT_ONCE:
                 self._free_since = now
