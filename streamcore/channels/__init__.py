@@ -1,4 +1,4 @@
-"""Channels with a history: publish, subscribe, look back, for any number of subscribers of one reader."""
+"""Channels with a history: publish, subscribe, look back, for any number of subscribers that share a reader."""
 
 from __future__ import annotations
 
