@@ -83,14 +83,15 @@ LINT := $(VENV)/.for-test $(VENV)/.for-bench $(VENV)/.for-lint
 lint: $(LINT) ## ruff, mypy, pyright, the architecture's contracts and what is generated, all of them whatever fails
 	@status=0; export PYRIGHT_PYTHON_IGNORE_WARNINGS=1; \
 	for tool in "ruff check" "ruff format --check" mypy "pyright --pythonpath $(PY)" "lint-imports --no-logo" \
-		"python -m transports._facade.generate --check"; do \
+		"python -m transports._facade.generate --check" "python -m tests.drawings --check"; do \
 		echo "$$tool"; $(BIN)/$$tool || status=1; \
 	done; exit $$status
 
-format: $(VENV)/.for-lint ## apply ruff's fixes and its layout, and write what is generated: the facade for threads
+format: $(VENV)/.for-lint ## apply ruff's fixes and its layout, and write what is generated: the facade for threads, the diagrams
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(PY) -m transports._facade.generate
+	$(PY) -m tests.drawings
 
 docs: $(VENV)/.for-docs ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict $(ARGS)

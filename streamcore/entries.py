@@ -1,7 +1,7 @@
 """The entries of a stream, as the application sees them.
 
 A ``Batch`` is the part of a read's reply that belongs to a stream: a view over the lists that the decoder built. An
-``Entry`` is a view of one of its elements, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
+``Entry`` is a view of an element, ``[id, [field, value, ...]]``; ids are parsed and fields decoded only when
 asked for. ``GroupBatch`` and ``GroupEntry`` belong to a consumer group and can be acknowledged.
 
 Acknowledging, or refusing, may happen in any thread and costs an append: ids collect in the batch, the batch notes
@@ -297,7 +297,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.lost: frozenset[bytes] = frozenset()  # neither ours any more, nor settled by us
 
     def ack(self) -> None:
-        """Acknowledge every entry of the batch."""
+        """Acknowledge every entry of the batch, from any thread; the engine sends the XACK."""
         self.acks.extend(self.ids)
         if not self.noted:
             self.note()
@@ -311,7 +311,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
         self.refuse(self.ids, None, reason)
 
     def refuse(self, ids: list[bytes], delay: float | None, reason: str) -> None:
-        """Refuse an entry: the common part of ``nack`` and ``dead_letter``."""
+        """Refuse entries: the common part of ``nack`` and ``dead_letter`` (``delay`` None)."""
         said = reason.encode(errors="backslashreplace")
         self.refusals.extend(Refusal(id_, delay, said) for id_ in ids)
         if not self.noted:
@@ -335,7 +335,7 @@ class GroupBatch(ProcessBound, BaseBatch[T, GroupEntry[T]]):
 
     @property
     def settled(self) -> bool:
-        """Whether every entry was acknowledged, and collected."""
+        """Whether every entry was acknowledged or refused, and collected by the engine."""
         return not (self.raw if self.unsettled is None else self.unsettled)
 
     def split(self, at: int) -> GroupBatch[T]:

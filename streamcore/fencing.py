@@ -1,6 +1,6 @@
 """A lease with an epoch: which process holds a name, told by a key beside the data that it guards.
 
-Whoever comes last takes the lease over, and may learn by which connection it was held before; the holder before finds out
+The process that comes last takes the lease over, and may learn by which connection it was held; the former holder finds out
 when it renews. A lease that has expired, or was flushed away, is taken again.
 
     FREE --take over--> HELD --renewed by another--> fenced: ``answer`` tells False
@@ -55,7 +55,7 @@ class Lease:
             return False
         self.is_held = True
         holder, client, run = former
-        if take_over and holder is not None:  # where that is us, we have asked before
+        if take_over and holder is not None:  # where the holder is us, an earlier reply was lost
             self.former = UNKNOWN if holder == present.nonce else Identity(int(client), run, holder)
         return True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def dead_letters(stream: bytes) -> bytes:
-    """Name the default stream of dead letters."""
+    """Name the default dead-letter stream of a stream."""
     return _beside(stream, b"dead")
 
 

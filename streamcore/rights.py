@@ -50,7 +50,7 @@ def missing_in(message: str, command: Sequence[Any]) -> str:
 
 
 def spoken(command: Sequence[Any]) -> str:
-    """Name a command, with its subcommand."""
+    """Name a command, with the subcommand of a container such as XINFO."""
     return " ".join(map(str, command[:2])) if command[0] in {*_GROUPED, "CLIENT", "CONFIG"} else str(command[0])
 
 

@@ -16,7 +16,7 @@ MISSHAPEN: Final = (AttributeError, BytesWarning, IndexError, KeyError, TypeErro
 
 
 def senseless(what: str) -> RemoteProtocolError:
-    """Make the error of a reply that is not ``what`` it has to be."""
+    """Make the error of a reply that is not ``what`` the command has to answer, such as "the fields of an entry"."""
     return RemoteProtocolError(f"the server has sent something else than {what}")
 
 

@@ -1,4 +1,7 @@
-"""Channels with a history: publish, subscribe, look back, for any number of subscribers that share a reader."""
+"""Channels with a history, for any number of subscribers.
+
+A publisher, and hubs: with a reader and a cursor for each subscriber, or with a subscription for all of them.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _one_info(reply: bytes) -> ClientInfo:
 
 
 def client_id() -> Command[int]:
-    """The connection's number (``CLIENT ID``)."""
+    """The number of this connection, unique in a run of the server (``CLIENT ID``)."""
     return Command(("CLIENT", "ID"), traits=ASK_SERVER)
 
 
@@ -185,7 +185,7 @@ def _filtered(filters: ClientFilters) -> tuple[list[Argument], str]:
 def client_list(**filters: Unpack[ClientFilters]) -> Command[list[ClientInfo]]:
     """The server's connections, or those that ``ClientFilters`` fit (``CLIENT LIST``).
 
-    All servers know ``id`` (one or several) and ``type``; the others need Valkey 9, and so do two at a time.
+    All servers know ``id`` (a single id or several) and ``type``; other filters need Valkey 9, and so do two at a time.
     """
     args, _ = _filtered(filters)
     plain = len(filters) < 2 and filters.keys() <= {"id", "type"}
@@ -212,7 +212,7 @@ def client_getname() -> Command[bytes | None]:
 
 
 def client_setname(connection_name: Name) -> Command[bytes]:
-    """Name the connection (``CLIENT SETNAME``)."""
+    """Name this connection, without spaces; the name is listed by ``client_list`` (``CLIENT SETNAME``)."""
     return Command(("CLIENT", "SETNAME", name("connection_name", connection_name)), traits=_FORBIDDEN)
 
 
@@ -233,7 +233,7 @@ def client_pause(timeout: Seconds, *, mode: Literal["all", "write"] = "all") -> 
 
 
 def client_unpause() -> Command[bytes]:
-    """End a pause (``CLIENT UNPAUSE``)."""
+    """End a pause of commands that ``client_pause`` has begun (``CLIENT UNPAUSE``)."""
     return Command(("CLIENT", "UNPAUSE"), traits=ASK_SERVER)
 
 
@@ -275,7 +275,7 @@ def client_tracking(
 ) -> Command[bytes]:
     """Get pushes when keys change that this connection has read (``CLIENT TRACKING``).
 
-    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with one of ``prefixes``;
+    ``redirect``: the connection that gets them instead; ``bcast``: for all keys that begin with any of ``prefixes``;
     ``optin``, ``optout``: only, or not, for keys that are read behind CLIENT CACHING; ``noloop``: not for its own
     changes.
     """
@@ -305,7 +305,7 @@ class TrackingInfo:
 
 
 def client_trackinginfo() -> Command[TrackingInfo]:
-    """The tracking of this connection (``CLIENT TRACKINGINFO``)."""
+    """The flags, prefixes and redirection of this connection's tracking (``CLIENT TRACKINGINFO``)."""
     return Command(("CLIENT", "TRACKINGINFO"), _tracking, ASK_SERVER)
 
 

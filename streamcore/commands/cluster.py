@@ -1,7 +1,7 @@
 """The cluster's own commands: which node serves which of the 16384 slots.
 
 A key's slot is the CRC-16 of its name or, if the name has a part in braces, of the first such part: keys with the same
-*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in one slot. Slots come as ranges that include both
+*hash tag*, such as ``{user1}:cart`` and ``{user1}:orders``, are in the same slot. Slots come as ranges that include both
 ends.
 """
 
@@ -62,7 +62,7 @@ class Shard:
 
 
 def cluster_shards() -> Command[list[Shard]]:
-    """The cluster's shards (``CLUSTER SHARDS``)."""
+    """The shards of the cluster: their slots, and their nodes (``CLUSTER SHARDS``)."""
     return Command(("CLUSTER", "SHARDS"), _shards, ASK_SERVER)
 
 
@@ -113,7 +113,7 @@ class SlotNode:
 
 @dataclass(frozen=True, slots=True)
 class SlotRange:
-    """Slots from ``start`` to ``end``, and who serves them: the primary, then its replicas."""
+    """The slots from ``start`` to ``end``, and the nodes that serve them: the primary, then its replicas."""
 
     start: int
     end: int
@@ -122,7 +122,7 @@ class SlotRange:
 
 
 def cluster_slots() -> Command[list[SlotRange]]:
-    """Who serves which slots (``CLUSTER SLOTS``)."""
+    """The ranges of slots, and the nodes that serve each (``CLUSTER SLOTS``)."""
     return Command(("CLUSTER", "SLOTS"), _slots, ASK_SERVER)
 
 
@@ -165,7 +165,7 @@ class NodeInfo:
 
 
 def cluster_nodes() -> Command[list[NodeInfo]]:
-    """The cluster as the asked node sees it (``CLUSTER NODES``)."""
+    """The nodes of the cluster, as the asked node sees them (``CLUSTER NODES``)."""
     return Command(("CLUSTER", "NODES"), _nodes, ASK_SERVER)
 
 
@@ -245,10 +245,10 @@ def asking() -> Command[bytes]:
 
 
 def readonly() -> Command[bytes]:
-    """The connection reads from a replica, which may be behind its primary (``READONLY``)."""
+    """Read from a replica, which may be behind its primary, over this connection (``READONLY``)."""
     return Command(("READONLY",), traits=_FORBIDDEN)
 
 
 def readwrite() -> Command[bytes]:
-    """The end of ``readonly`` (``READWRITE``)."""
+    """Read from primaries again over this connection: the end of ``readonly`` (``READWRITE``)."""
     return Command(("READWRITE",), traits=_FORBIDDEN)

@@ -22,7 +22,7 @@ T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is a 
 
 
 class LinkUse(Enum):
-    """Which link a command may use."""
+    """The links of a client that a command may use."""
 
     SHARED = auto()
     """The link that carries the commands of all tasks."""
@@ -60,7 +60,7 @@ ASK_SERVER: Final = Traits(keys=NO_KEYS, repeatable=True)
 
 
 class Command(Generic[T_co]):
-    """``args`` are sent as they are, encoded as ``data``; ``parse`` makes the answer from the reply.
+    """A command: ``args`` are sent as they are, encoded as ``data``; ``parse`` makes the answer from the reply.
 
     Without ``traits`` they are found out from the command's words, as for ``raw``; it counts as not repeatable.
     """
@@ -80,7 +80,7 @@ class Command(Generic[T_co]):
 
     @staticmethod
     def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
-        """See ``raw``."""
+        """Make a command of any words; see ``raw``."""
         return raw(*args, repeatable=repeatable)
 
     @property
@@ -90,7 +90,7 @@ class Command(Generic[T_co]):
 
     @property
     def keys(self) -> tuple[bytes, ...]:
-        """The keys among the arguments."""
+        """The keys among the arguments, as bytes."""
         sent = map(to_bytes, self.args[self.traits.keys])
         return tuple([key if isinstance(key, bytes) else key.encode() for key in sent])
 

@@ -1,6 +1,6 @@
 """Commands of consumer groups: create, read, acknowledge, claim.
 
-A group delivers each entry to one of its consumers and keeps it *pending* until it is acknowledged. ``GroupConsumer``
+A group delivers each entry to a single consumer and keeps it *pending* until it is acknowledged. ``GroupConsumer``
 does all of this by itself; these are its parts, for programs that want their own way, and for tools. Durations are
 seconds, also in the answers.
 """
@@ -35,7 +35,7 @@ _NACKS: Final = {"silent": "SILENT", "fail": "FAIL", "fatal": "FATAL"}
 def xgroup_create(
     stream: Name, group: Name, *, start: Position = "0", mkstream: bool = True, entries_read: int | None = None
 ) -> Command[bytes]:
-    """Create a consumer group (``XGROUP CREATE``) behind ``start``: ``"0"`` for all entries, ``"$"`` for new ones.
+    """Create a consumer group (``XGROUP CREATE``) behind ``start``: ``"0"`` for all entries, ``"$"`` for later entries.
 
     ``mkstream`` creates the stream where it does not exist. ``entries_read``, how many entries the group counts as
     read, is the base of its lag. Raises ``BusyGroupError`` where the group exists.
@@ -123,7 +123,7 @@ def xnack(
 ) -> Command[int]:
     """Give pending entries back to the group without acknowledging them (``XNACK``); answers how many. Redis 8.8.
 
-    They stay pending, with no owner, and the next claim takes them at once. ``mode`` says what the delivery counts as:
+    They stay pending, with no owner, and the next claim takes them at once. ``mode`` says how the delivery counts:
     ``silent`` takes it back, ``fail`` leaves it counted, ``fatal`` sets the count to the highest that there is;
     ``retrycount`` sets it to a number. ``force`` makes entries of the stream pending that are not.
     """

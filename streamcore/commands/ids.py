@@ -39,7 +39,7 @@ def exact(what: str, value: Position) -> str:
 
 
 def exact_ids(command: str, ids: Iterable[Id]) -> list[str]:
-    """Format the ids of several entries, at least one."""
+    """Format the ids of several entries. Raises ``InvalidArgument`` without any."""
     sent = [exact("id", id_) for id_ in ids]
     if not sent:
         raise InvalidArgument(f"{command} needs at least one id")
@@ -47,7 +47,7 @@ def exact_ids(command: str, ids: Iterable[Id]) -> list[str]:
 
 
 def position(what: str, value: Position, *words: str) -> str:
-    """Format where reading goes on: behind an id, with the first entry of a moment, or at one of ``words``."""
+    """Format where reading goes on: behind an id, with the first entry of a moment, or at any of ``words``."""
     if isinstance(value, (str, bytes)) and (text := _text(what, value)) in words:
         return text
     id_ = parsed(what, value)

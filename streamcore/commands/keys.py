@@ -144,7 +144,7 @@ def memory_usage(key: Name, *, samples: int | None = None) -> Command[int | None
 
 
 def key_names(keys: tuple[Name, ...]) -> list[bytes]:
-    """Check the keys of a command that takes several, at least one."""
+    """Check the keys of a command that takes several. Raises ``InvalidArgument`` without any."""
     if not keys:
         raise InvalidArgument("name at least one key")
     return [name("key", key) for key in keys]

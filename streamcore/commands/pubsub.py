@@ -1,6 +1,6 @@
 """Commands of publish and subscribe.
 
-SUBSCRIBE and its relatives are answered by pushes, one for each name, so no client takes them: an engine does, on a
+SUBSCRIBE and its relatives are answered by pushes, a push for each name, so no client takes them: an engine does, on a
 link of its own, and always with names; a server answers UNSUBSCRIBE without names by a number of pushes that only it
 knows. A shard channel lives in the slot of its name, as a key does.
 """
@@ -30,7 +30,7 @@ def spublish(shardchannel: Name, message: Argument) -> Command[int]:
 
 
 def subscribe(*channels: Name) -> Command[None]:
-    """Get the messages of channels (``SUBSCRIBE``)."""
+    """Get the messages of channels, as pushes (``SUBSCRIBE``)."""
     return Command(("SUBSCRIBE", *_names("channel", channels)), traits=_PUSHES)
 
 
@@ -40,22 +40,22 @@ def psubscribe(*patterns: Name) -> Command[None]:
 
 
 def ssubscribe(*shardchannels: Name) -> Command[None]:
-    """Get the messages of shard channels; all of them must be in one slot (``SSUBSCRIBE``)."""
+    """Get the messages of shard channels; all of them must be in the same slot (``SSUBSCRIBE``)."""
     return Command(("SSUBSCRIBE", *_names("shardchannel", shardchannels)), traits=_SHARD_PUSHES)
 
 
 def unsubscribe(*channels: Name) -> Command[None]:
-    """No more messages of channels (``UNSUBSCRIBE``)."""
+    """End subscriptions to channels (``UNSUBSCRIBE``)."""
     return Command(("UNSUBSCRIBE", *_names("channel", channels)), traits=_PUSHES)
 
 
 def punsubscribe(*patterns: Name) -> Command[None]:
-    """No more messages of patterns (``PUNSUBSCRIBE``)."""
+    """End subscriptions to patterns (``PUNSUBSCRIBE``)."""
     return Command(("PUNSUBSCRIBE", *_names("pattern", patterns)), traits=_PUSHES)
 
 
 def sunsubscribe(*shardchannels: Name) -> Command[None]:
-    """No more messages of shard channels (``SUNSUBSCRIBE``)."""
+    """End subscriptions to shard channels (``SUNSUBSCRIBE``)."""
     return Command(("SUNSUBSCRIBE", *_names("shardchannel", shardchannels)), traits=_SHARD_PUSHES)
 
 
@@ -65,7 +65,7 @@ def pubsub_channels(pattern: Name | None = None) -> Command[list[bytes]]:
 
 
 def pubsub_numsub(*channels: Name) -> Command[dict[bytes, int]]:
-    """How many have subscribed to each of the channels by name, of none: none (``PUBSUB NUMSUB``)."""
+    """How many connections have subscribed to each of the channels, by name; without names, none (``PUBSUB NUMSUB``)."""
     return Command(("PUBSUB", "NUMSUB", *(name("channel", given) for given in channels)), _counts, ASK_SERVER)
 
 
@@ -80,7 +80,7 @@ def pubsub_shardchannels(pattern: Name | None = None) -> Command[list[bytes]]:
 
 
 def pubsub_shardnumsub(*shardchannels: Name) -> Command[dict[bytes, int]]:
-    """How many have subscribed to each of the shard channels at this node, of none: none (``PUBSUB SHARDNUMSUB``)."""
+    """How many connections have subscribed to each of the shard channels at this node, by name (``PUBSUB SHARDNUMSUB``)."""
     named = [name("shardchannel", given) for given in shardchannels]
     return Command(("PUBSUB", "SHARDNUMSUB", *named), _counts, ASK_SERVER)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 
 def pairs(reply: Any) -> list[tuple[Any, Any]]:
-    """The items of a map, in the server's order, repeated keys included; none for a null."""
+    """The items of a map, in the server's order, repeated keys included; no items for a null."""
     if isinstance(reply, dict):
         return list(reply.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # a reply
     if not reply:
@@ -22,12 +22,12 @@ def pairs(reply: Any) -> list[tuple[Any, Any]]:
 
 
 def mapping(reply: Any) -> dict[Any, Any]:
-    """A map; of a repeated key, the last value."""
+    """Parse a map; of a repeated key, the last value counts."""
     return dict(pairs(reply))
 
 
 def strings(reply: Any) -> list[bytes]:
-    """An array of bulk strings. Raises ``TypeError`` for anything else."""
+    """Check an array of bulk strings. Raises ``TypeError`` for a reply of another shape."""
     if type(reply) is list and {bytes}.issuperset(map(type, reply)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return cast("list[bytes]", reply)
     raise TypeError("no array of strings")
@@ -39,5 +39,5 @@ def number(reply: Any) -> float:
 
 
 def flag(reply: Any) -> bool:
-    """A boolean, or 0 or 1."""
+    """Parse a boolean, or 0 or 1."""
     return bool(int(reply))

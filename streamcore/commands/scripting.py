@@ -1,4 +1,4 @@
-"""Scripts and functions: code that the server runs, as one command.
+"""Scripts and functions: code that the server runs, as a single command.
 
 All keys that the code touches must be named as ``keys``, so that a cluster can find their node; everything else goes
 into ``args``. The code's result is answered as the decoder reads it: Lua numbers as integers, its errors as

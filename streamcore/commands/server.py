@@ -22,12 +22,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ping(message: Argument | None = None) -> Command[bytes]:
-    """Answers ``PONG``, or the message (``PING``)."""
+    """Ask the server for a sign of life; answers ``PONG``, or the message (``PING``)."""
     return Command(("PING",) if message is None else ("PING", message), traits=ASK_SERVER)
 
 
 def echo(message: Argument) -> Command[bytes]:
-    """Answers the message (``ECHO``)."""
+    """Have the server repeat a message; answers the message (``ECHO``)."""
     return Command(("ECHO", message), traits=ASK_SERVER)
 
 
@@ -41,7 +41,7 @@ def info(*sections: str) -> Command[dict[str, str]]:
 
 
 def report(reply: bytes) -> dict[str, str]:
-    """``field:value`` lines; others are headings."""
+    """Parse ``field:value`` lines into a mapping; any other line is a heading."""
     fields: dict[str, str] = {}
     for line in reply.decode(errors="replace").splitlines():
         field, colon, value = line.partition(":")
@@ -66,7 +66,7 @@ def dbsize() -> Command[int]:
 
 
 def flushall(*, asynchronous: bool | None = None) -> Command[bytes]:
-    """Delete everything in every database (``FLUSHALL``).
+    """Delete every key in every database (``FLUSHALL``).
 
     ``asynchronous``: whether memory is freed in the background; the server's configuration decides if it is not said.
     """
@@ -74,7 +74,7 @@ def flushall(*, asynchronous: bool | None = None) -> Command[bytes]:
 
 
 def flushdb(*, asynchronous: bool | None = None) -> Command[bytes]:
-    """Delete everything in this database; ``asynchronous`` as for ``flushall`` (``FLUSHDB``)."""
+    """Delete every key in this database; ``asynchronous`` as for ``flushall`` (``FLUSHDB``)."""
     return Command(("FLUSHDB", *async_or_sync(asynchronous)), traits=SERVER)
 
 
@@ -189,7 +189,7 @@ Role: TypeAlias = PrimaryRole | ReplicaRole | SentinelRole
 
 
 def role() -> Command[Role]:
-    """The server's role in replication (``ROLE``)."""
+    """The server's role in replication: primary, replica or sentinel, and its peers (``ROLE``)."""
     return Command(("ROLE",), _role, ASK_SERVER)
 
 

@@ -40,7 +40,7 @@ class StreamCounters:
     idmp_duration: float | None = None
     """For how many seconds XADD's ids are remembered."""
     idmp_maxsize: int | None = None
-    """How many of them, for each producer."""
+    """How many ids of each producer are remembered."""
     pids_tracked: int | None = None
     """How many producers are remembered now."""
     iids_tracked: int | None = None
@@ -55,7 +55,7 @@ class StreamCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo(StreamCounters):
-    """``XINFO STREAM``."""
+    """The counters and ends of a stream, and how many groups it has (``XINFO STREAM``)."""
 
     groups: int
     """How many consumer groups it has."""
@@ -64,7 +64,7 @@ class StreamInfo(StreamCounters):
 
 
 class PendingDelivery(NamedTuple):
-    """An entry that is pending: with whom, since when, and how often it was delivered."""
+    """A pending entry: its consumer, its last delivery, and how often it was delivered."""
 
     id: StreamId
     consumer: bytes
@@ -75,11 +75,11 @@ class PendingDelivery(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerFullInfo:
-    """A consumer in ``XINFO STREAM FULL``."""
+    """A consumer of a group, with its first pending entries (``XINFO STREAM FULL``)."""
 
     name: bytes
     seen_time: float
-    """When it last asked for anything, in unix seconds."""
+    """When it last sent a command for the group, in unix seconds."""
     active_time: float | None = None
     """When it last got an entry; None where it never did, or on Redis 7.0."""
     pel_count: int
@@ -92,7 +92,7 @@ class ConsumerFullInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFullInfo:
-    """A group in ``XINFO STREAM FULL``."""
+    """A group, with its consumers and its first pending entries (``XINFO STREAM FULL``)."""
 
     name: bytes
     last_delivered_id: StreamId
@@ -103,7 +103,7 @@ class GroupFullInfo:
     pel_count: int
     """How many entries are pending."""
     nacked_count: int | None = None
-    """How many of them were given back by XNACK. Redis 8.8."""
+    """How many pending entries were given back by XNACK. Redis 8.8."""
     pending: list[PendingDelivery]
     """The first of them."""
     consumers: list[ConsumerFullInfo]
@@ -113,16 +113,16 @@ class GroupFullInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFullInfo(StreamCounters):
-    """``XINFO STREAM FULL``."""
+    """A stream, with its first entries and all of its groups (``XINFO STREAM FULL``)."""
 
     entries: list[StreamEntry]
-    """The first of its entries."""
+    """Its first entries."""
     groups: list[GroupFullInfo]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupInfo:
-    """A group in ``XINFO GROUPS``."""
+    """How far a group has read its stream, and how many entries it has pending (``XINFO GROUPS``)."""
 
     name: bytes
     consumers: int
@@ -140,15 +140,15 @@ class GroupInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerInfo:
-    """A consumer in ``XINFO CONSUMERS``."""
+    """A consumer of a group: its pending entries, and when it was last heard of (``XINFO CONSUMERS``)."""
 
     name: bytes
     pending: int
     """How many entries it has pending."""
     idle: float
-    """For how many seconds it has asked for nothing."""
+    """For how many seconds it has sent no command for the group."""
     inactive: float | None = None
-    """For how many seconds it has got nothing; None where it never got anything, or on Redis 7.0."""
+    """For how many seconds it has got no entry; None where it never got any, or on Redis 7.0."""
     other: dict[bytes, Any]
     """Further fields of newer servers."""
 

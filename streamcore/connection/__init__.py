@@ -1,1 +1,4 @@
-"""The connection to a server: handshake, exchanges, dialling and its deadlines."""
+"""The connection to a server.
+
+Handshake, exchanges and pushes of a connection; a link, which dials it, watches it and backs off.
+"""

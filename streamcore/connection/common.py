@@ -17,9 +17,9 @@ class Clock:
 class Changes:
     """A record of the changes in the links and parts of an engine, so that nothing need ask all of them.
 
-    ``outputs``: the links that may want a connection, or none, may have data to send, or may want data or not, otherwise
-    than before; a set in the order of the changes. ``deadlines``: when the ``handle_timeout`` of a link or part is due, in
-    seconds, infinity for never; each sets its own whenever that is another one, and after each ``handle_timeout``.
+    ``outputs``: the links that may want a connection, or none, may have data to send, or may want data or not, otherwise than
+    before; a set in the order of the changes. ``deadlines``: when the ``handle_timeout`` of a link or part is due, in
+    seconds, infinity for never; a link or part writes its own whenever it changes, and after each ``handle_timeout``.
     """
 
     __slots__ = ("deadlines", "outputs")

@@ -1,4 +1,4 @@
-"""One socket as a value: commands and bytes in, bytes and replies out.
+"""A socket as a value: commands and bytes in, bytes and replies out.
 
 A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds back every other exchange until the
 server has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an
@@ -42,7 +42,7 @@ _READY = State.READY  # looking up a member of an Enum is slow
 
 
 class Connection:
-    """The bytes to and from one server. ``server`` is its reply to HELLO.
+    """The bytes to and from a server. ``server`` is its reply to HELLO.
 
     ``partly`` counts replies of unfinished exchanges. ``waiting`` holds the unanswered exchanges in their order; only
     ``send`` may append to it. ``error`` tells how the server broke the protocol, or why it refuses the introduction.
@@ -84,7 +84,7 @@ class Connection:
         return len(self.waiting) + len(self._held)
 
     def send(self, exchange: Exchange) -> None:
-        """Queue an exchange behind those already queued."""
+        """Queue an exchange behind the exchanges that are queued; during the introduction it is held back."""
         if self.state is not _READY:
             self._held.append(exchange)
             return
@@ -209,7 +209,7 @@ class Connection:
         return sent, unsent
 
     def _welcome(self, answered: Exchange) -> None:
-        """Take the reply to a command of the introduction; the last one releases the held exchanges."""
+        """Take the reply to a command of the introduction; the last reply releases the held exchanges."""
         del self._greeting[0]
         word, [reply] = str(answered.commands[0][0]), answered.replies
         if isinstance(reply, ReplyError):

@@ -16,7 +16,7 @@ _NO_ATTRIBUTES: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
 class Exchange:
-    """Commands that leave in one write, and their replies once they came.
+    """Commands that leave in a single write, and their replies once they came.
 
     Encoding happens here, unless ``encoded`` has the bytes, so that a bad argument fails before anything is queued.
     ``timeout`` is the time, in seconds, within which the server answers once it has come to these commands; a
@@ -50,7 +50,7 @@ class Exchange:
 
 
 class Subscribing(Exchange):
-    """A command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or one error for all.
+    """A command such as SUBSCRIBE: a push for each of its names, in their order, answers it, or a single error for all.
 
     A server pushes the same word when it takes a shard channel away; such a push counts as an answer if an answer is
     due.
@@ -73,7 +73,7 @@ class Subscribing(Exchange):
 
 @final
 class Pushed:
-    """Pushes that came one after another, each ``[kind, ...]``."""
+    """Consecutive pushes, each ``[kind, ...]``."""
 
     __slots__ = ("pushes",)
 

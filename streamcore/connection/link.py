@@ -45,7 +45,7 @@ _NEVER: Final = float("inf")
 LATE: Final = 0.1
 """Seconds behind a deadline after which a driver counts as held up, by a handler that blocks its loop, say."""
 
-MAX_EXCUSES: Final = 3  # how often in a row a late driver gets ``LATE`` again, to read what lies in its socket
+MAX_EXCUSES: Final = 3  # how often in a row a late driver gets ``LATE`` again, to read the bytes in its socket
 
 SLOWEST: Final = 16 << 10
 """Bytes a second. A server that sends or takes fewer while its answer is due counts as silent."""
@@ -73,7 +73,7 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. What changes in its outputs, and its deadline, is noted in ``changes``.
+    nothing. Changes of its outputs, and its deadline, are noted in ``changes``.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Link:
         self.name = name
         self.state = State.RESTING
         self.attempts = 0
-        self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in what it holds
+        self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in the bytes that it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self.moved = 0
@@ -133,7 +133,7 @@ class Link:
             self._enter(State.RESTING)
 
     def drop(self, error: Exception) -> None:
-        """Give up the present socket because of ``error``; the next one is dialled after the back-off."""
+        """Give up the present socket because of ``error``; the next is dialled after the back-off."""
         self._outputs[self] = None
         if self._wanted:
             self._enter(State.DROPPING)

@@ -1,1 +1,4 @@
-"""Reading streams without a group (``XREAD``)."""
+"""Reading streams without a group (``XREAD``).
+
+The fan-in of cursors, the reading of streams, starting points, merging by id, gap detection.
+"""

@@ -43,7 +43,7 @@ class _Options(ConsumerOptions, EngineOptions, total=False): ...
 class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     """Follow streams by XREAD: each entry after the starting point once, in id order per stream.
 
-    ``streams`` is one name or several, which start at their end, or a mapping of names to starting points: an id
+    ``streams`` is a name or several, which start at their end, or a mapping of names to starting points: an id
     (exclusive), ``"0"`` (everything), ``"$"`` (only entries added from now on), ``"+"`` (the last entry), milliseconds
     or a ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the
     server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
@@ -221,7 +221,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         return self._merge is not None and self._merge.holds
 
     def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
-        """Return the names of the streams to read now: with a merge, those that hold no entries in it."""
+        """Return the names of the streams to read now: with a merge, the streams that hold no entries in it."""
         if self.ended:
             return []
         return list(streams) if self._merge is None else self._merge.wanted(streams)
@@ -295,7 +295,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         return change
 
     def _drop(self, stream: bytes) -> None:
-        """Drop the prefetched entries of a stream."""
+        """Drop the prefetched and held entries of a stream."""
         self._reader.drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)

@@ -91,7 +91,7 @@ class GapDetection:
             self.suspects.append(cursor)
 
     def check_all(self, streams: list[StreamCursor]) -> Steps[None]:
-        """Check the histories of streams in one exchange, as a part of a script."""
+        """Check the histories of streams in a single exchange (``XRANGE``, ``XINFO STREAM``), as a part of a script."""
         asked = [(cursor, cursor.continuity, cursor.check_commands()) for cursor in streams]
         replies = iter((yield from self._owner.ask(*chain.from_iterable(commands for _, _, commands in asked))))
         for cursor, continuity, commands in asked:

@@ -1,13 +1,12 @@
-"""The entries of several streams in one order, that of their ids.
+"""The entries of several streams in a single order, the order of their ids.
 
-A reply has at most COUNT entries of each stream, so it may end early in one stream and late in another. A stream whose
-reply was full may have more, and lower ids than others have shown already; so may a stream that was not read because
-it still holds entries here, which bounds the number held. No entry above the lowest such end is released. Released
-entries are therefore in order with everything that the server had at the time of the read.
+A reply has at most COUNT entries of each stream, so it may end early in a stream and late in another. A stream whose reply
+was full may have more, and lower ids than others have shown already; so may a stream that was not read because it still holds
+entries here, which bounds the number held. No entry above the lowest such end is released. Released entries are therefore in
+order with every entry that the server had at the time of the read.
 
-An entry that is added later may still have a lower id than an entry that was handed over: ids are made by the
-producers' servers and clocks. ``wait`` seconds are given to such latecomers, unless every stream shows that it has
-none.
+An entry that is added later may still have a lower id than an entry that was handed over: ids are made by the producers'
+servers and clocks. ``wait`` seconds are given to such latecomers, unless every stream shows that it has none.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Merge:
         self._due: dict[bytes, float] = {}  # when the held entries of a stream have waited for long enough
 
     def begin(self) -> None:
-        """Begin the replies of another read."""
+        """Begin another read: no stream is read yet."""
         self._read.clear()
 
     def add(self, stream: bytes, entries: list[Any], *, size: int = 0, full: bool, now: float) -> None:
@@ -74,11 +73,11 @@ class Merge:
 
     @property
     def holds(self) -> bool:
-        """Whether an entry waits for its turn."""
+        """Whether an entry waits for its turn in the order of ids."""
         return bool(self._held)
 
     def release(self, streams: Iterable[bytes], now: float) -> list[Run]:
-        """Release the entries whose turn has come, in order, as runs of one stream each."""
+        """Release the entries whose turn has come, in order, as runs of entries of the same stream."""
         unread = [rows[-1][0] for stream, rows in self._held.items() if stream not in self._read]
         horizon = min([*self._ends.values(), *unread], default=None)
         if self._wait and not self._ends:  # a backlog is no latecomers' business

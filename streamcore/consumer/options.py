@@ -9,12 +9,12 @@ from .cursor import FollowOptions
 
 
 class Interruption(Enum):
-    """The reason why an iteration stops for something else than entries."""
+    """The reason why an iteration stops without a batch."""
 
     IDLE = auto()
     """A read came back empty."""
     ENDED = auto()
-    """The same, with ``stop_on_idle``."""
+    """A read came back empty, with ``stop_on_idle``: the iteration is over."""
 
 
 class ConsumerOptions(ReaderOptions, FollowOptions, total=False):

@@ -28,16 +28,16 @@ T = TypeVar("T", bytes, str)
 
 
 class StreamsOwner(Protocol):
-    """The fan-in of streams: it wants some of them, and takes the batches, events and refusals."""
+    """The fan-in of streams: it chooses the streams to read, and takes the batches, events and refusals."""
 
     @property
     def title(self) -> str:
-        """The name in logs and events."""
+        """The name of the consumer in logs and events."""
         ...
 
     @property
     def holds(self) -> bool:
-        """Whether entries wait for their turn."""
+        """Whether entries wait for their turn in the order of ids."""
         ...
 
     def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
@@ -57,7 +57,7 @@ class StreamsOwner(Protocol):
         ...
 
     def emit(self, event: Event) -> None:
-        """Emit an event."""
+        """Emit an event of the reader."""
         ...
 
     def restart(self, cursor: StreamCursor) -> None:
@@ -131,7 +131,7 @@ class StreamsReader(Generic[T]):
         return self.reader.degradation
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
-        """Send commands as one exchange and return its replies, as a part of a script."""
+        """Send commands as an exchange and return its replies, as a part of a script."""
         return self.reader.ask(*commands)
 
     def want_more(self) -> None:
@@ -153,7 +153,7 @@ class StreamsReader(Generic[T]):
         self._engine.on_wakeup()
 
     def give_up(self, change: CursorChange) -> None:
-        """Cancel a pending change."""
+        """Cancel a pending change of a stream: its caller has gone."""
         if self.changes.is_pending(change):
             self._owner.end_change(change)
 
@@ -166,7 +166,7 @@ class StreamsReader(Generic[T]):
         return True
 
     def drop(self, stream: bytes) -> None:
-        """Drop the prefetched entries of a stream."""
+        """Drop the prefetched and arrived entries of a stream."""
         self.reader.prefetch.drop(stream)
         self.arrived = [batch for batch in self.arrived if batch.key != stream]
         self._gaps.drop(stream)
@@ -190,7 +190,7 @@ class StreamsReader(Generic[T]):
     # -- the script ---------------------------------------------------------------------------------------------------
 
     def read(self) -> Script:
-        """Return the script of the reading link."""
+        """Return the script of the reading link: enter, then read, settle changes and check histories in turn."""
         self._blocked = False
         yield from self._enter()
         self.reader.is_ready = True
@@ -208,7 +208,7 @@ class StreamsReader(Generic[T]):
             cursor.watched = self._watches  # the server may have forbidden it on the last connection
         known = [
             cursor for cursor in self.streams.values() if not cursor.sought
-        ]  # where others were does not matter any more
+        ]  # the places of sought streams do not matter any more
         yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
         yield from self._owner.enter()
 
@@ -304,6 +304,6 @@ class StreamsReader(Generic[T]):
                 self.arrived.append(Batch(cursor.stream, entries, encoding=self.reader.encoding, size=size))
 
     def hand_on(self) -> None:
-        """Hand on the arrived batches."""
+        """Hand the batches of a read on to the fan-in."""
         arrived, self.arrived = self.arrived, []
         self._owner.take_in(arrived, self.reader.asked[0].each if self.reader.asked else 0)

@@ -1,1 +1,4 @@
-"""The driver contract of engines: links, scripts, timers and events."""
+"""The driver contract of engines.
+
+Links, and the router that gives them; timers; scripts and their runner; events; degradation.
+"""

@@ -1,8 +1,8 @@
 """The router of an engine: which server each of its links is dialled at.
 
-An engine asks its router for every link, and says what the link is for by a ``Route``; of addresses it knows nothing. A
-standalone server is the simplest case: all links go to one address. Where several servers share the work, another router
-answers by what it knows of them, and engines stay as they are.
+An engine asks its router for every link, and says its purpose by a ``Route``; it knows no address itself. A
+standalone server is the simplest case: every link is dialled at the same address. Where several servers share the work,
+another router chooses by its topology, and engines stay as they are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MakeLink: TypeAlias = Callable[[Owner, str, AnyAddress], Link]
 
 
 class Router(Protocol):
-    """Gives an engine its links."""
+    """Gives an engine its links, each dialled at a server that its route leads to."""
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to a server that the route leads to."""
@@ -56,7 +56,7 @@ class StandaloneRouter:
         self._links: list[Link] = []
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
-        """Make a link to the server."""
+        """Make a link to the single server."""
         link = self._make(owner, name, self._address)
         self._links.append(link)
         return link

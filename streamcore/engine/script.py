@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Wait(Enum):
-    """The type of ``WAIT``."""
+    """The type of ``WAIT``, by which a script waits for an answer or a change."""
 
     WAIT = auto()
 
@@ -41,7 +41,7 @@ Steps: TypeAlias = Generator[Exchange | Wait, Exchange | None, T]
 
 
 def call(*commands: Arguments, timeout: float = DEFAULT_OPTIONS.request_timeout) -> Steps[Replies]:
-    """Send commands as one exchange and return its replies, as a part of a script; nothing else may be unanswered."""
+    """Send commands as an exchange and return its replies, as a part of a script; nothing else may be unanswered."""
     yield Exchange(commands, timeout)
     while (answered := (yield WAIT)) is None:
         pass
@@ -56,7 +56,7 @@ def checked(reply: Any) -> Any:
 
 
 class ScriptHost(Protocol):
-    """The engine that a script runs for."""
+    """The engine that a script runs for: it makes the link, and hears of its life."""
 
     def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
@@ -149,7 +149,7 @@ class ScriptRunner:
         except Exception as error:
             if is_interruption(error):
                 raise
-            self._raised(error)  # the same, from a ``finally``
+            self._raised(error)  # an error from a ``finally`` of the script
 
     def _raised(self, error: Exception) -> None:
         if isinstance(error, ReplyError) and error.code in UNAVAILABLE:

@@ -1,8 +1,8 @@
-"""Run a part of a script for many streams at once: their questions leave in one write.
+"""Run a part of a script for many streams at once: their questions leave in a single write.
 
-A part of a script that only asks, and waits for the answers, may run beside others like it, on one link. They go in
-step: the next questions of all of them are one exchange, so that a page of streams costs as many round trips as a
-single stream.
+A part of a script that only asks, and waits for the answers, may run beside others like it, on the same link. They go in
+step: the next questions of all parts are a single exchange, so that a page of streams costs as many round trips as a single
+stream.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .script import WAIT, Steps
 T = TypeVar("T")
 
 PAGE: Final = 50
-"""Streams that one exchange asks about."""
+"""Streams that an exchange asks about."""
 
 
 def pages(streams: Sequence[T], most: int = PAGE) -> Iterator[list[T]]:

@@ -1,8 +1,9 @@
 """Streams that a member of a group waits for: they do not exist, and are not to be created by it.
 
-A stream that has expired, or was deleted, is not put back as an empty key that stays for ever; nor, with ``create="group"``, is one
-created that nobody has written to yet. A read names only streams that exist; the others are looked for every ``LOOK`` seconds, many
-by one command. When one is there its group is created at its beginning, since all that is in it has come while it was waited for.
+A stream that has expired, or was deleted, is not put back as an empty key that stays for ever; nor, with ``create="group"``,
+is a stream created before its first entry. A read names only streams that exist; absent streams are looked for every ``LOOK``
+seconds, many by a command (``XREAD``). When a stream is there its group is created at its beginning, since all its entries
+have come while it was waited for.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .context import GroupContext
 LOOK: Final = 1.0
 """Seconds between two looks."""
 KEYS: Final = 100
-"""Streams that one command looks for."""
+"""Streams that a command looks for."""
 COMMANDS: Final = 10
-"""Such commands that leave in one exchange."""
+"""Such commands in an exchange."""
 
 
 class AbsentStreams:
@@ -42,7 +43,7 @@ class AbsentStreams:
         return stream in self._streams
 
     def covers(self, *, is_lost: bool) -> bool:
-        """Whether the member waits for a stream that does not exist; ``is_lost``: it did exist."""
+        """Whether the member is to wait for a stream that does not exist; ``is_lost``: it did exist."""
         member = self._context.member
         return member.create == "group" or (is_lost and member.on_stream_lost == "wait")
 
@@ -59,11 +60,11 @@ class AbsentStreams:
             self.at = inf
 
     def put_off(self) -> None:
-        """Look for them again ``LOOK`` seconds from now."""
+        """Look for the absent streams again ``LOOK`` seconds from now."""
         self.at = self._context.now + LOOK
 
     def find(self) -> Iterator[Steps[list[bytes]]]:
-        """Look for all of them by ``XREAD``, some at a time; each part returns the streams that have entries."""
+        """Look for the absent streams by ``XREAD``, some at a time; each part returns the streams that have entries."""
         waiting = list(self._streams)
         for at in range(0, len(waiting), KEYS * COMMANDS):
             yield self._find(waiting[at : at + KEYS * COMMANDS])

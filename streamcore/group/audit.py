@@ -89,7 +89,7 @@ class Audit:
                 yield from self._recovery.run(stream)
 
     def _audit(self, stream: bytes) -> Steps[bytes | None]:
-        """Return the stream, if the server lists something else for us than we know."""
+        """Return the stream, if the server lists other entries for us than we know."""
         assert self._setup.present is not None
         yield from self._lease.check(stream, self._setup.present)
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
@@ -109,7 +109,7 @@ class Audit:
             return 0
         ours = pending_for(member.name, summary)
         if self._holdings.held(stream) and not ours:
-            gaps.doubt(stream)  # all is gone that was pending: the group may be another one
+            gaps.doubt(stream)  # no entry is pending any more: the group may be another
             self._rounds.came(stream)
         else:
             gaps.hear(stream, told, Reached.of(group))
@@ -127,6 +127,7 @@ class Audit:
         return [stream for stream in self._context.present if stream in held]
 
     def _check_leases(self, stream: bytes) -> Steps[None]:
+        """Compare our entries of a stream with the pending list, piece by piece; drop the entries that are missing there."""
         context, holdings = self._context, self._holdings
         gone: set[bytes] = set()
         try:

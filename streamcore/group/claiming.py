@@ -1,8 +1,9 @@
-"""Claim entries that other consumers left idle, and what was given back; never our own, whose idle time would begin anew.
+"""Claim entries that other consumers left idle, or gave back; never our own, whose idle time would begin anew.
 
-The cursor goes on page by page, with a read in between, and each member looks at a time of its own. The server is not asked
-for what is idle (``XPENDING ... IDLE``), since it would walk the whole list for that; a page tells how idle its rows are.
-Entries that are claimed are not counted as delivered: they wait in the redelivery queue.
+The cursor goes on page by page (``XPENDING``), with a read in between, and each member looks at a time of its own. The server
+is not asked for idle entries alone (``XPENDING ... IDLE``), since it would walk the whole list for them; a page tells how
+idle its rows are. Entries that were delivered before are claimed without counting a delivery (``XCLAIM ... JUSTID``): they
+wait in the redelivery queue.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ REST: Final = 0.002
 
 
 class Claiming:
-    """Takes over what other members have left; its state survives reconnects."""
+    """Takes over entries that other members have left; its state survives reconnects."""
 
     def __init__(
         self,
@@ -53,14 +54,14 @@ class Claiming:
         self._given_back = given_back
         self._recovery = recovery
         self._claim_from: dict[bytes, bytes] = {}
-        self._claimable: set[bytes] = set()  # streams of which the last page had something to claim
+        self._claimable: set[bytes] = set()  # streams whose last page had rows to claim
         self._pages = 0  # of this pass
         self._regular = AT_ONCE if context.member.keeps else inf
         self._passes = Passes(context.member.claim_idle or NO_CLAIMS)
 
     @property
     def at(self) -> float:
-        """When something may be claimed."""
+        """When an entry may be claimed, in seconds: at the next regular look, or when a given-back entry is due."""
         expected = self._given_back.at
         return self._regular if expected is None or self._regular < expected else expected
 
@@ -71,7 +72,7 @@ class Claiming:
         self._passes.forget(stream)
 
     def run(self) -> Steps[None]:
-        """Look through a page of pending entries, in each of the streams whose turn it is, and claim those that may be claimed."""
+        """Look through a page of the pending entries of each stream whose turn it is, and claim the idle entries."""
         context, now = self._context, self._context.now
         expected = self._given_back.take_due(now)
         patience = context.member.claim_idle or NO_CLAIMS
@@ -99,7 +100,7 @@ class Claiming:
             self._regular = now + pause
 
     def _with_something(self, streams: list[bytes]) -> Steps[list[bytes]]:
-        """Find the streams in which something is pending for others; where streams are few, the look for it tells that."""
+        """Find the streams in which entries are pending for others (``XPENDING``); where streams are few, pages tell that."""
         context, asked_at = self._context, self._context.now
         if not are_many(context.present):
             return streams
@@ -116,22 +117,25 @@ class Claiming:
         return found
 
     def is_calm(self, summary: Any) -> bool:
-        """Whether nothing is pending for others, by the reply of XPENDING."""
+        """Whether nothing is pending for other members, by the reply of XPENDING."""
         return all(name == self._context.member.name for name, _ in summary[3] or ())
 
     def calm(self, stream: bytes, at: float) -> None:
-        """Note that nothing was pending for others at a time, in seconds."""
+        """Note that nothing was pending for other members in a stream at a time, in seconds."""
         self._passes.calm(stream, at)
 
     def _look(self, stream: bytes, idle: int) -> Steps[bool]:
-        """Ask for one page of all pending entries, and claim what is idle for ``idle`` ms; return whether it was the last page."""
+        """Ask for a page of all pending entries, and claim the rows that are idle for ``idle`` ms.
+
+        Returns whether it was the last page.
+        """
         start, size = self._claim_from.get(stream, b"-"), max(PAGE, self._in_flight.page)
         if stream not in self._claimable:
             rows = yield from self._page(stream, start, size)
             first = next((row[0] for row in rows if row[2] >= idle), None)
             if first is None:
                 return self._go_on(stream, rows, is_last=len(rows) < size)
-            start = first  # once more from there, to compare it with what we know
+            start = first  # once more from there, to compare it with the entries that we know
         size = self._in_flight.page
         known = self._holdings.known(stream)
         rows = yield from self._page(stream, start, size)
@@ -140,7 +144,7 @@ class Claiming:
         return self._go_on(stream, rows, is_last=len(rows) < size, idle=idle)
 
     def _page(self, stream: bytes, start: bytes, size: int) -> Steps[list[Any]]:
-        """Ask for all pending entries (``XPENDING``); where nothing is claimed, for what was given back."""
+        """Ask for pending entries from an id on (``XPENDING``): of all consumers, or, with no claims, of ``NACKED`` alone."""
         context, member = self._context, self._context.member
         whose = () if member.claim_idle is not None else (NACKED,)
         [rows] = yield from context.ask(("XPENDING", stream, member.group, start, "+", size, *whose))
@@ -149,7 +153,7 @@ class Claiming:
         return listed
 
     def _go_on(self, stream: bytes, rows: list[Any], *, is_last: bool, idle: int | None = None) -> bool:
-        """Note where this page has ended, and whether it had something to claim; return whether the pass is at its end."""
+        """Note where this page has ended, and whether it had rows to claim; return whether the pass is at its end."""
         self._claimable.discard(stream)
         if is_last:
             self._claim_from.pop(stream, None)
@@ -160,21 +164,21 @@ class Claiming:
         return False
 
     def _claim(self, stream: bytes, rows: list[Any]) -> Steps[None]:
-        """Take over what has been idle for long enough, and is unknown here."""
+        """Claim the rows that are idle for long enough, and unknown here."""
         waiting = yield from self._waiting(stream, [row[0] for row in rows if row[1] == NACKED])
         unknown = [row for row in rows if row[0] not in waiting]
         free = [row for row in unknown if not self._is_own(stream, row)]
-        if len(free) < len(unknown):  # what a stale connection has got: no claim, and no attempt
+        if len(free) < len(unknown):  # a stale connection has got them: no claim, and no attempt
             yield from self._recovery.run(stream)
         yield from self._recovery.fetch(stream, [row for row in free if not row[3]], EntriesClaimed)
         yield from self._take_over(stream, [row for row in free if row[3]])
 
     def _is_own(self, stream: bytes, row: list[Any]) -> bool:
-        """Whether an entry that we do not know was delivered to us; what an earlier run has left may be claimed instead."""
+        """Whether an unknown entry was delivered to us in this run; entries of an earlier run may be claimed."""
         return bool(row[1] == self._context.member.name and StreamId.parse(row[0]) > self._backlog.start(stream))
 
     def _waiting(self, stream: bytes, ids: list[bytes]) -> Steps[set[bytes]]:
-        """Find the entries that were given back for longer than has passed (``ZMSCORE``), and drop the times that have passed."""
+        """Find the entries whose delay has not passed since they were given back (``ZMSCORE``), and drop the delays that have."""
         if not ids:
             return set()
         key = delayed_nacks(stream, self._context.member.group)
@@ -193,11 +197,12 @@ class Claiming:
         return {id_ for id_, due in listed.items() if due > now}
 
     def _take_over(self, stream: bytes, rows: list[Any]) -> Steps[None]:
+        """Claim entries that were delivered before (``XCLAIM ... JUSTID``) into the redelivery queue."""
         if not rows:
             return
         context, member, ids = self._context, self._context.member, [row[0] for row in rows]
         self._backlog.claiming.setdefault(stream, set()).update(ids)
-        # Another member that claimed one meanwhile has reset its idle time: leave it.
+        # An entry that another member has claimed meanwhile is less idle: leave it.
         claim = ("XCLAIM", stream, member.group, member.name, min(row[2] for row in rows), *ids)
         [taken] = yield from context.ask((*claim, "JUSTID"))
         ours = set(checked(taken))

@@ -1,10 +1,12 @@
-"""What a member of a group knows of its streams, and tells: what the group has lost of them (``group_history``).
+"""Gap detection of a member: the history of the group in each stream (``group_history``), and the questions that feed it.
 
-Each audit looks, with ``detect_gaps="always"`` each read is preceded by a look, and whoever enters a stream, for the first time,
-after a lost connection, or because its group is gone, looks before anything else.
+A look asks ``XINFO STREAM``, ``XRANGE`` at the anchor of a doubted stream, and ``XINFO GROUPS``. Each audit looks; with
+``detect_gaps="always"`` a look precedes each read; and a member that enters a stream, for the first time, after a lost
+connection, or because the group is gone, looks before anything else.
 
 The stream must be asked before the group: members who read in between make a loss look smaller, and never a delivery look
-like a loss. Its anchor is asked for behind it: what still stands then stood before.
+like a loss. The anchor is asked for behind the stream: an entry that still stands then stood before. Replies of two
+histories, with a failover between them, are left to the next look, once.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .options import Membership
 
 
 class Look(Exchange):
-    """The questions about streams and their groups that go in front of a read; how many there are about each stream."""
+    """The exchange of a look before a read; ``parts``: how many of its commands are about each stream."""
 
     __slots__ = ("parts",)
 
@@ -35,7 +37,7 @@ class Look(Exchange):
 
 
 class Known(TypedDict, total=False):
-    """What is known of a group, explained at ``GroupHistory.judge``."""
+    """Knowledge of a group beside its counters, explained at ``GroupHistory.judge``."""
 
     ours: bool
     another: bool
@@ -44,9 +46,10 @@ class Known(TypedDict, total=False):
 
 
 class GroupGaps:
-    """The watch of one member of a group. Where the history of a stream is forbidden to us, that is told once.
+    """The gap detection of a member. Where XINFO STREAM is forbidden, ``Degraded`` says so once, and the stream is left out.
 
-    Where gaps are not to be told, nobody looks; but whoever creates a group again must know its stream.
+    With ``detect_gaps=None`` no look is made; yet a member that creates a group again must know its stream, so the histories
+    are kept.
     """
 
     def __init__(self, member: Membership, emit: Callable[[Event], None], degradation: Degradation) -> None:
@@ -56,10 +59,10 @@ class GroupGaps:
         self._forgetful = True
         self._histories: dict[bytes, GroupHistory] = {}
         self._forbidden: set[bytes] = set()
-        self._torn: set[bytes] = set()  # streams whose last look put together what does not belong together
+        self._torn: set[bytes] = set()  # streams whose last look had replies of two histories
 
     def connected(self, server: Mapping[bytes, Any], *, same_run: bool = False) -> None:
-        """There is a new connection; its server has answered HELLO so, and is known to be still in the ``same_run``."""
+        """Begin a connection, by the server's reply to HELLO; ``same_run``: it is known to be the run of the last connection."""
         self._forgetful = not Feature.GROUP_PLACE.of(server)
         self._forbidden.clear()
         strict = self._member.detect_gaps == "always"
@@ -67,30 +70,30 @@ class GroupGaps:
             history.connected(forgetful=self._forgetful, strict=strict, same_run=same_run)
 
     def forget(self, stream: bytes) -> None:
-        """The stream is not read any more."""
+        """Forget a stream that is read no more."""
         self._histories.pop(stream, None)
         self._forbidden.discard(stream)
         self._torn.discard(stream)
 
     def received(self, stream: bytes, entries: list[Any]) -> None:
-        """New entries were delivered to us."""
+        """Note new entries that were delivered to us."""
         if (watch := self._histories.get(stream)) is not None:
             watch.identity.received(entries)
 
     @property
     def is_on(self) -> bool:
-        """Whether gaps are to be told."""
+        """Whether gaps are to be told (``detect_gaps``)."""
         return self._member.detect_gaps is not None
 
     def doubt(self, stream: bytes) -> None:
-        """The group has not answered: it may be another one, of another stream."""
+        """Doubt a stream whose group has not answered a read: both may be others by now."""
         if (watch := self._histories.get(stream)) is not None:
             watch.identity.doubt()
 
     # -- entering, and the audit --------------------------------------------------------------------------------------
 
     def questions(self, stream: bytes, *, group_is_gone: bool = False) -> tuple[Arguments, ...]:
-        """What to ask about a stream in front of XINFO GROUPS, if anything."""
+        """Build the questions that precede XINFO GROUPS: XINFO STREAM, and XRANGE at the anchor of a doubted stream."""
         if stream in self._forbidden or not (self.is_on or group_is_gone):
             return ()
         watch = self._histories.get(stream)
@@ -98,12 +101,15 @@ class GroupGaps:
         return (("XINFO", "STREAM", stream), *(() if anchor is None else (anchor,)))
 
     def breaks(self, stream: bytes) -> int:
-        """How often a stream was found not to be provably the one that it was: what was noted of it before is void."""
+        """How often a stream was found not to be provably the known stream.
+
+        Notes of it from before the last time, such as the low-water mark, are void.
+        """
         watch = self._histories.get(stream)
         return 0 if watch is None else watch.breaks
 
     def sameness(self, stream: bytes, replies: Sequence[Any]) -> Sameness:
-        """What a stream without our group is to the one that we knew, by the replies to that."""
+        """Compare a stream without our group with the known stream, by the replies to ``questions``."""
         watch = self._histories.get(stream)
         if watch is None or not replies or isinstance(replies[0], ReplyError):
             return Sameness.OTHER
@@ -116,7 +122,10 @@ class GroupGaps:
         group: Reached | None,
         **known: Unpack[Known],
     ) -> None:
-        """The replies to that, how far the group is (None: there is none), and what else is known of it."""
+        """Judge the replies to ``questions``, and how far the group is (None: there is no group); emit the gaps.
+
+        ``known``: see ``GroupHistory.judge``.
+        """
         if replies and isinstance(replies[0], ReplyError):
             self._refused(stream, replies[0])
         elif group is not None and not self.is_on:
@@ -136,13 +145,13 @@ class GroupGaps:
         return bool(told) and not isinstance(told[0], ReplyError) and group.refutes(History.of(told[0]))
 
     def _waits(self, stream: bytes, watch: GroupHistory, *, is_torn: bool) -> bool:
-        """Tell whether to leave the judgement of a stream that is known to the next look, once."""
+        """Tell whether to leave the judgement of a known stream to the next look, once, since the replies are torn."""
         waits = is_torn and watch.identity.seen is not None and stream not in self._torn
         (self._torn.add if waits else self._torn.discard)(stream)
         return waits
 
     def vanished(self, stream: bytes, pending: StreamId | None) -> None:
-        """A stream that was known is gone, and nobody puts it back; ``pending`` was the lowest id that was pending in its group."""
+        """Emit the gaps of a known stream that is gone, and not put back; ``pending`` was the lowest pending id of its group."""
         if (watch := self._histories.get(stream)) is None:
             return
         if not self.is_on or stream in self._forbidden:
@@ -154,7 +163,7 @@ class GroupGaps:
     # -- before each read ---------------------------------------------------------------------------------------------
 
     def look(self, streams: Sequence[bytes], timeout: float) -> Look | None:
-        """What to ask about streams in front of a read of them, if anything."""
+        """Build the look before a read of streams; None where ``detect_gaps`` is not ``"always"``, or nothing may be asked."""
         if self._member.detect_gaps != "always":
             return None
         asked = {
@@ -165,7 +174,7 @@ class GroupGaps:
         return Look(asked, timeout) if asked else None
 
     def saw(self, look: Look) -> None:
-        """The answers to that."""
+        """Judge the replies of a look, stream by stream."""
         at = 0
         for stream, count in look.parts.items():
             *told, groups = look.replies[at : at + count]
@@ -181,7 +190,8 @@ class GroupGaps:
         return watch
 
     def _refused(self, stream: bytes, error: ReplyError) -> None:
-        if error.code == "ERR":  # there is no such stream; another one may come
+        """Note the error of XINFO STREAM: the stream is gone, or its history is forbidden to us."""
+        if error.code == "ERR":  # there is no such stream; another may come
             self._watch(stream).identity.vanish()
         elif stream not in self._forbidden and not (error.code in UNAVAILABLE or isinstance(error, WrongTypeError)):
             self._forbidden.add(stream)
@@ -190,5 +200,5 @@ class GroupGaps:
 
 
 def _is_anchored(replies: Sequence[Any]) -> bool | None:
-    """Whether the anchor was found; None where it was not asked for, or not answered."""
+    """Whether XRANGE has found the anchor; None where it was not asked for, or not answered."""
     return None if len(replies) < 2 or isinstance(replies[1], ReplyError) else bool(replies[1])

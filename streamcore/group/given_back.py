@@ -21,7 +21,7 @@ class GivenBack:
         return self._due[0][0] if self._due else None
 
     def within(self, now: float, block: float) -> float | None:
-        """Seconds until then, where these are no more than a read waits for, and its margin."""
+        """Seconds until the first of these entries may be claimed; None where a read of ``block`` seconds ends before."""
         at = self.at
         return None if at is None or at > now + block + MARGIN else max(0.0, at - now)
 

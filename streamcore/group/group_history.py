@@ -1,16 +1,19 @@
-"""What one group has lost of one stream, judged from look to look.
+"""Find the gaps of a group in a stream: entries that were removed (by trimming or ``XDEL``) before any member had them.
 
-The server counts how many entries were ever added and how many are there; the others were removed. While nothing at or
-below the group's last-delivered id is left, whatever was removed beyond the group's *place* (how many entries there were up
-to that id) is lost, and the count is exact. While something is left there, only XDEL can take entries ahead of the group,
+A *look* compares the counters of the stream (``XINFO STREAM``) and of the group (``XINFO GROUPS``) with the look before. The
+server counts how many entries were ever added and how many are there; the others were removed. The group's *place* is how
+many entries there were up to its last-delivered id. While no entry at or below that id is left, every entry that was removed
+beyond the place is lost, and the count is exact. While an entry is left there, only XDEL can take entries ahead of the group,
 and the server knows the highest id that XDEL took.
 
-Where the place is not known exactly, there are bounds to it. What was removed beyond the upper one is lost for certain; between
-the two a loss is possible, unless something else proves that nothing ahead of the group was touched, and that is told as well:
-*silence is a proof*. So is what a stream had that is another one now.
+Where the place is not known exactly, it has bounds. Entries that were removed beyond the upper bound are lost for certain.
+Between the bounds a loss is possible, and is told as an uncertain ``Gap``, unless something else proves that no entry ahead
+of the group was touched: *silence is a proof*. The entries of a stream whose name another stream has by now are told in the
+same way.
 
-A gap that grows is told again, by what it has grown. What we have seen delivered is no loss, though the group be set back, or
-created again at a lower id; as long as it has not come so far again, that may have been lost in between.
+A gap that grows is told again, by its growth. An entry that was delivered to us is no loss, though the group be set back
+(``XGROUP SETID``), or created again at a lower id; until the group has come as far again, entries in between may be lost, and
+that is told.
 """
 
 from __future__ import annotations
@@ -27,9 +30,10 @@ from ..stream_id import ZERO
 
 
 class Reached(NamedTuple):
-    """How far a group is, as XINFO GROUPS tells: its last-delivered id, and its place (None: the server lost count).
+    """How far a group is, by XINFO GROUPS: its last-delivered id, and its place (None: the server lost count).
 
-    ``alone``: it has one consumer, or none. ``lag``: how many entries it has to read yet (None: the server does not know).
+    ``alone``: it has a single consumer, or none. ``lag``: how many entries it has to read yet (None: the server does not
+    know).
     """
 
     id: StreamId
@@ -39,13 +43,14 @@ class Reached(NamedTuple):
 
     @classmethod
     def of(cls, info: Mapping[bytes, Any]) -> Reached:
+        """Parse a group's row of the reply to ``XINFO GROUPS``."""
         id_ = StreamId.parse(info[b"last-delivered-id"])
         return cls(id_, info[b"entries-read"], info[b"consumers"] < 2, info.get(b"lag"))
 
     def refutes(self, history: History) -> bool:
-        """Tell whether the stream that was asked just before had another history than the one of this group.
+        """Tell whether the stream, asked just before, had another history than this group's: a failover came between.
 
-        The server knows no lag while XDEL has taken something ahead of the group, and entries that are added make it larger.
+        The server knows no lag while XDEL has taken an entry ahead of the group, and entries that are added make it larger.
         """
         if self.lag is None or history.first is None:
             return False
@@ -55,39 +60,35 @@ class Reached(NamedTuple):
 
 
 class GroupHistory:
-    """Watches one group of one stream; ``judge`` compares what the server says with what it said before.
+    """The history of a group in a stream; ``judge`` compares the server's counters with its counters at the last look.
 
-    A ``forgetful`` server counts deliveries and calls that the group's place: too low once the group has passed over a gap,
-    and any number below the true one after a failover or a restart. Its word is exact only from a time at which the group
-    was seen at the end of the stream, over the same connection; before that it is a lower bound.
+    A ``forgetful`` server counts deliveries and calls that the group's place (``entries-read``): too low once the group has
+    passed over a gap, and any number below the true place after a failover or a restart. Its word is exact only from a time
+    at which the group was seen at the end of the stream, over the same connection; before that it is a lower bound.
     """
 
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
         self.identity = StreamIdentity(stream)
-        self.breaks = 0  # how often the stream was found not to be provably the one that it was
+        self.breaks = 0  # looks at which the stream was not provably the known stream
         self._stream = stream
         self._reached: StreamId = ZERO  # the highest id that was ever delivered to the group
-        self._at: StreamId = ZERO  # where it was at the last look: below that, if it was set back
-        self._place: int | None = None  # the server's word on that
-        self._sure: StreamId = (
-            ZERO  # up to here nothing was lost that is not told; a forgetful server lets us know late
-        )
-        self._least = 0  # how many entries there were up to there, and were told as lost beyond: at least,
-        self._most: int | None = 0  # and at most; None: nobody knows
-        self._deleted: StreamId = ZERO  # up to here it was told that XDEL took entries ahead
-        self._ahead = 0  # told, not yet passed over, and never to be counted by a forgetful server
-        self._hidden: int | None = 0  # what the server's place lacks; None: unknown
-        self._is_alone = False  # nobody else was in the group, at the last two looks
-        self._was_alone = False  # at the last one: others may have been about to come
-        self._is_strict = (
-            False  # what the group has passed since the last look, we may have passed, and not have looked
-        )
+        self._at: StreamId = ZERO  # its last-delivered id at the last look: below ``_reached`` if it was set back
+        self._place: int | None = None  # ``entries-read`` at the last look
+        self._sure: StreamId = ZERO  # every loss up to this id is told; a forgetful server lets us know late
+        self._least = 0  # how many entries there were up to ``_reached``, or are told as lost beyond: at least,
+        self._most: int | None = 0  # and at most; None: unknown
+        self._deleted: StreamId = ZERO  # entries that XDEL took ahead of the group are told up to this id
+        self._ahead = 0  # entries told as lost, not yet passed over, which a forgetful server never counts
+        self._hidden: int | None = 0  # entries that ``entries-read`` lacks; None: unknown
+        self._is_alone = False  # the group had no other consumer, at the last two looks
+        self._was_alone = False  # at the last look: others may have been about to come
+        self._is_strict = False  # we may have passed over entries since the last look, and the reply of a look be lost
         self.connected(forgetful=forgetful)
 
     def connected(self, *, forgetful: bool, strict: bool = False, same_run: bool = False) -> None:
-        """The connection is a new one, perhaps to another server, unless that is known to be in the ``same_run``.
+        """Begin a connection, perhaps to another server, unless the server is known to be in the ``same_run``.
 
-        ``strict``: we look before every read, and the reply of a look may have been lost with that of its read.
+        ``strict``: a look precedes every read, and its reply may have been lost with the reply of its read.
         """
         self._forgetful = forgetful
         self._hidden = None if forgetful else 0
@@ -105,16 +106,16 @@ class GroupHistory:
         above: StreamId | None = None,
         pending: StreamId | None = None,
     ) -> list[Gap]:
-        """Tell the gaps since the last look; at the first, those ahead of the group.
+        """Compare the counters with the last look, and return the gaps since; at the first look, the gaps ahead of the group.
 
-        ``anchored`` and ``ours``: see ``StreamIdentity.judge``. ``another``: the group is not the one that was seen before. Somebody
-        else has created it, and perhaps passed over what is ``above`` an id; or we have, and ``pending`` was the lowest id
-        that was pending in the former one.
+        ``anchored`` and ``ours``: see ``StreamIdentity.judge``. ``another``: the group is not the known group, but was
+        created since: by another client, which may have passed over the entries ``above`` an id; or by us, and ``pending``
+        was the lowest pending id of the former group.
         """
         was_noticed = self.identity.doubted
         is_set = self._is_set(group, is_ours=ours or not was_noticed)
         if group.id < max(self._at, self.identity.delivered):
-            self.identity.doubt()  # a group that was set back may as well be that of another stream
+            self.identity.doubt()  # a group that was set back may be the group of another stream
         seen, sameness = self.identity.seen, self.identity.judge(history, anchored=anchored, ours=ours)
         self.breaks += sameness is not Sameness.SAME
         if seen is None or sameness is Sameness.BACK:
@@ -128,11 +129,11 @@ class GroupHistory:
             if pending is not None and not _is_whole(history, pending):
                 gaps = self._widen(gaps, group.id, _end(history))
             if another or is_set:
-                # In between the group may have been further ahead, and have been given what is gone.
+                # In between the group may have been further ahead, and have been delivered entries that are gone.
                 gaps = [replace(gap, entries=None, certain=False) for gap in gaps]
         else:
             is_counted = was_noticed and sameness is Sameness.OTHER
-            is_new = self.identity.is_absent  # what the former one has lost is told
+            is_new = self.identity.is_absent  # the losses of the former stream are told
             former = [] if is_new else [self._former(history, seen, self._unread(seen) if is_counted else 0)]
             gaps = [*former, *self._begin(history, group)]
             if sameness is Sameness.OTHER and history.removed and (is_new or group.id == ZERO):
@@ -144,17 +145,17 @@ class GroupHistory:
         return gaps
 
     def vanish(self, pending: StreamId | None) -> list[Gap]:
-        """Tell what went with the stream: there is none under its name now. ``pending``: see ``judge``."""
+        """Return the gaps that a stream leaves which does not exist any more. ``pending``: see ``judge``."""
         self.identity.vanish()
         gaps = self.judge(History(), Reached(ZERO), another=True, pending=pending)
         self.identity.miss()
         return gaps
 
     def _is_set(self, group: Reached, *, is_ours: bool) -> bool:
-        """Whether the group may have been further ahead since the last look, and have been given what is gone.
+        """Tell whether the group may have been further ahead since the last look, and have been delivered entries that are gone.
 
-        A group that stays where it is keeps its place, whatever is removed: whoever sets it, or creates it again, changes that; or
-        sets it back to where it was, and we have been given once more what it had been given.
+        A group that stays at its id keeps its place, also when entries are removed. To set it (``XGROUP SETID``), or to create it
+        again, changes the place; or sets it back to the same id, and the entries up to there are delivered to us once more.
         """
         if self.identity.delivered_from is not None and self.identity.delivered_from <= self._at:
             return True
@@ -163,13 +164,14 @@ class GroupHistory:
         return group.id < self.identity.delivered or group.place != self._place or (group.place is None and not is_ours)
 
     def _possible(self, after: StreamId, before: StreamId | None) -> Gap:
+        """Make a gap that is possible, of an unknown number of entries."""
         return Gap(self._stream, after, before, None, certain=False)
 
     def _former(self, history: History, seen: History, unread: int) -> Gap:
-        """The gap at the end of the stream that was known, as far as that can be told.
+        """Make the gap at the end of the known stream, when another stream has its name; ``unread``: its proven size.
 
-        It begins where the group was, that may have been set back. The other one may begin at lower ids; or be an earlier state of
-        the same one, which has some of that still.
+        It begins at the group's last id, which may have been set back. The other stream may begin at lower ids; or be an
+        earlier state of the known stream (after a failover), which still has some of these entries.
         """
         end, after = _end(history), self._at
         before = end if end is not None and end > max(self._reached, seen.last) else None
@@ -177,12 +179,12 @@ class GroupHistory:
         return Gap(self._stream, after, before, unread or None, certain=bool(unread) and self._is_alone and is_gone)
 
     def _unread(self, seen: History) -> int:
-        """How many entries were there at the last look that had not been delivered, and were not delivered to us since."""
+        """Count the entries that were not delivered at the last look, nor to us since; 0 where the place is not exact."""
         if self._most != self._least or self._at != self._reached:
             return 0
         return max(0, seen.added - self._least - self.identity.own)
 
-    # -- one and the same stream --------------------------------------------------------------------------------------
+    # -- the same stream -----------------------------------------------------------------------------------------------
 
     def _go_on(self, history: History, group: Reached, seen: History) -> list[Gap]:
         gaps: list[Gap] = []
@@ -201,7 +203,7 @@ class GroupHistory:
         return gaps
 
     def _has_skipped(self, history: History, group: Reached) -> bool:
-        """Whether a group with no member but us has gone further than by what we were given of it."""
+        """Tell whether a group without other members has passed over entries that were not delivered to us."""
         if self._least != self._most or not (self._is_alone and group.alone) or self.identity.doubted:
             return False
         at_end = group.id == history.last
@@ -209,12 +211,12 @@ class GroupHistory:
         return place is not None and place > self._least + self.identity.own
 
     def _widen(self, gaps: list[Gap], after: StreamId, before: StreamId | None) -> list[Gap]:
-        """Add a gap that is possible, in the place of those that are no more than that, and lie behind its beginning."""
+        """Add a possible gap, in the place of the possible gaps that begin behind its beginning; certain gaps stay."""
         kept = [gap for gap in gaps if gap.certain or gap.after < after]
         return [*kept, self._possible(after, before)]
 
     def _follow(self, history: History, group: Reached) -> None:
-        """The group has gone on."""
+        """Note that the group has gone on to a higher id, and locate its new place."""
         if not self._forgetful:
             self._sure = group.id
         elif history.first is not None and history.first <= self._sure >= history.deleted:
@@ -225,12 +227,12 @@ class GroupHistory:
         self._locate(group, self._least)
 
     def _count_anew(self, group: Reached) -> None:
-        """The server counts from a place that the group was given, or from one that it will find by itself."""
+        """Note that the group was set or created: the server counts from the place that it was given, or finds it by itself."""
         self._hidden = None if self._forgetful and group.place is not None else 0
         self._ahead = 0
 
     def _locate(self, group: Reached, least: int) -> None:
-        """Where the group is: exactly, or no less than that."""
+        """Set the bounds of the group's place by ``entries-read``: exact, or no less than ``least``."""
         if group.place is None:
             self._hidden = 0  # once the server finds its place again, nothing is lacking
             self._least, self._most = least, None
@@ -240,7 +242,7 @@ class GroupHistory:
             self._least = self._most = group.place + self._hidden
 
     def _caught_up(self, history: History, group: Reached) -> list[Gap]:
-        """The group is at the end of the stream, so its place is known, and what a forgetful server did not count."""
+        """Set the place of a group at the end of the stream: all entries ever added. Return the gap that the server hid."""
         self._least = self._most = history.added
         self._ahead = 0
         after, self._sure = self._sure, self._reached
@@ -251,7 +253,7 @@ class GroupHistory:
         return [Gap(self._stream, after, self._reached, passed)] if passed > 0 else []
 
     def _lost(self, history: History, group: Reached, seen: History | None) -> list[Gap]:
-        """Tell the gaps ahead of the group."""
+        """Return the gaps ahead of the group: entries that were removed there since the last look (``seen``), or ever."""
         after, removed = self._sure, history.removed - (0 if seen is None else seen.removed)
         is_all_gone = history.last > self._reached and (history.first is None or history.first > self._reached)
         gaps: list[Gap] = []
@@ -284,7 +286,7 @@ class GroupHistory:
     # -- the first look -----------------------------------------------------------------------------------------------
 
     def _begin(self, history: History, group: Reached) -> list[Gap]:
-        """The first look at a stream, or at another one under its name."""
+        """Begin at the first look at a stream, or at another stream under its name; return the gaps ahead of the group."""
         self._hidden = None if self._forgetful else 0
         self._reached = self._sure = group.id
         self._deleted = group.id
@@ -293,7 +295,7 @@ class GroupHistory:
         if group.id == history.last:
             return self._caught_up(history, group)
         if group.id == ZERO:
-            self._least = self._most = history.removed  # whoever begins at the beginning takes what is there
+            self._least = self._most = history.removed  # a group at 0 reads every entry that is there
             self._deleted = history.deleted
             return []
         return self._lost(history, group, None)
@@ -313,12 +315,12 @@ def _is_untouched(history: History, seen: History | None, mark: StreamId, least:
 
 
 def _is_whole(history: History, lowest: StreamId) -> bool:
-    """Whether everything is there from an id on."""
+    """Tell whether no entry was removed from an id on."""
     is_there = history.first is not None and history.first <= lowest and history.deleted < lowest
     return is_there or not history.removed
 
 
 def _end(history: History) -> StreamId | None:
-    """Below it is what was removed, as far as anybody can tell."""
+    """Return the id below which the removed entries lie, as far as the counters tell; None: up to the end of the stream."""
     first, deleted = history.first, history.deleted
     return first if first is None or first > deleted else StreamId(deleted.ms, deleted.seq + 1)

@@ -1,11 +1,11 @@
 """Remove consumers of the group that have nothing pending, and have not been heard of for long.
 
-There may be many thousands of them: each process under a name of its own that has died leaves one behind. The server lists
-them all or none (``XINFO CONSUMERS``), so it is asked rarely; it looks up a name at once, so a list is worked off name by name,
-a few in one script, with a read between two of these. In one step with the removal of a name the script looks whether something
-is pending for it, and whether a process holds it (``name_lease``): it may have come back since, or be quiet on a server that
-takes no empty read for a sign of life. A name that is not guarded like that, and comes back just then, is created again by
-its next read, with nothing lost; and no list is used for long.
+There may be many thousands of them: each process that dies leaves the consumer of its name behind. The server lists them all
+or not at all (``XINFO CONSUMERS``), so it is asked rarely; it looks up a name at once, so a list is worked off name by name,
+a few in a script, with a read between two scripts. In a step with the removal of a name (``XGROUP DELCONSUMER``) the script
+looks whether an entry is pending for it, and whether a process holds it (``name_lease``): it may have come back since, or be
+quiet on a server that takes no empty read for a sign of life. A name without a lease that comes back just then is created
+again by its next read, with nothing lost; and no list is used for long.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ..scripts.group import REMOVE
 from .context import GroupContext
 
 MOST: Final = 32
-"""Names of one script: a fraction of a millisecond."""
+"""Names of a script: a fraction of a millisecond."""
 LISTED: Final = 500
-"""Consumers that are listed in one round trip, unless one group has more."""
+"""Consumers that are listed in a round trip, unless a single group has more."""
 FRESH: Final = 5.0
 """Seconds for which a list is used."""
 
@@ -46,7 +46,7 @@ class IdleConsumers:
         self._context = context
         member = context.member
         self.at = AT_ONCE if member.keeps and member.remove_idle_consumers is not None else inf
-        """When a piece of it is due."""
+        """When the next few names, or lists, are due, in seconds."""
         self._patience = member.remove_idle_consumers or inf
         self._consumers: dict[bytes, int] = {}  # by stream, as of the last look at its group
         self._unlisted: deque[bytes] = deque()  # streams of this pass
@@ -79,7 +79,7 @@ class IdleConsumers:
         except NoPermissionError:
             self._is_forbidden, self.at = True, inf
             return
-        except ReplyError:  # the next read meets it as well, and what is left has time
+        except ReplyError:  # the next read meets it as well, and the other names have time
             self._forget_pass()
         if not (self._names or self._unlisted):
             # Spread over the second quarter, as claims are.

@@ -1,13 +1,14 @@
-"""Whether what we hold, and are about to settle, is still what the server has under these ids.
+"""Lineage: before entries are settled, prove that the server still has the same entries under their ids.
 
-Settlements carry ids only, and they are repeated on the next connection. A failover, or a restart without the last writes, takes
-entries back; and where its clock is behind, the server gives the same ids to others. So each connection asks for the server's
-run and replication ids. While both are what they were, nothing was taken back. Where one of them is another, the history is
-compared before anything is said: the highest entry that we hold, or have said something of, is read again. A copy lacks the end of
-its original and nothing else; so if that entry is the same, all below it are. If it is not, each is read, and what is another
-one by now, or is gone and may be given anew, is not ours: nothing is said of it.
+Settlements carry ids only, and they are repeated on the next connection. A failover, or a restart without the last writes,
+takes entries back; and where the clock of the new server is behind, it gives their ids to other entries. So each connection
+asks for the server's run id and replication id (``INFO``). While both are the same, nothing was taken back. Where either has
+changed, the history is compared before any settlement leaves: the highest entry that we hold, or have a settlement of, is
+read again (``XRANGE``). A copy lacks the end of its original and nothing else; so if that entry is the same, all entries
+below it are. If it is not, each entry is read; an entry that is another by now, or is gone so that its id may be given anew,
+is not ours, and its settlement is dropped.
 
-Two entries under one id are the same if their fields are.
+Two entries under an id are the same if their fields are.
 """
 
 from __future__ import annotations
@@ -22,22 +23,25 @@ from .context import GroupContext
 from .pending import Pending
 
 PAGE: Final = 1000
-"""Entries that are read again in one exchange."""
+"""Entries that are read again in an exchange."""
 
 
 class Origin(NamedTuple):
-    """A server's run, and the history that it continues; empty where it does not tell."""
+    """A server's run, and the history that it continues; empty where it does not tell.
+
+    ``INFO`` calls them ``run_id`` and ``master_replid``.
+    """
 
     run_id: bytes = b""
     history: bytes = b""
 
     def continues(self, former: Origin | None) -> bool:
-        """Whether nothing can have been taken back since."""
+        """Whether no write can have been taken back since ``former`` was told: the run and the history are the same."""
         return former is not None and self == former and bool(self.run_id)
 
 
 class Lost(NamedTuple):
-    """The ``ids`` that mean other entries by now, or none; ``told``: ids of entries whose fields we hold, in their order."""
+    """The ``ids`` that mean other entries by now, or none; ``told``: the ids of these whose fields we hold, in their order."""
 
     ids: set[bytes]
     told: tuple[bytes, ...]
@@ -49,11 +53,11 @@ class Lineage:
     def __init__(self, context: GroupContext, pending: Pending) -> None:
         self._context = context
         self._pending = pending
-        self._proven: Origin | None = None  # of the server for which all that we hold is proven
+        self._proven: Origin | None = None  # of the server that is proven to have every entry in hand
         self._is_current = False  # the reading link is connected to it
 
     def ask(self) -> Steps[Origin]:
-        """Ask for the server's run, and for its history, on the link that this script runs on."""
+        """Ask for the server's run, and for its history (``INFO``), on the link that this script runs on."""
         context, command = self._context, ("INFO", "server", "replication")
         [info] = yield from context.ask(command)
         context.degradation.is_forbidden(CLOSING_FORMER, command, info)
@@ -63,11 +67,11 @@ class Lineage:
         return Origin(told.get(b"run_id", b""), told.get(b"master_replid", b""))
 
     def goes_on(self, origin: Origin) -> bool:
-        """Whether a server is still the one, in the same run, with which the reading link was connected before."""
+        """Whether a server is in the run, and has the history, to which the reading link was connected before."""
         return origin.continues(self._proven)
 
     def may_be_turned_back(self, origin: Origin) -> bool:
-        """Whether a server may have taken back what was settled on the last connection of the reading link."""
+        """Whether a server may have taken back settlements that were confirmed on the last connection of the reading link."""
         return self._proven is not None and not origin.continues(self._proven)
 
     def disconnected(self) -> None:
@@ -79,11 +83,11 @@ class Lineage:
         return self._pending.streams() if self.may_be_turned_back(origin) else []
 
     def prove(self, origin: Origin) -> None:
-        """Note that everything in hand is what this server has."""
+        """Note that this server has every entry in hand, under its id."""
         self._proven, self._is_current = origin, True
 
     def may_tell(self, origin: Origin) -> bool:
-        """Whether settlements may leave over another link. Raises ``ReplyError`` where that has to be dialled again."""
+        """Whether settlements may leave over another link. Raises ``ReplyError`` where that link has to be dialled again."""
         proven = self._proven
         if not self._is_current:
             return self.goes_on(origin)
@@ -111,7 +115,7 @@ class Lineage:
         return Lost(lost, tuple(sorted(lost & bodies.keys(), key=StreamId.parse)))
 
     def _compare(self, stream: bytes, bodies: dict[bytes, list[bytes]]) -> Steps[set[bytes]]:
-        """The ids whose entries are the same; or gone for good, so that it does no harm to settle them."""
+        """The ids whose entries are the same (``XRANGE``), or gone for good, so that it does no harm to settle them."""
         context = self._context
         command = ("XINFO", "STREAM", stream)
         [info] = yield from context.ask(command)
@@ -130,12 +134,12 @@ class Lineage:
 
 
 def _refuse(reply: Any) -> None:
-    """Wait where the server cannot answer now; what it will never answer proves nothing."""
+    """Raise the error of a server that cannot answer now (the script waits); any other error proves nothing."""
     if isinstance(reply, ReplyError) and reply.code in UNAVAILABLE:
         checked(reply)
 
 
 def _is(reply: Any, fields: list[bytes]) -> bool:
-    """Whether an entry was found, and holds these fields."""
+    """Whether XRANGE has found an entry, and it has these fields."""
     _refuse(reply)
     return not isinstance(reply, ReplyError) and [entry[1] for entry in reply] == [fields]

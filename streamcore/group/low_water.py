@@ -1,8 +1,8 @@
-"""The low-water mark of a group in each stream: all that may be unprocessed is above it.
+"""The low-water mark of a group in each stream: every entry that may be unprocessed is above it.
 
-It is noted whenever the server tells of the group, and is where the group is created again that has vanished. It holds for the stream
-that it was noted of, and no longer: where a look finds that this is another one, or has gone back in a failover, its ids may be
-given anew, and nothing is known of them until it is noted again.
+The mark is noted whenever the server tells of the group (``XINFO GROUPS``, ``XPENDING``); a group that has vanished is
+created again there. It holds for the stream that it was noted of, and no longer: where a look finds another stream, or that
+the stream has gone back in a failover, its ids may be given anew, and there is no mark until the next note.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ BEGINNING: Final = "0"
 
 
 class Mark(NamedTuple):
-    """All that may be unprocessed is above ``id``; ``pending`` is the lowest that was delivered.
+    """Every entry that may be unprocessed is above ``id``; ``pending`` is the lowest id that was delivered and not settled.
 
-    ``breaks``: those of the stream at that time (see ``GroupGaps.breaks``).
+    ``breaks``: ``GroupGaps.breaks`` of the stream at that time.
     """
 
     id: StreamId
@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 
 class LowWater:
-    """The marks of one consumer, by stream; true while there is one."""
+    """The low-water marks of a member, by stream; true while there are any."""
 
     def __init__(self, gaps: GroupGaps) -> None:
         self._gaps = gaps
@@ -39,20 +39,20 @@ class LowWater:
         return bool(self._marks)
 
     def of(self, stream: bytes) -> Mark | None:
-        """The last mark, if there is one."""
+        """The last mark of a stream; None without a mark."""
         return self._marks.get(stream)
 
     def end(self, stream: bytes) -> Mark | None:
-        """The group is gone, or is not ours any more; the last mark."""
+        """Remove the mark of a stream whose group is gone, or is not ours any more, and return it."""
         return self._marks.pop(stream, None)
 
     def note(self, stream: bytes, delivered: StreamId, pending: StreamId | None) -> None:
-        """The group has come so far, and this is the lowest id that is pending; judge the stream before."""
+        """Note the mark, by the group's last-delivered id and the lowest pending id; judge the stream before."""
         lowest = delivered if pending is None else min(delivered, pending.before())
         self._marks[stream] = Mark(lowest, pending, self._gaps.breaks(stream))
 
     def restart_point(self, stream: bytes, told: Sequence[Any]) -> str:
-        """Below everything that may be unprocessed; the beginning of a stream that is not provably the one we knew.
+        """The id to create a vanished group at: the mark; the beginning where the stream is not provably the known stream.
 
         ``told``: the replies to ``GroupGaps.questions``.
         """

@@ -1,9 +1,10 @@
-"""Our name in the group, held by a small lease beside each stream, so that two processes never share it in silence.
+"""Hold the name of a member in its group by a small lease beside each stream, so that no two processes share it in silence.
 
-Whoever comes last takes the name over, for it may be the same program, started again. The lease says by which connection it
-is held: the connection of the one before is closed on the server, if it is still there and provably that one. So a ghost of
-our own former process takes no entry in secret, and a living twin has to connect again: it finds that the name is
-not its own any more, and stops. Every audit looks as well. A lease that has expired, or was flushed away, is taken again.
+The process that comes last takes the name over, for it may be the same program, started again. The lease says which
+connection holds it: the connection of the former holder is closed on the server, if it is still there and provably the same.
+So a stale connection of our own former process takes no entry in secret, and a living twin has to connect again: it finds
+that the name is not its own any more, and stops (``ConsumerFencedError``). Every audit checks the lease as well. A lease that
+has expired, or was flushed away, is taken again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class NameLease:
     def take(self, stream: bytes, present: Identity) -> Steps[Identity | None]:
         """Hold the name beside a stream, on a new connection; return the connection that has held it until now.
 
-        That is told on each connection until it is ``done_with``.
+        That connection is returned on each connection until it is ``done_with``.
         """
         if self._wanted and not self._context.nonce:
             self._wanted = False
@@ -57,7 +58,7 @@ class NameLease:
             self._leases[stream].former = None
 
     def check(self, stream: bytes, present: Identity) -> Steps[None]:
-        """Renew the lease, and find out whether it is still ours. Raises ``ConsumerFencedError``."""
+        """Renew the lease beside a stream, and check that it is still ours. Raises ``ConsumerFencedError``."""
         if self._wanted and stream not in self._forbidden:
             yield from self._hold(stream, present, take_over=False)
 

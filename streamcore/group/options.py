@@ -1,4 +1,4 @@
-"""Who a consumer is in its group, and how it has been told to behave there; checked before anything is sent."""
+"""Options of a member of a group: its name, its streams and its behaviour; checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..errors import InvalidArgument
 from ..keys import dead_letters
 
 NACKED: Final = b"streamcore:nacked"
-"""The consumer that owns what was given back, until somebody claims it."""
+"""The consumer that owns entries that were given back, until a member claims them."""
 
 
 class MemberOptions(TypedDict, total=False):
     """Keywords of a member of a group, explained at ``GroupConsumer``."""
 
     ack: Literal["manual", "auto", "none"]
-    """Who acknowledges: you, by ``"manual"``; with ``"auto"`` the loop, when it asks for the next; with ``"none"`` nobody:
+    """Who acknowledges: with ``"manual"`` you; with ``"auto"`` the loop, when it asks for the next entry; with ``"none"``
     nothing is kept pending (``"manual"``)."""
     create: bool | Literal["group"]
     """Create the group, and the stream, where they do not exist; ``"group"`` waits for the stream; with False that raises
@@ -29,11 +29,11 @@ class MemberOptions(TypedDict, total=False):
     on_group_lost: Literal["recreate", "raise"]
     """When the group vanishes: ``"recreate"`` it, or ``"raise"`` ``NoGroupError`` (``"recreate"``)."""
     on_stream_lost: Literal["wait", "recreate"]
-    """When the stream vanishes with it: ``"wait"`` until there is one again, or ``"recreate"`` it, empty (``"wait"``)."""
+    """When the stream vanishes with it: ``"wait"`` until it exists again, or ``"recreate"`` it, empty (``"wait"``)."""
     backlog: bool
-    """Begin with what an earlier run under this name has left pending (True)."""
+    """Begin with the entries that an earlier run under this name has left pending (True)."""
     history_only: bool
-    """Hand over nothing but that, and end (False)."""
+    """Hand over nothing but these entries, and end (False)."""
     stop_on_idle: bool
     """The iteration, or ``run``, ends when a read comes back empty (False)."""
     max_in_flight: int
@@ -41,14 +41,14 @@ class MemberOptions(TypedDict, total=False):
     claim_idle: Seconds | None
     """Entries that others have left idle for so many seconds are taken over (60); None: never."""
     renew: bool
-    """Keep what is in hand from counting as idle (True)."""
+    """Keep entries in hand from counting as idle, by ``XCLAIM`` (True)."""
     release_on_close: bool
-    """On leaving, give back what was never handed over, for others to claim at once (True)."""
+    """On leaving, give back the entries that were never handed over, for other members to claim at once (True)."""
     fenced: bool
     """An acknowledgement does nothing once another member has the entry, and that is told (False)."""
     exclusive: bool
-    """One process at a time holds the name of this member; an older one ends with ``ConsumerFencedError`` (True; without a name,
-    False)."""
+    """One process at a time holds the name of this member; an older process ends with ``ConsumerFencedError`` (True; without
+    a name, False)."""
     max_deliveries: int | None
     """After so many attempts an entry becomes a dead letter (None: never)."""
     dead_letter_stream: Name | None
@@ -60,9 +60,9 @@ class MemberOptions(TypedDict, total=False):
     ack_delay: Seconds
     """Acknowledgements leave within so many seconds (0.05)."""
     report_acks: bool
-    """Tell by the event ``AcksConfirmed`` what was acknowledged that had been settled before (False)."""
+    """Tell by the event ``AcksConfirmed`` which acknowledgements the server has confirmed (False)."""
     audit_interval: Seconds
-    """Seconds between two looks at what is pending for us, and at the group (5)."""
+    """Seconds between two looks at our pending entries, and at the group (5)."""
     detect_gaps: Literal["audit", "always"] | None
     """Look for entries that were removed before the group had them: at each ``"audit"``, ``"always"`` before a read, or
     never: None (``"audit"``)."""
@@ -70,7 +70,7 @@ class MemberOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """All durations are seconds; ``claim_idle`` is None where nothing is claimed."""
+    """The checked options of a member. All durations are seconds; ``claim_idle`` is None where nothing is claimed."""
 
     streams: list[bytes]
     group: bytes
@@ -128,7 +128,7 @@ class Membership:
         audit_interval: Seconds = 5.0,
         detect_gaps: Literal["audit", "always"] | None = "audit",
     ) -> Membership:
-        """Raises ``InvalidArgument``."""
+        """Check the options. Raises ``InvalidArgument``."""
         named = stream_names(streams)
         if dead_letter_stream is not None and name("dead_letter_stream", dead_letter_stream) in named:
             raise InvalidArgument("dead_letter_stream is one of the streams that are consumed; name another one")
@@ -174,13 +174,13 @@ class Membership:
 
     @property
     def keeps(self) -> bool:
-        """Whether the server keeps what it delivers as pending, until it is settled."""
+        """Whether the server keeps delivered entries as pending until they are settled."""
         return self.ack != "none"
 
     def is_last(self, deliveries: int) -> bool:
-        """Whether an entry that was handed over so often, and not processed, is not to be handed over again."""
+        """Whether an entry that was handed over ``deliveries`` times, and not processed, is not to be handed over again."""
         return self.max_deliveries is not None and deliveries >= self.max_deliveries
 
     def letters(self, stream: bytes) -> bytes:
-        """The dead-letter stream; in the slot of the stream itself, unless it was named."""
+        """The dead-letter stream of a stream: in the slot of the stream itself, unless it was named."""
         return dead_letters(stream) if self.dead_letter_stream is None else self.dead_letter_stream

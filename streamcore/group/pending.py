@@ -1,9 +1,10 @@
-"""The pending-entries list as this consumer knows it, and the acknowledgements on their way.
+"""The pending-entries list as a member knows it, and its settlements on their way to the server.
 
-Entries are kept by batch, as they came; a batch is expanded to single ids only when a part of it is acknowledged. What
-becomes of an id moves through three places: *noted* in its batch (any thread), *unsent* here, *riding* in an exchange.
-A confirmed ride is forgotten, a lost one becomes unsent again: every settlement may be repeated. The batches are kept
-until then, for what the entries hold: it tells whether the server still means the same ones (``lineage``).
+Delivered entries are kept by batch; a batch is expanded to single ids only when a part of it is acknowledged. A settlement
+(``Ack``, ``Nack``, ``Burial``, ``Clear``) moves through three places: *noted* in its batch (any thread), *unsent* here,
+*riding* in an exchange. A confirmed ride is forgotten; the settlements of a lost ride become unsent again, for each may be
+repeated. A settlement that the server refuses for now is *late*, until ``retry``. The batches are kept until their rides are
+confirmed, because their fields prove whether the ids still mean the same entries on the server (``lineage``).
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from ..entries import GroupBatch, Refusal
 from .options import Membership
 from .settlements import Ack, Burial, Clear, Nack, Settlement
 
-MAX_IDS = 1000  # of one command
+MAX_IDS = 1000  # ids of a command
 
-Ride: TypeAlias = list[Settlement]  # what one exchange tells
+Ride: TypeAlias = list[Settlement]  # the settlements of an exchange
 
 
 class Riding(NamedTuple):
-    """A ride, what it is about, and the ids, by stream, that have come to mean other entries since it left."""
+    """A ride, the batches of its entries, and the ids, by stream, that have come to mean other entries since it left."""
 
     ride: Ride
     batches: list[GroupBatch[Any]]
     void: dict[bytes, set[bytes]]
 
     def left(self, told: Sequence[Settlement]) -> Sequence[Settlement]:
-        """What may be told once more of these."""
+        """Leave out of settlements the ids that mean other entries by now; return the settlements that may be sent again."""
         if not self.void:
             return told
         kept = [_without(one, one.stream, self.void.get(one.stream, set())) for one in told]
@@ -38,7 +39,7 @@ class Riding(NamedTuple):
 
 
 class Acks(Exchange):
-    """Settlements on their way."""
+    """The exchange of a ride: a command for each settlement."""
 
     __slots__ = ("ride",)
 
@@ -48,30 +49,30 @@ class Acks(Exchange):
 
 
 class Pending:
-    """Everything delivered to us and not yet settled on the server."""
+    """The entries that were delivered to a member and are not settled on the server."""
 
     def __init__(self, member: Membership) -> None:
         self.in_flight = 0  # entries handed over, or waiting to be, and not settled
         self._member = member
         self._batches: dict[int, GroupBatch[Any]] = {}
-        self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the same, by stream
+        self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the batches, by stream
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
         self._refused: list[Settlement] = []  # unsent
-        self._late: list[Settlement] = []  # what the server refuses for now; it leaves again after ``retry``
-        self._late_batches: list[GroupBatch[Any]] = []  # which that is about
-        self._spoken_of: list[GroupBatch[Any]] = []  # what is unsent is about entries of these
+        self._late: list[Settlement] = []  # refused by the server for now; they leave again after ``retry``
+        self._late_batches: list[GroupBatch[Any]] = []  # of the late settlements
+        self._spoken_of: list[GroupBatch[Any]] = []  # of the unsent settlements
         self._riding: dict[int, Riding] = {}
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
     def add(self, batch: GroupBatch[Any]) -> None:
-        """A batch was delivered to us."""
+        """Keep a delivered batch; its entries are in flight."""
         self._keep(batch)
         self.in_flight += len(batch.raw)
 
     def split(self, batch: GroupBatch[Any], at: int) -> GroupBatch[Any]:
-        """Cut a batch in two, so that each part is kept, and settled, by itself."""
+        """Cut a batch in two at an index, so that each part is kept, and settled, by itself; return the second part."""
         self.collect()
         rest = batch.split(at)
         self._keep(rest)
@@ -95,56 +96,59 @@ class Pending:
         return tuple(self._of.get(stream, {}).values())
 
     def note(self, batch: GroupBatch[Any]) -> None:
-        """A batch has something new to collect; called in any thread."""
+        """Queue a batch for ``collect``, since entries of it were acknowledged or refused; called in any thread."""
         self._noted.append(batch)
 
     def recount(self) -> None:
-        """Count anew what is in hand: a signal handler may have raised in between."""
+        """Count the entries in flight anew, from the batches: a signal handler may have raised between two changes."""
         self._of = {}
         for key, batch in self._batches.items():
             self._of.setdefault(batch.key, {})[key] = batch
         self.in_flight = sum(len(one.raw if one.unsettled is None else one.unsettled) for one in self._batches.values())
 
     def sweep(self) -> None:
-        """Note again what has something, in case that a caller was interrupted between acknowledging and noting."""
+        """Note again each batch with settlements, in case that a caller was interrupted between acknowledging and noting."""
         for batch in tuple(self._batches.values()):
             if (batch.acks or batch.refusals) and batch not in self._noted:
                 self._noted.append(batch)
 
     def awaits(self, batch: GroupBatch[Any], id_: bytes) -> bool:
-        """Whether what became of an id is still on its way; may be asked in any thread."""
+        """Whether the settlement of an entry is not confirmed yet; may be asked in any thread."""
         if batch in self._noted or id_ in self._acked.get((batch.key, False), ()):
             return True
         return any(one.stream == batch.key and id_ in one.ids for one in self._all_unconfirmed())
 
-    # -- what the consumer knows --------------------------------------------------------------------------------------
+    # -- the entries that are known -----------------------------------------------------------------------------------
 
     def forget(self, stream: bytes, ids: set[bytes]) -> None:
-        """Entries that are not ours any more: their acknowledgement will do nothing."""
+        """Drop entries that are not ours any more: their acknowledgement would do nothing."""
         for batch in self._batches_of(stream):
             self.in_flight -= batch.forget(ids)
             if batch.settled:
                 self._drop(batch)
 
     def unsettled(self, stream: bytes) -> set[bytes]:
-        """The ids of a stream that were delivered to us and not settled, as far as is collected."""
+        """The ids of a stream that were delivered to us and not settled, as far as settlements are collected."""
         own = self._batches_of(stream)
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
 
     @property
     def batches(self) -> tuple[GroupBatch[Any], ...]:
-        """Those of which anything is in hand, in the order in which they came."""
+        """The batches with unsettled entries, in the order of their delivery."""
         return tuple(self._batches.values())
 
     def deliveries(self, stream: bytes, id_: bytes) -> int | None:
-        """How often an entry was handed over, or is about to have been; None where it is not among those that are."""
+        """The delivery counter of an entry that is handed over or read ahead, this delivery included; None for any other id."""
         return next(
             (one.deliveries for one in self._batches_of(stream) if id_ in one.ids),
             None,
         )
 
     def ids(self, stream: bytes) -> set[bytes]:
-        """All ids of a stream that are ours: unsettled, unsent or riding. For the rare comparison with the server."""
+        """All ids of a stream that are pending for us: unsettled, unsent, late or riding.
+
+        For the rare comparison with the server, since it expands the batches.
+        """
         told = (one.ids for one in self._all_unconfirmed() if one.stream == stream)
         return self.unsettled(stream).union(*told)
 
@@ -154,23 +158,23 @@ class Pending:
         return [*acked, *self._refused, *self._late, *riding]
 
     def streams(self) -> list[bytes]:
-        """Those of which anything is ours."""
+        """The streams in which an entry is unsettled, or a settlement unconfirmed."""
         self.collect()
         return list(dict.fromkeys([*self._of, *(one.stream for one in self._all_unconfirmed())]))
 
     def bodies(self, stream: bytes) -> dict[bytes, list[bytes]]:
-        """The fields of what is ours in a stream, as far as they are known."""
+        """The fields of our pending entries of a stream, by id, as far as their batches are kept."""
         ours = self.ids(stream)
         batches = [batch for batch in self._known_batches() if batch.key == stream]
         return {id_: fields for batch in batches for id_, fields in batch.raw if id_ in ours}
 
     def _known_batches(self) -> list[GroupBatch[Any]]:
-        """Those of which anything is ours, or spoken of."""
+        """The batches of unsettled entries, and of unconfirmed settlements."""
         riding = (batch for riding in self._riding.values() for batch in riding.batches)
         return [*self._spoken_of, *self._late_batches, *riding, *self._batches.values()]
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
-        """These ids mean other entries by now, or none: nothing is said of them."""
+        """Drop ids that mean other entries by now, or none: no settlement of them is sent, nor repeated."""
         self.forget(stream, ids)
         for batch in self._known_batches():
             if batch.key == stream:
@@ -185,36 +189,36 @@ class Pending:
 
     @property
     def noted(self) -> bool:
-        """Whether there is something to collect."""
+        """Whether a batch has settlements to collect."""
         return bool(self._noted)
 
     @property
     def unsent(self) -> bool:
-        """Whether something is collected, and not on its way yet."""
+        """Whether a settlement is collected, and not on its way yet."""
         return bool(self._acked or self._refused)
 
     @property
     def settling(self) -> bool:
-        """Whether something is in any of the three places."""
+        """Whether a settlement is noted, unsent, late or riding."""
         return bool(self._noted or self._acked or self._refused or self._late or self._riding)
 
     @property
     def gives_back(self) -> bool:
-        """Whether an entry that shall be delivered again is in any of them."""
+        """Whether an entry is to be given back (``Nack``), and the server has not confirmed it."""
         if any(batch.refusals for batch in tuple(self._noted)):
             return True
         return any(isinstance(one, Nack) for one in self._all_unconfirmed())
 
     @property
     def unconfirmed(self) -> int:
-        """How many entries are in them."""
+        """How many entries have a settlement that is not confirmed."""
         self.collect()
         return sum(len(one.ids) for one in self._all_unconfirmed())
 
     # -- on its way ---------------------------------------------------------------------------------------------------
 
     def collect(self) -> None:
-        """Move what was settled from the batches to what is unsent."""
+        """Move acknowledgements and refusals from the noted batches to the unsent settlements."""
         noted = self._noted
         while noted:
             batch = noted[0]  # and gone only when its ids have arrived: ``settling`` may be asked in any thread
@@ -230,8 +234,9 @@ class Pending:
             noted.popleft()
 
     def _refuse(self, batch: GroupBatch[Any], refusals: list[Refusal]) -> None:
+        """Turn refusals into ``Nack`` settlements, by delay; into dead letters without a delay, or after ``max_deliveries``."""
         self.in_flight -= len(refusals)
-        # Of an earlier delivery nobody knows whether it was seen: that is no attempt, and the counter is set right.
+        # Whether an earlier delivery was seen is unknown: it is no attempt, and the counter is set right.
         attempts = batch.deliveries - batch.is_unsure
         counted = attempts if batch.is_unsure else None
         last = self._member.is_last(attempts)
@@ -247,15 +252,15 @@ class Pending:
             ]
 
     def bury(self, stream: bytes, id_: bytes, deliveries: int, reason: bytes) -> None:
-        """An entry shall become a dead letter."""
+        """Queue the move of an entry to the dead-letter stream."""
         self._refused.append(Burial(stream, [id_], self._member.letters(stream), deliveries, reason))
 
     def clear(self, stream: bytes, ids: list[bytes]) -> None:
-        """Forget entries whose data is gone."""
+        """Queue the removal of entries whose data is gone from the pending list (``XCLAIM``)."""
         self._refused.append(Clear(stream, ids))
 
     def take(self) -> tuple[list[Arguments], Ride]:
-        """The commands that tell everything unsent, and the ride to confirm or lose."""
+        """Build the commands of all unsent settlements, and the ride to confirm or lose."""
         ride: Ride = []
         member = self._member
         for (stream, repeated), ids in self._acked.items():
@@ -271,11 +276,14 @@ class Pending:
 
     @property
     def rides(self) -> list[Ride]:
-        """Those that are neither confirmed nor lost."""
+        """The rides that are neither confirmed nor lost."""
         return [riding.ride for riding in self._riding.values()]
 
     def confirm(self, ride: Ride, late: Sequence[Settlement] = ()) -> None:
-        """The server has answered a ride; what is ``late`` of it has to be told once more, after ``retry``."""
+        """Forget a ride that the server has answered.
+
+        Its ``late`` settlements were refused for now, and leave again after ``retry``.
+        """
         riding = self._riding.get(id(ride))
         if riding is not None and (late := riding.left(late)):
             self._late += late
@@ -284,20 +292,20 @@ class Pending:
 
     @property
     def waits(self) -> bool:
-        """Whether something is put off until ``retry``."""
+        """Whether any settlement is late."""
         return bool(self._late)
 
     def unburied_streams(self) -> set[bytes]:
-        """The streams of which there are such."""
+        """The streams with late dead letters."""
         return {one.stream for one in self._late if isinstance(one, Burial)}
 
     def unburied(self, stream: bytes) -> set[bytes]:
-        """The ids of a stream whose dead letters are put off: they are still ours."""
+        """The ids of a stream whose dead letters are late: these entries are still pending for us."""
         late = [one for one in self._late if isinstance(one, Burial) and one.stream == stream]
         return {id_ for one in late for id_ in one.ids}
 
     def retry(self) -> None:
-        """What the server has refused may leave again."""
+        """Queue the late settlements for the next ride."""
         late, self._late = self._late, []
         for one in late:
             self._put_off(one)
@@ -305,13 +313,13 @@ class Pending:
         self._late_batches = []
 
     def lose(self, rides: Iterable[Ride]) -> None:
-        """Rides whose replies will never come: send them again."""
+        """Queue the settlements of rides whose replies will never come for the next ride."""
         for ride in rides:
             riding = self._riding[id(ride)]
             for one in riding.left(ride):
                 self._put_off(one)
             self._spoken_of += riding.batches
-            del self._riding[id(ride)]  # when it is elsewhere: ``settling`` may be asked in any thread
+            del self._riding[id(ride)]  # when its settlements are unsent: ``settling`` may be asked in any thread
 
     def _put_off(self, one: Settlement) -> None:
         if isinstance(one, Ack):
@@ -321,5 +329,5 @@ class Pending:
 
 
 def _without(one: Settlement, stream: bytes, ids: set[bytes]) -> Settlement:
-    """What is told, but for some entries of a stream."""
+    """Leave some ids of a stream out of a settlement."""
     return one._replace(ids=[id_ for id_ in one.ids if one.stream != stream or id_ not in ids])

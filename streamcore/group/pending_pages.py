@@ -1,8 +1,8 @@
-"""What a member holds, in pieces, and which of it the server lists for us.
+"""The entries that a member holds, in pieces, and the pages of the pending list that show which of them the server lists for us.
 
-What we hold may be scattered over a pending list of a million entries. So the server is never asked for the list, but for the
-part of it between the first and the last entry of a piece, a bounded page of it; behind a page that is full of what we do not
-hold, the next one begins at our next entry.
+A member's entries may be scattered over a pending list of a million rows. So the server is never asked for the list, but for
+the part of it between the first and the last entry of a piece, a bounded page of it (``XPENDING``); behind a page that is
+full of entries that we do not hold, the next page begins at our next entry.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .context import GroupContext
 from .holdings import Holdings
 
 PAGE: Final = 500
-"""Rows of the pending list that one command asks for, and ids that one command claims: a fraction of a millisecond each."""
+"""Rows of the pending list that a command asks for, and ids that a command claims: a fraction of a millisecond each."""
 
 
 class Piece(NamedTuple):
-    """Entries of one stream in the order of their ids, and the batches that they are in; entries that wait are in none."""
+    """Entries of a stream in the order of their ids, and the batches that they are in; entries that wait are in no batch."""
 
     stream: bytes
     ids: list[bytes]
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 def pieces(holdings: Holdings, streams: Sequence[bytes]) -> Iterator[Piece]:
-    """The entries that are held of streams, at most ``PAGE`` of them at a time."""
+    """Cut the held entries of streams into pieces of at most ``PAGE`` entries, each in the order of its ids."""
     piece: Piece | None = None
     for key, ids, batch in _parts(holdings, streams):
         if piece is not None and not _goes_on(piece, key, ids):
@@ -44,7 +44,7 @@ def pieces(holdings: Holdings, streams: Sequence[bytes]) -> Iterator[Piece]:
 
 
 def look_for(context: GroupContext, piece: Piece) -> Steps[tuple[list[Any], Piece]]:
-    """Ask for one page of our pending entries (``XPENDING``); return its rows, and the part of the piece behind them."""
+    """Ask for a page of our pending entries (``XPENDING``); return its rows, and the part of the piece behind them."""
     member = context.member
     page = ("XPENDING", piece.stream, member.group, piece.ids[0], piece.ids[-1], PAGE, member.name)
     [listed] = yield from context.ask(page)
@@ -56,7 +56,7 @@ def look_for(context: GroupContext, piece: Piece) -> Steps[tuple[list[Any], Piec
 
 
 def still_held(holdings: Holdings, piece: Piece) -> set[bytes]:
-    """The ids of a piece that are still held, also by what the application has settled meanwhile."""
+    """The ids of a piece that are still held, without the entries that the application has settled meanwhile."""
     holdings.pending.collect()
     held = holdings.queue.ids(piece.stream) | holdings.pending.unburied(piece.stream)
     for batch in piece.batches:

@@ -1,4 +1,4 @@
-"""The life of a member of a group: whether it reads, hands over only what it has, or gives that back.
+"""The life of a member of a group: whether it reads, hands over only the entries that it has, or gives them back.
 
 ::
 
@@ -10,7 +10,7 @@
     DRAINING ──────────────────── leave ──>
 
 ``drain`` leads from READING, HISTORY and THROUGH to DRAINING. HISTORY hands over the backlog of an earlier run, and nothing
-else (``history_only``). THROUGH, DRAINING and LEAVING_AT_END have an end: when everything that is here is handed over.
+else (``history_only``). THROUGH, DRAINING and LEAVING_AT_END have an end: when every entry that is here is handed over.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from enum import Enum
 
 
 class Stage(Enum):
-    """A stage of that life, as a row of a table.
+    """A stage of a member's life, as a row of a table.
 
-    ``stops``: nothing is read any more, but for the backlog of an earlier run. ``takes_nothing``: entries that come now are given
-    back. ``is_leaving``: the application has left. ``ends``: nothing is handed over after the entries that are here.
+    ``stops``: nothing is read any more, but for the backlog of an earlier run. ``takes_nothing``: entries that come now are
+    given back. ``is_leaving``: the application has left. ``ends``: nothing is handed over after the entries that are here.
     """
 
     READING = (False, False, False, False)
@@ -43,7 +43,7 @@ class Phase:
         self.stage = Stage.HISTORY if history_only else Stage.READING
 
     def recovered(self) -> None:
-        """Note that everything an earlier run has left is fetched, or waits to be."""
+        """Note that every entry of an earlier run is fetched, or waits in the redelivery queue."""
         if self.stage is Stage.HISTORY:
             self.stage = Stage.THROUGH
 
@@ -52,6 +52,6 @@ class Phase:
         self.stage = Stage.LEAVING_AT_END if self.stage.is_leaving else Stage.DRAINING
 
     def leave(self) -> None:
-        """Read no more, hand over nothing."""
+        """Read no more, hand over no more entries."""
         if not self.stage.is_leaving:
             self.stage = Stage.LEAVING_AT_END if self.stage.ends else Stage.LEAVING

@@ -1,8 +1,8 @@
 """Let the server see that a member is there, where reads that wait do not show it.
 
-Members that were not heard of for long are removed from the group. Servers before 7.2 hear of a consumer only when it is
-given something, so one that waits for hours would be taken for dead. There it asks now and then for its own pending entries
-behind the last possible id: there are none, and the server has heard of it.
+Members that were not heard of for long are removed from the group. Servers before 7.2 hear of a consumer only when they give
+it an entry, so a member that waits for hours would be taken for dead. There it asks now and then for its own pending entries
+behind the last possible id (``XREADGROUP``): there are none, and the server has heard of it.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ class Presence:
             read: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS", *page)
             [reply] = yield from context.ask((*read, *(BEHIND_ALL for _ in page)))
             if isinstance(reply, ReplyError) and reply.code in UNAVAILABLE:
-                checked(reply)  # what else is refused, the next read meets as well
+                checked(reply)  # any other refusal meets the next read as well

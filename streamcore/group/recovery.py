@@ -1,10 +1,10 @@
 """Recover entries that are pending for our name on the server, and unknown to us: after a lost reply, or from an earlier run.
 
-Entries that the application cannot have seen are fetched by the page (``XCLAIM``), at its first delivery. The rest waits in the
-redelivery queue; or, where it was handed over too often already, becomes a dead letter.
+Entries that the application cannot have seen are fetched by the page (``XCLAIM``), at their first delivery. The other entries
+wait in the redelivery queue; or, after ``max_deliveries`` deliveries, become dead letters.
 
 Only entries left by a process that is gone are condemned like that. Entries that come back from our own past, as after a
-failover, have not killed us, whoever else had them; and the process that had our name until now may still be at work.
+failover, have not killed us, whichever consumers had them; and the process that had our name until now may still be at work.
 """
 
 from __future__ import annotations
@@ -33,13 +33,11 @@ class Backlog:
     """The backlog of each stream: entries that were pending for our name before this run. It survives reconnects."""
 
     def __init__(self) -> None:
-        self.claiming: dict[bytes, set[bytes]] = {}  # ids that others had before, and that are being claimed
+        self.claiming: dict[bytes, set[bytes]] = {}  # ids of other consumers, which are being claimed
         self._from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed
         self._spared: set[bytes] = set()  # streams in which the process that had our name before us may be at work
-        self._brought_back: dict[
-            bytes, StreamId
-        ] = {}  # up to which id a failover may have brought back what we settled
+        self._brought_back: dict[bytes, StreamId] = {}  # up to which id settled entries may be back
 
     def begin(self, stream: bytes, delivered: StreamId) -> None:
         """Recover our pending entries of a stream from the beginning, or behind the id that was ``delivered`` before."""
@@ -66,16 +64,16 @@ class Backlog:
         return stream in self._spared
 
     def bring_back(self, stream: bytes, delivered: StreamId) -> None:
-        """Bury nothing up to the group's last ``delivered`` id that others had: a failover may have brought back what we settled."""
+        """Condemn no entry up to the group's last ``delivered`` id: after a failover, settled entries may be pending again."""
         self._brought_back[stream] = delivered
 
     def may_be_settled(self, stream: bytes, id_: bytes) -> bool:
-        """Whether an entry may be back that we had settled."""
+        """Whether an entry that we have settled may be pending again, after a failover."""
         bound = self._brought_back.get(stream)
         return bound is not None and StreamId.parse(id_) <= bound
 
     def recovered(self, stream: bytes) -> None:
-        """Note that nothing is pending for us that is unknown here."""
+        """Note that every entry of a stream that is pending for us is known here."""
         self._met.add(stream)
         self.claiming.pop(stream, None)
         self._spared.discard(stream)
@@ -89,10 +87,10 @@ class Backlog:
 
 
 class Recovery:
-    """Lists our own pending entries, and takes those that are unknown. ``take`` applies the result, a part at a time.
+    """Lists our own pending entries, and takes the unknown entries. ``take`` applies the result, a part at a time.
 
-    ``wait_for_room`` does the work that is due, with nothing in flight, until more entries may be fetched; it runs any task of the
-    member, so it stays with the read loop.
+    ``wait_for_room`` does the work that is due, with nothing in flight, until more entries may be fetched; it runs any task
+    of the member, so it stays with the read loop.
     """
 
     def __init__(
@@ -113,13 +111,16 @@ class Recovery:
         self._wait_for_room = wait_for_room
 
     def run(self, stream: bytes) -> Steps[None]:
-        """Recover everything that is pending for us in a stream, and unknown here (``XPENDING``)."""
+        """Recover all entries of a stream that are pending for us (``XPENDING``), and unknown here."""
         with suppress(NoGroupError):  # with the group, nothing is pending; the next read mends it
             yield from self._recover(stream)
         self.recovered(stream)
 
     def recovered(self, stream: bytes) -> None:
-        """Note that nothing is pending for us that is unknown here: entries that are listed later were delivered to this process."""
+        """Note that every entry of a stream that is pending for us is known here.
+
+        Entries that are listed later were delivered to this process.
+        """
         if stream in self._context.member.streams:
             self._backlog.recovered(stream)
 
@@ -134,12 +135,12 @@ class Recovery:
             is_first = member.backlog and not self._backlog.is_met(stream)
             known = holdings.known(stream)
             rows = yield from self._own_page(stream, start, size)
-            known |= holdings.known(stream)  # what is settled meanwhile, over the other link, may be listed, too
+            known |= holdings.known(stream)  # entries settled meanwhile, over the other link, may be listed
             is_last, rows, size = self._cut(rows, size, [row for row in rows if row[0] not in known])
             claiming = self._backlog.claiming.get(stream, set[bytes]())
             unseen: list[Any] = []
             left: list[Any] = []  # by a process that was here before us
-            ours: list[Any] = []  # of our own past: it has come back
+            ours: list[Any] = []  # from our own past: they have come back
             for row in rows:
                 if row[0] not in known:
                     if is_first or row[0] in claiming:
@@ -162,7 +163,10 @@ class Recovery:
         return listed
 
     def _cut(self, rows: list[Any], size: int, wanted: list[Any]) -> tuple[bool, list[Any], int]:
-        """Cut a page behind the last row that may be fetched now; return whether it is the last page, its rows, and the next size."""
+        """Cut a page behind the last row that may be fetched now.
+
+        Returns whether it is the last page, its rows, and the size of the next page.
+        """
         count = self._in_flight.page
         if len(wanted) > count:
             return False, rows[: rows.index(wanted[count - 1]) + 1], count
@@ -171,7 +175,7 @@ class Recovery:
     def queue(
         self, stream: bytes, rows: list[Any], kind: type[EntriesRecovered | EntriesClaimed], *, grace: float = 0
     ) -> None:
-        """Take entries that were handed over before; bury those that were too often, and ``grace`` times more."""
+        """Queue entries that were handed over before; bury entries that were delivered too often, and ``grace`` times more."""
         limit = self._context.member.max_deliveries
         again: list[Waiting] = []
         dead: list[DeadLetter] = []
@@ -199,7 +203,7 @@ class Recovery:
         yield from self.look_for([row[0] for row in rows if row[0] not in fetched], stream)
 
     def look_for(self, missing: list[bytes], stream: bytes) -> Steps[None]:
-        """Find out the fate of entries that did not come.
+        """Find out the fate of claimed entries that did not come (``XPENDING``, ``XRANGE``).
 
         They have another owner by now, were settled by it, or were deleted: then the server has settled them.
         """
@@ -212,7 +216,7 @@ class Recovery:
             return
         found = yield from context.ask(*(("XRANGE", stream, i, i) for i in settled))
         context.degradation.is_forbidden(DELETIONS, ("XRANGE", stream), found[0])
-        # Where it is forbidden to look, a loss that was none is better told than one that was kept back.
+        # Where XRANGE is forbidden, rather tell a deletion that was none than keep a deletion back.
         gone = [id_ for id_, entry in zip(settled, found, strict=True) if isinstance(entry, ReplyError) or not entry]
         if gone:
             self._take(Taken(stream, deleted=tuple(gone)))

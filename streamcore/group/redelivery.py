@@ -1,15 +1,15 @@
-"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more.
+"""Redeliver entries that were handed over before, here or to another member, when the application asks for more.
 
-The server's counter of deliveries says how often an entry was tried. It must rise before the application has the entry,
-which may kill the process, and must not rise for the entries behind it. So nothing is read ahead: only when the
-application asks for more, the first one is read from our own pending entries (``XREADGROUP`` with the id before it), which
-counts, hands over the data, and finds out whether the entry is still ours, in one step. Where the answer is lost with its
-connection, the counter is set back on the next one: that of the entry, or of the next one of ours, which the server has
-counted in its stead where another member had claimed it.
+The server's counter of deliveries says how often an entry was tried. It must rise before the application has the entry, which
+may kill the process, and must not rise for the entries behind it. So nothing is read ahead: only when the application asks
+for more, the first entry of the redelivery queue is read from our own pending entries (``XREADGROUP`` with the id before it),
+which counts a delivery, returns the fields, and finds out whether the entry is still ours, in one step. Where the answer is
+lost with its connection, the counter is set back on the next connection (``XCLAIM ... RETRYCOUNT``): the counter of the
+entry, or of our next pending entry, which the server has counted in its stead where another member had claimed it.
 
-Where no counter condemns (``max_deliveries`` is None), entries that were handed over once before come as a batch: they are
-asked for in one round trip, each by a command of its own, and each counts when the batch is handed over. Whoever dies with
-such a batch has counted them all; from then on they come one at a time.
+Where no counter condemns (``max_deliveries`` is None), entries with a single delivery come as a batch: they are asked for in
+a round trip, each by a command of its own, and each counts when the batch is handed over. A process that dies with such a
+batch has counted each of its entries; from then on they come singly.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .redelivery_queue import RedeliveryQueue, Waiting
 from .release import Release
 
 MOST: Final = 100
-"""Entries that one round trip asks for."""
+"""Entries that a round trip asks for."""
 TRIES: Final = 3
 """Attempts to set a counter back: where the server's clock is set back, entries become less idle by themselves."""
 
 
 class Redelivered(NamedTuple):
-    """Entries of one stream that were counted as handed over, and came; ``gone``: the ids whose data was deleted."""
+    """Entries of a stream that were counted as handed over, and came; ``gone``: the ids whose data was deleted."""
 
     stream: bytes
     entries: list[list[Any]]
@@ -48,7 +48,7 @@ class Redelivered(NamedTuple):
 
 
 class Redelivery:
-    """Fetches what waits, when the application asks for more."""
+    """The redelivery of queued entries, when the application asks for more."""
 
     def __init__(
         self,
@@ -70,20 +70,20 @@ class Redelivery:
 
     @property
     def due(self) -> bool:
-        """Whether the application waits for the first entry."""
+        """Whether the application waits for the first entry of the redelivery queue."""
         return self._wanted and bool(self._queue)
 
     def want(self) -> None:
-        """Fetch the first entry: the application has nothing else to do."""
+        """Ask for the first entry of the queue: the application has no other entry to work on."""
         self._wanted = True
 
     def recover(self) -> Steps[None]:
-        """Take back what a lost answer may have counted; before anything else is done about what is pending for us."""
+        """Set back the counters that a lost answer may have raised (``XPENDING``, ``XCLAIM``), before any other recovery."""
         if not self._in_doubt:
             return
         member, stream = self._context.member, self._in_doubt[0].stream
         with suppress(NoGroupError):
-            # The server has counted the first of ours from an id on.
+            # The server has counted our first pending entry from an id on.
             pages = [("XPENDING", stream, member.group, one.id, "+", 1, member.name) for one in self._in_doubt]
             listed = yield from self._context.ask(*pages)
             rows = [row for page in listed for row in checked(page)]
@@ -95,7 +95,7 @@ class Redelivery:
         self._in_doubt = []
 
     def run(self) -> Steps[Redelivered | None]:
-        """Fetch the first entry, or a batch, and return what came; only when it is ``due``, and with nothing in flight."""
+        """Fetch the first entry, or a batch (``XREADGROUP``), and return it; only when ``due``, and with nothing in flight."""
         yield from self._acks.give_back()
         if not self._queue:
             return None
@@ -105,7 +105,7 @@ class Redelivery:
         try:
             read = yield from self._read(asked)
         except NoGroupError:  # the next read meets it as well, and mends it
-            yield from self.recover()  # it may have answered for others of them
+            yield from self.recover()  # the server may have answered for others of these entries
             self._queue.forget(first.stream)
             self._in_flight.single = None
             return None
@@ -115,7 +115,7 @@ class Redelivery:
         for waiting in asked:
             if (
                 waiting in left and waiting.id in found
-            ):  # we are leaving, and have given it back, perhaps before it was counted
+            ):  # we are leaving, and gave it back, perhaps before it was counted
                 self._release.add_waiting(waiting)
                 self._acks.flush_soon()
         if len(left) < len(asked):
@@ -128,7 +128,7 @@ class Redelivery:
         return Redelivered(first.stream, there, read.nbytes, deliveries, first.is_unsure, gone)
 
     def _next(self) -> list[Waiting]:
-        """What is asked for in one round trip."""
+        """Choose the entries of a round trip: the first, and, where no counter condemns, the entries of its kind behind it."""
         first = self._queue.first
         asked = [first]
         if first.deliveries > 1 or self._context.member.max_deliveries is not None:
@@ -140,7 +140,10 @@ class Redelivery:
         return asked
 
     def _read(self, asked: list[Waiting]) -> Steps[Exchange]:
-        """Count entries as handed over, and fetch them; behind what is done by now, which shall not count if these kill us."""
+        """Count entries as delivered and fetch them (``XREADGROUP``).
+
+        The unsent settlements leave before them: they shall not be lost, and count again, if these entries kill the process.
+        """
         member = self._context.member
         head = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS")
         reads: list[Arguments] = [(*head, one.stream, bytes(StreamId.parse(one.id).before())) for one in asked]
@@ -153,7 +156,7 @@ class Redelivery:
         return read
 
     def _found(self, asked: list[Waiting], read: Exchange) -> Steps[dict[bytes, list[Any]]]:
-        """What has come, by id; nothing for an entry that is not ours any more."""
+        """Return the entries that came, by id, but for entries that are not ours any more, and set wrong counters back."""
         stream = asked[0].stream
         found: dict[bytes, list[Any]] = {}
         counted: Counter[bytes] = Counter()
@@ -162,7 +165,7 @@ class Redelivery:
             for entry in replies[stream]:
                 if entry[0] == one.id:
                     found[one.id] = entry
-                elif entry[1] is not None:  # the next one of ours was counted in its stead
+                elif entry[1] is not None:  # our next pending entry was counted in its stead
                     counted[entry[0]] += 1
         if counted:
             group = self._context.member.group
@@ -173,14 +176,14 @@ class Redelivery:
     def _set_back(
         self, stream: bytes, rows: list[Any], counted: Counter[bytes], known: dict[bytes, int]
     ) -> Steps[None]:
-        """Take back deliveries that were ``counted``, as far as there were more than are ``known``."""
+        """Set counters back by the ``counted`` deliveries (``XCLAIM ... RETRYCOUNT``), but not below the ``known`` numbers."""
         member = self._context.member
         for _ in range(TRIES):
             claims: dict[bytes, Arguments] = {}
             for id_, owner, idle, times in rows:
                 over = min(counted[id_], times - known.get(id_, 0))
                 if owner == member.name and over > 0:
-                    # No other member's, whose claim would have made it less idle.
+                    # Never an entry of another member, whose claim would have made it less idle.
                     at = ("XCLAIM", stream, member.group, member.name, idle, id_)
                     claims[id_] = (*at, "RETRYCOUNT", times - over, "JUSTID")
             claimed = (yield from self._context.ask(*claims.values())) if claims else []

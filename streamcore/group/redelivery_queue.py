@@ -1,4 +1,4 @@
-"""Entries that were handed over before, here or elsewhere, and wait to be handed over once more, in their order."""
+"""The redelivery queue: pending entries that were handed over before, here or to another member, in their order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 
 class Waiting(NamedTuple):
-    """An entry, and how often it was handed over so far. ``is_unsure``: that once, perhaps unseen by the application."""
+    """An entry of the redelivery queue, and how often it was handed over so far.
+
+    ``is_unsure``: it was delivered once, and the application may not have seen it.
+    """
 
     stream: bytes
     id: bytes
@@ -30,23 +33,23 @@ class RedeliveryQueue:
 
     @property
     def first(self) -> Waiting:
-        """The entry that is handed over next; there is one."""
+        """The entry that is handed over next; the queue is not empty."""
         return self._queue[0]
 
     def add(self, waiting: Iterable[Waiting]) -> None:
-        """Append entries that are pending for us."""
+        """Append entries that are pending for us and were handed over before."""
         self._queue.extend(waiting)
 
     def ids(self, stream: bytes) -> set[bytes]:
-        """The ids that wait of a stream."""
+        """The ids of a stream that wait for their redelivery."""
         return {waiting.id for waiting in self._queue if waiting.stream == stream}
 
     def streams(self) -> set[bytes]:
-        """The streams of which any entry waits."""
+        """The streams of which any entry waits for its redelivery."""
         return {waiting.stream for waiting in self._queue}
 
     def waiting(self, stream: bytes) -> list[bytes]:
-        """The ids that wait of a stream, in their order."""
+        """The ids of a stream that wait for their redelivery, in order."""
         return [waiting.id for waiting in self._queue if waiting.stream == stream]
 
     def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
@@ -55,7 +58,7 @@ class RedeliveryQueue:
         self._queue = deque(waiting for waiting in self._queue if waiting.stream != stream or waiting.id not in gone)
 
     def remove(self, entries: Sequence[Waiting]) -> None:
-        """Remove entries that are handed over, or lost."""
+        """Remove entries that are handed over, or not ours any more."""
         self._queue = deque(waiting for waiting in self._queue if waiting not in entries)
 
     def clear(self, stream: bytes | None = None) -> list[Waiting]:

@@ -1,9 +1,10 @@
 """Give back on leaving: entries that were read ahead and never handed over, and the name.
 
-Entries are pending for us, and would be claimed by others only when they have been idle for long enough. So we tell the server
-that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them over.
-The history of an entry under our name goes where the name does: that it was delivered once, to a process that died, and perhaps not seen.
-An entry that another member has claimed meanwhile is its own, also where we say this once more after a lost reply: a script looks.
+Entries are pending for us, and other members would claim them only when they have been idle for long enough. So we tell the
+server that they have been (``XCLAIM ... IDLE``), and that the delivery did not count: the next pass of any member takes them
+over. A member that stays in the group keeps them under its own name, and with them their history: a delivery that the
+application has perhaps not seen. An entry that another member has claimed meanwhile is its own, also where the release is
+repeated after a lost reply: a script looks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _WHAT: Final = {LET_GO: GUARD, REMOVE: REMOVING}
 
 
 class Release:
-    """Gives entries back, and the name; true while the server does not know of all of it yet."""
+    """The release of entries, and of the name; true while the server does not know of all of it yet."""
 
     def __init__(self, context: GroupContext, pending: Pending) -> None:
         self._context = context
@@ -42,7 +43,7 @@ class Release:
 
     @property
     def unsent(self) -> bool:
-        """Whether there is something to tell that is not on its way."""
+        """Whether an entry, or the name, is to be released that is not on its way."""
         return bool(self._ids or self._parting)
 
     def add(self, batch: GroupBatch[Any]) -> None:
@@ -63,11 +64,11 @@ class Release:
         return deliveries - (is_unsure and self._context.member.remove_on_leaving)
 
     def part(self, commands: list[Arguments]) -> None:
-        """Send the commands that give the name free, too."""
+        """Send the commands that give the name free with the next release."""
         self._parting = commands
 
     def run(self) -> Steps[None]:
-        """Tell the server, if there is anything to tell. Entries that it refuses stay pending, and will be idle in time."""
+        """Release the entries, if any (``XCLAIM``). Entries that the server refuses stay pending, and will be idle in time."""
         if not self.unsent:
             return
         ids, self._ids = self._ids, {}

@@ -1,12 +1,11 @@
-"""Keep entries in the application's hands from counting as idle, so that no other member takes them over.
+"""Renew the entries in the application's hands: they do not count as idle, and no other member takes them over.
 
-The server counts for how long an entry has been with a consumer. Every third of ``claim_idle``, ours that have been here
-for so long are claimed once more by ourselves, without counting a delivery (``XCLAIM ... JUSTID``). Only those that the
-server still lists for us are named, and only if they are as idle as that: one that another member has claimed a moment
-ago is not, so we never take it back.
+The server counts for how long an entry has been with a consumer. Every third of ``claim_idle``, our entries that have been
+here for so long are claimed once more by ourselves, without counting a delivery (``XCLAIM ... JUSTID``). Only entries that
+the server still lists for us are named (``XPENDING``), and only if they are as idle as that: an entry that another member has
+claimed a moment ago is not, so we never take it back.
 
-A pass goes through what we hold piece by piece, and a piece is all that is done at a time: reads and acknowledgements come
-between two of them.
+A pass goes through the held entries piece by piece, a piece at a time: reads and acknowledgements come between two pieces.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from .holdings import Holdings
 from .pending_pages import Piece, look_for, pieces, still_held
 
 PATIENCE: Final = 1.0
-"""Seconds until whoever should renew is reminded."""
+"""Seconds between two reminders of the acking link."""
 
 
 class Renewal:
-    """Renews what a member holds, a piece at a time."""
+    """Renews the entries that a member holds, a piece at a time."""
 
     def __init__(self, context: GroupContext, holdings: Holdings) -> None:
         self._context = context
@@ -38,8 +37,8 @@ class Renewal:
         self._at = inf  # until the first entry has come
         self._reminded = AT_ONCE
         self._began = AT_ONCE  # the pass that is under way
-        self._left: Iterator[Piece] | None = None  # of it
-        self._piece: Piece | None = None  # the next of these, or the rest of the last
+        self._left: Iterator[Piece] | None = None  # the rest of that pass
+        self._piece: Piece | None = None  # the next piece, or the rest of the last
 
     def begin(self) -> None:
         """Note that entries are held: the first of them are renewed an interval from now."""
@@ -48,12 +47,15 @@ class Renewal:
 
     @property
     def at(self) -> float:
-        """When entries are to be renewed, if nothing is acknowledged before; infinite while there is nothing to renew."""
+        """When entries are to be renewed, in seconds; infinite while none are held."""
         return self._at if self._holdings else inf
 
     @property
     def reminder_at(self) -> float:
-        """The same, or when the last reminder is ``PATIENCE`` seconds old."""
+        """When the acking link is to be woken to renew, in seconds.
+
+        That is ``at``, but no sooner than ``PATIENCE`` seconds after the last reminder.
+        """
         return max(self.at, self._reminded + min(PATIENCE, self._interval or PATIENCE))
 
     def remind(self) -> None:
@@ -61,7 +63,7 @@ class Renewal:
         self._reminded = self._context.now
 
     def run(self) -> Steps[None]:
-        """Renew a piece; only when ``at`` has come, and that stays until the pass is at its end."""
+        """Renew a piece; only when ``at`` has come, which moves on when the pass is at its end."""
         assert self._interval is not None
         if self._left is None:
             self._began, self._left = self._context.now, pieces(self._holdings, self._streams())
@@ -81,12 +83,12 @@ class Renewal:
         return [stream for stream in self._context.member.streams if stream in held]
 
     def _renew(self, piece: Piece, idle: int) -> Steps[Piece | None]:
-        """Renew what one page lists of a piece (``XCLAIM``); return the part that the page does not reach to."""
+        """Renew the entries of a piece that a page lists (``XCLAIM``); return the part of the piece behind the page."""
         context, member = self._context, self._context.member
         rows, rest = yield from look_for(context, piece)
         held = still_held(
             self._holdings, piece
-        )  # what was refused is about to have another owner: not to be taken back
+        )  # refused entries are about to have another owner: not to be taken back
         ours = [row[0] for row in rows if row[2] >= idle and row[0] in held]
         if ours:
             [renewed] = yield from context.ask(

@@ -1,9 +1,11 @@
-"""Whose turn it is among many streams: a member of a group looks after a few of them at a time.
+"""Turns among many streams: a member looks after a few of its streams at a time.
 
-A *round* takes ``audit_interval`` seconds. In its turn comes every stream that is *busy*: something of it is in hand, or has come since it
-was looked at last, or it has not been looked at since a former connection may have been served for the last time. Of the
-others, the *quiet* ones, only ``QUIET`` have a turn in each round, or as many as it takes for each to have one in
+A *round* of the audit takes ``audit_interval`` seconds. Each *busy* stream has a turn in it: a stream of which an entry is
+held, or has come since its last turn, or that had no turn since a former connection may have been served for the last time.
+Of the other, *quiet* streams only ``QUIET`` have a turn in each round, or as many as it takes for each to have a turn in
 ``LONGEST`` seconds. A round goes piece by piece, spread over its time, and reads come in between.
+
+A *pass* of the claims goes through the streams in the same way (``Passes``).
 """
 
 from __future__ import annotations
@@ -25,41 +27,41 @@ PIECES: Final = 25
 
 
 class Rounds:
-    """The turns of a member's streams in its audits. ``at``: when the next piece is due."""
+    """The turns of a member's streams in its audits. ``at``: when the next piece is due, in seconds."""
 
     def __init__(self, interval: float) -> None:
         self.at = AT_ONCE
         self._interval = interval
-        self._order: dict[bytes, float] = {}  # when each had its last turn; who has waited longest comes first
-        self._came: set[bytes] = set()  # streams of which something has come since, or that are doubted
+        self._order: dict[bytes, float] = {}  # time of the last turn; the stream without a turn for longest comes first
+        self._came: set[bytes] = set()  # streams of which an entry has come since, or that are doubted
         self._seen_until = AT_ONCE  # until then a former connection may have been served
-        self._due: deque[bytes] = deque()  # what is left of this round
+        self._due: deque[bytes] = deque()  # the rest of this round
         self._size = PIECE
         self._pause = interval
         self._began = AT_ONCE
-        self._done = 0  # pieces of it
+        self._done = 0  # pieces of this round
 
     def entered(self, now: float, block: float) -> None:
-        """There is a new connection; a former one may be served for ``block`` seconds more."""
+        """Note a new connection; a former connection may be served for ``block`` seconds more."""
         self._seen_until = now + block
 
     def came(self, stream: bytes) -> None:
-        """Something of a stream has come, or it may be another one: it is not quiet."""
+        """Note that a stream is busy: an entry of it has come, or it may be another stream."""
         self._came.add(stream)
 
     def forget(self, stream: bytes) -> None:
-        """The stream is not read any more."""
+        """Forget a stream that is read no more."""
         self._order.pop(stream, None)
         self._came.discard(stream)
         if stream in self._due:
             self._due.remove(stream)
 
     def put_off(self, now: float) -> None:
-        """The next piece is due an interval from now."""
+        """Put the next piece off until an interval from now."""
         self.at = now + self._interval
 
     def piece(self, now: float, streams: Collection[bytes], held: Collection[bytes]) -> list[bytes]:
-        """Those whose turn it is now, of ``streams``; of ``held`` ones something is in hand."""
+        """Take the streams whose turn it is, and set ``at``; entries of the ``held`` streams are in hand, so these are busy."""
         if not self._due:
             self._begin(now, streams, held)
         taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))]
@@ -72,6 +74,7 @@ class Rounds:
         return taken
 
     def _begin(self, now: float, streams: Collection[bytes], held: Collection[bytes]) -> None:
+        """Begin a round: choose its streams, the longest without a turn first, and the size and pause of its pieces."""
         for stream in streams:
             self._order.setdefault(stream, AT_ONCE)
         quiet = max(QUIET, ceil(len(streams) * self._interval / LONGEST))
@@ -90,10 +93,11 @@ class Rounds:
 
 
 class Passes:
-    """The turns of one member's streams in its looks for what others have left. ``patience``: seconds until that may be claimed.
+    """The turns of a member's streams in its looks for entries that other members have left.
 
-    A pass goes through all streams; where these are many, piece by piece, and without those that were *calm* a moment ago:
-    nothing was pending in them for others, so nothing of theirs can have been left for long enough yet.
+    ``patience``: seconds until such an entry may be claimed. A pass goes through all streams; where these are many, piece by
+    piece, and without *calm* streams: nothing was pending for other members there a moment ago, so none of their entries can
+    have been idle for long enough yet.
     """
 
     def __init__(self, patience: float) -> None:
@@ -108,15 +112,15 @@ class Passes:
         return not self._left
 
     def calm(self, stream: bytes, at: float) -> None:
-        """Nothing was pending for others then."""
+        """Note that nothing was pending for other members in a stream at a time, in seconds."""
         self._calm[stream] = at
 
     def forget(self, stream: bytes) -> None:
-        """The stream is not read any more."""
+        """Forget a stream that is read no more."""
         self._calm.pop(stream, None)
 
     def begin(self, now: float, streams: Collection[bytes]) -> None:
-        """Begin a pass, unless one is under way."""
+        """Begin a pass, unless a pass is under way."""
         if not self._left:
             late = now - self._patience
             is_few = not are_many(streams)
@@ -124,14 +128,14 @@ class Passes:
             self._size = max(PIECE, ceil(len(self._left) / PIECES))
 
     def piece(self) -> list[bytes]:
-        """Those whose turn it is in this pass."""
+        """Take the streams whose turn it is in this pass."""
         return [self._left.popleft() for _ in range(min(self._size, len(self._left)))]
 
     def put_back(self, streams: Collection[bytes]) -> None:
-        """These are not done with: they come once more."""
+        """Put streams back into the pass, whose pending list is not looked through to its end."""
         self._left.extend(streams)
 
 
 def are_many(streams: Collection[bytes]) -> bool:
-    """Whether there are more than have their turn in each round."""
+    """Whether there are more streams than have a turn in each round."""
     return len(streams) > QUIET

@@ -1,13 +1,14 @@
-"""What the server is told about a pending entry, and what its answer means: acknowledged, given back, or a dead letter.
+"""Settlements: the commands that end a delivery (acknowledged, given back, a dead letter), and the events of their replies.
 
-``XACK`` does not ask who owns an entry. All else here does, in one script with what it changes: another member may have
-claimed the entry meanwhile. An entry that is given back goes to the consumer ``NACKED``, which nobody reads as, so that no
-member takes it for its own; claims find it there as soon as it counts as idle. Where it shall wait for longer than idle
-entries do, a sorted set beside the stream says until when. A dead letter is appended and settled in one step. An entry whose
-data is gone is cleared only as long as it is gone: a failover may bring it back, and nobody has processed it.
+``XACK`` does not ask who owns an entry. To give back and to bury do, in a script that makes the change, too: another member
+may have claimed the entry meanwhile. An entry that is given back goes to the consumer ``NACKED``, a name under which no
+member reads, so that no member takes it for its own; claims find it there as soon as it counts as idle. Where it shall wait
+for longer than idle entries do, a sorted set beside the stream says until when. A dead letter is appended, and its entry
+settled, in a single step. An entry whose data is gone is cleared only as long as it is gone: a failover may bring it back,
+not yet processed.
 
-Each may be repeated after a lost reply: what was settled is not owned any more, and nothing happens. Where another member
-owns it, the first time cannot have done anything either, and that is told.
+Each settlement may be repeated after a lost reply: a settled entry has no owner any more, and nothing happens. Where another
+member owns it, the first attempt cannot have settled it either, and ``OwnershipLost`` tells that.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from ..scripts.group import ACK_OWNED, BURY, GIVE_BACK
 from .options import NACKED, Membership
 
 NO_CLAIMS: Final = 60.0
-"""Seconds of idleness to tell where we claim nothing ourselves, and so do not know for what others wait."""
+"""Seconds of idleness to tell where we claim nothing ourselves, and so do not know how long other members wait."""
 
 FOREVER: Final = 10**15
 """Milliseconds for which no entry has ever been idle."""
 
 
 class Ack(NamedTuple):
-    """Acknowledge. ``fenced``: only what we own. ``told``: whether an event shall tell that it is settled."""
+    """Acknowledge entries (``XACK``). ``fenced``: only entries that we own; ``told``: ``AcksConfirmed`` is asked for.
+
+    ``repeated``: the reply to an earlier attempt was lost, which may have settled them.
+    """
 
     stream: bytes
     ids: list[bytes]
@@ -42,7 +46,7 @@ class Ack(NamedTuple):
         return ("XACK", self.stream, member.group, *self.ids)
 
     def heed(self, answer: Any) -> list[Event]:
-        if answer == len(self.ids) and not self.told:  # as it mostly is
+        if answer == len(self.ids) and not self.told:  # the usual case
             return []
         lost: set[bytes] = set()
         missed = 0
@@ -66,7 +70,10 @@ class Ack(NamedTuple):
 
 
 class Nack(NamedTuple):
-    """Give back: others, or we, may claim the entries after ``delay`` seconds. ``counted``: deliveries to leave them with."""
+    """Give entries back, by a script: other members, or we, may claim them after ``delay`` seconds.
+
+    ``counted``: the delivery counter to leave them with; None: as it is.
+    """
 
     stream: bytes
     ids: list[bytes]
@@ -93,10 +100,10 @@ class Nack(NamedTuple):
 
 
 class Burial(NamedTuple):
-    """Move an entry to the dead-letter stream, and settle it."""
+    """Append an entry to the dead-letter stream ``letters``, and settle it, by a script."""
 
     stream: bytes
-    ids: list[bytes]  # of one
+    ids: list[bytes]  # a single id
     letters: bytes
     deliveries: int
     reason: bytes
@@ -128,9 +135,9 @@ class Burial(NamedTuple):
 
 
 class Clear(NamedTuple):
-    """Forget entries whose data is gone; those whose data is there again stay pending.
+    """Drop entries whose data is gone from the pending list (``XCLAIM``); an entry whose data is there again stays pending.
 
-    ``XCLAIM`` drops from the pending list what is not in the stream, and claims nothing that is not as idle as it is told.
+    ``XCLAIM`` drops ids that are not in the stream, and claims no entry that is less idle than it is told.
     """
 
     stream: bytes

@@ -1,10 +1,11 @@
 """Set up a member in the group of each of its streams, on every new connection, and whenever a group has vanished.
 
-- *Name*: a lease on it; the process that held it before is disconnected, or was told and has stopped.
+- *Name*: take a lease on it; the process that held it before is disconnected, or was told and has stopped.
 - *Stale connection*: after a half-open drop the server still holds our previous connection, blocked in XREADGROUP, and
-  serves it first. It is closed by the id from its HELLO, provided that the server is the same run and lists our own name
-  under it.
-- *Create*: the group, where asked for; when it has vanished, just below the group-wide low-water mark, never at ``$``.
+  serves it first. It is closed by the id from its HELLO (``CLIENT KILL``), provided that the server is the same run and
+  lists our own name under it.
+- *Group*: create it (``XGROUP CREATE``) where asked for; a group that has vanished just below its low-water mark, never
+  at ``$``.
 """
 
 from __future__ import annotations
@@ -70,13 +71,13 @@ class Setup:
     def enter(self, present: Identity, *, turned_back: bool) -> Steps[None]:
         """Enter all streams on a new connection of the reading link, before anything else but the lineage is asked.
 
-        ``turned_back``: the server may have taken back what was settled (see ``Lineage``).
+        ``turned_back``: the server may have taken settlements back (see ``Lineage``).
         """
         context, self._is_turned_back = self._context, turned_back
-        # Where INFO is forbidden, the audit covers what a stale connection might take.
+        # Where INFO is forbidden, the audit finds the entries that a stale connection might take.
         former, self.present = self.present, present
         yield from self._stale.close(former, present)
-        # In one order for all, and the first by itself: of two that begin together, one holds every name in the end.
+        # All members in the same order, the first stream by itself: of two that begin together, one holds every name in the end.
         streams = sorted(context.member.streams)
         for page in (streams[:1], *pages(streams[1:], context.looks)):
             yield from together([self.enter_stream(stream) for stream in page])
@@ -108,9 +109,9 @@ class Setup:
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def ensure_group(self, stream: bytes) -> Steps[None]:
-        """Make sure that the group exists, by creating it where that is allowed; tell gaps.
+        """Make sure that the group exists (``XINFO GROUPS``), by creating it where that is allowed; tell gaps.
 
-        Raises ``WrongTypeError`` and ``NoPermissionError``, which say of which stream.
+        Raises ``WrongTypeError`` and ``NoPermissionError``, with the name of the stream.
         """
         try:
             yield from self._ensure_group(stream)
@@ -153,7 +154,7 @@ class Setup:
         absent.end(stream)
 
     def mend(self) -> Steps[None]:
-        """Make sure of all groups, since a read tells only that one is gone, and doubt that their streams are the same."""
+        """Make sure of all groups, since a read tells only that a group is gone, and doubt that their streams are the same."""
         context = self._context
         for page in pages(context.present, context.looks):
             for stream in page:
@@ -174,7 +175,7 @@ class Setup:
     def _signature(self, stream: bytes) -> tuple[Arguments, ...]:
         """Build the command that puts our name into the group (``XGROUP CREATECONSUMER``).
 
-        While the name is found there, the group is the one that we knew, and so is its stream.
+        While the name is found there, the group is the known group, and so is its stream.
         """
         member = self._context.member
         is_wanted = self._gaps.is_on
@@ -200,16 +201,17 @@ class Setup:
         return replies[:at], replies[at], replies[at + 1], replies[at + 2 :]
 
     def _ask_history(self, stream: bytes) -> Steps[Replies]:
+        """Ask about a stream whose group is gone (``XINFO STREAM``), to find out whether it is the known stream."""
         questions = self._gaps.questions(stream, group_is_gone=True)
         return (yield from self._context.ask(*questions)) if questions else []
 
     def _meet(
         self, stream: bytes, told: Replies, group: dict[bytes, Any], *, ours: bool = False, is_another: bool
     ) -> Steps[None]:
-        """Judge a group that exists, by the replies; perhaps it ``is_another``, created since."""
+        """Judge a group that exists, by the replies; perhaps it ``is_another`` group than the known group, created since."""
         mark, reached = self._low_water.of(stream), Reached.of(group)
         above = mark.id if is_another and mark is not None else None
-        if (founded := self._founded.get(stream)) is not None:  # by us, and the reply to that was lost
+        if (founded := self._founded.get(stream)) is not None:  # created by us, and the reply was lost
             told = told or (yield from self._ask_history(stream))
             event = yield from self._tell_founded(stream, told, founded)
             above, reached = None, reached if event is founded else Reached(ZERO)
@@ -225,11 +227,11 @@ class Setup:
             raise NoGroupError("NOGROUP", f"stream {key!r} {what} {group!r}; create it, or {remedy}")
 
     def _create_group(self, stream: bytes, told: Replies) -> Steps[bool]:
-        """Create the group; return False where its stream has vanished, and is waited for."""
+        """Create the group (``XGROUP CREATE``); return False where its stream has vanished, and is waited for."""
         context, member, gaps = self._context, self._context.member, self._gaps
         is_lost = stream in self._known
         self._check_leave(stream)
-        start = "0" if stream in self._absent else member.start  # all of it has come while it was waited for
+        start = "0" if stream in self._absent else member.start  # all its entries have come while it was waited for
         if is_lost:
             told = told or (yield from self._ask_history(stream))
             gaps.hear(stream, told, None)

@@ -1,7 +1,7 @@
 """Close connections that were ours, or of our name, and are still open on the server.
 
-A half-open connection takes what we read, and nobody gets it. It is closed where it is provably that one: the same run of the
-server, and under its number a connection with its name.
+A half-open connection takes the entries that we read, and no process gets them. It is closed (``CLIENT KILL``) where it is
+provably the connection that is meant: in the same run of the server, and with its name under its number (``CLIENT LIST``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class StaleConnections:
         self._stood: set[Identity] = set()  # connections of our name that were open when we connected
 
     def close(self, ghost: Identity | None, present: Identity) -> Steps[bool]:
-        """Close a connection that was ours, or of our name; return whether it is known to have been gone before."""
+        """Close a connection that was ours, or of our name (``CLIENT KILL``); return whether it was known to be gone before."""
         ask = self._context.ask
         if ghost is None or not ghost.is_proof or ghost.run_id != present.run_id:
             return ghost is None
@@ -30,7 +30,7 @@ class StaleConnections:
         [listed] = yield from ask(listing)
         self._context.degradation.is_forbidden(CLOSING_FORMER, listing, listed)
         if not isinstance(listed, bytes) or b" name=%b " % ghost.nonce not in listed:
-            return not isinstance(listed, ReplyError) and ghost not in self._stood  # the same, beside another stream
+            return not isinstance(listed, ReplyError) and ghost not in self._stood  # met beside another stream
         self._stood.add(ghost)
         [killed] = yield from ask(kill)
         self._context.degradation.is_forbidden(CLOSING_FORMER, kill, killed)

@@ -1,4 +1,4 @@
-"""The results of recovery and claiming: entries that are new for the application, that it may know, and that are lost."""
+"""The results of recovery and claiming: entries for the first time, entries for another time, dead letters, deleted entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOO_OFTEN: Final = b"delivered too often"
 
 
 class DeadLetter(NamedTuple):
-    """An entry that was delivered too often."""
+    """An entry that was delivered too often, and how often."""
 
     id: bytes
     deliveries: int

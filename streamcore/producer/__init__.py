@@ -1,1 +1,4 @@
-"""Appending to streams (``XADD``)."""
+"""Appending to streams (``XADD``).
+
+The producer, its accumulator, durability, deduplication.
+"""

@@ -1,6 +1,6 @@
 """Entries on their way, in batches: held back to leave together, confirmed together, or sent again.
 
-A batch is one request. It leaves when enough has gathered (by number or bytes), when its eldest entry has lingered, or
+A batch is a single request. It leaves when enough has gathered (by number or bytes), when its eldest entry has lingered, or
 at once. Where a wait (WAIT, WAITAOF) stands behind it, or it may be sent again, a single batch is in flight: later
 entries are the next batch, so a wait serves many entries, and never more are in doubt than the server remembers.
 
@@ -185,7 +185,7 @@ class Accumulator:
         self._dispatch()
 
     def link_down(self) -> None:
-        """Queue again the batches that have never left; ``_answered`` has got the sent ones."""
+        """Queue again the batches that have never left; ``_answered`` has got the sent batches."""
         self.is_ready, self._asking, self._refusal = False, None, None
         unsent, self._flying = self._flying, []
         for batch in unsent:
@@ -341,7 +341,7 @@ class Accumulator:
         return True
 
     def _error(self, entry: Outgoing, confirmation: object, batch: Batch) -> StreamcoreError | None:
-        """Return the error of an entry that has ended; None where its reply tells everything."""
+        """Return the error of an entry that has ended; None where its reply is its answer."""
         if not entry.replies:
             return batch.error
         [reply] = entry.replies
@@ -355,7 +355,7 @@ class Accumulator:
         return shortfall(self._durability, entry.id, confirmation)
 
     def _again(self, entries: list[Outgoing]) -> None:
-        """Queue entries again, in their old places."""
+        """Queue entries again, in the order in which they were first queued."""
         if entries:
             self._waiting = deque(sorted([*entries, *self._waiting], key=attrgetter("number")))
             self.queued += sum([len(entry.data) for entry in entries])

@@ -1,6 +1,6 @@
 """Entries that are appended once however often they are sent: the server remembers the id of each producer's message.
 
-Redis 8.6 does so in XADD itself (IDMP). Elsewhere a script does it, in one step with its XADD, in a hash beside the
+Redis 8.6 does so in XADD itself (IDMP). Elsewhere a script does it, in a step with its XADD, in a hash beside the
 stream, in the same slot. Both forget: the hash keeps the last ``WINDOW`` messages of a producer, for
 ``WINDOW_SECONDS`` after its last message; IDMP keeps as many as XCFGSET says, 100 messages for 100 seconds unless it
 was changed. So never more messages of a producer are in doubt at once than are remembered. A message stays with the
@@ -76,7 +76,7 @@ class Deduplication:
                 self.seconds = _whole(told.get(b"idmp-duration")) or self.seconds
 
     def message_id(self, given: Name | None) -> bytes:
-        """Return the given message id as bytes, or number a new one."""
+        """Return the given message id as bytes, or make the next: the run's name and a number."""
         return b"%b-%d" % (self._run, next(self._numbers)) if given is None else name("message_id", given)
 
     def wire(self, command: Command[Any], message_id: bytes, *, native: bool) -> Command[Any]:
@@ -110,5 +110,5 @@ def appended_once(command: Command[Any], id_: object) -> Command[Any]:
 
 
 def _whole(told: object) -> int:
-    """Parse a number of a configuration, or of XINFO; 0 for anything else."""
+    """Parse a whole number of a configuration, or of XINFO; 0 for a reply of another shape."""
     return int(told) if isinstance(told, int) or (isinstance(told, bytes) and told.isdigit()) else 0

@@ -1,7 +1,7 @@
 """Append entries to a stream: many ``send`` calls, few writes, an id for each.
 
 A producer is a request engine with a link of its own, so that a burst of entries does not hold up other commands.
-Entries queued while the socket was busy leave in one write. XADD must not be repeated blindly: when its reply is lost
+Entries queued while the socket was busy leave in a single write. XADD must not be repeated blindly: when its reply is lost
 the answer is ``DeliveryUnknown``; an entry that never left is sent on the next connection. With ``idempotent`` it may
 be repeated, and is. An entry with an explicit id may be repeated by the application, because the server refuses an id
 that it already has.
@@ -50,19 +50,19 @@ class ProducerOptions(TypedDict, total=False):
     maxlen: int | None
     """Trim the stream to so many entries (None: not)."""
     minid: StreamId | str | None
-    """Trim what is older than this id (None: nothing)."""
+    """Trim entries with lower ids than this (None: none)."""
     approximate: bool
-    """Let the server keep a few more, which is much cheaper (True)."""
+    """Let the server keep a few entries more, which is much cheaper (True)."""
     limit: int | None
     """Examine at most so many entries each time, with ``approximate`` (None: the server decides)."""
     linger: Seconds
-    """Hold an entry back for up to so many seconds, so that others join it (0)."""
+    """Hold an entry back for up to so many seconds, so that later entries join it (0)."""
     batch_count: int
     """So many entries leave at once, however they linger (1,000)."""
     batch_bytes: int
     """So many bytes leave at once, too (1,048,576)."""
     durability: Durability | None
-    """When an id is given: None, the primary has the entry; ``Replicas(...)``, ``Disk(...)``: so have others (None)."""
+    """When an id is given: None, the primary has the entry; ``Replicas(...)``, ``Disk(...)``: so have these (None)."""
     idempotent: bool
     """Send an entry again while it has no id; at most one copy of it exists (False)."""
     producer_id: Name | None
@@ -82,7 +82,7 @@ class PendingSend:
 
     @property
     def id(self) -> StreamId:
-        """Its id. Raises why it has none; then ``flush`` does not raise that again."""
+        """The id of the entry. Raises the error that it ended by; then ``flush`` does not raise that again."""
         if self.error is not None:
             self.seen = True
             raise self.error.with_traceback(None)
@@ -91,7 +91,7 @@ class PendingSend:
         return self._id
 
     def end(self, request: Request) -> None:
-        """Take the answer of its request."""
+        """Take the answer of the entry's request: its id, or an error."""
         self.finished = True
         try:
             self._id = request.answer()
@@ -167,16 +167,16 @@ class Producer(Multiplexer):
 
     @property
     def has_room_nowait(self) -> bool:
-        """The same for ``send_nowait``, whose unanswered entries are counted as well."""
+        """Whether there is room for ``send_nowait``, whose unanswered entries are counted as well."""
         return self.has_room and (len(self._unanswered) < MAX_UNANSWERED or self._forget_answered())
 
     @property
     def patience(self) -> float:
-        """Seconds within which any entry ends."""
+        """Seconds within which any entry is answered or fails."""
         return self.options.request_timeout if self._accumulator is None else self._accumulator.timeout
 
     def entry(self, fields: Fields, id: StreamId | str = "*") -> Command[StreamId | None]:  # noqa: A002
-        """Build the XADD of an entry."""
+        """Build the XADD of an entry, with the trimming of this producer."""
         command = xadd(
             self.stream,
             fields,
@@ -215,7 +215,7 @@ class Producer(Multiplexer):
         return request
 
     def append_all(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> list[Request]:
-        """Append several entries, in their order."""
+        """Append several entries, in their order; return a request for each."""
         return [self.append([command], done) for command in commands]
 
     def send_nowait(self, command: Command[Any], message_id: Name | None = None) -> PendingSend:

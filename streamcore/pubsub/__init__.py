@@ -1,4 +1,7 @@
-"""Publish and subscribe: the subscriber's side."""
+"""Publish and subscribe: the subscriber's side.
+
+Subscriptions, desired and confirmed; the dispatcher and its buffers; keyspace events; invalidations.
+"""
 
 from .changes import Standing, SubscriptionChange, Subscriptions
 from .engine import PubSub

@@ -67,11 +67,11 @@ class Dispatcher(Generic[T]):
             buffer.add_marker(self._last)
 
     def name(self, name: bytes) -> T:
-        """Decode a name for the application."""
+        """Decode the name of a channel or pattern for the application."""
         return cast(T, name if self._encoding is None else name.decode(self._encoding, "replace"))
 
     def dispatch(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
-        """Put messages into the buffer, or into that of handlers.
+        """Put messages into the buffer of the iteration, or into the buffer of handlers.
 
         A message of a subscription that should have ended is dropped. Raises the error of a push that makes no sense.
         """

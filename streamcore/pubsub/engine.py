@@ -1,4 +1,4 @@
-"""Receive published messages: channels, patterns and shard channels, over one link that is renewed for ever.
+"""Receive published messages: channels, patterns and shard channels, over a link that is renewed for ever.
 
 At most once, in order, and never silent: a possible loss of messages is an event, told before the next message. A lost
 link is a gap (``SubscriptionGap``); the subscriptions, their handlers included, are restored by ``subscriptions``.
@@ -53,7 +53,7 @@ class PubSub(Engine, Generic[T]):
     subscriptions, too. A call waits for that word up to ``subscription_timeout`` (1) and ``unsubscription_timeout``
     (0.1) seconds, with ``lazy`` not at all; entering waits up to ``subscription_timeout`` for the connection and that
     word together. A dead link is found within ``max_idle_seconds`` (15). ``queue_size`` (10,000) messages or
-    ``queue_bytes`` (64 MiB) wait for the application; ``when_full`` chooses what a full queue does: ``"block"``,
+    ``queue_bytes`` (64 MiB) wait for the application; ``when_full`` chooses how a full queue acts: ``"block"``,
     ``"drop_oldest"``, ``"drop_newest"``.
 
     ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``,
@@ -179,7 +179,7 @@ class PubSub(Engine, Generic[T]):
 
     @property
     def has_messages(self) -> bool:
-        """Whether ``take`` would return a message now."""
+        """Whether ``take`` would return a message, a gap or an error now."""
         return len(self._buffer) > 0
 
     @property
@@ -258,7 +258,7 @@ class PubSub(Engine, Generic[T]):
         return calls
 
     def handler_failed(self, call: Call, error: Exception) -> None:
-        """Emit that a handler has raised."""
+        """Emit ``HandlerFailed``: a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
     def _changed(self, change: SubscriptionChange) -> SubscriptionChange:

@@ -39,13 +39,13 @@ class Tracking:
         self.in_force = self._began = True
 
     def ends(self) -> None:
-        """Invalidate all keys: the connection is lost."""
+        """Note that the link is lost, and invalidate all keys: no change is told meanwhile."""
         if self.in_force:
             self.in_force = False
             self.invalidate(None)
 
     def invalidate(self, keys: Iterable[Any] | None) -> None:
-        """Collect invalidated keys; None: all."""
+        """Collect invalidated keys for ``on_invalidate``; None: all keys."""
         if keys is not None:
             self._keys.update(keys)
         if keys is None or len(self._keys) > self._limit:

@@ -62,7 +62,7 @@ class Question(Exchange):
 
 
 class KeyWatch(PubSub[T], Generic[T]):
-    """A subscriber to the events of ``keys``, in one ``database``; see ``PubSub`` for the options.
+    """A subscriber to the events of ``keys``, in a ``database`` (by number); see ``PubSub`` for the options.
 
     Where the server is not set to publish them, the first connection ends it by ``InvalidArgument``. A later
     connection has ``take`` raise that once, behind the messages that had arrived, and emits ``SubscriptionFailed``;

@@ -43,15 +43,15 @@ class PubSubOptions(TypedDict, total=False):
     subscription_timeout: Seconds
     """Seconds within which a call, or entering, has the server's confirmations, else it fails (1)."""
     unsubscription_timeout: Seconds
-    """The same for the end of a subscription (0.1)."""
+    """Seconds within which the end of a subscription is confirmed, else it fails (0.1)."""
     max_idle_seconds: Seconds
     """A dead link is found within so many seconds (15)."""
     queue_size: int
     """At most so many messages wait for the application (10,000)."""
     queue_bytes: int
-    """At most so many bytes wait, too (67,108,864)."""
+    """At most so many bytes of messages wait, too (67,108,864)."""
     when_full: WhenFull
-    """Then: ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` (``"block"``)."""
+    """With a full queue, ``"block"`` the reading, ``"drop_oldest"`` or ``"drop_newest"`` message (``"block"``)."""
     lazy: bool
     """Calls do not wait for the server's word (False)."""
     track: Name | Iterable[Name]
@@ -61,7 +61,7 @@ class PubSubOptions(TypedDict, total=False):
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
-    """Parse one name or several."""
+    """Parse a name, or several. Raises ``InvalidArgument``, which calls them ``what``."""
     if not isinstance(given, Iterable):
         raise InvalidArgument(f"{what} must be one name or several, not {given!r}")
     listed: list[Any] = [given] if isinstance(given, (str, bytes, bytearray, memoryview)) else list(given)
@@ -71,7 +71,7 @@ def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:
 def with_handlers(
     kind: Kind, given: Iterable[Name | Mapping[Any, Any]], handlers: Mapping[Any, Any]
 ) -> dict[bytes, Any]:
-    """Merge names, and mappings of names to handlers, into one mapping; a name alone has None for a handler."""
+    """Merge names, and mappings of names to handlers, into a single mapping; a name alone has None for a handler."""
     found: dict[bytes, Any] = {}
     for item in (*given, handlers):
         if not isinstance(item, Mapping):

@@ -4,7 +4,7 @@ A ``Subscription`` is *wanted* or not, the server was *told* so on the present c
 that it is in force or not. ``sync`` tells untold changes; on a new connection that is everything. Commands are
 answered in order, so the last command holds in the end, and an answer to an earlier command does no harm.
 
-A refusal counts for all names of a command. So they are told one by one then, and the refused names, known now, are
+A refusal counts for all names of a command. So each is told by a command of its own then, and the refused names are
 asked for again after a back-off: permissions may be given back. Un-subscribing always names its channels: without
 names, the number of answers would be known to the server only, if it takes away a shard channel at the same moment.
 """
@@ -48,7 +48,7 @@ class Subscription:
 
 
 class SubscriptionCommand(Subscribing):
-    """A SUBSCRIBE or UNSUBSCRIBE of one kind's names, on its way."""
+    """A SUBSCRIBE or UNSUBSCRIBE of names of the same kind, on its way."""
 
     __slots__ = ("subscriptions", "wanted")
 
@@ -93,13 +93,13 @@ class SubscriptionTable:
         self._news: list[Subscription] = []  # refused, and not reported to the owner yet
         self._retries = 0
         self._unanswered = 0
-        self._in_force = False  # whether something was confirmed on this connection
+        self._in_force = False  # whether a subscription was confirmed on this connection
         self.link = owner.new_subscriptions_link(self)
 
     # -- desired subscriptions ----------------------------------------------------------------------------------------
 
     def want(self, kind: Kind, name: bytes, handler: Any) -> Subscription:
-        """Desire a subscription, with this handler, if any."""
+        """Desire a subscription, with this handler, if any; ``sync`` sends the SUBSCRIBE."""
         names = self.table[kind]
         subscription = names.get(name)
         if subscription is None:
@@ -117,7 +117,7 @@ class SubscriptionTable:
         return subscription
 
     def unwant(self, subscription: Subscription) -> None:
-        """Desire a subscription no more."""
+        """Desire a subscription no more; ``sync`` sends the UNSUBSCRIBE."""
         if subscription.wanted:
             subscription.wanted = False
             subscription.refusal = None
@@ -132,7 +132,7 @@ class SubscriptionTable:
         return [subscription for subscription in found if subscription.wanted]
 
     def sync(self) -> None:
-        """Send the commands of all changes that the server was not told."""
+        """Send SUBSCRIBE and UNSUBSCRIBE for all changes that the server was not told."""
         if not self.link.is_up:
             return
         stale, self._stale = self._stale, {}
@@ -155,7 +155,7 @@ class SubscriptionTable:
 
     @property
     def awaits_answers(self) -> bool:
-        """Whether a confirmation is due."""
+        """Whether the server's confirmation of a SUBSCRIBE or UNSUBSCRIBE is due."""
         return self._unanswered > 0
 
     def _send_command(self, subscriptions: Sequence[Subscription]) -> None:

@@ -68,7 +68,7 @@ class Continuity:
             None  # ``seen``, until the end is passed up to which it tells the number of entries
         )
         self._explained: Gap | None = None  # told if that number refutes how the counters explained missing entries
-        self._refuted: Gap | None = None  # the same, once that has happened
+        self._refuted: Gap | None = None  # that gap, once the number has refuted it
 
     @property
     def added(self) -> int | None:
@@ -97,7 +97,7 @@ class Continuity:
         """Count the entries of a batch that has passed the end of a stream, where their number was told."""
         since = sum(StreamId.parse(entry[0]) > told.last for entry in entries)
         if before != told.last and since == len(entries):
-            return  # others may have come and gone in between
+            return  # other entries may have come and gone in between
         if self._place is None:
             self._learnt = told.added + since
         elif self._explained is not None and self._place + len(self._ids) - since > told.added:
@@ -188,7 +188,7 @@ class Continuity:
         if history.is_past(behind.id):
             return history.removed >= place + len(self._ids) - len(left) + history.least_behind
         if self.seen is None and self._place is None and was_there:
-            return history.deleted == behind.id  # nothing else is known of it
+            return history.deleted == behind.id  # no counter is known of it
         return not was_there or history.deleted >= behind.id
 
     def _missed(self, history: History, left: list[StreamId]) -> Gap | None:
@@ -208,7 +208,7 @@ class Continuity:
         was_read = history.deleted in left
         if missed == 1 and was_read:
             return None
-        self._place = None  # others may have been deleted ahead of us: numbers do not tell the loss any more
+        self._place = None  # other entries may have been deleted ahead of us: numbers do not tell the loss any more
         return self._gap(history, 1 if missed == 1 else None, certain=not was_read or missed > len(left))
 
     def _perhaps(self, history: History) -> Gap | None:
@@ -236,10 +236,10 @@ class Continuity:
         after, before = self._behind.id, history.first
         if (
             before is not None and before <= after
-        ):  # another stream has ids of the former one: the end of that is not known
+        ):  # another stream has ids of the former stream, whose end is not known
             after, before = before.before(), None
         deleted = history.deleted
-        if certain and deleted > self._sure:  # some of it may have gone before, and some is ahead of us
+        if certain and deleted > self._sure:  # some entries may have gone before, and some are ahead of us
             after = min(after, self._sure)
             before = None if before is None else max(before, StreamId(deleted.ms, deleted.seq + 1))
         return Gap(self._stream, after, before, entries, certain)

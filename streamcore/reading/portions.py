@@ -48,16 +48,16 @@ class Portions:
     def __init__(self, room: int) -> None:
         self._room = max(1, room)
         self._size: float = UNKNOWN
-        self._small = 0  # entries for which there is room in any case, as long as none is known to be larger than that
+        self._small = 0  # entries that fit in any case, while none is known to be larger than ``UNKNOWN``
         self._is_known = False
         self._busy: list[bytes] = []  # streams that have more than they were asked for
-        self._apart = False  # the last read was about these
+        self._apart = False  # the last read was about the busy streams
         self._at = 0  # where the next part begins
-        self._asked = 0  # streams that parts have asked, since a read of all has brought something
+        self._asked = 0  # streams that parts have asked, since a read of all has brought entries
 
     @property
     def affordable(self) -> int:
-        """How many entries a reply may have."""
+        """How many entries a reply may have, by the size of recent entries."""
         return max(1, int(self._room / self._size))
 
     @property
@@ -93,7 +93,7 @@ class Portions:
 
     @property
     def is_through(self) -> bool:
-        """Whether no stream is known to have more."""
+        """Whether no stream is known to have more entries than it was asked for."""
         return not self._busy
 
     def heard(self, portion: Portion, received: Mapping[bytes, Sequence[Any]], nbytes: int, count: int) -> None:
@@ -101,7 +101,7 @@ class Portions:
         if portion.is_small and nbytes < UNKNOWN:
             return
         if lasts := [came[-1] for came in received.values() if came]:
-            # Of a reply that came together with another one, not all bytes are counted.
+            # Of a reply that came together with another reply, not all bytes are counted.
             seen = sum(FRAME + sum(map(len, fields)) for _, fields in lasts) / len(lasts)
             size = max(seen, nbytes / sum(map(len, received.values())))
             self._measure(max(size, self._size * FADING) if self._is_known else size)

@@ -23,7 +23,7 @@ class Prefetch(Generic[B]):
         self._limit = size
         self._size = 0
         self._whole = 0  # ready batches that count as reads
-        self._ready: deque[tuple[B, bool, int]] = deque()  # the number is that of the batches up to this one
+        self._ready: deque[tuple[B, bool, int]] = deque()  # the number counts the batches up to this batch
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -34,7 +34,7 @@ class Prefetch(Generic[B]):
         return self._ready[0][2] - 1 if self._ready else self.added
 
     def add(self, batch: B, *, whole: bool = True) -> None:
-        """Append a batch; one that is not ``whole`` counts together with a following batch."""
+        """Append a batch; a part (not ``whole``) counts together with a following batch."""
         self.added += 1
         self._ready.append((batch, whole, self.added))
         self._size += batch.size
@@ -48,7 +48,7 @@ class Prefetch(Generic[B]):
 
     @property
     def first(self) -> B | None:
-        """The batch that ``pop`` would return."""
+        """The batch that ``pop`` would return; None where no batch has arrived."""
         return self._ready[0][0] if self._ready else None
 
     def pop(self) -> B | None:
@@ -76,7 +76,7 @@ class Prefetch(Generic[B]):
         self._whole = sum(whole for _, whole, _ in self._ready)
 
     def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
-        """Remove single entries of a stream from its batches."""
+        """Remove single entries of a stream from its batches: they are not the consumer's any more."""
         for batch, *_ in self._ready:
             if batch.key == stream:
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]

@@ -27,11 +27,11 @@ class Sameness(Enum):
     SAME = auto()
     """It has gone on."""
     BACK = auto()
-    """It is what it was before: a failover has lost its end."""
+    """It is as it was at an earlier time: a failover has lost its end."""
     OTHER = auto()
     """It is another stream."""
     UNPROVEN = auto()
-    """All its known entries are gone, as they may be in a stream that has gone on, or in another one."""
+    """All its known entries are gone, as they may be in a stream that has gone on, or in another stream."""
 
 
 class StreamIdentity:
@@ -40,10 +40,10 @@ class StreamIdentity:
     def __init__(self, stream: bytes) -> None:
         self.seen: History | None = None
         self.own = 0
-        self._fresh = 0  # of these, at least so many were added since
+        self._fresh = 0  # of the ``own`` entries, at least so many were added since
         self._stream = stream
-        self._newest: bytes | None = None  # of these
-        self._oldest: StreamId | None = None  # of these
+        self._newest: bytes | None = None  # of the ``own`` entries
+        self._oldest: StreamId | None = None  # of the ``own`` entries
         self._doubted = False
         self._vanished = False
         self._may_be_back = False
@@ -70,7 +70,7 @@ class StreamIdentity:
         return self._doubted
 
     def received(self, entries: list[Any]) -> None:
-        """Take delivered entries; those of a doubted stream are left out, for they may be another stream's."""
+        """Count delivered entries; the entries of a doubted stream are left out, for they may be of another stream."""
         if self._doubted or self.seen is None:
             return
         self.own += len(entries)
@@ -91,7 +91,7 @@ class StreamIdentity:
         self._doubted = True
 
     def reconnected(self, *, same_run: bool = False) -> None:
-        """Doubt the stream after a lost connection.
+        """Doubt the stream after a lost connection, until its anchor is found.
 
         A failover may have lost its end, unless the server is in the ``same_run``.
         """

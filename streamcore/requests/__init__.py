@@ -1,4 +1,8 @@
-"""The engine of a client: requests of many callers over one link, and dedicated links for blocking commands."""
+"""The engine of a client.
+
+A multiplexer with request queues; dedicated links for blocking commands and transactions; witnesses for a link in
+doubt.
+"""
 
 from .multiplexer import MAX_LEASES, DedicatedLink, Multiplexer
 from .request import Request, Submit, Transaction

@@ -1,8 +1,8 @@
-"""Commands of many callers over one link: requests submitted while the socket is busy leave in one write.
+"""Commands of many callers over a shared link: requests submitted while the socket is busy leave in a single write.
 
-No caller's command may hold up or change another's. So a command that blocks, or a WATCH with its transaction, runs on
-a dedicated link: ``lease`` gives a free or a new link, up to ``MAX_LEASES``; released, it is kept for a while. A
-request, a transaction too, is one ``Exchange``: its commands are contiguous on the wire.
+No caller's command may hold up or change another's. So a command that blocks, or a WATCH with its transaction, runs on a
+dedicated link: ``lease`` gives a free or a new link, up to ``MAX_LEASES``; released, it is kept for a while. A request, a
+transaction too, is an ``Exchange``: its commands are contiguous on the wire.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Done: TypeAlias = Callable[[Request], None]
 
 
 class Multiplexer(Engine):
-    """Send commands, in the order of ``submit``, over one link that is renewed for ever."""
+    """Send commands, in the order of ``submit``, over a shared link, which is dialled again whenever its connection is lost."""
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
@@ -54,7 +54,7 @@ class Multiplexer(Engine):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the link is up."""
+        """Whether the shared link is up."""
         return self._main.link.is_up
 
     @property
@@ -68,7 +68,7 @@ class Multiplexer(Engine):
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
     def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """Send commands together. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
+        """Send commands together, as a request. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
         self.check()
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
@@ -154,6 +154,7 @@ class DedicatedQueue(RequestQueue):
         return not self.leased and self.is_clean
 
     def take(self) -> None:
+        """Lease the link: open it, and forget the connection of the last lease."""
         self.leased, self.bound, self.broken = True, False, None
         self.afresh |= not self.link.wants_connection
         self._set_timer()

@@ -1,4 +1,4 @@
-"""A queue of requests over one link, which is renewed for ever.
+"""A queue of requests over a link, which is dialled again whenever its connection is lost.
 
 A request that was never sent when its connection went is kept for the next, and so is a repeatable request; only the
 rest is lost. A request that the server refuses because it cannot serve now (it loads, or has become a replica) was not
@@ -38,7 +38,7 @@ class QueueOwner(Protocol):
 
 
 class RequestQueue:
-    """The requests over one link. ``queued`` counts the bytes of unanswered requests."""
+    """The requests over a link, in the order of submission. ``queued`` counts the bytes of unanswered requests."""
 
     def __init__(self, owner: QueueOwner) -> None:
         self.queued = 0
@@ -67,7 +67,7 @@ class RequestQueue:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no request is unanswered."""
+        """Whether every request is answered."""
         return not (self.link.unanswered or self._waiting or self._refused)
 
     def doubt(self) -> None:
@@ -79,6 +79,7 @@ class RequestQueue:
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
+        """Send the requests that have waited for the connection."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             if request.finished:
@@ -90,6 +91,7 @@ class RequestQueue:
         self._owner.queue_up(self, again=again)  # last: the owner may submit more, behind the requests that waited
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
+        """Finish an answered request; keep a refused request for the next connection."""
         assert isinstance(exchange, Request)
         if type(exchange.replies[-1]) in MAYBE_REFUSED and not self.bound and link.is_up:
             if exchange.was_refused():
@@ -109,6 +111,7 @@ class RequestQueue:
         """Ignore pushes: a request queue subscribes to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
+        """Keep unsent and repeatable requests for the next connection, and finish the others with ``ConnectionLost``."""
         kept: list[Request] = []
         for request in cast("list[Request]", sent):
             if request.was_cut_short():
@@ -154,7 +157,7 @@ class RequestQueue:
             self._timer.set(AT_ONCE if deadlines[-1].deadline == AT_ONCE else deadlines[0].deadline)
 
     def elapse(self, now: float) -> None:
-        """End the requests whose deadlines have passed at ``now``, in seconds; start the deadlines of new ones."""
+        """End the requests whose deadlines have passed at ``now``, in seconds; start the deadlines of new requests."""
         deadlines = self._deadlines
         for request in reversed(deadlines):
             if request.deadline != AT_ONCE:

@@ -1,6 +1,6 @@
 """A caller's request, from ``submit`` to the answers.
 
-A ``Request`` is a few commands that leave in one write, a ``Transaction`` the same between MULTI and EXEC. Its replies
+A ``Request`` is a few commands that leave in a single write, a ``Transaction`` the same between MULTI and EXEC. Its replies
 are parsed when the caller asks for the answers, in the caller's own time. A refused command has its ``ReplyError`` for
 an answer, in its place; a reply that makes no sense is answered by a ``RemoteProtocolError``.
 """
@@ -49,7 +49,7 @@ _EXEC: Final[Command[Any]] = Command(("EXEC",), traits=WRITE)
 
 
 class Request(Exchange):
-    """Commands of one caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
+    """Commands of a caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
 
     A caller that no longer waits sets ``finished``: ``done`` is not called then, and an unsent request is never sent.
     ``not_now`` are the errors by which a server says that it may execute them later.
@@ -59,7 +59,7 @@ class Request(Exchange):
     __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
-        if len(asked) == 1:  # as most have
+        if len(asked) == 1:  # the usual case
             [command] = asked
             super().__init__((command.args,), timeout, command.data)
             self.repeatable = command.traits.repeatable
@@ -72,7 +72,7 @@ class Request(Exchange):
         self.deadline = AT_ONCE  # until the engine is told the time
         self.finished = False
         self.sent = False  # over a connection that was lost, before this one
-        self.refusal: ReplyError | None = None  # the last word of a server, which cannot serve now
+        self.refusal: ReplyError | None = None  # the error of a server that cannot serve now
         self.error: StreamcoreError | None = None
 
     def answers(self) -> list[Any]:

@@ -51,7 +51,7 @@ class SlicingDecoder(ABC):
         self._errors_before = 0
 
     def feed(self, data: Buffer) -> list[Reply]:
-        """Decode bytes; return the completed replies."""
+        """Decode bytes; return the replies that they complete."""
         replies: list[Reply] = []
         if self.attributes:
             self.attributes = {}

@@ -8,7 +8,7 @@ from ..commands import Script
 from ..entries import StreamId
 
 # ARGV: again, nonce, '=' or '~', maxlen, ttl in ms or 0, field, data, how far to look back, 1 if the last key is the mark or 0.
-# A mark stays for 1,000 s: for longer than TCP goes on trying to deliver what was sent (924 s on Linux).
+# A mark stays for 1,000 s: for longer than TCP goes on trying to deliver sent bytes (924 s on Linux).
 PUBLISH: Final = Script[list[StreamId]](
     """
     local last = #KEYS - ARGV[9]

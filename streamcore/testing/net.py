@@ -6,7 +6,7 @@
     net.cut("main", Fate.HALF_OPEN)            # the connection breaks, unheard by the server
     net.pair.events()
 
-Several nets may join engines with one server. Sockets, budgets and refusals are those of ``net.pair``.
+Several nets may join engines with a common server. ``net.pair`` has the sockets, budgets and refusals.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class Fate(Enum):
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """A connection and the commands that wait in it. ``peer`` is None where the engine has lost it; ``dials`` are those of the peer."""
+    """A connection and the commands that wait in it.
+
+    ``peer`` is None where the engine has lost it; ``dials``: the peer's dials.
+    """
 
     session: Session
     peer: Peer | None
@@ -54,7 +57,7 @@ class _Connection:
 
 
 class Net:
-    """Joins an engine with a server."""
+    """Joins an engine with a model server, over a network that may break."""
 
     def __init__(self, server: Server, engine: Engine) -> None:
         self.server = server
@@ -161,7 +164,7 @@ class Net:
         return True
 
     def _of(self, peer: Peer) -> _Connection | None:
-        """The present connection of a link."""
+        """The present connection of a link; None where it has none."""
         found = (one for one in self._connections if one.peer is peer and one.dials == peer.dials)
         return next(found, None) if peer.connected else None
 

@@ -65,7 +65,7 @@ class Peer:
         self.reply(*map(resp, values))
 
     def push(self, *items: Any) -> None:
-        """Send an out-of-band message."""
+        """Send an out-of-band message, such as a published message."""
         self.reply(resp(PushOf(items)))
 
     def close(self, error: Exception | None = None) -> None:
@@ -74,7 +74,7 @@ class Peer:
         self.link.connection_lost(error, self._pair.now)
         self._pair.settle()
 
-    # -- what the pair does with it -----------------------------------------------------------------------------------
+    # -- how the pair acts on it --------------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Move this link by a step. Returns False where there is nothing to do."""
@@ -156,7 +156,7 @@ class Pair:
 
     @property
     def server(self) -> Peer:
-        """The server's end of the first link."""
+        """The peer of the engine's first link."""
         return self.peer()
 
     def peer(self, name: str | None = None) -> Peer:
@@ -190,7 +190,7 @@ class Pair:
         raise AssertionError("a busy loop: the engine always wants one more timer")
 
     def events(self) -> list[Event]:
-        """The events since the last call."""
+        """Take the events since the last call."""
         taken: list[Event] = []
         while (event := self.engine.next_event()) is not None:
             taken.append(event)

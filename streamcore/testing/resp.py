@@ -145,5 +145,5 @@ class CommandReader:
 
 
 def commands_in(data: bytes | memoryview) -> list[list[bytes]]:
-    """The commands that outgoing bytes consist of."""
+    """Parse the commands that outgoing bytes consist of."""
     return CommandReader().feed(data)

@@ -1,1 +1,1 @@
-"""What tests share: kinds of servers, a faulty network, and a client that owes nothing to the code under test."""
+"""Shared by tests: kinds of servers, a faulty network, and a client that owes nothing to the code under test."""

@@ -15,7 +15,7 @@ OURS = tuple(str(Path(package.__file__ or "").parent) for package in (streamcore
 
 
 class AlarmAt:
-    """What a signal handler raises where Python may call one: behind a call of C, or at the beginning of a function of ours."""
+    """Raises as a signal handler may, where Python may call it: behind a call of C, or at the beginning of a function of ours."""
 
     def __init__(self, number: int) -> None:
         self.seen = 0

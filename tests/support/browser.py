@@ -1,7 +1,7 @@
 """A real browser without a screen: Chromium, driven over a pipe by the DevTools protocol.
 
-Found on the path, or named by ``STREAMCORE_CHROMIUM``. The process ends with the block, whatever happens in it: it reads
-its orders from us, and leaves when that pipe is closed.
+Found on the path, or named by ``STREAMCORE_CHROMIUM``. The process ends with the block in any case: it reads its orders from
+us, and leaves when that pipe is closed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two decoders, for tests of both; what is about hiredis is skipped where there is none, as on PyPy."""
+"""Both decoders, for tests of either; tests of hiredis are skipped where it is missing, as on PyPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Something happens at a chosen moment of a call: what a signal handler does, without waiting for a signal to fall there."""
+"""Call a function at a chosen moment of another call, as a signal handler does, without waiting for a signal to fall there."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def moments(
 ) -> bool:
     """Call ``victim``, and, at the ``at``-th moment in the files ``within``, ``intruder``, which may raise into it.
 
-    Moments are those at which Python would call a signal handler, or all bytecodes. Returns whether there were so many. What the
-    victim raises is raised.
+    A moment is a place where Python would call a signal handler, or any bytecode. Returns whether there were so many. An error
+    that the victim raises is raised.
     """
     passed = 0
     last: dict[FrameType, str] = {}

@@ -12,7 +12,7 @@ LINE_ENDS: Final = ("\r\n", "\n", "\r")
 
 @dataclass
 class Got:
-    """What a page's listener is called with."""
+    """An event that a page's listener is called with."""
 
     data: str
     event: str
@@ -25,7 +25,7 @@ class Got:
 
 @dataclass
 class Parser:
-    """Interprets a stream as section 9.2.6 of the HTML standard says, whatever pieces it comes in."""
+    """Interprets a stream as section 9.2.6 of the HTML standard says, in any pieces."""
 
     got: list[Got] = field(default_factory=list)
     comments: int = 0
@@ -73,7 +73,7 @@ class Parser:
 
 
 class Page(Parser):
-    """One request. ``receive`` and ``send`` are for the application; ``leave`` closes the page, ``stall`` stops its reading."""
+    """A request. ``receive`` and ``send`` are for the application; ``leave`` closes the page, ``stall`` stops its reading."""
 
     def __init__(self, runtime: Any, *, last_event_id: str | None = None, query: str = "", method: str = "GET") -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""A TCP proxy that stands between client and server and does to them what networks do.
+"""A TCP proxy that stands between client and server and harms their bytes as networks do.
 
-One background thread runs an event loop, and everything happens there; the methods hand their work to it and return
-when it is done, so that a test sees its effect at once. *Upstream* is from the client to the server. With ``tls=`` the
-proxy also terminates TLS, for servers that cannot. A frozen direction still reads ahead some 200 KB before the
-sender's own buffers fill. A connection that the server refuses is reset, as nobody can refuse it any more.
+A background thread runs an event loop, and all work is done there; the methods hand their work to it and return when it is
+done, so that a test sees its effect at once. *Upstream* is from the client to the server. With ``tls=`` the proxy also
+terminates TLS, for servers that cannot. A frozen direction still reads ahead some 200 KB before the sender's own buffers
+fill. A connection that the server refuses is reset, as it is too late to refuse it to the client.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TICK: Final = 0.01  # seconds between two pieces where the bandwidth is limited
 
 @dataclass
 class Flow:
-    """What happens to the bytes of one direction, on all connections."""
+    """The treatment of the bytes of a direction, on all connections."""
 
     passing: asyncio.Event
     swallow: bool = False
@@ -45,7 +45,7 @@ class Flow:
 
 @dataclass(eq=False)
 class Link:
-    """One client's connection and the connection to the server that belongs to it."""
+    """A client's connection, and the connection to the server that belongs to it."""
 
     handler: asyncio.Task[None] | None
     client: asyncio.StreamWriter
@@ -118,7 +118,7 @@ class Proxy:
         return sum(link.open for link in list(self._links))
 
     def cut(self, *, hard: bool = False) -> None:
-        """End all connections: with a FIN, or ``hard`` with a RST, which also drops what was not delivered yet."""
+        """End all connections: with a FIN, or ``hard`` with a RST, which also drops undelivered bytes."""
         self._do(self._cut(hard=hard))
 
     def cut_after(self, n_bytes: int, direction: Direction, *, hard: bool = False) -> None:
@@ -127,11 +127,11 @@ class Proxy:
 
     @property
     def cut_is_due(self) -> bool:
-        """Whether what ``cut_after`` waits for has not passed yet."""
+        """Whether the byte that ``cut_after`` waits for has not passed yet."""
         return any(flow.cut_after is not None for flow in list(self._flows.values()))
 
     def refuse(self) -> None:
-        """Refuse new connections; open ones go on."""
+        """Refuse new connections; open connections go on."""
         self._do(self._refuse())
 
     def accept(self) -> None:
@@ -141,12 +141,12 @@ class Proxy:
     def freeze(self, direction: Direction | None = None, *, swallow: bool = False) -> None:
         """Keep the sockets open and pass nothing on: withhold the bytes until ``thaw()``, or ``swallow`` them.
 
-        Both directions unless one is named. The ends of connections are withheld in either case.
+        Both directions unless a direction is named. The ends of connections are withheld in either case.
         """
         self._do(self._freeze(direction, swallow=swallow))
 
     def thaw(self, direction: Direction | None = None) -> None:
-        """Pass bytes again, beginning with what was withheld."""
+        """Pass bytes again, beginning with the withheld bytes."""
         self._do(self._thaw(direction))
 
     @property
@@ -155,14 +155,17 @@ class Proxy:
         return any(flow.withheld for flow in (*self._flows.values(), *self._detached))
 
     def detach(self) -> None:
-        """Close the open connections at their clients' ends only: what is withheld of them arrives with ``thaw()``.
+        """Close the open connections at their clients' ends only: their withheld bytes arrive with ``thaw()``.
 
         New connections are as good as ever.
         """
         self._do(self._detach())
 
     def delay(self, seconds: float, direction: Direction | None = None) -> None:
-        """Hold every chunk for that long before it is passed on; 0 ends it. What comes meanwhile is the next chunk."""
+        """Hold every chunk for so many seconds before it is passed on; 0 ends it.
+
+        Bytes that come meanwhile are the next chunk.
+        """
         self._do(self._delay(seconds, direction))
 
     def bandwidth(self, bytes_per_second: float | None, direction: Direction | None = None) -> None:
@@ -172,13 +175,13 @@ class Proxy:
     def abandon(self, *, told: End | None = None) -> None:
         """Forget the open connections, as a NAT gateway does: nothing passes on them any more, not even their ends.
 
-        The end that is ``told`` gets a FIN, the other one never hears of it. New connections are as good as ever; what was
-        abandoned goes with the next ``cut()``.
+        The end that is ``told`` gets a FIN, the other end never hears of it. New connections are as good as ever; abandoned
+        connections go with the next ``cut()``.
         """
         self._do(self._abandon(told))
 
     def retarget(self, target: Target) -> None:
-        """Lead new connections to another server; open ones stay where they are."""
+        """Lead new connections to another server; open connections stay where they are."""
         self._target = target
 
     # -- in the loop's thread ---------------------------------------------------------------------------------------
@@ -352,7 +355,7 @@ async def _passing(flow: Flow) -> None:
 
 
 def close(writer: asyncio.StreamWriter) -> None:
-    """Let what was passed on before arrive, and then a FIN."""
+    """Close with a FIN, behind the bytes that were passed on before."""
     if not writer.is_closing():  # under TLS, a second close() would make asyncio forget the first
         writer.close()
 

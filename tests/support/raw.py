@@ -14,7 +14,7 @@ _MORE: Final = object()  # hiredis' own "not enough data" is False, which is als
 
 
 class Raw:
-    """One connection; ``raw("XLEN", "s")`` sends a command and returns the parsed reply.
+    """A connection; ``raw("XLEN", "s")`` sends a command and returns the parsed reply.
 
     An error reply is raised as ``hiredis.ReplyError``, unless it comes from ``read()`` or lies inside an array. The
     connection speaks RESP2 until ``raw("HELLO", 3)``. ``timeout``, in seconds, is for each wait: ``TimeoutError``.

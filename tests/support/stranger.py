@@ -1,4 +1,4 @@
-"""A server on loopback that answers all that comes in one way: what a client may meet on a wrong port."""
+"""A server on loopback that gives every client the same answers, as may listen at a wrong port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Stranger:
-    """A context manager. ``answer`` makes of each piece that was received what is sent for it; None: it hangs up.
+    """A context manager. ``answer`` turns each received piece into the bytes of its answer; None: it hangs up.
 
     With ``tls`` it shakes hands, and says why it does not agree; then it waits for the client to leave.
     """

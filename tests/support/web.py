@@ -17,7 +17,7 @@ PATIENCE: Final = 20.0
 class Web:
     """A context manager; the application runs, its lifespan included, until the end of the block.
 
-    ``grace``: so many seconds are left to open requests then, as whole ones.
+    ``grace``: so many seconds are left to open requests then, a whole number.
     """
 
     def __init__(self, application: Callable[..., Awaitable[Any]], *, grace: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Arguments of commands: numbers, stream ids and options, and the errors for what is none."""
+"""Parsers of command arguments: numbers, stream ids and options, and the server's errors for malformed words."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _I64: Final = 1 << 63
 
 
 def syntax_error() -> Failure:
-    """For whatever has no place where it stands."""
+    """The error for a word that is no option of its command."""
     return Failure("ERR syntax error")
 
 
 def integer(word: bytes, error: str = "ERR value is not an integer or out of range") -> int:
-    """A signed 64-bit integer, as servers read it: no sign but minus, no leading zeros."""
+    """Parse a signed 64-bit integer, as servers read it: no sign but minus, no leading zeros."""
     digits = word.removeprefix(b"-")
     if digits.isdigit() and len(word) <= 20 and (digits[:1] != b"0" or word == b"0"):
         value = int(word)
@@ -35,7 +35,7 @@ def integer(word: bytes, error: str = "ERR value is not an integer or out of ran
 
 
 def floating(word: bytes, error: str = "ERR value is not a valid float") -> float:
-    """A double."""
+    """Parse a double, as servers read it."""
     try:
         value = float(word)
     except ValueError:
@@ -46,12 +46,12 @@ def floating(word: bytes, error: str = "ERR value is not a valid float") -> floa
 
 
 def invalid_id() -> Failure:
-    """For what is no stream id."""
+    """The error for a malformed stream id."""
     return Failure("ERR Invalid stream ID specified as stream command argument")
 
 
 def stream_id(word: bytes, seq: int = 0) -> Id:
-    """``ms-seq``, or ``ms`` and the given sequence number."""
+    """Parse ``ms-seq``, or ``ms`` with the given sequence number."""
     ms, dash, rest = word.partition(b"-")
     if not ms.isdigit() or (dash and not rest.isdigit()) or len(ms) > 20 or len(rest) > 20:
         raise invalid_id()
@@ -62,7 +62,7 @@ def stream_id(word: bytes, seq: int = 0) -> Id:
 
 
 def lower_bound(word: bytes) -> Id:
-    """The first id of a range: ``-``, an id, or ``(`` and an id that is not of it."""
+    """Parse the first id of a range: ``-``, an id, or ``(`` and an id that is excluded."""
     if word == b"-":
         return ZERO
     if word == b"+":
@@ -76,7 +76,7 @@ def lower_bound(word: bytes) -> Id:
 
 
 def upper_bound(word: bytes) -> Id:
-    """The last id of a range: ``+``, an id, or ``(`` and an id that is not of it."""
+    """Parse the last id of a range: ``+``, an id, or ``(`` and an id that is excluded."""
     if word == b"+":
         return LAST
     if word == b"-":
@@ -90,13 +90,13 @@ def upper_bound(word: bytes) -> Id:
 
 
 def text(id_: Id) -> bytes:
-    """An id as servers write it."""
+    """Format an id as servers write it."""
     return b"%d-%d" % id_
 
 
 @lru_cache(maxsize=256)
 def glob(pattern: bytes) -> Callable[[bytes], object]:
-    """Whether a name matches a pattern, as servers understand it: ``*``, ``?``, ``[a-z]``, ``[^a]``, and backslashes."""
+    """Compile a pattern to the function that matches names, as servers do: ``*``, ``?``, ``[a-z]``, ``[^a]``, backslashes."""
     parts = re.findall(rb"\\(?s:.)|\[\^?[^]]*\]?|(?s:.)", pattern)
     regex = b"".join(_part(part) for part in parts)
     return re.compile(regex, re.DOTALL).fullmatch
@@ -115,35 +115,35 @@ def _part(part: bytes) -> bytes:
 
 
 class Words:
-    """Arguments that are taken one by one."""
+    """The arguments of a command, taken from left to right."""
 
     def __init__(self, args: list[bytes], at: int = 0) -> None:
         self._args = args
         self.at = at
 
     def __iter__(self) -> Iterator[bytes]:
-        """The next option's word, in capitals, as long as there is one."""
+        """Take the word of the next option, in capitals, as long as there are words."""
         while self.at < len(self._args):
             self.at += 1
             yield self._args[self.at - 1].upper()
 
     @property
     def left(self) -> int:
-        """How many are left."""
+        """How many arguments are left."""
         return len(self._args) - self.at
 
     def take(self) -> bytes:
-        """The next one, which an option needs."""
+        """Take the next argument, the value of an option. Raises a syntax error where it is missing."""
         if not self.left:
             raise syntax_error()
         self.at += 1
         return self._args[self.at - 1]
 
     def peek(self) -> bytes:
-        """The next one in capitals, or nothing."""
+        """The next argument in capitals, without taking it; empty at the end."""
         return self._args[self.at].upper() if self.left else b""
 
     def rest(self) -> list[bytes]:
-        """All that are left."""
+        """Take all arguments that are left."""
         rest, self.at = self._args[self.at :], len(self._args)
         return rest

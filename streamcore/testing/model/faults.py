@@ -1,6 +1,6 @@
-"""Commands that fail because somebody wants them to: denied, failing so many times, or all at once.
+"""Injected failures of commands: denied to the user, failing a few times, or of the whole server.
 
-A command is named by its word, or by two, such as ``XGROUP CREATE``; scripts fail by what they call.
+A command is named by its word, or by two words, such as ``XGROUP CREATE``; a script fails by the commands that it calls.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from .protocol import Denied, Failure
 
-# What an error that befalls the whole server leaves alone, by its word: commands without this flag. All others: those with "l".
+# An error of the whole server, by its word, spares commands without this flag; any other spares commands with "l".
 _ONLY: Final = {"READONLY": "w", "MISCONF": "w", "NOREPLICAS": "w", "OOM": "m"}
 
 
@@ -20,7 +20,7 @@ CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CONFIG", "PUBSUB", "SCRIPT", "X
 
 
 class Faults:
-    """What fails. ``unavailable`` is the error of a server that cannot do its work, such as ``LOADING ...``."""
+    """The failures to inject. ``unavailable`` is the error of a server that cannot do its work, such as ``LOADING ...``."""
 
     def __init__(self) -> None:
         self.denied: set[str] = set()
@@ -28,11 +28,11 @@ class Faults:
         self._next: dict[str, deque[str]] = {}
 
     def fail_next(self, command: str, error: str, times: int = 1) -> None:
-        """The next so many of these commands fail, and do nothing."""
+        """Let the next ``times`` calls of a command fail with an error, and do nothing."""
         self._next.setdefault(command.upper(), deque()).extend([error] * times)
 
     def check(self, word: bytes, words: Sequence[bytes], flags: str) -> None:
-        """Raise ``Failure`` where this command shall fail."""
+        """Raise the ``Failure`` that is injected for this command, if any."""
         if not (self.denied or self._next or self.unavailable):
             return
         name = word.decode(errors="replace")

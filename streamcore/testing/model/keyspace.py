@@ -1,4 +1,4 @@
-"""One database: keys, their values, and when they expire. Plain data, which ``copied`` copies."""
+"""A database of a server: keys, their values and their expiries. Plain data, which ``copied`` copies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .values import Value, copied, wrong_type
 V = TypeVar("V", bound=Value)
 
 DATABASES: Final = 16
-"""Of one server."""
+"""Databases of a server."""
 
 
 class Keyspace:
-    """A database. ``touched`` is called with each key that is written, and whether those shall look who wait for it.
+    """A database. ``touched`` is called with each written key, and whether blocked sessions that wait for it shall look again.
 
     ``expired`` is called with each key that has expired.
     """
@@ -29,18 +29,18 @@ class Keyspace:
         self._expired = expired
 
     def touch(self, key: bytes, *, wakes: bool = True) -> None:
-        """The key was written; ``wakes``: in a way that may serve who waits for it, or makes the waiting vain."""
+        """Tell of a written key; ``wakes``: the write may serve sessions that wait for it, or make their waiting vain."""
         self._touched(self, key, wakes)
 
     def raw(self, key: bytes) -> Value | None:
-        """What a key holds, whatever it is."""
+        """The value of a key, of any kind; None without a key. A key that is due expires now."""
         if key in self.expiries and self.expiries[key] <= self.ms:
             self.remove(key)
             self._expired(self, key)
         return self.values.get(key)
 
     def find(self, key: bytes, kind: type[V]) -> V | None:
-        """What a key holds. Raises WRONGTYPE where that is something else."""
+        """The value of a key, of a given kind; None without a key. Raises WRONGTYPE for a value of another kind."""
         value = self.raw(key)
         if value is None:
             return None
@@ -49,7 +49,7 @@ class Keyspace:
         return value
 
     def make(self, key: bytes, kind: type[V]) -> V:
-        """What a key holds, from now on at least nothing of that kind."""
+        """The value of a key, of a given kind; an empty value is created where there is no key."""
         value = self.find(key, kind)
         if value is None:
             value = kind()
@@ -57,7 +57,7 @@ class Keyspace:
         return value
 
     def put(self, key: bytes, value: Value, expiry: int | None = None) -> None:
-        """Let a key hold a value, whatever it held."""
+        """Set the value of a key, and its expiry in milliseconds of the wall clock; the former value may be of any kind."""
         self.values[key] = value
         self.expiries.pop(key, None)
         if expiry is not None:
@@ -65,7 +65,7 @@ class Keyspace:
         self.touch(key)
 
     def remove(self, key: bytes) -> bool:
-        """Delete a key; whether it was there."""
+        """Delete a key; return whether it existed."""
         self.expiries.pop(key, None)
         if self.values.pop(key, None) is None:
             return False
@@ -73,7 +73,10 @@ class Keyspace:
         return True
 
     def tidy(self, key: bytes, *, changed: bool = True) -> None:
-        """A key was written, if it has ``changed``; what is empty is no key any more. Streams stay."""
+        """End a write of a key: tell of it, if the value has ``changed``, and delete the key of an empty value.
+
+        For all but streams.
+        """
         if not changed:
             if not self.values[key]:
                 del self.values[key]
@@ -86,11 +89,11 @@ class Keyspace:
         return iter([key for key in list(self.values) if self.raw(key) is not None])
 
     def clear(self) -> None:
-        """Delete all keys."""
+        """Delete all keys, each with its own event."""
         for key in list(self.values):
             self.remove(key)
 
     def restore(self, values: dict[bytes, Value], expiries: dict[bytes, int]) -> None:
-        """Hold a copy of what was held at another time."""
+        """Replace all data by a copy of a snapshot's."""
         self.values = {key: copied(value) for key, value in values.items()}
         self.expiries = expiries.copy()

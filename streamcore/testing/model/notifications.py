@@ -1,7 +1,8 @@
-"""Keyspace notifications: what a command has done to keys, published as messages, where the configuration wants that.
+"""Keyspace notifications: events of keys, published as messages, as ``CONFIG SET notify-keyspace-events`` asks for them.
 
-A command is looked at when it is done: the keys that it has written are known, and its word, arguments and reply tell which event that
-was. What happens by the way is not told: the trimming of XADD, the consumers that XREADGROUP creates, what a blocked reader takes.
+A command is looked at when it has ended: its written keys are known, and its word, arguments and reply tell which event that
+was. Its side effects are not told: the trimming of XADD, the consumers that XREADGROUP creates, the delivery to a blocked
+reader.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .keyspace import Keyspace
 from .protocol import Failure, Reply
 from .session import Session
 
-CLASSES: Final = b"g$lshzxetd"  # what A stands for
+CLASSES: Final = b"g$lshzxetd"  # the classes of A
 OTHERS: Final = b"KEmn"
 
 _EVENTS: Final[dict[bytes, tuple[str, bytes]]] = {
@@ -50,7 +51,7 @@ _OF_GROUPS: Final = frozenset({b"CREATE", b"SETID", b"DESTROY", b"CREATECONSUMER
 
 
 def flags(setting: bytes) -> bytes:
-    """A setting as servers show it. Raises where it has other letters."""
+    """Format a setting of ``notify-keyspace-events`` as servers show it. Raises where it has other letters."""
     if any(letter not in b"A" + CLASSES + OTHERS for letter in setting):
         raise Failure(
             "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class"
@@ -61,7 +62,7 @@ def flags(setting: bytes) -> bytes:
 
 
 def notify(s: Session, keys: Keyspace, kind: str, event: bytes, key: bytes) -> None:
-    """Publish one event, as far as that is wanted."""
+    """Publish an event of a key, on the channels of the key and of the event, as far as its class is asked for."""
     setting = s.server.config[b"notify-keyspace-events"]
     if b"A" in setting or kind.encode() in setting:
         number = s.server.databases.index(keys)
@@ -74,7 +75,7 @@ def notify(s: Session, keys: Keyspace, kind: str, event: bytes, key: bytes) -> N
 def after(
     s: Session, word: bytes, args: list[bytes], reply: Reply, touched: dict[tuple[Keyspace, bytes], None]
 ) -> None:
-    """A command is done, and has touched these keys."""
+    """Publish the events of a command that has ended, and has touched these keys."""
     for (keys, key), (kind, event) in _events(s, word, args, reply, touched):
         notify(s, keys, kind, event, key)
 

@@ -41,7 +41,7 @@ class Onlookers:
         self.tracked.sessions[session] = Tracking(prefixes, noloop)
 
     def tracked_prefixes(self, session: Session) -> tuple[bytes, ...]:
-        """The prefixes that a session tracks."""
+        """The key prefixes that a session tracks; none where it does not track."""
         tracking = self.tracked.sessions.get(session)
         return () if tracking is None else tracking.prefixes
 
@@ -49,20 +49,20 @@ class Onlookers:
         """Push no more changes to a session."""
         self.tracked.sessions.pop(session, None)
 
-    # -- what happens -------------------------------------------------------------------------------------------------
+    # -- events of keys -----------------------------------------------------------------------------------------------
 
     @property
     def notifies(self) -> bool:
-        """Whether anything is published about keys."""
+        """Whether any event of keys is published (``notify-keyspace-events``)."""
         return bool(self._server.config[b"notify-keyspace-events"])
 
     @property
     def awaits_expiries(self) -> bool:
-        """Whether a session wants to be told as soon as a key expires."""
+        """Whether a session is to be told as soon as a key expires."""
         return self.notifies or bool(self.tracked.sessions)
 
     def touched(self, keys: Keyspace, key: bytes) -> None:
-        """A key was written."""
+        """Note a written key: WATCH fails, trackers and notifications are told."""
         for session in self._watchers.get((keys, key), ()):
             session.is_outdated = True
         if self.tracked.sessions:
@@ -70,30 +70,30 @@ class Onlookers:
         self.note(keys, key)
 
     def note(self, keys: Keyspace, key: bytes) -> None:
-        """Notify of a change of a key that is no write for sessions that watch or track it."""
+        """Note a key for notifications that is not written for sessions that watch or track it."""
         if self.notifies:
             self._written[keys, key] = None
 
     def expired(self, keys: Keyspace, key: bytes) -> None:
-        """A key has expired, and that was not the doing of the command that has found out."""
+        """Notify of a key that has expired by itself, not by the command that has found out."""
         self._written.pop((keys, key), None)
         if self.notifies:
             notify(self.busy or self._server.hand, keys, "x", b"expired", key)
 
     def flushed(self) -> None:
-        """All keys of a database have gone at once."""
+        """Tell trackers that all keys of a database have gone at once (FLUSHDB)."""
         self.tracked.flushed()
         self._written.clear()
 
     def replaced(self) -> None:
-        """All data is other data."""
+        """Fail the EXEC of all watching sessions, and tell trackers: all data was replaced."""
         for watchers in self._watchers.values():
             for session in watchers:
                 session.is_outdated = True
         self.tracked.flushed()
 
     def run(self, session: Session, word: bytes, args: list[bytes], command: Command) -> Reply:
-        """Run a command, and tell what it has done."""
+        """Run a command, and publish the notifications of its writes."""
         if not self.notifies:
             return command.function(session, args)
         outer, self._written = self._written, {}

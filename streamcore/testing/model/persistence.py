@@ -1,8 +1,8 @@
-"""What is left of the data when the power fails: an image, and the journal behind it, as far as that has been synchronised.
+"""The disk of a server, from which it starts after a power failure: an image, and the journal behind it as far as synchronised.
 
-As with servers: with ``appendonly yes`` and ``appendfsync always`` all that was answered; with ``everysec`` all but the last
-second, with ``no`` all but the last half minute; without ``appendonly`` what was saved last. A process that is killed loses nothing
-that way, since the kernel has it: that is a failure of power which loses nothing.
+As with servers, with ``appendonly yes`` it has every answered write (``appendfsync always``), all but the last second
+(``everysec``) or all but the last half minute (``no``); without ``appendonly``, the data of the last save. A process that is
+killed loses no write that way, since the kernel has it: that is a failure of power with no loss.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MANY: Final = 20_000  # writes that are kept before they are put into the image
 
 
 class Saved(Protocol):
-    """The server whose data a disk keeps."""
+    """The server whose data a disk keeps: its configuration, its journal and its clock."""
 
     config: dict[bytes, bytes]
     journal: Journal
@@ -34,7 +34,7 @@ class Saved(Protocol):
 
 
 class Disk:
-    """The disk of a server. ``image`` is of the position ``position`` of the server's journal."""
+    """The disk of a server. ``image`` is its data at ``position`` of the server's journal."""
 
     def __init__(self, server: Saved) -> None:
         self._server = server
@@ -42,19 +42,19 @@ class Disk:
         self.save()
 
     def save(self) -> None:
-        """All of the data is on the disk now."""
+        """Save all data now (SAVE)."""
         self.image: Image = self._server.snapshot()
         self.position = self._server.journal.end
 
     def configured(self) -> None:
-        """The configuration has changed: where an append-only file begins, it begins with all that there is."""
+        """Apply a changed configuration: where an append-only file begins, it begins with all data."""
         begins = not self.appends
         self.appends = self._server.config[b"appendonly"] == b"yes"
         if self.appends and begins:
             self.save()
 
     def synced(self) -> int:
-        """The position up to which nothing can be lost now."""
+        """The position up to which no write can be lost now."""
         server = self._server
         if not self.appends:
             return self.position
@@ -66,9 +66,9 @@ class Disk:
             self._build(self.synced())
 
     def fail(self, lose: int | None) -> int | None:
-        """The power fails; the position up to which all is left in the image, None: nothing is lost.
+        """Cut the power, and build the image that is left; return its position, or None where no write is lost.
 
-        At most ``lose`` writes are lost, or a few less, because units are whole; None: all that can be.
+        At most ``lose`` writes are lost, or a few less, because units are whole; None: all that can be lost.
         """
         journal, position = self._server.journal, self.synced()
         if self.appends and lose is not None:
@@ -79,7 +79,7 @@ class Disk:
         return position
 
     def _build(self, position: int) -> None:
-        """Repeat what was written since the image was made."""
+        """Repeat the writes between the image and a position in the image."""
         writes = self._server.journal.between(self.position, position)
         if writes:
             self.image = self._server.repeated(self.image, writes)

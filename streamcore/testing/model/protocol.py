@@ -1,7 +1,7 @@
 """RESP from the server's side: commands come in, replies go out in RESP2 or RESP3.
 
 A reply is a Python value: ``bytes`` a bulk string, ``int``, ``float`` a double, ``list`` an array, ``dict`` a map, ``None`` a
-null; the classes below are what Python has no type for. A ``Failure`` is raised by commands, and is an error reply.
+null; the classes below stand for the types that Python lacks. A ``Failure`` is raised by commands, and is an error reply.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Verbatim(bytes):
 
 
 class Push(list[Any]):
-    """What was not asked for; RESP2 has it as an array."""
+    """An array that no command has asked for, such as a message; a push in RESP3, an array in RESP2."""
 
 
 class Pairs(list[tuple[bytes, Any]]):
@@ -57,7 +57,7 @@ NOTHING: Final = object()
 """Instead of a reply: there is none, or it is written already."""
 
 
-# What clients send, mostly; the rest is looked at line by line.
+# The usual form of commands; any other is parsed line by line.
 _HEAD: Final = re.compile(rb"\*([1-9][0-9]{0,5})\r\n")
 _WORD: Final = re.compile(rb"\$([0-9]{1,8})\r\n")
 
@@ -123,7 +123,7 @@ class Parser:
 
 
 def encode(reply: Reply, out: list[bytes], protocol: int) -> None:
-    """Append a reply's bytes."""
+    """Append the bytes of a reply, in RESP2 or RESP3."""
     kind = type(reply)
     if kind is bytes:
         out.append(b"$%d\r\n%b\r\n" % (len(reply), reply))

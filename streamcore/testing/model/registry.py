@@ -1,4 +1,4 @@
-"""What the server knows about a command, beside its function."""
+"""A row of the command table: the function of a command, and its traits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Function: TypeAlias = Callable[[Session, list[bytes]], Reply]
 
 
 class Command(NamedTuple):
-    """A row of the table.
+    """A row of the command table.
 
-    ``arity`` counts words, the command's included; a negative one is the least number. ``flags``: ``w`` it writes, ``m`` it may
-    need memory, ``r`` it writes nothing and replicas repeat it all the same, ``l`` it works while the server loads its data, ``s`` it
-    writes its replies itself and so has no place in MULTI.
+    ``arity`` counts words, the command's included; a negative arity is the least number. ``flags``: ``w`` it writes, ``m`` it
+    may need memory, ``r`` it writes nothing and replicas repeat it all the same, ``l`` it works while the server loads its
+    data, ``s`` it writes its replies itself and so has no place in MULTI.
     """
 
     function: Function

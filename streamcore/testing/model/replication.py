@@ -1,7 +1,8 @@
 """Replication: a server's primary and replicas, their delay, and the replies about them (ROLE, INFO).
 
-A replica repeats the primary's journal, each write ``lag`` seconds after it was made; what it has not repeated when it is promoted
-is lost. ``lag = inf`` is a link that is down. Like a server's, its acknowledgements say what it has in its memory.
+A replica repeats the primary's journal, each write ``lag`` seconds after it was made; writes that are not repeated when it is
+promoted are lost. ``lag = inf`` is a link that is down. As with servers, a replica acknowledges the writes that it has in
+memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .journal import Journal, Write
 from .persistence import Disk, Image
 from .protocol import Failure, Reply
 
-POLL: Final = 0.1  # seconds: how often servers look whether those who WAIT can be answered
+POLL: Final = 0.1  # seconds: how often servers look whether a WAIT can be answered
 DEMOTED: Final = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
 READ_ONLY: Final = "READONLY You can't write against a read only replica."
 
@@ -44,7 +45,7 @@ class Peer(Protocol):
 
 
 class Replication:
-    """One server's part. ``position`` is up to where it has repeated its primary's journal, None: the link is down."""
+    """A server's part in replication. ``position``: how far it has repeated its primary's journal; None: the link is down."""
 
     def __init__(self, server: Peer) -> None:
         self._server = server
@@ -53,7 +54,7 @@ class Replication:
         self.position: int | None = None
         self.lag = 0.0
         self._roles = 0
-        self.history = self._new_history()  # what INFO calls the replication id: another one after each promotion
+        self.history = self._new_history()  # the replication id of INFO: a new id after each promotion
 
     # -- changes of role ----------------------------------------------------------------------------------------------
 
@@ -75,7 +76,7 @@ class Replication:
         primary.replication.replicas[server] = None
 
     def promote(self) -> int:
-        """Become a primary; the number of the former primary's writes that are lost."""
+        """Become a primary; return how many of the former primary's writes are lost."""
         primary, position = self.primary, self.position
         self._leave()
         self.primary = None
@@ -96,7 +97,7 @@ class Replication:
         self.position = None
 
     def disconnect(self) -> None:
-        """The server has ended: its replicas get nothing any more, and it gets nothing."""
+        """Leave the primary and all replicas: the server has ended."""
         for replica in self.replicas:
             replica.replication.position = None
         self.replicas.clear()
@@ -106,14 +107,14 @@ class Replication:
     # -- copying ------------------------------------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
-        """When the next write is due to be repeated."""
+        """When the next write is due to be repeated, in seconds."""
         primary, position = self.primary, self.position
         if primary is not None and position is not None and position < primary.journal.end and self.lag < inf:
             return primary.journal.time_of(position) + self.lag
         return None
 
     def handle_timeout(self, now: float, *, all_of_it: bool = False) -> None:
-        """Repeat the writes that are due, or all."""
+        """Repeat the primary's writes that are due at ``now``, in seconds; or all of them."""
         primary, position = self.primary, self.position
         if primary is None or position is None:
             return
@@ -125,22 +126,22 @@ class Replication:
             primary.forget_writes()
 
     def confirmed(self, position: int) -> int:
-        """How many replicas have what was written before a position."""
+        """How many replicas have the writes before a position (WAIT)."""
         return sum((replica.replication.position or 0) >= position for replica in self.replicas)
 
     def confirmed_on_disk(self, position: int) -> int:
-        """How many replicas have it on their disks."""
+        """How many replicas have the writes before a position on their disks (WAITAOF)."""
         return sum(_on_disk(replica) >= position for replica in self.replicas)
 
-    # -- what is told of it -------------------------------------------------------------------------------------------
+    # -- replies about the roles ---------------------------------------------------------------------------------------
 
     @property
     def is_replica(self) -> bool:
-        """Whether the server refuses writes, and repeats those of a primary."""
+        """Whether the server refuses writes, and repeats the writes of a primary."""
         return self.primary is not None
 
     def role(self) -> Reply:
-        """The reply of ROLE."""
+        """The reply of ROLE: of a primary its replicas and their positions, of a replica its primary and its state."""
         if self.primary is not None:
             host, port = self.primary.address
             state = b"connected" if self.position is not None else b"connect"
@@ -152,7 +153,7 @@ class Replication:
         return [b"master", end, rows]
 
     def info(self) -> dict[bytes, bytes | int]:
-        """The lines of INFO replication."""
+        """The lines of INFO replication: role, primary or replicas, replication id, offsets."""
         primary = self.primary
         lines: dict[bytes, bytes | int] = {b"role": b"master" if primary is None else b"slave"}
         if primary is not None:

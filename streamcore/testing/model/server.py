@@ -1,10 +1,12 @@
-"""The server: databases, sessions, and the one place where commands are run.
+"""The server: its databases, its sessions, and the loop that runs commands.
 
-A command is a function of the table (``commands.py``). It returns a reply, ``NOTHING`` if it has written its replies itself, or a
-``Block`` if it has to wait; a ``Failure`` that it raises is an error reply. After each command the sessions that wait for
-keys that it wrote are served, the first come first; the commands behind their blocking command are run then.
+A command is a function of the table (``commands/all.py``). It returns a reply; ``NOTHING`` if it has written its replies
+itself; or a ``Block`` if it has to wait. A ``Failure`` that it raises is an error reply. After each command the sessions that
+wait for keys that it wrote are served, in the order in which they blocked; the commands behind their blocking command are run
+then.
 
-Time comes with every input, as seconds; ``skew`` steps the wall clock (``ms``), which deadlines of blocked commands do not see.
+Time comes with every input, in seconds; ``skew`` steps the wall clock (``ms``), which deadlines of blocked commands do not
+see.
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ _WHEN_SUBSCRIBED: Final = frozenset(
 
 
 class Server:
-    """A model of a server. ``entropy`` gives so many bytes that no other server draws, for its run ids.
+    """A model of a server.
 
-    ``output_limit``: the bytes that may wait for a client before it is disconnected. ``on_command`` is told of each command
-    as it is run: the session, and its words. ``faults`` lets commands fail.
+    ``entropy`` returns random bytes for its run ids, so many as it is asked for; no other server draws the same.
+
+    ``output_limit``: the bytes that may wait for a client before it is disconnected. ``on_command`` is called with the
+    session and the words of each command before it is run. ``faults`` lets commands fail.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class Server:
         self.effects: dict[bytes, Callable[[Session, list[bytes], list[bytes]], Reply]] = {}  # of scripts, by source
         self.sessions: dict[int, Session] = {}
         self.changed: dict[Session, None] = {}
-        self.later: list[tuple[Session, tuple[bytes, ...]]] = []  # what sessions have published to themselves
+        self.later: list[tuple[Session, tuple[bytes, ...]]] = []  # messages that sessions have published to themselves
         self.output_limit: int | None = 32 << 20
         self.skew = 0.0
         self.on_command: Callable[[Session, list[bytes]], object] | None = None
@@ -75,8 +79,8 @@ class Server:
         self.journal = Journal()
         self.replication = Replication(self)
         self.disk = Disk(self)
-        self._unit = self._repeated = 0  # numbers of units: what is being done, and what was repeated last
-        self.hand = Session(self, 0, self.databases[0], now)  # of what is repeated
+        self._unit = self._repeated = 0  # numbers of units: the present, and the last that was repeated
+        self.hand = Session(self, 0, self.databases[0], now)  # which runs the repeated writes
         self.hand.may_block = False
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
@@ -90,7 +94,7 @@ class Server:
         return session
 
     def next_timeout(self) -> float | None:
-        """When ``handle_timeout`` is due: a blocked command has waited for long enough, or a key that is waited for expires."""
+        """When ``handle_timeout`` is due, in seconds: a blocked command times out, or a key that sessions wait for expires."""
         due = [
             one.blocked.deadline for one in self.waiting.sessions if one.blocked and one.blocked.deadline is not None
         ]
@@ -105,7 +109,7 @@ class Server:
         return min(due, default=None)
 
     def handle_timeout(self, now: float) -> None:
-        """Time has passed."""
+        """Do the work that is due at ``now``, in seconds: replication, expiries, and the timeouts of blocked commands."""
         self._tell_time(now)
         self.replication.handle_timeout(now)
         self._tell_time(now)
@@ -129,18 +133,18 @@ class Server:
         self.forget_writes()
 
     def take_changed(self) -> list[Session]:
-        """The sessions that have had something to send, or were closed, since this was asked last."""
+        """The sessions that got bytes to send, or have ended, since the last call."""
         changed, self.changed = self.changed, {}
         return list(changed)
 
     def snapshot(self) -> Image:
-        """All data as it is now, for ``restore``: of each database its values and expiries."""
+        """Copy all data, for ``restore``: the values and expiries of each database."""
         return [
             ({key: copied(value) for key, value in one.values.items()}, one.expiries.copy()) for one in self.databases
         ]
 
     def restore(self, data: Image) -> None:
-        """Replace all data by that of a snapshot."""
+        """Replace all data by a snapshot's."""
         for keys, (values, expiries) in zip(self.databases, data, strict=True):
             keys.restore(values, expiries)
         self.onlookers.replaced()
@@ -160,10 +164,11 @@ class Server:
     # -- its disk, and its copies -------------------------------------------------------------------------------------
 
     def crash(self, now: float, *, lose: int | None = None) -> int:
-        """The power fails, and the server starts again with what is on the disk; how many writes of its journal were lost.
+        """Cut the power and start again with the data of the disk; return how many writes of the journal were lost.
 
-        ``CONFIG SET appendonly`` and ``appendfsync`` say what can be lost, as with servers. ``lose``: at most so many writes are, None:
-        all that can be; 0 is a process that was killed. Replicas have lost their primary: let them ``follow`` it, or ``promote`` one.
+        ``CONFIG SET appendonly`` and ``appendfsync`` say which writes can be lost, as with servers. ``lose``: lose at most so
+        many of them; None: all; 0 is a process that was killed. Replicas have lost their primary: let them ``follow`` it, or
+        ``promote`` a replica.
         """
         self._tell_time(now)
         end, left = self.journal.end, self.disk.fail(lose)
@@ -174,7 +179,7 @@ class Server:
         return 0 if left is None else end - left
 
     def follow(self, primary: Server, now: float, *, lag: float = 0.0, has_the_same: bool = False) -> None:
-        """Be a replica, that has what ``primary`` has and repeats each of its writes ``lag`` seconds later.
+        """Become a replica (``REPLICAOF``): copy the data of ``primary``, and repeat each of its writes ``lag`` seconds later.
 
         Blocked sessions are disconnected. ``has_the_same``: the data is equal, and need not be copied.
         """
@@ -182,24 +187,24 @@ class Server:
         self.replication.follow(primary, lag=lag, has_the_same=has_the_same)
 
     def promote(self, now: float) -> int:
-        """Be a primary again; how many writes of the former primary are lost by that, because they were not repeated yet."""
+        """Become a primary; return how many writes of the former primary are lost, since they were not repeated yet."""
         self._tell_time(now)
         return self.replication.promote()
 
     def fail_over(self, replica: Server, now: float) -> None:
-        """Change places with a replica in good order (``FAILOVER``): it gets all writes before."""
+        """Change places with a replica without a loss (``FAILOVER``): it repeats all writes before."""
         replica.replication.handle_timeout(now, all_of_it=True)
         lag = replica.replication.lag
         replica.promote(now)
         self.follow(replica, now, lag=lag, has_the_same=True)
 
     def take_over(self, data: Image) -> None:
-        """Replace all data by another server's."""
+        """Replace all data by another server's, also on the disk."""
         self.restore(data)
         self.disk.save()
 
     def repeated(self, image: Image, writes: Sequence[Write]) -> Image:
-        """The data that some writes make of an image."""
+        """Apply writes to an image, and return the image behind them."""
         other = Server(self.flavour)
         other.config = self.config | {b"appendonly": b"no"}
         other.restore(image)
@@ -208,7 +213,7 @@ class Server:
         return [(keys.values, keys.expiries) for keys in other.databases]
 
     def configured(self) -> None:
-        """The configuration has changed."""
+        """Apply a changed configuration (CONFIG SET) to the disk."""
         self.disk.configured()
 
     @property
@@ -227,7 +232,7 @@ class Server:
         self.record(session, words)
 
     def replay(self, write: Write) -> None:
-        """Repeat a write of the primary, or of an earlier run."""
+        """Repeat a write of the primary, or of an earlier run, with its time."""
         hand = self.hand
         hand.database, hand.keys = write.database, self.databases[write.database]
         self.ms = hand.keys.ms = write.ms
@@ -254,7 +259,7 @@ class Server:
         self.onlookers.tracked.tell()
 
     def call(self, session: Session, *words: bytes) -> Reply:
-        """Run a command within another one: in a transaction or a script. It blocks not, and its errors are raised."""
+        """Run a command within a transaction or a script: it does not block, and its errors are raised."""
         word, command = self._known(words[0], list(words))
         self._check(word, words, command.flags)
         if "w" in command.flags or "r" in command.flags:
@@ -354,7 +359,7 @@ class Server:
             self._continue(self._unblocked.popleft())
             self._serve()
 
-    # -- what sessions have in common ---------------------------------------------------------------------------------
+    # -- common to all sessions ---------------------------------------------------------------------------------------
 
     def forget(self, session: Session) -> None:
         """Drop a session that has ended."""

@@ -1,6 +1,6 @@
-"""A connection, as the server sees it, and what sessions and commands ask of their server.
+"""A session: a connection as the server sees it. And ``Context``, the part of a server that sessions and commands may use.
 
-``Context`` is all that they know of it. A server has more: what its owner calls, and what its parts ask of each other.
+A server has more: the methods that its owner calls, and calls between its parts.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from .protocol import NULL_ARRAY, Parser, Push, Reply, encode
 from .versions import Flavour
 
 Count: TypeAlias = Callable[[], tuple[bool, Reply]]
-"""Whether that is enough that a command waits for, and what it answers now."""
+"""Whether enough replicas, or disks, have a write, and the reply that a command gives now."""
 
 
 @dataclass(slots=True)
 class Block:
-    """What a blocking command answers where there is nothing yet.
+    """The waiting of a blocking command that cannot be answered yet.
 
-    ``retry`` is called with a key that was written, and answers, or returns None if there is still nothing. ``timeout`` is in
-    milliseconds, 0 means for ever; ``deadline`` is when that is over, by the server's timer. ``record`` makes the command that does
-    what ``retry`` does, for the journal. ``count`` is asked instead of keys, now and then. ``due`` is when ``retry`` may have something
-    without a write, in milliseconds of the wall clock.
+    ``retry`` is called with a key that was written, and returns the reply, or None to wait on. ``timeout`` is in
+    milliseconds, 0 means for ever; ``deadline`` is its end, by the server's timer in seconds. ``record`` makes the command
+    that repeats ``retry`` in the journal. ``count`` is asked instead of keys, each ``POLL`` seconds (WAIT, WAITAOF). ``due``
+    is when ``retry`` may succeed without a write, in milliseconds of the wall clock (XREADGROUP ... CLAIM). ``empty`` is the
+    reply of a timeout.
     """
 
     keys: list[bytes]
@@ -41,7 +42,7 @@ class Block:
 
 
 class Session:
-    """A connection. ``is_open`` ends with QUIT, CLIENT KILL or a fault; what is left to send then still is."""
+    """A connection. ``is_open`` ends with QUIT, CLIENT KILL or a fault; bytes that were written before are still sent."""
 
     def __init__(self, server: Context, number: int, keys: Keyspace, now: float) -> None:
         self.server = server
@@ -57,7 +58,7 @@ class Session:
         self.heard = now
         self.last_word = b"NULL"
         self.is_open = True
-        self.is_leaving = False  # when what is being run is answered
+        self.is_leaving = False  # when the command that runs is answered
         self.is_trusted = b"default" not in server.passwords
         self.parser = Parser()
         self.blocked: Block | None = None
@@ -75,34 +76,34 @@ class Session:
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes | bytearray | memoryview, now: float) -> None:
-        """The client has sent bytes; whatever they ask for is done at once."""
+        """Take bytes of the client, and run the commands that they complete."""
         if self.is_open:
             self.heard = now
             self.parser.feed(bytes(data))
             self.server.run(self, now)
 
     def data_to_send(self) -> bytes | memoryview:
-        """What to write: a peek, ``data_sent`` consumes."""
+        """The bytes to send now, without removing them; ``data_sent`` does."""
         return bytes(self._out)
 
     def data_sent(self, n: int) -> None:
-        """So many bytes were written."""
+        """Remove the first ``n`` bytes, which were written to the connection."""
         del self._out[:n]
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """End the session, and drop its bytes: the connection is gone."""
         self._out.clear()
         self.close()
 
     @property
     def closed(self) -> bool:
-        """Whether there is nothing left to do but to close the connection."""
+        """Whether the connection is to be closed: the session has ended, and its last bytes are sent."""
         return not self.is_open and not self._out
 
     # -- commands' side -----------------------------------------------------------------------------------------------
 
     def write(self, reply: Reply) -> None:
-        """Answer, or push."""
+        """Write a reply or a push, in the session's protocol; too many unsent bytes end the session (``output_limit``)."""
         if not self.is_open:
             return
         chunks: list[bytes] = []
@@ -111,27 +112,27 @@ class Session:
         self.server.changed[self] = None
         limit = self.server.output_limit
         if limit is not None and len(self._out) > limit:
-            self.close()  # without a word, as servers do; what is underway may still arrive
+            self.close()  # without a word, as servers do; bytes underway may still arrive
 
     def push(self, *message: Any) -> None:
-        """Say what was not asked for."""
+        """Write a push, such as a message: no command has asked for it."""
         self.write(Push(message))
 
     def tell(self, publisher: Session, *message: bytes) -> None:
-        """Pass a published message on. What a client publishes to itself comes after the answer, but with Redis 7.0."""
+        """Push a published message. A client gets its own messages behind the reply to PUBLISH; with Redis 7.0, before it."""
         if self is publisher and self.server.flavour.modern:
             self.server.later.append((self, message))
         else:
             self.push(*message)
 
     def close(self) -> None:
-        """End the session; what was written is still sent."""
+        """End the session (QUIT, CLIENT KILL); bytes that were written before are still sent."""
         if self.is_open:
             self.is_open = False
             self.server.forget(self)
 
     def reset(self) -> None:
-        """Be as a new connection is."""
+        """Return to the state of a new connection (``RESET``)."""
         self.server.waiting.remove(self)
         self.server.onlookers.unwatch(self)
         self.server.onlookers.untrack(self)
@@ -144,7 +145,7 @@ class Session:
 
     @property
     def subscriptions(self) -> int:
-        """The count that confirmations of channels and patterns tell."""
+        """How many channels and patterns are subscribed, as confirmations count them."""
         return len(self.channels) + len(self.patterns)
 
 
@@ -187,7 +188,7 @@ class KeyObservers(Protocol):
 
 
 class Replicated(Protocol):
-    """A server's place among its replicas."""
+    """A server's place among its replicas, as commands ask for it."""
 
     @property
     def is_replica(self) -> bool: ...

@@ -1,6 +1,6 @@
-"""CLIENT TRACKING for client-side caches: the server tells all keys that change, of some prefixes (BCAST).
+"""CLIENT TRACKING for client-side caches: the server tells sessions which keys with some prefixes have changed (BCAST).
 
-What has changed while the server was busy with what one client has sent is told behind the answers, one push for each prefix.
+The keys that change while the server runs the commands of a client are told behind the replies, a push for each prefix.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from .session import Session
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The prefixes that a session tracks."""
+    """The key prefixes that a session tracks; ``noloop``: its own changes are not told."""
 
     prefixes: tuple[bytes, ...]
     noloop: bool
 
 
 class Tracked:
-    """The changes that are not told yet, and the ``sessions`` that track."""
+    """The changes that are not told yet, and the ``sessions`` that track, each with its prefixes."""
 
     def __init__(self) -> None:
         self.sessions: dict[Session, Tracking] = {}
-        self._changed: dict[bytes, Session | None] = {}  # with the last one that has written it
+        self._changed: dict[bytes, Session | None] = {}  # with the last session that has written it
         self._flushed = False
 
     def changed(self, key: bytes, by: Session | None) -> None:
-        """A key was written."""
+        """Note that a session has written a key; None: the server has, such as by an expiry."""
         self._changed[key] = by
 
     def flushed(self) -> None:
-        """All keys have gone."""
+        """Note that all keys have gone (FLUSHALL): its push names no key."""
         self._flushed = True
         self._changed.clear()
 
     def tell(self) -> None:
-        """Push the changes to all sessions that track."""
+        """Push the changes to all sessions that track them."""
         if self._flushed:
             self._flushed = False
             for session in self.sessions:

@@ -1,4 +1,4 @@
-"""Trimming, as XADD and XTRIM have it: down to a length or to an id, exactly or about."""
+"""Trimming by XADD and XTRIM: down to a length or to an id, exactly or by whole nodes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from .values import Stream
 from .versions import Flavour
 
 NODE: Final = 100
-"""Entries that a server keeps together: ``~`` trims no part of that."""
+"""Entries of a node: ``~`` trims whole nodes only."""
 
 
 @dataclass(slots=True)
 class Trim:
-    """MAXLEN or MINID, exact or about, and at most ``limit`` entries; what becomes of references, as in ``references``."""
+    """The options MAXLEN or MINID, exact or not, and at most ``limit`` entries.
+
+    ``references``: the treatment of the groups' references to trimmed entries (KEEPREF, DELREF, ACKED).
+    """
 
     length: int | None = None
     least: Id | None = None
@@ -26,14 +29,14 @@ class Trim:
     references: bytes | None = None
 
     def refer(self, word: bytes, flavour: Flavour) -> bool:
-        """Take in an option; whether it is the first about references."""
+        """Parse an option about references (KEEPREF, DELREF, ACKED); return whether it is the first of them."""
         if self.references is not None or not flavour.recent or word not in REFERENCES:
             return False
         self.references = word
         return True
 
     def parse(self, word: bytes, options: Words) -> bool:
-        """Take in an option; whether it is one of trimming."""
+        """Parse an option of trimming; return whether it is any."""
         if word == b"LIMIT":
             self.limit = integer(options.take())
             if self.limit < 0:
@@ -54,14 +57,14 @@ class Trim:
         return True
 
     def check(self) -> None:
-        """Raise where the options do not fit together."""
+        """Raise a ``Failure`` where the options do not fit together."""
         if self.limit is not None and self.length is None and self.least is None:
             raise Failure("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
         if self.limit is not None and self.is_exact:
             raise Failure("ERR syntax error, LIMIT cannot be used without the special ~ option")
 
     def run(self, stream: Stream) -> int:
-        """Trim; how many entries were removed."""
+        """Trim a stream; return how many entries were removed."""
         if self.length is not None:
             excess = max(0, len(stream.ids) - self.length)
         else:

@@ -1,6 +1,6 @@
-"""What a key holds: bytes, ``dict`` (a hash), ``deque`` (a list), ``set``, ``Scores`` (a sorted set) or ``Stream``.
+"""The values of keys: bytes, ``dict`` (a hash), ``deque`` (a list), ``set``, ``Scores`` (a sorted set) or ``Stream``.
 
-All of it is plain data: ``copied`` makes a second one that no later command changes, for snapshots.
+All of them are plain data: ``copied`` makes a copy that no later command changes, for snapshots.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from .protocol import Failure
 
 
 class Scores(dict[bytes, float]):
-    """A sorted set."""
+    """A sorted set: the score of each member."""
 
     def ranked(self) -> list[tuple[float, bytes]]:
-        """By score, then by name."""
+        """The members with their scores, in the order of scores, then of names."""
         return sorted((score, member) for member, score in self.items())
 
 
 @dataclass(slots=True)
 class Delivery:
-    """An entry that was delivered and is not acknowledged. ``at`` in milliseconds."""
+    """A pending entry of a group: its owner, its last delivery (``at``, in milliseconds) and its delivery counter (``times``)."""
 
     consumer: bytes
     at: int
@@ -33,7 +33,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Consumer:
-    """A member of a group: when it was heard of, and when it last got something; in milliseconds."""
+    """A consumer of a group: when it was last ``seen``, and when it last got an entry (``active``), in milliseconds."""
 
     seen: int
     active: int = -1
@@ -41,7 +41,7 @@ class Consumer:
 
 @dataclass(slots=True)
 class Group:
-    """A consumer group. ``read`` counts entries, None: unknown.
+    """A consumer group: its last-delivered id, and how many entries it has ``read`` (None: unknown).
 
     ``pending`` is by id, in the order of the last deliveries; ``order`` keeps the order of the ids.
     """
@@ -53,31 +53,31 @@ class Group:
     consumers: dict[bytes, Consumer] = field(default_factory=dict)
 
     def deliver(self, id_: Id, consumer: bytes, at: int, times: int = 1) -> None:
-        """An entry becomes pending for a consumer, or passes to it."""
+        """Make an entry pending for a consumer, or pass it to that consumer (XCLAIM)."""
         if self.pending.pop(id_, None) is None:
             insort(self.order, id_)
         self.pending[id_] = Delivery(consumer, at, times)
 
     def settle(self, id_: Id) -> bool:
-        """It is pending no more; whether it was."""
+        """Remove an entry from the pending list (XACK); return whether it was pending."""
         if self.pending.pop(id_, None) is None:
             return False
         del self.order[bisect_left(self.order, id_)]
         return True
 
     def between(self, low: Id, high: Id = LAST) -> list[Id]:
-        """What is pending in a range, in order."""
+        """The pending ids of a range, in order."""
         return self.order[bisect_left(self.order, low) : bisect_right(self.order, high)]
 
     def counts(self) -> dict[bytes, int]:
-        """How much is pending for whom, by name."""
+        """The number of pending entries of each consumer that has any, by name."""
         counts: dict[bytes, int] = {}
         for delivery in self.pending.values():
             counts[delivery.consumer] = counts.get(delivery.consumer, 0) + 1
         return dict(sorted(counts.items()))
 
     def copied(self) -> Group:
-        """The same again, independent of this one."""
+        """A copy, independent of this group."""
         pending = {id_: Delivery(one.consumer, one.at, one.times) for id_, one in self.pending.items()}
         consumers = {name: Consumer(one.seen, one.active) for name, one in self.consumers.items()}
         return Group(self.last, self.read, pending, self.order.copy(), consumers)
@@ -85,7 +85,10 @@ class Group:
 
 @dataclass(slots=True)
 class Stream:
-    """Entries in the order of their ids. ``sent`` is what IDMP remembers: ids and times by producer and message."""
+    """A stream: entries in the order of their ids, and its counters.
+
+    ``sent`` is the memory of IDMP: for each producer the id and the time (in milliseconds) of each message.
+    """
 
     ids: list[Id] = field(default_factory=list)
     fields: dict[Id, list[bytes]] = field(default_factory=dict)  # never changed in place
@@ -98,14 +101,14 @@ class Stream:
     sent_most: int = 100
 
     def append(self, id_: Id, fields: list[bytes]) -> None:
-        """Add an entry; its id is above all others."""
+        """Add an entry (XADD); its id is above all others."""
         self.ids.append(id_)
         self.fields[id_] = fields
         self.last = id_
         self.added += 1
 
     def delete(self, id_: Id) -> bool:
-        """Remove an entry; whether it was there."""
+        """Delete an entry (XDEL); return whether it existed."""
         if self.fields.pop(id_, None) is None:
             return False
         del self.ids[bisect_left(self.ids, id_)]
@@ -113,7 +116,7 @@ class Stream:
         return True
 
     def trim(self, count: int) -> int:
-        """Remove the oldest entries."""
+        """Remove the ``count`` oldest entries (XTRIM); return how many."""
         for id_ in self.ids[:count]:
             del self.fields[id_]
         del self.ids[:count]
@@ -126,20 +129,20 @@ class Stream:
         return True
 
     def entry(self, id_: Id) -> list[Any]:
-        """An entry as commands answer it."""
+        """An entry as commands reply it: its id, and its fields."""
         return [b"%d-%d" % id_, self.fields[id_]]
 
     def between(self, low: Id, high: Id = LAST) -> list[Id]:
-        """The ids in a range, in order."""
+        """The ids of a range, in order."""
         return self.ids[bisect_left(self.ids, low) : bisect_right(self.ids, high)]
 
     def after(self, id_: Id, count: int) -> list[Id]:
-        """The next ids; a ``count`` of 0 means all."""
+        """The ids behind an id, at most ``count``; 0: all."""
         start = bisect_right(self.ids, id_)
         return self.ids[start : start + count] if count else self.ids[start:]
 
     def copied(self) -> Stream:
-        """The same again, independent of this one."""
+        """A copy, independent of this stream."""
         groups = {name: group.copied() for name, group in self.groups.items()}
         sent = {producer: messages.copy() for producer, messages in self.sent.items()}
         return Stream(
@@ -161,12 +164,12 @@ KINDS: Final[dict[type, bytes]] = {
 
 
 def wrong_type() -> Failure:
-    """For a key that holds something else."""
+    """The error for a key whose value is of another kind."""
     return Failure("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 def copied(value: Value) -> Value:
-    """The same again, independent of this one."""
+    """A copy, independent of this value."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, Stream):

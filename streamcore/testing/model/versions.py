@@ -1,4 +1,4 @@
-"""What differs between the servers that are modelled: measured, and only where an engine or its user could notice."""
+"""The flavours of servers that are modelled: measured differences that an engine, or its user, could notice."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """One server.
+    """A product and version of servers.
 
-    * ``recent``: what Redis 8.2 to 8.6 have added: IDMP, XCFGSET, XDELEX, XACKDEL, references, XREADGROUP CLAIM.
-    * ``counts``: the lag of a group is known in more cases, and ENTRIESREAD is no more than was ever added.
-    * ``modern``: what Redis 7.2 and Valkey have in common and Redis 7.0 lacks. A blocked reader's command is run again as a whole
-      when one of its keys is written (7.0 serves that key only), XREADGROUP and claims create their consumer even where they find
-      nothing, consumers have an active time, and XREAD knows ``+``.
+    * ``recent``: Redis 8.2 to 8.6 have added IDMP, XCFGSET, XDELEX, XACKDEL, references, XREADGROUP CLAIM.
+    * ``counts``: the lag of a group is known in more cases, and ENTRIESREAD is at most the number of entries ever added.
+    * ``modern``: Redis 7.2 and Valkey, unlike Redis 7.0. A blocked reader's command is run again as a whole when any of its keys
+      is written (7.0 serves that key only), XREADGROUP and claims create their consumer even where they find no entry, consumers
+      have an active time, and XREAD knows ``+``.
     """
 
     name: bytes

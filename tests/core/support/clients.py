@@ -1,4 +1,4 @@
-"""A client and a scripted server, for tests: what it has asked, and what has ended."""
+"""A client and a scripted server, for tests: its requests, in the order in which they ended."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from streamcore.testing.pair import Pair
 
 
 class Client(Multiplexer):
-    """Keeps what was asked, and writes down what ended, in order."""
+    """A client that submits requests and notes each as it ends, in order."""
 
     def __init__(self, options: Options | None = None) -> None:
         super().__init__(options=options or Options())
         self.ended: list[Request] = []
 
     def ask(self, *words: str, repeatable: bool = False) -> Request:
-        """Submit one ECHO for each word."""
+        """Submit a request with an ECHO for each word."""
         return self.submit(
             [Command(("ECHO", word), traits=Traits(repeatable=repeatable)) for word in words], self.ended.append
         )
@@ -51,7 +51,7 @@ def lost(request: Request) -> tuple[type[Exception], bool]:
 
 
 def echoed(pair: Pair) -> list[str]:
-    """What the server was asked to echo since it was last looked at."""
+    """Take the words of the ECHOs that the server got since the last call."""
     found = [command[1].decode() for command in pair.server.commands]
     pair.server.commands.clear()
     return found

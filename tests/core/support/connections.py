@@ -1,4 +1,4 @@
-"""A connection as a value, for tests: what it sends, and one that is ready."""
+"""Connections as values, for tests: past their introduction, with the exchanges that they complete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ready(options: Options = DEFAULT_OPTIONS) -> Connection:
 
 
 def kept(completed: Iterable[Exchange | Pushed]) -> list[Any]:
-    """What was completed, in a form that can be compared."""
+    """Turn completed exchanges and pushes into values that can be compared."""
     listed: list[Any] = []
     for item in completed:
         if isinstance(item, Pushed):

@@ -1,4 +1,4 @@
-"""A consumer and a scripted server, for tests: it reads, and what it is asked for."""
+"""A consumer and a scripted server, for tests: it reads, and the server answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ids(consumer: Consumer[Any]) -> list[str]:
 
 
 def read(pair: Pair) -> tuple[list[bytes], list[bytes]]:
-    """The streams and the ids of the read that the server gets now, and whatever was in front of it is dropped."""
+    """Take the consumer's next XREAD, dropping the commands before it; return its streams and ids."""
     pair.settle()
     while pair.server.commands[0][0] != b"XREAD":
         pair.server.commands.popleft()
@@ -28,7 +28,7 @@ def read(pair: Pair) -> tuple[list[bytes], list[bytes]]:
 
 
 def reading(streams: Any = "s", **options: Any) -> tuple[Consumer[Any], Pair]:
-    """A consumer that waits in the server."""
+    """A consumer whose read waits in the server, without gap detection."""
     consumer = unwatched({streams: "0"} if isinstance(streams, str) else streams, **options)
     pair = Pair(consumer)
     read(pair)

@@ -1,4 +1,4 @@
-"""Bytes to replies by one of the decoders, for tests."""
+"""Decode bytes to replies by either decoder, for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEGABYTE: Final = 1 << 20
 
 
 def decode(kind: DecoderKind, chunks: Iterable[bytes], limits: Limits | None = None) -> list[Any]:
-    """All replies; fails if there is an error."""
+    """Decode chunks to replies. Raises the decoder's error."""
     decoder = make_decoder(kind, limits or Limits())
     found = [reply for chunk in chunks for reply in decoder.feed(chunk)]
     if decoder.error is not None:

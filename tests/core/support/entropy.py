@@ -8,5 +8,5 @@ _numbers = count(1)
 
 
 def entropy(size: int) -> bytes:
-    """So many bytes that nobody else draws in this process."""
+    """Draw ``size`` bytes that no other draw in this process has."""
     return next(_numbers).to_bytes(size, "big")

@@ -1,4 +1,4 @@
-"""A consumer and the model server, for tests: follow streams, and take what there is."""
+"""A consumer and the model server, for tests: it follows streams, and hands over their entries."""
 
 from __future__ import annotations
 

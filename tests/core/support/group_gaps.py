@@ -1,4 +1,4 @@
-"""What servers tell of streams and groups, and a member that looks for gaps."""
+"""Replies about streams and groups, and the gap detection of a member that judges them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALKEY9 = {b"server": b"valkey", b"version": b"9.1.2"}
 
 
 def said(stream: Stream) -> dict[bytes, Any]:
-    """What XINFO STREAM says."""
+    """The reply to XINFO STREAM."""
     there = stream.there
     told = info(
         f"{stream.added}-0",
@@ -39,7 +39,7 @@ def encoded(value: Any) -> Any:
 
 
 def group(stream: Stream, name: bytes = b"g") -> dict[bytes, Any]:
-    """And XINFO GROUPS, of a group."""
+    """The group's row of the reply to XINFO GROUPS."""
     told = listed(f"{stream.at}-0", place=stream.place)
     return {key.encode(): encoded(value) for key, value in told.items()} | {b"name": name}
 
@@ -57,5 +57,5 @@ def audit(gaps: GroupGaps, stream: Stream, name: bytes = b"s", **told: Any) -> N
 
 
 def anchor(id_: str) -> list[Any]:
-    """The reply to XRANGE."""
+    """The reply to XRANGE at an entry that is there."""
     return [[id_.encode(), [b"f", b"v"]]]

@@ -1,4 +1,4 @@
-"""A stream with a group, and what its history tells a member, step by step."""
+"""A stream with a group, and the history by which a member judges it, step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = b"s"
 
 
 class Stream:
-    """A stream whose entries have the ids 1, 2, 3 and so on, and one group: as the servers do it, measured.
+    """A stream with the ids 1, 2, 3 and so on, and a single group: its counters as the servers keep them, measured.
 
     A ``forgetful`` server counts deliveries even when entries were trimmed ahead of the group.
     """
@@ -27,8 +27,8 @@ class Stream:
         self.deleted = 0
         self.at = 0
         self.place: int | None = None
-        self.had = 0  # the highest id that was delivered, and
-        self.lost: set[int] = set()  # what never was: the truth, which no server knows
+        self.had = 0  # the highest id that was delivered
+        self.lost: set[int] = set()  # ids that never were delivered: the truth, which no server knows
 
     def add(self, entries: int) -> None:
         self.there += range(self.added + 1, self.added + entries + 1)
@@ -55,12 +55,12 @@ class Stream:
             self.had = max(self.had, self.at)
 
     def create(self, at: int) -> None:
-        """The group, anew."""
+        """Create the group again, at an id."""
         self.at, self.place = at, None
         self.had = max(self.had, at)
 
     def forget(self, seen: int) -> None:
-        """For whoever has not seen the group beyond ``seen``, what it was given before it was set back is lost with the rest."""
+        """Count deliveries beyond ``seen`` as lost: a member that did not see them cannot tell them from missing entries."""
         self.had = max(self.at, seen)
         self.lost |= set(range(self.had + 1, self.added + 1)) - set(self.there)
 
@@ -78,7 +78,7 @@ class Stream:
         self.there = [id_ for id_ in self.there if id_ not in ids]
 
     def _estimate(self, id_: int) -> int | None:
-        """What a server makes of an id when it has lost count."""
+        """The place that a server gives an id when it has lost count; None where it cannot tell."""
         if id_ == self.added:
             return self.added
         return self.added - len(self.there) + 1 if id_ == self.there[0] > self.deleted else None

@@ -1,4 +1,4 @@
-"""Hubs of channels and the servers behind them, scripted: what is asked beside the reader comes in a transaction."""
+"""Hubs of channels and the scripted servers behind them; every question beside the reader comes in a transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamcore.testing.resp import Simple, entry
 from tests.core.support.streams import info
 
 NO_KEY = ReplyError("ERR", "no such key")
-NEVER, GONE = -1, -2  # what PTTL answers of a key that does not expire, or that is not there
+NEVER, GONE = -1, -2  # PTTL of a key that does not expire, and of a missing key
 QUEUED = Simple("QUEUED")
 WRONG = reply_error("WRONGTYPE Operation against a key")
 BUSY = reply_error("BUSY a script runs")
@@ -23,7 +23,7 @@ ABORTED = reply_error("EXECABORT discarded")
 
 
 def message(id_: str, data: str) -> list[Any]:
-    """An entry that is a message."""
+    """An entry that carries a message."""
     return entry(id_, data=data, nonce="n")
 
 
@@ -38,7 +38,7 @@ class Hub:
         self._page: str | None = None  # the id behind which a page was asked for
 
     def asked(self, *words: Any) -> None:
-        """The next thing that is asked beside the reader."""
+        """Expect the next question beside the reader: XINFO STREAM, PTTL and the command ``words``, in a MULTI."""
         self.pair.settle()
         peer = self.pair.peer("history")
         peer.expect("MULTI")
@@ -49,7 +49,7 @@ class Hub:
         peer.expect("EXEC")
 
     def tell(self, about: Any, entries: Any, ttl: int = NEVER) -> None:
-        """Answer it; a page begins with the entry that it was asked for behind, where that is there."""
+        """Answer that question; a page begins with the entry that it was asked for behind, where that entry is there."""
         if self._page is not None and isinstance(about, dict) and about["first-entry"] is not None:
             first, last = (StreamId.parse(id_) for id_ in (about["first-entry"][0], about["last-generated-id"]))
             if first <= StreamId.parse(self._page) <= last:
@@ -59,7 +59,7 @@ class Hub:
     def join(
         self, subscriber: Subscriber, channel: str = "a", at: str = "5-0", added: int = 5, ttl: int = NEVER
     ) -> None:
-        """Have somebody join a channel that has messages."""
+        """Have a subscriber join a channel that has messages."""
         joining = self.engine.join(subscriber, channel)
         self.asked("XREVRANGE", channel)
         self.tell(info(at, length=added, first="1-0"), [message(at, "old")], ttl)
@@ -67,7 +67,7 @@ class Hub:
         self.engine.end(joining)
 
     def read(self, *streams: str) -> None:
-        """What the reader does until it waits in the server: those streams, behind those ids."""
+        """Answer the reader until its XREAD waits in the server; its streams and ids must be ``streams``."""
         self.pair.settle()
         reader = self.pair.server
         while len(reader.commands) > 1 and reader.commands[1][0] == b"XINFO":
@@ -79,7 +79,7 @@ class Hub:
         assert [word.decode() for word in listed] == [*streams]
 
     def begin(self, key: bytes) -> None:
-        """The reader meets a channel: it is as it was when somebody joined it."""
+        """Answer the reader's question about a channel that it meets: as it was when a subscriber joined it."""
         cursor = next(change.cursor for change in self.engine._channels._streams.changes if change.cursor.stream == key)
         assert cursor.continuity is not None
         at, added = str(cursor.continuity.cursor), cursor.continuity.added
@@ -88,18 +88,18 @@ class Hub:
         self.pair.server.answer(*there, info(at, length=added or 0, first="1-0") if added else NO_KEY)
 
     def bring(self, channel: str, *messages: list[Any], proof: Any = ()) -> None:
-        """The reader gets messages; before, where it has asked for it, the proof of those that came last."""
+        """Answer the reader's XREAD by messages; before, where it has asked for it, the ``proof`` of the messages before."""
         self.pair.server.answer(*proof, {channel: [*messages]})
 
     def got(self, subscriber: Subscriber | None = None) -> list[str]:
-        """The data of what a subscriber has got."""
+        """Take the data of the messages that a subscriber has received."""
         found: list[str] = []
         while items := self.engine.take_for(subscriber or self.subscriber):
             found += [item.data for item in items if isinstance(item, ChannelMessage)]
         return found
 
     def seen(self, subscriber: Subscriber | None = None) -> list[str | Event]:
-        """The same, with the events between them."""
+        """Take the data of a subscriber's messages, with the events between them."""
         found: list[Any] = []
         while items := self.engine.take_for(subscriber or self.subscriber, events=True):
             found += [item.data if isinstance(item, ChannelMessage) else item for item in items]
@@ -116,7 +116,7 @@ def joined(at: str = "5-0", added: int = 5, **options: Any) -> Hub:
 
 
 def broadcast(**options: Any) -> tuple[BroadcastHub, Pair]:
-    """A hub of pub/sub."""
+    """A hub of pub/sub, and its driver."""
     settings = Settings(kind="pubsub", prefix="", **options)
     engine = BroadcastHub(settings, Naming(settings.prefix, "utf-8"))
     return engine, Pair(engine)

@@ -28,7 +28,7 @@ SECRET: Final = "sesame"
 
 
 class Diary:
-    """An owner that writes down what its link tells."""
+    """An owner that writes down the events of its link."""
 
     def __init__(self) -> None:
         self.pages: list[tuple[Any, ...]] = []
@@ -50,7 +50,7 @@ class Diary:
         self.pages.append(("down", error, sent, unsent))
 
     def read(self) -> list[tuple[Any, ...]]:
-        """What was written since the last time."""
+        """Take the events since the last call."""
         pages, self.pages = self.pages, []
         return pages
 
@@ -110,7 +110,7 @@ class Rig:
         raise AssertionError("a timer that is always due")
 
     def write(self) -> list[list[bytes]]:
-        """Let the driver write everything."""
+        """Let the driver write all bytes; return their commands."""
         data = self.link.data_to_send()
         self.link.data_sent(len(data))
         return commands_in(data)
@@ -125,7 +125,7 @@ class Rig:
         self.link.receive_data(data, self.now)
 
     def redial(self) -> None:
-        """From BACKING_OFF, wait, and dial."""
+        """Wait for the end of the back-off, and dial."""
         self.expect(State.BACKING_OFF)
         self.tell(self.link.next_timeout())
         self.expect(State.DIALLING)

@@ -1,4 +1,4 @@
-"""A member of a group and the model server, for tests: enter it, take what it has, and look at what the server holds."""
+"""A member of a group and the model server, for tests: enter it, take its batches, and look at the server's pending entries."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def consume(server: Server, **options: Any) -> tuple[GroupConsumer[bytes], Net]:
 
 
 def events(net: Net) -> list[Event]:
-    """What happened, beside coming and going."""
+    """Take the events since the last call, but for connections made and lost."""
     return [event for event in net.pair.events() if not isinstance(event, NOISE)]
 
 
 def take(consumer: GroupConsumer[bytes], net: Net) -> GroupBatch[bytes] | None:
-    """The next batch, as soon as it can be had; what is handed over again is fetched when it is asked for."""
+    """Take the next batch as soon as it is there; None without one. Entries of the redelivery queue are fetched on demand."""
     while (batch := consumer.take()) is None:
         waiting = list(consumer.members[0].loop.redelivery_queue)
         net.serve()
@@ -47,7 +47,7 @@ def taken(consumer: GroupConsumer[bytes], net: Net) -> GroupBatch[bytes]:
 
 
 def take_all(consumer: GroupConsumer[bytes], net: Net) -> list[GroupBatch[bytes]]:
-    """Whatever can be had at the moment."""
+    """Take all batches until none comes."""
     batches: list[GroupBatch[bytes]] = []
     while (batch := take(consumer, net)) is not None:
         batches.append(batch)
@@ -55,7 +55,7 @@ def take_all(consumer: GroupConsumer[bytes], net: Net) -> list[GroupBatch[bytes]
 
 
 def holding(server: Server, entries: int, **options: Any) -> tuple[GroupConsumer[bytes], Net, GroupBatch[bytes]]:
-    """A consumer that was handed over so many entries, in one batch; its next read blocks."""
+    """A consumer that was handed over so many entries, in a single batch; its next read blocks."""
     add(server, 1, entries)
     consumer, net = consume(server, **{"count": entries + 1, **options})
     return consumer, net, taken(consumer, net)
@@ -71,7 +71,7 @@ def add(server: Server, first: int, last: int, stream: str = "s") -> None:
 
 
 def deliver(server: Server, consumer: str, *numbers: int, start: str = "0", idle: float = 0.0) -> None:
-    """The group exists, and has delivered entries to a consumer, ``idle`` seconds ago."""
+    """Create the group, and deliver entries to a consumer, ``idle`` seconds ago."""
     server.do("XGROUP", "CREATE", "s", "g", start, "MKSTREAM")
     for number in numbers:
         server.add("s", f"{number}-0")
@@ -86,7 +86,7 @@ def pending(server: Server, consumer: str, stream: str = "s") -> list[str]:
 
 
 def delivery(server: Server, number: int) -> Delivery:
-    """What the server says about the entry of this number."""
+    """The pending entry of this number, as the server has it."""
     return server.group().pending[StreamId(number)]
 
 
@@ -101,7 +101,7 @@ def times(server: Server) -> dict[int, int]:
 
 
 def sent(server: Server, word: str) -> list[list[bytes]]:
-    """The commands of this kind that the server has seen since the last call."""
+    """Take the commands with this word that the server has seen since the last call."""
     found = [command for command in server.seen if command[0] == word.encode()]
     server.seen.clear()
     return found

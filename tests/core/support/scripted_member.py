@@ -24,7 +24,7 @@ GONE = NoGroupError("NOGROUP", "No such key 's' or consumer group 'g'")
 
 
 def keep_up(peer: Peer) -> None:
-    """Answer the upkeep: the group is there, nothing is pending, nobody is idle."""
+    """Answer the upkeep: the group is there, no entry is pending, no consumer is idle."""
     while peer.commands:
         match peer.commands[0]:
             case [b"INFO", *_]:
@@ -44,21 +44,21 @@ def keep_up(peer: Peer) -> None:
 
 
 def joined(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
-    """A consumer of ``s`` (COUNT 2) that has just connected, and asks for nothing that the tests here are not about."""
+    """A consumer of ``s`` (COUNT 2) that has just connected, without lease and gap detection."""
     plain = {"streams": "s", "group": "g", "consumer": "c", "count": 2, "exclusive": False, "detect_gaps": None}
     consumer: GroupConsumer[bytes] = GroupConsumer(**{**plain, **options})
     return consumer, Pair(consumer)
 
 
 def entered(**options: Any) -> tuple[GroupConsumer[bytes], Pair]:
-    """The same, and its first read has found nothing; it has looked after everything, and sent the next one."""
+    """A consumer of ``s`` whose first read has come back empty; its upkeep is done, and its next read is sent."""
     consumer, pair = joined(**options)
     settle_in(pair.server)
     return consumer, pair
 
 
 def settle_in(peer: Peer) -> None:
-    """Answer what comes before the first read of a connection, that read, and what comes behind it."""
+    """Answer the upkeep of a new connection, its first read, by no entry, and the upkeep behind that."""
     keep_up(peer)
     peer.expect("XREADGROUP")
     peer.answer(None)
@@ -66,13 +66,13 @@ def settle_in(peer: Peer) -> None:
 
 
 def dialled(pair: Pair) -> None:
-    """The lost connection is dialled again, and has sent its first read."""
+    """Dial the lost connection again; its first read is sent."""
     pair.advance(0.05)
     keep_up(pair.server)
 
 
 def reconnected(pair: Pair) -> None:
-    """The same, and it has settled in."""
+    """Dial the lost connection again, and answer its upkeep and its first read."""
     pair.advance(0.05)
     settle_in(pair.server)
 
@@ -88,7 +88,7 @@ def taken(consumer: GroupConsumer[bytes]) -> GroupBatch[bytes]:
 
 
 def events(pair: Pair) -> list[Event]:
-    """What happened, beside coming and going."""
+    """Take the events since the last call, but for connections made and lost."""
     return [event for event in pair.events() if not isinstance(event, CONNECTED)]
 
 

@@ -1,4 +1,4 @@
-"""Producers that write down what has ended, for tests, and what they ask of a server."""
+"""Producers that note their ended requests, for tests, and the questions of an idempotent producer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOST = OSError("reset")
 
 
 class Sender(Producer):
-    """Writes down what ended."""
+    """A producer that notes each request as it ends."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("orders", **options)
@@ -32,7 +32,7 @@ def sender(**options: Any) -> Sender:
 
 
 def asked(pair: Pair, window: int = 100, duration: int = 100) -> None:
-    """Redis 8.6 is asked how much it remembers."""
+    """Answer the question how many messages Redis 8.6 remembers, and for how many seconds."""
     pair.server.expect("CONFIG", "GET", "stream-idmp-*")
     pair.server.expect("XINFO", "STREAM", "orders")
     told = {"stream-idmp-maxsize": str(window), "stream-idmp-duration": str(duration)}

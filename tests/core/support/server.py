@@ -1,4 +1,4 @@
-"""The model server, with an operator beside its clients, and what it has seen of them."""
+"""The model server, with an operator beside its clients, and the commands that it has run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ V = TypeVar("V")
 
 
 class KeyRefused(Faults):
-    """A key that the user may not name."""
+    """A fault: commands that name a key are refused (``NOPERM``)."""
 
     def __init__(self, key: bytes) -> None:
         super().__init__()
@@ -32,7 +32,10 @@ class KeyRefused(Faults):
 
 
 class Server(Model):
-    """``seen`` are the commands of clients and the operator; ``before`` is called with each of a client's before it is run."""
+    """The model server, with an operator. ``seen``: the commands that it has run, of clients and the operator.
+
+    ``before`` is called with each command of a client before it runs.
+    """
 
     def __init__(self, flavour: Flavour = VALKEY9, *, now: float = 1000.0) -> None:
         super().__init__(flavour, now=now)
@@ -71,7 +74,7 @@ class Server(Model):
         """Let time pass while no engine is there."""
         self.handle_timeout(self.now + seconds)
 
-    # -- what it holds ------------------------------------------------------------------------------------------------
+    # -- its data -----------------------------------------------------------------------------------------------------
 
     def group(self, stream: str = "s", group: str = "g") -> Group:
         return self.streams[stream.encode()].groups[group.encode()]

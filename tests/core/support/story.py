@@ -1,4 +1,4 @@
-"""An engine with a link and a script, for tests: it tells what has happened."""
+"""An engine with a link and a script, for tests: it logs how the script is resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "sesame"
 
 
 class Story(Engine):
-    """An engine with one link and the script under test, which writes down what happens to it."""
+    """An engine with a single link and the script under test, which logs its life."""
 
     def __init__(self, script: Callable[[Story], Script], **options: Unpack[EngineOptions]) -> None:
         super().__init__(**options)
@@ -33,13 +33,13 @@ class Story(Engine):
 
 
 def silent(story: Story) -> Script:
-    """Waits for ever."""
+    """A script that waits for ever."""
     while True:
         yield WAIT
 
 
 def listening(story: Story) -> Script:
-    """Writes down whatever it is resumed with."""
+    """A script that logs the replies and the wakes by which it is resumed."""
     story.log.append("begin")
     try:
         while True:
@@ -50,7 +50,7 @@ def listening(story: Story) -> Script:
 
 
 def asking(*words: str) -> Callable[[Story], Script]:
-    """Sends one command for each word, at once, and then listens."""
+    """A script that sends an ECHO for each word, at once, and then listens."""
 
     def script(story: Story) -> Script:
         for word in words:

@@ -1,4 +1,4 @@
-"""What Hypothesis draws for the core: replies of a server, and the ways in which a network cuts bytes."""
+"""Hypothesis strategies of the core: replies of a server, and cuts of bytes by a network."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def byte_by_byte(data: bytes) -> Iterator[bytes]:
 
 
 def plain(reply: Any) -> Any:
-    """A reply as something that can be compared: errors by their text, all text as bytes."""
+    """A reply as a value that can be compared: errors by their text, all text as bytes."""
     match reply:
         case ReplyError():
             return ("error", reply.code, reply.message)

@@ -1,4 +1,4 @@
-"""What servers say about streams, for scripted peers."""
+"""Replies about streams and groups, for scripted peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server of subscribers, as far as the tests of pub/sub need one: it confirms, refuses and publishes."""
+"""A scripted server of subscribers: it confirms and refuses subscriptions, and publishes messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pushed(*items: Any) -> bytes:
 
 
 class Broker:
-    """Answers what one engine asks, by ``serve``; ``refused`` maps names to errors."""
+    """The server of an engine, which answers its commands by ``serve``; ``refused`` maps names to errors."""
 
     def __init__(self, engine: PubSub[Any]) -> None:
         self.engine = engine
@@ -30,7 +30,7 @@ class Broker:
         self.commands: list[list[bytes]] = []
 
     def serve(self) -> Broker:
-        """Answer all that was asked."""
+        """Answer all commands that the engine has sent."""
         while self.pair.server.commands:
             command = self.pair.server.commands.popleft()
             self.commands.append(command)
@@ -52,25 +52,25 @@ class Broker:
         return b"".join(answers)
 
     def publish(self, channel: str, *data: str | bytes) -> None:
-        """Messages of one channel, in one piece."""
+        """Push messages of a channel, in a single piece."""
         self.pair.server.reply(*(pushed("message", channel, each) for each in data))
 
     def lose(self) -> None:
-        """The connection breaks, with what was asked over it, and is dialled again as soon as the back-off allows."""
+        """Break the connection, with the unanswered commands, and let the engine dial again behind its back-off."""
         self.subscribed.clear()
         self.pair.server.close()
         self.pair.server.commands.clear()
         self.pair.advance(0.2)
 
     def data(self) -> list[Any]:
-        """The data of the messages that have arrived."""
+        """Take the data of the messages that have arrived."""
         found: list[Any] = []
         while messages := self.engine.take():
             found += [message.data for message in messages]
         return found
 
     def data_until_closed(self) -> list[Any]:
-        """The same, where the engine has ended."""
+        """Take the data of the messages that have arrived at an engine that has ended."""
         found: list[Any] = []
         with suppress(ClosedError):
             while messages := self.engine.take():
@@ -79,7 +79,7 @@ class Broker:
 
 
 def subscribed(*channels: str, **options: Any) -> Broker:
-    """A broker whose one engine is subscribed to channels."""
+    """A broker whose engine is subscribed to channels."""
     broker = Broker(PubSub[Any](channels, **options)).serve()
     broker.commands.clear()
     broker.pair.events()

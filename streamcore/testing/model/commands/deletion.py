@@ -1,7 +1,7 @@
-"""Deleting entries, and what pending entries of groups refer to them: XDELEX, XACKDEL, and the same words of XADD and XTRIM.
+"""Deletion of entries and of the references of groups to them: XDELEX, XACKDEL, and the same options of XADD and XTRIM.
 
-``KEEPREF`` lets groups keep what is pending, ``DELREF`` removes it from all of them, ``ACKED`` deletes only what every group has been
-delivered and has acknowledged. Redis 8.2 has it.
+``KEEPREF`` lets groups keep entries pending, ``DELREF`` removes them from all groups, ``ACKED`` deletes only entries that
+every group has been delivered and has acknowledged. Redis 8.2 has it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def is_referred_to(stream: Stream, id_: Id) -> bool:
 
 
 def forget_references(stream: Stream, id_: Id) -> None:
-    """The entry is pending nowhere any more."""
+    """Settle an entry in all groups."""
     for group in stream.groups.values():
         group.settle(id_)
 

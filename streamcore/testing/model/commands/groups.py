@@ -15,7 +15,7 @@ from .streams import Reading, parse_reading
 
 
 def find_group(s: Session, key: bytes, group: bytes) -> tuple[Stream, Group]:
-    """A stream and its group. Raises NOGROUP where there is none."""
+    """Find a stream and its group. Raises NOGROUP where either is missing."""
     stream = s.keys.find(key, Stream)
     if stream is None or group not in stream.groups:
         names = f"'{key.decode(errors='replace')}' or consumer group '{group.decode(errors='replace')}'"
@@ -24,7 +24,7 @@ def find_group(s: Session, key: bytes, group: bytes) -> tuple[Stream, Group]:
 
 
 def heard_of(s: Session, group: Group, name: bytes) -> Consumer:
-    """A consumer of the group, who is there from now on."""
+    """Find a consumer of the group, or create it, and note that it was seen now."""
     consumer = group.consumers.setdefault(name, Consumer(s.server.ms))
     consumer.seen = s.server.ms
     return consumer
@@ -34,14 +34,14 @@ def heard_of(s: Session, group: Group, name: bytes) -> Consumer:
 
 
 def _has_tombstones(stream: Stream, start: Id, flavour: Flavour) -> bool:
-    """Whether something may have been deleted behind an id."""
+    """Whether an entry behind an id may have been deleted (XDEL), so that the server cannot count."""
     if not stream.ids or stream.deleted == ZERO or (flavour.name == b"redis" and stream.ids[0] > stream.deleted):
         return False
     return start <= stream.deleted
 
 
 def entries_until(stream: Stream, id_: Id, flavour: Flavour) -> int | None:
-    """How many entries were ever added up to an id, where that can be told."""
+    """How many entries were ever added up to an id; None where the server cannot tell."""
     if not stream.added:
         return 0
     if not stream.ids and id_ <= stream.last:
@@ -61,7 +61,7 @@ def entries_until(stream: Stream, id_: Id, flavour: Flavour) -> int | None:
 
 
 def lag(stream: Stream, group: Group, flavour: Flavour) -> int | None:
-    """How many entries wait to be delivered, where that can be told."""
+    """How many entries the group has to read yet; None where the server cannot tell."""
     if not stream.added or (flavour.counts and not stream.ids):
         return 0
     if flavour.counts and group.last < stream.ids[0] and stream.deleted < stream.ids[0]:
@@ -73,7 +73,7 @@ def lag(stream: Stream, group: Group, flavour: Flavour) -> int | None:
 
 
 def _advance(stream: Stream, group: Group, id_: Id, flavour: Flavour) -> None:
-    """An entry is delivered for the first time."""
+    """Move the group's last-delivered id to an entry, and count it as read."""
     if (
         group.read is not None
         and not _has_tombstones(stream, group.last if flavour.modern else id_, flavour)
@@ -214,7 +214,7 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
 
     def serve(only: bytes | None = None) -> Reply:
         found = Pairs()
-        empty_too = only is not None  # as 7.0 serves what was trimmed at once
+        empty_too = only is not None  # as 7.0 serves an entry that was trimmed at once
         wanted = [(key, at) for key, at in zip(reading.keys, starts, strict=True) if only is None or key == only]
         groups = [find_group(s, key, name) for key, _ in wanted]
         claims = reading
@@ -222,7 +222,7 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
             if start is not None:
                 heard_of(s, group, reading.consumer)
                 found.append((key, _history(s, stream, group, reading, start)))
-                claims = replace(reading, claim=None)  # behind what was handed over before, nothing is claimed
+                claims = replace(reading, claim=None)  # behind entries that were handed over before, none are claimed
             elif claimed := _claim(s, stream, group, claims):
                 found.append((key, claimed))
             elif (stream.ids and stream.ids[-1] > group.last) or (empty_too and stream.last > group.last):
@@ -263,7 +263,7 @@ def xreadgroup(s: Session, args: list[bytes]) -> Reply:
 
 
 def _history(s: Session, stream: Stream, group: Group, reading: Reading, start: Id) -> Reply:
-    """What is pending for the consumer behind an id; that is one more delivery of it."""
+    """Deliver the consumer's pending entries behind an id once more; each counts a delivery."""
     rows: list[Reply] = []
     for id_ in group.between((start[0], start[1] + 1)):
         delivery = group.pending[id_]
@@ -280,6 +280,7 @@ def _history(s: Session, stream: Stream, group: Group, reading: Reading, start: 
 
 
 def _deliver(s: Session, stream: Stream, group: Group, reading: Reading) -> Reply:
+    """Deliver the next entries to a consumer; they become pending, but with NOACK."""
     ids = stream.after(group.last, reading.count)
     for id_ in ids:
         _advance(stream, group, id_, s.server.flavour)
@@ -289,7 +290,7 @@ def _deliver(s: Session, stream: Stream, group: Group, reading: Reading) -> Repl
 
 
 def _claim(s: Session, stream: Stream, group: Group, reading: Reading) -> Reply:
-    """With CLAIM: what has been pending for long enough, the longest first, and then what is new; None where there is neither."""
+    """Claim entries that are idle for long enough, the longest first, then deliver new entries; None where there are neither."""
     if reading.claim is None:
         return None
     idle = [(id_, s.server.ms - group.pending[id_].at) for id_ in _claimable(stream, group)]
@@ -311,7 +312,7 @@ def _claim(s: Session, stream: Stream, group: Group, reading: Reading) -> Reply:
 
 
 def _claimable(stream: Stream, group: Group) -> list[Id]:
-    """What is pending and not deleted, the longest first."""
+    """The pending entries that are not deleted, the longest idle first."""
     ids = [id_ for id_ in group.pending if id_ in stream.fields]
     return sorted(ids, key=lambda id_: group.pending[id_].at)
 

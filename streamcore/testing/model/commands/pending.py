@@ -1,4 +1,4 @@
-"""Commands on what is delivered and not acknowledged: XPENDING, XCLAIM, XAUTOCLAIM."""
+"""Commands on the pending entries of groups: XPENDING, XCLAIM, XAUTOCLAIM."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def publish(s: Session, args: list[bytes]) -> Reply:
 
 
 def send(s: Session, channel: bytes, message: bytes) -> int:
-    """Publish a message; how many get it."""
+    """Publish a message to the subscribers of a channel and of fitting patterns; return how many."""
     every = list(s.server.sessions.values())
     count = 0
     for one in every:

@@ -1,4 +1,4 @@
-"""ROLE, WAIT and WAITAOF: a server's role, and how many replicas and disks have what a session has written."""
+"""ROLE, WAIT and WAITAOF: a server's role, and how many replicas and disks have the writes of a session."""
 
 from __future__ import annotations
 

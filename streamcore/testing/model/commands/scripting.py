@@ -1,7 +1,8 @@
 """EVAL, EVALSHA and SCRIPT: the scripts that streamcore sends, found by their source text, as Python functions.
 
-There is no Lua here: a script of one's own is an error that says so, unless its effect was added by ``Server.add_script``. An
-effect is called with the session, the keys and the arguments, and calls commands as a script does, by ``session.server.call``.
+There is no Lua here: an unknown script is an error that says so, unless its effect was added by ``Server.add_script``. An
+effect is called with the session, the keys and the arguments, and calls commands as a script does, by
+``session.server.call``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Effect: TypeAlias = Callable[[Session, list[bytes], list[bytes]], Reply]
 
 
 def _owner(s: Session, stream: bytes, group: bytes, id_: bytes) -> bytes | None:
+    """The consumer for which an entry is pending; None where it is not pending."""
     try:
         rows = s.server.call(s, b"XPENDING", stream, group, id_, id_, b"1")
     except Failure:
@@ -86,7 +88,7 @@ def _bury(s: Session, keys: list[bytes], args: list[bytes]) -> Reply:
 
 
 def _letter(s: Session, letters: bytes, about: list[bytes]) -> Reply:
-    """One of the last letters, which tells of the same entry; 1 where there is none."""
+    """Find the dead letter of an entry among the last 100 letters; 1 where none of them is."""
     try:
         found = s.server.call(s, b"XREVRANGE", letters, b"+", b"-", b"COUNT", b"100")
     except Failure:
@@ -220,7 +222,7 @@ def _sha(source: bytes) -> bytes:
 
 
 def _refusal(s: Session, denied: Denied, source: bytes) -> str:
-    """What a server says where a script runs what its user may not."""
+    """Format the error of a script that calls a command which its user may not run."""
     words = "', '".join(denied.command.upper().split("|"))
     lines = source.decode(errors="replace").splitlines()
     line = next((at for at, text in enumerate(lines, 1) if f"'{words}'" in text), 1)

@@ -83,7 +83,7 @@ def zrank(s: Session, args: list[bytes]) -> Reply:
 
 
 def _bound(word: bytes) -> tuple[float, bool]:
-    """A score, and whether it is excluded itself."""
+    """Parse a bound of scores, and whether the score itself is excluded."""
     return floating(word.removeprefix(b"("), _BAD_BOUND), word[:1] == b"("
 
 

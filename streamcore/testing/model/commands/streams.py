@@ -68,7 +68,7 @@ def xadd(s: Session, args: list[bytes]) -> Reply:
 
 
 def _parse_new_id(word: bytes) -> tuple[int | None, int | None]:
-    """Milliseconds and sequence number; None is for the server to choose."""
+    """Parse the id of XADD into milliseconds and sequence number; None: the server chooses."""
     if word == b"*":
         return None, None
     ms, _, seq = word.partition(b"-")
@@ -100,7 +100,7 @@ def _new_stream(s: Session) -> Stream:
 
 
 def _message(message: tuple[bytes, bytes | None], fields: list[bytes]) -> bytes:
-    """What identifies a message of a producer: its id, or its content in any order."""
+    """The identity of a producer's message: its id, or its fields in any order."""
     given = message[1]
     return given if given is not None else repr(sorted(zip(fields[::2], fields[1::2], strict=True))).encode()
 
@@ -246,7 +246,7 @@ class Reading:
 
 
 def parse_reading(args: list[bytes], command: str, flavour: Flavour) -> Reading:
-    """Understand the words of a read."""
+    """Parse the arguments of XREAD or XREADGROUP."""
     options, reading = Words(args), Reading([], [])
     for word in options:
         match word:
@@ -308,7 +308,7 @@ def xread(s: Session, args: list[bytes]) -> Reply:
             if only is not None and key != only:
                 continue
             stream = s.keys.find(key, Stream)
-            if reading.starts[at] == b"+" and s.server.flavour.name == b"redis":  # always the last one that there is
+            if reading.starts[at] == b"+" and s.server.flavour.name == b"redis":  # always the last entry that there is
                 start = _before_the_last(s, stream)  # noqa: PLW2901
             ids = stream.after(start, reading.count) if stream is not None else []
             if stream is not None and (ids or (only is not None and stream.last > start)):  # trimmed at once: 7.0
@@ -330,7 +330,7 @@ def xread(s: Session, args: list[bytes]) -> Reply:
 
 
 def _before_the_last(s: Session, stream: Stream | None) -> Id:
-    """Where ``+`` starts: below the last entry, or, with Valkey, below the last id that there was."""
+    """The id that ``+`` of XREAD starts behind: below the last entry, or, with Valkey, below the last id."""
     if stream is None:
         return ZERO
     ms, seq = stream.ids[-1] if stream.ids and s.server.flavour.name == b"redis" else stream.last

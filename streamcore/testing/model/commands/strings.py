@@ -1,4 +1,4 @@
-"""Strings, counters, and what can be done with any key."""
+"""Strings and counters, and the commands on keys of any kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def set_(s: Session, args: list[bytes]) -> Reply:
 
 
 def _expiry(s: Session, unit: bytes, word: bytes, command: str) -> int:
-    """The time in milliseconds at which something expires."""
+    """Parse an expiry (EX, PX, EXAT, PXAT) into milliseconds of the wall clock."""
     given = integer(word)
     if given <= 0:
         raise Failure(f"ERR invalid expire time in '{command}' command")
@@ -230,7 +230,7 @@ def keys_(s: Session, args: list[bytes]) -> Reply:
 
 
 def scan(s: Session, args: list[bytes]) -> Reply:
-    """All keys in one page; a server may take more."""
+    """Reply all keys in a single page; a server may take several."""
     integer(args[0], "ERR invalid cursor")
     found, options = list(s.keys), Words(args, 1)
     for word in options:

@@ -1,4 +1,4 @@
-"""XINFO: what a stream, its groups and their consumers are like."""
+"""XINFO: the counters and ends of a stream, the state of its groups, and of their consumers."""
 
 from __future__ import annotations
 
