@@ -128,7 +128,7 @@ class Naming:
         return self.prefix + name("channel", channel)
 
     def keys(self, channels: Name | Iterable[Name]) -> list[bytes]:
-        """Return the keys of one channel or several, each once."""
+        """Return the keys of a channel, or of several, each once. Raises ``InvalidArgument``."""
         if not isinstance(channels, Iterable):
             raise InvalidArgument(f"channels must be one name or several, not {channels!r}")
         listed: list[Any] = [channels] if isinstance(channels, (str, bytes, bytearray, memoryview)) else [*channels]

@@ -65,7 +65,7 @@ class PatientTransaction(Transaction):
 
 
 class Publication(PatientRequest):
-    """A message on its way to streams. It may be sent again, for a repetition tells the script that it is one."""
+    """A message on its way to streams. It may be sent again: a repetition says to the script that it repeats."""
 
     __slots__ = ("_engine", "_keys", "_refusal")
 
@@ -108,7 +108,7 @@ class Publication(PatientRequest):
 
 
 class Publisher:
-    """Publishes in the channels of one prefix, on the server of ``requests``, and looks back."""
+    """Publishes in the channels of a prefix, on the server of ``requests``, and looks back."""
 
     def __init__(self, requests: Multiplexer, settings: Settings, naming: Naming) -> None:
         self._requests = requests
@@ -132,7 +132,7 @@ class Publisher:
         return self._naming.key(channel)
 
     def publications(self, data: Argument, channels: Name | Iterable[Name]) -> list[Command[Any]]:
-        """Build the commands that publish a message, for ``publish``: one, or several that belong in a transaction."""
+        """Build the commands that publish a message, for ``publish``; several of them belong in a transaction."""
         keys, sent = self._naming.keys(channels), to_bytes(data)
         if not self.has_history:
             return [publish(key, sent) for key in keys]

@@ -1,4 +1,4 @@
-"""Channels that are channels of the server: one pub/sub link, whose messages go to all subscribers of their channel.
+"""Channels that are channels of the server: a single pub/sub link, whose messages go to all subscribers of their channel.
 
 No message is kept, and no subscriber is waited for: a slow subscriber's messages are dropped, and counted. A possible
 loss of the connection's messages (``SubscriptionGap``) is told to each subscriber concerned, in its place.

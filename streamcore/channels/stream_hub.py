@@ -1,4 +1,4 @@
-"""Channels that are streams: one reader for all subscribers, and for each of them a cursor per channel.
+"""Channels that are streams: a reader that all subscribers share, and for each subscriber a cursor per channel.
 
 A subscriber that joins, resumes, or has been too slow is *behind*: it asks for the entries behind its cursor, page by
 page, over a link beside the reader's. It is live once a page has brought it to the end, or to where the reader is;
@@ -265,7 +265,7 @@ class StreamHub(Engine):
         self._move(query, at_the_end=True)
 
     def _take_page(self, query: PositionQuery, request: Request) -> None:
-        """Hand over a page of entries behind the cursor, with the gap in front of it, if there is one."""
+        """Hand over a page of entries behind the cursor, with the gap in front of it, if any."""
         if (answer := self._parse_answer(query, request)) is None:
             return
         history, entries = answer

@@ -50,7 +50,7 @@ class Subscribers:
         self.first = self.open()
 
     def open(self, queue_size: int | None = None, queue_bytes: int | None = None) -> Subscriber:
-        """Add a subscriber; the default bounds of its queue are those of the settings."""
+        """Add a subscriber; the bounds of its queue, in messages and bytes, are in the settings by default."""
         subscriber = self._settings.subscriber(queue_size, queue_bytes)
         self._all.append(subscriber)
         return subscriber

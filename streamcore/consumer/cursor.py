@@ -23,7 +23,7 @@ from .start import Lookup, Start
 
 
 class FollowOptions(TypedDict, total=False):
-    """Keywords of a ``Consumer`` beside those of every reader."""
+    """Keywords of a ``Consumer`` beside the keywords of all readers."""
 
     merge: Literal["id"] | None
     """``"id"`` hands over the entries of all streams in the order of their ids; None as they come (None)."""
@@ -93,7 +93,7 @@ class StreamCursor:
             self.handed_over = self.place = StreamId.parse(entries[0][0]).before()
 
     def check_commands(self) -> tuple[Arguments, ...]:
-        """Return the commands of a check: XRANGE at the anchor, if there is one, and XINFO STREAM."""
+        """Return the commands of a check: XRANGE at the anchor, if any, and XINFO STREAM."""
         anchor = self.continuity.anchor() if self.continuity is not None and self.watched else None
         counters: Arguments = ("XINFO", "STREAM", self.stream)
         return (counters,) if anchor is None else (anchor, counters)
@@ -116,7 +116,7 @@ class CursorChange(PendingChange):
 
 
 class CursorChanges:
-    """The pending changes of a consumer, at most one for each stream; true while there are any."""
+    """The pending changes of a consumer, by stream; true while there are any."""
 
     def __init__(self) -> None:
         self._of: dict[bytes, CursorChange] = {}

@@ -30,13 +30,13 @@ class MessageBuffer(ABC, Generic[T, M]):
     """
 
     def __init__(self, limit: int, nbytes: int, measure: Callable[[Sequence[T]], int], chunk: int = CHUNK) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._limit = limit
         self._most = nbytes
         self._measure = measure
         self._chunk = chunk
         self._items: deque[T | M] = deque()
-        self._nbytes = 0
+        self._nbytes: int = 0
         self._markers = 0  # with what is to be told in front of all items
         self._beside = 0
         self._untold = 0  # messages that were dropped in front, and are not told yet

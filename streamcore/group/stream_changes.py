@@ -95,7 +95,7 @@ class StreamChanges:
 
 
 class StreamArrivals:
-    """Looks for the streams that a member waits for, and begins to read those that exist."""
+    """Looks for the streams that a member waits for, and begins to read the streams that exist."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """The buffer of pushed messages, with markers of gaps, drops, confirmations and errors.
 
 When a buffer is full, ``block`` leaves it to the engine to stop reading; the other policies drop messages, and count
-them. Gaps that meet become one gap, so that markers are bounded, too. A gap stands in the buffer of the iteration and
+them. Gaps that meet are merged, so that markers are bounded, too. A gap stands in the buffer of the iteration and
 in that of the handlers, and the first to reach it tells it.
 """
 

@@ -88,7 +88,7 @@ class Subscriptions(NamedTuple, Generic[T]):
 
 
 def standing(subscriptions: Iterable[Subscription], text: Callable[[bytes], T]) -> Standing[T]:
-    """Sum up the subscriptions of one kind; ``text`` decodes a name for the application."""
+    """Sum up the subscriptions of a kind; ``text`` decodes a name for the application."""
     wanted = [subscription for subscription in subscriptions if subscription.wanted]
     return Standing(
         frozenset(text(subscription.name) for subscription in wanted),
