@@ -71,13 +71,15 @@ class AckLoop:
         self._pending.note(batch)
         if self.due is None:
             self.due = AT_ONCE
-            self._context.wake_driver()
-        elif self._in_flight.starved:
-            self._context.wake_driver()
+        elif not self._in_flight.starved:
+            return
+        self._context.touch()
+        self._context.wake_driver()
 
     def flush_soon(self) -> None:
         """Send what there is as soon as the engine is asked for its timer."""
         self.at_once, self.due = True, AT_ONCE
+        self._context.touch()
 
     @property
     def at(self) -> float | None:
@@ -95,6 +97,7 @@ class AckLoop:
         self._rode, self.at_once = True, False
         if self._release.unsent:  # which does not ride
             self.due = AT_ONCE
+            self._context.touch()
         pending = self._pending
         pending.collect()
         if not pending.unsent:
@@ -120,6 +123,8 @@ class AckLoop:
             if isinstance(one, Nack):
                 self._idling.give_back(one.stream, one.delay)
         self._pending.confirm(acks.ride, late)
+        if late:
+            context.touch()
         if late and (self._in_flight.blocked or self._in_flight.resting):  # else it begins before the next read
             self._renewal.begin()
 
@@ -135,6 +140,7 @@ class AckLoop:
                 key = one.letters if isinstance(one, Burial) else delayed_nacks(one.stream, context.member.group)
                 context.emit(SettlingRefused(one.stream, tuple(fresh), key, about(error, "key", key)))
         self._retry_at = min(context.now + patience, self._retry_at or inf)
+        context.touch()
 
     def _forget(self, one: Settlement) -> None:
         """Forget that a settlement was refused before."""
@@ -146,6 +152,7 @@ class AckLoop:
         """Send what the server has refused with the next ride."""
         self._retry_at = None
         self._pending.retry()
+        self._context.touch()
 
     def lose(self, rides: Iterable[Acks]) -> None:
         """Queue settlements again whose replies will never come, for the next connection."""
@@ -171,7 +178,9 @@ class AckLoop:
         if not self.at_once:
             yield WAIT
             return
-        if (acks := self.collect()) is not None:
+        acks = self.collect()
+        self._context.touch()
+        if acks is not None:
             try:
                 yield acks
                 while (yield WAIT) is None:
@@ -193,6 +202,7 @@ class AckLoop:
     def send_before(self, read: Exchange) -> Steps[None]:
         """Send what there is, and a read behind it; wait for both answers."""
         acks = self.collect()
+        self._context.touch()
         try:
             if acks is not None:
                 yield acks

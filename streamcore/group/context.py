@@ -7,6 +7,7 @@ all, is imported by none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..connection.exchange import Arguments
@@ -19,13 +20,16 @@ class GroupContext:
     """Asks the server, emits events, tells the time, and knows the member's options, identity and streams.
 
     ``nonce``: the name of the member's connections, which no other process draws; empty without entropy. ``wake`` resumes
-    the script of the reading link. ``absent``: the streams that do not exist, kept by ``AbsentStreams``.
+    the script of the reading link. ``touch`` has the deadline of the member derived anew, and may be called in any thread: each part
+    calls it after a change of the state that the deadline follows from (``ReadLoop.timer``). ``absent``: the streams that do not
+    exist, kept by ``AbsentStreams``.
     """
 
     def __init__(self, reader: Reader[Any], member: Membership, nonce: bytes) -> None:
         self.member = member
         self.nonce = nonce
         self.wake = reader.runner.wake
+        self.touch: Callable[[], None]
         self.emit = reader.emit
         self.random = reader.engine.random
         self.degradation = reader.degradation

@@ -160,6 +160,7 @@ class ReadLoop(Generic[T]):
         self.acks.begin(self._reading.link)
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
+        self.context.touch()  # a signal handler may have raised between a change and its telling
         self.acks.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
@@ -194,7 +195,9 @@ class ReadLoop(Generic[T]):
                     portion = self._asked.popleft()
                     is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
                     is_last &= in_flight.blocked or self._reader.polls
-                    in_flight.blocked = False
+                    if in_flight.blocked:
+                        in_flight.blocked = False
+                        self.context.touch()
                     self._unblocker.done()
                     yield from self._absorb(answered, portion)
                     if is_last and self._member.stop_on_idle:
@@ -204,6 +207,7 @@ class ReadLoop(Generic[T]):
             if in_flight.reads and not (self._member.keeps or self._reader.engine.closed):
                 self.context.emit(PossibleLoss(in_flight.expected))
             in_flight.blocked, in_flight.reads = False, 0
+            self.context.touch()
             self.acks.lose(rides)
 
     def _enter(self, link: Link) -> Steps[None]:
@@ -242,6 +246,8 @@ class ReadLoop(Generic[T]):
         polls = self._reader.polls and self.idling.expected is None
         is_through = portion.whole and self._portions.is_through
         blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
+        if blocked:
+            self.context.touch()
         member = self._member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if blocked else ()
@@ -296,10 +302,12 @@ class ReadLoop(Generic[T]):
             yield from self.renewal.run()
         else:
             self.in_flight.resting = not self.acks.at_once
+            self.context.touch()
             try:
                 yield from self.acks.send()
             finally:
                 self.in_flight.resting = False
+                self.context.touch()
 
     # -- interruptions ---------------------------------------------------------------------------------------------------
 
@@ -308,6 +316,7 @@ class ReadLoop(Generic[T]):
         if self.in_flight.blocked:
             self._unblocker.unblock()
         self._reading.wake()
+        self.context.touch()
         self.context.wake_driver()
 
     def goes_on_without(self) -> bool:
@@ -329,8 +338,14 @@ class ReadLoop(Generic[T]):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    def keep_time(self) -> None:
+        """Make the timer of the member, which follows from the state of its parts; they tell by ``context.touch`` what they change."""
+        self.context.touch = self._reader.engine.new_derived_timer(self.timer, self.elapse).touch
+
     def timer(self) -> float:
         """When ``elapse`` is due, in seconds; infinite = never."""
+        if self._reader.engine.closed:
+            return inf
         in_flight, stage = self.in_flight, self.phase.stage
         due = self.acks.at
         if due is None:

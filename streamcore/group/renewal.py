@@ -45,6 +45,7 @@ class Renewal:
         """Note that entries are held: the first of them are renewed an interval from now."""
         if self._interval is not None and self._at == inf and self._holdings:
             self._at = self._context.now + self._interval
+            self._context.touch()
 
     @property
     def at(self) -> float:
@@ -65,6 +66,7 @@ class Renewal:
         assert self._interval is not None
         if self._left is None:
             self._began, self._left = self._context.now, pieces(self._holdings, self._streams())
+            self._context.touch()
         left = self._left
         piece = self._piece = self._piece or next(left, None)  # until it is done: a lost connection skips none
         if piece is not None:
@@ -75,6 +77,7 @@ class Renewal:
                 self._piece = rest or next(left, None)
         if self._piece is None:
             self._at, self._left = self._began + self._interval, None
+            self._context.touch()
 
     def _streams(self) -> list[bytes]:
         held = self._holdings.streams() | self._holdings.pending.unburied_streams()
