@@ -123,8 +123,6 @@ class AckLoop:
             if isinstance(one, Nack):
                 self._idling.give_back(one.stream, one.delay)
         self._pending.confirm(acks.ride, late)
-        if late:
-            context.touch()
         if late and (self._in_flight.blocked or self._in_flight.resting):  # else it begins before the next read
             self._renewal.begin()
 
@@ -152,7 +150,6 @@ class AckLoop:
         """Send what the server has refused with the next ride."""
         self._retry_at = None
         self._pending.retry()
-        self._context.touch()
 
     def lose(self, rides: Iterable[Acks]) -> None:
         """Queue settlements again whose replies will never come, for the next connection."""
@@ -178,9 +175,7 @@ class AckLoop:
         if not self.at_once:
             yield WAIT
             return
-        acks = self.collect()
-        self._context.touch()
-        if acks is not None:
+        if (acks := self.collect()) is not None:
             try:
                 yield acks
                 while (yield WAIT) is None:
@@ -202,7 +197,6 @@ class AckLoop:
     def send_before(self, read: Exchange) -> Steps[None]:
         """Send what there is, and a read behind it; wait for both answers."""
         acks = self.collect()
-        self._context.touch()
         try:
             if acks is not None:
                 yield acks

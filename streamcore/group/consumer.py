@@ -148,7 +148,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     def take(self) -> GroupBatch[T] | None:
         """Take the next batch, of the groups in turn; None where nothing has arrived. Raises the error that ended the consumer."""
         turns = self._turns
-        for _ in range(len(turns)):
+        for _ in self.members:
             member = turns[0]
             turns.rotate(-1)
             if self._stops_on_idle and member.reader.has_batch:

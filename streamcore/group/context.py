@@ -37,7 +37,7 @@ class GroupContext:
         self.block = reader.block
         self.absent: dict[bytes, None] = {}
         self._reader = reader
-        self._clock = reader.engine.clock
+        self.clock = reader.engine.clock
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Send commands in an exchange, and return their replies; a refusal names its command."""
@@ -46,7 +46,7 @@ class GroupContext:
     @property
     def now(self) -> float:
         """The time that the driver told last, in seconds."""
-        return self._clock.now
+        return self.clock.now
 
     @property
     def count(self) -> int:

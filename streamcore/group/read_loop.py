@@ -193,14 +193,13 @@ class ReadLoop(Generic[T]):
                 else:
                     in_flight.reads -= 1
                     portion = self._asked.popleft()
-                    is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
-                    is_last &= in_flight.blocked or self._reader.polls
+                    may_end = self._member.stop_on_idle and self._was_last(portion)
                     if in_flight.blocked:
                         in_flight.blocked = False
                         self.context.touch()
                     self._unblocker.done()
                     yield from self._absorb(answered, portion)
-                    if is_last and self._member.stop_on_idle:
+                    if may_end:
                         waits = self._reader.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
                         self.idling.read(answered, waits=waits)
         finally:
@@ -236,11 +235,19 @@ class ReadLoop(Generic[T]):
 
     def _may_read(self) -> bool:
         reads = self.in_flight.reads
-        if self.phase.stage.stops or self.idling or self._reader.paused or reads > 1:
+        if reads > 1 or (reads and not self._backlogged):
             return False
-        if reads and (not self._backlogged or self._between_reads.is_due):
+        if self.phase.stage.stops or self.idling or self._reader.paused:
             return False
-        return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
+        if len(self._member.streams) <= len(self.context.absent) or not self.in_flight.find_room(reads):
+            return False
+        return not (reads and self._between_reads.is_due)
+
+    def _was_last(self, portion: Portion) -> bool:
+        """Tell whether a read that is answered was the last in flight, about all streams, and would have brought all that is there."""
+        in_flight = self.in_flight
+        was_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
+        return was_last and (in_flight.blocked or self._reader.polls)
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self._reader.polls and self.idling.expected is None
