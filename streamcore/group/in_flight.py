@@ -72,9 +72,7 @@ class InFlight:
         Settlements are collected for it. Where none is unanswered and none may leave because of entries in hand, the member is
         ``starved`` until this finds room.
         """
-        if self.starved:
-            self.starved = False
-            self._context.touch()
+        self.starved = False
         if self._queue or not self._prefetch.has_room(reads):
             return False
         pending, member, count = self._pending, self._context.member, self._context.count
@@ -88,9 +86,7 @@ class InFlight:
         fits = left >= wanted
         self._most = left if fits else wanted
         fits = fits or not (pending.in_flight or reads)
-        if not (fits or reads):
-            self.starved = True
-            self._context.touch()
+        self.starved = not (fits or reads)
         return fits
 
     def portion(self) -> Portion:

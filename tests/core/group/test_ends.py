@@ -108,6 +108,19 @@ class TestDraining:
         assert consumer.ended
 
 
+class TestClosing:
+    def test_leaves_no_deadline_of_an_acknowledgement(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1)
+        net.pair.dials = False
+        net.cut("main", Fate.HALF_OPEN)
+        net.serve()
+        batch.ack()
+        net.serve()
+        assert consumer.next_timeout() is not None
+        consumer.close()
+        assert consumer.next_timeout() is None
+
+
 class TestHistoryOnly:
     def test_hands_over_what_an_earlier_run_left_and_ends(self, server: Server) -> None:
         deliver(server, "c", 1, 2, 3)
