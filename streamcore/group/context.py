@@ -20,8 +20,8 @@ class GroupContext:
     """Asks the server, emits events, tells the time, and knows the member's options, identity and streams.
 
     ``nonce``: the name of the member's connections, which no other process draws; empty without entropy. ``wake`` resumes
-    the script of the reading link. ``touch`` has the deadline of the member derived anew, and may be called in any thread: each part
-    calls it after a change of the state that the deadline follows from (``ReadLoop.timer``). ``absent``: the streams that do not
+    the script of the reading link. ``touch`` has the deadline of the member derived anew, and may be called in any thread: no
+    input ends without it that has changed the state which the deadline follows from (``ReadLoop.timer``). ``absent``: the streams that do not
     exist, kept by ``AbsentStreams``.
     """
 

@@ -45,7 +45,6 @@ class Renewal:
         """Note that entries are held: the first of them are renewed an interval from now."""
         if self._interval is not None and self._at == inf and self._holdings:
             self._at = self._context.now + self._interval
-            self._context.touch()
 
     @property
     def at(self) -> float:
