@@ -160,7 +160,6 @@ class ReadLoop(Generic[T]):
         self.acks.begin(self._reading.link)
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
-        self.context.touch()  # a signal handler may have raised between a change and its telling
         self.acks.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
@@ -235,13 +234,11 @@ class ReadLoop(Generic[T]):
 
     def _may_read(self) -> bool:
         reads = self.in_flight.reads
-        if reads > 1 or (reads and not self._backlogged):
+        if reads > 1 or self.phase.stage.stops or self.idling or self._reader.paused:
             return False
-        if self.phase.stage.stops or self.idling or self._reader.paused:
+        if reads and not (self._backlogged and self._prefetch.has_room(reads) and not self._between_reads.is_due):
             return False
-        if len(self._member.streams) <= len(self.context.absent) or not self.in_flight.find_room(reads):
-            return False
-        return not (reads and self._between_reads.is_due)
+        return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
 
     def _was_last(self, portion: Portion) -> bool:
         """Tell whether a read that is answered was the last in flight, about all streams, and would have brought all that is there."""

@@ -65,7 +65,6 @@ class Renewal:
         assert self._interval is not None
         if self._left is None:
             self._began, self._left = self._context.now, pieces(self._holdings, self._streams())
-            self._context.touch()
         left = self._left
         piece = self._piece = self._piece or next(left, None)  # until it is done: a lost connection skips none
         if piece is not None:
@@ -76,7 +75,7 @@ class Renewal:
                 self._piece = rest or next(left, None)
         if self._piece is None:
             self._at, self._left = self._began + self._interval, None
-            self._context.touch()
+        self._context.touch()
 
     def _streams(self) -> list[bytes]:
         held = self._holdings.streams() | self._holdings.pending.unburied_streams()
