@@ -10,7 +10,7 @@ from ..connection.link import Link, Owner
 from ..events import Event
 from ..options import Options
 from .router import ANYWHERE, Route
-from .timers import Timer
+from .timers import DerivedTimer, Timer
 
 
 class EngineContext(Protocol):
@@ -39,6 +39,10 @@ class EngineContext(Protocol):
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make a timer that is off until it is set; ``act`` is called with the time, in seconds."""
+        ...
+
+    def new_derived_timer(self, derive: Callable[[], float], act: Callable[[float], None]) -> DerivedTimer:
+        """Make a timer whose deadline, in seconds, is what ``derive`` returns; ``act`` is called with the time."""
         ...
 
     def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:

@@ -34,7 +34,7 @@ from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .link_events import connected, disconnected
 from .router import ANYWHERE, Route, Router, StandaloneRouter
-from .timers import Timer, Timers
+from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8
 
@@ -206,9 +206,18 @@ class Engine(ProcessBound):
         moment. A part that uses others is made after them, and comes before them.
         """
         timer = Timer(act, self._touched)
+        self._add_timer(timer)
+        return timer
+
+    def new_derived_timer(self, derive: Callable[[], float], act: Callable[[float], None]) -> DerivedTimer:
+        """Make the timer of a part, in its place as ``new_timer`` tells; ``derive`` returns its deadline, in seconds."""
+        timer = DerivedTimer(derive, act, self._timers.touched)
+        self._add_timer(timer)
+        return timer
+
+    def _add_timer(self, timer: Timed) -> None:
         self._part_timers += 1
         self._timers.add(timer, -self._part_timers)
-        return timer
 
     def report(self, event: Event) -> None:
         """Append an event to the queue of the engine, and call ``on_event`` with it."""

@@ -3,11 +3,16 @@
 Each link, and the ``Timer`` of each part, sets its deadline in ``Changes.deadlines``. The last few that were set are kept beside the heap, since
 most are set again at once; a deadline that comes out of the heap leaves its entry there until that is the first (lazy
 deletion). So an input costs what the parts that it touches cost, however many others there are.
+
+A ``DerivedTimer`` follows from the state of its part, which may also be changed by another thread. So a change only notes the
+timer in a queue, and the deadline is derived before the next answer or act of ``Timers``, within the entrance.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import Final, Protocol
@@ -48,11 +53,33 @@ class Timer:
         self._act(now)
 
 
+class DerivedTimer:
+    """The deadline of a part, which follows from its state. Once that has passed, ``act`` is called with the time, in seconds.
+
+    ``derive`` returns the deadline, in seconds, and changes nothing; ``at`` is what it has returned after the last ``touch``.
+    """
+
+    __slots__ = ("_act", "at", "derive", "touch")
+
+    def __init__(self, derive: Callable[[], float], act: Callable[[float], None], touched: deque[DerivedTimer]) -> None:
+        self.at = inf
+        self.derive = derive
+        self._act = act
+        self.touch: Callable[[], None] = partial(touched.append, self)
+        """Note that the state has changed which the deadline follows from; may be called in any thread."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Act on the deadline, which has passed."""
+        self.touch()
+        self._act(now)
+
+
 class Timers:
     """All deadlines of an engine. Deadlines of the same time are told in their ``order``."""
 
     def __init__(self, changes: Changes) -> None:
         self._latest = changes.deadlines
+        self.touched: deque[DerivedTimer] = deque()  # of which the deadlines are to be derived
         self._orders: dict[Timed, int] = {}
         self._turns: list[Timed] = []  # the latest in their order, as of the last call of ``handle``
         self._heap: list[tuple[float, int, Timed]] = []
@@ -68,6 +95,8 @@ class Timers:
 
     def next(self) -> float | None:
         """Return the earliest deadline, in seconds; None = never."""
+        if self.touched:
+            self._derive()
         latest = self._latest
         if self._heap or len(latest) > MOST:
             at = self._first_of_many()
@@ -82,6 +111,8 @@ class Timers:
 
         A deadline that has passed again, or comes out of the heap meanwhile, may have to wait for the next call.
         """
+        if self.touched:
+            self._derive()
         latest = self._latest
         if self._heap:
             self._take_out(now)
@@ -90,6 +121,18 @@ class Timers:
         for timed in self._turns:
             if latest.get(timed, inf) <= now:  # else another has put it off
                 timed.handle_timeout(now)
+
+    def _derive(self) -> None:
+        """Derive the deadlines of the parts that have changed, and then take these from the queue.
+
+        A signal handler that raises leaves them there, and a change meanwhile, in another thread, appends its own.
+        """
+        touched = self.touched
+        taken = touched.copy()
+        for timer in dict.fromkeys(taken):
+            timer.at = self._latest[timer] = timer.derive()
+        for _ in taken:
+            touched.popleft()
 
     def _take_out(self, now: float) -> None:
         """Take the deadlines that are due at ``now`` out of the heap."""

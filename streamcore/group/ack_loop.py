@@ -71,13 +71,15 @@ class AckLoop:
         self._pending.note(batch)
         if self.due is None:
             self.due = AT_ONCE
-            self._context.wake_driver()
-        elif self._in_flight.starved:
-            self._context.wake_driver()
+        elif not self._in_flight.starved:
+            return
+        self._context.touch()
+        self._context.wake_driver()
 
     def flush_soon(self) -> None:
         """Send what there is as soon as the engine is asked for its timer."""
         self.at_once, self.due = True, AT_ONCE
+        self._context.touch()
 
     @property
     def at(self) -> float | None:
@@ -95,6 +97,7 @@ class AckLoop:
         self._rode, self.at_once = True, False
         if self._release.unsent:  # which does not ride
             self.due = AT_ONCE
+            self._context.touch()
         pending = self._pending
         pending.collect()
         if not pending.unsent:
@@ -135,6 +138,7 @@ class AckLoop:
                 key = one.letters if isinstance(one, Burial) else delayed_nacks(one.stream, context.member.group)
                 context.emit(SettlingRefused(one.stream, tuple(fresh), key, about(error, "key", key)))
         self._retry_at = min(context.now + patience, self._retry_at or inf)
+        context.touch()
 
     def _forget(self, one: Settlement) -> None:
         """Forget that a settlement was refused before."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import inf
 from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
 
 from ..arguments import Name, name, pick, stream_names
@@ -117,6 +116,8 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             member = Member[T](self, membership, self.nonce, decode=decode, suffix=suffix, options=given)
             self.members.append(member)
             self._member_of.update(dict.fromkeys(membership.streams, member))
+        for member in reversed(self.members):  # of deadlines that pass together, that of the first group is told first
+            member.loop.keep_time()
         self.readers.extend(member.reader for member in self.members)
         self._turns: deque[Member[T]] = deque(self.members)  # the first is asked first for the next batch
         self._stops_on_idle = found[0].stop_on_idle
@@ -147,7 +148,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     def take(self) -> GroupBatch[T] | None:
         """Take the next batch, of the groups in turn; None where nothing has arrived. Raises the error that ended the consumer."""
         turns = self._turns
-        for _ in range(len(turns)):
+        for _ in self.members:
             member = turns[0]
             turns.rotate(-1)
             if self._stops_on_idle and member.reader.has_batch:
@@ -218,6 +219,12 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             else:
                 member.leave()
 
+    def _end(self, error: Exception | None) -> None:
+        """End the engine, and with it the deadlines of its members."""
+        for member in self.members:
+            member.loop.context.touch()
+        super()._end(error)
+
     # -- streams ------------------------------------------------------------------------------------------------------
 
     def add_stream(self, stream: Name, group: Name | None = None) -> PendingChange | None:
@@ -257,23 +264,6 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         key = name("stream", stream)
         member = self._member_of.get(key)
         return member is not None and member.remove_stream(key)
-
-    # -- time ---------------------------------------------------------------------------------------------------------
-
-    def next_timeout(self) -> float | None:
-        at = super().next_timeout()
-        due = inf if at is None else at
-        if not self.closed:
-            for member in self.members:
-                at = member.timer()
-                due = min(due, at)
-        return None if due == inf else due
-
-    def handle_timeout(self, now: float) -> None:
-        self._clock.now = now
-        for member in self.members:
-            member.elapse(now)
-        super().handle_timeout(now)
 
 
 def by_group(streams: Name | Iterable[Name] | Groups, group: Name | None) -> dict[bytes, list[bytes]]:

@@ -7,6 +7,7 @@ all, is imported by none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..connection.exchange import Arguments
@@ -19,13 +20,16 @@ class GroupContext:
     """Asks the server, emits events, tells the time, and knows the member's options, identity and streams.
 
     ``nonce``: the name of the member's connections, which no other process draws; empty without entropy. ``wake`` resumes
-    the script of the reading link. ``absent``: the streams that do not exist, kept by ``AbsentStreams``.
+    the script of the reading link. ``touch`` has the deadline of the member derived anew, and may be called in any thread: no
+    input ends without it that has changed the state which the deadline follows from (``ReadLoop.timer``). ``absent``: the streams that do not
+    exist, kept by ``AbsentStreams``.
     """
 
     def __init__(self, reader: Reader[Any], member: Membership, nonce: bytes) -> None:
         self.member = member
         self.nonce = nonce
         self.wake = reader.runner.wake
+        self.touch: Callable[[], None]
         self.emit = reader.emit
         self.random = reader.engine.random
         self.degradation = reader.degradation
@@ -33,7 +37,7 @@ class GroupContext:
         self.block = reader.block
         self.absent: dict[bytes, None] = {}
         self._reader = reader
-        self._clock = reader.engine.clock
+        self.clock = reader.engine.clock
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Send commands in an exchange, and return their replies; a refusal names its command."""
@@ -42,7 +46,7 @@ class GroupContext:
     @property
     def now(self) -> float:
         """The time that the driver told last, in seconds."""
-        return self._clock.now
+        return self.clock.now
 
     @property
     def count(self) -> int:

@@ -44,6 +44,7 @@ class Idling:
     def give_back(self, stream: bytes, delay: float) -> None:
         """Expect an entry that was given back, to be claimed after ``delay`` seconds; the end is put off for it."""
         self._given_back.add(stream, self._context.now, delay)
+        self._context.touch()
         if self.expected is not None:
             self.begin()
 

@@ -54,8 +54,6 @@ class Member(Generic[T]):
         reader.count = min(reader.count, membership.max_in_flight)
         self.loop: ReadLoop[T] = ReadLoop(reader, GroupContext(reader, membership, nonce))
         self.take: Callable[[], GroupBatch[T] | None] = reader.take
-        self.timer = self.loop.timer
-        self.elapse = self.loop.elapse
         reader.runner.link.open()
 
     # -- the owner of the reader --------------------------------------------------------------------------------------
@@ -93,7 +91,11 @@ class Member(Generic[T]):
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
         """Cut a batch that was taken: keep the first ``at`` entries in it, return the rest as a batch of its own."""
-        return self.loop.pending.split(batch, at) if self.membership.keeps else batch.split(at)
+        if not self.membership.keeps:
+            return batch.split(at)
+        rest = self.loop.pending.split(batch, at)
+        self.loop.context.touch()
+        return rest
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
@@ -114,7 +116,9 @@ class Member(Generic[T]):
 
     def give_up_settling(self) -> None:
         """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
-        if entries := self.loop.pending.unconfirmed:
+        entries = self.loop.pending.unconfirmed
+        self.loop.context.touch()
+        if entries:
             self.emit(AcksUnconfirmed(entries))
 
     # -- the end ------------------------------------------------------------------------------------------------------

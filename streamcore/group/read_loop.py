@@ -192,18 +192,20 @@ class ReadLoop(Generic[T]):
                 else:
                     in_flight.reads -= 1
                     portion = self._asked.popleft()
-                    is_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
-                    is_last &= in_flight.blocked or self._reader.polls
-                    in_flight.blocked = False
+                    may_end = self._member.stop_on_idle and self._was_last(portion)
+                    if in_flight.blocked:
+                        in_flight.blocked = False
+                        self.context.touch()
                     self._unblocker.done()
                     yield from self._absorb(answered, portion)
-                    if is_last and self._member.stop_on_idle:
+                    if may_end:
                         waits = self._reader.paused or bool(self.stream_changes) or self._clock.now >= self.claiming.at
                         self.idling.read(answered, waits=waits)
         finally:
             if in_flight.reads and not (self._member.keeps or self._reader.engine.closed):
                 self.context.emit(PossibleLoss(in_flight.expected))
             in_flight.blocked, in_flight.reads = False, 0
+            self.context.touch()
             self.acks.lose(rides)
 
     def _enter(self, link: Link) -> Steps[None]:
@@ -232,16 +234,24 @@ class ReadLoop(Generic[T]):
 
     def _may_read(self) -> bool:
         reads = self.in_flight.reads
-        if self.phase.stage.stops or self.idling or self._reader.paused or reads > 1:
+        if reads > 1 or self.phase.stage.stops or self.idling or self._reader.paused:
             return False
-        if reads and (not self._backlogged or self._between_reads.is_due):
+        if reads and not (self._backlogged and self._prefetch.has_room(reads) and not self._between_reads.is_due):
             return False
         return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
+
+    def _was_last(self, portion: Portion) -> bool:
+        """Tell whether a read that is answered was the last in flight, about all streams, and would have brought all that is there."""
+        in_flight = self.in_flight
+        was_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
+        return was_last and (in_flight.blocked or self._reader.polls)
 
     def _next_read(self, portion: Portion) -> Exchange:
         polls = self._reader.polls and self.idling.expected is None
         is_through = portion.whole and self._portions.is_through
         blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
+        if blocked:
+            self.context.touch()
         member = self._member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
         block: Arguments = self._waiting() if blocked else ()
@@ -296,10 +306,12 @@ class ReadLoop(Generic[T]):
             yield from self.renewal.run()
         else:
             self.in_flight.resting = not self.acks.at_once
+            self.context.touch()
             try:
                 yield from self.acks.send()
             finally:
                 self.in_flight.resting = False
+                self.context.touch()
 
     # -- interruptions ---------------------------------------------------------------------------------------------------
 
@@ -308,6 +320,7 @@ class ReadLoop(Generic[T]):
         if self.in_flight.blocked:
             self._unblocker.unblock()
         self._reading.wake()
+        self.context.touch()
         self.context.wake_driver()
 
     def goes_on_without(self) -> bool:
@@ -329,8 +342,14 @@ class ReadLoop(Generic[T]):
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    def keep_time(self) -> None:
+        """Make the timer of the member, which follows from the state of its parts; they tell by ``context.touch`` what they change."""
+        self.context.touch = self._reader.engine.new_derived_timer(self.timer, self.elapse).touch
+
     def timer(self) -> float:
         """When ``elapse`` is due, in seconds; infinite = never."""
+        if self._reader.engine.closed:
+            return inf
         in_flight, stage = self.in_flight, self.phase.stage
         due = self.acks.at
         if due is None:

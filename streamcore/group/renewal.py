@@ -77,6 +77,7 @@ class Renewal:
                 self._piece = rest or next(left, None)
         if self._piece is None:
             self._at, self._left = self._began + self._interval, None
+        self._context.touch()
 
     def _streams(self) -> list[bytes]:
         held = self._holdings.streams() | self._holdings.pending.unburied_streams()

@@ -47,7 +47,7 @@ class StreamChanges:
     @property
     def at(self) -> float:
         """When streams are to join: at once, or never."""
-        return AT_ONCE if self else inf
+        return AT_ONCE if self._wanted or self._joined else inf
 
     @property
     def waiting(self) -> bool:

@@ -86,17 +86,18 @@ class BetweenReads:
     """The tasks of a member. ``table``: in the order in which they run; a read does not wait before ``ahead`` of it."""
 
     def __init__(self, context: GroupContext, table: Sequence[Task], ahead: Sequence[Due]) -> None:
-        self._context = context
+        self._clock = context.clock
         self._table = table
         self._ahead = ahead
 
     @property
     def is_due(self) -> bool:
         """Whether a task is to run before a read waits in the server; it may have come up while others ran."""
-        return self._context.now >= min([task.at for task in self._ahead])
+        return self._clock.now >= min([task.at for task in self._ahead])
 
     def run(self) -> Steps[None]:
         """Do a piece of each task that is due, with nothing in flight."""
+        clock = self._clock
         for task in self._table:
-            if self._context.now >= task.at:
+            if clock.now >= task.at:
                 yield from task.run()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.engine.timers import DerivedTimer, Timers
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
 from streamcore.group.ack_loop import AckLoop
 from streamcore.group.consumer import GroupConsumer
@@ -223,26 +224,57 @@ def test_an_entry_is_never_settled_before_its_confirmation(how: str) -> None:
     everywhere(attempt)
 
 
+class Acknowledging:
+    """A consumer and a batch of two entries, of which the first is acknowledged, and may leave at ``due``, in seconds."""
+
+    def __init__(self) -> None:
+        self.consumer = GroupConsumer("s", group="g", consumer="c")
+        self.pair = Pair(self.consumer)
+        self.loop = self.consumer.members[0].loop
+        self.loop.intake.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
+        batch = self.consumer.take()
+        assert batch is not None
+        self.first, self.second = batch
+        self.first.ack()
+        self.pair.settle()
+        self.due = self.pair.now + self.consumer.members[0].membership.ack_delay / 2
+
+    def tell_time(self) -> None:
+        """Tell the engine that the acknowledgement is due, in a driver's way."""
+        assert self.consumer.next_timeout() is not None
+        self.consumer.handle_timeout(self.due)
+        self.consumer.next_timeout()
+
+    def leaves_in_time(self) -> bool:
+        """Whether both entries are collected, and on their way, within ``ack_delay``, where the driver obeys the engine's timer."""
+        while self.loop.pending.noted:
+            at = self.consumer.next_timeout()
+            if at is None or at > self.due + self.consumer.members[0].membership.ack_delay:
+                return False
+            self.consumer.handle_timeout(max(at, self.due))
+        return self.loop.acks.at_once
+
+
 def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
+    timer = (Timers.next, Timers.handle, Timers._derive, DerivedTimer.handle_timeout, ReadLoop.timer, ReadLoop.elapse)
+    acks = (AckLoop.elapse, AckLoop.collect, Pending.collect)
+
     def attempt(at: int) -> bool:
-        consumer = GroupConsumer("s", group="g", consumer="c")
-        pair = Pair(consumer)
-        consumer.members[0].loop.intake.deliver(b"s", [[b"1-0", []], [b"2-0", []]])
-        first = consumer.take()
-        assert first is not None
-        first[0].ack()
-        pair.advance(consumer.members[0].membership.ack_delay / 2)
+        acknowledging = Acknowledging()
+        reached = preempted(acknowledging.tell_time, at, acknowledging.second.ack, *timer, *acks)
+        assert not reached or acknowledging.leaves_in_time()
+        return reached
 
-        def elapse() -> None:
-            consumer.handle_timeout(pair.now + consumer.members[0].membership.ack_delay / 2)
+    everywhere(attempt)
 
-        reached = preempted(elapse, at, first[1].ack, ReadLoop.elapse, AckLoop.elapse, AckLoop.collect, Pending.collect)
-        due = consumer.next_timeout()
-        assert (
-            not reached
-            or consumer.members[0].loop.acks.at_once
-            or (due is not None and due <= pair.now + consumer.members[0].membership.ack_delay)
-        )
+
+def test_an_ack_that_the_consumers_timer_interrupts_anywhere_leaves_in_time() -> None:
+    def attempt(at: int) -> bool:
+        acknowledging = Acknowledging()
+        acknowledging.tell_time()
+        parts = (GroupEntry.ack, GroupBatch.note, AckLoop.note, Pending.note)
+        reached = preempted(acknowledging.second.ack, at, acknowledging.tell_time, *parts)
+        assert acknowledging.leaves_in_time()
         return reached
 
     everywhere(attempt)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from streamcore.engine.script import WAIT, Script, ScriptRunner
 from streamcore.engine.timers import MOST
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import resp
+from tests.core.support.calls import Calls
 
 
 class Crowd(Engine):
@@ -26,23 +25,6 @@ class Crowd(Engine):
     def _wait(self) -> Script:
         while True:
             yield WAIT
-
-
-class Calls:
-    """Counts the calls of functions, also of those in C, within its block."""
-
-    def __init__(self) -> None:
-        self.made = 0
-
-    def __enter__(self) -> Self:
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        sys.setprofile(None)
-
-    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
-        self.made += event in ("call", "c_call")
 
 
 def an_exchange(pair: Pair, crowd: Crowd) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.connection.common import Changes
 from streamcore.connection.link import AT_ONCE
-from streamcore.engine.timers import MOST, SPARE, Timer, Timers
+from streamcore.engine.timers import MOST, SPARE, DerivedTimer, Timer, Timers
 
 
 class Clockwork:
@@ -127,3 +128,80 @@ def test_the_heap_tells_what_a_plain_search_would(steps: list[tuple[str, int, in
                 assert clockwork.handle(float(at)) == due
                 for told in due:
                     deadlines[told] = inf
+
+
+class Part:
+    """A part of an engine with a deadline that follows from its ``state``, and a record of the times that it was told."""
+
+    def __init__(self, timers: Timers) -> None:
+        self.state = inf
+        self.asked = 0
+        self.told: list[float] = []
+        self.timer = DerivedTimer(self._derive, self._act, timers.touched)
+        timers.add(self.timer, 0)
+
+    def _derive(self) -> float:
+        self.asked += 1
+        return self.state
+
+    def _act(self, now: float) -> None:
+        self.told.append(now)
+        self.state += 10.0
+
+    def change(self, state: float) -> None:
+        self.state = state
+        self.timer.touch()
+
+
+def test_a_deadline_is_derived_once_for_all_changes_before_it_is_told() -> None:
+    part = Part(timers := Timers(Changes()))
+    assert (timers.next(), part.timer.at, part.asked) == (None, inf, 0)
+    part.change(9.0)
+    part.change(7.0)
+    assert (timers.next(), timers.next(), part.timer.at, part.asked) == (7.0, 7.0, 7.0, 1)
+
+
+def test_a_change_counts_for_the_time_that_is_told_next() -> None:
+    part = Part(timers := Timers(Changes()))
+    part.change(5.0)
+    timers.handle(5.0)
+    assert part.told == [5.0]
+    part.change(30.0)
+    timers.handle(29.0)
+    assert part.told == [5.0]
+
+
+def test_a_deadline_is_derived_anew_when_its_part_has_acted() -> None:
+    part = Part(timers := Timers(Changes()))
+    part.change(5.0)
+    timers.handle(6.0)
+    assert (timers.next(), part.told) == (15.0, [6.0])
+
+
+def test_a_change_in_the_middle_of_a_derivation_is_not_lost() -> None:
+    class Hasty(Part):
+        def _derive(self) -> float:
+            derived = super()._derive()
+            if self.asked == 1:
+                self.change(3.0)  # as another thread may
+            return derived
+
+    part = Hasty(timers := Timers(Changes()))
+    part.change(9.0)
+    assert timers.next() == 9.0
+    assert timers.next() == 3.0
+
+
+def test_a_change_outlives_the_exception_of_a_signal_handler() -> None:
+    class Interrupted(Part):
+        def _derive(self) -> float:
+            derived = super()._derive()
+            if self.asked == 1:
+                raise KeyboardInterrupt
+            return derived
+
+    part = Interrupted(timers := Timers(Changes()))
+    part.change(9.0)
+    with pytest.raises(KeyboardInterrupt):
+        timers.next()
+    assert timers.next() == 9.0

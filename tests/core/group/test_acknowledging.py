@@ -142,7 +142,7 @@ class TestAcknowledging:
         pair.settle()
         pair.server.answer(2)
         pair.advance(0.05)
-        assert consumer.members[0].timer() == inf
+        assert consumer.members[0].loop.timer() == inf
         assert links(pair) == ["main"]
 
     def test_without_a_delay(self) -> None:
@@ -223,7 +223,7 @@ class TestFlushing:
         batch = taken(consumer)
         consumer.flush()
         pair.settle()
-        assert (consumer.settled, links(pair), consumer.members[0].timer()) == (True, ["main"], inf)
+        assert (consumer.settled, links(pair), consumer.members[0].loop.timer()) == (True, ["main"], inf)
         batch.ack()
         pair.settle()
         assert links(pair) == ["main"]  # the delay is in force again
@@ -239,7 +239,7 @@ class TestFlushing:
         assert consumer.take() is None  # the story goes on before the timer was told
         pair.advance(0.05)
         pair.server.expect_nothing()
-        assert consumer.members[0].timer() == consumer.members[0].loop.rounds.at
+        assert consumer.members[0].loop.timer() == consumer.members[0].loop.rounds.at
 
     def test_leaving_stops_reading(self) -> None:
         consumer, pair = entered()

@@ -59,6 +59,17 @@ class TestDraining:
         net.advance(10)
         assert (consumer.take(), sent(server, "XREADGROUP")) == (None, [])
 
+    def test_no_longer_looks_for_what_was_given_back(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1)
+        batch[0].nack(delay=3.0)
+        net.advance(0.5)
+        given_back_at = consumer.members[0].loop.given_back.at
+        assert consumer.next_timeout() == given_back_at
+        net.pair.dials = False  # so that the read goes on to block
+        consumer.drain()
+        net.serve()
+        assert consumer.next_timeout() != given_back_at
+
     def test_what_has_arrived_at_that_moment_is_handed_over(self, server: Server) -> None:
         consumer, net = consume(server)
         add(server, 1, 1)
@@ -106,6 +117,19 @@ class TestDraining:
         net.advance(1)
         assert ids(take_all(consumer, net)) == ["1-0", "2-0", "3-0", "4-0"]
         assert consumer.ended
+
+
+class TestClosing:
+    def test_leaves_no_deadline_of_an_acknowledgement(self, server: Server) -> None:
+        consumer, net, batch = holding(server, 1)
+        net.pair.dials = False
+        net.cut("main", Fate.HALF_OPEN)
+        net.serve()
+        batch.ack()
+        net.serve()
+        assert consumer.next_timeout() is not None
+        consumer.close()
+        assert consumer.next_timeout() is None
 
 
 class TestHistoryOnly:

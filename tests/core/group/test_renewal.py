@@ -91,6 +91,22 @@ def test_it_goes_on_over_any_number_of_connections(server: Server) -> None:
         assert wait(server, net, 17) < IDLE
 
 
+@pytest.mark.parametrize("collected_by", ["split", "give_up_settling"])
+def test_the_last_acknowledgement_calls_the_renewal_off_wherever_it_is_collected(
+    server: Server, collected_by: str
+) -> None:
+    consumer, net, batch = holding(server, 2, renew=True, claim_idle=9.0, ack_delay=100.0)
+    net.advance(0.5)
+    renewal_at = consumer.members[0].loop.renewal.reminder_at
+    batch.ack()
+    net.serve()
+    consumer.split(batch, 1) if collected_by == "split" else consumer.give_up_settling()
+    due = consumer.next_timeout()
+    assert renewal_at < net.pair.now + 3.0
+    assert due is not None
+    assert due > renewal_at
+
+
 def test_what_is_acknowledged_is_renewed_no_more(server: Server) -> None:
     consumer, net = consume(server)
     for batch in hold(server, consumer, net, 3):

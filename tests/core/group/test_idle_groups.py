@@ -1,0 +1,77 @@
+"""An input to one member costs the same, however many other groups a consumer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from streamcore.group.consumer import GroupConsumer
+from streamcore.testing.net import Net
+from streamcore.testing.resp import entry, resp
+from tests.core.support.calls import Calls
+from tests.core.support.server import Server
+
+
+@pytest.fixture(autouse=True)
+def deadlines_follow_from_the_members() -> None:
+    """Leave out the check of the other tests in this room, which asks all members."""
+
+
+def consume(groups: int) -> tuple[GroupConsumer[bytes], float]:
+    """Make a consumer of so many groups, whose reads all block, and return it with the time, in seconds."""
+    streams = {f"s{number}": f"g{number}" for number in range(groups)}
+    consumer: GroupConsumer[bytes] = GroupConsumer(streams, consumer="c", count=2, exclusive=False)
+    net = Net(Server(), consumer)
+    net.advance(10.5)
+    drive(consumer, net.pair.now)
+    assert all(member.loop.in_flight.blocked for member in consumer.members)
+    return consumer, net.pair.now
+
+
+def drive(consumer: GroupConsumer[bytes], now: float) -> None:
+    """Do the work of a driver after an input; the bytes that are ready go nowhere."""
+    while (due := consumer.next_timeout()) is not None and due <= now:
+        consumer.handle_timeout(now)
+    for link in consumer.changed_links():
+        link.data_sent(len(link.data_to_send()))
+
+
+def send_and_ack(consumer: GroupConsumer[bytes], now: float) -> None:
+    """Bring an entry to the first member, take it, and acknowledge it."""
+    member = consumer.members[0]
+    member.reader.runner.link.receive_data(resp({"s0": [entry("1-0")]}), now)
+    drive(consumer, now)
+    batch = member.take()
+    drive(consumer, now)
+    assert batch is not None
+    batch.ack()
+    drive(consumer, now)
+
+
+def an_entry(consumer: GroupConsumer[bytes], now: float) -> int:
+    """Count the calls of an entry that comes to the first member and is acknowledged."""
+    with Calls() as calls:
+        send_and_ack(consumer, now)
+    return calls.made
+
+
+def a_deadline(consumer: GroupConsumer[bytes], now: float) -> int:
+    """Count the calls of the deadlines up to that at which the first member opens its second link, to acknowledge over it."""
+    send_and_ack(consumer, now)
+    links, due = len(consumer.links()), now
+    with Calls() as calls:
+        while len(consumer.links()) == links:
+            due = consumer.next_timeout() or now
+            drive(consumer, due)
+    assert consumer.links()[links].name.startswith("acks")
+    assert now < due <= now + 0.05
+    return calls.made
+
+
+@pytest.mark.parametrize("measure", [an_entry, a_deadline])
+def test_an_input_costs_the_same_among_two_hundred_idle_groups(
+    measure: Callable[[GroupConsumer[bytes], float], int],
+) -> None:
+    alone, many = (measure(*consume(groups)) for groups in (1, 200))
+    assert many < 2 * alone  # for the heap, which a few do without
