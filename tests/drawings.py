@@ -191,14 +191,14 @@ def drawn(page: str) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}\n{DRAWINGS[found[2]]()}\n\n{found[3]}", page)
 
 
-def main(arguments: list[str]) -> str:
-    """Write the drawings, or tell where they are stale; return a complaint or an empty text."""
+def main(arguments: list[str]) -> str | None:
+    """Write the drawings, or tell where they are stale; return a complaint, if there is any."""
     page = PAGE.read_text("utf-8")
     fresh = drawn(page)
     if arguments == ["--check"]:
-        return "" if fresh == page else "docs/architecture.md is stale: make format draws its diagrams anew"
+        return None if fresh == page else "docs/architecture.md is stale: make format draws its diagrams anew"
     PAGE.write_text(fresh, "utf-8")
-    return ""
+    return None
 
 
 if __name__ == "__main__":
