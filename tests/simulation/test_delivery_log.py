@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import inf
 
 import pytest
@@ -107,6 +108,29 @@ class TestLetters:
             delivered(log, KEY, between, 2)
         delivered(log, KEY, member.consumer, 2)
         assert "which it had settled" in wrong(log, member), "whoever else had it in between"
+
+
+@pytest.mark.parametrize("is_inherited", [True, False])
+def test_a_delivery_to_a_former_process_of_the_name_counts(is_inherited: bool) -> None:
+    """Seed 2019269: its connection was served by the server still, when the next process had come."""
+    _, log, member = stage()
+    hold(log, member)
+    if is_inherited:
+        log.tenures.ended(member.consumer)
+        log.history.born[KEY.name] = 0.0
+    letter = [
+        b"dead:reason",
+        TOO_OFTEN.encode(),
+        b"dead:attempts",
+        b"2",
+        b"dead:stream",
+        KEY.stream,
+        b"dead:id",
+        KEY.id,
+    ]
+    log.history.host.do(b"XADD", b"{s}:dead", b"1-1", *fields_of(KEY.name), *letter)
+    with nullcontext() if is_inherited else pytest.raises(Violation, match="handed over once, and not refused"):
+        LettersDeserved(log.world, log, 2).look()
 
 
 def test_a_connection_is_not_taken_for_one_that_had_its_number_before_a_restart() -> None:

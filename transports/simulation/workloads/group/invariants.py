@@ -281,7 +281,9 @@ class LettersDeserved(GroupOracle):
         unseen = self.log.tenures.unseen(key)
         if attempts > tried + fate.doubts + unseen + 1 and not self.log.is_recounted(key):
             self.violated(f"{which} is a dead letter after {attempts} attempts, and was handed over {tried} times")
-        lost = fate.holder in self.log.over or fate.doubts or unseen
+        heirs = [one for one in self.log.members if one.label == fate.holder]
+        inherited = any(self.log.tenures.inherits(key, heir) for heir in heirs)
+        lost = fate.holder in self.log.over or fate.doubts or unseen or inherited
         if not (is_poison(name) or fate.excused or fate.times > 1 or fate.strangers or lost):
             self.violated(f"{which} is a dead letter, and it was handed over once, and not refused")
 
