@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -133,6 +134,8 @@ def interrupted(work: Callable[[], object], after: int) -> bool:
             sys.setprofile(None)
             raise KeyboardInterrupt
 
+    collects = gc.isenabled()
+    gc.disable()  # what runs when garbage is collected is no call inside it
     try:
         sys.setprofile(count)
         work()
@@ -140,6 +143,8 @@ def interrupted(work: Callable[[], object], after: int) -> bool:
         return True
     finally:
         sys.setprofile(None)
+        if collects:
+            gc.enable()
     return False
 
 
