@@ -87,14 +87,19 @@ def world() -> str:
 
 def shown(path: Path) -> str:
     """Write the name of a room, with a slash where it has several modules."""
-    return path.name + "/" * path.is_dir()
+    return path.name + "/" * is_package(path)
+
+
+def is_package(path: Path) -> bool:
+    """Tell whether a room has several modules; the folder of a former room may be left behind by Python's caches."""
+    return (path / "__init__.py").exists()
 
 
 def purpose(path: Path) -> str:
     """Read the docstring of a package, or the first paragraph of that of a module, without markup."""
-    module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    module = path / "__init__.py" if is_package(path) else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(module.read_text("utf-8"))) or ""
-    paragraphs = text.split("\n\n")[: 2 if path.is_dir() else 1]
+    paragraphs = text.split("\n\n")[: 2 if is_package(path) else 1]
     return " ".join(" ".join(paragraphs).split()).replace("``", "").removesuffix(".")
 
 
