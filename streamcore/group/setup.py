@@ -64,7 +64,6 @@ class Setup:
         self._known: set[bytes] = set()  # the streams whose group we have seen
         self._signed: set[bytes] = set()  # the streams whose group has a consumer of our name
         self._founded: dict[bytes, GroupCreated | GroupRecreated] = {}  # by stream whose group we are creating
-        self._is_turned_back = False
 
     # -- on every new connection --------------------------------------------------------------------------------------
 
@@ -73,18 +72,17 @@ class Setup:
 
         ``turned_back``: the server may have taken settlements back (see ``Lineage``).
         """
-        context, self._is_turned_back = self._context, turned_back
+        context = self._context
         # Where INFO is forbidden, the audit finds the entries that a stale connection might take.
         former, self.present = self.present, present
         yield from self._stale.close(former, present)
         # All members in the same order, the first stream by itself: of two that begin together, one holds every name in the end.
         streams = sorted(context.member.streams)
         for page in (streams[:1], *pages(streams[1:], context.looks)):
-            yield from together([self.enter_stream(stream) for stream in page])
-        self._is_turned_back = False
+            yield from together([self.enter_stream(stream, turned_back=turned_back) for stream in page])
         self._rounds.entered(context.now, context.block)
 
-    def enter_stream(self, stream: bytes) -> Steps[None]:
+    def enter_stream(self, stream: bytes, *, turned_back: bool = False) -> Steps[None]:
         """Take the name in a stream's group, and make sure that the group exists."""
         assert self.present is not None
         former = yield from self._lease.take(stream, self.present)
@@ -92,7 +90,7 @@ class Setup:
         if not is_gone:
             self._backlog.spare(stream)
         self._lease.done_with(stream)
-        yield from self.ensure_group(stream)
+        yield from self.ensure_group(stream, turned_back=turned_back)
 
     def forget(self, stream: bytes) -> None:
         """Forget a stream that is read no more."""
@@ -108,17 +106,17 @@ class Setup:
 
     # -- the group ----------------------------------------------------------------------------------------------------
 
-    def ensure_group(self, stream: bytes) -> Steps[None]:
+    def ensure_group(self, stream: bytes, *, turned_back: bool = False) -> Steps[None]:
         """Make sure that the group exists (``XINFO GROUPS``), by creating it where that is allowed; tell gaps.
 
         Raises ``WrongTypeError`` and ``NoPermissionError``, with the name of the stream.
         """
         try:
-            yield from self._ensure_group(stream)
+            yield from self._ensure_group(stream, turned_back)
         except (WrongTypeError, NoPermissionError) as error:
             raise about(error, "stream", stream) from None
 
-    def _ensure_group(self, stream: bytes) -> Steps[None]:
+    def _ensure_group(self, stream: bytes, turned_back: bool) -> Steps[None]:
         context, absent = self._context, self._absent
         self.quiet.discard(stream)
         was_signed = stream in self._signed
@@ -128,6 +126,8 @@ class Setup:
         if group is not None and self._gaps.is_torn(told, Reached.of(group)):
             told, groups, summary, _ = yield from self.ask_about(stream)
             group = find_group(context.member.group, groups)
+        elif group is not None and created == [1]:  # it was listed without us
+            group = {**group, b"consumers": group[b"consumers"] + 1}
         if group is None and _is_missing(groups) and absent.covers(is_lost=stream in self._known):
             self._check_leave(stream)
             self._miss(stream)
@@ -138,8 +138,6 @@ class Setup:
             self._backlog.begin(stream, ZERO)
         else:
             self._signs(stream, created)
-            if created == [1]:  # it was listed without us
-                group = {**group, b"consumers": group[b"consumers"] + 1}
             signed = created if was_signed else []
             yield from self._meet(stream, told, group, ours=signed == [0], is_another=signed == [1])
             ours = self.note(stream, group, summary)
@@ -148,7 +146,7 @@ class Setup:
             delivered = StreamId.parse(group[b"last-delivered-id"])
             if stream not in self._known:
                 self._backlog.begin(stream, ZERO if context.member.backlog else delivered)
-            if self._is_turned_back:
+            if turned_back:
                 self._backlog.bring_back(stream, delivered)
         self._known.add(stream)
         absent.end(stream)

@@ -230,20 +230,30 @@ class TestRecreation:
         assert ids(batches) == ["1-0", "2-0", "3-0"]
 
 
-def test_a_look_that_a_failover_has_torn_is_made_again(server: Server) -> None:
-    """Seed 2003724: XINFO STREAM was answered before it, and XINFO GROUPS behind it."""
-    add(server, 1, 5)
-    server.do("XGROUP", "CREATE", "s", "g", "0")
-    server.do("XREADGROUP", "GROUP", "g", "other", "COUNT", 2, "STREAMS", "s", ">")
-    former = deepcopy(server.streams[b"s"])
-    server.do("XDEL", "s", "4-0")
+class TestALookThatAFailoverHasTorn:
+    """Seed 2003724: ``XINFO STREAM`` was answered before the failover, and ``XINFO GROUPS`` behind it."""
 
-    def fail_over(command: list[bytes]) -> None:
-        if command == [b"XINFO", b"GROUPS", b"s"]:
-            server.before = len
-            server.put(b"s", former)
+    @pytest.fixture
+    def torn(self, server: Server) -> Server:
+        add(server, 1, 5)
+        server.do("XGROUP", "CREATE", "s", "g", "2-0", "ENTRIESREAD", 2)
+        former = deepcopy(server.streams[b"s"])
+        server.do("XDEL", "s", "4-0")
 
-    server.before = fail_over
-    _, net = consume(server, claim_idle=None)
-    assert events(net) == []
-    assert [command[:2] for command in server.seen].count([b"XINFO", b"GROUPS"]) == 2
+        def fail_over(command: list[bytes]) -> None:
+            if command == [b"XINFO", b"GROUPS", b"s"]:
+                server.before = len
+                server.put(b"s", former)
+
+        server.before = fail_over
+        return server
+
+    def test_it_is_made_again(self, torn: Server) -> None:
+        _, net = consume(torn, claim_idle=None)
+        assert events(net) == []
+        assert [command[:2] for command in torn.seen].count([b"XINFO", b"GROUPS"]) == 2
+
+    def test_and_counts_us_among_the_consumers_once(self, torn: Server) -> None:
+        """The second look lists our name, since it was made behind ``XGROUP CREATECONSUMER``: a lone consumer has no others to list."""
+        consume(torn, claim_idle=None, remove_idle_consumers=60)
+        assert [b"XINFO", b"CONSUMERS"] not in [command[:2] for command in torn.seen]
