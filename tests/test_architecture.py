@@ -287,6 +287,71 @@ def test_a_class_that_has_a_thread_is_not_reported() -> None:
     assert [*classes_of_threads("class Mine(threading.Event):\n    thread = Thread()")] == []
 
 
+PROBE: Final = TRANSPORTS / "simulation" / "world" / "engine_state.py"
+ROOMS_OF_ENGINES: Final = {"readers", "members"}  # the first of them leads to all that an engine has
+
+
+def looks_inside(source: str) -> Iterator[tuple[int, str]]:
+    """The lines of a module of the simulator that read what an object of another module keeps for itself, and what."""
+    tree = ast.parse(source)
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name("self"), attr=name, ctx=ast.Store()):
+                own.add(name)
+            case ast.AnnAssign(target=ast.Name(name)):
+                own.add(name)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name("self" | "cls") | ast.Call(func=ast.Name("super"))):
+                continue
+            case ast.Attribute(attr=name) if name == "loop" or (
+                name.startswith("_") and not name.endswith("__") and name not in own
+            ):
+                yield node.lineno, f".{name}"
+            case ast.Subscript(value=ast.Attribute(attr=name)) if name in ROOMS_OF_ENGINES:
+                yield node.lineno, f".{name}[...]"
+
+
+def test_the_simulator_looks_into_engines_in_a_single_module() -> None:
+    files = python_files(TRANSPORTS / "simulation")
+    found = {path: list(looks_inside(path.read_text("utf-8"))) for path in files}
+    assert found.pop(PROBE), "nothing is read there any more: does this test see what is read?"
+    problems = [f"{where(path, line)}: {what}" for path, lines in found.items() for line, what in lines]
+    fail_if(problems, f"ask {where(PROBE)}, so that what moves in the core is mended in one place:")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "engine._streams",
+        "engine.readers[0].prefetch",
+        "one.engine.members[0]",
+        "member.loop.pending",
+        "sender._send(name)",
+        "face._running.note = None",
+    ],
+)
+def test_a_look_inside_is_noticed(source: str) -> None:
+    assert [line for line, _ in looks_inside(source)] == [1]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "self._log.of(stream)",
+        "super()._end()",
+        "type(one).__name__",
+        "self.readers.append(one)",
+        "class A:\n    def __init__(self):\n        self._told = None\n    def f(self, other):\n        return other._told",
+        "class A:\n    _told: bool\n    def f(self, other):\n        return other._told",
+        "members[0].label",
+    ],
+)
+def test_what_is_no_look_inside_is_not_reported(source: str) -> None:
+    assert list(looks_inside(source)) == []
+
+
 def test_both_packages_are_typed() -> None:
     assert [where(folder / "py.typed") for folder in (CORE, TRANSPORTS) if not (folder / "py.typed").is_file()] == []
 

@@ -10,7 +10,6 @@ from streamcore.events import Gap, StreamReset
 from streamcore.reading.continuity import Continuity
 from streamcore.reading.stream_history import History as Seen
 from streamcore.testing.model.values import Stream
-from transports.simulation.workloads.consumer.engine_state import arrived, seen_by
 from transports.simulation.workloads.consumer.habits import ReaderHabits
 from transports.simulation.workloads.consumer.id_log import IdLog
 from transports.simulation.workloads.consumer.invariants import ReaderInvariants, TrimsAnnounced
@@ -18,6 +17,7 @@ from transports.simulation.workloads.consumer.losses import Hidden, Key, Losses,
 from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.track import Track
 from transports.simulation.world.driver import World
+from transports.simulation.world.engine_state import arrived, seen_by
 from transports.simulation.world.invariants import EventsInOrder
 from transports.simulation.world.server_host import Host
 from transports.simulation.world.stream_log import Id, StreamLog, fields_of
@@ -120,7 +120,7 @@ class Stage:
         return hidden(self.losses, self.id_log, S, *self._known())
 
     def _known(self) -> tuple[Seen | None, set[Key]]:
-        return seen_by(self.engine, S), arrived(self.engine, self.id_log, S)
+        return seen_by(self.engine, S), self.id_log.keys(S, arrived(self.engine, S))
 
 
 def looked(entries: int) -> Stage:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamcore import GroupConsumer
 
+from ..world.engine_state import can_prove_itself
 from .context import SOON, SteadyState
 from .invariants import BeginsAnew, LaysItsGhost
 
@@ -23,9 +24,8 @@ def break_connections(steady: SteadyState, log: DeliveryLog) -> None:
         node = member.node
         if node is None or not isinstance(node.engine, GroupConsumer):
             continue
-        present = node.engine.members[0].loop.setup.present  # what it can prove later
         for link, wire in list(node.wires.items()):
-            if link.name == "main" and present is not None and present.run_id:
+            if link.name == "main" and can_prove_itself(node.engine):
                 ghosts.append((member, wire.session))
                 wire.vanish_for_client()
     steady.world.tell("*", "all members lose their connections, and the server does not know")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streamcore.events import AckMissed, OwnershipLost
 
 from ..workloads.group.member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
+from ..world.engine_state import read_ahead
 from ..world.stream_log import HELD, LATER, REFUSED, STRANGER
 from .context import AUDITED, SOON, SteadyState
 from .invariants import AttemptsCounted, DelayKept, GivesBack, OwnersAck, Prompt, TheirsStaysTheirs
@@ -156,8 +157,8 @@ def leave(steady: SteadyState, log: DeliveryLog) -> None:
     for at in range(8):
         steady.append(log, stream, HELD if at < 4 else b"calm")
     steady.run(0.2)
-    ahead = [(one, one.engine.readers[0].prefetch) for one in steady.members(log) if type(one) is Member and one.node]
-    full = [(one, [batch for batch, *_ in prefetch._ready]) for one, prefetch in ahead if prefetch]  # noqa: SLF001
+    ahead = [(one, read_ahead(one.engine)) for one in steady.members(log) if type(one) is Member and one.node]
+    full = [(one, batches) for one, batches in ahead if batches]
     if not full:
         return
     member, batches = steady.lots.choice(full)

@@ -9,6 +9,7 @@ from streamcore.events import DeadLettered
 from ..faults.server import faults_of
 from ..workloads.group.member import Member
 from ..workloads.producer import Sender
+from ..world.engine_state import guards_its_name
 from ..world.invariants import Oracle
 from ..world.stream_log import BURIED
 from .context import SteadyState
@@ -83,7 +84,7 @@ def refuse(steady: SteadyState, log: DeliveryLog) -> None:
         log.sent.add(name)
         faults_of(scene).unavailable = "LOADING Redis is loading the dataset in memory"
         dials, writes = node.dials, node.writes
-        sender._send(name)  # noqa: SLF001  # out of its plan
+        sender.send(name)  # out of its plan
         node.pump()
         steady.run(0.4)
         faults_of(scene).unavailable = None
@@ -106,7 +107,7 @@ def double(steady: SteadyState, log: DeliveryLog) -> None:
     if steady.world.lots("double").random() > 0.25:
         return
     members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
-    older = next((one for one in members if one.engine.members[0].loop.lease.is_held), None)
+    older = next((one for one in members if guards_its_name(one.engine)), None)
     twin = next(one for one in steady.members(log) if one.is_twin)
     if older is None or twin.node is not None:
         return

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..workloads.group.member import Member
 from ..world.actor import RECOVERY
+from ..world.engine_state import removes_idle_consumers
 from ..world.invariants import Oracle
 from .context import SteadyState
 
@@ -34,10 +35,7 @@ def leave_names(steady: SteadyState, log: DeliveryLog) -> None:
         return
     stream = steady.world.lots("stream of the names").choice(log.streams)
     members = [one for one in steady.members(log) if type(one) is Member and one.node is not None and not one.is_twin]
-    if (
-        not any(one.engine.members[0].loop.idle_consumers.at < float("inf") for one in members)
-        or log.of(stream) is None
-    ):
+    if not any(removes_idle_consumers(one.engine) for one in members) or log.of(stream) is None:
         return  # to all of them it was forbidden
     names = [b"gone-%d" % number for number in range(GONE)]
     for name in names:

@@ -17,6 +17,7 @@ from transports._facade._async import Client, Transaction
 
 from ..world.actor import OPTIONS
 from ..world.async_runtime import Process, Task
+from ..world.engine_state import engine_of, silence
 from ..world.invariants import Oracle
 from .application import Faced
 
@@ -146,9 +147,8 @@ class ClientProgram(Faced):
 
     async def live(self, process: Process) -> None:
         client = self.connect(process)
-        self._events.listen(self.label, client._engine)  # noqa: SLF001  # events are judged when they happen
-        running: Any = client._running  # noqa: SLF001
-        running._journal.note = _say_nothing  # noqa: SLF001
+        self._events.listen(self.label, engine_of(client))
+        silence(client)
         async with client:
             await self.all_of(process, *(partial(self._work, process, client, number) for number in range(TASKS)))
 
@@ -226,7 +226,3 @@ def add_clients(scene: Scene, size: Size, events: EventsInOrder) -> None:
     for number in range(1, size.members + 1):
         program = ClientProgram(world, number, judges, events)
         scene.enter(program)
-
-
-def _say_nothing(*_: object) -> None:
-    """No log."""

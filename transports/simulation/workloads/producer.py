@@ -160,7 +160,7 @@ class Sender(Program):
             if self._doubtful and self.engine.is_ready:
                 again, self._doubtful = self._doubtful, {}
                 for name in again:
-                    self._send(name)
+                    self.send(name)
                 return True
         return False
 
@@ -168,9 +168,10 @@ class Sender(Program):
         """It is time to send this entry; a process that is dead, or stands still, never does."""
         node = self.node
         if node is not None and not node.paused:
-            self._send(name)
+            self.send(name)
 
-    def _send(self, name: bytes) -> None:
+    def send(self, name: bytes) -> None:
+        """Append an entry now."""
         engine: Producer = self.engine
         flat = fields_of(name)
         pairs = dict(zip(flat[::2], flat[1::2], strict=True))

@@ -18,9 +18,9 @@ from streamcore.events import (
     EventsDropped,
     Reconnected,
 )
-from streamcore.reading.engine import ReadingEngine
 
 from .actor import OPTIONS, RECOVERY
+from .engine_state import arrivals, departures
 
 if TYPE_CHECKING:
     from streamcore import Engine, Link
@@ -139,12 +139,11 @@ class EventsInOrder(Oracle):
         self._heard[label] = heard
         places: list[int] = []
         self._places[label] = places
-        prefetch = engine.readers[0].prefetch if isinstance(engine, ReadingEngine) else None
         former = engine.on_event
 
         def hear(event: Event) -> None:
             heard.append(event)
-            places.append(prefetch.added if prefetch is not None else 0)
+            places.append(arrivals(engine))
             self._check(label, event)
             former(event)
 
@@ -189,13 +188,12 @@ class EventsInOrder(Oracle):
             if isinstance(event, EventsDropped):
                 at += event.events
                 continue
-            ready = engine.readers[0].prefetch._ready  # noqa: SLF001  # what is still to be taken
             place = self._places[node.label][at]
             if heard[at] is not event:
                 self.violated(
                     f"{node.label}: next_event_in_place() gives {event}, and it is not the next that was told"
                 )
-            if ready and ready[0][2] <= place:
+            if departures(engine) < place:
                 self.violated(f"{node.label}: {event} is told before a batch that came before it")
             at += 1
         self._taken_in_place[node.label] = at

@@ -17,6 +17,7 @@ from streamcore import (
 from streamcore.events import Gap, StreamReset
 
 from ...world.async_runtime import Process, Task
+from ...world.engine_state import engine_of, silence
 from ...world.stream_log import ZERO
 from ..application import Faced
 from .invariants import Membership, NoHoleNoDuplicate, PublishedOnce, covers, pair
@@ -124,9 +125,8 @@ class ChannelSubscribers(Faced):
                 retention=self.world.notes["retention"],
                 queue_size=self.draw.choice([1, 2, 10, 1000]),
             )
-            engine = hub._running.engine  # noqa: SLF001  # events are judged when they happen
-            hub._running._journal.note = _say_nothing  # noqa: SLF001
-            self._events.listen(self.label, engine)
+            silence(hub)
+            self._events.listen(self.label, engine_of(hub))
             async with hub:
                 self._hub = hub
                 first = partial(self._listen, process, hub, hub, "first")
@@ -244,7 +244,3 @@ class ChannelSubscribers(Faced):
 
 async def _next(items: Any) -> Any:
     return await anext(items)
-
-
-def _say_nothing(*_: object) -> None:
-    """No log."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from ...world.stream_log import ZERO, Id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ...world.engine_state import Row
     from ...world.stream_log import StreamLog
 
 
@@ -102,6 +105,10 @@ class IdLog:
         eras = [*self.past[stream], self.note(stream)]
         return max((number for number, era in enumerate(eras) if era.names.get(id_) == name), default=0), id_
 
+    def keys(self, stream: bytes, rows: Iterable[Row]) -> set[tuple[int, Id]]:
+        """The keys of entries, as the server has sent them."""
+        return {self.key(stream, _number(row[0]), row[1][1]) for row in rows}
+
     def is_there(self, stream: bytes, key: tuple[int, Id]) -> bool:
         """Whether an entry is in a stream, or is there again."""
         number, id_ = key
@@ -143,3 +150,9 @@ class IdLog:
             last = max(former.ended, self._history.stream(stream).last)
             there = {id_: name for id_, name in former.names.items() if id_ not in former.gone}
             self.eras[stream] = Era(former=there, ended=last, leaves=self._history.stream(stream))
+
+
+def _number(id_: bytes) -> Id:
+    """An id as the model has it."""
+    ms, _, seq = id_.partition(b"-")
+    return int(ms), int(seq)

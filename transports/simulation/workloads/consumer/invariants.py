@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...world.engine_state import arrived, seen_by
 from ...world.invariants import Oracle
 from ...world.stream_log import Id
-from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
 from .id_log import IdLog
 from .losses import MUST, Key, Losses, covers, hidden
@@ -142,7 +142,7 @@ class TrimsAnnounced(Oracle):
 
     def _excuse(self, reader: Judged, stream: bytes) -> None:
         losses = reader.tracks[stream].losses
-        here = arrived(reader.engine, self.id_log, stream)
+        here = self.id_log.keys(stream, arrived(reader.engine, stream))
         found = hidden(losses, self.id_log, stream, seen_by(reader.engine, stream), here)
         if found is not None and found.keys:
             self.world.notes["hidden losses" if found.entries else "unseen streams"] += 1
@@ -155,7 +155,7 @@ class TrimsAnnounced(Oracle):
         if track is None:
             return
         losses = track.losses
-        here = arrived(reader.engine, self.id_log, gap.stream)
+        here = self.id_log.keys(gap.stream, arrived(reader.engine, gap.stream))
         told = losses.told(gap, self.id_log.number(gap.stream), seen_by(reader.engine, gap.stream), here)
         if not told:
             self._check_alarm(reader, gap, losses)

@@ -15,9 +15,9 @@ from streamcore.engine.degradation import GAPS
 from streamcore.events import Degraded, Gap, StreamReset
 
 from ...world.actor import Program
+from ...world.engine_state import arrived, seen_by
 from ...world.scheduler import Violation
 from ...world.stream_log import ZERO, Id, fields_of
-from .engine_state import arrived, seen_by
 from .habits import ReaderHabits
 from .losses import Key, Losses
 from .track import Track
@@ -105,6 +105,10 @@ class Reader(Program):
         tracks = [self.tracks.get(stream), self._seeking[2] if self._seeking and self._seeking[1] == stream else None]
         return [track for track in tracks if track is not None]
 
+    def _here(self, stream: bytes) -> set[Key]:
+        """The entries of a stream that have arrived and were not handed over: they are not missed, even if they are removed."""
+        return self.id_log.keys(stream, arrived(self.engine, stream))
+
     def removing(self, stream: bytes, ids: list[Id], how: str) -> None:
         """Entries are about to be removed."""
         if self.node is None or stream not in self.habits.streams:
@@ -113,14 +117,14 @@ class Reader(Program):
         if not self.tracks:
             self._entering.setdefault(stream, []).extend((number, id_) for id_ in ids)
         for track in self._tracks_of(stream):
-            here = arrived(self.engine, self.id_log, stream)
+            here = self._here(stream)
             reached = track.reached(here, number)
             track.losses.removed([(number, id_) for id_ in ids if id_ > reached], how, here)
 
     def dropping(self, stream: bytes) -> None:
         """Note that a stream is about to go as a whole, with unread entries."""
         for track in self._tracks_of(stream):
-            here = arrived(self.engine, self.id_log, stream)
+            here = self._here(stream)
             reached = track.reached(here, self.id_log.number(stream))
             track.losses.removed(self.id_log.unread(stream, reached), "DEL", here)
 
@@ -130,13 +134,13 @@ class Reader(Program):
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
             seen = seen_by(self.engine, stream)
-            track.rewind(self.id_log, stream, seen, arrived(self.engine, self.id_log, stream))
+            track.rewind(self.id_log, stream, seen, self._here(stream))
 
     def unsettle(self, stream: bytes) -> None:
         """The counters of a stream are about to be set."""
         self._in_doubt.add(stream)
         for track in self._tracks_of(stream):
-            here = arrived(self.engine, self.id_log, stream)
+            here = self._here(stream)
             track.unsettle(self.id_log, stream, seen_by(self.engine, stream), here)
 
     def _track(self) -> None:

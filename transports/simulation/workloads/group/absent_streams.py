@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamcore import GroupConsumer
 
+from ...world.engine_state import has_known
 from .invariants import GroupOracle
 
 if TYPE_CHECKING:
@@ -24,5 +25,5 @@ class NotPutBack(GroupOracle):
             engine = None if member.node is None else member.node.engine
             if not isinstance(engine, GroupConsumer) or engine.nonce != session.name:
                 continue
-            if words[2] in engine.members[0].loop.setup._known:  # noqa: SLF001  # nobody else can know
+            if has_known(engine, words[2]):
                 self.world.after(0.0, partial(self.violated, f"{member.label} puts {words[2].decode()} back"))

@@ -21,13 +21,12 @@ from streamcore import (
     StreamcoreError,
 )
 from streamcore.errors import UNAVAILABLE
-from streamcore.group.group_history import GroupHistory
 from transports._facade._async import GroupConsumer as Face
 
 from ...world.async_runtime import Died, Process, Task
+from ...world.engine_state import Watch, batch_of, engine_of, row_of, silence, watched
 from ...world.stream_log import Key, is_poison
 from ..application import Faced
-from .delivery_log import watched
 from .member import CLAIM_IDLE, Member
 
 WAYS: Final = ("run", "stream", "iterate", "auto", "get", "batches")
@@ -105,8 +104,8 @@ class Application(Faced, Member):
                     fate.doubts += fate.holder != self.label
 
     def _listen(self, consumer: Any) -> None:
-        consumer._running._journal.note = _say_nothing  # noqa: SLF001  # it would be written to the terminal
-        engine: Any = consumer._engine  # noqa: SLF001  # events are judged when they happen
+        silence(consumer)
+        engine = engine_of(consumer)
         engine.on_event = self._heard
         self._events.listen(self.label, engine)
 
@@ -144,7 +143,7 @@ class Application(Faced, Member):
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def _is_handed(self, entry: GroupEntry[bytes]) -> None:
-        self._hand(entry._batch, [entry._raw])  # noqa: SLF001  # thousands of times a run
+        self._hand(batch_of(entry), [row_of(entry)])
 
     async def _handle(self, entry: GroupEntry[bytes]) -> None:
         """The handler of ``run``."""
@@ -201,22 +200,17 @@ class Application(Faced, Member):
         else:
             self.face.drain()
 
-    def watch(self, stream: bytes) -> GroupHistory | None:
-        engine: Any = self.face and self.face._engine  # noqa: SLF001  # as Member
-        return None if engine is None else watched(engine, stream)
+    def watch(self, stream: bytes) -> Watch | None:
+        return None if self.face is None else watched(engine_of(self.face), stream)
 
     def missing(self) -> str:
         consumer = self.face
         if self.process is None or consumer is None:
             return f"{self.name} has not started"
-        engine: GroupConsumer[bytes] = consumer._engine  # noqa: SLF001
+        engine: GroupConsumer[bytes] = engine_of(consumer)
         return "" if engine.is_ready and engine.settled else f"{self.label} has not settled what it holds"
 
 
 async def _next(items: AsyncIterator[Any]) -> Any:
     """The next entry; None when nothing more comes."""
     return await anext(items, None)
-
-
-def _say_nothing(*_: object) -> None:
-    """No log."""

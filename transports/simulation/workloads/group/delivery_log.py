@@ -17,9 +17,7 @@ from .predecessors import Predecessors
 from .tenures import Tenures
 
 if TYPE_CHECKING:
-    from streamcore import GroupConsumer
     from streamcore.events import Gap
-    from streamcore.group.group_history import GroupHistory
     from streamcore.reading.stream_history import History as Seen
     from streamcore.testing.model import Session
     from streamcore.testing.model.values import Group, Stream
@@ -60,7 +58,7 @@ class Loss(NamedTuple):
 
     id: Id
     removed: int
-    witnesses: dict[str, tuple[Seen | None, bool]]
+    witnesses: dict[str, tuple[Seen, bool]]
 
 
 @dataclass
@@ -222,9 +220,9 @@ class DeliveryLog:
             removed = there.added - len(there.ids) + len(ids)
             watches = {one.label: one.watch(stream) for one in self.members if one.node is not None}
             known = {
-                label: (watch.identity.seen, watch._reached)  # noqa: SLF001
+                label: (watch.seen, watch.reached)
                 for label, watch in watches.items()
-                if watch is not None and _is_of(watch, there)
+                if watch is not None and _is_of(watch.seen, there)
             }
             self.losses.recent.setdefault(stream, []).extend(
                 Loss(id_, removed, {label: (seen, far >= StreamId(*id_)) for label, (seen, far) in known.items()})
@@ -245,8 +243,8 @@ class DeliveryLog:
         if group is not None and (len(group.consumers) > 1 or is_set):
             for member in self.members:
                 watch = None if member.node is None else member.watch(stream)
-                if watch is not None and watch.identity.seen is not None and watch._is_alone:  # noqa: SLF001
-                    self.losses.shared[member.label, stream] = watch._unread(watch.identity.seen)  # noqa: SLF001
+                if watch is not None and watch.is_alone:
+                    self.losses.shared[member.label, stream] = watch.unread
         self.losses.believed.discard(stream)
         self.losses.waived.discard(stream)
 
@@ -314,13 +312,6 @@ class DeliveryLog:
         return [b"%d-%d" % id_ for id_ in self.history.stream(stream).ids if id_ <= last and id_ not in pending]
 
 
-def _is_of(watch: GroupHistory, stream: Stream) -> bool:
+def _is_of(seen: Seen, stream: Stream) -> bool:
     """Whether this is the stream that was seen, and not a stream that has begun since, as far as its counters tell."""
-    seen = watch.identity.seen
-    return seen is not None and seen.last <= StreamId(*stream.last) and seen.added <= stream.added
-
-
-def watched(engine: GroupConsumer[bytes], stream: bytes) -> GroupHistory | None:
-    """The history of a stream that an engine has seen, if it has looked."""
-    watch = engine.members[0].loop.gaps._histories.get(stream)  # noqa: SLF001  # only the nemesis wants to know
-    return None if watch is None or watch.identity.seen is None else watch
+    return seen.last <= StreamId(*stream.last) and seen.added <= stream.added

@@ -11,9 +11,8 @@ from ...world.stream_log import Id
 from .invariants import GroupOracle
 
 if TYPE_CHECKING:
-    from streamcore.group.group_history import GroupHistory
-
     from ...world.driver import World
+    from ...world.engine_state import Watch
     from ...world.invariants import EventsInOrder
     from .delivery_log import DeliveryLog, Loss
     from .participant import Participant
@@ -58,9 +57,8 @@ class SilenceIsAProof(GroupOracle):
                 if member.node is not None and (watch := member.watch(stream)) is not None:
                     self._check(member, stream, watch, [one for one in recent if member.label in one.witnesses])
 
-    def _check(self, member: Participant, stream: bytes, watch: GroupHistory, lost: list[Loss]) -> None:
-        seen, at, reached = watch.identity.seen, watch._at, watch._reached  # noqa: SLF001  # what the last look has shown
-        assert seen is not None
+    def _check(self, member: Participant, stream: bytes, watch: Watch, lost: list[Loss]) -> None:
+        seen, at, reached = watch.seen, watch.at, watch.reached
         ahead = [
             one.id
             for one in lost
@@ -114,8 +112,7 @@ class DamageTold(GroupOracle):
     def _is_seen_ahead(self, stream: bytes, id_: StreamId) -> bool:
         """Whether all members have seen the stream go on to an entry, and the group before it."""
         watches = [one.watch(stream) for one in self.log.members if one.node is not None]
-        looks = [(watch._at, watch.identity.seen) for watch in watches if watch is not None]  # noqa: SLF001  # known to no program
-        return all(seen is not None and at < id_ <= seen.last for at, seen in looks)
+        return all(watch.at < id_ <= watch.seen.last for watch in watches if watch is not None)
 
     def rewinding(self, stream: bytes) -> None:
         """It begins anew, or it is back again."""

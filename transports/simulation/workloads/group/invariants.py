@@ -11,6 +11,7 @@ from streamcore import GroupBatch, GroupConsumer, StreamId
 from streamcore.events import DeadLettered, EntriesClaimed, EntriesRecovered, GroupRecreated
 from streamcore.group.taken import TOO_OFTEN
 
+from ...world.engine_state import in_flight
 from ...world.invariants import Oracle
 from ...world.stream_log import Key, fields_of, is_poison
 from .delivery_log import DeliveryLog, Fate
@@ -295,12 +296,10 @@ class InFlightBounded(GroupOracle):
 
     def look(self) -> None:
         for node in self.world.nodes:
-            engine: Any = node.engine
-            for member in engine.members if isinstance(engine, GroupConsumer) else ():
-                if member.membership.keeps:
-                    most = member.membership.max_in_flight + member.loop.in_flight.most_at_once
-                    if member.loop.pending.in_flight > most:
-                        self.violated(f"{node.label} has {member.loop.pending.in_flight} entries in flight, of {most}")
+            engine = node.engine
+            for entries, most in in_flight(engine) if isinstance(engine, GroupConsumer) else ():
+                if entries > most:
+                    self.violated(f"{node.label} has {entries} entries in flight, of {most}")
 
 
 def _nonce(member: Participant) -> bytes:

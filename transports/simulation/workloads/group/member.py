@@ -14,14 +14,13 @@ from streamcore.errors import UNAVAILABLE
 from streamcore.events import AcksConfirmed, DeadLettered, Event, Gap, OwnershipLost
 
 from ...world.actor import OPTIONS, RECOVERY, Program
+from ...world.engine_state import arrivals, awaits, batch_of, may_give, row_of, watched
 from ...world.stream_log import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
-from .delivery_log import watched
 from .habits import Habits, Hands
 
 if TYPE_CHECKING:
-    from streamcore.group.group_history import GroupHistory
-
     from ...world.driver import Node, World
+    from ...world.engine_state import Watch
     from ...world.invariants import EventsInOrder
     from .delivery_log import DeliveryLog
     from .invariants import GroupOracle, InOrder, LettersDeserved
@@ -112,13 +111,13 @@ class Member(Program):
         """Whether the present process has seen the entries of a stream, and will miss any that go."""
         return self.watch(stream) is not None and not self.awaits(stream)
 
-    def watch(self, stream: bytes) -> GroupHistory | None:
-        """The history of a stream that the present process has seen."""
+    def watch(self, stream: bytes) -> Watch | None:
+        """What the present process knows of a stream, if it has looked."""
         return watched(self.engine, stream)
 
     def awaits(self, stream: bytes) -> bool:
         """Whether the present process waits for a stream that was not there, and sees nothing but entries."""
-        return stream in self.engine.members[0].loop.absent_streams
+        return awaits(self.engine, stream)
 
     # -- what it does -------------------------------------------------------------------------------------------------
 
@@ -130,7 +129,7 @@ class Member(Program):
         self._events.take(node)
         if hands.in_place:
             self._events.take_in_place(node)
-        while hands.arrived < engine.readers[0].prefetch.added:  # the oracles want to know when it came
+        while hands.arrived < arrivals(engine):  # the oracles want to know when it came
             hands.arrived += 1
             hands.arrivals.append(node.told_at)
         if self.leaving_since is not None:
@@ -140,7 +139,7 @@ class Member(Program):
         did = False
         while len(hands.begun) < self.habits.at_once:
             if hands.batch is None:
-                if not (engine.has_batch or engine.members[0].loop.redelivery_queue or engine.closed):
+                if not (may_give(engine) or engine.closed):
                     return did
                 try:
                     hands.batch = engine.take()
@@ -184,8 +183,8 @@ class Member(Program):
         self.ended(0.3 + self.draw.random())
 
     def _key(self, entry: GroupEntry[bytes]) -> Key:
-        raw: Any = entry._raw  # noqa: SLF001  # thousands of times a run
-        return Key(entry._batch.key, raw[0], raw[1][1])  # noqa: SLF001
+        row = row_of(entry)
+        return Key(batch_of(entry).key, row[0], row[1][1])
 
     def _hand(self, batch: GroupBatch[bytes], entries: list[Any]) -> None:
         """The application is handed some entries of a batch."""

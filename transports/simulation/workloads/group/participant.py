@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streamcore.group.group_history import GroupHistory
-
     from ...world.driver import Node
+    from ...world.engine_state import Watch
     from ...world.stream_log import Key
 
 
@@ -21,7 +20,7 @@ class Participant(Protocol):
     def label(self) -> str: ...
 
     # What the present process has seen of a stream.
-    def watch(self, stream: bytes) -> GroupHistory | None: ...
+    def watch(self, stream: bytes) -> Watch | None: ...
 
     # Whether the present process has seen what there is in a stream, and will miss what goes.
     def knows(self, stream: bytes) -> bool: ...

@@ -11,6 +11,7 @@ from streamcore import GroupConsumer
 from streamcore.events import Connected, Degraded, Event, Reconnected
 
 from ...faults.server import faults_of
+from ...world.engine_state import has_entered
 from ...world.invariants import EventsInOrder, Oracle
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class DegradedTold(Oracle):
 
     def _at_all(self, node: Node) -> None:
         engine = node.engine
-        if not isinstance(engine, GroupConsumer) or not engine.members[0].loop.lineage._is_current:  # noqa: SLF001  # it has entered
+        if not isinstance(engine, GroupConsumer) or not has_entered(engine):
             return
         told = self._events.told(node.label.partition("/")[0])  # of an application's engines, one is a member
         since = max((at for at, event in enumerate(told) if _is_up(event)), default=0)

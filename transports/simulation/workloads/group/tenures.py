@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from streamcore import GroupConsumer
 from streamcore.group.options import NACKED
 
+from ...world.engine_state import is_reading
 from ...world.invariants import TICK
 from ...world.stream_log import STRANGER
 
@@ -74,9 +75,7 @@ class Tenures:
                 alive[member.consumer].add(member.label)
                 self._begun.setdefault(member.label, log.world.now)
                 engine = member.node.engine
-                if (
-                    isinstance(engine, GroupConsumer) and engine.members[0].loop.in_flight.reads
-                ):  # what it took before, it has listed
+                if isinstance(engine, GroupConsumer) and is_reading(engine):
                     self._first_reads.setdefault(member.label, log.world.now)
         for stream in log.streams:
             group = log.of(stream)
