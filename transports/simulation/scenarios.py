@@ -15,6 +15,7 @@ from .faults.readers import PUBSUB_KINDS, READER_KINDS, REQUEST_KINDS
 from .faults.server import error
 from .workloads.channels.workload import add_channels
 from .workloads.client import add_clients
+from .workloads.consumer.restored_stream import add_restored_stream
 from .workloads.consumer.workload import add_readers
 from .workloads.group.workload import add_applications, add_group
 from .workloads.pubsub.workload import add_subscribers
@@ -24,7 +25,7 @@ from .world.plan import FAULTS, Size
 
 
 class Scenario(NamedTuple):
-    """``weight``: how often it is drawn, beside the others.
+    """``weight``: how often it is drawn, beside the others; 0: it is a script, which is asked for by its name.
 
     ``kinds``: faults of its own; ``without``: kinds that find no target in it; ``faults``: how many are planned.
     """
@@ -60,4 +61,5 @@ SCENARIOS: Final = {
     "requests": Scenario(0.4, add_requesters, REQUEST_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
     "client": Scenario(0.5, add_clients, FEW_ERRORS, WITHOUT_STREAMS, 850),
     "channels": Scenario(0.5, add_channels, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
+    "restored": Scenario(0, add_restored_stream, faults=0),
 }

@@ -76,6 +76,14 @@ CHANNELS: Final = (
         scenario="channels",
     ),
     Mutant(
+        "channel-that-began-anew-has-no-counters",
+        STREAMS,
+        "            cursor.continuity.begin(history)\n",
+        "",
+        "seed 2022505: a page has found that a channel began anew, and what the reader loses of it from then on is passed over in silence",
+        scenario="channels",
+    ),
+    Mutant(
         "left-channel-goes-on",
         "streamcore.channels.subscribers",
         "subscriber.drop_channel(self.naming.channel(key), key)",

@@ -167,6 +167,14 @@ CONSUMERS: Final = (
         scenario="consumer",
     ),
     Mutant(
+        "counters-never-refuted",
+        CONTINUITY,
+        "elif self._explained is not None and self._place + len(self._ids) - since > told.added:",
+        "elif False:",
+        "what the counters of another stream explain is believed, though more of its entries come than they leave room for",
+        scenario="restored",
+    ),
+    Mutant(
         "deletion-behind-counts-as-one-before",
         "streamcore.reading.stream_history",
         "return int(self.passed is None)",

@@ -10,6 +10,7 @@ READ_LOOP: Final = "streamcore.group.read_loop"
 CLAIMING: Final = "streamcore.group.claiming"
 AUDIT: Final = "streamcore.group.audit"
 RECOVERY: Final = "streamcore.group.recovery"
+PORTIONS: Final = "streamcore.reading.portions"
 SETUP: Final = "streamcore.group.setup"
 LOW_WATER: Final = "streamcore.group.low_water"
 NAME_LEASE: Final = "streamcore.group.name_lease"
@@ -324,6 +325,20 @@ GROUPS: Final = (
         "yield from self._remove()",
         "self._names.clear()",
         "whoever dies under a name of its own leaves it in the group for ever",
+    ),
+    Mutant(
+        "stream-that-is-gone-has-more",
+        PORTIONS,
+        "self._busy = [stream for stream in self._busy if stream in known]",
+        "pass",
+        "seed 2013937: a stream that had more is read no more, and the reads of the others go round and round without waiting",
+        scenario="applications",
+        mirror=Edit(
+            PORTIONS,
+            "if split and self._busy and not self._apart:\n            self._apart, busy = True, self._busy[:limit]",
+            "if split and not self._apart and (busy := [one for one in self._busy if one in known][:limit]):\n"
+            "            self._apart = True",
+        ),
     ),
     Mutant(
         "upkeep-before-the-work",

@@ -26,6 +26,23 @@ def add_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     world = scene.world
     lots = world.lots("cast of readers")
     streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
+    id_log, oracles = judged(scene, streams)
+    for number in range(1, size.members + 1):
+        add_reader(scene, f"reader-{number}", id_log, ReaderHabits.drawn(lots, streams), oracles, events)
+    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
+    scene.oracles += judges
+    log = DeliveryLog(world, scene.history, b"", streams)
+    for number in range(1, size.senders + 1):
+        entries = size.entries // size.senders
+        sender = Sender(
+            world, f"p{number}", log, streams[number % len(streams)], (entries, size.seconds), judges, events
+        )
+        scene.enter(sender)
+
+
+def judged(scene: Scene, streams: list[bytes]) -> tuple[IdLog, ReaderInvariants]:
+    """Add streams to the scene; the log of their entries, and the invariants of their readers."""
+    world = scene.world
     scene.streams += [one for one in streams if one not in scene.streams]
     id_log = IdLog(scene.history, streams)
     oracles = ReaderInvariants(
@@ -41,21 +58,18 @@ def add_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     scene.removing.append(id_log.removing)
     scene.dropping.append(id_log.dropping)
     scene.rewinding.append(id_log.rewinding)
-    for number in range(1, size.members + 1):
-        reader = Reader(world, f"reader-{number}", id_log, ReaderHabits.drawn(lots, streams), oracles, events)
-        oracles.trims.readers.append(reader)
-        oracles.rewinds.readers.append(reader)
-        scene.removing.append(reader.removing)
-        scene.dropping.append(reader.dropping)
-        scene.rewinding.append(reader.rewinding)
-        scene.setting.append(reader.unsettle)
-        scene.enter(reader)
-    judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
-    scene.oracles += judges
-    log = DeliveryLog(world, scene.history, b"", streams)
-    for number in range(1, size.senders + 1):
-        entries = size.entries // size.senders
-        sender = Sender(
-            world, f"p{number}", log, streams[number % len(streams)], (entries, size.seconds), judges, events
-        )
-        scene.enter(sender)
+    return id_log, oracles
+
+
+def add_reader(
+    scene: Scene, name: str, id_log: IdLog, habits: ReaderHabits, oracles: ReaderInvariants, events: EventsInOrder
+) -> None:
+    """Add a reader to the scene."""
+    reader = Reader(scene.world, name, id_log, habits, oracles, events)
+    oracles.trims.readers.append(reader)
+    oracles.rewinds.readers.append(reader)
+    scene.removing.append(reader.removing)
+    scene.dropping.append(reader.dropping)
+    scene.rewinding.append(reader.rewinding)
+    scene.setting.append(reader.unsettle)
+    scene.enter(reader)
