@@ -56,6 +56,13 @@ def test_faults_that_are_left_out_do_not_change_the_others() -> None:
     assert not simulate(5, scenario="group", only=[]).faults - simulate(5, scenario="group").faults
 
 
+def test_a_script_does_what_it_says_and_is_never_drawn() -> None:
+    outcome = simulate(0, scenario="restored", tells=True)
+    assert (outcome.oracle, dict(outcome.faults)) == ("", {"stream restored": 1})
+    assert sum("hears of Gap" in line for line in outcome.story) == 1
+    assert {name for name, scenario in SCENARIOS.items() if not scenario.weight} == {"restored"}
+
+
 @pytest.fixture
 def broken_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that was lost is created anew at the end of its stream, as others do."""
