@@ -190,7 +190,12 @@ ROWS: Final = (
         20_000,
         500,
         names,
-        (Bound("longest", 4, floor=20), Bound("total", 4, floor=5), Bound("first", 5, floor=20)),
+        (
+            Bound("longest", 4, floor=20),
+            Bound("total", 4, floor=5),
+            Bound("first", 5, floor=20),
+            Bound("stall", 5, floor=5),
+        ),
         {"remove_idle_consumers": IDLE},
         besides=frozenset({"xinfo|consumers"}),
     ),

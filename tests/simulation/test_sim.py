@@ -48,6 +48,13 @@ def test_another_seed_is_another_run() -> None:
     assert len({simulate(seed, scenario="group", faults=20).digest for seed in range(5)}) == 5
 
 
+@pytest.mark.parametrize("scenario", ["group", "applications"])
+def test_a_group_of_more_streams_than_have_a_turn_in_each_round(scenario: str) -> None:
+    outcome = simulate(1, scenario=scenario, size=Size(streams=40, entries=800))
+    assert not outcome.failed, outcome.message
+    assert outcome.handed > 300
+
+
 def test_faults_that_are_left_out_do_not_change_the_others() -> None:
     whole = planned(5, "group")
     assert [fault.index for fault in whole] == list(range(len(whole)))
@@ -126,9 +133,10 @@ def test_the_command_fails_where_too_little_has_gone_wrong() -> None:
 
 
 def test_the_command_replays_a_part_of_a_plan() -> None:
-    status, output = run_command("--seed", "4", "--scenario", "group", "--faults", "-", "--size", "1,1,5", "--trace")
+    status, output = run_command("--seed", "4", "--scenario", "group", "--faults", "-", "--size", "1,1,5,3", "--trace")
     assert status == 0
     assert "member-1.1 starts" in output
+    assert "p3.1 " in output
     assert "digest" in output
 
 
@@ -138,7 +146,7 @@ def test_the_command_replays_a_part_of_a_plan() -> None:
         (["--scenario", "nobody"], "there is no scenario 'nobody'"),
         (["--trace"], "need --seed"),
         (["--seed", "1", "--faults", "x"], "is no list of numbers"),
-        (["--seed", "1", "--size", "1,2"], "takes three numbers"),
+        (["--seed", "1", "--size", "1,2"], "takes three or four numbers"),
         (["--seeds", "0"], "--seeds"),
     ],
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--trace", is_flag=True, help="With --seed: print all that happens.")
 @click.option("--scenario", metavar="NAME", help="The programs that run; by default each seed draws them.")
 @click.option("--faults", metavar="I,J,...", help="With --seed: only these faults of its plan strike.")
-@click.option("--size", metavar="M,P,E", help="With --seed: so many members, producers and entries.")
+@click.option("--size", metavar="M,P,E[,S]", help="With --seed: so many members, producers, entries (and streams).")
 @click.option("--jobs", default=1, show_default=True, metavar="N", type=click.IntRange(1), help="Processes at work.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the smallest run that fails.")
 @click.option("--at-least", metavar="N", type=int, help="Fail if fewer faults than this have struck in all.")
@@ -100,8 +100,10 @@ def _run_one(
 ) -> bool:
     from transports.simulation import Size, simulate
 
-    if size is not None and len(size) != 3:
-        raise click.UsageError("--size takes three numbers: members, producers, entries; such as 3,2,200")
+    if size is not None and len(size) not in {3, 4}:
+        raise click.UsageError(
+            "--size takes three or four numbers: members, producers, entries, streams; such as 3,2,200"
+        )
     outcome = simulate(seed, scenario=scenario, only=only, size=None if size is None else Size(*size), tells=True)
     if trace:
         for line in outcome.story:

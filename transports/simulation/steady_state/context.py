@@ -8,9 +8,11 @@ is dialled again at once and its ghost is laid, that a lost group is created aga
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from streamcore.events import GroupCreated, GroupRecreated
+from streamcore.group.rounds import QUIET
 
 from ..context import Scene
 from ..workloads.group.member import HOLD_SECONDS, Member
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 SOON: Final = 0.5
 """Seconds within which an entry is handed over, and is settled, in a world that is well: some round trips, and not a whole read."""
 
-AUDITED: Final = 2.2
-"""Seconds within which an audit finds what has changed: it waits for a read that blocks."""
+ROUND: Final = 2.2
+"""Seconds within which a round of the audit is through: it waits for a read that blocks."""
 
 
 class SteadyState:
@@ -57,6 +59,10 @@ class SteadyState:
 
     def run(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
+
+    def run_audits(self, log: DeliveryLog, after: float = 0.0) -> None:
+        """Until audits that begin so much later have looked at all streams: of quiet streams, so many have a turn in a round."""
+        self.run(after + ROUND * ceil(len(log.streams) / QUIET))
 
     def run_soon(self, after: float) -> None:
         """Until an action that begins so much later is done."""

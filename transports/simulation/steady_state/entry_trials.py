@@ -9,7 +9,7 @@ from streamcore.events import AckMissed, OwnershipLost
 from ..workloads.group.member import CLAIM_IDLE, HOLD_SECONDS, LATER_SECONDS, Member
 from ..world.engine_state import read_ahead
 from ..world.stream_log import HELD, LATER, REFUSED, STRANGER
-from .context import AUDITED, SOON, SteadyState
+from .context import ROUND, SOON, SteadyState
 from .invariants import AttemptsCounted, DelayKept, GivesBack, OwnersAck, Prompt, TheirsStaysTheirs
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _rob(steady: SteadyState, log: DeliveryLog, key: Key, holder: Member) -> Non
         fate.robbed = True
         steady.scene.host.do(b"XACK", key.stream, group, key.id)
     steady.world.tell("stranger", f"robs {holder.label} of {key.name.decode()}")
-    steady.run(AUDITED if early else SOON)
+    steady.run(ROUND if early else SOON)
     told = [event for event in steady.told(holder, heard) if isinstance(event, (AckMissed, OwnershipLost))]
     if not told:
         oracle.violated(f"{holder.label} has lost {key.name.decode()} to a stranger, and nothing has told")

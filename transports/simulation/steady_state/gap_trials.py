@@ -10,7 +10,7 @@ from streamcore.events import Gap
 from ..faults.streams import ASIDE
 from ..world.actor import OPTIONS
 from ..world.stream_log import fields_of
-from .context import AUDITED, SteadyState
+from .context import SteadyState
 from .invariants import GapTold
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def trim(steady: SteadyState, log: DeliveryLog) -> None:
     host.do(b"EXEC")
     log.losses.add(stream, scene.history.stream(stream).last)
     steady.world.tell("*", f"an entry of {stream.decode()} is trimmed before anybody could read it")
-    steady.run(AUDITED)
+    steady.run_audits(log)
     waiting = {member.label for member in steady.members(log) if member.node is not None and member.awaits(stream)}
     _is_told(steady, log, stream, heard, "was trimmed, which nobody had read", by=all, aside=waiting)
 
@@ -52,7 +52,7 @@ def begin_anew(steady: SteadyState, log: DeliveryLog) -> None:
     if steady.lots.random() < 0.5:
         steady.append(log, stream, b"calm")  # so that the stream has passed all marks
     steady.comes_back(log, stream, heard, name)
-    steady.run(AUDITED)
+    steady.run_audits(log)
     _is_told(steady, log, stream, heard, "has gone with its stream, which nobody had read")
 
 
@@ -77,7 +77,7 @@ def replace(steady: SteadyState, log: DeliveryLog) -> None:
     host.do(b"EXEC")
     scene.note()
     steady.world.tell("*", f"another stream takes the name of {stream.decode()}")
-    steady.run(OPTIONS.backoff_max + AUDITED)
+    steady.run_audits(log, OPTIONS.backoff_max)
     _is_told(steady, log, stream, heard, "has gone with its stream, which nobody had read")
     steady.handed(log, name, GapTold(steady.world), ", after its stream took another's name")
 
@@ -107,7 +107,7 @@ def unheard(steady: SteadyState, log: DeliveryLog) -> None:
     scene.note()
     ms, seq = scene.history.stream(stream).last
     log.losses.add(stream, (ms, seq - 1) if seq else (ms - 1, 0))
-    steady.run(OPTIONS.backoff_max + AUDITED)
+    steady.run_audits(log, OPTIONS.backoff_max)
     host.cuts = None
     if lost:
         _is_told(steady, log, stream, heard, "was trimmed, which nobody had read")

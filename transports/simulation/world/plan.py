@@ -32,11 +32,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a world is: shrinking makes it smaller."""
+    """How large a world is: shrinking makes it smaller. ``streams``: of a group, each with a sender (None: a few, drawn)."""
 
     members: int = 3
     senders: int = 2
     entries: int = 200
+    streams: int | None = None
     seconds: float = SAFETY
 
 

@@ -44,6 +44,8 @@ def _add(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Membe
     refuse_for_good(scene)
     lots = world.lots("cast of the group")
     streams = [b"s", b"t"][: lots.choice([1, 1, 2])]
+    if size.streams is not None:
+        streams = [b"s%d" % number for number in range(size.streams)]
     scene.streams += [one for one in streams if one not in scene.streams]
     log = DeliveryLog(world, scene.history, GROUP, streams)
     scene.delivery_logs.append(log)
@@ -78,7 +80,7 @@ def _add(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Membe
     scene.running += [budget.command, first.command, gone.command]
     scene.oracles += [*watch, *judges, budget, first, gone, DegradedTold(world, events, scene)]
 
-    members, senders = min(size.members, lots.choice([2, 2, 3])), min(size.senders, lots.choice([1, 2]))
+    members, senders = min(size.members, lots.choice([2, 2, 3])), size.streams or min(size.senders, lots.choice([1, 2]))
     for number in range(1, members + 1):
         habits = Habits.drawn(lots, streams, max_deliveries, detect_gaps)
         kind = kinds[(number - 1) % len(kinds)]
