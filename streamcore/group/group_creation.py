@@ -68,7 +68,7 @@ class GroupCreation:
         reply, *replies = yield from context.ask(create, *signature, *questions)
         signed, seen, told = replies[: len(signature)], told, replies[len(signature) :]
         if isinstance(reply, ReplyError):
-            del self._untold[stream]
+            self._untold.pop(stream, None)
         if isinstance(reply, BusyGroupError):
             return Outcome.TAKEN
         if waits and is_missing(reply):  # it was there a moment ago
@@ -100,7 +100,7 @@ class GroupCreation:
         if is_past and self._low_water.restart_point(stream, told) != event.start:
             event = replace(event, start="0")
             checked(*(yield from context.ask(("XGROUP", "SETID", stream, member.group, event.start))))
-        del self._untold[stream]
+        self._untold.pop(stream, None)
         context.emit(event)
         return event
 

@@ -69,7 +69,8 @@ class Setup:
         # All members in the same order, the first stream by itself: of two that begin together, one holds every name in the end.
         streams = sorted(context.member.streams)
         for page in (streams[:1], *pages(streams[1:], context.looks)):
-            yield from together([self.enter_stream(stream, turned_back=turned_back) for stream in page])
+            entering = {stream: self.enter_stream(stream, turned_back=turned_back) for stream in page}
+            yield from together([self._look_after(stream, part) for stream, part in entering.items()])
         self._rounds.entered(context.now, context.block)
 
     def enter_stream(self, stream: bytes, *, turned_back: bool = False) -> Steps[None]:
@@ -84,8 +85,8 @@ class Setup:
 
     def arrive(self, stream: bytes) -> Steps[None]:
         """Make sure of the group of a stream that was waited for; where it is there, its entries have all come since."""
-        yield from self._ensure_group(stream)
-        if stream not in self._absent:
+        yield from self._look_after(stream, self._ensure_group(stream))
+        if stream in self._known and stream not in self._absent:
             self._backlog.begin(stream, ZERO)
             self._rounds.came(stream)
 
@@ -103,6 +104,12 @@ class Setup:
         self._lease.forget(stream)
         self._rounds.forget(stream)
 
+    def _look_after(self, stream: bytes, part: Steps[None]) -> Steps[None]:
+        """Run a part about a stream that is read; where it was removed meanwhile, forget also what was noted since."""
+        yield from part
+        if stream not in self._context.member.streams:
+            self.forget(stream)
+
     # -- the group ----------------------------------------------------------------------------------------------------
 
     def mend(self) -> Steps[None]:
@@ -111,7 +118,7 @@ class Setup:
         for page in pages(context.present, context.looks):
             for stream in page:
                 self._looks.doubt(stream)
-            yield from together([self._ensure_group(stream) for stream in page])
+            yield from together([self._look_after(stream, self._ensure_group(stream)) for stream in page])
 
     def _ensure_group(self, stream: bytes, *, turned_back: bool = False) -> Steps[None]:
         """Make sure that the group exists (``XINFO GROUPS``), by creating it where that is allowed; tell gaps.

@@ -7,7 +7,9 @@ from copy import deepcopy
 import pytest
 
 from streamcore.errors import WrongTypeError
-from streamcore.events import Degraded
+from streamcore.events import Degraded, GroupCreated
+from streamcore.keys import consumer_lease
+from streamcore.testing.net import Fate
 from tests.core.support.members import add, consume, deliver, events, ids, take_all
 from tests.core.support.server import Server
 
@@ -60,3 +62,51 @@ class TestALookThatAFailoverHasTorn:
         """The second look lists our name, since it was made behind ``XGROUP CREATECONSUMER``: a lone consumer has no others to list."""
         consume(torn, claim_idle=None, remove_idle_consumers=60)
         assert [b"XINFO", b"CONSUMERS"] not in [command[:2] for command in torn.seen]
+
+
+class TestAStreamThatIsRemovedMeanwhile:
+    @pytest.mark.parametrize(
+        ("gone", "asked"),
+        [
+            (("DEL", "t"), [b"EVAL"]),
+            (("DEL", "t"), [b"XINFO", b"GROUPS"]),
+            (("XGROUP", "DESTROY", "t", "g"), [b"XINFO", b"GROUPS"]),
+            (("XGROUP", "DESTROY", "t", "g"), [b"XGROUP", b"CREATE"]),
+        ],
+    )
+    def test_is_forgotten(self, server: Server, gone: tuple[str, ...], asked: list[bytes]) -> None:
+        """The others were not read any more; or, where the group was being created, the consumer ended by a ``KeyError``."""
+
+        def remove(command: list[bytes]) -> None:
+            if command[: len(asked)] == asked and {b"t", consumer_lease(b"t", b"g", b"c")} & set(command):
+                server.before = len
+                assert consumer.remove_stream("t")
+
+        add(server, 1, 1)
+        add(server, 2, 2, "t")
+        consumer, net = consume(server, streams=["s", "t"], create="group")
+        assert sorted(ids(take_all(consumer, net))) == ["1-0", "2-0"]
+        server.do(*gone)
+        server.before = remove
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1.0)
+        assert consumer.groups == {b"s": b"g"}
+        add(server, 3, 3)
+        net.serve()
+        assert ids(take_all(consumer, net)) == ["3-0"]
+
+    def test_is_new_when_it_is_added_again(self, server: Server) -> None:
+        def remove(command: list[bytes]) -> None:
+            if command == [b"XINFO", b"GROUPS", b"t"]:
+                server.before = len
+                consumer.remove_stream("t")
+
+        consumer, net = consume(server, streams=["s", "t"])
+        server.before = remove
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1.0)
+        server.do("XGROUP", "DESTROY", "t", "g")
+        events(net)
+        consumer.add_stream("t")
+        net.serve()
+        assert events(net) == [GroupCreated(b"t", b"g", "0-0")]
