@@ -23,6 +23,7 @@ CORE: Final = ROOT / "streamcore"
 TRANSPORTS: Final = ROOT / "transports"
 MAX_LINES: Final = 400
 MAX_DRIVER_LINES: Final = 150
+MAX_ARGUMENTS: Final = 6
 
 # What each forbidden import would bring into the core; the message of a failure says it.
 FORBIDDEN: Final = {
@@ -159,6 +160,28 @@ def test_a_driver_is_short() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in drivers}
     problems = [f"{where(path)}: it has {n} lines" for path, n in lengths.items() if n > MAX_DRIVER_LINES]
     fail_if(problems, f"a driver of more than {MAX_DRIVER_LINES} lines decides what the core should have said:")
+
+
+def long_constructors(source: str) -> Iterator[tuple[int, str]]:
+    """The classes whose constructors take too many arguments, with their lines. Keywords, which are options mostly, do not count."""
+    for node in ast.walk(ast.parse(source)):
+        for method in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                _, *given = (*method.args.posonlyargs, *method.args.args)
+                if len(given) > MAX_ARGUMENTS:
+                    yield method.lineno, f"it takes {len(given)}"
+
+
+def test_a_part_gets_what_it_needs() -> None:
+    found = {path: long_constructors(path.read_text("utf-8")) for path in python_files(CORE)}
+    problems = [f"{where(path, line)}: {why}" for path, long in found.items() for line, why in long]
+    fail_if(problems, f"a part that needs more than {MAX_ARGUMENTS} arguments is two parts, or gets the whole house:")
+
+
+def test_a_constructor_that_gets_the_house_is_noticed() -> None:
+    source = "def f(a, b, c, d, e, f, g): ...\nclass Part:\n    def __init__(self, a, /, b, c, d, e, f{}, *, h=1): ..."
+    assert [*long_constructors(source.format(""))] == []
+    assert [*long_constructors(source.format(", g"))] == [(3, "it takes 7")]
 
 
 # Home folders and workplaces. Only the words are spelt here, so that this file names no machine itself.

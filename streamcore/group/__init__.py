@@ -1,5 +1,6 @@
 """Reading streams as a member of a consumer group (``XREADGROUP``).
 
-The fan-in of members; the read loop and the ack loop; setup, recovery and audit; claiming, renewal, redelivery and
-release; pending entries; stream changes; gap detection; the lease on a name.
+The fan-in of members; the read loop and the ack loop; setup, looks at groups and their creation; recovery, audit and
+reconciliation; settling, claiming, renewal, redelivery and release; pending entries; stream changes; gap detection; the lease
+on a name.
 """

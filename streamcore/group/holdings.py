@@ -16,7 +16,7 @@ class Holdings:
     def __init__(self, pending: Pending, queue: RedeliveryQueue, prefetch: Prefetch[GroupBatch[Any]]) -> None:
         self.pending = pending
         self.queue = queue
-        self._prefetch = prefetch
+        self.prefetch = prefetch
 
     def __bool__(self) -> bool:
         return bool(self.pending.in_flight or self.pending.waits or self.queue)
@@ -36,9 +36,9 @@ class Holdings:
     def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
         """Forget entries that are not ours any more: the application gets none of them that it has not seen."""
         self.pending.forget(stream, ids)
-        self._prefetch.withdraw(stream, ids)
+        self.prefetch.withdraw(stream, ids)
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
         """Forget ids that mean other entries by now, or none: the application does not get them, nothing is settled of them."""
         self.pending.void(stream, ids)
-        self._prefetch.withdraw(stream, ids)
+        self.prefetch.withdraw(stream, ids)

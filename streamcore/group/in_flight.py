@@ -7,13 +7,10 @@ reading. A read that waits is about all streams, and is answered by the first th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..reading.portions import Portion, Portions
-from ..reading.prefetch import Prefetch
 from .context import GroupContext
-from .pending import Pending
-from .redelivery_queue import RedeliveryQueue
+from .holdings import Holdings
 
 
 class InFlight:
@@ -28,9 +25,7 @@ class InFlight:
         self,
         context: GroupContext,
         portions: Portions,
-        pending: Pending,
-        queue: RedeliveryQueue,
-        prefetch: Prefetch[Any],
+        holdings: Holdings,
         asked: Sequence[Portion],
     ) -> None:
         self.reads = 0
@@ -40,9 +35,9 @@ class InFlight:
         self.single: tuple[bytes, bytes, int] | None = None
         self._context = context
         self._portions = portions
-        self._pending = pending
-        self._queue = queue
-        self._prefetch = prefetch
+        self._pending = holdings.pending
+        self._queue = holdings.queue
+        self._prefetch = holdings.prefetch
         self._asked = asked  # by the reads that are in flight
         self._most = 0  # entries that the next read may bring, as of the last measure
         self._shape: tuple[int, int] = (0, 0)  # of the reads for which ``_wanted`` was found out: COUNT, and streams

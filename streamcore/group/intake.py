@@ -7,14 +7,13 @@ from typing import Any
 
 from ..entries import GroupBatch
 from ..events import PendingEntriesDeleted
-from ..reading.prefetch import Prefetch
-from .ack_loop import AckLoop
 from .context import GroupContext
-from .pending import Pending
+from .holdings import Holdings
 from .phase import Phase
 from .redelivery import Redelivered
-from .redelivery_queue import RedeliveryQueue, Waiting
+from .redelivery_queue import Waiting
 from .release import Release
+from .settling import Settling
 from .taken import TOO_OFTEN, Taken
 
 
@@ -25,20 +24,18 @@ class Intake:
         self,
         context: GroupContext,
         phase: Phase,
-        pending: Pending,
-        queue: RedeliveryQueue,
-        prefetch: Prefetch[GroupBatch[Any]],
+        holdings: Holdings,
         release: Release,
-        acks: AckLoop,
+        settling: Settling,
         encoding: str | None,
     ) -> None:
         self._context = context
         self._phase = phase
-        self._pending = pending
-        self._queue = queue
-        self._prefetch = prefetch
+        self._pending = holdings.pending
+        self._queue = holdings.queue
+        self._prefetch = holdings.prefetch
         self._release = release
-        self._acks = acks
+        self._settling = settling
         self._encoding = encoding
 
     def deliver(
@@ -49,7 +46,7 @@ class Intake:
         batch = GroupBatch[Any](
             stream,
             entries,
-            inbox=self._acks.note,
+            inbox=self._settling.note,
             awaited=self._pending.awaits,
             encoding=self._encoding,
             size=size,
@@ -65,7 +62,7 @@ class Intake:
             (self._phase.stage.is_leaving and member.release_on_close) or stream not in member.streams
         ):
             self._release.add(batch)
-            self._acks.flush_soon()
+            self._settling.flush_soon()
         else:
             self._prefetch.add(batch)
 
@@ -74,7 +71,7 @@ class Intake:
         stream = taken.stream
         for letter in taken.dead_letters:
             self._pending.bury(stream, letter.id, letter.deliveries, TOO_OFTEN)
-            self._acks.flush_soon()
+            self._settling.flush_soon()
         if taken.again:
             self._deliver_again(stream, taken.again)
             self._context.emit(taken.kind(stream, len(taken.again)))
@@ -89,7 +86,7 @@ class Intake:
         if came.gone:  # its data is gone, and the server keeps it as pending
             self._context.emit(PendingEntriesDeleted(came.stream, tuple(came.gone)))
             self._pending.clear(came.stream, came.gone)
-            self._acks.flush_soon()
+            self._settling.flush_soon()
         if came.entries:
             self.deliver(came.stream, came.entries, came.size, came.deliveries, is_unsure=came.is_unsure)
 
@@ -98,7 +95,7 @@ class Intake:
         if self._phase.stage.takes_nothing or stream not in self._context.member.streams:
             for entry in waiting:
                 self._release.add_waiting(entry)
-            self._acks.flush_soon()
+            self._settling.flush_soon()
         else:
             self._queue.add(waiting)
 

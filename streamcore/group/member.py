@@ -99,10 +99,10 @@ class Member(Generic[T]):
 
     def flush(self) -> None:
         """Send acknowledgements now, not within ``ack_delay``; ``settled`` tells when they have arrived."""
-        acks = self.loop.acks
+        settling = self.loop.settling
         self.loop.pending.sweep()
-        acks.retry()
-        acks.flush_soon()
+        settling.retry()
+        settling.flush_soon()
         self._engine.on_wakeup()
 
     @property
@@ -197,7 +197,7 @@ class Member(Generic[T]):
         for waiting in loop.redelivery_queue.clear(stream):
             loop.release.add_waiting(waiting)
         if loop.release:
-            loop.acks.flush_soon()
+            loop.settling.flush_soon()
 
     def _parting(self) -> list[Arguments]:
         """Build the commands that tell on leaving: the name is free, and the consumer gone, if nothing is pending for it."""

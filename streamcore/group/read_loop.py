@@ -3,8 +3,8 @@
 The *reading* link runs the script of ``_read``: entering, then reads for as long as the prefetch has room. While replies come
 back full, two reads are in flight, so that the server works on the next read while we parse this reply; a read that may
 block is alone, since it would hold up what is sent behind it. Between reads a table of tasks is run (``tasks``).
-``ack_loop`` sends acknowledgements, in front of the reads. The parts know the ``context`` and the state that they work on,
-not this loop; what they find comes back here, into ``intake``.
+``settling`` sends acknowledgements, in front of the reads; where a read blocks, ``ack_loop`` has it send them over a second link.
+The parts know the ``context`` and the state that they work on, not this loop; what they find comes back here, into ``intake``.
 
 Every entry that the server delivered to us is in ``pending``, or waits in ``redelivery_queue``, until its end is confirmed.
 """
@@ -27,11 +27,12 @@ from ..reading.prefetch import Prefetch
 from ..reading.reader import Reader, waiting
 from .absent_streams import AbsentStreams
 from .ack_loop import AckLoop
-from .audit import Audit
+from .audit import Audit, StreamAudit
 from .claiming import Claiming
 from .context import GroupContext
 from .gap_detection import GroupGaps, Look
 from .given_back import GivenBack
+from .group_looks import GroupLooks
 from .holdings import Holdings
 from .idle_consumers import IdleConsumers
 from .idling import Idling
@@ -42,12 +43,14 @@ from .name_lease import NameLease
 from .pending import Acks, Pending
 from .phase import Phase
 from .presence import Presence
+from .reconciliation import Reconciliation
 from .recovery import Backlog, Recovery
 from .redelivery import Redelivery
 from .redelivery_queue import RedeliveryQueue
 from .release import Release
 from .renewal import Renewal
 from .rounds import Rounds
+from .settling import Settling
 from .setup import Setup
 from .stream_changes import StreamArrivals, StreamChanges
 from .tasks import BetweenReads, ForOthers
@@ -74,67 +77,57 @@ class ReadLoop(Generic[T]):
         self._clock = reader.engine.clock
         self._backlogged = False  # the last reply was full
         self._setbacks = 0
-        self._hold(context)
-        self._look_after(context)
+        self._make_state(context)
+        self._make_settling(context)
+        self._make_upkeep(context)
 
-    def _hold(self, context: GroupContext) -> None:
-        """Make the state of the member, and the parts that bring entries and settle them."""
+    def _make_state(self, context: GroupContext) -> None:
+        """Make the state of the member, which its parts work on."""
+        self.phase = Phase(history_only=self._member.history_only)
         pending = self.pending = Pending(self._member)
         queue = self.redelivery_queue = RedeliveryQueue()
-        self.phase = Phase(history_only=self._member.history_only)
-        self.in_flight = InFlight(context, self._portions, pending, queue, self._prefetch, self._asked)
-        self.holdings = Holdings(pending, queue, self._prefetch)
+        holdings = self.holdings = Holdings(pending, queue, self._prefetch)
+        self.in_flight = InFlight(context, self._portions, holdings, self._asked)
         self.given_back = GivenBack()
-        self.idling = Idling(context, self.given_back)
-        self.lineage = Lineage(context, pending)
-        self.release = Release(context, pending)
-        self.renewal = Renewal(context, self.holdings)
-        self.acks = AckLoop(
-            self._reader, context, pending, self.in_flight, self.idling, self.lineage, self.release, self.renewal
-        )
-        self.redelivery = Redelivery(context, queue, pending, self.in_flight, self.release, self.acks)
-        self.intake = Intake(
-            context, self.phase, pending, queue, self._prefetch, self.release, self.acks, self._reader.encoding
-        )
+        self.backlog = Backlog()
+        self.rounds = Rounds(self._member.audit_interval)
+        self.absent_streams = AbsentStreams(context)
 
-    def _look_after(self, context: GroupContext) -> None:
+    def _make_settling(self, context: GroupContext) -> None:
+        """Make the parts that hand over entries, settle and renew them, and give them back."""
+        pending, holdings, in_flight = self.pending, self.holdings, self.in_flight
+        idling = self.idling = Idling(context, self.given_back)
+        lineage = self.lineage = Lineage(context, pending)
+        release = self.release = Release(context, pending)
+        renewal = self.renewal = Renewal(context, holdings)
+        settling = self.settling = Settling(context, pending, in_flight, idling, release, renewal)
+        self.ack_loop = AckLoop(self._reader, context, in_flight, lineage, renewal, settling)
+        self.redelivery = Redelivery(context, holdings, in_flight, release, settling)
+        self.intake = Intake(context, self.phase, holdings, release, settling, self._reader.encoding)
+
+    def _make_upkeep(self, context: GroupContext) -> None:
         """Make the parts that enter streams, recover and claim entries, and audit; and the table of tasks."""
-        backlog, holdings, in_flight = Backlog(), self.holdings, self.in_flight
-        rounds = Rounds(self._member.audit_interval)
-        absent = self.absent_streams = AbsentStreams(context)
+        phase, holdings, in_flight, idling = self.phase, self.holdings, self.in_flight, self.idling
+        backlog, rounds, absent = self.backlog, self.rounds, self.absent_streams
         gaps = self.gaps = GroupGaps(self._member, context.emit, context.degradation)
-        self.backlog, self.rounds = backlog, rounds
-        self.lease = NameLease(context)
-        self.presence = Presence(context)
-        self.idle_consumers = IdleConsumers(context)
-        self.recovery = Recovery(
-            context, backlog, holdings, in_flight, take=self.intake.take, wait_for_room=self._wait_for_room
-        )
-        self.claiming = Claiming(context, backlog, holdings, in_flight, self.given_back, self.recovery)
-        self.setup = Setup(context, self.lease, gaps, absent, backlog, rounds, self.idle_consumers)
-        self.audit = Audit(
-            context,
-            self.phase,
-            holdings,
-            rounds,
-            self.lease,
-            gaps,
-            self.setup,
-            self.recovery,
-            self.redelivery,
-            self.claiming,
-        )
-        changes = self.stream_changes = StreamChanges(context, backlog, self.setup, self.audit)
-        arrivals = self._arrivals = StreamArrivals(
-            context, absent, backlog, rounds, self.setup, self.recovery, self.idling, changes
-        )
-        others = self._for_others = ForOthers(
-            context, self.phase, self.idling, in_flight, self.claiming, self.idle_consumers
-        )
+        lease = self.lease = NameLease(context)
+        presence = self.presence = Presence(context)
+        idle_consumers = self.idle_consumers = IdleConsumers(context)
+        take, wait_for_room = self.intake.take, self._wait_for_room
+        recovery = Recovery(context, backlog, holdings, in_flight, take=take, wait_for_room=wait_for_room)
+        reconciliation = self.reconciliation = Reconciliation(context, backlog, holdings, self.redelivery, recovery)
+        claiming = self.claiming = Claiming(context, backlog, holdings, in_flight, self.given_back, recovery)
+        looks = GroupLooks(context, gaps, rounds, idle_consumers)
+        setup = self.setup = Setup(context, lease, looks, absent, backlog, rounds)
+        stream_audit = StreamAudit(context, holdings, setup, looks, claiming)
+        audit = self.audit = Audit(context, phase, holdings, rounds, stream_audit, reconciliation)
+        changes = self.stream_changes = StreamChanges(context, backlog, setup, reconciliation)
+        arrivals = self._arrivals = StreamArrivals(context, absent, setup, recovery, idling, changes)
+        others = self._for_others = ForOthers(context, phase, idling, in_flight, claiming, idle_consumers)
         self._between_reads = BetweenReads(
             context,
-            table=(changes, arrivals, others, self.audit, self.presence, self.renewal),
-            ahead=(rounds, self.claiming, self.idle_consumers, self.presence, absent, changes),
+            table=(changes, arrivals, others, audit, presence, self.renewal),
+            ahead=(rounds, claiming, idle_consumers, presence, absent, changes),
         )
 
     def _wait_for_room(self) -> Steps[None]:
@@ -142,7 +135,7 @@ class ReadLoop(Generic[T]):
         while self.phase.stage.takes_nothing or not self.in_flight.find_room():
             if self._clock.now >= self.audit.at:
                 self.audit.put_off()
-                yield from self.audit.check_leases()
+                yield from self.reconciliation.drop_lost()
             elif self._clock.now >= self._arrivals.at and not self.phase.stage.stops:
                 yield from self._arrivals.look()
             elif self.stream_changes.waiting:
@@ -157,10 +150,10 @@ class ReadLoop(Generic[T]):
         in_flight = self.in_flight
         in_flight.reads, in_flight.single = 0, None
         self._asked.clear()
-        self.acks.begin(self._reading.link)
+        self.settling.begin(is_awaited=self.ack_loop.is_awaited)
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
-        self.acks.at_once |= self.release.unsent
+        self.settling.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
             self._reader.is_ready = True
@@ -170,7 +163,7 @@ class ReadLoop(Generic[T]):
                     yield from self._between_reads.run()
                     self.renewal.begin()
                 while self._may_read():
-                    if (acks := self.acks.collect()) is not None:
+                    if (acks := self.settling.collect()) is not None:
                         rides.append(acks)
                         yield acks
                     portion = in_flight.portion()
@@ -185,7 +178,7 @@ class ReadLoop(Generic[T]):
                 elif (answered := (yield WAIT)) is None:
                     continue
                 elif rides and answered is rides[0]:
-                    self.acks.confirm(rides[0])
+                    self.settling.confirm(rides[0])
                     rides.popleft()
                 elif isinstance(answered, Look):
                     self.gaps.saw(answered)
@@ -206,7 +199,7 @@ class ReadLoop(Generic[T]):
                 self.context.emit(PossibleLoss(in_flight.expected))
             in_flight.blocked, in_flight.reads = False, 0
             self.context.touch()
-            self.acks.lose(rides)
+            self.settling.lose(rides)
 
     def _enter(self, link: Link) -> Steps[None]:
         """Enter the group on a new connection, and find out whether the server still has what we hold."""
@@ -222,12 +215,12 @@ class ReadLoop(Generic[T]):
             if lost.told:
                 self.context.emit(OwnershipLost(stream, lost.told))
         self.lineage.prove(origin)
-        self.acks.proven()
+        self.ack_loop.wake()
 
     def _recover(self) -> Steps[None]:
         """Recover what is pending for us and was never seen, before the first read of a connection."""
         if self._member.keeps:
-            yield from self.audit.recover()
+            yield from self.reconciliation.run()
         self.audit.put_off()
         self.phase.recovered()
         self._for_others.begin()
@@ -305,10 +298,10 @@ class ReadLoop(Generic[T]):
         if self._clock.now >= self.renewal.at:
             yield from self.renewal.run()
         else:
-            self.in_flight.resting = not self.acks.at_once
+            self.in_flight.resting = not self.settling.at_once
             self.context.touch()
             try:
-                yield from self.acks.send()
+                yield from self.settling.send()
             finally:
                 self.in_flight.resting = False
                 self.context.touch()
@@ -351,7 +344,7 @@ class ReadLoop(Generic[T]):
         if self._reader.engine.closed:
             return inf
         in_flight, stage = self.in_flight, self.phase.stage
-        due = self.acks.at
+        due = self.settling.at
         if due is None:
             due = inf
         if in_flight.blocked and not self._unblocker.wanted and (again := self.given_back.at) is not None:
@@ -375,8 +368,10 @@ class ReadLoop(Generic[T]):
         if in_flight.blocked:
             if now >= self.renewal.reminder_at:
                 self.renewal.remind()
-                self.acks.wake_runner()
+                self.ack_loop.wake()
             if (at := self.given_back.at) is not None and now >= at and not self._unblocker.wanted:
                 self._unblocker.unblock()
         self._unblocker.elapse(now)  # its command leaves before settlements
-        self.acks.elapse(now)
+        if self.settling.elapse(now):
+            self._reading.wake()
+            self.ack_loop.wake()

@@ -30,9 +30,13 @@ from .taken import DeadLetter, Take, Taken
 
 
 class Backlog:
-    """The backlog of each stream: entries that were pending for our name before this run. It survives reconnects."""
+    """The backlog of each stream: entries that were pending for our name before this run. It survives reconnects.
+
+    ``quiet``: streams of which nothing was pending for us when we entered.
+    """
 
     def __init__(self) -> None:
+        self.quiet: set[bytes] = set()
         self.claiming: dict[bytes, set[bytes]] = {}  # ids of other consumers, which are being claimed
         self._from: dict[bytes, StreamId] = {}
         self._met: set[bytes] = set()  # streams whose backlog from earlier runs is listed

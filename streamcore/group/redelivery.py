@@ -23,12 +23,12 @@ from ..connection.exchange import Arguments, Exchange
 from ..engine.script import Steps, checked
 from ..entries import StreamId
 from ..errors import NoGroupError, ReplyError
-from .ack_loop import AckLoop
 from .context import GroupContext
+from .holdings import Holdings
 from .in_flight import InFlight
-from .pending import Pending
-from .redelivery_queue import RedeliveryQueue, Waiting
+from .redelivery_queue import Waiting
 from .release import Release
+from .settling import Settling
 
 MOST: Final = 100
 """Entries that a round trip asks for."""
@@ -53,18 +53,17 @@ class Redelivery:
     def __init__(
         self,
         context: GroupContext,
-        queue: RedeliveryQueue,
-        pending: Pending,
+        holdings: Holdings,
         in_flight: InFlight,
         release: Release,
-        acks: AckLoop,
+        settling: Settling,
     ) -> None:
         self._context = context
-        self._queue = queue
-        self._pending = pending
+        self._queue = holdings.queue
+        self._pending = holdings.pending
         self._in_flight = in_flight
         self._release = release
-        self._acks = acks
+        self._settling = settling
         self._wanted = False
         self._in_doubt: list[Waiting] = []  # asked for, and not answered
 
@@ -96,7 +95,7 @@ class Redelivery:
 
     def run(self) -> Steps[Redelivered | None]:
         """Fetch the first entry, or a batch (``XREADGROUP``), and return it; only when ``due``, and with nothing in flight."""
-        yield from self._acks.give_back()
+        yield from self._settling.give_back()
         if not self._queue:
             return None
         asked = self._in_doubt = self._next()
@@ -117,7 +116,7 @@ class Redelivery:
                 waiting in left and waiting.id in found
             ):  # we are leaving, and gave it back, perhaps before it was counted
                 self._release.add_waiting(waiting)
-                self._acks.flush_soon()
+                self._settling.flush_soon()
         if len(left) < len(asked):
             self._wanted = False
         self._queue.remove(asked)
@@ -148,7 +147,7 @@ class Redelivery:
         head = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", 1, "STREAMS")
         reads: list[Arguments] = [(*head, one.stream, bytes(StreamId.parse(one.id).before())) for one in asked]
         read = Exchange(reads, self._context.request_timeout)
-        yield from self._acks.send_before(read)
+        yield from self._settling.send_before(read)
         for reply in read.replies:
             if isinstance(reply, ReplyError):
                 reply.command = "XREADGROUP"

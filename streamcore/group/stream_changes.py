@@ -14,30 +14,22 @@ from ..engine.pending_change import PendingChange
 from ..engine.script import Steps
 from ..engine.together import pages, together
 from ..errors import UNAVAILABLE, ReplyError
-from ..stream_id import ZERO
 from .absent_streams import AbsentStreams
-from .audit import Audit
 from .context import GroupContext
 from .idling import Idling
+from .reconciliation import Reconciliation
 from .recovery import Backlog, Recovery
-from .rounds import Rounds
 from .setup import Setup
 
 
 class StreamChanges:
     """The streams that ``add_stream()`` lets join, and their recovery; true while there are any."""
 
-    def __init__(
-        self,
-        context: GroupContext,
-        backlog: Backlog,
-        setup: Setup,
-        audit: Audit,
-    ) -> None:
+    def __init__(self, context: GroupContext, backlog: Backlog, setup: Setup, reconciliation: Reconciliation) -> None:
         self._context = context
         self._backlog = backlog
         self._setup = setup
-        self._audit = audit
+        self._reconciliation = reconciliation
         self._wanted: dict[bytes, PendingChange] = {}  # whose callers wait, by stream
         self._joined: list[bytes] = []  # whose pending entries are to be recovered
 
@@ -72,7 +64,7 @@ class StreamChanges:
             for stream in self._joined:
                 self._backlog.meet(stream)
             self._joined = []
-            yield from self._audit.recover()
+            yield from self._reconciliation.run()
 
     def enter(self) -> Steps[None]:
         """Let streams join; with nothing in flight."""
@@ -101,8 +93,6 @@ class StreamArrivals:
         self,
         context: GroupContext,
         absent: AbsentStreams,
-        backlog: Backlog,
-        rounds: Rounds,
         setup: Setup,
         recovery: Recovery,
         idling: Idling,
@@ -110,8 +100,6 @@ class StreamArrivals:
     ) -> None:
         self._context = context
         self._absent = absent
-        self._backlog = backlog
-        self._rounds = rounds
         self._setup = setup
         self._recovery = recovery
         self._idling = idling
@@ -136,13 +124,7 @@ class StreamArrivals:
         for part in absent.find():
             found = yield from part
             for page in pages(found, context.looks):
-                yield from together([self._meet(stream) for stream in page if stream in absent])
+                yield from together([self._setup.arrive(stream) for stream in page if stream in absent])
         for stream in waiting:
             if stream not in absent and stream in context.member.streams:
                 yield from self._recovery.run(stream)
-
-    def _meet(self, stream: bytes) -> Steps[None]:
-        yield from self._setup.ensure_group(stream)
-        if stream not in self._absent:
-            self._backlog.begin(stream, ZERO)
-            self._rounds.came(stream)

@@ -19,12 +19,12 @@ import pytest
 
 from streamcore.engine.timers import DerivedTimer, Timers
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
-from streamcore.group.ack_loop import AckLoop
 from streamcore.group.consumer import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
 from streamcore.group.read_loop import ReadLoop
 from streamcore.group.settlements import Ack, Burial, Settlement
+from streamcore.group.settling import Settling
 from streamcore.testing.pair import Pair
 
 MEMBER = Membership.of("s", "g", "c")
@@ -252,12 +252,12 @@ class Acknowledging:
             if at is None or at > self.due + self.consumer.members[0].membership.ack_delay:
                 return False
             self.consumer.handle_timeout(max(at, self.due))
-        return self.loop.acks.at_once
+        return self.loop.settling.at_once
 
 
 def test_an_ack_at_any_moment_of_the_consumers_timer_leaves_in_time() -> None:
     timer = (Timers.next, Timers.handle, Timers._derive, DerivedTimer.handle_timeout, ReadLoop.timer, ReadLoop.elapse)
-    acks = (AckLoop.elapse, AckLoop.collect, Pending.collect)
+    acks = (Settling.elapse, Settling.collect, Pending.collect)
 
     def attempt(at: int) -> bool:
         acknowledging = Acknowledging()
@@ -272,7 +272,7 @@ def test_an_ack_that_the_consumers_timer_interrupts_anywhere_leaves_in_time() ->
     def attempt(at: int) -> bool:
         acknowledging = Acknowledging()
         acknowledging.tell_time()
-        parts = (GroupEntry.ack, GroupBatch.note, AckLoop.note, Pending.note)
+        parts = (GroupEntry.ack, GroupBatch.note, Settling.note, Pending.note)
         reached = preempted(acknowledging.second.ack, at, acknowledging.tell_time, *parts)
         assert acknowledging.leaves_in_time()
         return reached

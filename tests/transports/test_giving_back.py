@@ -14,7 +14,7 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, drain, pending, take
 from transports.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.core("group/test_ack_loop", "group/test_returns", "group/test_removal")
+pytestmark = pytest.mark.core("group/test_settling", "group/test_returns", "group/test_removal")
 
 
 @pytest.mark.every_server

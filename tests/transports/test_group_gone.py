@@ -12,7 +12,7 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, pending, take_and_ack
 from transports.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.core("group/test_setup", "group/test_absence", "consumer/test_gap_detection")
+pytestmark = pytest.mark.core("group/test_group_creation", "group/test_absence", "consumer/test_gap_detection")
 
 ENDS = {
     "group destroyed": ["XGROUP", "DESTROY", "s", "g"],

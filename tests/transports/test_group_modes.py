@@ -13,7 +13,7 @@ from tests.transports.runtimes import Runtime
 from tests.transports.steps import add, blocked, clients, drain, pending, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
-pytestmark = pytest.mark.core("group/test_ack_loop", "group/test_ends", "group/test_setup")
+pytestmark = pytest.mark.core("group/test_settling", "group/test_ends", "group/test_group_creation")
 
 
 @pytest.mark.every_server

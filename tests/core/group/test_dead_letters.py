@@ -6,8 +6,8 @@ import pytest
 
 from streamcore.errors import InvalidArgument, NoPermissionError, WrongTypeError
 from streamcore.events import DeadLettered, Degraded, EntriesRecovered, PendingEntriesDeleted, SettlingRefused
-from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.consumer import GroupConsumer
+from streamcore.group.settling import LONG_PATIENCE
 from streamcore.group.taken import TOO_OFTEN
 from streamcore.options import Options
 from streamcore.scripts.group import BURY

@@ -203,7 +203,7 @@ class TestProof:
     def test_what_has_no_data_to_compare_is_found_again(self, server: Server) -> None:
         consumer, net = consume(server)
         consumer.members[0].loop.pending.bury(b"s", b"1-0", 3, b"too often")
-        consumer.members[0].loop.acks.at_once = False
+        consumer.members[0].loop.settling.at_once = False
         server.begin_anew()
         net.advance(0.1)
         assert (consumer.members[0].loop.pending.settling, lost(net)) == (False, [])

@@ -92,7 +92,7 @@ GROUP_GAPS: Final = (
     Mutant(
         "torn-look-believed",
         "streamcore.group.setup",
-        "if group is not None and self._gaps.is_torn(told, Reached.of(group)):",
+        "if group is not None and looks.gaps.is_torn(seen.told, Reached.of(group)):",
         "if False:",
         "seed 2003724: a failover comes between the two replies of a look, and what was never lost is told as lost for certain",
     ),

@@ -12,6 +12,8 @@ AUDIT: Final = "streamcore.group.audit"
 RECOVERY: Final = "streamcore.group.recovery"
 PORTIONS: Final = "streamcore.reading.portions"
 SETUP: Final = "streamcore.group.setup"
+GROUP_CREATION: Final = "streamcore.group.group_creation"
+GROUP_LOOKS: Final = "streamcore.group.group_looks"
 LOW_WATER: Final = "streamcore.group.low_water"
 NAME_LEASE: Final = "streamcore.group.name_lease"
 ABSENT_STREAMS: Final = "streamcore.group.absent_streams"
@@ -62,22 +64,22 @@ GROUPS: Final = (
     ),
     Mutant(
         "group-recreated-at-the-end",
-        SETUP,
+        GROUP_CREATION,
         'create = ("XGROUP", "CREATE", stream, member.group, start, ',
         'create = ("XGROUP", "CREATE", stream, member.group, "$" if is_lost else start, ',
         "issue 6: a group that vanished is created again at `$`, and what was not delivered is skipped",
     ),
     Mutant(
         "group-recreated-below-own-mark",
-        SETUP,
-        "self._low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)",
+        GROUP_LOOKS,
+        "self.low_water.note(stream, delivered, StreamId.parse(lowest) if total else None)",
         "own = pending_for(self._context.member.name, summary)\n"
-        "        self._low_water.note(stream, delivered, StreamId.parse(lowest) if own else None)",
+        "        self.low_water.note(stream, delivered, StreamId.parse(lowest) if own else None)",
         "issue 6: created again below our own mark; what was pending for other members is lost",
     ),
     Mutant(
         "recreation-untold",
-        SETUP,
+        GROUP_CREATION,
         "context.emit(event)",
         "pass",
         "a group that is created again in silence: duplicates nobody can explain",
@@ -161,7 +163,7 @@ GROUPS: Final = (
     ),
     Mutant(
         "entering-leaves-a-backlog",
-        AUDIT,
+        "streamcore.group.reconciliation",
         "                self._recovery.recovered(stream)",
         "                pass",
         "0.1: nothing was pending when a member entered, and each later reconnect counts as an attempt",

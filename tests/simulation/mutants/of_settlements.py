@@ -6,7 +6,7 @@ from typing import Final
 
 from .mutant import Edit, Mutant
 
-SETTLING: Final = "streamcore.group.ack_loop"
+SETTLING: Final = "streamcore.group.settling"
 SETTLEMENTS_OF: Final = "streamcore.group.settlements"
 PENDING: Final = "streamcore.group.pending"
 SCRIPTS: Final = "streamcore.testing.model.commands.scripting"
@@ -43,8 +43,8 @@ SETTLEMENTS: Final = (
     Mutant(
         "acks-never-flushed",
         SETTLING,
-        "self.at_once = True\n            self._context.wake()",
-        "self.at_once = False\n            self._context.wake()",
+        "            self.at_once = True\n        return self.at_once",
+        "            self.at_once = False\n        return True",
         "acknowledgements wait for the next read, which waits for entries",
     ),
     Mutant(
@@ -70,7 +70,7 @@ SETTLEMENTS: Final = (
     ),
     Mutant(
         "lost-lease-untold",
-        "streamcore.group.audit",
+        "streamcore.group.reconciliation",
         "context.emit(OwnershipLost(stream, tuple(sorted(gone, key=StreamId.parse))))",
         "pass",
         "the application works on, with an entry that another member has by now",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streamcore.events import SettlingRefused
-from streamcore.group.ack_loop import LONG_PATIENCE
+from streamcore.group.settling import LONG_PATIENCE
 
 from ..workloads.group.member import Member
 from ..world.invariants import Oracle

@@ -4,8 +4,8 @@ import pytest
 
 from streamcore.errors import ConnectionLost, NoPermissionError
 from streamcore.events import AckMissed, AcksConfirmed, Disconnected, EntriesClaimed, OwnershipLost, SettlingRefused
-from streamcore.group.ack_loop import LONG_PATIENCE
 from streamcore.group.options import NACKED
+from streamcore.group.settling import LONG_PATIENCE
 from streamcore.keys import delayed_nacks
 from streamcore.testing.net import Fate
 from tests.core.support.members import (
