@@ -72,8 +72,8 @@ PUBSUB: Final = (
     Mutant(
         "drops-untold",
         INBOX,
-        "if untold:\n            emit(MessagesDropped(untold))",
-        "if False:\n            emit(MessagesDropped(untold))",
+        "self._untold = 0\n            self._markers -= 1\n            emit(event)",
+        "self._untold = 0\n            self._markers -= 1",
         "messages are dropped in silence",
         scenario="pubsub",
     ),
