@@ -180,6 +180,8 @@ class SubscriptionTable:
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
+        if self._was_up:  # a signal handler has raised while the loss of the former connection was told
+            self.link_down(link, ConnectionLost("the loss of the connection was interrupted"), [], [])
         again, self._was_up, self._up_before = self._up_before, True, True
         self.degradation.begin()
         self._owner.subscriptions_up(self, again=again)
@@ -224,9 +226,9 @@ class SubscriptionTable:
                 self._forget_if_over(subscription)
         self._unanswered = 0
         self.retry.set(inf)
-        in_force, self._in_force = self._in_force, False
-        if in_force:
+        if self._in_force:
             self._owner.subscriptions_lost(self, None, error)
+            self._in_force = False
         was_up, self._was_up = self._was_up, False
         self._owner.subscriptions_down(self, error, was_up=was_up)
 

@@ -230,22 +230,3 @@ def test_what_is_dropped_behind_a_number_that_was_told_is_told_as_well() -> None
     assert buffer.take(events.append) == []
     assert [type(event) for event in events] == [MessagesDropped, SubscriptionGap, MessagesDropped]
     assert sum(event.messages for event in events if isinstance(event, MessagesDropped)) == buffer.dropped == 2
-
-
-def test_a_gap_that_comes_while_an_earlier_gap_is_told_is_not_lost() -> None:
-    for behind in (0, LIMIT + 1):  # the earlier gap is the first item, or stands before all of them
-        buffer = PushBuffer[str](LIMIT, 1000, "drop_oldest", lambda items: sum(map(len, items)))
-        names: list[tuple[bytes, ...] | None] = []
-
-        def emit(event: Event, buffer: PushBuffer[str] = buffer, names: list[Any] = names) -> None:
-            if isinstance(event, SubscriptionGap):
-                names.append(event.names)
-                if event.names == (b"a",):
-                    buffer.add_marker(GapMarker(SubscriptionGap("main", (b"b",), ConnectionLost("lost"))))
-
-        buffer.add_marker(GapMarker(SubscriptionGap("main", (b"a",), ConnectionLost("lost"))))
-        buffer.add(["x" * (1001 if behind else 0)] * behind)
-        while buffer.take(emit):
-            pass
-        assert names == [(b"a",), (b"b",)]
-        assert (buffer._markers, buffer._beside) == (0, 0)

@@ -40,7 +40,7 @@ PUBSUB: Final = (
     Mutant(
         "subscription-gap-untold",
         SUBSCRIBER,
-        "if in_force:",
+        "if self._in_force:",
         "if False:",
         "all clients: what was published while the connection was lost is missed in silence",
         scenario="pubsub",
