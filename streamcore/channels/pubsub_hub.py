@@ -8,43 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from operator import attrgetter
-from typing import Final, Unpack
+from operator import itemgetter
+from typing import Any, Final, Unpack
 
 from ..arguments import Name, positive
 from ..commands.ids import Id
-from ..engine.engine import EngineOptions
+from ..connection.exchange import Exchange
+from ..engine.engine import Engine, EngineOptions
 from ..engine.message_buffer import DropPolicy
 from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Event, SubscriptionGap
-from ..options import DEFAULT_OPTIONS
-from ..pubsub import Kind, PubSub, SubscriptionChange
-from ..pubsub.subscriptions import SubscriptionTable
+from ..pubsub.changes import SubscriptionChange, SubscriptionChanges
+from ..pubsub.message import TAKEN_AWAY, Kind
+from ..pubsub.subscriptions import Subscription, SubscriptionTable
 from ..requests.queue import because
 from .message import Naming
 from .options import Settings
 from .subscriber import Item, Subscriber
 from .subscribers import Subscribers
 
-_channel: Final = attrgetter("channel")
+_word: Final = itemgetter(0)
+_channel: Final = itemgetter(1)
 
 
-class BroadcastHub(PubSub[bytes]):
+class BroadcastHub(Engine):
     """The hub of ``kind="pubsub"``: a subscription for each channel, shared by its subscribers."""
 
     has_cursors = False
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
-        timeout = engine.get("options", DEFAULT_OPTIONS).request_timeout
-        super().__init__(subscription_timeout=timeout, **engine)
-        self._subscribers = Subscribers(settings, naming, super()._emit)
+        super().__init__(**engine)
+        self._subscribers = Subscribers(settings, naming, self.announce)
         self._policy: DropPolicy = settings.when_full
+        self._subscriptions = SubscriptionTable(self, self, self._emit)
+        self._changes = SubscriptionChanges(self, self._subscriptions)
         self._joining: dict[SubscriptionChange, tuple[Subscriber, list[bytes]]] = {}  # and the channels new to it
+        self._subscriptions.link.open()
 
     @property
     def label(self) -> str:
         """The name of the engine in messages."""
         return "Channels"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the link is up."""
+        return self._subscriptions.link.is_up
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
@@ -56,7 +65,7 @@ class BroadcastHub(PubSub[bytes]):
     @property
     def patience(self) -> float:
         """Seconds within which joining ends."""
-        return self.subscription_timeout
+        return self.options.request_timeout
 
     def join(
         self, subscriber: Subscriber, channels: Name | Iterable[Name], history: int = 0, after: Id | None = None
@@ -69,7 +78,7 @@ class BroadcastHub(PubSub[bytes]):
         new = self._subscribers.new_to(subscriber, keys)
         for key in new:
             self._subscribers.enter(subscriber, key)
-        joining = self.subscribe(Kind.CHANNEL, dict.fromkeys(keys))
+        joining = self._changes.subscribe(Kind.CHANNEL, dict.fromkeys(keys))
         self._joining[joining] = subscriber, new
         return joining
 
@@ -80,7 +89,7 @@ class BroadcastHub(PubSub[bytes]):
 
     def end(self, joining: SubscriptionChange) -> None:
         """End the wait for a join; channels of an unconfirmed join are left."""
-        self.keep(joining)
+        self._changes.keep(joining)
         subscriber, new = self._joining.pop(joining)
         try:
             done = joining.poll()
@@ -105,36 +114,62 @@ class BroadcastHub(PubSub[bytes]):
     def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
             if self._subscribers.leave(subscriber, key) and not self.closed:
-                self.keep(self.unsubscribe(Kind.CHANNEL, [key]))
+                self._changes.keep(self._changes.unsubscribe(Kind.CHANNEL, [key]))
 
-    # -- pushes of the server -----------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------------
 
-    def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[object]]) -> None:
-        super().subscriptions_pushed(subscriptions, pushes)
-        self._spread()
+    def announce(self, event: Event) -> None:
+        """Emit an event to the application, but not to subscribers."""
+        super()._emit(event)
+
+    def _emit(self, event: Event) -> None:
+        self.announce(event)
+        self._subscribers.tell(event)
+
+    # -- calls of the subscription table ------------------------------------------------------------------------------
+
+    def subscriptions_up(self, subscriptions: SubscriptionTable, *, again: bool) -> None:
+        self.report_up(subscriptions.link, again=again)
+
+    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception, *, was_up: bool) -> None:
+        self.report_down(subscriptions.link, error, was_up=was_up)
+
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, exchange: Exchange) -> None:
+        """Leave the server's confirmations to the calls that wait for them."""
+
+    def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None:
+        """Emit refusals, but for channels that a waiting call will raise them for."""
+        for failed in self._changes.failures(refused):
+            self._emit(failed)
 
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
     ) -> None:
-        super().subscriptions_lost(subscriptions, names, error)
-        self._spread()
+        """Emit a gap, to the subscribers of these channels alone: their messages (None: those of all) may be lost."""
+        if self.closed:
+            return
+        if names is None:
+            self._emit(SubscriptionGap(subscriptions.link.name, None, error))
+            return
+        gap = SubscriptionGap(subscriptions.link.name, tuple(names), error)
+        self.announce(gap)
+        for subscriber in dict.fromkeys(subscriber for key in names for subscriber in self._subscribers.of(key)):
+            subscriber.tell(gap)
 
-    def _spread(self) -> None:
-        """Give arrived messages to the subscribers of their channels."""
+    def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
+        """Give messages to the subscribers of their channels; note subscriptions that the server has ended."""
+        for word, run in groupby(pushes, _word):
+            if word == b"message":
+                self._spread(run)
+            elif word in TAKEN_AWAY:
+                for _, key, _ in run:
+                    subscriptions.revoked(TAKEN_AWAY[word], key)
+
+    def _spread(self, messages: Iterable[list[Any]]) -> None:
+        """Give messages to the subscribers of their channels."""
         naming = self._subscribers.naming
-        while self.has_messages:
-            for key, run in groupby(self._buffer.take(self._emit), _channel):
-                channel = naming.channel(key)
-                received = [naming.message(channel, message.data) for message in run]
-                for subscriber in self._subscribers.of(key):
-                    subscriber.add_or_drop(received, self._policy)
-
-    def _emit(self, event: Event) -> None:
-        super()._emit(event)
-        if isinstance(event, SubscriptionGap) and event.names is not None:
-            for subscriber in dict.fromkeys(
-                subscriber for key in event.names for subscriber in self._subscribers.of(key)
-            ):
-                subscriber.tell(event)
-        else:
-            self._subscribers.tell(event)
+        for key, run in groupby(messages, _channel):
+            channel = naming.channel(key)
+            received = [naming.message(channel, data) for _, _, data in run]
+            for subscriber in self._subscribers.of(key):
+                subscriber.add_or_drop(received, self._policy)

@@ -12,9 +12,9 @@ from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from ..engine.event_queue import MAX_EVENTS
-from ..engine.message_buffer import DropPolicy, MessageBuffer
+from ..engine.message_buffer import DropMarker, DropPolicy, MessageBuffer
 from ..entries import StreamId
-from ..events import Event, EventsDropped, Gap, MessagesDropped, StreamReset
+from ..events import Event, EventsDropped, Gap, StreamReset
 from ..stream_id import ZERO
 from .message import ChannelMessage, Received, Unreadable
 
@@ -51,7 +51,7 @@ class Position:
         self.added = added
 
 
-class Subscriber(MessageBuffer[Received, Event]):
+class Subscriber(MessageBuffer[Received, Event | DropMarker]):
     """A subscriber with a queue of at most ``limit`` messages and about ``nbytes`` bytes, and the events between them."""
 
     def __init__(self, limit: int, nbytes: int) -> None:
@@ -63,7 +63,7 @@ class Subscriber(MessageBuffer[Received, Event]):
         )  # messages to ask for at once; how large they are is not known yet
         self.has_news = False  # since it was looked into: else its waiting task need not be woken
         self._dropped_events = 0
-        self._head: deque[Event] = deque()  # events among messages that were dropped
+        self._head: deque[Event | DropMarker] = deque()  # events among messages that were dropped
 
     @property
     def wants_more(self) -> bool:
@@ -121,7 +121,7 @@ class Subscriber(MessageBuffer[Received, Event]):
         self.closed = self.has_news = True
         self._items.clear()
         self._head.clear()
-        self._take_untold()
+        self._untold = 0
         self._check_counts()
 
     # -- handing over -------------------------------------------------------------------------------------------------
@@ -131,9 +131,8 @@ class Subscriber(MessageBuffer[Received, Event]):
         self.has_news = False
         if not (self._markers or self._dropped_events):
             return self._take_plain()
-        if untold := self._take_untold():
-            self._put_in_front([*self._head, MessagesDropped(untold)])
-            self._head.clear()
+        if self._untold:
+            self._put_drops_in_front()
         taken: list[Item] = []
         if events and self._dropped_events:
             taken.append(EventsDropped(self._dropped_events))
@@ -144,7 +143,9 @@ class Subscriber(MessageBuffer[Received, Event]):
 
     def _take_carefully(self, taken: list[Item], announce: Callable[[Event], None], *, events: bool) -> None:
         while self._items and len(taken) < self._chunk:
-            item = self._items.popleft()
+            if isinstance(item := self._items[0], DropMarker):
+                item.tell(announce)
+            self._items.popleft()
             if isinstance(item, ChannelMessage):
                 self._nbytes -= len(item.data)
                 taken.append(item)
@@ -156,10 +157,8 @@ class Subscriber(MessageBuffer[Received, Event]):
                 raise item.error
             else:
                 self._count(-1, -1)
-                if isinstance(item, MessagesDropped):
-                    announce(item)
                 if events:
-                    taken.append(item)
+                    taken.append(item.event if isinstance(item, DropMarker) else item)
 
     def _drop_first(self) -> None:
         item = self._items.popleft()
@@ -171,17 +170,19 @@ class Subscriber(MessageBuffer[Received, Event]):
             self._count(-1, -1)
             self._head.append(item)
 
-    def _put_in_front(self, events: list[Event]) -> None:
-        self._count(len(events), len(events))
-        self._items.extendleft(reversed(events))
+    def _put_drops_in_front(self) -> None:
+        """Put the events among dropped messages in front, and behind them the number of these messages."""
+        backwards = [DropMarker(self._untold), *reversed(self._head)]
+        put, nothing = self._items.extendleft, deque[Event | DropMarker]()
+        self._count(len(backwards) - 1, len(backwards))  # the number has been a marker before
+        self._head, self._untold = nothing, 0
+        put(backwards)  # and no call between: all of it has moved, or nothing
 
     def _mark_drops(self, count: int) -> None:
         last = self._items[-1] if self._items else None
-        if isinstance(last, MessagesDropped):
-            self._items[-1] = MessagesDropped(last.messages + count)
-        else:
+        if not (isinstance(last, DropMarker) and last.add(count)):
             self._count(1, 1)
-            self._items.append(MessagesDropped(count))
+            self._items.append(DropMarker(count))
 
 
 _data: Final = attrgetter("data")
@@ -195,7 +196,7 @@ def _unreadable(messages: Sequence[Received]) -> int:
     return sum([type(message) is Unreadable for message in messages])
 
 
-def _is_of(item: Item | Unreadable, channel: bytes | str, key: bytes) -> bool:
+def _is_of(item: Item | Unreadable | DropMarker, channel: bytes | str, key: bytes) -> bool:
     if isinstance(item, (ChannelMessage, Unreadable)):
         return bool(item.channel == channel)
     return isinstance(item, Gap | StreamReset) and item.stream == key

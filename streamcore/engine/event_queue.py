@@ -25,8 +25,8 @@ class EventQueue:
     def add(self, event: Event, place: int = 0) -> None:
         """Append an event; a full queue drops its oldest, and counts it."""
         if len(self._kept) >= MAX_EVENTS:
-            self._kept.popleft()
             self._dropped += 1
+            self._kept.popleft()
         self._kept.append((place, next(self._numbers), event))
 
     @property
@@ -43,6 +43,7 @@ class EventQueue:
         if not self.is_due(reached):
             return None
         if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            return EventsDropped(dropped)
+            event = EventsDropped(self._dropped)
+            self._dropped = 0
+            return event
         return self._kept.popleft()[2]

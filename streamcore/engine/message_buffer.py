@@ -5,7 +5,8 @@ bounds: they fill no buffer. What a marker tells, and which messages are dropped
 
 A signal handler may raise in the middle of a call. Markers are counted before they enter and after they have left, so
 that no marker is ever taken for a message; and counts that such an interruption has left wrong are right again once the
-buffer is empty.
+buffer is empty. An event is told once: its marker leaves behind the emission, and is noted as told right before it. Python
+calls signal handlers behind calls, so between that note and the emission no call may stand.
 """
 
 from __future__ import annotations
@@ -15,12 +16,53 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
+from ..events import Event, MessagesDropped
+
 T = TypeVar("T")
 M = TypeVar("M")
 
 DropPolicy: TypeAlias = Literal["drop_oldest", "drop_newest"]
 CHUNK: Final = 250
 """How many messages are handed over at once, and are outside the bounds then."""
+
+
+class Marker:
+    """An item of a buffer that is no message."""
+
+    __slots__ = ()
+
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        """Emit the event of the marker, unless it was emitted."""
+
+    def leave(self) -> None:
+        """Note that the marker has left a buffer. Raises the error that it stands for."""
+
+
+class DropMarker(Marker):
+    """A ``count`` of messages that were dropped at this place."""
+
+    __slots__ = ("count", "told")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.told = False
+
+    @property
+    def event(self) -> MessagesDropped:
+        """The event of the dropped messages."""
+        return MessagesDropped(self.count)
+
+    def add(self, count: int) -> bool:
+        """Count more dropped messages, unless the number was told; tell whether it was not."""
+        if not self.told:
+            self.count += count
+        return not self.told
+
+    def tell(self, emit: Callable[[Event], None]) -> None:
+        if not self.told:
+            event = self.event
+            self.told = True
+            emit(event)
 
 
 class MessageBuffer(ABC, Generic[T, M]):
@@ -72,13 +114,6 @@ class MessageBuffer(ABC, Generic[T, M]):
             self._count(1, 0)
         self._untold += 1
         self.dropped += 1
-
-    def _take_untold(self) -> int:
-        """Take the number of messages that were dropped in front, to tell it."""
-        untold, self._untold = self._untold, 0
-        if untold:
-            self._count(-1, 0)
-        return untold
 
     def _take_plain(self) -> list[Any]:
         """Take the next messages, at most a chunk; only while there is no marker."""

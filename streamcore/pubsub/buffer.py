@@ -10,21 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from ..engine.message_buffer import CHUNK, MessageBuffer
+from ..engine.message_buffer import CHUNK, DropMarker, Marker, MessageBuffer
 from ..events import Event, MessagesDropped, SubscriptionGap
 
 T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
-
-
-class Marker:
-    """An item of a buffer that is no message."""
-
-    __slots__ = ()
-
-    def tell(self, emit: Callable[[Event], None]) -> None:
-        """Emit what the marker tells, or raise it."""
 
 
 class GapMarker(Marker):
@@ -63,23 +54,15 @@ class GapMarker(Marker):
         self._absorbed = [mark for mark in absorbed if mark.held and not mark.told]
 
     def tell(self, emit: Callable[[Event], None]) -> None:
-        self.held -= 1
         if not self.told:
-            for mark in (self, *self._absorbed):
+            event = self.event
+            for mark in self._absorbed:
                 mark.told = True
-            emit(self.event)
+            self.told = True
+            emit(event)
 
-
-class DropMarker(Marker):
-    """A number of messages that were dropped at this place."""
-
-    __slots__ = ("count",)
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def tell(self, emit: Callable[[Event], None]) -> None:
-        emit(MessagesDropped(self.count))
+    def leave(self) -> None:
+        self.held -= 1
 
 
 class ConfirmationMarker(Marker):
@@ -99,7 +82,7 @@ class ErrorMarker(Marker):
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def tell(self, emit: Callable[[Event], None]) -> None:
+    def leave(self) -> None:
         raise self.error
 
 
@@ -176,30 +159,33 @@ class PushBuffer(MessageBuffer[T, Marker]):
                 taken.append(item.item)
             elif taken:
                 break
-            items.popleft()
-            self._count(-1, -_is_beside(item))
             item.tell(emit)
+            if items[0] is item:  # else a gap has come meanwhile, and has absorbed it
+                items.popleft()
+                self._count(-1, -_is_beside(item))
+                item.leave()
         self._check_counts()
         return taken
 
     def _tell_dropped(self, emit: Callable[[Event], None]) -> None:
-        untold = self._take_untold()
-        head, self._head = self._head, None
-        if head is not None:
-            self._count(-1, 0)
-        if untold:
-            emit(MessagesDropped(untold))
-        if head is not None:
+        if self._untold:
+            event = MessagesDropped(self._untold)
+            self._untold = 0
+            self._markers -= 1
+            emit(event)
+        while (head := self._head) is not None:
             head.tell(emit)
+            if self._head is head:  # else a gap has come meanwhile, and has absorbed it
+                self._head = None
+                self._markers -= 1
+                head.leave()
 
     def _mark_drops(self, count: int) -> None:
         items = self._items
         last = items[-1] if items else None
         if isinstance(last, GapMarker) and len(items) > 1:  # drops before and behind a gap would pile up
             last = items[-2]
-        if isinstance(last, DropMarker):
-            last.count += count
-        else:
+        if not (isinstance(last, DropMarker) and last.add(count)):
             self._count(1, 1)
             items.append(DropMarker(count))
 

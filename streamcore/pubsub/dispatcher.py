@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
-from ..errors import ConnectionLost
 from ..events import Event, HandlerFailed, SubscriptionGap
 from .buffer import ConfirmationMarker, ErrorMarker, GapMarker, PushBuffer, WhenFull
 from .invalidation import Tracking
@@ -122,8 +121,7 @@ class Dispatcher(Generic[T]):
         """Take a push that is no message: a subscription that the server has ended, or invalidated keys."""
         kind = TAKEN_AWAY.get(push[0])
         if kind is not None:
-            error = ConnectionLost(f"{subscriptions.link.address} has ended the subscription to a {kind.what}")
-            if subscriptions.revoked(kind, push[1], error):
+            if subscriptions.revoked(kind, push[1]):
                 self.add_confirmation(push)
         elif push[0] == b"invalidate":
             self._tracking.invalidate(push[1])

@@ -17,25 +17,19 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
 from ..connection.exchange import Exchange
-from ..connection.link import Link
-from ..engine.degradation import UNSUBSCRIBING, Degradation
 from ..engine.engine import Engine, EngineOptions
-from ..errors import UNAVAILABLE, InvalidArgument, RemoteProtocolError, ReplyError
-from ..events import HandlerFailed, SubscriptionFailed, SubscriptionGap
+from ..errors import UNAVAILABLE, InvalidArgument, ReplyError
+from ..events import HandlerFailed, SubscriptionGap
 from ..options import DEFAULT_OPTIONS
-from ..sense import MISSHAPEN
 from .buffer import PushBuffer, WhenFull
-from .changes import SubscriptionChange, Subscriptions, standing
+from .changes import SubscriptionChange, SubscriptionChanges, Subscriptions, standing
 from .dispatcher import Dispatcher
 from .invalidation import Tracking
 from .message import Kind, Message
 from .options import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
-from .subscriptions import Subscription, SubscriptionCommand, SubscriptionTable, named
+from .subscriptions import Subscription, SubscriptionCommand, SubscriptionTable
 
 T = TypeVar("T", bytes, str)
-
-READ_SIZE: Final = 16 << 10
-"""Bytes of a read. It holds many small messages; more of them would not stay in the processor's cache."""
 
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
@@ -129,7 +123,6 @@ class PubSub(Engine, Generic[T]):
         self.lazy = lazy
         self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
         self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
-        self.degradation = Degradation(self._emit)
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
         limit, nbytes = positive("queue_size", queue_size), positive("queue_bytes", queue_bytes)
         self._tracking = Tracking(track, on_invalidate, limit)
@@ -144,9 +137,8 @@ class PubSub(Engine, Generic[T]):
         )
         self._buffer: PushBuffer[Message[T]] = self._dispatcher.buffer
         self._calls = self._dispatcher.calls
-        self._changes: list[SubscriptionChange] = []
-        self._up_before = self._was_up = False
-        self._subscriptions = SubscriptionTable(self, options.request_timeout)
+        self._subscriptions = SubscriptionTable(self, self, self._emit)
+        self._changes = SubscriptionChanges(self, self._subscriptions)
         self.first = [
             self.subscribe(kind, with_handlers(kind, names(kind.what, listed), handlers))
             for kind, listed, handlers in (
@@ -197,41 +189,20 @@ class PubSub(Engine, Generic[T]):
     def subscribe(self, kind: Kind, wanted: Mapping[bytes, Any]) -> SubscriptionChange:
         """Desire these names, with their handlers; a handler that they had is replaced."""
         self.check()
-        table = self._subscriptions.table[kind]
-        known = {name for name in wanted if name in table and table[name].wanted}
-        wants = [self._subscriptions.want(kind, name, handler) for name, handler in wanted.items()]
-        return self._changed(
-            SubscriptionChange(
-                wants, (subscription for subscription in wants if subscription.name not in known), wanted=True
-            )
-        )
+        return self._changes.subscribe(kind, wanted)
 
     def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> SubscriptionChange:
         """Desire these names no more; without names, none of the kind."""
         self.check()
-        found = self._subscriptions.find(kind, unwanted)
-        for subscription in found:
-            self._subscriptions.unwant(subscription)
-        return self._changed(SubscriptionChange(found, (), wanted=False))
+        return self._changes.unsubscribe(kind, unwanted)
 
     def give_up(self, change: SubscriptionChange) -> None:
         """Cancel a change that is not done, whose caller has left; names that another call waits for stay."""
-        self._changes.remove(change)
-        if change.done or self.closed:
-            return
-        for subscription in change.added:
-            other = next(
-                (other for other in self._changes if other.wanted and subscription in other.subscriptions), None
-            )
-            if other is not None:
-                other.added[subscription] = None
-            else:
-                self._subscriptions.unwant(subscription)
-        self._settle()
+        self._changes.give_up(change)
 
     def keep(self, change: SubscriptionChange) -> None:
         """Forget a change, whose caller has left, without taking it back."""
-        self._changes.remove(change)
+        self._changes.keep(change)
 
     def take(self) -> list[Message[T]]:
         """Take the next messages, none where none has arrived. Raises the error that ended the engine, behind them."""
@@ -261,16 +232,6 @@ class PubSub(Engine, Generic[T]):
         """Emit ``HandlerFailed``: a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
-    def _changed(self, change: SubscriptionChange) -> SubscriptionChange:
-        self._changes.append(change)
-        self._settle()
-        return change
-
-    def _settle(self) -> None:
-        self._subscriptions.sync()
-        self._balance()
-        self.on_wakeup()
-
     def _balance(self) -> None:
         """Pause or resume the reading of the socket."""
         subscriptions = self._subscriptions
@@ -281,28 +242,26 @@ class PubSub(Engine, Generic[T]):
 
     # -- calls of the subscription table ------------------------------------------------------------------------------
 
-    def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link:
-        link = self.new_link(subscriptions)
-        link.read_size = READ_SIZE
-        return link
-
-    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+    def subscriptions_up(self, subscriptions: SubscriptionTable, *, again: bool) -> None:
         """Report the connection, and ask the server to track keys (``CLIENT TRACKING``), where ``on_invalidate`` is given."""
-        again, self._was_up, self._up_before = self._up_before, True, True
-        self.degradation.begin()
         self.report_up(subscriptions.link, again=again)
         if self._tracking.command is not None and subscriptions.link.is_up:
             subscriptions.link.send(Exchange([self._tracking.command], self.options.request_timeout))
 
-    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None:
+    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception, *, was_up: bool) -> None:
         """Report the loss of the connection; with it all copies of keys are void."""
         self._tracking.ends()
-        was_up, self._was_up = self._was_up, False
         self.report_down(subscriptions.link, error, was_up=was_up)
 
-    def exchange_answered(self, exchange: Exchange) -> None:
-        """Take the reply to ``CLIENT TRACKING``; a refusal ends the engine."""
-        reply, link = exchange.replies[0], self._subscriptions.link
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, exchange: Exchange) -> None:
+        """Put the server's confirmations into the buffer; a refusal of ``CLIENT TRACKING`` ends the engine."""
+        if isinstance(exchange, SubscriptionCommand):
+            for push in exchange.replies:
+                if not isinstance(push, ReplyError):
+                    self._dispatcher.add_confirmation(push)
+            self._balance()
+            return
+        reply, link = exchange.replies[0], subscriptions.link
         if not isinstance(reply, ReplyError):
             link.succeeded()
             self._tracking.begins()
@@ -311,15 +270,6 @@ class PubSub(Engine, Generic[T]):
         else:
             reply.command = "CLIENT TRACKING"
             self.fail(reply)
-
-    def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None:
-        """Put the server's confirmations into the buffer; note a refused UNSUBSCRIBE."""
-        for push in command.replies:
-            if not isinstance(push, ReplyError):
-                self._dispatcher.add_confirmation(push)
-            elif not command.wanted:  # messages that still come are dropped
-                self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), push)
-        self._balance()
 
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
@@ -331,24 +281,10 @@ class PubSub(Engine, Generic[T]):
 
     def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None:
         """Emit refusals, but for names that a waiting call will raise them for."""
-        reasons: dict[tuple[Kind, str], list[Subscription]] = {}
-        for subscription in refused:
-            if subscription.refusal is not None and not any(
-                subscription in change.subscriptions for change in self._changes
-            ):
-                reasons.setdefault((subscription.kind, subscription.refusal.code), []).append(subscription)
-        for (kind, _), alike in reasons.items():
-            self._emit(SubscriptionFailed(kind.what, tuple(subscription.name for subscription in alike), named(alike)))
+        for failed in self._changes.failures(refused):
+            self._emit(failed)
 
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
-        """Dispatch pushes; drop the link of a server whose pushes make no sense."""
-        try:
-            self._dispatcher.dispatch(subscriptions, pushes)
-        except MISSHAPEN as error:
-            subscriptions.link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
+        """Dispatch messages to the buffers."""
+        self._dispatcher.dispatch(subscriptions, pushes)
         self._balance()
-
-    def backoff(self, attempts: int) -> float:
-        """When to retry after so many failed attempts, in seconds on the driver's clock."""
-        ceiling = min(self.options.backoff_initial * 2.0 ** min(attempts, 32), self.options.backoff_max)
-        return self._clock.now + ceiling * self._random()

@@ -87,23 +87,23 @@ class KeyWatch(PubSub[T], Generic[T]):
         """Whether the link is up and the server is set to publish, or need not be."""
         return super().is_ready and (self._has_entered or self.lazy)
 
-    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None:
+    def subscriptions_up(self, subscriptions: SubscriptionTable, *, again: bool) -> None:
         """Ask the server which notifications it publishes (``CONFIG GET``), on each connection."""
-        super().subscriptions_up(subscriptions)
+        super().subscriptions_up(subscriptions, again=again)
         if subscriptions.link.is_up:
             subscriptions.link.send(Question([("CONFIG", "GET", SETTING)], self.options.request_timeout))
 
-    def exchange_answered(self, exchange: Exchange) -> None:
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, exchange: Exchange) -> None:
         """Take the reply to ``CONFIG GET``.
 
         A server that publishes no events of keys ends the engine on the first connection, and is told on a later connection.
         """
         if type(exchange) is not Question:
-            super().exchange_answered(exchange)
+            super().subscriptions_answered(subscriptions, exchange)
             return
         [reply] = exchange.replies
         if isinstance(reply, ReplyError):
-            self.degradation.refused(KEY_EVENTS, exchange.commands[0], reply)
+            subscriptions.degradation.refused(KEY_EVENTS, exchange.commands[0], reply)
         error = _silence(reply)
         if not (self._has_entered or error is None):
             self.fail(error)

@@ -17,12 +17,17 @@ from typing import Any, Final, Protocol
 
 from ..connection.exchange import Exchange, Subscribing
 from ..connection.link import Link
-from ..engine.timers import Timer
-from ..errors import UNAVAILABLE, ReplyError
+from ..engine.context import EngineContext
+from ..engine.degradation import UNSUBSCRIBING, Degradation
+from ..errors import UNAVAILABLE, ConnectionLost, RemoteProtocolError, ReplyError
+from ..events import Event
+from ..sense import MISSHAPEN
 from .message import Kind
 
 NAMES: Final = 500
 """The most names of a command."""
+READ_SIZE: Final = 16 << 10
+"""Bytes of a read. It holds many small messages; more of them would not stay in the processor's cache."""
 _LISTED: Final = 5
 
 
@@ -60,41 +65,41 @@ class SubscriptionCommand(Subscribing):
 
 
 class SubscriptionOwner(Protocol):
-    """The engine of a subscription table: it makes the link, and receives messages, losses and refusals."""
+    """The owner of a subscription table: it receives messages, answers, losses and refusals."""
 
-    def new_subscriptions_link(self, subscriptions: SubscriptionTable) -> Link: ...
-    def subscriptions_up(self, subscriptions: SubscriptionTable) -> None: ...
-    def subscriptions_answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None: ...
+    def subscriptions_up(self, subscriptions: SubscriptionTable, *, again: bool) -> None: ...
+    def subscriptions_answered(self, subscriptions: SubscriptionTable, exchange: Exchange) -> None: ...
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
     ) -> None: ...
     def subscriptions_refused(self, subscriptions: SubscriptionTable, refused: Sequence[Subscription]) -> None: ...
-    def exchange_answered(self, exchange: Exchange) -> None: ...
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None: ...
-    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception) -> None: ...
-    def backoff(self, attempts: int) -> float: ...
-    def new_timer(self, act: Callable[[float], None]) -> Timer: ...
+    def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception, *, was_up: bool) -> None: ...
 
 
 class SubscriptionTable:
     """The subscriptions of a link by kind and name.
 
     ``special``: their messages are not for the buffer. ``retry``: when refused subscriptions are asked for again.
+    ``degradation``: what the present connection leaves out for want of a right; ``emit`` emits its events.
     """
 
-    def __init__(self, owner: SubscriptionOwner, timeout: float) -> None:
+    def __init__(self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None]) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
         self.special: set[Subscription] = set()
-        self.retry = owner.new_timer(self._ask_again)
+        self.degradation = Degradation(emit)
+        self.retry = engine.new_timer(self._ask_again)
+        self._engine = engine
         self._owner = owner
-        self._timeout = timeout
         self._stale: dict[Subscription, None] = {}  # changes that the server may have to be told
         self._refused: dict[Subscription, None] = {}
         self._news: list[Subscription] = []  # refused, and not reported to the owner yet
         self._retries = 0
         self._unanswered = 0
         self._in_force = False  # whether a subscription was confirmed on this connection
-        self.link = owner.new_subscriptions_link(self)
+        self._up_before = self._was_up = False
+        self.link = engine.new_link(self)
+        self.link.read_size = READ_SIZE
 
     # -- desired subscriptions ----------------------------------------------------------------------------------------
 
@@ -159,7 +164,7 @@ class SubscriptionTable:
         return self._unanswered > 0
 
     def _send_command(self, subscriptions: Sequence[Subscription]) -> None:
-        command = SubscriptionCommand(subscriptions, self._timeout)
+        command = SubscriptionCommand(subscriptions, self._engine.options.request_timeout)
         for subscription in subscriptions:
             subscription.told, subscription.command = subscription.wanted, command
         self._unanswered += 1
@@ -175,7 +180,11 @@ class SubscriptionTable:
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
-        self._owner.subscriptions_up(self)
+        if self._was_up:  # a signal handler has raised while the loss of the former connection was told
+            self.link_down(link, ConnectionLost("the loss of the connection was interrupted"), [], [])
+        again, self._was_up, self._up_before = self._up_before, True, True
+        self.degradation.begin()
+        self._owner.subscriptions_up(self, again=again)
         if link.is_up:  # the application, told of the connection, may have closed the engine
             self._stale = {subscription: None for names in self.table.values() for subscription in names.values()}
             self.sync()
@@ -184,7 +193,7 @@ class SubscriptionTable:
         if not link.is_up:  # dropped for an earlier reply of the same read
             return
         if not isinstance(exchange, SubscriptionCommand):
-            self._owner.exchange_answered(exchange)
+            self._owner.subscriptions_answered(self, exchange)
             return
         self._unanswered -= 1
         reply = exchange.replies[-1]
@@ -201,8 +210,13 @@ class SubscriptionTable:
             )
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
-        if link.is_up:
+        """Have the owner dispatch pushes; drop the link of a server whose pushes make no sense."""
+        if not link.is_up:
+            return
+        try:
             self._owner.subscriptions_pushed(self, pushes)
+        except MISSHAPEN as error:
+            link.drop(RemoteProtocolError(f"the server has pushed what makes no sense: {error!r}"))
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         for names in self.table.values():
@@ -212,12 +226,13 @@ class SubscriptionTable:
                 self._forget_if_over(subscription)
         self._unanswered = 0
         self.retry.set(inf)
-        in_force, self._in_force = self._in_force, False
-        if in_force:
+        if self._in_force:
             self._owner.subscriptions_lost(self, None, error)
-        self._owner.subscriptions_down(self, error)
+            self._in_force = False
+        was_up, self._was_up = self._was_up, False
+        self._owner.subscriptions_down(self, error, was_up=was_up)
 
-    def revoked(self, kind: Kind, name: bytes, error: Exception) -> bool:
+    def revoked(self, kind: Kind, name: bytes) -> bool:
         """Note that the server has ended a subscription, and ask again: it may tell where a shard channel is now.
 
         False where the push is the answer to our own command, since an earlier push was taken for it.
@@ -229,7 +244,8 @@ class SubscriptionTable:
         self._stale[subscription] = None
         self._forget_if_over(subscription)
         if subscription.wanted:
-            self._owner.subscriptions_lost(self, [name], error)
+            why = ConnectionLost(f"{self.link.address} has ended the subscription to a {kind.what}")
+            self._owner.subscriptions_lost(self, [name], why)
         self.sync()
         return True
 
@@ -265,6 +281,7 @@ class SubscriptionTable:
                     self.special.add(subscription)  # its messages are dropped, until the connection ends
                 else:
                     self._forget_if_over(subscription)  # it had been refused as well
+            self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), error)
         elif len(command.subscriptions) > 1 and error.code not in UNAVAILABLE:
             for subscription in current:
                 self._send_command([subscription])
@@ -275,8 +292,13 @@ class SubscriptionTable:
                 subscription.refusal = error
                 self._refused[subscription] = None
             if current and self.retry.at == inf:
-                self.retry.set(self._owner.backoff(self._retries))
+                self.retry.set(self._engine.clock.now + self._backoff())
                 self._retries += 1
+
+    def _backoff(self) -> float:
+        """Seconds until the next retry."""
+        options = self._engine.options
+        return min(options.backoff_initial * 2.0 ** min(self._retries, 32), options.backoff_max) * self._engine.random()
 
     def _ask_again(self, now: float) -> None:
         """Ask again for refused subscriptions: the back-off is over."""

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcore import commands as every_command
-from streamcore.channels import Naming, Publisher, Settings, StreamHub
+from streamcore.channels import BroadcastHub, Naming, Publisher, Settings, StreamHub
 from streamcore.commands import Command, raw
 from streamcore.consumer.consumer import Consumer
 from streamcore.entries import Entry
@@ -204,6 +204,34 @@ def test_a_subscriber_loses_its_connection_at_most(given: list[Lie]) -> None:
         ours(pubsub.take_waiting_calls)
         liar.advance(0.7)
     pubsub.close()
+
+
+@given(
+    st.lists(st.builds(Lie, st.sampled_from(PUSHED[:-1]), st.integers(0, 5), paths, values), min_size=1, max_size=3),
+    st.sampled_from([None, "utf-8"]),
+)
+def test_a_hub_of_pubsub_loses_its_connection_at_most(given: list[Lie], decode: str | None) -> None:
+    hub = BroadcastHub(Settings(kind="pubsub", prefix=""), Naming("", decode))
+    liar = Liar(hub, given)
+    subscriber = hub.subscribers.first
+    liar.settle()
+    joining = ours(lambda: hub.join(subscriber, ["a", "b"]))
+    for _ in range(5):
+        liar.settle()
+        for channel in ("a", "b"):
+            liar.do("PUBLISH", channel, "hello")
+        liar.settle()
+        if joining is not None:
+            ours(joining.poll)
+        for _ in range(3):
+            try:
+                items = ours(lambda: hub.take_for(subscriber, events=True))
+            except UnicodeDecodeError:
+                continue
+            for item in items or ():
+                repr(item)
+        liar.advance(0.7)
+    hub.close()
 
 
 SENT = ("HELLO", "XADD", "WAIT", "WAITAOF", "EVALSHA", "EVAL", "CONFIG", "XINFO STREAM")

@@ -7,8 +7,17 @@ import pytest
 from streamcore.channels import BroadcastHub, ChannelMessage, Naming, Settings, hub_engine
 from streamcore.channels.stream_hub import StreamHub
 from streamcore.errors import InvalidArgument, NoPermissionError, RequestTimeout, reply_error
-from streamcore.events import Connected, Disconnected, MessagesDropped, Reconnected, SubscriptionGap
+from streamcore.events import (
+    Connected,
+    Degraded,
+    Disconnected,
+    MessagesDropped,
+    Reconnected,
+    SubscriptionFailed,
+    SubscriptionGap,
+)
 from streamcore.testing.pair import Pair
+from streamcore.testing.resp import PushOf, resp
 from tests.core.support.hubs import broadcast
 
 NOPERM = reply_error("NOPERM not for you")
@@ -35,6 +44,19 @@ def test_the_kind_chooses_the_hub() -> None:
     for kind, hub in (("streams", StreamHub), ("pubsub", BroadcastHub)):
         settings = Settings(kind=kind)  # type: ignore[arg-type]  # one of the words
         assert type(hub_engine(settings, Naming(settings.prefix, None))) is hub
+
+
+def test_it_is_ready_once_it_is_connected() -> None:
+    hub, pair = broadcast()
+    assert hub.is_ready
+    pair.server.close()
+    assert not hub.is_ready
+
+
+def test_its_users_cannot_call_what_is_of_pubsub() -> None:
+    hub, _ = broadcast()
+    for name in ("subscribe", "unsubscribe", "take", "take_calls", "keep", "give_up", "subscriptions", "first"):
+        assert not hasattr(hub, name)
 
 
 def test_all_who_are_in_a_channel_get_its_messages() -> None:
@@ -162,3 +184,59 @@ def test_there_is_no_history(arguments: dict[str, object]) -> None:
     hub, _ = broadcast()
     with pytest.raises(InvalidArgument, match="history"):
         hub.join(hub.subscribers.first, "a", **arguments)  # type: ignore[arg-type]  # of many types
+
+
+def test_it_reads_on_however_much_comes_at_once() -> None:
+    """What had filled a buffer that no subscriber waits for was the last that the hub ever read."""
+    hub, pair = in_channel("a", queue_size=2)
+    pair.server.reply(*(resp(PushOf(["message", "a", str(n)])) for n in range(10_001)))
+    assert hub.links()[0].wants_data
+    assert hub.take_for(hub.subscribers.first) == [ChannelMessage("a", "9999"), ChannelMessage("a", "10000")]
+    pair.server.push("message", "a", "next")
+    assert hub.take_for(hub.subscribers.first) == [ChannelMessage("a", "next")]
+
+
+@pytest.mark.parametrize(
+    "push", [["message", 5, "x"], ["message", None, "x"], ["message", "a", 5], ["message", "a"], ["unsubscribe"]]
+)
+def test_a_push_that_makes_no_sense_costs_the_connection_and_nothing_before_it(push: list[object]) -> None:
+    hub, pair = in_channel("a")
+    pair.server.push("message", "a", "1")
+    pair.server.push(*push)
+    assert not hub.is_ready
+    [message, gap, lost] = hub.take_for(hub.subscribers.first, events=True)
+    assert message == ChannelMessage("a", "1")
+    assert isinstance(gap, SubscriptionGap)
+    assert isinstance(lost, Disconnected)
+    assert "makes no sense" in str(lost.error)
+
+
+def test_a_push_of_another_kind_is_passed_over() -> None:
+    hub, pair = in_channel("a")
+    pair.server.reply(*(resp(PushOf(push)) for push in (["message", "a", "1"], ["new"], ["message", "a", "2"])))
+    assert hub.take_for(hub.subscribers.first) == [ChannelMessage("a", "1"), ChannelMessage("a", "2")]
+    assert hub.is_ready
+
+
+def test_a_channel_that_is_refused_later_is_told_to_all() -> None:
+    hub, pair = in_channel("a")
+    pair.events()
+    pair.server.close()
+    pair.advance(1)
+    pair.server.expect("SUBSCRIBE", "a")
+    pair.server.answer(NOPERM)
+    [failed] = [event for event in pair.events() if isinstance(event, SubscriptionFailed)]
+    assert (failed.kind, failed.names) == ("channel", (b"a",))
+    assert failed in hub.take_for(hub.subscribers.first, events=True)
+
+
+def test_what_the_server_goes_on_to_send_of_a_channel_that_was_left_is_dropped() -> None:
+    hub, pair = in_channel("a")
+    pair.events()
+    hub.leave(hub.subscribers.first)
+    pair.settle()
+    pair.server.expect("UNSUBSCRIBE", "a")
+    pair.server.answer(NOPERM)
+    pair.server.push("message", "a", "1")
+    assert hub.take_for(hub.subscribers.first) == []
+    assert pair.events() == [Degraded("ending subscriptions on the server", "+unsubscribe")]

@@ -49,7 +49,7 @@ class TestInbox:
         assert one == ChannelMessage("a", "1")
 
     def test_what_an_interrupted_take_has_left_is_counted_again(self) -> None:
-        subscriber = Subscriber(4, 1000)
+        subscriber, announced = Subscriber(4, 1000), list[Event]()
         subscriber.add_or_drop(messages(*range(1, 8)), "drop_oldest")
 
         def interrupt(event: Event) -> None:
@@ -58,7 +58,8 @@ class TestInbox:
         with pytest.raises(KeyboardInterrupt):
             subscriber.take(interrupt, events=False)
         subscriber.add_or_drop(messages(8), "drop_newest")
-        assert take(subscriber) == ["4", "5", "6", "7", MessagesDropped(1)]
+        assert take(subscriber, announced) == [MessagesDropped(3), "4", "5", "6", "7", MessagesDropped(1)]
+        assert announced == [MessagesDropped(1)], "the other has been announced"
         subscriber.extend(messages(9))
         assert take(subscriber) == ["9"]
 

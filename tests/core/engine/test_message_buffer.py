@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -13,8 +15,9 @@ import pytest
 from streamcore.channels import ChannelMessage, Subscriber
 from streamcore.engine.message_buffer import MessageBuffer
 from streamcore.errors import ConnectionLost
-from streamcore.events import Event, StaleConnectionKilled, SubscriptionGap
+from streamcore.events import Event, MessagesDropped, StaleConnectionKilled, SubscriptionGap
 from streamcore.pubsub.buffer import ConfirmationMarker, GapMarker, PushBuffer
+from tests.support.moments import CORE, moments
 
 LIMIT = 12
 FEW = 5
@@ -108,6 +111,7 @@ class Queue:
     """The queue of a subscriber to channels."""
 
     def __init__(self, when_full: Any) -> None:
+        self.events: list[Event] = []
         self.buffer = Subscriber(LIMIT, 1000)
         self.buffer._chunk = FEW
         self._policy = when_full
@@ -119,7 +123,7 @@ class Queue:
         self.buffer.add_or_drop([ChannelMessage("a", "x")] * count, self._policy)
 
     def take(self) -> list[Any]:
-        found = self.buffer.take(lambda event: None, events=True)
+        found = self.buffer.take(self.events.append, events=True)
         return [item.data if isinstance(item, ChannelMessage) else "event" for item in found]
 
 
@@ -167,3 +171,62 @@ def test_an_interruption_makes_no_message_of_a_marker_and_takes_no_room_for_ever
             assert set(found) <= {"x", "confirmed", "event"}
         assert (queue.buffer._markers, queue.buffer._beside, queue.buffer._nbytes) == (0, 0, 0)
         after += 1
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def told(queue: Pushes | Queue) -> tuple[int, int]:
+    """How many dropped messages were told, and how many gaps."""
+    drops = sum(event.messages for event in queue.events if isinstance(event, MessagesDropped))
+    return drops, sum(isinstance(event, SubscriptionGap) for event in queue.events)
+
+
+@pytest.mark.parametrize("make", [Pushes, Queue])
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+@pytest.mark.parametrize("counts", [(1, LIMIT + 2), (LIMIT + 2, 1), (LIMIT + 2, LIMIT + 3), (2, 2)])
+def test_what_was_dropped_is_told_once_wherever_a_signal_handler_raises(
+    make: Callable[[str], Pushes | Queue], policy: str, counts: tuple[int, int]
+) -> None:
+    def filled() -> Pushes | Queue:
+        queue = make(policy)
+        for count in counts:
+            queue.mark()
+            queue.add(count)
+        return queue
+
+    def drain(queue: Pushes | Queue) -> None:
+        while queue.take():
+            pass
+
+    drain(undisturbed := filled())
+    expected = told(undisturbed)
+    assert expected[0] == undisturbed.buffer.dropped
+    at, goes_on = 0, True
+    while goes_on:
+        queue, goes_on = filled(), True
+        with suppress(KeyboardInterrupt):
+            goes_on = moments(partial(drain, queue), at, interrupt, within=(CORE,))
+        drain(queue)
+        assert told(queue) == expected, f"interrupted at moment {at}"
+        at += 1
+    assert at > 10
+
+
+def test_what_is_dropped_behind_a_number_that_was_told_is_told_as_well() -> None:
+    buffer, events = PushBuffer[str](1, 1000, "drop_newest", lambda items: sum(map(len, items))), list[Event]()
+    buffer.add(["a", "b"])
+    buffer.add_marker(GapMarker(SubscriptionGap("main", None, ConnectionLost("lost"))))
+    assert buffer.take(events.append) == ["a"]
+
+    def interrupted_behind_it(event: Event) -> None:
+        events.append(event)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        buffer.take(interrupted_behind_it)
+    buffer.add_marker(ConfirmationMarker("confirmed"))  # has no room
+    assert buffer.take(events.append) == []
+    assert [type(event) for event in events] == [MessagesDropped, SubscriptionGap, MessagesDropped]
+    assert sum(event.messages for event in events if isinstance(event, MessagesDropped)) == buffer.dropped == 2

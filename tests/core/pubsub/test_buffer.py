@@ -150,6 +150,24 @@ def test_one_that_met_another_here_stands_for_it_there() -> None:
     assert drain(other) == ["x"]
 
 
+@pytest.mark.parametrize("waiting", [[], ["longer than the bound"]])
+def test_a_gap_that_comes_while_an_earlier_gap_is_told_is_told_next(waiting: list[str]) -> None:
+    """The earlier gap is the first item, or stands before a message that was dropped."""
+    box = buffer(nbytes=5, when_full="drop_oldest")
+    first, second, events = gap(b"a"), gap(b"b"), list[Event]()
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if event == first.event:
+            box.add_marker(second)
+
+    box.add_marker(first)
+    box.add(waiting)
+    assert box.take(listen) == []
+    assert [event for event in events if isinstance(event, SubscriptionGap)] == [first.event, second.event]
+    assert (len(box), box._markers, box._beside, first.held, second.held) == (0, 0, 0, 0, 0)
+
+
 def test_nothing_is_kept_of_gaps_that_nobody_holds() -> None:
     one, other = buffer(), buffer()
     mark = gap()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from streamcore.events import Connected, Degraded, Disconnected, SubscriptionGap
 from streamcore.options import Options
 from streamcore.pubsub import Kind, PubSub
 from streamcore.testing.pair import Pair
-from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed
+from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed, the_link
+from tests.support.moments import CORE, moments
 
 # -- shard channels ------------------------------------------------------------------------------------------------------
 
@@ -206,3 +209,28 @@ def test_a_server_that_does_not_answer_a_subscriber_is_given_up_after_the_reques
     pair = Pair(engine)
     pair.advance(0.51)
     assert [type(event) for event in pair.events()] == [Connected, Disconnected]
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_loss_that_a_signal_handler_interrupts_anywhere_is_a_gap_and_everything_is_restored() -> None:
+    """A subscription that the link still took for confirmed was never asked for again."""
+    at, goes_on = 0, True
+    while goes_on:
+        broker, goes_on = subscribed("a", "b", "c"), True
+        link, server = the_link(broker), broker.pair.server
+        server.connected = False
+        with suppress(KeyboardInterrupt):
+            goes_on = moments(partial(link.connection_lost, None, broker.pair.now), at, interrupt, within=(CORE,))
+        link.drop(ConnectionLost("torn"))  # as drivers do after such a call
+        link.connection_lost(None, broker.pair.now)
+        broker.subscribed.clear()
+        broker.pair.advance(5)
+        broker.serve()
+        assert broker.subscribed == {("subscribe", name) for name in (b"a", b"b", b"c")}, f"interrupted at {at}"
+        assert broker.engine.take() == []
+        assert [type(event) for event in broker.pair.events()].count(SubscriptionGap) == 1, f"interrupted at {at}"
+        at += 1
+    assert at > 10

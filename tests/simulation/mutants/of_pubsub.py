@@ -40,7 +40,7 @@ PUBSUB: Final = (
     Mutant(
         "subscription-gap-untold",
         SUBSCRIBER,
-        "if in_force:",
+        "if self._in_force:",
         "if False:",
         "all clients: what was published while the connection was lost is missed in silence",
         scenario="pubsub",
@@ -72,8 +72,8 @@ PUBSUB: Final = (
     Mutant(
         "drops-untold",
         INBOX,
-        "if untold:\n            emit(MessagesDropped(untold))",
-        "if False:\n            emit(MessagesDropped(untold))",
+        "self._untold = 0\n            self._markers -= 1\n            emit(event)",
+        "self._untold = 0\n            self._markers -= 1",
         "messages are dropped in silence",
         scenario="pubsub",
     ),
