@@ -111,7 +111,7 @@ async def test_a_history_of_nothing_ends_at_once(runtime: Runtime, server: Embed
         async with client.group_consumer("s", group="g", consumer="me", history_only=True) as consumer:
             assert [entry async for entry in consumer] == []
         async with client.group_consumer("s", group="g", consumer="me") as consumer:
-            assert await drain(consumer) == [0, 1, 2, 3, 4]
+            assert await drain(consumer, 5) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.every_server
