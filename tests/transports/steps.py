@@ -88,7 +88,7 @@ async def refused(
     """
     error, took = await _refused(enter, HASTE)
     for patience in (1.0, PATIENCE):
-        if answers and "did not answer in time" in str(error):
+        if answers and "did not answer" in str(error):
             error, took = await _refused(enter, patience)
     return error, took
 

@@ -107,7 +107,7 @@ async def test_closing_the_client_while_the_server_is_away(
         proxy.cut()
         await runtime.until(lambda: log.text.count("ConnectAttemptFailed") >= 4)
         waiting[1] = tasks.start(client.incr, "n")
-        await runtime.sleep(0.02)
+        await runtime.sleep(0.1)
         await client.aclose()
         assert isinstance(await waiting[0].raised(), ClosedError)
         error = await waiting[1].raised()

@@ -39,7 +39,7 @@ async def test_a_silent_network(runtime: Runtime, server: EmbeddedServer, raw: R
         proxy.thaw()
         add(raw, [2])
         assert await following.result() == sorted(await consuming.result()) == [0, 1, 2]
-        assert await consumer.flush()
+        assert await consumer.flush(timeout=5)
         assert pending(raw) == 0
     assert sum(isinstance(event, Disconnected) for event in events) >= 2
 

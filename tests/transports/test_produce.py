@@ -111,7 +111,7 @@ async def test_no_answer_within_the_request_timeout(
     ):
         proxy.freeze("downstream")
         began = time.monotonic()
-        with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer within 0.2 s") as caught:
+        with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer (within 0.2 s|in time)") as caught:
             await producer.send({"n": 1})
         assert caught.value.sent
         assert time.monotonic() - began < 2
