@@ -114,7 +114,7 @@ async def test_no_answer_within_the_request_timeout(
         with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer (within 0.2 s|in time)") as caught:
             await producer.send({"n": 1})
         assert caught.value.sent
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         proxy.thaw()
         await runtime.until(lambda: raw("XLEN", "s") == 2)  # it had been sent
         await answer(producer.send, {"n": 2})
@@ -128,6 +128,7 @@ async def test_nobody_there(
         entered(lambda: runtime.connect(proxy.url, request_timeout=HASTE)) as client,
         entered(lambda: client.producer("s")) as producer,
     ):
+        log.clear()
         proxy.refuse()
         proxy.cut()
         await runtime.until(lambda: "Producer of s Disconnected" in log.text)
@@ -137,7 +138,7 @@ async def test_nobody_there(
         ) as caught:
             await producer.send({"n": 1})
         assert not caught.value.sent
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 4
     assert [int(fields[1]) for _, fields in raw("XRANGE", "s", "-", "+")] == [0]
 
 

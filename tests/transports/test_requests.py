@@ -102,7 +102,7 @@ async def test_no_answer_within_the_request_timeout(
         began = time.monotonic()
         with pytest.raises(ConnectionLost) as caught:
             await client.incr("n")
-        assert 0.15 < time.monotonic() - began < 2
+        assert 0.15 < time.monotonic() - began < 4
         assert caught.value.sent
         error = str(caught.value)
         if "in time" not in error:  # as the connection says, where the machine has stalled beyond its deadline, too
@@ -171,6 +171,7 @@ async def test_nobody_there_any_more(
     runtime: Runtime, server: EmbeddedServer, proxy: Proxy, log: pytest.LogCaptureFixture
 ) -> None:
     async with entered(lambda: runtime.connect(proxy.url, request_timeout=0.2)) as client:
+        log.clear()
         proxy.refuse()
         proxy.cut()
         await runtime.until(lambda: "Client ConnectAttemptFailed" in log.text)
