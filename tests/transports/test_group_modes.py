@@ -176,6 +176,7 @@ async def test_a_full_server_is_read_all_the_same(runtime: Runtime, fresh_server
     ):
         (await anext(consumer)).dead_letter("while it is full")
         assert await take_and_ack(consumer, 9) == list(range(1, 10))
+        await runtime.until(lambda: raw("XPENDING", "s", "g")[0] == 1)
         assert await consumer.get(timeout=0.5) is None
         assert [row[0] for row in raw("XPENDING", "s", "g", "-", "+", 10)] == [first]
         raw("CONFIG", "SET", "maxmemory", 0)
