@@ -178,48 +178,48 @@ def test_refuse_and_accept(proxy: Proxy) -> None:
 
 
 def test_freeze_withholds(proxy: Proxy, server: EmbeddedServer) -> None:
-    with Raw(server.address) as direct, Raw(proxy.port, timeout=0.1) as raw:
+    with Raw(server.address) as direct, Raw(proxy.port) as raw:
         assert raw("PING") == b"PONG"
         proxy.freeze()
-        with pytest.raises(TimeoutError):
-            raw("INCR", "n")
+        raw.send("INCR", "n")
+        assert raw.is_silent()
         assert direct("GET", "n") is None
-        with Raw(proxy.port, timeout=0.1) as new, pytest.raises(TimeoutError):
-            new("PING")
+        with Raw(proxy.port) as new:
+            new.send("PING")
+            assert new.is_silent()
         proxy.thaw()
         assert raw.read() == 1
 
 
 def test_freeze_downstream_only(proxy: Proxy, server: EmbeddedServer) -> None:
     """The dangerous half: the server has executed the command, and the client will never know."""
-    with Raw(server.address) as direct, Raw(proxy.port, timeout=0.1) as raw:
+    with Raw(server.address) as direct, Raw(proxy.port) as raw:
         assert raw("PING") == b"PONG"
         proxy.freeze("downstream")
-        with pytest.raises(TimeoutError):
-            raw("INCR", "n")
-        assert direct("GET", "n") == b"1"
+        raw.send("INCR", "n")
+        wait_until(lambda: direct("GET", "n") == b"1")
+        assert raw.is_silent()
         proxy.thaw("downstream")
         assert raw.read() == 1
 
 
 def test_freeze_swallows(proxy: Proxy, server: EmbeddedServer) -> None:
-    with Raw(server.address) as direct, Raw(proxy.port, timeout=0.1) as raw:
+    with Raw(server.address) as direct, Raw(proxy.port) as raw:
         assert raw("PING") == b"PONG"
         proxy.freeze("upstream", swallow=True)
-        with pytest.raises(TimeoutError):
-            raw("INCR", "lost")
+        raw.send("INCR", "lost")
+        assert raw.is_silent()
         proxy.thaw()
         assert raw("INCR", "n") == 1
         assert direct("GET", "lost") is None
 
 
 def test_a_frozen_connection_hides_its_end(proxy: Proxy, server: EmbeddedServer) -> None:
-    with Raw(server.address) as direct, Raw(proxy.port, timeout=0.1) as raw:
+    with Raw(server.address) as direct, Raw(proxy.port) as raw:
         client_id = raw("CLIENT", "ID")
         proxy.freeze()
         direct("CLIENT", "KILL", "ID", client_id)
-        with pytest.raises(TimeoutError):
-            raw.read()
+        assert raw.is_silent()
         proxy.thaw()
         with pytest.raises(EOFError):
             raw.read()
@@ -272,6 +272,16 @@ def test_cut_after_counts_over_replies(proxy: Proxy) -> None:
             raw.read()
 
 
+def is_once_quicker(seconds: float, ask: Callable[[], object]) -> bool:
+    """Whether an answer comes in less: of several, as the machine may stall during one."""
+    for _ in range(20):
+        begin = time.monotonic()
+        ask()
+        if time.monotonic() - begin < seconds:
+            return True
+    return False
+
+
 def test_delay(proxy: Proxy) -> None:
     with Raw(proxy.port) as raw:
         assert raw("PING") == b"PONG"
@@ -285,9 +295,7 @@ def test_delay(proxy: Proxy) -> None:
         assert raw("PING") == b"PONG"
         assert time.monotonic() - begin >= 0.1
         proxy.delay(0)
-        begin = time.monotonic()
-        assert raw("PING") == b"PONG"
-        assert time.monotonic() - begin < 0.1
+        assert is_once_quicker(0.1, lambda: raw("PING"))
 
 
 def test_bandwidth(proxy: Proxy, server: EmbeddedServer) -> None:
@@ -299,15 +307,13 @@ def test_bandwidth(proxy: Proxy, server: EmbeddedServer) -> None:
         assert len(raw("GET", "k")) == 10_000
         assert time.monotonic() - begin >= 0.18
         proxy.bandwidth(None)
-        begin = time.monotonic()
-        assert len(raw("GET", "k")) == 10_000
-        assert time.monotonic() - begin < 0.18
+        assert is_once_quicker(0.18, lambda: raw("GET", "k"))
 
 
 @pytest.mark.parametrize("told", ["client", "server", None])
 def test_abandoned_connections(proxy: Proxy, server: EmbeddedServer, told: Literal["client", "server"] | None) -> None:
     """One end may know, the other one never will; who connects anew notices nothing."""
-    with Raw(server.address) as direct, Raw(proxy.port, timeout=0.2) as raw:
+    with Raw(server.address) as direct, Raw(proxy.port) as raw:
         client_id = raw("CLIENT", "ID")
         proxy.abandon(told=told)
         if told == "client":
@@ -315,8 +321,7 @@ def test_abandoned_connections(proxy: Proxy, server: EmbeddedServer, told: Liter
                 raw.read()
         else:
             raw.send("INCR", "n")
-            with pytest.raises(TimeoutError):
-                raw.read()
+            assert raw.is_silent(0.2)
         if told == "server":
             wait_until(lambda: not direct("CLIENT", "LIST", "ID", client_id))
         else:
@@ -325,8 +330,7 @@ def test_abandoned_connections(proxy: Proxy, server: EmbeddedServer, told: Liter
             assert new("INCR", "n") == 1
             proxy.abandon(told="client")
             if told is None:  # the former ones are told nothing by that
-                with pytest.raises(TimeoutError):
-                    raw.read()
+                assert raw.is_silent(0.2)
             proxy.cut()
             wait_until(lambda: not direct("CLIENT", "LIST", "ID", client_id))
 

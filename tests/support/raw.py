@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,10 @@ class Raw:
                 raise EOFError("the server closed the connection")
             self._reader.feed(data)
         return reply
+
+    def is_silent(self, seconds: float = 0.1) -> bool:
+        """Whether nothing comes for so long, not even the end; there is no reply half read."""
+        return not select.select([self.socket], [], [], seconds)[0]
 
     def close(self) -> None:
         self.socket.close()

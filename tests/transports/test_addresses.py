@@ -126,9 +126,15 @@ async def test_a_dial_that_is_given_up_in_its_middle_leaves_nothing_open(
 ) -> None:
     resolves("127.0.0.2", "127.0.0.2")
     with swallowing(server.port):
-        with pytest.raises(ConnectFailed):
-            async with runtime.connect(f"redis://{NAME}:{server.port}", request_timeout=0.4, connect_timeout=1):
-                pass
+        for patience in (0.4, 0.9):  # the second, where the machine has stalled before it came to the second address
+            opened.clear()
+            with pytest.raises(ConnectFailed):
+                async with runtime.connect(
+                    f"redis://{NAME}:{server.port}", request_timeout=patience, connect_timeout=1
+                ):
+                    pass
+            if len(opened) > 1:
+                break
         assert len(opened) == 2
         await closed(runtime, opened, but=0)
 

@@ -112,6 +112,7 @@ async def test_what_is_refused_for_the_last_time_is_a_dead_letter(
                 else:
                     entry.ack()
         assert await consumer.get(timeout=0.3) is None
+        assert await consumer.flush()
         assert pending(raw) == 0
     [[letter, fields]] = raw("XRANGE", "graveyard", "-", "+")
     assert fields[:6] == [b"n", b"1", b"dead:reason", b"no such order", b"dead:attempts", b"3"]
@@ -183,6 +184,7 @@ async def test_dead_letters_that_are_no_stream_lose_nothing(runtime: Runtime, se
         assert not await consumer.flush(timeout=0.3)
         assert int((await anext(consumer))["n"]) == 1  # which ends nothing
         assert pending(raw) == 2
+        await runtime.until(lambda: any(isinstance(event, SettlingRefused) for event in told))
         [refused] = [event for event in told if isinstance(event, SettlingRefused)]
         assert (refused.key, refused.group, refused.consumer) == (b"{s}:dead", b"g", b"worker")
         assert isinstance(refused.error, WrongTypeError)

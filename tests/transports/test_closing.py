@@ -15,7 +15,7 @@ from streamcore.commands import ping
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, blocked, clients, take, take_and_ack
+from tests.transports.steps import HASTE, add, blocked, clients, entered, take, take_and_ack
 from transports.anyio import Client, Consumer, GroupConsumer, Producer
 from transports.embedded import EmbeddedServer
 
@@ -107,7 +107,7 @@ async def test_closing_the_client_while_the_server_is_away(
         proxy.cut()
         await runtime.until(lambda: log.text.count("ConnectAttemptFailed") >= 4)
         waiting[1] = tasks.start(client.incr, "n")
-        await runtime.sleep(0.02)
+        await runtime.sleep(0.1)
         await client.aclose()
         assert isinstance(await waiting[0].raised(), ClosedError)
         error = await waiting[1].raised()
@@ -136,8 +136,8 @@ async def test_leaving_while_the_server_is_paused(runtime: Runtime, fresh_server
         add(raw, range(5))
     try:
         async with (
-            runtime.connect(fresh_server.url, request_timeout=0.3) as client,
-            client.group_consumer("s", group="g", block=0.1) as consumer,
+            entered(lambda: runtime.connect(fresh_server.url, request_timeout=HASTE)) as client,
+            entered(lambda: client.group_consumer("s", group="g", block=0.1)) as consumer,
         ):
             await take_and_ack(consumer, 5)
             fresh_server.pause()

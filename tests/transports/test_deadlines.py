@@ -16,6 +16,7 @@ from streamcore.events import Disconnected, Event
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
+from tests.transports.steps import HASTE, entered
 from transports.embedded import EmbeddedServer
 
 WELCOME = b"%1\r\n$6\r\nserver\r\n$4\r\nfake\r\n+OK\r\n+OK\r\n"
@@ -68,7 +69,7 @@ async def test_a_server_that_sends_and_does_not_answer(runtime: Runtime, what: s
     events: list[Event] = []
     first = NOTHING[what]
     with dripping(first, b"x" if what.startswith("a reply") else first) as url:
-        async with runtime.connect(url, request_timeout=0.1, on_event=events.append) as client:
+        async with entered(lambda: runtime.connect(url, request_timeout=0.1, on_event=events.append)) as client:
             began = time.monotonic()
             for _ in range(10):  # more than may be unanswered at once
                 with pytest.raises((RequestTimeout, ConnectionLost)):
@@ -98,13 +99,13 @@ async def test_a_gateway_that_has_forgotten_the_connection(
 async def test_a_server_that_is_busy_is_waited_for(runtime: Runtime, fresh_server: EmbeddedServer) -> None:
     events: list[Event] = []
     async with (
-        runtime.connect(fresh_server.url, request_timeout=2, on_event=events.append) as client,
+        runtime.connect(fresh_server.url, request_timeout=3, on_event=events.append) as client,
         runtime.tasks() as tasks,
     ):
         assert await client.set("k", "v")
         fresh_server.pause()
         waiting = tasks.start(client.get, "k")
-        await runtime.sleep(1.3)
+        await runtime.sleep(1.6)
         fresh_server.resume()
         assert await waiting.result() == b"v"
         assert await client.get("k") == b"v"
@@ -161,24 +162,31 @@ async def test_entering_a_subscriber_takes_no_longer_than_its_subscription_timeo
     async with runtime.connect(proxy.url, request_timeout=20, connect_timeout=20) as client:
         if what == "nobody accepts":
             proxy.refuse()
-        else:
-            proxy.delay(0.1 if what == "nobody confirms" else 5)
-        began = time.monotonic()
-        with pytest.raises((ConnectFailed, RequestTimeout)) as caught:
-            async with client.pubsub(["a"], subscription_timeout=0.3):
-                pass
-        assert time.monotonic() - began < 5
+        errors: list[Exception] = []
+        for timeout in (0.3, 3.0):  # the second, where the machine has stalled on the way to the first subscription
+            proxy.delay(timeout / 3 if what == "nobody confirms" else 5)
+            began = time.monotonic()
+            with pytest.raises((ConnectFailed, RequestTimeout)) as caught:
+                async with client.pubsub(["a"], subscription_timeout=timeout):
+                    pass
+            assert time.monotonic() - began < timeout + 4
+            errors.append(caught.value)
+            if what != "nobody confirms" or isinstance(caught.value, RequestTimeout):
+                break
         proxy.delay(0)
         proxy.accept()
         if what == "nobody confirms":
-            assert isinstance(caught.value, RequestTimeout)
-            assert "within 0.3 s" in str(caught.value)
+            assert isinstance(errors[-1], RequestTimeout)
+            assert "within 0.3 s" in str(errors[-1]) or "within 3 s" in str(errors[-1])
 
 
 async def test_entering_a_subscriber_has_a_longer_subscription_timeout(
     runtime: Runtime, server: EmbeddedServer, proxy: Proxy
 ) -> None:
-    async with runtime.connect(proxy.url, request_timeout=0.3, connect_timeout=5) as client, runtime.tasks() as tasks:
+    async with (
+        entered(lambda: runtime.connect(proxy.url, request_timeout=HASTE, connect_timeout=5)) as client,
+        runtime.tasks() as tasks,
+    ):
         proxy.refuse()
         subscriber = client.pubsub(["a"], subscription_timeout=10)
         entering = tasks.start(subscriber.__aenter__)
@@ -193,10 +201,10 @@ async def test_rows_that_hold_up_the_event_loop(runtime: Runtime, server: Embedd
     """Answers have come in time, and lie unread: they are not late."""
 
     def rows() -> Iterator[dict[str, str]]:
-        for number in range(6):
+        for number in range(4):
             if number % 2:
-                time.sleep(0.5)
+                time.sleep(1.2)
             yield {"n": str(number)}
 
-    async with runtime.connect(server.url, request_timeout=0.3) as client, client.producer("s") as producer:
-        assert len(await producer.send_many(rows())) == 6
+    async with runtime.connect(server.url, request_timeout=1) as client, client.producer("s") as producer:
+        assert len(await producer.send_many(rows())) == 4

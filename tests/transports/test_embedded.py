@@ -288,16 +288,16 @@ def test_every_thread_sees_the_end(fresh_server: EmbeddedServer) -> None:
     for watcher in watchers:
         watcher.join(timeout=5)
         assert not watcher.is_alive()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 4
 
 
 def test_pause_and_resume(fresh_server: EmbeddedServer) -> None:
-    with Raw(fresh_server.port, timeout=0.2) as raw:
+    with Raw(fresh_server.port) as raw:
         assert raw("PING") == b"PONG"
         fresh_server.pause()
         assert fresh_server.is_running()
-        with pytest.raises(TimeoutError):
-            raw("PING")
+        raw.send("PING")
+        assert raw.is_silent(0.2)
         fresh_server.resume()
         assert raw.read() == b"PONG"
 
@@ -306,7 +306,7 @@ def test_a_paused_server_stops_like_any_other() -> None:
     with EmbeddedServer() as server:
         server.pause()
         begin = time.monotonic()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 4
     assert not exists(server.pid)
 
 
@@ -326,8 +326,8 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     script = tmp_path / "server"
     script.write_text("#!/bin/sh\necho thinking\nexec sleep 60\n")
     script.chmod(0o755)
-    with pytest.raises(EmbeddedServerError, match=r"(?s)did not answer within 0\.3 s.*thinking"):
-        EmbeddedServer(server=str(script), config=[]).start(timeout=0.3)
+    with pytest.raises(EmbeddedServerError, match=r"(?s)did not answer within 2 s.*thinking"):
+        EmbeddedServer(server=str(script), config=[]).start(timeout=2)
 
 
 def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ async def test_a_stream_that_is_removed_is_handed_over_no_more(
         assert await take_and_ack(consumer, 1) == [0]
         assert await consumer.flush()
         async with client.group_consumer("s", group="g", consumer="other") as other:
-            assert await drain(other) == list(range(3, 10))
+            assert await drain(other, 7) == list(range(3, 10))
 
 
 async def test_a_stream_joins_one_of_several_groups(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:

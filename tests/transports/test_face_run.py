@@ -235,13 +235,17 @@ async def test_dead_letters(runtime: Runtime, server: EmbeddedServer, raw: Raw) 
 
 async def test_an_error_that_is_raised_lets_the_others_end(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(8))
+    begun: list[int] = []
     ended: list[int] = []
     async with runtime.connect(server.url) as client, open_group(client) as consumer:
 
         async def work(entry: Entry) -> None:
+            begun.append(number(entry))
+            await runtime.until(lambda: len(begun) >= 3)
             if number(entry) == 1:
-                await runtime.sleep(0.01)
+                begun.append(number(entry))
                 raise LookupError("the handler's own")
+            await runtime.until(lambda: len(begun) >= 4)
             await runtime.sleep(0.05)
             ended.append(number(entry))
 
@@ -409,7 +413,7 @@ async def test_what_nobody_has_begun_is_given_back_on_leaving(
             with pytest.raises(LookupError):
                 await consumer.run(work, on_error="raise")
         async with open_group(client, consumer="other") as other:
-            assert await drain(other, quiet=1) == list(range(5, 20))
+            assert await drain(other, 15) == list(range(5, 20))
     assert pending(raw) == 1
 
 

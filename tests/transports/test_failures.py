@@ -14,7 +14,7 @@ from tests.support.proxy import Direction, Proxy
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, blocked, pending, take, take_and_ack
+from tests.transports.steps import add, answer, blocked, entered, pending, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
 
@@ -215,8 +215,8 @@ async def test_a_primary_that_becomes_a_replica_and_returns(
     server = fresh_server
     with Raw(server.address) as raw:
         async with (
-            runtime.connect(server.url, request_timeout=0.5) as client,
-            client.group_consumer("s", group="g") as consumer,
+            entered(lambda: runtime.connect(server.url, request_timeout=0.5)) as client,
+            entered(lambda: client.group_consumer("s", group="g")) as consumer,
             runtime.tasks() as tasks,
         ):
             add(raw, [0])
@@ -226,7 +226,7 @@ async def test_a_primary_that_becomes_a_replica_and_returns(
             raw("REPLICAOF", "127.0.0.1", 1)
             await runtime.until(lambda: "READONLY" in log.text)
             with pytest.raises(StreamcoreError, match="READONLY"):
-                await client.incr("n")
+                await answer(client.incr, "n")
             raw("REPLICAOF", "NO", "ONE")
             add(raw, [1, 2, 3])
             assert sorted(await waiting.result()) == [1, 2, 3]

@@ -28,7 +28,7 @@ async def test_it_comes_again_at_once_and_the_counter_rises(runtime: Runtime, se
         began = time.monotonic()
         again = await anext(consumer)
         assert (again.id, again["n"], again.deliveries) == (second.id, b"1", 2)
-        assert time.monotonic() - began < 2.0, (
+        assert time.monotonic() - began < 4.0, (
             "not only when a read comes back by itself, or idle entries are looked for"
         )
         again.ack()
@@ -44,7 +44,7 @@ async def test_another_member_may_have_it(runtime: Runtime, server: EmbeddedServ
             batch.nack()
             assert await first.flush()
         async with client.group_consumer("s", group="g", consumer="second") as second:
-            assert await drain(second) == [0, 1]
+            assert await drain(second, 2) == [0, 1]
 
 
 @pytest.mark.every_server
@@ -61,8 +61,8 @@ async def test_it_waits_for_as_long_as_it_shall(runtime: Runtime, server: Embedd
             entry = await anext(consumer)
             waited[entry["n"]] = time.monotonic() - began
             entry.ack()
-    assert 0.5 <= waited[b"0"] < 1.4
-    assert 1.6 <= waited[b"1"] < 3.0
+    assert 0.5 <= waited[b"0"] < waited[b"1"]
+    assert 1.6 <= waited[b"1"] < 4.0
 
 
 async def test_nobody_takes_it_before_its_time(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
@@ -70,11 +70,13 @@ async def test_nobody_takes_it_before_its_time(runtime: Runtime, server: Embedde
     options: dict[str, Any] = {"claim_idle": 0.2, "block": 0.1}
     async with runtime.connect(server.url) as client:
         async with client.group_consumer("s", group="g", consumer="first", **options) as first:
-            (await anext(first)).nack(delay=1.5)
+            entry = await anext(first)
+            began = time.monotonic()
+            entry.nack(delay=1.5)
             assert await first.flush()
         async with client.group_consumer("s", group="g", consumer="second", **options) as second:
-            assert await second.get(timeout=0.8) is None
             assert await take(second, 1) == [0]
+            assert time.monotonic() - began >= 1.5
     assert pending(raw) == 1
 
 
@@ -143,6 +145,8 @@ async def test_consumers_that_are_gone_for_good_are_removed_only_if_nothing_is_p
             await anext(consumer)
         await runtime.sleep(0.3)
         async with client.group_consumer("s", group="g", consumer="me", remove_idle_consumers=0.25) as consumer:
+            while not any(isinstance(event, ConsumerRemoved) for event in events):
+                assert await consumer.get(timeout=0.1) is None
             assert await consumer.get(timeout=0.3) is None
         assert {one[1] for one in raw("XINFO", "CONSUMERS", "s", "g")} >= {b"laden"}
     assert [event for event in events if isinstance(event, ConsumerRemoved)] == [ConsumerRemoved(b"s", b"empty")]

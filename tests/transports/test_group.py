@@ -81,11 +81,11 @@ async def test_acknowledging_in_other_threads(runtime: Runtime, server: Embedded
         threads = [threading.Thread(target=work, args=(entries[n::8],)) for n in range(8)]
         for thread in threads:
             thread.start()
-        if runtime.name == "pumped":  # nothing happens between calls
-            assert await consumer.get(timeout=0.3) is None
-        await runtime.until(lambda: pending(raw) == 0)
         for thread in threads:
             thread.join()
+        while runtime.name == "pumped" and pending(raw):  # nothing happens between calls
+            assert await consumer.get(timeout=0.1) is None
+        await runtime.until(lambda: pending(raw) == 0)
 
 
 async def test_acknowledging_when_all_is_over(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
@@ -116,7 +116,7 @@ async def test_acknowledgements_do_not_wait_for_a_blocked_read(
         assert pending(raw) == 5
         for left, entry in enumerate(reversed(entries)):
             entry.ack()
-            await runtime.until(lambda expected=4 - left: pending(raw) == expected, within=0.5)  # type: ignore[misc]
+            await runtime.until(lambda expected=4 - left: pending(raw) == expected, within=2)  # type: ignore[misc]
         add(raw, [5])
         assert int((await waiting.result())["n"]) == 5
 
@@ -168,7 +168,7 @@ async def test_leaving_does_not_wait_for_a_blocked_read(runtime: Runtime, server
             await take_and_ack(consumer, 1)
             await blocked(runtime, raw) if runtime.name != "pumped" else await consumer.get(timeout=0.1)
             began = time.monotonic()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
     assert pending(raw) == 0
 
 
@@ -176,9 +176,16 @@ async def test_leaving_does_not_wait_for_a_blocked_read(runtime: Runtime, server
 async def test_two_consumers_share_without_overlap(runtime: Runtime, server: EmbeddedServer, raw: Raw) -> None:
     add(raw, range(1500))
 
+    taken: list[int] = []
+
     async def work(consumer: Any) -> list[int]:
+        mine: list[int] = []
         async with consumer:
-            return await drain(consumer)
+            while len(taken) < 2000:
+                more = await drain(consumer)
+                mine += more
+                taken.extend(more)
+            return mine
 
     async with runtime.connect(server.url) as client, runtime.tasks() as tasks:
         working = [tasks.start(work, client.group_consumer("s", group="g", consumer=name)) for name in "ab"]
@@ -252,7 +259,7 @@ async def test_no_more_in_flight_than_allowed(runtime: Runtime, server: Embedded
             assert pending(raw) == 30
             for entry in first:
                 entry.ack()
-            assert await drain(consumer) == list(range(30, 200))
+            assert await drain(consumer, 170) == list(range(30, 200))
         assert pending(raw) == 0
 
 

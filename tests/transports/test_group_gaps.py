@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from transports.embedded import EmbeddedServer
 pytestmark = pytest.mark.core("group/test_gap_detection", "group/test_group_history", "group/test_lost")
 
 SOON: dict[str, Any] = {"group": "g", "consumer": "me", "audit_interval": 0.03, "block": 0.03}
-PAUSE = 0.1  # seconds: an audit is due afterwards
+PAUSE = 0.1  # seconds without an entry
 
 
 def gaps(seen: list[Event]) -> list[Gap]:
@@ -35,12 +36,24 @@ def reached(raw: Raw) -> StreamId:
     return StreamId.parse(dict(zip(group[::2], group[1::2], strict=True))[b"last-delivered-id"])
 
 
-async def pause(runtime: Runtime, consumer: GroupConsumer[Any]) -> None:
-    """Until the consumer has looked after things, in all runtimes; it has one entry of a batch in hand."""
-    await runtime.sleep(PAUSE)
+def looks(raw: Raw) -> int:
+    """How often members have asked for the state of the stream."""
+    found = re.search(rb"cmdstat_xinfo\|stream:calls=(\d+)", raw("INFO", "commandstats"))
+    return int(found[1]) if found else 0
+
+
+async def audited(runtime: Runtime, raw: Raw, members: int = 1) -> None:
+    """Wait until each member has made an audit that has begun since."""
+    before = looks(raw)
+    await runtime.until(lambda: looks(raw) >= before + 3 * members)
+
+
+async def pause(runtime: Runtime, raw: Raw, consumer: GroupConsumer[Any]) -> None:
+    """Until the consumer has looked after things; it has one entry of a batch in hand."""
+    await audited(runtime, raw)
     await take_and_ack(consumer, 1)
     assert await consumer.flush()
-    await runtime.sleep(PAUSE)
+    await audited(runtime, raw)
 
 
 @pytest.mark.every_server
@@ -55,11 +68,11 @@ async def test_what_is_trimmed_ahead_of_the_group(
     ):
         added = ids(add(raw, range(30)))
         assert await take_and_ack(consumer, 3) == [0, 1, 2]
-        await pause(runtime, consumer)
+        await pause(runtime, raw, consumer)
         at = added.index(reached(raw))
         raw("XTRIM", "s", how, str(added[at + 6]) if how == "MINID" else 30 - (at + 6))
-        await pause(runtime, consumer)
-        assert await drain(consumer, quiet=PAUSE) == [n for n in range(5, 30) if not at < n < at + 6]
+        await pause(runtime, raw, consumer)
+        assert await drain(consumer, 20, quiet=PAUSE) == [n for n in range(5, 30) if not at < n < at + 6]
     [gap] = gaps(seen)
     assert (gap.stream, gap.before, gap.entries) == (b"s", added[at + 6], 5)
     assert gap.after <= added[at]
@@ -97,10 +110,10 @@ async def test_what_is_deleted_ahead_of_the_group(runtime: Runtime, server: Embe
     ):
         added = ids(add(raw, range(30)))
         assert await take_and_ack(consumer, 3) == [0, 1, 2]
-        await pause(runtime, consumer)
+        await pause(runtime, raw, consumer)
         raw("XDEL", "s", str(added[20]))
-        await pause(runtime, consumer)
-        assert await drain(consumer, quiet=PAUSE) == [*range(5, 20), *range(21, 30)]
+        await pause(runtime, raw, consumer)
+        assert await drain(consumer, 24, quiet=PAUSE) == [*range(5, 20), *range(21, 30)]
     [gap] = gaps(seen)
     assert gap.entries == 1
     assert gap.before is not None
@@ -144,7 +157,7 @@ async def test_what_is_missing_when_a_member_comes(
         runtime.connect(server.url, on_event=seen.append) as client,
         client.group_consumer("s", **SOON) as consumer,
     ):
-        assert await drain(consumer, quiet=PAUSE) == list(range(10, 20))
+        assert await drain(consumer, 10, quiet=PAUSE) == list(range(10, 20))
     known = server_kind.name != "redis7"
     missing = Gap(b"s", added[3], added[10], 6 if known else None, certain=known)
     assert gaps(seen) == ([missing] if group_exists else [])
@@ -161,23 +174,21 @@ async def test_each_member_is_told_and_none_twice(runtime: Runtime, server: Embe
         one.group_consumer("s", **options, consumer="a") as a,
         two.group_consumer("s", **options, consumer="b") as b,
     ):
-        assert [await a.get(timeout=PAUSE), await b.get(timeout=PAUSE)] == [
-            None,
-            None,
-        ]  # both know that nothing is missing
+        await audited(runtime, raw, 2)  # both know that nothing is missing
+        assert [await a.get(timeout=0), await b.get(timeout=0)] == [None, None]
         add(raw, range(60))
         taken = await take_and_ack(a, 3) + await take_and_ack(b, 3)
-        await runtime.sleep(PAUSE)
+        await audited(runtime, raw, 2)
         for consumer in (a, b):
             taken += await take_and_ack(consumer, 1)
             assert await consumer.flush()
-        await runtime.sleep(PAUSE)
+        await audited(runtime, raw, 2)
         raw("XTRIM", "s", "MAXLEN", 20)
-        await runtime.sleep(PAUSE)
+        await audited(runtime, raw, 2)
         for consumer in (a, b):  # as long as both are behind the gap
             taken += await take_and_ack(consumer, 1)
             assert await consumer.flush()
-        await runtime.sleep(PAUSE)
+        await audited(runtime, raw, 2)
         taken += await drain(a, quiet=PAUSE) + await drain(b, quiet=PAUSE)
     lost = 60 - len(set(taken))
     assert lost > 0
@@ -194,19 +205,21 @@ async def test_a_group_that_was_created_again_goes_on_to_be_watched(
         client.group_consumer("s", count=5, prefetch=1, **SOON) as consumer,
     ):
         add(raw, range(10))
-        assert await drain(consumer, quiet=PAUSE) == list(range(10))
-        await runtime.sleep(PAUSE)
+        assert await drain(consumer, 10, quiet=PAUSE) == list(range(10))
+        await audited(runtime, raw)
         raw("XGROUP", "DESTROY", "s", "g")
         raw("XTRIM", "s", "MAXLEN", 0)
+        while not any(isinstance(event, GroupRecreated) for event in seen):
+            assert await consumer.get(timeout=PAUSE) is None
         assert await drain(consumer, quiet=PAUSE) == []
         assert [type(event) for event in seen if isinstance(event, GroupRecreated)] == [GroupRecreated]
         assert [gap for gap in gaps(seen) if gap.certain] == []
         added = ids(add(raw, range(10, 40)))
         assert await take_and_ack(consumer, 3) == [10, 11, 12]
-        await pause(runtime, consumer)
+        await pause(runtime, raw, consumer)
         raw("XTRIM", "s", "MAXLEN", 5)
-        await pause(runtime, consumer)
-        rest = await drain(consumer, quiet=PAUSE)
+        await pause(runtime, raw, consumer)
+        rest = await drain(consumer, 5, quiet=PAUSE)
     lost = 40 - 15 - len(rest)
     assert rest[-5:] == list(range(35, 40))
     assert [(gap.before, gap.entries) for gap in gaps(seen) if gap.certain] == [(added[-5], lost)]
@@ -239,5 +252,5 @@ async def test_who_does_not_want_to_know_asks_nothing(runtime: Runtime, server: 
         client.group_consumer("s", **SOON, detect_gaps=None) as consumer,
     ):
         add(raw, range(5))
-        assert await drain(consumer, quiet=PAUSE) == list(range(5))
+        assert await drain(consumer, 5, quiet=PAUSE) == list(range(5))
     assert asked.encode() not in raw("INFO", "commandstats")

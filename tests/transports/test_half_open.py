@@ -11,19 +11,19 @@ from streamcore.events import Disconnected, Event, StaleConnectionKilled
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, blocked, clients, pending, take, take_and_ack
+from tests.transports.steps import HASTE, add, answer, blocked, clients, entered, pending, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
-TIMES = {"request_timeout": 0.3, "connect_timeout": 0.3}
+TIMES = {"request_timeout": HASTE, "connect_timeout": HASTE}
 BLOCK = 0.3
 
 
 async def test_a_silent_network(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
     events: list[Event] = []
     async with (
-        runtime.connect(proxy.url, on_event=events.append, **TIMES) as client,
-        client.consumer({"s": "0"}, block=BLOCK) as follower,
-        client.group_consumer("s", group="g", block=BLOCK) as consumer,
+        entered(lambda: runtime.connect(proxy.url, on_event=events.append, **TIMES)) as client,
+        entered(lambda: client.consumer({"s": "0"}, block=BLOCK)) as follower,
+        entered(lambda: client.group_consumer("s", group="g", block=BLOCK)) as consumer,
         runtime.tasks() as tasks,
     ):
         following, consuming = tasks.start(take, follower, 3), tasks.start(take_and_ack, consumer, 3)
@@ -35,11 +35,11 @@ async def test_a_silent_network(runtime: Runtime, server: EmbeddedServer, raw: R
         before = proxy.accepted
         began = time.monotonic()
         await runtime.until(lambda: proxy.accepted >= before + 2)  # both have given up, and dialled again
-        assert time.monotonic() - began < BLOCK + TIMES["request_timeout"] + 1
+        assert time.monotonic() - began < BLOCK + HASTE + 3
         proxy.thaw()
         add(raw, [2])
         assert await following.result() == sorted(await consuming.result()) == [0, 1, 2]
-        assert await consumer.flush()
+        assert await consumer.flush(timeout=5)
         assert pending(raw) == 0
     assert sum(isinstance(event, Disconnected) for event in events) >= 2
 
@@ -48,9 +48,9 @@ async def test_a_stopped_server(runtime: Runtime, fresh_server: EmbeddedServer, 
     server = fresh_server
     with Raw(server.address) as raw:
         async with (
-            runtime.connect(server.url, **TIMES) as client,
-            client.consumer({"s": "0"}, block=BLOCK) as follower,
-            client.group_consumer("s", group="g", block=BLOCK) as consumer,
+            entered(lambda: runtime.connect(server.url, **TIMES)) as client,
+            entered(lambda: client.consumer({"s": "0"}, block=BLOCK)) as follower,
+            entered(lambda: client.group_consumer("s", group="g", block=BLOCK)) as consumer,
             runtime.tasks() as tasks,
         ):
             add(raw, [0])
@@ -69,7 +69,7 @@ async def test_a_stopped_server(runtime: Runtime, fresh_server: EmbeddedServer, 
                 server.resume()
             add(raw, [1])
             assert await following.result() == await consuming.result() == [1]
-            assert await client.ping() == b"PONG"
+            assert await answer(client.ping) == b"PONG"
         assert pending(raw) == 0
 
 
@@ -124,13 +124,12 @@ async def test_a_stalled_handler_keeps_its_connection(runtime: Runtime, server: 
     add(raw, range(2000))
     events: list[Event] = []
     async with (
-        runtime.connect(server.url, on_event=events.append, request_timeout=0.1) as client,
+        runtime.connect(server.url, on_event=events.append, request_timeout=1.0) as client,
         client.group_consumer("s", group="g", block=0.1, count=10) as consumer,
     ):
         assert await take_and_ack(consumer, 5) == list(range(5))
-        await runtime.sleep(0.5)
+        await runtime.sleep(1.3)
         assert await take_and_ack(consumer, 95) == list(range(5, 100))
-        for n in range(100, 130, 10):
-            time.sleep(0.4)
-            assert await take_and_ack(consumer, 10) == list(range(n, n + 10))
+        time.sleep(1.3)
+        assert await take_and_ack(consumer, 30) == list(range(100, 130))
     assert not [event for event in events if isinstance(event, Disconnected)]

@@ -9,7 +9,7 @@ import pytest
 from streamcore.events import AcksUnconfirmed, Event
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
-from tests.transports.steps import add, drain, pending, take, take_and_ack
+from tests.transports.steps import HASTE, add, entered, pending, take, take_and_ack
 from transports.embedded import EmbeddedServer
 
 
@@ -21,11 +21,11 @@ async def test_a_handler_may_take_longer_than_entries_may_be_idle(
     add(raw, range(5))
     async with (
         runtime.connect(server.url) as client,
-        client.group_consumer("s", group="g", consumer="slow", claim_idle=0.6) as slow,
-        client.group_consumer("s", group="g", consumer="eager", claim_idle=0.6) as eager,
+        client.group_consumer("s", group="g", consumer="slow", claim_idle=1.5) as slow,
+        client.group_consumer("s", group="g", consumer="eager", claim_idle=1.5, block=0.1) as eager,
     ):
         assert await take(slow, 5) == [0, 1, 2, 3, 4]
-        assert await drain(eager, quiet=2.0) == []
+        assert await eager.get(timeout=2.5) is None
     assert pending(raw) == 5
 
 
@@ -35,7 +35,7 @@ async def test_unless_nothing_is_renewed(runtime: Runtime, server: EmbeddedServe
     async with (
         runtime.connect(server.url) as client,
         client.group_consumer("s", group="g", consumer="slow", claim_idle=0.6, renew=False) as slow,
-        client.group_consumer("s", group="g", consumer="eager", claim_idle=0.6) as eager,
+        client.group_consumer("s", group="g", consumer="eager", claim_idle=0.6, block=0.1) as eager,
     ):
         assert await take(slow, 5) == [0, 1, 2, 3, 4]
         assert sorted(await take_and_ack(eager, 5)) == [0, 1, 2, 3, 4]
@@ -62,8 +62,8 @@ async def test_leaving_a_server_that_is_gone_says_what_is_open(runtime: Runtime,
     add(raw, range(5))
     events: list[Event] = []
     async with (
-        runtime.connect(fresh_server.url, on_event=events.append, request_timeout=0.5) as client,
-        client.group_consumer("s", group="g") as consumer,
+        entered(lambda: runtime.connect(fresh_server.url, on_event=events.append, request_timeout=HASTE)) as client,
+        entered(lambda: client.group_consumer("s", group="g")) as consumer,
     ):
         batch = await anext(consumer.batches())
         fresh_server.kill()
@@ -77,14 +77,14 @@ async def test_entries_in_hand_are_kept_though_others_claim_what_was_idle_for_a_
     runtime: Runtime, server: EmbeddedServer, raw: Raw
 ) -> None:
     add(raw, range(2))
-    options: dict[str, Any] = {"claim_idle": 0.9, "block": 0.1}
+    options: dict[str, Any] = {"claim_idle": 1.5, "block": 0.1}
     async with (
         runtime.connect(server.url) as client,
-        client.group_consumer("s", group="g", claim_idle=0.9) as consumer,
+        client.group_consumer("s", group="g", claim_idle=1.5) as consumer,
     ):
         entries = [await anext(consumer) for _ in range(2)]
         async with client.group_consumer("s", group="g", **options) as other:
-            assert await other.get(timeout=2.0) is None
+            assert await other.get(timeout=2.5) is None
         for entry in entries:
             entry.ack()
         assert await consumer.flush()

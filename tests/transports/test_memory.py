@@ -24,6 +24,7 @@ from streamcore.errors import (
     WatchedKeyChanged,
 )
 from tests.transports.runtimes import Runtime
+from tests.transports.steps import drain
 from transports.address import Target, parse
 from transports.blocking import connect
 from transports.memory import MemoryServer, MemoryServerError, shared_server
@@ -92,16 +93,15 @@ async def test_a_group_shares_and_acknowledges(runtime: Runtime, memory: MemoryS
     async with runtime.connect(memory.url) as client:
         for n in range(30):
             await client.xadd("orders", {"n": str(n)})
-        got = []
+        got: list[int] = []
         async with (
             client.group_consumer("orders", group="g", consumer="a", max_in_flight=10) as one,
             client.group_consumer("orders", group="g", consumer="b") as other,
         ):
-            for consumer in (one, other):
-                while (entry := await consumer.get(timeout=0.2)) is not None:
-                    got.append(int(entry["n"]))
-                    entry.ack()
-                assert await consumer.flush(timeout=5)
+            while len(got) < 30:
+                for consumer in (one, other):
+                    got += await drain(consumer, quiet=0.2)
+                    assert await consumer.flush(timeout=5)
         assert sorted(got) == list(range(30))
         assert (await client.xpending("orders", "g")).entries == 0
 
@@ -216,7 +216,7 @@ def test_commands_are_denied_and_allowed_again(memory: MemoryServer) -> None:
 
 
 def test_an_error_may_befall_all_writes(memory: MemoryServer) -> None:
-    with connect(memory.url, request_timeout=0.3) as client:
+    with connect(memory.url, request_timeout=1) as client:
         memory.fail_all("READONLY You can't write against a read only replica.")
         assert client.get("a") is None
         with pytest.raises(ReadOnlyError):
@@ -224,7 +224,7 @@ def test_an_error_may_befall_all_writes(memory: MemoryServer) -> None:
 
 
 def test_a_server_that_loads_its_data_is_waited_for(memory: MemoryServer) -> None:
-    with connect(memory.url, request_timeout=0.3) as client:
+    with connect(memory.url, request_timeout=1) as client:
         memory.fail_all("LOADING the dataset is loaded")
         with pytest.raises(StreamcoreError, match="LOADING"):
             client.get("a")

@@ -117,4 +117,4 @@ async def test_a_client_that_is_left_first_gives_back_what_its_consumers_have_be
         runtime.connect(server.url) as client,
         client.group_consumer("s", group="g", consumer="second") as second,
     ):
-        assert await drain(second) == [1, 2]
+        assert await drain(second, 2) == [1, 2]

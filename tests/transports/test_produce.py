@@ -10,6 +10,7 @@ from streamcore import ConnectionLost, DeliveryUnknown, InvalidArgument, ReplyEr
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime
+from tests.transports.steps import HASTE, answer, entered
 from transports.embedded import EmbeddedServer
 
 
@@ -103,32 +104,41 @@ async def test_many_of_which_some_are_cut_off(runtime: Runtime, server: Embedded
 async def test_no_answer_within_the_request_timeout(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy
 ) -> None:
-    async with runtime.connect(proxy.url, request_timeout=0.2) as client, client.producer("s") as producer:
-        await producer.send({"n": 0})
+    raw("XADD", "s", "*", "n", 0)
+    async with (
+        entered(lambda: runtime.connect(proxy.url, request_timeout=0.2)) as client,
+        entered(lambda: client.producer("s")) as producer,
+    ):
         proxy.freeze("downstream")
         began = time.monotonic()
-        with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer within 0.2 s") as caught:
+        with pytest.raises(DeliveryUnknown, match=f"{proxy.port} did not answer (within 0.2 s|in time)") as caught:
             await producer.send({"n": 1})
         assert caught.value.sent
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         proxy.thaw()
         await runtime.until(lambda: raw("XLEN", "s") == 2)  # it had been sent
-        await producer.send({"n": 2})
+        await answer(producer.send, {"n": 2})
 
 
 async def test_nobody_there(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy, log: pytest.LogCaptureFixture
 ) -> None:
-    async with runtime.connect(proxy.url, request_timeout=0.3) as client, client.producer("s") as producer:
-        await producer.send({"n": 0})
+    raw("XADD", "s", "*", "n", 0)
+    async with (
+        entered(lambda: runtime.connect(proxy.url, request_timeout=HASTE)) as client,
+        entered(lambda: client.producer("s")) as producer,
+    ):
+        log.clear()
         proxy.refuse()
         proxy.cut()
         await runtime.until(lambda: "Producer of s Disconnected" in log.text)
         began = time.monotonic()
-        with pytest.raises(ConnectionLost, match=f"no connection to 127.0.0.1:{proxy.port} within 0.3 s") as caught:
+        with pytest.raises(
+            ConnectionLost, match=f"no connection to 127.0.0.1:{proxy.port} within {HASTE:g} s"
+        ) as caught:
             await producer.send({"n": 1})
         assert not caught.value.sent
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 4
     assert [int(fields[1]) for _, fields in raw("XRANGE", "s", "-", "+")] == [0]
 
 

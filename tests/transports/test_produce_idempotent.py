@@ -12,6 +12,7 @@ from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
+from tests.transports.steps import HASTE, answer, entered
 from transports.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.core("producer/test_deduplication", "producer/test_deduplication_by_server")
@@ -138,14 +139,14 @@ async def test_no_answer_in_time_is_still_unknown(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy
 ) -> None:
     async with (
-        runtime.connect(proxy.url, request_timeout=0.3) as client,
-        client.producer("s", producer_id="p") as producer,
+        entered(lambda: runtime.connect(proxy.url, request_timeout=HASTE)) as client,
+        entered(lambda: client.producer("s", producer_id="p")) as producer,
     ):
         proxy.freeze("downstream")
         with pytest.raises(DeliveryUnknown):
             await producer.send({"n": 0}, message_id="m")
         proxy.thaw()
-        id_ = await producer.send({"n": 0}, message_id="m")  # the application may repeat it
+        id_ = await answer(producer.send, {"n": 0}, message_id="m")  # the application may repeat it
     assert numbers(raw) == [0]
     assert id_ == StreamId.parse(raw("XRANGE", "s", "-", "+")[0][0])
 

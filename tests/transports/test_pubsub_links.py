@@ -14,6 +14,7 @@ from streamcore.events import Connected, Disconnected, Event, MessagesDropped, R
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import PATIENCE, Runtime
+from tests.transports.steps import entered, until_quiet
 from tests.transports.test_pubsub import take
 from transports.embedded import EmbeddedServer
 
@@ -92,8 +93,8 @@ async def test_events_stand_between_messages(runtime: Runtime, server: EmbeddedS
 async def test_a_silent_network_is_found_out(runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy) -> None:
     events: list[Event] = []
     async with (
-        runtime.connect(proxy.url, on_event=events.append, request_timeout=0.5) as client,
-        client.pubsub(["a"], max_idle_seconds=0.6) as pubsub,
+        entered(lambda: runtime.connect(proxy.url, on_event=events.append, request_timeout=0.5)) as client,
+        entered(lambda: client.pubsub(["a"], max_idle_seconds=0.6)) as pubsub,
     ):
         await pumped_until(pubsub, lambda: raw("PUBSUB", "NUMSUB", "a")[1] == 1)
         before = proxy.accepted
@@ -101,7 +102,7 @@ async def test_a_silent_network_is_found_out(runtime: Runtime, server: EmbeddedS
         began = time.monotonic()
         raw("PUBLISH", "a", "lost")
         await pumped_until(pubsub, lambda: proxy.accepted > before)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         proxy.thaw()
         await pumped_until(pubsub, lambda: gaps(events) and pubsub.subscriptions.confirmed)
         raw("PUBLISH", "a", "2")
@@ -119,7 +120,7 @@ async def test_a_stopped_server_is_found_out(runtime: Runtime, fresh_server: Emb
         try:
             began = time.monotonic()
             await pumped_until(pubsub, lambda: gaps(events))
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4
         finally:
             fresh_server.resume()
         await pumped_until(pubsub, lambda: pubsub.subscriptions.confirmed)
@@ -200,16 +201,12 @@ async def test_a_slow_subscriber_is_cut_off_and_told(runtime: Runtime, fresh_ser
             last = numbers.pop()  # the gap came before it, where there was one
             assert numbers == list(range(500)) + list(range(len(numbers) - 500))
             assert last >= 0
-            await pumped_until_quiet(pubsub)
+            async for _ in until_quiet(pubsub.get_message, 0.5):
+                pass
             assert pubsub.subscriptions.confirmed == {b"a"}
             raw("PUBLISH", "a", "after")
             assert (await anext(pubsub)).data == b"after"
             assert pubsub.dropped == 0
-
-
-async def pumped_until_quiet(pubsub: Any) -> None:
-    while await pubsub.get_message(timeout=0.5) is not None:
-        pass
 
 
 @pytest.mark.runtimes("async", "background")  # between calls, a pumped one reads nothing that it could drop
@@ -224,9 +221,7 @@ async def test_what_is_dropped_is_counted(
     ):
         flood(raw, 1000)
         await runtime.sleep(0.1)
-        numbers = []
-        while (message := await pubsub.get_message(timeout=0.3)) is not None:
-            numbers.append(int(message.data[:6]))
+        numbers = [int(message.data[:6]) async for message in until_quiet(pubsub.get_message)]
         dropped = sum(event.messages for event in events if isinstance(event, MessagesDropped))
         assert dropped == pubsub.dropped > 0
         assert len(numbers) + dropped == 1000

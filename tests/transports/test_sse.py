@@ -15,7 +15,7 @@ from tests.support.pages import Page
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from tests.transports.runtimes import Runtime, Task
-from tests.transports.steps import clients
+from tests.transports.steps import clients, entered
 from transports._facade.logs import Limiter
 from transports.embedded import EmbeddedServer
 from transports.sse import BadLastEventId, EventStream, ServerSentEvent, last_event_id, stream_events
@@ -379,7 +379,7 @@ async def test_without_a_server_the_browser_is_told_to_come_back(
 ) -> None:
     """Any status but 200 would end an EventSource for good."""
     monkeypatch.setattr("transports.sse.response._limiter", Limiter(lambda: 0.0, lines=2))
-    async with runtime.connect(proxy.url, request_timeout=0.2) as client:
+    async with entered(lambda: runtime.connect(proxy.url, request_timeout=0.2)) as client:
         events = stream_events(client, "s", retry=1)
         proxy.refuse()
         proxy.cut()
