@@ -8,7 +8,7 @@ slots at once, and the methods when the first of them is looked up; they are the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, dataclass, field, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import Any, Final, TypeVar, dataclass_transform, overload
 
@@ -28,7 +28,9 @@ def frozen(kind: type[Any] | None = None, /, *, kw_only: bool = False) -> Any:
 
 
 def _finish(kind: type[Any], *, kw_only: bool) -> type[Any]:
-    made: type[Any] = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(kind)
+    inherits = any(map(is_dataclass, kind.__bases__))  # the standard library has frozen classes inherit from such only
+    made: type[Any] = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only, frozen=inherits)(kind)
+    made.__dataclass_params__.frozen = True
     shared = {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
     later = {name: _Later(made, name) for name in _COMPILED if name not in vars(made)}
     for name, method in {**shared, **later}.items():

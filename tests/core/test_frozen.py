@@ -237,6 +237,26 @@ def test_a_subclass_that_is_not_decorated_has_the_same_fields() -> None:
     assert repr(Place(1)).endswith("Place(x=1, y=0, note='', more=[])")
 
 
+def test_frozen_dataclasses_inherit_from_it() -> None:
+    @dataclass(frozen=True)
+    class Pixel(Shared.Point):
+        """A point with a colour."""
+
+        colour: str = ""
+
+    pixel = Pixel(1, colour="red")
+    assert (pixel, pixel.y, pixel.colour) == (Pixel(1, colour="red"), 0, "red")
+    with pytest.raises(FrozenInstanceError):
+        pixel.x = 2  # type: ignore[misc]  # that is the point
+    assert pickle.loads(pickle.dumps(Shared.Circle(1.5))) == Shared.Circle(1.5)
+
+
+def test_dataclasses_that_can_be_changed_do_not_inherit_from_it() -> None:
+    assert "cannot inherit non-frozen dataclass from a frozen one" in alike(
+        lambda kinds: dataclass(type("Pixel", (kinds.Point,), {}))
+    )
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -245,6 +265,7 @@ def test_a_subclass_that_is_not_decorated_has_the_same_fields() -> None:
         inspect.signature,
         lambda kind: kind.__hash__,
         lambda kind: kind.__new__(kind) == 1,
+        lambda kind: kind.__new__(kind).__setstate__([1]),
     ],
 )
 def test_methods_are_compiled_when_a_class_is_first_used(use: Callable[[Any], Any]) -> None:
