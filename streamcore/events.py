@@ -6,14 +6,15 @@ events that tell of entries which the application will not see: transports warn 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
 
 from .entries import StreamId
+from .frozen import frozen
 from .of_member import OfMember
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connected:
     """A link is up: ``HELLO`` was answered. ``link`` names it, ``server`` is such as ``valkey 9.1.2``.
 
@@ -26,7 +27,7 @@ class Connected:
     owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reconnected:
     """A link is up again after it was lost."""
 
@@ -36,7 +37,7 @@ class Reconnected:
     owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disconnected:
     """A link that was up is lost, because of ``error``; it is dialled again after the back-off."""
 
@@ -46,7 +47,7 @@ class Disconnected:
     owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectAttemptFailed:
     """A link could not be brought up by the ``attempt``-th dial since it last worked."""
 
@@ -57,7 +58,7 @@ class ConnectAttemptFailed:
     owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupCreated:
     """The consumer group did not exist and was created at ``start`` (``XGROUP CREATE``)."""
 
@@ -67,7 +68,7 @@ class GroupCreated:
     consumer: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupRecreated:
     """The consumer group had vanished and was created again just below the oldest entry that may be unprocessed.
 
@@ -80,7 +81,7 @@ class GroupRecreated:
     consumer: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamAwaited:
     """The stream does not exist, or not any more; once it does, it is read from its beginning, by a new group."""
 
@@ -88,7 +89,7 @@ class StreamAwaited:
     group: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntriesRecovered(OfMember):
     """Entries of our own pending list that we had never seen (a lost reply, an earlier run) are handed over again."""
 
@@ -96,7 +97,7 @@ class EntriesRecovered(OfMember):
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntriesClaimed(OfMember):
     """Idle entries of other consumers were taken over (``XCLAIM``)."""
 
@@ -104,7 +105,7 @@ class EntriesClaimed(OfMember):
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PendingEntriesDeleted(OfMember):
     """Pending entries whose data had been deleted or trimmed: they were settled, and cannot be handed over."""
 
@@ -112,7 +113,7 @@ class PendingEntriesDeleted(OfMember):
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OwnershipLost(OfMember):
     """Entries that were handed over here are not pending for us any more.
 
@@ -125,7 +126,7 @@ class OwnershipLost(OfMember):
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AckMissed(OfMember):
     """An acknowledgement found fewer entries pending than it named: another consumer settled or deleted them."""
 
@@ -133,7 +134,7 @@ class AckMissed(OfMember):
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AcksConfirmed(OfMember):
     """The server has confirmed the acknowledgement of entries; told where ``report_acks`` asks for it."""
 
@@ -141,14 +142,14 @@ class AcksConfirmed(OfMember):
     ids: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AcksUnconfirmed(OfMember):
     """We have left, and the server has not confirmed in time the settlement of ``entries``: they may come again."""
 
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeadLettered(OfMember):
     """An entry was moved to the dead-letter stream ``letters``, as ``letter``, after so many ``deliveries``."""
 
@@ -160,14 +161,14 @@ class DeadLettered(OfMember):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PossibleLoss(OfMember):
     """A group is read without acknowledgements, and up to ``entries`` of the delivered entries are lost."""
 
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConsumerFenced:
     """Another process has taken over our name in the group; it goes on with our entries, and we stop."""
 
@@ -176,7 +177,7 @@ class ConsumerFenced:
     group: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConsumerRemoved:
     """A member without pending entries, which was not heard of for long, was removed (``XGROUP DELCONSUMER``)."""
 
@@ -185,21 +186,21 @@ class ConsumerRemoved:
     group: bytes = field(default=b"", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StaleConnectionKilled(OfMember):
     """Our previous connection was still open on the server, and was closed there (``CLIENT KILL ID``)."""
 
     client_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CountReduced:
     """A reply was over the byte limit; reading goes on with a smaller ``COUNT``."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap(OfMember):
     """Entries between ``after`` and ``before`` were trimmed or deleted before we could read them.
 
@@ -214,7 +215,7 @@ class Gap(OfMember):
     """False: the loss is only possible."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamReset:
     """The stream ends before our cursor: it was created anew, or a failover has lost its end.
 
@@ -226,7 +227,7 @@ class StreamReset:
     last: StreamId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Degraded:
     """The work named ``what`` is left out, because the server refuses it; all else goes on.
 
@@ -239,14 +240,14 @@ class Degraded:
     missing: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventsDropped:
     """More events came than the queue keeps untaken; the oldest ``events`` are gone."""
 
     events: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendFailed:
     """An entry of ``send_nowait`` was not appended, is in doubt, or not durable: see ``error``."""
 
@@ -254,7 +255,7 @@ class SendFailed:
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubscriptionGap:
     """Messages may have been lost: a subscription that was in force was not for a while, because of ``error``.
 
@@ -267,14 +268,14 @@ class SubscriptionGap:
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessagesDropped:
     """The application was too slow, and so many messages were dropped, here, by the policy ``when_full``."""
 
     messages: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubscriptionFailed:
     """The server refuses to subscribe us (``error``) to some names of a ``kind``; it is asked again."""
 
@@ -283,7 +284,7 @@ class SubscriptionFailed:
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelEnded:
     """A channel cannot be read (``error``): its key holds no stream, say.
 
@@ -294,7 +295,7 @@ class ChannelEnded:
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettlingRefused(OfMember):
     """The server refuses (``error``) to write ``key`` for entries that are to be given back or to become dead letters.
 
@@ -307,7 +308,7 @@ class SettlingRefused(OfMember):
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HandlerFailed:
     """A handler has raised ``error``, on a message from this channel; the others go on."""
 

@@ -5,13 +5,15 @@ The parts of a member that emit events need not know their member; it adds its n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, TypeVar
+
+from .frozen import frozen
 
 E = TypeVar("E")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class OfMember:
     """An event of a member of a group, where the member is known: ``consumer``, of a ``group``."""
 

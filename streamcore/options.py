@@ -6,13 +6,14 @@ of a single interface (``count``, ``claim_idle`` ...) stand as keywords of that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal, TypeAlias, get_args
 
 from .errors import InvalidArgument
+from .frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """A server reached over TCP."""
 
@@ -23,7 +24,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnixAddress:
     """A server reached over a unix socket."""
 
@@ -33,7 +34,7 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemoryAddress:
     """A server in the same process, for tests."""
 
@@ -46,7 +47,7 @@ class MemoryAddress:
 AnyAddress: TypeAlias = Address | UnixAddress | MemoryAddress
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Login:
     """How a connection introduces itself: ``HELLO 3 AUTH user password SETNAME name``, then ``SELECT database``."""
 
@@ -60,7 +61,7 @@ DecoderKind: TypeAlias = Literal["auto", "hiredis", "python"]
 DECODERS: Final[tuple[str, ...]] = get_args(DecoderKind)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """Deadlines and limits of a link; ``decoder`` says who reads replies, ``auto`` is hiredis where it is installed.
 

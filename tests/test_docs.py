@@ -253,3 +253,11 @@ def commands_of(page: Path) -> str:
     text = page.read_text("utf-8")
     shell = [block.code for block in blocks(page) if block.language in {"sh", "console"}]
     return "\n".join([*shell, *re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))])
+
+
+def test_the_reference_shows_the_constructors_of_frozen_classes() -> None:
+    griffe = pytest.importorskip("griffe")
+    extensions = griffe.load_extensions(str(DOCS / "frozen_classes.py"))
+    core = griffe.load("streamcore", search_paths=[str(ROOT)], extensions=extensions)
+    for kind in ("options.Options", "commands.stream_info.StreamInfo", "events.Connected"):
+        assert len(core[kind].parameters) > 4

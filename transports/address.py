@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from streamcore.errors import InvalidArgument, InvalidURL
+from streamcore.frozen import frozen
 from streamcore.options import Address, AnyAddress, Login, MemoryAddress, UnixAddress
 from streamcore.tracebacks import conceals_arguments
 
@@ -98,7 +99,7 @@ def _context(tls: TLS, _stamps: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """The address to dial, the login, and whether by TLS. Neither ``repr`` nor ``str`` show secrets."""
 

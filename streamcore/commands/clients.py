@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from ..arguments import Name, Seconds, milliseconds, name, positive, seconds
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from ..resp3 import Argument
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
 from .replies import mapping
@@ -23,7 +24,7 @@ ClientType: TypeAlias = Literal["normal", "primary", "replica", "pubsub"]
 """Whose connection it is; ``primary``: that of the server's own primary."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientInfo:
     """A server's connection. ``age`` and ``idle`` are seconds, ``sub``, ``psub`` and ``ssub`` counts of subscriptions.
 
@@ -292,7 +293,7 @@ def _on(on: bool) -> str:
     return "ON" if on else "OFF"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrackingInfo:
     """The tracking of a connection: ``flags`` such as ``on`` and ``bcast``, and prefixes.
 

@@ -8,11 +8,12 @@ ends.
 from __future__ import annotations
 
 from binascii import crc_hqx
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from ..arguments import Name, name, positive
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from .command import ASK_SERVER, NO_KEYS, Command, LinkUse, Traits
 from .replies import mapping
 from .server import report
@@ -32,7 +33,7 @@ def key_slot(key: Name) -> int:
     return crc_hqx(sent, 0) % SLOTS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShardNode:
     """A node in CLUSTER SHARDS: ``role`` is ``master`` or ``replica``, ``health`` ``online``, ``failed``, ``loading``.
 
@@ -52,7 +53,7 @@ class ShardNode:
     other: dict[bytes, Any] = field(default_factory=dict[bytes, Any])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shard:
     """Nodes with the same data, a primary among them, and their slots; none where the primary has lost them."""
 
@@ -101,7 +102,7 @@ def _host(value: bytes | None) -> str | None:
     return None if value == b"?" else _text(value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlotNode:
     """A node in CLUSTER SLOTS; ``host`` is None where it is the asked node itself. ``metadata``: other names."""
 
@@ -111,7 +112,7 @@ class SlotNode:
     metadata: dict[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlotRange:
     """The slots from ``start`` to ``end``, and the nodes that serve them: the primary, then its replicas."""
 
@@ -138,7 +139,7 @@ def _slot_node(reply: list[Any]) -> SlotNode:
     return SlotNode(_host(host), port, id_.decode(), mapping(metadata[0] if metadata else None))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeInfo:
     """A node, as the asked node knows it. ``flags``: ``myself``, ``master``, ``slave``, ``fail?``, ``fail`` and others.
 

@@ -6,11 +6,12 @@ database instead. An engine may use them on a link that it owns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from ..arguments import Name, name, positive
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from ..resp3 import Argument
 from ..tracebacks import conceals_arguments
 from .command import NO_KEYS, Command, LinkUse, Traits
@@ -19,7 +20,7 @@ from .replies import mapping
 _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerHello:
     """The answer of HELLO: ``server`` is ``redis`` or ``valkey``; ``mode`` ``standalone``, ``cluster`` or ``sentinel``.
 

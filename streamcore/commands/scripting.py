@@ -9,12 +9,13 @@ into ``args``. The code's result is answered as the decoder reads it: Lua number
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha1
 from typing import Any, Generic, TypeVar, overload
 
 from ..arguments import Name, at_most_one, name
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from ..resp3 import Argument
 from .command import ASK_SERVER, SERVER, Command, Traits
 from .replies import mapping
@@ -135,7 +136,7 @@ def function_load(code: Name, *, replace: bool = False) -> Command[str]:
     return Command(("FUNCTION", "LOAD", *option, name("code", code)), bytes.decode, traits)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """A function of a library, with its author's description and ``flags`` (``no-writes`` and others)."""
 
@@ -144,7 +145,7 @@ class Function:
     flags: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Library:
     """A library of functions; ``code`` only where it was asked for. ``other``: further fields of newer servers."""
 
@@ -216,7 +217,7 @@ def function_restore(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunningFunction:
     """A function that is running: the command that called it, and for how many seconds it has run."""
 
@@ -225,7 +226,7 @@ class RunningFunction:
     duration: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FunctionStats:
     """The function that is running, if any, and for each engine how many libraries and functions it has."""
 

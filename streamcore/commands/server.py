@@ -7,12 +7,12 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..arguments import Name, Seconds, milliseconds, name, positive
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from ..resp3 import Argument
 from ..tracebacks import conceals_arguments
 from .command import ASK_SERVER, NO_KEYS, SERVER, Command, LinkUse, Traits
@@ -148,7 +148,7 @@ def _persisted(reply: list[int]) -> Persisted:
     return Persisted(*reply)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectedReplica:
     """A replica, as its primary sees it, and the replication offset that it has confirmed."""
 
@@ -157,7 +157,7 @@ class ConnectedReplica:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrimaryRole:
     """A primary, its replication offset, and its replicas."""
 
@@ -165,7 +165,7 @@ class PrimaryRole:
     replicas: list[ConnectedReplica]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplicaRole:
     """A replica: its primary's address; ``state`` of the link: ``connect``, ``connecting``, ``sync``, ``connected``.
 
@@ -178,7 +178,7 @@ class ReplicaRole:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SentinelRole:
     """A Sentinel, and the names of the primaries that it watches."""
 

@@ -7,11 +7,12 @@ None; a field that a newer server adds is kept in ``other``. Durations are secon
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from ..arguments import Name, name, positive
 from ..entries import StreamId
+from ..frozen import frozen
 from .command import Command, Traits
 from .replies import mapping
 from .stream_entries import StreamEntry, entries, entry
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _ASK: Final = Traits(keys=slice(2, 3), repeatable=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StreamCounters:
     """The counters of both forms of ``XINFO STREAM``. The fields of ``idmp`` came with Redis 8.6."""
 
@@ -53,7 +54,7 @@ class StreamCounters:
     """Further fields of newer servers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StreamInfo(StreamCounters):
     """The counters and ends of a stream, and how many groups it has (``XINFO STREAM``)."""
 
@@ -73,7 +74,7 @@ class PendingDelivery(NamedTuple):
     deliveries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ConsumerFullInfo:
     """A consumer of a group, with its first pending entries (``XINFO STREAM FULL``)."""
 
@@ -90,7 +91,7 @@ class ConsumerFullInfo:
     """Further fields of newer servers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class GroupFullInfo:
     """A group, with its consumers and its first pending entries (``XINFO STREAM FULL``)."""
 
@@ -111,7 +112,7 @@ class GroupFullInfo:
     """Further fields of newer servers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StreamFullInfo(StreamCounters):
     """A stream, with its first entries and all of its groups (``XINFO STREAM FULL``)."""
 
@@ -120,7 +121,7 @@ class StreamFullInfo(StreamCounters):
     groups: list[GroupFullInfo]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class GroupInfo:
     """How far a group has read its stream, and how many entries it has pending (``XINFO GROUPS``)."""
 
@@ -138,7 +139,7 @@ class GroupInfo:
     """Further fields of newer servers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ConsumerInfo:
     """A consumer of a group: its pending entries, and when it was last heard of (``XINFO CONSUMERS``)."""
 

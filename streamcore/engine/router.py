@@ -8,19 +8,19 @@ another router chooses by its topology, and engines stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from ..connection.link import Link, Owner
+from ..frozen import frozen
 from ..options import AnyAddress
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Anywhere:
     """The route of a link that any server can serve."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beside:
     """The route of a link that must lead to the same server as ``link``: it is about that link, or about the same data."""
 

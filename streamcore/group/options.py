@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
 from ..arguments import Name, Seconds, name, one_of, positive, seconds, stream_names
 from ..entries import StreamId
 from ..errors import InvalidArgument
+from ..frozen import frozen
 from ..keys import dead_letters
 
 NACKED: Final = b"streamcore:nacked"
@@ -68,7 +68,7 @@ class MemberOptions(TypedDict, total=False):
     never: None (``"audit"``)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Membership:
     """The checked options of a member. All durations are seconds; ``claim_idle`` is None where nothing is claimed."""
 

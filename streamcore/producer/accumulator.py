@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf
 from operator import attrgetter
 from typing import Any, Final, Protocol
@@ -33,6 +32,7 @@ from ..errors import (
     StreamcoreError,
     UnreadableError,
 )
+from ..frozen import frozen
 from ..requests import Request
 from ..requests.lateness import excuse
 from ..requests.queue import RequestQueue, because
@@ -45,7 +45,7 @@ _MISSING: Final = object()
 """Stands for a reply that did not come."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchLimits:
     """How long an entry may be held back, in seconds, and how many entries or bytes make a batch full."""
 

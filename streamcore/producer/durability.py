@@ -8,7 +8,6 @@ all the same, and is never sent again for that: ``NotDurable`` tells its id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..arguments import Seconds, positive, seconds
@@ -16,6 +15,7 @@ from ..commands import Command, wait, waitaof
 from ..connection.features import Feature, name_of
 from ..entries import StreamId
 from ..errors import InvalidArgument, RemoteProtocolError, ReplyError, StreamcoreError
+from ..frozen import frozen
 
 
 class NotDurable(StreamcoreError):
@@ -34,7 +34,7 @@ class NotDurable(StreamcoreError):
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replicas:
     """An id means: so many replicas have the entry in their memory (``WAIT``). They get ``timeout`` seconds for it."""
 
@@ -59,7 +59,7 @@ class Replicas:
         return reply >= self.number, reply
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disk:
     """An id means: the entry is on the disk of the primary, if ``local``, and of so many replicas (``WAITAOF``).
 

@@ -6,8 +6,9 @@ a ``ReplyError`` value and a push is a list of a class of its own, both also ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
+
+from ..frozen import frozen
 
 Reply: TypeAlias = Any
 
@@ -35,7 +36,7 @@ class Verbatim(bytes):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """The limits of a reply: bytes in a string, elements of all its aggregates together, bytes in all, and levels."""
 

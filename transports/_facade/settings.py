@@ -6,7 +6,6 @@ import inspect
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
@@ -20,6 +19,7 @@ from streamcore.errors import (
     StreamcoreError,
 )
 from streamcore.events import Event
+from streamcore.frozen import frozen
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.resp3 import make_decoder
 
@@ -62,7 +62,7 @@ class ConnectOptions(TypedDict, total=False):
     """Is called with each ``Event`` of all that is opened, before the next entry is handed over (None)."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """Everything that ``connect`` was told."""
 
