@@ -181,7 +181,7 @@ class StreamHub(Engine):
     def take_for(self, subscriber: Subscriber, *, events: bool = False) -> list[Item]:
         """Take the next items of a subscriber, none where none has arrived. Raises the error that ended the engine."""
         found = self._subscribers.take(subscriber, self.check, events=events)
-        for key, position in subscriber.positions.items():
+        for key, position in subscriber.lagging():
             self.catch_up(subscriber, key, position)
         return found
 

@@ -200,9 +200,9 @@ class ChannelReader:
         for subscriber in live:
             position = subscriber.positions[key]
             if position.cursor == ZERO and position.added is not None:
-                position.live = False  # only a page proves the first message of a channel that was empty
+                subscriber.fall_behind(key)  # only a page proves the first message of a channel that was empty
             elif subscriber.is_full:
-                position.live = False
+                subscriber.fall_behind(key)
                 if position.cursor == before:
                     position.added = None if continuity.added is None else continuity.added - len(batch.raw)
             else:

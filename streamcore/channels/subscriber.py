@@ -30,12 +30,13 @@ class Position:
 
     ``live``: it gets the reader's new entries. Else it is behind, and asks for the entries behind the cursor, once it
     has room. ``joined``: entries before this are not for it. ``began``: behind this lie all of its messages.
-    ``paged``: up to here pages have shown the missing entries.
+    ``paged``: up to here pages have shown the missing entries. ``number``: of the channels that the subscriber has entered.
     """
 
-    __slots__ = ("added", "asking", "began", "cursor", "joined", "live", "paged")
+    __slots__ = ("added", "asking", "began", "cursor", "joined", "live", "number", "paged")
 
-    def __init__(self, cursor: StreamId) -> None:
+    def __init__(self, cursor: StreamId, number: int) -> None:
+        self.number = number
         self.cursor = self.joined = self.began = self.paged = cursor
         self.added: int | None = None
         self.live = False
@@ -57,6 +58,8 @@ class Subscriber(MessageBuffer[Received, Event | DropMarker]):
     def __init__(self, limit: int, nbytes: int) -> None:
         super().__init__(limit, nbytes, _size)
         self.positions: dict[bytes, Position] = {}  # by key
+        self._entered = 0  # channels so far
+        self._behind: dict[bytes, Position] = {}  # every position that is not live, and perhaps others
         self.closed = False
         self.page = max(
             1, min(PAGE, nbytes // LARGE)
@@ -69,6 +72,26 @@ class Subscriber(MessageBuffer[Received, Event | DropMarker]):
     def wants_more(self) -> bool:
         """Whether the queue has room for a page."""
         return (len(self._items) - self._beside) * 2 < self._limit and self._nbytes * 2 < self._most
+
+    # -- positions ----------------------------------------------------------------------------------------------------
+
+    def enter(self, key: bytes, cursor: StreamId) -> Position:
+        """Take a position in a channel; it is not live yet."""
+        self._entered += 1
+        position = self._behind[key] = self.positions[key] = Position(cursor, self._entered)
+        return position
+
+    def fall_behind(self, key: bytes) -> None:
+        """Get no more of the reader's entries of a channel, until the missing entries have come."""
+        self._behind[key] = self.positions[key]
+        self.positions[key].live = False
+
+    def lagging(self) -> list[tuple[bytes, Position]]:
+        """The keys and positions that are not live, in the order in which the channels were entered."""
+        for key, position in list(self._behind.items()):
+            if position.live or self.positions.get(key) is not position:
+                del self._behind[key]
+        return sorted(self._behind.items(), key=lambda one: one[1].number)
 
     # -- arriving messages --------------------------------------------------------------------------------------------
 

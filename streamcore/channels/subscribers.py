@@ -68,8 +68,7 @@ class Subscribers:
     def enter(self, subscriber: Subscriber, key: bytes, cursor: StreamId = ZERO) -> Position:
         """Add a subscriber to a channel."""
         self._members.setdefault(key, []).append(subscriber)
-        position = subscriber.positions[key] = Position(cursor)
-        return position
+        return subscriber.enter(key, cursor)
 
     def leave(self, subscriber: Subscriber, key: bytes) -> bool:
         """Remove a subscriber from a channel, with its queued messages; tell whether it was the last."""

@@ -94,7 +94,9 @@ class Audit:
         """Audit the streams whose turn it is, and reconcile the entries of streams whose counts differ."""
         context, holdings = self._context, self._holdings
         holdings.pending.sweep()
-        turn = self._rounds.piece(context.now, context.present, holdings.streams())
+        holdings.pending.collect()
+        held = holdings.streams() if self._rounds.is_through else set[bytes]()
+        turn = self._rounds.piece(context.now, context.present, held)
         found = yield from together([self._stream_audit.differs(stream) for stream in turn])
         differing = [stream for stream, differs in zip(turn, found, strict=True) if differs]
         if differing:

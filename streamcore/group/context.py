@@ -71,4 +71,4 @@ class GroupContext:
     def present(self) -> list[bytes]:
         """The streams of the member that exist, and are read."""
         absent, streams = self.absent, self.member.streams
-        return [stream for stream in streams if stream not in absent] if absent else streams.copy()
+        return [stream for stream in streams if stream not in absent] if absent else list(streams)

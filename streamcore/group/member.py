@@ -182,7 +182,7 @@ class Member(Generic[T]):
         if stream not in self.membership.streams:
             return False
         loop = self.loop
-        self.membership.streams.remove(stream)
+        del self.membership.streams[stream]
         loop.setup.forget(stream)
         loop.backlog.forget(stream)
         loop.claiming.forget(stream)

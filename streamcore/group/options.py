@@ -72,7 +72,7 @@ class MemberOptions(TypedDict, total=False):
 class Membership:
     """The checked options of a member. All durations are seconds; ``claim_idle`` is None where nothing is claimed."""
 
-    streams: list[bytes]
+    streams: dict[bytes, None]  # in their order
     group: bytes
     name: bytes
     ack: Literal["manual", "auto", "none"]
@@ -143,7 +143,7 @@ class Membership:
         if history_only and not backlog:
             raise InvalidArgument("history_only hands over the backlog alone; leave backlog=True")
         return cls(
-            streams=named,
+            streams=dict.fromkeys(named),
             group=name("group", group),
             name=name("consumer", consumer),
             ack=one_of("ack", ack, "manual", "auto", "none"),

@@ -11,30 +11,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from ..connection.exchange import Arguments, Exchange
 from ..entries import GroupBatch, Refusal
+from .by_stream import Batches, Ride, WaitingSettlements, without
 from .options import Membership
 from .settlements import Ack, Burial, Clear, Nack, Settlement
 
 MAX_IDS = 1000  # ids of a command
-
-Ride: TypeAlias = list[Settlement]  # the settlements of an exchange
 
 
 class Riding(NamedTuple):
     """A ride, the batches of its entries, and the ids, by stream, that have come to mean other entries since it left."""
 
     ride: Ride
-    batches: list[GroupBatch[Any]]
+    batches: Batches
     void: dict[bytes, set[bytes]]
 
     def left(self, told: Sequence[Settlement]) -> Sequence[Settlement]:
         """Leave out of settlements the ids that mean other entries by now; return the settlements that may be sent again."""
         if not self.void:
             return told
-        kept = [_without(one, one.stream, self.void.get(one.stream, set())) for one in told]
+        kept = [without(one, self.void.get(one.stream, ())) for one in told]
         return [one for one in kept if one.ids]
 
 
@@ -58,10 +58,10 @@ class Pending:
         self._of: dict[bytes, dict[int, GroupBatch[Any]]] = {}  # the batches, by stream
         self._noted: deque[GroupBatch[Any]] = deque()
         self._acked: dict[tuple[bytes, bool], list[bytes]] = {}  # unsent, by stream, and whether repeated
-        self._refused: list[Settlement] = []  # unsent
-        self._late: list[Settlement] = []  # refused by the server for now; they leave again after ``retry``
-        self._late_batches: list[GroupBatch[Any]] = []  # of the late settlements
-        self._spoken_of: list[GroupBatch[Any]] = []  # of the unsent settlements
+        self._refused = WaitingSettlements()  # unsent
+        self._late = WaitingSettlements()  # refused by the server for now; they leave again after ``retry``
+        self._late_batches = Batches()  # of the late settlements
+        self._spoken_of = Batches()  # of the unsent settlements
         self._riding: dict[int, Riding] = {}
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -92,9 +92,6 @@ class Pending:
             if not own:
                 del self._of[batch.key]
 
-    def _batches_of(self, stream: bytes) -> tuple[GroupBatch[Any], ...]:
-        return tuple(self._of.get(stream, {}).values())
-
     def note(self, batch: GroupBatch[Any]) -> None:
         """Queue a batch for ``collect``, since entries of it were acknowledged or refused; called in any thread."""
         self._noted.append(batch)
@@ -108,39 +105,42 @@ class Pending:
 
     def sweep(self) -> None:
         """Note again each batch with settlements, in case that a caller was interrupted between acknowledging and noting."""
+        noted = set(map(id, tuple(self._noted)))
         for batch in tuple(self._batches.values()):
-            if (batch.acks or batch.refusals) and batch not in self._noted:
+            if (batch.acks or batch.refusals) and id(batch) not in noted:
                 self._noted.append(batch)
 
     def awaits(self, batch: GroupBatch[Any], id_: bytes) -> bool:
         """Whether the settlement of an entry is not confirmed yet; may be asked in any thread."""
-        if batch in self._noted or id_ in self._acked.get((batch.key, False), ()):
+        if batch.noted:
             return True
-        return any(one.stream == batch.key and id_ in one.ids for one in self._all_unconfirmed())
+        with suppress(IndexError):  # another thread may have collected the last of them
+            if self._noted[0] is batch:  # which is being collected
+                return True
+        return any(id_ in one.ids for one in self._unconfirmed_of(batch.key))
 
     # -- the entries that are known -----------------------------------------------------------------------------------
 
     def forget(self, stream: bytes, ids: set[bytes]) -> None:
         """Drop entries that are not ours any more: their acknowledgement would do nothing."""
-        for batch in self._batches_of(stream):
+        for batch in self.batches_of(stream):
             self.in_flight -= batch.forget(ids)
             if batch.settled:
                 self._drop(batch)
 
     def unsettled(self, stream: bytes) -> set[bytes]:
         """The ids of a stream that were delivered to us and not settled, as far as settlements are collected."""
-        own = self._batches_of(stream)
+        own = self.batches_of(stream)
         return set[bytes]().union(*(batch.ids if batch.unsettled is None else batch.unsettled for batch in own))
 
-    @property
-    def batches(self) -> tuple[GroupBatch[Any], ...]:
-        """The batches with unsettled entries, in the order of their delivery."""
-        return tuple(self._batches.values())
+    def batches_of(self, stream: bytes) -> tuple[GroupBatch[Any], ...]:
+        """The batches of a stream with unsettled entries, in the order of their delivery."""
+        return tuple(self._of.get(stream, {}).values())
 
     def deliveries(self, stream: bytes, id_: bytes) -> int | None:
         """The delivery counter of an entry that is handed over or read ahead, this delivery included; None for any other id."""
         return next(
-            (one.deliveries for one in self._batches_of(stream) if id_ in one.ids),
+            (one.deliveries for one in self.batches_of(stream) if id_ in one.ids),
             None,
         )
 
@@ -149,13 +149,19 @@ class Pending:
 
         For the rare comparison with the server, since it expands the batches.
         """
-        told = (one.ids for one in self._all_unconfirmed() if one.stream == stream)
-        return self.unsettled(stream).union(*told)
+        return self.unsettled(stream).union(*(one.ids for one in self._unconfirmed_of(stream)))
+
+    def _unconfirmed_of(self, stream: bytes) -> list[Settlement]:
+        acked = [Ack(stream, self._acked.get((stream, repeated), [])) for repeated in (False, True)]
+        waiting = [*self._refused.of(stream), *self._late.of(stream)]
+        riding = [one for riding in tuple(self._riding.values()) for one in riding.left(riding.ride.of(stream))]
+        return [*acked, *waiting, *riding]
 
     def _all_unconfirmed(self) -> list[Settlement]:
         acked = [Ack(stream, ids) for (stream, _), ids in tuple(self._acked.items())]
+        waiting = [*self._refused.all(), *self._late.all()]
         riding = [one for riding in tuple(self._riding.values()) for one in riding.left(riding.ride)]
-        return [*acked, *self._refused, *self._late, *riding]
+        return [*acked, *waiting, *riding]
 
     def streams(self) -> list[bytes]:
         """The streams in which an entry is unsettled, or a settlement unconfirmed."""
@@ -165,25 +171,26 @@ class Pending:
     def bodies(self, stream: bytes) -> dict[bytes, list[bytes]]:
         """The fields of our pending entries of a stream, by id, as far as their batches are kept."""
         ours = self.ids(stream)
-        batches = [batch for batch in self._known_batches() if batch.key == stream]
-        return {id_: fields for batch in batches for id_, fields in batch.raw if id_ in ours}
+        return {id_: fields for batch in self._known_of(stream) for id_, fields in batch.raw if id_ in ours}
 
-    def _known_batches(self) -> list[GroupBatch[Any]]:
-        """The batches of unsettled entries, and of unconfirmed settlements."""
-        riding = (batch for riding in self._riding.values() for batch in riding.batches)
-        return [*self._spoken_of, *self._late_batches, *riding, *self._batches.values()]
+    def _known_of(self, stream: bytes) -> list[GroupBatch[Any]]:
+        """The batches of unsettled entries of a stream, and of unconfirmed settlements."""
+        riding = (batch for riding in self._riding.values() for batch in riding.batches.of(stream))
+        spoken_of = (*self._spoken_of.of(stream), *self._late_batches.of(stream))
+        return [*spoken_of, *riding, *self.batches_of(stream)]
 
     def void(self, stream: bytes, ids: set[bytes]) -> None:
         """Drop ids that mean other entries by now, or none: no settlement of them is sent, nor repeated."""
         self.forget(stream, ids)
-        for batch in self._known_batches():
-            if batch.key == stream:
-                batch.lost |= ids.intersection(batch.ids)
-        kept = [(key, [id_ for id_ in told if key[0] != stream or id_ not in ids]) for key, told in self._acked.items()]
-        self._acked = {key: told for key, told in kept if told}
-        self._refused, self._late = (
-            [left for one in told if (left := _without(one, stream, ids)).ids] for told in (self._refused, self._late)
-        )
+        for batch in self._known_of(stream):
+            batch.lost |= ids.intersection(batch.ids)
+        for key in ((stream, False), (stream, True)):
+            if left := [id_ for id_ in self._acked.get(key, ()) if id_ not in ids]:
+                self._acked[key] = left
+            else:
+                self._acked.pop(key, None)
+        for waiting in (self._refused, self._late):
+            waiting.leave_out(stream, ids)
         for riding in self._riding.values():  # over the other link, whose connection is not known to be lost yet
             riding.void.setdefault(stream, set()).update(ids)
 
@@ -247,31 +254,34 @@ class Pending:
             else:
                 again.setdefault(delay, []).append(id_)
         for delay, ids in again.items():
-            self._refused += [
-                Nack(batch.key, ids[at : at + MAX_IDS], delay, counted) for at in range(0, len(ids), MAX_IDS)
-            ]
+            for at in range(0, len(ids), MAX_IDS):
+                self._refused.add(Nack(batch.key, ids[at : at + MAX_IDS], delay, counted))
 
     def bury(self, stream: bytes, id_: bytes, deliveries: int, reason: bytes) -> None:
         """Queue the move of an entry to the dead-letter stream."""
-        self._refused.append(Burial(stream, [id_], self._member.letters(stream), deliveries, reason))
+        self._refused.add(Burial(stream, [id_], self._member.letters(stream), deliveries, reason))
 
     def clear(self, stream: bytes, ids: list[bytes]) -> None:
         """Queue the removal of entries whose data is gone from the pending list (``XCLAIM``)."""
-        self._refused.append(Clear(stream, ids))
+        self._refused.add(Clear(stream, ids))
 
     def take(self) -> tuple[list[Arguments], Ride]:
         """Build the commands of all unsent settlements, and the ride to confirm or lose."""
-        ride: Ride = []
+        ride = Ride()
         member = self._member
         for (stream, repeated), ids in self._acked.items():
             ride += [
                 Ack(stream, ids[at : at + MAX_IDS], repeated, member.fenced, member.report_acks)
                 for at in range(0, len(ids), MAX_IDS)
             ]
-        ride += self._refused
+        refused = bool(self._refused)
+        if refused:
+            ride += self._refused.all()
         if ride:
             self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
-        self._acked, self._refused, self._spoken_of = {}, [], []
+        self._acked, self._spoken_of = {}, Batches()
+        if refused:
+            self._refused = WaitingSettlements()
         return [one.command(member) for one in ride], ride
 
     @property
@@ -286,7 +296,8 @@ class Pending:
         """
         riding = self._riding.get(id(ride))
         if riding is not None and (late := riding.left(late)):
-            self._late += late
+            for one in late:
+                self._late.add(one)
             self._late_batches += riding.batches
         self._riding.pop(id(ride), None)
 
@@ -297,20 +308,18 @@ class Pending:
 
     def unburied_streams(self) -> set[bytes]:
         """The streams with late dead letters."""
-        return {one.stream for one in self._late if isinstance(one, Burial)}
+        return {one.stream for one in self._late.all() if isinstance(one, Burial)}
 
     def unburied(self, stream: bytes) -> set[bytes]:
         """The ids of a stream whose dead letters are late: these entries are still pending for us."""
-        late = [one for one in self._late if isinstance(one, Burial) and one.stream == stream]
-        return {id_ for one in late for id_ in one.ids}
+        return {id_ for one in self._late.of(stream) if isinstance(one, Burial) for id_ in one.ids}
 
     def retry(self) -> None:
         """Queue the late settlements for the next ride."""
-        late, self._late = self._late, []
-        for one in late:
+        for one in self._late.all():
             self._put_off(one)
         self._spoken_of += self._late_batches
-        self._late_batches = []
+        self._late, self._late_batches = WaitingSettlements(), Batches()
 
     def lose(self, rides: Iterable[Ride]) -> None:
         """Queue the settlements of rides whose replies will never come for the next ride."""
@@ -325,9 +334,4 @@ class Pending:
         if isinstance(one, Ack):
             self._acked.setdefault((one.stream, True), []).extend(one.ids)
         else:
-            self._refused.append(one.again())
-
-
-def _without(one: Settlement, stream: bytes, ids: set[bytes]) -> Settlement:
-    """Leave some ids of a stream out of a settlement."""
-    return one._replace(ids=[id_ for id_ in one.ids if one.stream != stream or id_ not in ids])
+            self._refused.add(one.again())

@@ -65,11 +65,9 @@ def still_held(holdings: Holdings, piece: Piece) -> set[bytes]:
 
 
 def _parts(holdings: Holdings, streams: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes], GroupBatch[Any] | None]]:
-    by_stream: dict[bytes, list[GroupBatch[Any]]] = {}
-    for batch in holdings.pending.batches:
-        by_stream.setdefault(batch.key, []).append(batch)
+    of = {stream: holdings.pending.batches_of(stream) for stream in streams}
     for stream in streams:
-        for batch in by_stream.get(stream, ()):
+        for batch in of[stream]:
             if ids := _unsettled(batch):
                 yield stream, ids, batch
         for id_ in (*holdings.queue.waiting(stream), *holdings.pending.unburied(stream)):

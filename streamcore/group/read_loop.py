@@ -151,6 +151,7 @@ class ReadLoop(Generic[T]):
         in_flight.reads, in_flight.single = 0, None
         self._asked.clear()
         self.settling.begin(is_awaited=self.ack_loop.is_awaited)
+        self.redelivery_queue.recount()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
         self.settling.at_once |= self.release.unsent
@@ -211,7 +212,8 @@ class ReadLoop(Generic[T]):
         self.presence.connected(link.server)
         for stream in self.lineage.doubted(origin):
             lost = yield from self.lineage.compare(stream)
-            self.holdings.void(stream, lost.ids)
+            if lost.ids:
+                self.holdings.void(stream, lost.ids)
             if lost.told:
                 self.context.emit(OwnershipLost(stream, lost.told))
         self.lineage.prove(origin)

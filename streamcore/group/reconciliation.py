@@ -37,7 +37,7 @@ class Reconciliation:
         """Reconcile all streams, before the first read of a connection, and when streams have joined."""
         yield from self._redelivery.recover()
         yield from self.drop_lost()
-        for stream in self._context.member.streams.copy():
+        for stream in list(self._context.member.streams):
             if stream in self._backlog.quiet:
                 self._recovery.recovered(stream)
             else:

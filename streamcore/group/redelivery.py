@@ -87,7 +87,7 @@ class Redelivery:
             listed = yield from self._context.ask(*pages)
             rows = [row for page in listed for row in checked(page)]
             counted = Counter(row[0] for row in rows)
-            known = {one.id: one.deliveries for one in self._queue if one.stream == stream}
+            known = {one.id: one.deliveries for one in self._queue.of(stream)}
             for id_ in counted.keys() - known.keys():
                 known[id_] = self._pending.deliveries(stream, id_) or 0
             yield from self._set_back(stream, [row for row in rows if known[row[0]]], counted, known)
@@ -110,7 +110,7 @@ class Redelivery:
             return None
         found = yield from self._found(asked, read)
         self._in_doubt, self._in_flight.single = [], None
-        left = set(asked).difference(self._queue)
+        left = {one for one in asked if one not in self._queue}
         for waiting in asked:
             if (
                 waiting in left and waiting.id in found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -20,10 +20,11 @@ class Waiting(NamedTuple):
 
 
 class RedeliveryQueue:
-    """The entries that wait; true while there are any."""
+    """The entries that wait, in their order and by stream; true while there are any."""
 
     def __init__(self) -> None:
-        self._queue: deque[Waiting] = deque()
+        self._queue: OrderedDict[Waiting, None] = OrderedDict()
+        self._of: dict[bytes, dict[Waiting, None]] = {}  # no stream without any
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -31,38 +32,57 @@ class RedeliveryQueue:
     def __iter__(self) -> Iterator[Waiting]:
         return iter(self._queue)
 
+    def __contains__(self, waiting: Waiting) -> bool:
+        return waiting in self._queue
+
     @property
     def first(self) -> Waiting:
         """The entry that is handed over next; the queue is not empty."""
-        return self._queue[0]
+        return next(iter(self._queue))
 
     def add(self, waiting: Iterable[Waiting]) -> None:
         """Append entries that are pending for us and were handed over before."""
-        self._queue.extend(waiting)
+        for one in waiting:
+            self._queue[one] = None
+            self._of.setdefault(one.stream, {})[one] = None
+
+    def of(self, stream: bytes) -> tuple[Waiting, ...]:
+        """The entries of a stream that wait for their redelivery, in order."""
+        return tuple(self._of.get(stream, ()))
 
     def ids(self, stream: bytes) -> set[bytes]:
         """The ids of a stream that wait for their redelivery."""
-        return {waiting.id for waiting in self._queue if waiting.stream == stream}
+        return {waiting.id for waiting in self.of(stream)}
 
     def streams(self) -> set[bytes]:
         """The streams of which any entry waits for its redelivery."""
-        return {waiting.stream for waiting in self._queue}
+        return set(self._of)
 
     def waiting(self, stream: bytes) -> list[bytes]:
         """The ids of a stream that wait for their redelivery, in order."""
-        return [waiting.id for waiting in self._queue if waiting.stream == stream]
+        return [waiting.id for waiting in self.of(stream)]
 
     def forget(self, stream: bytes, ids: set[bytes] | None = None) -> None:
         """Forget entries of a stream, or all of them, that are not ours any more."""
-        gone = self.ids(stream) if ids is None else ids
-        self._queue = deque(waiting for waiting in self._queue if waiting.stream != stream or waiting.id not in gone)
+        self.remove([waiting for waiting in self.of(stream) if ids is None or waiting.id in ids])
 
-    def remove(self, entries: Sequence[Waiting]) -> None:
+    def remove(self, entries: Iterable[Waiting]) -> None:
         """Remove entries that are handed over, or not ours any more."""
-        self._queue = deque(waiting for waiting in self._queue if waiting not in entries)
+        for one in entries:
+            self._queue.pop(one, None)
+            own = self._of.get(one.stream, {})
+            own.pop(one, None)
+            if not own:
+                self._of.pop(one.stream, None)
 
     def clear(self, stream: bytes | None = None) -> list[Waiting]:
         """Remove all entries, or all of a stream, and return them."""
-        left = [waiting for waiting in self._queue if stream in {None, waiting.stream}]
+        left = list(self._queue if stream is None else self.of(stream))
         self.remove(left)
         return left
+
+    def recount(self) -> None:
+        """Find the entries of each stream anew: a signal handler may have raised between two changes."""
+        self._of = {}
+        for one in self._queue:
+            self._of.setdefault(one.stream, {})[one] = None

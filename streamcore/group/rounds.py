@@ -10,7 +10,7 @@ A *pass* of the claims goes through the streams in the same way (``Passes``).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection
 from math import ceil
 from typing import Final
@@ -35,11 +35,16 @@ class Rounds:
         self._order: dict[bytes, float] = {}  # time of the last turn; the stream without a turn for longest comes first
         self._came: set[bytes] = set()  # streams of which an entry has come since, or that are doubted
         self._seen_until = AT_ONCE  # until then a former connection may have been served
-        self._due: deque[bytes] = deque()  # the rest of this round
+        self._due: OrderedDict[bytes, None] = OrderedDict()  # the rest of this round
         self._size = PIECE
         self._pause = interval
         self._began = AT_ONCE
         self._done = 0  # pieces of this round
+
+    @property
+    def is_through(self) -> bool:
+        """Whether a round is at its end, and the next piece begins another."""
+        return not self._due
 
     def entered(self, now: float, block: float) -> None:
         """Note a new connection; a former connection may be served for ``block`` seconds more."""
@@ -53,18 +58,20 @@ class Rounds:
         """Forget a stream that is read no more."""
         self._order.pop(stream, None)
         self._came.discard(stream)
-        if stream in self._due:
-            self._due.remove(stream)
+        self._due.pop(stream, None)
 
     def put_off(self, now: float) -> None:
         """Put the next piece off until an interval from now."""
         self.at = now + self._interval
 
     def piece(self, now: float, streams: Collection[bytes], held: Collection[bytes]) -> list[bytes]:
-        """Take the streams whose turn it is, and set ``at``; entries of the ``held`` streams are in hand, so these are busy."""
-        if not self._due:
+        """Take the streams whose turn it is, and set ``at``.
+
+        Entries of the ``held`` streams are in hand, so these are busy; that is asked where a round begins.
+        """
+        if self.is_through:
             self._begin(now, streams, held)
-        taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))]
+        taken = [self._due.popitem(last=False)[0] for _ in range(min(self._size, len(self._due)))]
         for stream in taken:
             self._order.pop(stream, None)
             self._order[stream] = now
@@ -83,9 +90,9 @@ class Rounds:
             if stream not in present:
                 continue
             if stream in self._came or stream in held or last < self._seen_until <= now:
-                self._due.append(stream)
+                self._due[stream] = None
             elif quiet:
-                self._due.append(stream)
+                self._due[stream] = None
                 quiet -= 1
         self._size = max(PIECE, ceil(len(self._due) / PIECES))
         self._pause = self._interval / max(1, ceil(len(self._due) / self._size))

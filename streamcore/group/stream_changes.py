@@ -82,8 +82,9 @@ class StreamChanges:
                     continue
                 change.finish()
                 self._joined.append(stream)
-                self._context.member.streams.append(stream)
-            self.give_up(change)
+                self._context.member.streams[stream] = None
+            if self._wanted.get(stream) is change:
+                del self._wanted[stream]
 
 
 class StreamArrivals:

@@ -23,6 +23,7 @@ class Prefetch(Generic[B]):
         self._limit = size
         self._size = 0
         self._whole = 0  # ready batches that count as reads
+        self._streams: set[bytes] = set()  # no batch of another stream is ready
         self._ready: deque[tuple[B, bool, int]] = deque()  # the number counts the batches up to this batch
 
     def __len__(self) -> int:
@@ -36,12 +37,14 @@ class Prefetch(Generic[B]):
     def add(self, batch: B, *, whole: bool = True) -> None:
         """Append a batch; a part (not ``whole``) counts together with a following batch."""
         self.added += 1
+        self._streams.add(batch.key)
         self._ready.append((batch, whole, self.added))
         self._size += batch.size
         self._whole += whole
 
     def put_back(self, batch: B) -> None:
         """Put a taken batch back at the head of the queue."""
+        self._streams.add(batch.key)
         self._ready.appendleft((batch, True, self.reached))
         self._size += batch.size
         self._whole += 1
@@ -61,10 +64,13 @@ class Prefetch(Generic[B]):
             self._whole -= whole
         else:
             self._size = self._whole = 0
+            self._streams.clear()
         return batch
 
     def drop(self, stream: bytes) -> list[B]:
         """Remove the batches of a stream, and return them."""
+        if stream not in self._streams:
+            return []
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
         self.recount()
@@ -74,9 +80,12 @@ class Prefetch(Generic[B]):
         """Count the batches anew: a signal handler may have raised in the middle of a change."""
         self._size = sum(batch.size for batch, _, _ in self._ready)
         self._whole = sum(whole for _, whole, _ in self._ready)
+        self._streams = {batch.key for batch, _, _ in self._ready}
 
     def withdraw(self, stream: bytes, ids: set[bytes]) -> None:
         """Remove single entries of a stream from its batches: they are not the consumer's any more."""
+        if stream not in self._streams:
+            return
         for batch, *_ in self._ready:
             if batch.key == stream:
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]

@@ -19,6 +19,7 @@ import pytest
 
 from streamcore.engine.timers import DerivedTimer, Timers
 from streamcore.entries import GroupBatch, GroupEntry, Refusal
+from streamcore.group.by_stream import Ride, WaitingSettlements
 from streamcore.group.consumer import GroupConsumer
 from streamcore.group.options import Membership
 from streamcore.group.pending import Pending, Riding
@@ -317,13 +318,13 @@ def forget_then_collect(self: Pending) -> None:
 
 
 def forget_then_ride(self: Pending) -> tuple[list[Any], list[Settlement]]:
-    ride: list[Settlement] = [Ack(stream, ids) for (stream, _), ids in self._acked.items()] + self._refused
-    self._acked, self._refused = {}, []
+    ride = Ride([Ack(stream, ids) for (stream, _), ids in self._acked.items()] + self._refused.all())
+    self._acked, self._refused = {}, WaitingSettlements()
     self._riding[id(ride)] = Riding(ride, self._spoken_of, {})
     return [], ride
 
 
-def confirm_then_put_off(self: Pending, rides: list[list[Settlement]]) -> None:
+def confirm_then_put_off(self: Pending, rides: list[Ride]) -> None:
     for ride in rides:
         self.confirm(ride)
         for one in ride:

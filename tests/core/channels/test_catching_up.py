@@ -11,6 +11,7 @@ from streamcore.entries import StreamId
 from streamcore.errors import NoPermissionError, WrongTypeError
 from streamcore.events import Gap, StreamReset
 from streamcore.testing.resp import Simple
+from tests.core.support.calls import Work
 from tests.core.support.hubs import ABORTED, BUSY, FORBIDDEN, GONE, NO_KEY, QUEUED, WRONG, Hub, joined, message
 from tests.core.support.streams import info
 
@@ -270,3 +271,27 @@ class TestFallingBehind:
         hub.asked("XRANGE", "a", "0-0")
         hub.tell(about, [message("3-0", "3")])
         assert hub.seen() == [*told, "3"]
+
+
+def test_taking_a_message_costs_the_same_however_many_channels_are_joined() -> None:
+    def cost(number: int) -> int:
+        hub = joined()
+        for at in range(number):
+            hub.engine.subscribers.enter(hub.subscriber, b"%d" % at).live = True
+        hub.engine.take_for(hub.subscriber)
+        with Work() as counted:
+            hub.engine.take_for(hub.subscriber)
+        return counted.done
+
+    assert cost(1000) <= cost(10) + 20
+
+
+def test_channels_that_fell_behind_are_caught_up_in_the_order_of_joining() -> None:
+    hub = joined()
+    for key in (b"x", b"y", b"z"):
+        hub.engine.subscribers.enter(hub.subscriber, key).live = True
+    assert hub.subscriber.lagging() == []
+    for key in (b"z", b"x", b"y"):
+        hub.subscriber.fall_behind(key)
+    hub.engine.subscribers.leave(hub.subscriber, b"y")
+    assert [key for key, _ in hub.subscriber.lagging()] == [b"x", b"z"]

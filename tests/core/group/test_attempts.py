@@ -336,7 +336,8 @@ class TestLostAnswers:
     def test_also_where_that_one_is_in_hand(self, server: Server) -> None:
         deliver(server, "c", 1, 2)
         consumer, net = consume(server, count=10)
-        consumer.members[0].loop.redelivery_queue._queue.reverse()
+        queue = consumer.members[0].loop.redelivery_queue
+        queue.add(reversed(queue.clear()))
         assert taken(consumer, net).ids == [b"2-0"]
         assert consumer.take() is None
         net.pair.settle()

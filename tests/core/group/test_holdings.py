@@ -183,6 +183,6 @@ def test_pieces_are_in_the_order_of_the_ids(server: Server) -> None:
     take_all(consumer, net)
     found = [
         piece.ids
-        for piece in holdings.pieces(consumer.members[0].loop.holdings, consumer.members[0].membership.streams)
+        for piece in holdings.pieces(consumer.members[0].loop.holdings, list(consumer.members[0].membership.streams))
     ]
     assert found == [[b"3-0", b"4-0"], [b"1-0", b"2-0"]]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamcore.engine.pending_change import PendingChange
 from streamcore.entries import StreamId
 from streamcore.errors import ClosedError, InvalidArgument, NoGroupError, WrongTypeError
 from streamcore.events import EntriesClaimed, EntriesRecovered, GroupCreated, GroupRecreated
@@ -146,7 +147,7 @@ class TestAdding:
         consumer.give_up(joining)
         net.advance(0.1)
         consumer.give_up(joining)  # again is nothing
-        assert (joining.poll(), consumer.members[0].membership.streams, b"t" in server.streams) == (
+        assert (joining.poll(), list(consumer.members[0].membership.streams), b"t" in server.streams) == (
             False,
             [b"s"],
             False,
@@ -159,8 +160,27 @@ class TestAdding:
         consumer.on_event = lambda event: consumer.give_up(joining) if isinstance(event, GroupCreated) else None
         net.advance(0.1)
         assert b"t" in server.streams
-        assert (joining.poll(), consumer.members[0].membership.streams) == (False, [b"s"])
+        assert (joining.poll(), list(consumer.members[0].membership.streams)) == (False, [b"s"])
         assert consumer.add_stream("t") is not None
+
+    def test_given_up_while_it_fails_to_join_and_another_is_wanted(self, server: Server) -> None:
+        consumer, net = consume(server)
+        server.do("SET", "t", "x")
+
+        def want_another(command: list[bytes]) -> None:
+            if command[:2] == [b"XINFO", b"GROUPS"] and command[2] == b"t":
+                server.before = len
+                assert joining is not None
+                consumer.give_up(joining)
+                others.append(consumer.add_stream("t"))
+
+        others: list[PendingChange | None] = []
+        server.before = want_another
+        joining = consumer.add_stream("t")
+        net.advance(0.1)
+        assert others[0] is not None
+        with pytest.raises(WrongTypeError):
+            others[0].poll()
 
     @pytest.mark.parametrize("fate", Fate)
     @pytest.mark.parametrize("after", range(6))
@@ -254,7 +274,7 @@ class TestRemoving:
         net = Net(server, consumer)
         net.advance(1)
         assert (take_all(consumer, net), times(server), consumer.settled) == ([], {1: times_before}, True)
-        assert consumer.members[0].membership.streams == [b"t"]
+        assert list(consumer.members[0].membership.streams) == [b"t"]
 
     def test_while_the_backlog_of_another_one_is_recovered(self, server: Server) -> None:
         server.do("XGROUP", "CREATE", "t", "g", "0", "MKSTREAM")
@@ -328,7 +348,7 @@ class TestJoining:
         net.serve()
         assert joining is not None
         assert joining.poll()
-        assert consumer.members[0].membership.streams == [b"s", b"t"]
+        assert list(consumer.members[0].membership.streams) == [b"s", b"t"]
         found = {(batch.key, str(one.id), one.deliveries) for batch in take_all(consumer, net) for one in batch}
         assert (b"t", "1-0", 2) in found, "what is pending for us in it comes when there is room"
         assert len(found) == 10

@@ -13,6 +13,7 @@ from streamcore.events import EntriesClaimed, GroupRecreated, OwnershipLost
 from streamcore.group.consumer import GroupConsumer
 from streamcore.group.rounds import LONGEST, QUIET
 from streamcore.testing.net import Fate, Net
+from tests.core.support.calls import Work
 from tests.core.support.members import add, consume, events, ids, take_all, taken
 from tests.core.support.server import Server
 
@@ -229,3 +230,27 @@ def test_a_stream_that_had_more_and_is_read_no_more_keeps_no_read_from_waiting(s
         batch.ack()
     net.advance(0.1)
     assert consumer.members[0].loop.in_flight.blocked
+
+
+def test_an_audit_of_many_streams_costs_as_many_times_more_as_they_are() -> None:
+    """Of 10,000 streams with acknowledgements that were not confirmed yet, the first audit never came to its end."""
+
+    def cost(number: int) -> int:
+        server = Server()
+        streams = [f"s{at}" for at in range(number)]
+        for name in streams:
+            server.do("XGROUP", "CREATE", name, "g", "0", "MKSTREAM")
+            add(server, 1, 1, name)
+        consumer, net = consume(server, streams=streams, count=1, max_in_flight=2 * number, block=1, audit_interval=1)
+        pending = consumer.members[0].loop.pending
+        for batch in take_all(consumer, net):
+            batch.ack()
+        pending.collect()
+        pending.take()  # and the answer does not come
+        net.advance(1)
+        with Work() as counted:
+            net.advance(1.5)
+        assert pending.unconfirmed == number
+        return counted.done
+
+    assert cost(600) < 8 * cost(100)

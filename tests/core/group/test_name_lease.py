@@ -300,7 +300,7 @@ class TestNames:
         """Else of two that begin together each may hold one, and both must go."""
         consumer, _ = consume(server, streams=["t", "s"])
         assert [command[3] for command in sent(server, "EVAL")[:2]] == [b"{s}:name:g:c", b"{t}:name:g:c"]
-        assert consumer.members[0].membership.streams == [b"t", b"s"]
+        assert list(consumer.members[0].membership.streams) == [b"t", b"s"]
 
 
 def test_the_lease_on_a_name_lasts_for_ten_minutes(server: Server) -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from streamcore.entries import GroupBatch
+from streamcore.group.by_stream import Ride
 from streamcore.group.options import Membership
-from streamcore.group.pending import MAX_IDS, Acks, Pending, Ride
+from streamcore.group.pending import MAX_IDS, Acks, Pending
 from streamcore.group.settlements import Ack, Burial, Nack
 from tests.core.support.batches import MEMBER, delivered
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from streamcore.entries import GroupBatch
-from streamcore.group.pending import Pending, Ride
+from streamcore.group.by_stream import Ride
+from streamcore.group.pending import Pending
 from tests.core.support.batches import MEMBER, delivered
 
 

@@ -242,8 +242,8 @@ GROUPS: Final = (
     Mutant(
         "streams-of-a-round-skipped",
         "streamcore.group.rounds",
-        "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))]",
-        "taken = [self._due.popleft() for _ in range(min(self._size, len(self._due)))][1:]",
+        "taken = [self._due.popitem(last=False)[0] for _ in range(min(self._size, len(self._due)))]",
+        "taken = [self._due.popitem(last=False)[0] for _ in range(min(self._size, len(self._due)))][1:]",
         "what should have been looked after piece by piece is left out where a piece begins",
     ),
     Mutant(
