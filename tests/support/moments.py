@@ -59,6 +59,7 @@ def moments(
 
     others, collects = sys.gettrace(), gc.isenabled()
     gc.disable()  # the garbage of other tests is no victim
+    sys._getframe().f_trace_opcodes = True  # else Python 3.12 does not trace the opcodes of a process's first victim
     sys.settrace(trace)
     try:
         victim()
