@@ -7,7 +7,7 @@ that the server's list and ours can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..engine.script import Steps
 from ..engine.together import pages, together
@@ -34,15 +34,20 @@ class Reconciliation:
         self._recovery = recovery
 
     def run(self) -> Steps[None]:
-        """Reconcile all streams, before the first read of a connection, and when streams have joined."""
+        """Reconcile all streams, before the first read of a connection."""
         yield from self._redelivery.recover()
         yield from self.drop_lost()
-        for stream in list(self._context.member.streams):
+        yield from self.begin(self._context.member.streams.copy())
+        self._backlog.quiet.clear()
+
+    def begin(self, streams: Collection[bytes]) -> Steps[None]:
+        """Recover our pending entries of streams that were entered just now; of quiet streams there are none."""
+        for stream in streams:
             if stream in self._backlog.quiet:
                 self._recovery.recovered(stream)
             else:
                 yield from self._recovery.run(stream)
-        self._backlog.quiet.clear()
+        self._backlog.quiet.difference_update(streams)
 
     def recover(self, streams: Iterable[bytes]) -> Steps[None]:
         """Recover our pending entries of streams that are unknown here."""

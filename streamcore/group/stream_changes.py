@@ -61,10 +61,10 @@ class StreamChanges:
         """Let streams join, and recover our pending entries in them (XREADGROUP); with nothing in flight."""
         yield from self.enter()
         while self._joined:
-            for stream in self._joined:
+            joined, self._joined = self._joined, []
+            for stream in joined:
                 self._backlog.meet(stream)
-            self._joined = []
-            yield from self._reconciliation.run()
+            yield from self._reconciliation.begin(joined)
 
     def enter(self) -> Steps[None]:
         """Let streams join; with nothing in flight."""

@@ -80,6 +80,23 @@ class TestEntering:
             older.take()
 
 
+class TestJoining:
+    @pytest.mark.parametrize("pending", [False, True])
+    def test_only_the_stream_that_joins_is_asked_about(self, server: Server, pending: bool) -> None:
+        consumer, net = consume(server, streams=names(MANY)[1:], audit_interval=3600)
+        if pending:
+            server.do("XADD", "s000", "1-0", "f", "v")
+            server.do("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s000", ">")
+        server.seen.clear()
+        joining = consumer.add_stream("s000")
+        assert joining is not None
+        net.serve()
+        assert joining.poll()
+        asked = [command for command in server.seen if command[0] in {b"XINFO", b"XPENDING", b"XCLAIM"}]
+        assert {command[2] if command[0] == b"XINFO" else command[1] for command in asked} == {b"s000"}
+        assert ids(take_all(consumer, net)) == ["1-0"] * pending
+
+
 class TestIdle:
     def test_what_it_asks_does_not_grow_with_the_streams(self, server: Server) -> None:
         _, net = member(server, block=1)
