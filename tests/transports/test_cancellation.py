@@ -139,13 +139,16 @@ async def test_entering_and_leaving(runtime: Runtime, server: EmbeddedServer, ra
             await anext(consumer)
             await consumer.flush()
 
-    began = time.monotonic()
-    await come_and_go()
-    duration = time.monotonic() - began
+    durations: list[float] = []
+    for _ in range(3):
+        began = time.monotonic()
+        await come_and_go()
+        durations.append(time.monotonic() - began)
+    duration = min(*durations, 0.1)  # else a machine that stalls would make it a hundred stalls
     for _ in range(100):
         await runtime.briefly(draw.uniform(0, duration), come_and_go)
     await runtime.until(lambda: not clients(raw))
-    assert 1 < len(entered) < 101
+    assert 3 < len(entered) < 103
 
 
 @pytest.mark.runtimes("async")
