@@ -59,10 +59,12 @@ def _compile(kind: type[Any]) -> None:
     """Take the methods of a class from a twin, a frozen dataclass of the standard library with the same fields."""
     body: dict[str, Any] = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
     body["__annotations__"] = {each.name: each.type for each in fields(kind)}
-    body |= {each.name: each for each in fields(kind)}
     if hasattr(kind, "__post_init__"):
         body["__post_init__"] = kind.__post_init__
-    twin: type[Any] = dataclass(frozen=True, slots=True)(type(kind.__name__, (), body))
+    plain = type(kind.__name__, (), body)
+    for each in fields(kind):  # here, since Python 3.11 hides errors that are raised while ``type`` names attributes
+        setattr(plain, each.name, each)
+    twin: type[Any] = dataclass(frozen=True, slots=True)(plain)
     for name in _COMPILED:
         if isinstance(vars(kind)[name], _Later):
             setattr(kind, name, vars(twin)[name])

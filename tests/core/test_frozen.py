@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import partial
 from typing import Any, assert_type, get_type_hints
 
 import pytest
 
 from streamcore.frozen import frozen
+from tests.support.moments import CORE, moments
 
 
 class Generated:
@@ -282,3 +286,24 @@ def test_methods_are_compiled_when_a_class_is_first_used(use: Callable[[Any], An
     assert not set(names).intersection(compiled())
     use(Seldom)
     assert set(names) <= set(compiled())
+
+
+def test_an_interruption_of_the_first_use_is_raised_and_the_next_use_goes_on() -> None:
+    at, finished = 0, False
+    while not finished:
+
+        @frozen
+        class Seldom:
+            """A value."""
+
+            x: int
+
+        with suppress(KeyboardInterrupt):
+            finished = not moments(partial(Seldom, 1), at, interrupt, within=(CORE, dataclasses.__file__))
+        assert (Seldom(2).x, copy.copy(Seldom(2))) == (2, replace(Seldom(1), x=2))
+        at += 1
+    assert at > 10
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
