@@ -57,7 +57,7 @@ class _Later:
 
 def _compile(kind: type[Any]) -> None:
     """Take the methods of a class from a twin, a frozen dataclass of the standard library with the same fields."""
-    body: dict[str, Any] = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": "A twin."}
     body["__annotations__"] = {each.name: each.type for each in fields(kind)}
     if hasattr(kind, "__post_init__"):
         body["__post_init__"] = kind.__post_init__

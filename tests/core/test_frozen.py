@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
-from typing import Any, assert_type, get_type_hints
+from typing import Any, ClassVar, assert_type, get_type_hints
 
 import pytest
 
@@ -303,6 +303,23 @@ def test_an_interruption_of_the_first_use_is_raised_and_the_next_use_goes_on() -
         assert (Seldom(2).x, copy.copy(Seldom(2))) == (2, replace(Seldom(1), x=2))
         at += 1
     assert at > 10
+
+
+class Described:
+    """The docstring of a class without any, as Python 3.15 finds it (also with ``-OO``)."""
+
+    def __get__(self, value: object, kind: type[Any]) -> str:
+        return f"{kind.__name__}{inspect.signature(kind)}"
+
+
+def test_a_docstring_may_tell_the_signature() -> None:
+    @frozen
+    class Undescribed:
+        x: int = 0
+        __doc__: ClassVar[Any] = Described()
+
+    assert Undescribed(1).x == 1
+    assert "(x: 'int' = 0)" in Undescribed.__doc__
 
 
 def interrupt() -> None:
