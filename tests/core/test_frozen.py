@@ -347,7 +347,7 @@ def test_a_docstring_may_tell_the_signature() -> None:
     kind: Any = Undescribed
     kind.__doc__ = Described()
     assert Undescribed(1).x == 1
-    assert "(x: 'int' = 0)" in kind.__doc__
+    assert "(x: 'int' = 0)" in str(kind.__doc__)
 
 
 def interrupt() -> None:
