@@ -30,10 +30,10 @@ def frozen(kind: type[Any] | None = None, /, *, kw_only: bool = False) -> Any:
 def _finish(kind: type[Any], *, kw_only: bool) -> type[Any]:
     inherits = any(map(is_dataclass, kind.__bases__))  # the standard library has frozen classes inherit from such only
     made: type[Any] = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only, frozen=inherits)(kind)
-    made.__dataclass_params__.frozen = True
-    shared = {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
+    for name in ("init", "repr", "eq", "frozen"):
+        setattr(made.__dataclass_params__, name, True)
     later = {name: _Later(made, name) for name in _COMPILED if name not in vars(made)}
-    for name, method in {**shared, **later}.items():
+    for name, method in {**_refusals(made), **later}.items():
         setattr(made, name, method)
     return made
 
@@ -57,20 +57,31 @@ class _Later:
 
 def _compile(kind: type[Any]) -> None:
     """Take the methods of a class from a twin, a frozen dataclass of the standard library with the same fields."""
-    body: dict[str, Any] = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": "A twin."}
     body["__annotations__"] = {each.name: each.type for each in fields(kind)}
-    body |= {each.name: each for each in fields(kind)}
     if hasattr(kind, "__post_init__"):
         body["__post_init__"] = kind.__post_init__
-    twin: type[Any] = dataclass(frozen=True, slots=True)(type(kind.__name__, (), body))
+    plain = type(kind.__name__, (), body)
+    for each in fields(kind):  # here, since Python 3.11 hides errors that are raised while ``type`` names attributes
+        setattr(plain, each.name, each)
+    twin: type[Any] = dataclass(frozen=True, slots=True)(plain)
     for name in _COMPILED:
         if isinstance(vars(kind)[name], _Later):
             setattr(kind, name, vars(twin)[name])
 
 
-def _refuse_to_set(_self: object, name: str, _value: object) -> None:
-    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+def _refusals(kind: type[Any]) -> dict[str, Callable[..., None]]:
+    """Make the methods that refuse changes of a class's values; its subclasses may have attributes of their own."""
+    names = {each.name for each in fields(kind)}
 
+    def refuse_to_set(self: object, name: str, value: object) -> None:
+        if type(self) is kind or name in names:
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        super(kind, self).__setattr__(name, value)
 
-def _refuse_to_delete(_self: object, name: str) -> None:
-    raise FrozenInstanceError(f"cannot delete field {name!r}")
+    def refuse_to_delete(self: object, name: str) -> None:
+        if type(self) is kind or name in names:
+            raise FrozenInstanceError(f"cannot delete field {name!r}")
+        super(kind, self).__delattr__(name)
+
+    return {"__setattr__": refuse_to_set, "__delattr__": refuse_to_delete}

@@ -16,7 +16,7 @@ from ..errors import NoGroupError
 from .claiming import Claiming
 from .context import GroupContext
 from .group_history import Reached
-from .group_looks import GroupLooks, pending_for
+from .group_looks import GroupLooks, Seen, pending_for
 from .holdings import Holdings
 from .phase import Phase
 from .reconciliation import Reconciliation
@@ -38,16 +38,20 @@ class StreamAudit:
 
     def differs(self, stream: bytes) -> Steps[bool]:
         """Find out whether the server lists more entries for us, or fewer, than we know. Raises ``ConsumerFencedError``."""
+        member = self._context.member
         yield from self._setup.check_name(stream)
+        asked_at = self._context.now
+        seen = yield from self._looks.ask(stream)
+        if stream not in member.streams:  # it was removed meanwhile
+            return False
         with suppress(NoGroupError):  # the next read meets it as well, and mends it
-            ours = yield from self._count(stream)
-            return self._context.member.keeps and ours != len(self._holdings.known(stream))
+            ours = self._count(stream, seen, asked_at)
+            return member.keeps and ours != len(self._holdings.known(stream))
         return False
 
-    def _count(self, stream: bytes) -> Steps[int]:
-        """Count the entries that the server lists for us; tell gaps."""
-        member, looks, asked_at = self._context.member, self._looks, self._context.now
-        seen = yield from looks.ask(stream)
+    def _count(self, stream: bytes, seen: Seen, asked_at: float) -> int:
+        """Count the entries that the server lists for us, by a look at a time in seconds; tell gaps."""
+        member, looks = self._context.member, self._looks
         if self._claiming.is_calm(checked(seen.summary)):
             self._claiming.calm(stream, asked_at)
         group = seen.group(member.group)

@@ -184,7 +184,6 @@ class Member(Generic[T]):
         loop = self.loop
         del self.membership.streams[stream]
         loop.setup.forget(stream)
-        loop.backlog.forget(stream)
         loop.claiming.forget(stream)
         for batch in self.reader.prefetch.drop(stream):
             loop.release.add(batch)

@@ -61,6 +61,8 @@ class NameLease:
         """Renew the lease beside a stream, and check that it is still ours. Raises ``ConsumerFencedError``."""
         if self._wanted and stream not in self._forbidden:
             yield from self._hold(stream, present, take_over=False)
+            if stream not in self._context.member.streams:  # it was removed meanwhile
+                self.forget(stream)
 
     def let_go(self) -> list[Arguments]:
         """Build the commands that give the name free on leaving."""

@@ -275,7 +275,8 @@ class ReadLoop(Generic[T]):
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
-                self.rounds.came(stream)
+                if stream in self._member.streams:
+                    self.rounds.came(stream)
                 self.intake.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= portion.each
 

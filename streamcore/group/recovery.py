@@ -84,6 +84,7 @@ class Backlog:
 
     def forget(self, stream: bytes) -> None:
         """Forget a stream that is read no more."""
+        self.quiet.discard(stream)
         self._from.pop(stream, None)
         self._met.discard(stream)
         self._spared.discard(stream)

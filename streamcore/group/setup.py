@@ -100,6 +100,7 @@ class Setup:
         self._known.discard(stream)
         self._creation.forget(stream)
         self._looks.forget(stream)
+        self._backlog.forget(stream)
         self._absent.end(stream)
         self._lease.forget(stream)
         self._rounds.forget(stream)

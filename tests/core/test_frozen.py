@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import partial
+from pprint import pformat
 from typing import Any, assert_type, get_type_hints
 
 import pytest
 
 from streamcore.frozen import frozen
+from tests.support.moments import CORE, moments
 
 
 class Generated:
@@ -143,6 +148,11 @@ def test_a_value_shows_its_fields(make: Make) -> None:
 
 
 @each_value
+def test_a_value_is_printed_over_several_lines(make: Make) -> None:
+    alike(lambda kinds: pformat(make(kinds), width=10))
+
+
+@each_value
 def test_a_value_is_equal_to_its_like(make: Make) -> None:
     assert alike(lambda kinds: make(kinds) == make(kinds)) == "True"
     assert make(Shared) != make(Generated)
@@ -210,6 +220,7 @@ def test_a_class_is_a_dataclass_by_its_fields_and_its_constructor(name: str) -> 
     assert is_dataclass(getattr(Shared, name))
     alike(lambda kinds: getattr(kinds, name).__match_args__)
     alike(lambda kinds: getattr(kinds, name).__slots__)
+    alike(lambda kinds: getattr(kinds, name).__dataclass_params__)
     alike(lambda kinds: [(each.name, each.type, each.kw_only) for each in fields(getattr(kinds, name))])
     alike(
         lambda kinds: [each.replace(default=0) for each in inspect.signature(getattr(kinds, name)).parameters.values()]
@@ -235,6 +246,26 @@ def test_a_subclass_that_is_not_decorated_has_the_same_fields() -> None:
 
     assert (Place(1, 2).y, Place(1) == Place(1), Place(1) == Shared.Point(1)) == (2, True, False)
     assert repr(Place(1)).endswith("Place(x=1, y=0, note='', more=[])")
+
+
+def test_a_subclass_has_attributes_of_its_own() -> None:
+    class Place(Shared.Circle):
+        """A circle."""
+
+        def __init__(self, radius: float) -> None:
+            super().__init__(radius, name="a")
+            self.visits = 1
+
+    place = Place(1.5)
+    place.visits += 1
+    assert (place.visits, place.radius) == (2, 1.5)
+    for field_name in ("radius", "name"):
+        with pytest.raises(FrozenInstanceError, match=f"cannot assign to field '{field_name}'"):
+            setattr(place, field_name, 5)
+        with pytest.raises(FrozenInstanceError, match=f"cannot delete field '{field_name}'"):
+            delattr(place, field_name)
+    del place.visits
+    assert not hasattr(place, "visits")
 
 
 def test_frozen_dataclasses_inherit_from_it() -> None:
@@ -282,3 +313,42 @@ def test_methods_are_compiled_when_a_class_is_first_used(use: Callable[[Any], An
     assert not set(names).intersection(compiled())
     use(Seldom)
     assert set(names) <= set(compiled())
+
+
+def test_an_interruption_of_the_first_use_is_raised_and_the_next_use_goes_on() -> None:
+    at, finished = 0, False
+    while not finished:
+
+        @frozen
+        class Seldom:
+            """A value."""
+
+            x: int
+
+        with suppress(KeyboardInterrupt):
+            finished = not moments(partial(Seldom, 1), at, interrupt, within=(CORE, dataclasses.__file__))
+        assert (Seldom(2).x, copy.copy(Seldom(2))) == (2, replace(Seldom(1), x=2))
+        at += 1
+    assert at > 10
+
+
+class Described:
+    """The docstring of a class without any, as Python 3.15 finds it (also with ``-OO``)."""
+
+    def __get__(self, value: object, kind: type[Any]) -> str:
+        return f"{kind.__name__}{inspect.signature(kind)}"
+
+
+def test_a_docstring_may_tell_the_signature() -> None:
+    @frozen
+    class Undescribed:
+        x: int = 0
+
+    kind: Any = Undescribed
+    kind.__doc__ = Described()
+    assert Undescribed(1).x == 1
+    assert "(x: 'int' = 0)" in str(kind.__doc__)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt

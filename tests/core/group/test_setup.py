@@ -110,3 +110,62 @@ class TestAStreamThatIsRemovedMeanwhile:
         consumer.add_stream("t")
         net.serve()
         assert events(net) == [GroupCreated(b"t", b"g", "0-0")]
+
+    @pytest.mark.parametrize("asked", [[b"XINFO", b"STREAM", b"t"], [b"XINFO", b"GROUPS", b"t"]])
+    def test_is_new_when_an_audit_has_looked_at_it(self, server: Server, asked: list[bytes]) -> None:
+        """The audit noted its replies behind the removal, and the next look compared the stream with them."""
+
+        def remove(command: list[bytes]) -> None:
+            if command == asked:
+                server.before = len
+                assert consumer.remove_stream("t")
+
+        add(server, 1, 5, "t")
+        consumer, net = consume(server, streams=["s", "t"])
+        net.advance(1.0)
+        server.before = remove
+        net.advance(10.0)
+        assert consumer.groups == {b"s": b"g"}
+        server.do("DEL", "t")
+        add(server, 1, 1, "t")
+        events(net)
+        consumer.add_stream("t")
+        net.serve()
+        assert events(net) == [GroupCreated(b"t", b"g", "0-0")]
+
+    @pytest.mark.parametrize("asked", [b"EVAL", b"XINFO", b"XPENDING", b"XGROUP"])
+    @pytest.mark.parametrize("gone", ["DEL", "EXISTS"])
+    def test_leaves_no_note_in_the_backlog(self, server: Server, gone: str, asked: bytes) -> None:
+        def remove(command: list[bytes]) -> None:
+            if command[0] == asked and {b"t", consumer_lease(b"t", b"g", b"c")} & set(command):
+                server.before = len
+                assert consumer.remove_stream("t")
+
+        add(server, 2, 2, "t")
+        consumer, net = consume(server, streams=["s", "t"])
+        server.do(gone, "t")
+        server.before = remove
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(1.0)
+        assert consumer.groups == {b"s": b"g"}
+        assert [notes for notes in vars(consumer.members[0].loop.backlog).values() if b"t" in notes] == []
+
+    def test_leaves_no_lease_behind_when_its_name_is_checked(self, server: Server) -> None:
+        def remove(command: list[bytes]) -> None:
+            if consumer_lease(b"t", b"g", b"c") in command:
+                server.before = len
+                assert consumer.remove_stream("t")
+
+        consumer, net = consume(server, streams=["s", "t"])
+        server.before = remove
+        net.advance(10.0)
+        assert consumer.groups == {b"s": b"g"}
+        assert [command[3] for command in consumer.members[0].loop.lease.let_go()] == [consumer_lease(b"s", b"g", b"c")]
+
+    def test_is_not_busy_for_entries_that_come_behind_its_removal(self, server: Server) -> None:
+        consumer, net = consume(server, streams=["s", "t"])
+        server.before = lambda command: command[0] == b"XREADGROUP" and consumer.remove_stream("t")
+        net.cut("main", Fate.REQUESTS_LOST)
+        add(server, 2, 2, "t")
+        net.advance(1.0)
+        assert b"t" not in consumer.members[0].loop.rounds._came
