@@ -64,7 +64,8 @@ class GroupHistory:
 
     A ``forgetful`` server counts deliveries and calls that the group's place (``entries-read``): too low once the group has
     passed over a gap, and any number below the true place after a failover or a restart. Its word is exact only from a time
-    at which the group was seen at the end of the stream, over the same connection; before that it is a lower bound.
+    at which the group was seen at the end of the stream, over the same connection; before that it is a lower bound. Likewise
+    where it has lost count since: the group that it counted before may be brought back by a failover.
     """
 
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
@@ -80,6 +81,9 @@ class GroupHistory:
         self._deleted: StreamId = ZERO  # entries that XDEL took ahead of the group are told up to this id
         self._ahead = 0  # entries told as lost, not yet passed over, which a forgetful server never counts
         self._hidden: int | None = 0  # entries that ``entries-read`` lacks; None: unknown
+        self._is_recounted = (
+            False  # a forgetful server has lost count since the group was last seen at the end of the stream
+        )
         self._is_alone = False  # the group had no other consumer, at the last two looks
         self._was_alone = False  # at the last look: others may have been about to come
         self._is_strict = False  # we may have passed over entries since the last look, and the reply of a look be lost
@@ -92,6 +96,7 @@ class GroupHistory:
         """
         self._forgetful = forgetful
         self._hidden = None if forgetful else 0
+        self._is_recounted = False
         self._is_strict |= strict
         self.identity.reconnected(same_run=same_run)
 
@@ -229,14 +234,16 @@ class GroupHistory:
     def _count_anew(self, group: Reached) -> None:
         """Note that the group was set or created: the server counts from the place that it was given, or finds it by itself."""
         self._hidden = None if self._forgetful and group.place is not None else 0
+        self._is_recounted = self._forgetful
         self._ahead = 0
 
     def _locate(self, group: Reached, least: int) -> None:
         """Set the bounds of the group's place by ``entries-read``: exact, or no less than ``least``."""
         if group.place is None:
             self._hidden = 0  # once the server finds its place again, nothing is lacking
+            self._is_recounted |= self._forgetful and self._place is not None
             self._least, self._most = least, None
-        elif self._hidden is None:
+        elif self._hidden is None or self._is_recounted:
             self._least, self._most = max(least, group.place), None
         else:
             self._least = self._most = group.place + self._hidden
@@ -250,7 +257,12 @@ class GroupHistory:
             return []
         known, self._hidden = self._hidden, history.added - group.place
         passed = 0 if known is None else self._hidden - known
-        return [Gap(self._stream, after, self._reached, passed)] if passed > 0 else []
+        is_recounted, self._is_recounted = self._is_recounted, False
+        if passed <= 0:
+            return []
+        return [
+            self._possible(after, self._reached) if is_recounted else Gap(self._stream, after, self._reached, passed)
+        ]
 
     def _lost(self, history: History, group: Reached, seen: History | None) -> list[Gap]:
         """Return the gaps ahead of the group: entries that were removed there since the last look (``seen``), or ever."""

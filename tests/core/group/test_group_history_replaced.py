@@ -125,7 +125,35 @@ class TestAnotherPast:
         stream.add(1)
         stream.trim(0)
         [told] = watch.judge(stream.history, stream.group)
-        assert told == (gap(10, None, 1) if place is None else possible(10, None))
+        assert told == possible(10, None)
+
+    @pytest.mark.parametrize("another", [True, False], ids=["created again", "set back"])
+    def test_a_failover_that_brings_the_former_group_back_proves_no_loss(self, another: bool) -> None:
+        """Seed 2021154: what had been passed over long ago was taken for a new loss, in the same connection."""
+        stream, watch = reading(forgetful=True)
+        stream.trim(2)
+        look(stream, watch)
+        stream.read(2)
+        assert look(stream, watch) is None
+        former = stream.place
+        stream.create(4)
+        assert watch.judge(stream.history, stream.group, another=another) == []
+        stream.at, stream.place = 10, former
+        assert look(stream, watch) == possible(10, 10)
+        stream.add(1)
+        stream.trim(0)
+        assert look(stream, watch) == gap(10, None, 1), "it was seen at the end"
+
+    def test_nor_does_it_where_it_had_not_come_to_the_end(self) -> None:
+        stream, watch = reading(forgetful=True, added=12)
+        stream.trim(4)
+        assert look(stream, watch) == gap(4, 9, 4)
+        stream.create(4)
+        assert watch.judge(stream.history, stream.group, another=True) == []
+        stream.at, stream.place = 10, 6
+        assert look(stream, watch) is None
+        stream.trim(2)
+        assert look(stream, watch) == possible(4, 11)
 
     def test_of_a_group_that_somebody_else_has_created_again_further_ahead_nobody_knows(self) -> None:
         stream, watch = reading()

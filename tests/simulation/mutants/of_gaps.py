@@ -84,9 +84,17 @@ GROUP_GAPS: Final = (
     Mutant(
         "place-of-another-group-lacks-what-the-former-one-did",
         HISTORY,
-        "self._hidden = None if self._forgetful and group.place is not None else 0",
-        "self._ahead = 0",
+        "else 0\n        self._is_recounted = self._forgetful\n",
+        "else self._hidden\n",
         "seed 2011931: a forgetful server counts a new group anew, and a loss is taken for one that was passed over long ago",
+        scenario="applications",
+    ),
+    Mutant(
+        "count-of-a-former-group-believed",
+        HISTORY,
+        "return [self._possible(after, self._reached) if is_recounted else Gap(self._stream, after, self._reached, passed)]",
+        "return [Gap(self._stream, after, self._reached, passed)]",
+        "seed 2021154: a failover brings a group back whose count lacks what it passed over long ago, and that is told as lost",
         scenario="applications",
     ),
     Mutant(
