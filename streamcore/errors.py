@@ -263,11 +263,26 @@ class ExecAbortError(ReplyError):
     """A transaction was refused because a command of it was (``EXECABORT``)."""
 
 
-class MovedError(ReplyError):
+class SlotRedirect(ReplyError):
+    """The key's slot is, or will be, on another node.
+
+    ``slot`` is its number; ``host`` is empty where the other node has the host of the node that answers; ``port`` is 0
+    where no node is known. A text that tells no slot and no port is no redirect: ``slot`` is None.
+    """
+
+    def __init__(self, code: str, message: str, command: str = "") -> None:
+        super().__init__(code, message, command)
+        slot, _, rest = message.partition(" ")
+        self.host, _, port = rest.partition(" ")[0].rpartition(":")  # an IPv6 address has colons of its own
+        is_whole = slot.isdecimal() and port.isdecimal()
+        self.slot, self.port = (int(slot), int(port)) if is_whole else (None, 0)
+
+
+class MovedError(SlotRedirect):
     """The key's slot lives on another node (``MOVED``)."""
 
 
-class AskError(ReplyError):
+class AskError(SlotRedirect):
     """The key's slot is on its way to another node (``ASK``)."""
 
 

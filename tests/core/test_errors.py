@@ -24,9 +24,11 @@ from streamcore.errors import (
     ReplyError,
     ReplyTooLarge,
     RequestTimeout,
+    SlotRedirect,
     StreamcoreError,
     UnreadableError,
     WrongTypeError,
+    about,
     is_interruption,
     reply_error,
 )
@@ -159,10 +161,31 @@ class TestCommandErrors:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind not in {ReplyError, LoginRefused}]
+    "kind",
+    [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind not in {ReplyError, LoginRefused, SlotRedirect}],
 )
 def test_every_class_of_reply_errors_has_a_word(kind: type[ReplyError]) -> None:
     assert kind in (*REPLY_ERRORS.values(), UnreadableError)  # whose word is that of many others
+
+
+@pytest.mark.parametrize(
+    ("line", "slot", "host", "port"),
+    [
+        ("MOVED 3828 127.0.0.1:27300", 3828, "127.0.0.1", 27300),
+        ("MOVED 3828 node-7.example.net:6379", 3828, "node-7.example.net", 6379),
+        ("MOVED 3828 :6380", 3828, "", 6380),
+        ("ASK 16383 ::1:6380", 16383, "::1", 6380),
+        ("ASK 0 ?:0", 0, "?", 0),
+        ("MOVED", None, "", 0),
+        ("MOVED away", None, "", 0),
+        ("ASK 3828 127.0.0.1", None, "", 0),
+        ("ASK x 127.0.0.1:6379", None, "127.0.0.1", 0),
+    ],
+)
+def test_a_redirect_is_data(line: str, slot: int | None, host: str, port: int) -> None:
+    for error in (reply_error(line), about(reply_error(line), "stream", b"s")):
+        assert isinstance(error, SlotRedirect)
+        assert (error.slot, error.host, error.port) == (slot, host, port)
 
 
 def test_an_unknown_word_is_a_plain_reply_error() -> None:

@@ -1,0 +1,76 @@
+"""The slots of commands: a cluster runs a command, a transaction or a script within a single slot.
+
+``slot_of`` finds the slot of a command by its keys, ``common_slot`` that of a transaction; ``split`` sorts the commands of a
+pipeline by slot. Keys of several slots are refused before anything is sent, with the slots and the remedy: the server's own
+``CROSSSLOT`` names neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..commands import Command, key_slot
+from ..errors import CrossSlotError
+
+_EACH = "or send a command per key, in one pipeline"
+_APART = "or use pipeline(), which is not atomic"
+
+
+def slot_of(command: Command[Any]) -> int | None:
+    """Find the slot of a command's keys; None where it has no keys, and any primary may run it.
+
+    Raises ``CrossSlotError`` where they are of several slots.
+    """
+    return _single(command.name, "a command", command.keys, _EACH)
+
+
+def common_slot(commands: Sequence[Command[Any]], watched: Iterable[bytes] = ()) -> int | None:
+    """Find the slot of a transaction, and of the keys that it watches; None where it has no keys.
+
+    Raises ``CrossSlotError`` where they are of several slots.
+    """
+    keys = [*watched, *(key for command in commands for key in command.keys)]
+    return _single("the transaction", "a transaction", keys, _APART)
+
+
+def split(commands: Sequence[Command[Any]]) -> dict[int | None, list[int]]:
+    """Sort the commands of a pipeline: the places of the commands of each slot, in their order; None: without keys.
+
+    Raises ``CrossSlotError`` where a single command has keys of several slots.
+    """
+    places: dict[int | None, list[int]] = {}
+    for place, command in enumerate(commands):
+        places.setdefault(slot_of(command), []).append(place)
+    return places
+
+
+def _single(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> int | None:
+    if not keys:
+        return None
+    slot = key_slot(keys[0])
+    for key in keys[1:]:
+        if key_slot(key) != slot:
+            raise _cross_slot(what, kind, keys, remedy)
+    return slot
+
+
+def _cross_slot(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> CrossSlotError:
+    examples: dict[int, bytes] = {}  # the first key of each slot
+    for key in keys:
+        examples.setdefault(key_slot(key), key)
+    (slot, key), (other_slot, other), *_ = examples.items()
+    tagged, other_tagged = (b"{1}%b" % one.translate(None, b"{}") for one in (key, other))
+    return CrossSlotError(
+        "CROSSSLOT",
+        f"{what} has keys of {len(examples)} slots: {_shown(key)} ({slot}) and {_shown(other)} ({other_slot}). A cluster runs "
+        f"{kind} within one slot: give the keys a common tag, as in {_plain(tagged)} and {_plain(other_tagged)}, {remedy}.",
+    )
+
+
+def _shown(key: bytes) -> str:
+    return repr(_plain(key))
+
+
+def _plain(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
