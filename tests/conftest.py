@@ -2,20 +2,22 @@
 
 A test runs against the wheel's Valkey; with ``@pytest.mark.every_server`` it runs once for each kind of server that the
 machine has. ``server`` is shared by the whole session and empty at each test's beginning. A test that changes the
-server's configuration, kills it or needs its data to survive takes ``fresh_server``.
+server's configuration, kills it or needs its data to survive takes ``fresh_server``. ``cluster`` is shared by the session as
+well; it may be broken, and is healed and emptied after each test.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
 from tests.support.proxy import Proxy
 from tests.support.servers import VALKEY, Certificates, ServerKind, available_servers
-from transports.embedded import EmbeddedServer
+from transports.embedded import EmbeddedCluster, EmbeddedServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +77,24 @@ def fresh_server(server_kind: ServerKind) -> Iterator[EmbeddedServer]:
     """A server for this test alone: to be killed, paused, restarted. Every write is on the disk before its reply."""
     with server_kind.create(appendonly="always") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster_pool() -> Iterator[Callable[[ServerKind], EmbeddedCluster]]:
+    """The session's clusters, one of each kind, started when a test first asks for it."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(kind.create_cluster()))
+
+
+@pytest.fixture
+def cluster(
+    cluster_pool: Callable[[ServerKind], EmbeddedCluster], server_kind: ServerKind
+) -> Iterator[EmbeddedCluster]:
+    """The session's cluster of that kind, three primaries and a replica of each, without keys; the test may break it."""
+    cluster = cluster_pool(server_kind)
+    yield cluster
+    cluster.heal()
+    cluster.flush()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transports.embedded import EmbeddedServer
+from transports.embedded import EmbeddedCluster, EmbeddedServer
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class ServerKind:
     def create(self, **options: Any) -> EmbeddedServer:
         """A server of this kind, not started; ``options`` as for ``EmbeddedServer``."""
         return EmbeddedServer(server=self.binary, **options)
+
+    def create_cluster(self, **options: Any) -> EmbeddedCluster:
+        """A cluster of servers of this kind, not started; ``options`` as for ``EmbeddedCluster``."""
+        return EmbeddedCluster(program=self.binary, **options)
 
 
 VALKEY = ServerKind("valkey")

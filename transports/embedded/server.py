@@ -85,8 +85,6 @@ class EmbeddedServer(ProcessBound):
             raise InvalidArgument(f"port={port} is not between 1 and 65535")
         if appendonly not in ("no", "everysec", "always"):
             raise InvalidArgument(f"appendonly={appendonly!r} is none of 'no', 'everysec' and 'always'")
-        if isinstance(config, str):
-            raise InvalidArgument("config is a mapping or a sequence of words, not one string")
         self._binary = _find_server(server)
         self._unix = unix
         self._wanted_port = port
@@ -363,9 +361,16 @@ def _find_server(name: str | None) -> str:
 def _options(appendonly: str, config: Mapping[str, str] | Sequence[str]) -> list[str]:
     """The second half of the command line; of an option given twice, the server takes the later value."""
     durability = [] if appendonly == "no" else ["--appendonly", "yes", "--appendfsync", appendonly]
+    return [*durability, *options_as_words(config)]
+
+
+def options_as_words(config: Mapping[str, str] | Sequence[str]) -> Sequence[str]:
+    """Options of a server as words of its command line. Raises ``InvalidArgument`` for a single string."""
+    if isinstance(config, str):
+        raise InvalidArgument("config is a mapping or a sequence of words, not one string")
     if isinstance(config, Mapping):
-        config = [word for name, value in config.items() for word in (f"--{name}", value)]
-    return [*durability, *config]
+        return [word for name, value in config.items() for word in (f"--{name}", value)]
+    return config
 
 
 _servers: Final[weakref.WeakSet[EmbeddedServer]] = weakref.WeakSet()
