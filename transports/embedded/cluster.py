@@ -169,12 +169,7 @@ class EmbeddedCluster(ProcessBound):
     def failover(self, primary: EmbeddedNode) -> EmbeddedNode:
         """Let a primary change roles with its replica, in order (``CLUSTER FAILOVER``); returns the new primary."""
         replica = self.replica_of(primary)
-        self._members.wait_for(f"{replica} follows {primary}", replica.is_linked)
-        replica.ask(raw("CLUSTER", "FAILOVER"))
-        self._members.wait_agreed(
-            f"{replica} and {primary} have changed roles",
-            lambda view: view[replica.id].primary is None and view[primary.id].primary == replica.id,
-        )
+        self._members.promote(replica)
         return replica
 
     def crash(self, primary: EmbeddedNode) -> EmbeddedNode:

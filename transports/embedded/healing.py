@@ -10,7 +10,6 @@ from streamcore.commands import raw
 
 from .members import Home, Members
 from .moves import SlotMove
-from .node import EmbeddedNode
 
 
 def heal(members: Members) -> None:
@@ -82,14 +81,8 @@ def _end_moves(members: Members) -> None:
 
 def _restore_primaries(members: Members) -> None:
     for home in members.homes:
-        if home.primary is None and members.view()[home.node.id].primary is not None:
-            _promote(home.node, members)
-
-
-def _promote(node: EmbeddedNode, members: Members) -> None:
-    members.wait_for(f"{node} follows its primary", node.is_linked)
-    node.ask(raw("CLUSTER", "FAILOVER"))
-    members.wait_agreed(f"{node} is a primary", lambda view: view[node.id].primary is None)
+        if home.primary is None:
+            members.promote(home.node)
 
 
 def _restore_slots(members: Members) -> None:

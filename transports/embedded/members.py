@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations, repeat
 from typing import Final, NamedTuple
 
 from streamcore.cluster.topology import ranges
@@ -17,6 +18,7 @@ from .node import HOST, EmbeddedNode
 from .server import EmbeddedServerError
 from .views import View, Views, holders
 
+PATIENCE: Final = 6.0  # seconds; a failover gives up after five
 POLL: Final = 0.01  # seconds between two looks at the nodes
 FEW: Final = 64  # slots that go one by one sooner than in an atomic move, which takes 0.2 s
 
@@ -61,9 +63,10 @@ class Members:
         view = self.view()
         return [node for node in self.up() if node.id in view and view[node.id].primary is None]
 
-    def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+    def wait_for(self, what: str, condition: Callable[[], bool], timeout: float | None = None) -> None:
         """Wait for a condition, which may ask nodes; ``EmbeddedServerError`` with ``what`` if it is not true in time."""
-        deadline = time.monotonic() + self.timeout
+        timeout = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
         while True:
             why = ""
             try:
@@ -72,12 +75,22 @@ class Members:
             except (OSError, KeyError, ReplyError) as error:  # a node is not there yet, or has not heard of another
                 why = f"; at last: {error!r}"
             if time.monotonic() > deadline:
-                raise EmbeddedServerError(f"{what}: not within {self.timeout:g} s{why}")
+                raise EmbeddedServerError(f"{what}: not within {timeout:g} s{why}")
             time.sleep(POLL)
 
-    def wait_agreed(self, what: str, condition: Callable[[View], bool]) -> None:
+    def wait_agreed(self, what: str, condition: Callable[[View], bool], timeout: float | None = None) -> None:
         """Wait until all nodes that can answer agree about slots and roles, and see what the condition wants."""
-        self.wait_for(f"{what}, and all nodes know it", lambda: self.views().agree(condition))
+        self.wait_for(f"{what}, and all nodes know it", lambda: self.views().agree(condition), timeout)
+
+    def insist(self, what: str, act: Callable[[], None], condition: Callable[[View], bool]) -> None:
+        """Act until all nodes see what the condition wants: servers may give up without a word."""
+        for _ in range(int(self.timeout / PATIENCE) - 1):
+            act()
+            with suppress(EmbeddedServerError):
+                self.wait_agreed(what, condition, PATIENCE)
+                return
+        act()
+        self.wait_agreed(what, condition)
 
     def is_ready(self) -> bool:
         """Whether all nodes that can answer agree about slots and roles, serve the slots and follow their primaries.
@@ -115,19 +128,46 @@ class Members:
             self.wait_agreed(f"{node} is a replica of {primary}", partial(_follows, node.id, primary.id))
             self.wait_for(f"{node} follows {primary}", node.is_linked)
 
+    def promote(self, replica: EmbeddedNode) -> None:
+        """Let a replica change roles with its primary, in order (``CLUSTER FAILOVER``).
+
+        Where there was an election a few seconds ago, Redis 7.0 refuses its votes.
+        """
+        primary = self.view()[replica.id].primary
+        if primary is None:
+            return
+        self.wait_for(f"{replica} follows its primary", replica.is_linked)
+        self.insist(
+            f"{replica} has changed roles with its primary",
+            lambda: self._fail_over(replica),
+            lambda view: view[replica.id].primary is None and view[primary].primary == replica.id,
+        )
+
+    def _fail_over(self, replica: EmbeddedNode) -> None:
+        if self.view()[replica.id].primary is not None:
+            replica.ask(raw("CLUSTER", "FAILOVER"))
+
     def give(self, slots: Sequence[int], target: EmbeddedNode) -> None:
         """Give slots, with their keys where their owner can answer, to a primary."""
+        wanted = target.id
+        limits = chain([FEW], repeat(len(slots)))  # an atomic move that came to nothing is not tried again
+        self.insist(
+            f"{target} has {len(slots)} slots",
+            lambda: self._fetch(slots, target, next(limits)),
+            lambda view: holders(view, slots).keys() <= {wanted},
+        )
+
+    def _fetch(self, slots: Sequence[int], target: EmbeddedNode, most: int) -> None:
+        """Let slots come, each from its owner: ``most`` the classic way, and more in an atomic move, where that is possible."""
         by_id = {node.id: node for node in self.up()}
         for id_, part in holders(self.view(), slots).items():
             source = by_id.get(id_) if id_ is not None else None
             if source is target:
                 continue
-            if source is not None and len(part) > FEW and can_move_atomically(source):
+            if source is not None and len(part) > most and can_move_atomically(source):
                 start_atomic_move(ranges(part), source, target)
             else:
                 assign(part, source, target, self.primaries())
-        wanted = target.id
-        self.wait_agreed(f"{target} has {len(slots)} slots", lambda view: holders(view, slots).keys() <= {wanted})
 
     def remove(self, node: EmbeddedNode) -> None:
         """Let a node leave in order: its slots go to the other primaries, its replicas to the first of these, and it ends."""
