@@ -275,7 +275,8 @@ class SlotRedirect(ReplyError):
         slot, _, rest = message.partition(" ")
         self.host, _, port = rest.partition(" ")[0].rpartition(":")  # an IPv6 address has colons of its own
         is_whole = slot.isdecimal() and port.isdecimal()
-        self.slot, self.port = (int(slot), int(port)) if is_whole else (None, 0)
+        self.slot: int | None = int(slot) if is_whole else None
+        self.port = int(port) if is_whole else 0
 
 
 class MovedError(SlotRedirect):
