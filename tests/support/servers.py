@@ -33,7 +33,7 @@ class ServerKind:
 
     def create_cluster(self, **options: Any) -> EmbeddedCluster:
         """A cluster of servers of this kind, not started; ``options`` as for ``EmbeddedCluster``."""
-        return EmbeddedCluster(program=self.binary, **options)
+        return EmbeddedCluster(server=self.binary, **options)
 
 
 VALKEY = ServerKind("valkey")

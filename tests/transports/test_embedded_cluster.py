@@ -131,7 +131,7 @@ def test_a_cluster_of_its_own(server_kind: ServerKind) -> None:
             occupied.start()
     assert not any(exists(node.pid) for node in nodes)
     assert not any(directory.exists() for directory in directories)
-    cluster.close()  # a second time: nothing happens
+    cluster.stop()  # a second time: nothing happens
     with pytest.raises(EmbeddedServerError, match="not started"):
         _ = cluster.url
 
@@ -147,7 +147,7 @@ def key_of_slot(slot: int) -> str:
         ({"replicas": -1}, "replicas=-1 below 0"),
         ({"base_port": 22_763}, "not between 1 and 22767"),
         ({"config": "--maxmemory 1mb"}, "not one string"),
-        ({"program": "no-such-server"}, "not an executable"),
+        ({"server": "no-such-server"}, "not an executable"),
     ],
 )
 def test_arguments_that_cannot_be_used(arguments: dict[str, Any], why: str) -> None:
@@ -184,7 +184,7 @@ import time
 from transports.embedded import EmbeddedCluster
 cluster = EmbeddedCluster(primaries=2, replicas=0)
 cluster.start()
-cluster.stop(cluster.nodes[0])
+cluster.pause(cluster.nodes[0])
 for node in cluster.nodes:
     print(node.pid, node.directory, flush=True)
 time.sleep(60)
@@ -308,7 +308,7 @@ def test_a_crash(cluster: EmbeddedCluster) -> None:
 def test_a_stopped_node(cluster: EmbeddedCluster) -> None:
     node = cluster.owner(KEY)
     with Raw(node.port) as raw:
-        cluster.stop(node)
+        cluster.pause(node)
         assert not node.is_up()
         raw.send("PING")
         assert raw.is_silent(0.2)
@@ -321,7 +321,7 @@ def test_a_stopped_node(cluster: EmbeddedCluster) -> None:
 def test_it_heals_after_an_election(cluster: EmbeddedCluster) -> None:
     node = cluster.owner(KEY)
     replica = cluster.replica_of(node)
-    cluster.stop(node)
+    cluster.pause(node)
     wait_until(lambda: cluster.owner(KEY) is replica)
     cluster.heal()
     assert is_home(cluster)
@@ -387,7 +387,7 @@ def test_a_primary_that_leaves(cluster: EmbeddedCluster) -> None:
 def test_the_pytest_plugin(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["transports.pytest_plugin"]\n')
     (tmp_path / "test_it.py").write_text(
-        "def test_one(streamcore_cluster):\n    streamcore_cluster.stop(streamcore_cluster.nodes[0])\n"
+        "def test_one(streamcore_cluster):\n    streamcore_cluster.pause(streamcore_cluster.nodes[0])\n"
         "def test_two(streamcore_cluster):\n    assert streamcore_cluster.nodes[0].is_up()\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:valkey", "-p", "no:cacheprovider"]

@@ -41,7 +41,7 @@ class EmbeddedCluster(ProcessBound):
     """A cluster of server processes on this machine, without persistence.
 
     * ``primaries``, at least 1: each has the same number of slots, in order; ``replicas``: the number for each of them.
-    * ``program``: the path or name of a server binary, instead of the wheel's; see ``EmbeddedServer``.
+    * ``server``: the path or name of a server binary, instead of the wheel's; see ``EmbeddedServer``.
     * ``base_port``: the nodes listen there and on the ports that follow; free ports are found if none is given.
     * ``config``: further options of every node, as for ``EmbeddedServer``.
     * ``timeout``: seconds for each change, until every node that can answer knows of it.
@@ -58,7 +58,7 @@ class EmbeddedCluster(ProcessBound):
         *,
         primaries: int = 3,
         replicas: int = 1,
-        program: str | None = None,
+        server: str | None = None,
         base_port: int | None = None,
         config: Mapping[str, str] | Sequence[str] = (),
         timeout: float = TIMEOUT,
@@ -72,7 +72,7 @@ class EmbeddedCluster(ProcessBound):
             )
         self._primaries = primaries
         self._count = count
-        self._program = program
+        self._server = server
         self._base_port = base_port
         self._config = config
         self._timeout = timeout
@@ -86,7 +86,7 @@ class EmbeddedCluster(ProcessBound):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.stop()
 
     # -- what and where it is ---------------------------------------------------------------------------------------
 
@@ -135,10 +135,10 @@ class EmbeddedCluster(ProcessBound):
                 home.node.ask(raw("CLUSTER", "ADDSLOTSRANGE", home.slots[0], home.slots[-1]))
             self.heal()
         except BaseException:
-            self.close()
+            self.stop()
             raise
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """End all nodes at once (SIGKILL) and remove their directories; nothing happens the second time."""
         nodes = [] if self._started is None else self._started.nodes
         for node in nodes:  # first all of them: none shall see another leave
@@ -184,15 +184,15 @@ class EmbeddedCluster(ProcessBound):
         )
         return replica
 
-    def stop(self, node: EmbeddedNode) -> None:
+    def pause(self, node: EmbeddedNode) -> None:
         """Freeze a node (SIGSTOP): its connections stay open and nothing answers.
 
-        After two to five seconds, the others elect the replica of a stopped primary.
+        After two to five seconds, the others elect the replica of a paused primary.
         """
         node.pause()
 
     def resume(self, node: EmbeddedNode) -> None:
-        """Let a stopped node go on (SIGCONT)."""
+        """Let a paused node go on (SIGCONT)."""
         node.resume()
 
     def uncover(self, slot: int) -> None:
@@ -278,12 +278,12 @@ class EmbeddedCluster(ProcessBound):
                 return
             except EmbeddedServerError as error:
                 port_taken = os.strerror(errno.EADDRINUSE) in str(error)
-                self.close()
+                self.stop()
                 if not port_taken or self._base_port or attempt == PORT_ATTEMPTS:
                     raise
 
     def _make_node(self, port: int) -> EmbeddedNode:
-        return EmbeddedNode(port=port, program=self._program, config=self._config)
+        return EmbeddedNode(port=port, server=self._server, config=self._config)
 
 
 def _free_base(count: int) -> int:

@@ -38,8 +38,8 @@ class EmbeddedNode(EmbeddedServer):
     has another.
     """
 
-    def __init__(self, *, port: int, program: str | None, config: Mapping[str, str] | Sequence[str]) -> None:
-        super().__init__(port=port, server=program, config=[*options_as_words(OPTIONS), *options_as_words(config)])
+    def __init__(self, *, port: int, server: str | None, config: Mapping[str, str] | Sequence[str]) -> None:
+        super().__init__(port=port, server=server, config=[*options_as_words(OPTIONS), *options_as_words(config)])
         self._port = port
         self._id = ""
         self._paused = False
