@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,11 @@ from transports.anyio import Client
 from transports.embedded import EmbeddedServer
 
 SECRET = "hunter2hunter2"
+
+
+def _call(function: Callable[[], Any]) -> Any:
+    """Return a coroutine, from a function that is none of them."""
+    return function()
 
 
 class Tokens:
@@ -62,8 +68,8 @@ def at(server: EmbeddedServer) -> str:
 
 async def me(client: Client) -> tuple[int, bytes]:
     """The id of the client's shared connection, and its user."""
-    id, user = await client.pipeline([raw_command("CLIENT", "ID"), raw_command("ACL", "WHOAMI")])
-    return id, user
+    number, user = await client.pipeline([raw_command("CLIENT", "ID"), raw_command("ACL", "WHOAMI")])
+    return number, user
 
 
 def users(raw: Raw) -> set[str]:
@@ -118,7 +124,7 @@ async def test_a_coroutine_function(runtime: Runtime, server: EmbeddedServer, to
         async def __call__(self) -> Credentials:
             return await ask()
 
-    for function in (ask, Asker(), lambda: ask()):
+    for function in (ask, Asker(), partial(_call, ask)):
         async with runtime.connect(at(server), credentials=function) as client:
             assert (await me(client))[1] == b"alice"
     assert set(loops) == {threading.get_ident()}
@@ -132,7 +138,7 @@ async def test_no_coroutine_function_in_threads(runtime: Runtime, server: Embedd
     with pytest.raises(InvalidArgument, match="must be a plain function in threads"):
         runtime.connect(at(server), credentials=ask)
     with pytest.raises(ConnectFailed, match="must be a plain function in threads") as caught:
-        async with runtime.connect(at(server), credentials=lambda: ask()):
+        async with runtime.connect(at(server), credentials=partial(_call, ask)):
             pass
     assert caught.value.permanent
 
