@@ -49,6 +49,9 @@ class Rotating(Rig):
         self.diary.read()
         return self
 
+    def expect_asking(self, wanted: bool) -> None:
+        assert self.link.wants_credentials is wanted
+
     @property
     def due(self) -> float:
         """In how many seconds the timer of the rotation is due."""
@@ -77,13 +80,13 @@ def test_a_fixed_login_never_asks() -> None:
 
 def test_nothing_is_sent_before_the_credentials_are_there() -> None:
     rig = Rotating(client_name="billing", database=2)
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     rig.made()
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     assert rig.link in rig.changes.outputs
     assert rig.write() == []
     rig.answer()
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     assert rig.write()[0] == [b"HELLO", b"3", b"AUTH", b"ann", SECRET.encode(), b"SETNAME", b"billing"]
     rig.hear(WELCOME + OK)
     rig.expect(State.UP)
@@ -99,12 +102,12 @@ def test_without_a_user_they_are_those_of_the_default_user() -> None:
 def test_each_dial_asks_anew() -> None:
     rig = Rotating().up()
     rig.link.connection_lost(None, rig.now)
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     assert rig.due == inf
     rig.redial()
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     rig.link.connection_made(rig.now)
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     rig.answer(Credentials("bob", "other"))
     assert rig.write()[0][3:] == [b"bob", b"other"]
 
@@ -112,7 +115,7 @@ def test_each_dial_asks_anew() -> None:
 def test_an_answer_that_comes_too_late_is_dropped() -> None:
     rig = Rotating().made()
     rig.link.drop(ConnectFailed("dropped"))
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     rig.answer()
     rig.link.credentials_failed(OSError(), rig.now)
     rig.expect(State.DROPPING)
@@ -127,7 +130,7 @@ def test_credentials_have_the_time_of_a_dial() -> None:
     assert rig.due == 3.0
     rig.elapse()
     rig.expect(State.DROPPING)
-    assert not rig.link.wants_credentials
+    rig.expect_asking(False)
     assert "server:1: credentials= returned none within 3 s" in str(rig.link.error)
 
 
@@ -232,10 +235,10 @@ def test_when_a_login_is_renewed(lasts: Any, die: float, due: float) -> None:
     rig.hear(WELCOME)
     rig.elapse()  # the deadline of the introduction
     if due < 5.0:  # passed already
-        assert rig.link.wants_credentials
+        rig.expect_asking(True)
     else:
         assert rig.now + rig.due == pytest.approx(began + due)
-        assert not rig.link.wants_credentials
+        rig.expect_asking(False)
 
 
 def test_a_login_is_renewed_behind_the_read_that_blocks() -> None:
@@ -243,7 +246,7 @@ def test_a_login_is_renewed_behind_the_read_that_blocks() -> None:
     read = rig.ask(timeout=20.0)
     rig.write()
     rig.elapse()
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     assert rig.due == 3.0
     rig.answer(Credentials("ann", "fresh", 100))
     assert rig.due == 80.0
@@ -257,7 +260,7 @@ def test_a_login_is_renewed_behind_the_read_that_blocks() -> None:
     assert rig.link.unanswered == 0
     rig.expect(State.UP)
     rig.elapse()
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     rig.answer(Credentials(None, "fresh"))
     assert rig.write() == [[b"AUTH", b"default", b"fresh"]]
 
@@ -281,7 +284,7 @@ def test_a_server_that_does_not_answer_a_renewal_is_silent() -> None:
 def failed(rig: Rotating, how: str) -> None:
     """Have a renewal that is due fail."""
     rig.elapse()
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     if how == "raised":
         rig.link.credentials_failed(OSError("down"), rig.now)
     elif how == "late":
@@ -298,7 +301,7 @@ def test_a_renewal_that_fails_is_tried_again_and_the_link_stays_up(how: str) -> 
     pauses = []
     for _ in range(5):
         failed(rig, how)
-        assert not rig.link.wants_credentials
+        rig.expect_asking(False)
         pauses.append(rig.due)
     assert pauses == [1.0, 2.0, 4.0, 8.0, 8.0]
     rig.expect(State.UP)
@@ -318,11 +321,11 @@ def test_a_refusal_that_comes_while_it_asks_again_asks_no_third_time() -> None:
     rig.answer(Credentials("ann", "stale", 100))
     rig.write()
     rig.elapse()  # behind a read that blocks for so long
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     due = rig.due
     rig.hear(REFUSED)
     assert len(rig.failures) == 1
-    assert rig.link.wants_credentials
+    rig.expect_asking(True)
     assert rig.due == due
 
 
