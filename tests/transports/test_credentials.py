@@ -277,6 +277,7 @@ async def test_a_coroutine_that_hangs_is_cancelled(runtime: Runtime, server: Emb
 # -- renewals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_server
 @pytest.mark.runtimes("async", "background")
 async def test_a_login_is_renewed_on_the_open_connection(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, tokens: Tokens
