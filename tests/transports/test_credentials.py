@@ -193,7 +193,7 @@ async def test_an_error_is_a_failed_attempt(
             raise failures.pop(0)
         return tokens()
 
-    async with runtime.connect(at(server), credentials=ask, on_event=events.append) as client:
+    async with runtime.connect(at(server), credentials=ask, on_event=events.append, request_timeout=20) as client:
         assert (await me(client))[1] == b"alice"
         await runtime.until(lambda: len(events) > 3)
     attempts = [event for event in events if isinstance(event, ConnectAttemptFailed)]
@@ -207,7 +207,7 @@ async def test_a_refused_password_is_asked_for_anew(runtime: Runtime, server: Em
     stale = [Credentials("alice", "stale"), Credentials("alice", "stale")]
     events: list[Event] = []
     ask: Callable[[], Credentials] = lambda: stale.pop() if stale else tokens()  # noqa: E731
-    async with runtime.connect(at(server), credentials=ask, on_event=events.append) as client:
+    async with runtime.connect(at(server), credentials=ask, on_event=events.append, request_timeout=20) as client:
         assert (await me(client))[1] == b"alice"
     errors = [event.error for event in events if isinstance(event, ConnectAttemptFailed)]
     assert [type(error) for error in errors] == [LoginRefused, LoginRefused]
@@ -233,7 +233,9 @@ async def test_a_function_that_hangs_is_left_behind(runtime: Runtime, server: Em
         return tokens()
 
     try:
-        async with runtime.connect(at(server), credentials=ask, connect_timeout=0.3, on_event=events.append) as client:
+        async with runtime.connect(
+            at(server), credentials=ask, connect_timeout=0.3, request_timeout=20, on_event=events.append
+        ) as client:
             assert (await me(client))[1] == b"alice"
     finally:
         hangs.set()
@@ -269,7 +271,7 @@ async def test_a_coroutine_that_hangs_is_cancelled(runtime: Runtime, server: Emb
             ends.append("cancelled")
         raise AssertionError
 
-    async with runtime.connect(at(server), credentials=ask, connect_timeout=0.3) as client:
+    async with runtime.connect(at(server), credentials=ask, connect_timeout=0.3, request_timeout=20) as client:
         assert (await me(client))[1] == b"alice"
     assert ends == ["cancelled"]
 
@@ -313,7 +315,7 @@ async def test_a_renewal_that_fails_is_told_and_tried_again(
     def down() -> Credentials:
         raise TokenError("down")
 
-    async with runtime.connect(at(server), credentials=ask, on_event=events.append) as client:
+    async with runtime.connect(at(server), credentials=ask, on_event=events.append, request_timeout=20) as client:
         before = await me(client)
         bad += [down, lambda: Credentials("alice", "stale")]
         asked = tokens.asked
