@@ -68,7 +68,7 @@ from .errors import (
 )
 from .events import Event
 from .group.consumer import GroupConsumer
-from .options import Address, Login, MemoryAddress, Options, UnixAddress
+from .options import Address, Credentials, Login, MemoryAddress, Options, UnixAddress
 from .producer.durability import Disk, NotDurable, Replicas
 from .producer.producer import PendingSend, Producer
 from .pubsub import KeyEvent, Message, PubSub
@@ -93,6 +93,7 @@ __all__ = [
     "ConnectionLost",
     "Consumer",
     "ConsumerFencedError",
+    "Credentials",
     "CrossSlotError",
     "DeliveryUnknown",
     "DeniedError",

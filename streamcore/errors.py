@@ -156,10 +156,13 @@ class NoPermissionError(ReplyError):
 
 
 class LoginRefused(AuthenticationError, ConnectFailed):
-    """The server refuses this user, by this password or without a password: a ``ConnectFailed`` that is permanent."""
+    """The server refuses this user, by this password or without a password: a ``ConnectFailed``.
 
-    def __init__(self, code: str, message: str, command: str = "") -> None:
-        ConnectFailed.__init__(self, f"{code} {message}", permanent=True)
+    It is permanent, unless the login rotates: then the next dial asks for other credentials.
+    """
+
+    def __init__(self, code: str, message: str, command: str = "", *, permanent: bool = True) -> None:
+        ConnectFailed.__init__(self, f"{code} {message}", permanent=permanent)
         self.code, self.message, self.command = self.args = code, message, command
 
 

@@ -59,6 +59,19 @@ class ConnectAttemptFailed:
 
 
 @frozen
+class LoginNotRenewed:
+    """Credentials end soon, and no new credentials could be had, or the server refused these; it is tried again.
+
+    The link stays up, for as long as the server lets it.
+    """
+
+    link: str
+    address: str
+    error: Exception
+    owner: str = field(default="", compare=False)
+
+
+@frozen
 class GroupCreated:
     """The consumer group did not exist and was created at ``start`` (``XGROUP CREATE``)."""
 
@@ -321,6 +334,7 @@ Event: TypeAlias = (
     | Reconnected
     | Disconnected
     | ConnectAttemptFailed
+    | LoginNotRenewed
     | GroupCreated
     | GroupRecreated
     | StreamAwaited

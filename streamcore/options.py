@@ -6,11 +6,14 @@ of a single interface (``count``, ``claim_idle`` ...) stand as keywords of that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import field
-from typing import Final, Literal, TypeAlias, get_args
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from .errors import InvalidArgument
 from .frozen import frozen
+from .tracebacks import conceals_arguments
 
 
 @frozen
@@ -49,12 +52,74 @@ AnyAddress: TypeAlias = Address | UnixAddress | MemoryAddress
 
 @frozen
 class Login:
-    """How a connection introduces itself: ``HELLO 3 AUTH user password SETNAME name``, then ``SELECT database``."""
+    """How a connection introduces itself: ``HELLO 3 AUTH user password SETNAME name``, then ``SELECT database``.
+
+    Where it ``rotates``, user and password are not known beforehand: each connection asks for its ``Credentials``
+    (``Link.wants_credentials``), and a refusal of them is not permanent.
+    """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int = 0
     client_name: str | None = None
+    rotates: bool = False
+
+
+@frozen
+class Credentials:
+    """A user, None for the default user, and the password or token of that user, for a login that rotates.
+
+    ``expires_in`` tells how long they serve, in seconds or as a ``timedelta``: an open connection renews its login before
+    (``AUTH``). None: until the server closes the connection. Raises ``InvalidArgument``, which shows no password.
+    """
+
+    username: str | None
+    password: str = field(repr=False)
+    expires_in: float | timedelta | None = None
+
+    @conceals_arguments
+    def __init__(self, username: str | None, password: str, expires_in: float | timedelta | None = None) -> None:
+        _check_text("the username", username or "")
+        _check_text("the password", password)
+        given: Any = expires_in
+        is_number = isinstance(given, (int, float)) and not isinstance(given, bool) and not math.isnan(given)
+        if not (given is None or is_number or isinstance(given, timedelta)):
+            raise InvalidArgument(
+                f"credentials=: expires_in must be seconds, a timedelta or None, not {type(given).__name__}"
+            )
+        for name, value in (("username", username), ("password", password), ("expires_in", expires_in)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def lasts(self) -> float:
+        """For how many seconds they serve; infinity where that is not known."""
+        left = self.expires_in
+        if left is None:
+            return math.inf
+        return left.total_seconds() if isinstance(left, timedelta) else float(left)
+
+    @classmethod
+    @conceals_arguments
+    def of(cls, answer: object) -> Credentials:
+        """Check the answer of an application: ``(username, password)``, or ``Credentials``.
+
+        Raises ``InvalidArgument`` for any other, which shows no part of it.
+        """
+        if isinstance(answer, Credentials):
+            return answer
+        given: Any = answer
+        if isinstance(given, tuple) and len(given) == 2:
+            return cls(*given)
+        told = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        raise InvalidArgument(f"credentials= must return (username, password) or Credentials, not {told}")
+
+
+def _check_text(what: str, value: Any) -> None:
+    """Raises ``InvalidArgument`` for a value that is no text, or cannot be sent as UTF-8; shows none of it."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"credentials=: {what} must be a str, not {type(value).__name__}")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidArgument(f"credentials=: {what} has surrogates and cannot be sent as UTF-8")
 
 
 DecoderKind: TypeAlias = Literal["auto", "hiredis", "python"]

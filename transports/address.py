@@ -24,6 +24,8 @@ from streamcore.frozen import frozen
 from streamcore.options import Address, AnyAddress, Login, MemoryAddress, UnixAddress
 from streamcore.tracebacks import conceals_arguments
 
+from ._credentials import AskCredentials
+
 if TYPE_CHECKING:
     import ssl
 
@@ -101,11 +103,15 @@ def _context(tls: TLS, _stamps: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
 
 @frozen
 class Target:
-    """The address to dial, the login, and whether by TLS. Neither ``repr`` nor ``str`` show secrets."""
+    """The address to dial, the login, and whether by TLS; ``credentials`` is called for a login that rotates.
+
+    Neither ``repr`` nor ``str`` show secrets.
+    """
 
     address: AnyAddress = field(default_factory=Address)
     login: Login = field(default_factory=Login)
     tls: TLS | None = None
+    credentials: AskCredentials | None = field(default=None, repr=False)
 
     @property
     def server_hostname(self) -> str | None:
@@ -133,6 +139,7 @@ def parse(
     database: int | None = None,
     client_name: str | None = None,
     tls: TLS | ssl.SSLContext | bool | None = None,
+    credentials: AskCredentials | None = None,
 ) -> Target:
     """Parse a server URL; without a URL, that of the environment variable ``REDIS_URL``, or of localhost:6379.
 
@@ -142,6 +149,8 @@ def parse(
     ``check_hostname=true|false``, ``verify=full|none``. A keyword argument wins over the URL; ``tls=`` replaces all TLS
     settings of the URL, except that ``tls=True`` only switches it on. A user needs a password, if an empty password
     (``redis://user:@host``, for a user with ``nopass``); ``redis://:@host`` and ``redis://@host`` mean no login.
+
+    ``credentials`` is called for the user and password instead, and is refused beside either of them.
 
     Raises ``InvalidURL``, and ``InvalidArgument`` where a keyword is at fault.
     """
@@ -161,8 +170,12 @@ def parse(
     if user and secret is None:
         remedy = "write redis://user:password@host or pass password=, an empty one for a user with 'nopass'"
         raise (InvalidURL if username is None else InvalidArgument)(f"a user was given without a password: {remedy}")
-    login_as = Login(user, secret if user else secret or None, login["database"], login.get("client_name"))
-    return Target(address, login_as, security)
+    if credentials is not None:
+        _check_credentials(credentials, given, in_url=bool(user or secret))
+        user = secret = None
+    rotates = credentials is not None
+    login_as = Login(user, secret if user else secret or None, login["database"], login.get("client_name"), rotates)
+    return Target(address, login_as, security, credentials)
 
 
 _EXAMPLE: Final = "redis://localhost:6379"
@@ -213,6 +226,19 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "client_name" and not re.fullmatch(_PARAMETERS[name][1], value):
         raise InvalidArgument(f"client_name must be {_PARAMETERS[name][0]}; {value!r} is not")
     return value
+
+
+def _check_credentials(credentials: object, given: dict[str, Any], *, in_url: bool) -> None:
+    """Raises ``InvalidArgument`` for credentials that cannot be called, or stand beside a user or a password."""
+    if not callable(credentials):
+        raise InvalidArgument(
+            "credentials must be a function that returns (username, password), "
+            f"not {type(credentials).__name__}; a login that stays the same goes to username= and password="
+        )
+    beside = [f"{name}=" for name in ("username", "password") if name in given]
+    if beside or in_url:
+        told = " and ".join(beside) or "the user and password of the URL"
+        raise InvalidArgument(f"credentials= gives user and password, and so does another argument: drop {told}")
 
 
 def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:

@@ -1,10 +1,10 @@
 """A socket as a value: commands and bytes in, bytes and replies out.
 
 A connection lives once. It introduces itself (HELLO, SETINFO, SELECT) and holds back every other exchange until the
-server has agreed, so that no command runs as the wrong user or in the wrong database. Then it is a FIFO: an
-``Exchange`` is a few commands that leave together and, later, all of their replies in order. Pushes stand outside the
-FIFO, but for the confirmations of a subscription. Error messages quote no reply but errors: a reply is the
-application's data, and an echo of HELLO would show the password.
+server has agreed, so that no command runs as the wrong user or in the wrong database. A login that rotates waits for
+its credentials before. Then it is a FIFO: an ``Exchange`` is a few commands that leave together and, later, all of
+their replies in order. Pushes stand outside the FIFO, but for the confirmations of a subscription. Error messages quote
+no reply but errors: a reply is the application's data, and an echo of HELLO would show the password.
 
     GREETING --all agreed--> READY --lost()--> CLOSED
         |--refused: ``error`` is a ConnectFailed
@@ -15,6 +15,7 @@ Nothing here knows time; ``Link`` watches the deadlines. ``lost`` gives back the
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from ..errors import (
     RemoteProtocolError,
     ReplyError,
 )
-from ..options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Login, Options
+from ..options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Credentials, Login, Options
 from ..resp3 import Limits, make_decoder
 from ..tracebacks import without_frames
 from .exchange import Exchange, Pushed
@@ -67,11 +68,26 @@ class Connection:
         self._sent = 0
         # An exchange for each command: a full server refuses HELLO, closes, and never answers the rest.
         self._greeting = [Exchange([command]) for command in greeting(login)]
+        if login.rotates:
+            self.waiting.extend(self._greeting)  # unsent; a server that is full refuses, and closes, before it is asked
+            self.state = State.GREETING
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
         for exchange in self._greeting:
             self.send(exchange)
         self.state = State.GREETING
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
+
+    def introduce(self, credentials: Credentials) -> None:
+        """Send the introduction of a login that rotates, which waits for these credentials."""
+        self._login = replace(self._login, username=credentials.username, password=credentials.password)
+        self._greeting = [Exchange([command]) for command in greeting(self._login)]
+        self.waiting.clear()
+        self.state = State.READY
+        self._greet()
 
     @property
     def oldest(self) -> Exchange | None:

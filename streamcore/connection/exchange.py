@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, final
 
@@ -82,10 +82,20 @@ class Pushed:
         self.pushes = pushes
 
 
-class Ping(Exchange):
-    """A link's own PING; its reply is not passed to the owner."""
+def _ignore(reply: Reply) -> None:
+    """Take the reply to a PING."""
 
 
-def without_pings(exchanges: list[Exchange]) -> list[Exchange]:
+class Own(Exchange):
+    """A command of the link itself, such as its PING: ``answered`` is called with the reply, and not the owner."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self, command: Arguments, timeout: float, answered: Callable[[Reply], None] = _ignore) -> None:
+        super().__init__([command], timeout)
+        self.answered = answered
+
+
+def without_own(exchanges: list[Exchange]) -> list[Exchange]:
     """Return the exchanges of the owner, without the link's own."""
-    return [exchange for exchange in exchanges if type(exchange) is not Ping]
+    return [exchange for exchange in exchanges if type(exchange) is not Own]

@@ -62,7 +62,8 @@ def refusal(reply: ReplyError, word: str, login: Login) -> ConnectFailed:
     """Explain the server's refusal of ``word``, a command of the introduction."""
     reply = type(reply)(reply.code, _without(login.password, reply.message), word)
     if isinstance(reply, AuthenticationError):
-        return LoginRefused(reply.code, f"{reply.message}; check the user and password of the URL", word)
+        remedy = "the next dial asks credentials= anew" if login.rotates else "check the user and password of the URL"
+        return LoginRefused(reply.code, f"{reply.message}; {remedy}", word, permanent=not login.rotates)
     if isinstance(reply, NoPermissionError):
         return ConnectFailed(f"the user may not log in so: {reply}; its ACL needs +{word.lower()}", permanent=True)
     if word == "SELECT" and reply.code == "ERR":

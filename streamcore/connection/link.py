@@ -21,38 +21,21 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ..errors import ConnectFailed, ConnectionLost
-from ..options import (
-    DEFAULT_ADDRESS,
-    DEFAULT_LOGIN,
-    DEFAULT_OPTIONS,
-    AnyAddress,
-    Login,
-    Options,
-)
+from ..options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Credentials, Login, Options
 from .common import Changes, Clock
 from .connection import Connection
 from .connection import State as ConnectionState
-from .exchange import Exchange, Ping, Pushed, without_pings
+from .exchange import Exchange, Own, Pushed, without_own
 from .handshake import is_permanent
 from .link_state import State
-from .losses import as_loss, with_address
+from .losses import as_loss, not_greeted, with_address
+from .patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST, backoff
+from .rotation import FixedLogin, Rotation
 
 AT_ONCE: Final = float("-inf")
 """A deadline that has passed on every clock: work that waits for the driver to tell the time."""
 
 _NEVER: Final = float("inf")
-
-LATE: Final = 0.1
-"""Seconds behind a deadline after which a driver counts as held up, by a handler that blocks its loop, say."""
-
-MAX_EXCUSES: Final = 3  # how often in a row a late driver gets ``LATE`` again, to read the bytes in its socket
-
-SLOWEST: Final = 16 << 10
-"""Bytes a second. A server that sends or takes fewer while its answer is due counts as silent."""
-
-LONGEST: Final = 10
-"""Times its timeout: an answer is awaited no longer, however many bytes come in front of it."""
-
 
 _WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
 # Looking up a member of an Enum takes as long as all else in ``next_timeout``.
@@ -73,7 +56,8 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. Changes of its outputs, and its deadline, are noted in ``changes``.
+    nothing. Changes of its outputs, and its deadline, are noted in ``changes``. ``wants_credentials``: the driver asks
+    the application for its credentials, to introduce the connection, or to renew its login.
     """
 
     def __init__(
@@ -102,6 +86,8 @@ class Link:
         self._random = random
         self._clock = clock
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
+        self.wants_credentials = False
+        self.rotation = Rotation(self, changes, clock, options, random) if login.rotates else FixedLogin()
         self._connection: Connection | None = None
         self._paused = self._closing = self._wanted = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
@@ -186,8 +172,10 @@ class Link:
 
     @property
     def unanswered(self) -> int:
-        """Count the exchanges that wait for replies."""
-        return self._connection.unanswered if self._connection is not None and self.state is _UP else 0
+        """Count the exchanges that wait for replies, but for the renewals of the login."""
+        if self._connection is None or self.state is not _UP:
+            return 0
+        return self._connection.unanswered - self.rotation.unanswered
 
     @property
     def oldest(self) -> Exchange | None:
@@ -197,7 +185,7 @@ class Link:
     def in_flight(self) -> list[Exchange]:
         """Return the owner's exchanges that may have reached the server and are not answered."""
         assert self._connection is not None
-        return without_pings(self._connection.in_flight())
+        return without_own(self._connection.in_flight())
 
     def take_for_unreadable(self, exchange: Exchange) -> None:
         """Note that the server could not parse the end of this answered exchange: the rest comes back unsent."""
@@ -222,7 +210,16 @@ class Link:
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
             self._partly = 0
-            self._enter(State.GREETING, now + self._options.request_timeout)
+            self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
+            self.rotation.begin(self._connection)
+
+    def authenticate(self, credentials: Credentials, now: float) -> None:
+        """Log in by credentials: HELLO, or AUTH on a connection that is up. Dropped where none are wanted."""
+        self.rotation.take(credentials, now)
+
+    def credentials_failed(self, error: BaseException, now: float) -> None:
+        """Tell why there are no credentials: the dial fails, or the renewal is tried again. Dropped likewise."""
+        self.rotation.fail(error, now)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Decode bytes from the server, and pass replies and pushes to the owner."""
@@ -246,8 +243,10 @@ class Link:
         for item in completed:
             if type(item) is Pushed:
                 self._owner.link_pushed(self, item.pushes)
-            elif type(item) is not Ping:
+            elif type(item) is not Own:
                 self._owner.link_answered(self, item)
+            else:
+                item.answered(item.replies[0])
         if connection.error is not None:
             self.drop(with_address(connection.error, self.address))
         if self._heard == AT_ONCE:
@@ -265,9 +264,7 @@ class Link:
         if self._closing:
             self._enter(State.RESTING)
         else:
-            doublings = min(max(self.attempts - 1, 0), 32)
-            ceiling = min(self._options.backoff_initial * 2.0**doublings, self._options.backoff_max)
-            self._enter(State.BACKING_OFF, now + ceiling * self._random())
+            self._enter(State.BACKING_OFF, now + backoff(self._options, self.attempts) * self._random())
 
     def data_to_send(self) -> bytes | memoryview:
         """Return the bytes to write now: a peek; ``data_sent`` consumes."""
@@ -315,13 +312,13 @@ class Link:
         elif self.state is State.DIALLING:
             self.drop(ConnectFailed(f"no connection to {self.address} within {self._options.connect_timeout:g} s"))
         elif self.state is State.GREETING:
-            self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
+            self.drop(not_greeted(self.address))
         elif self.state is State.BACKING_OFF:
             self._dial()
-        elif self.unanswered:
+        elif self.oldest is not None:
             self._overdue(now, due)
         else:
-            self.send(Ping([("PING",)], self._options.keepalive_answer))
+            self.send(Own(("PING",), self._options.keepalive_answer))
             self._heard = now
 
     def _schedule(self) -> None:
@@ -387,7 +384,8 @@ class Link:
     def _lose(self, error: Exception) -> None:
         self.error = error
         connection, self._connection = self._connection, None
-        sent, unsent = ([], []) if connection is None else map(without_pings, connection.lost())
+        self.rotation.end()
+        sent, unsent = ([], []) if connection is None else map(without_own, connection.lost())
         self._owner.link_down(self, error, sent, unsent)
         if is_permanent(error) and not self.server:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless

@@ -20,3 +20,8 @@ def as_loss(error: Exception | None, address: AnyAddress) -> Exception:
     if isinstance(error, ConnectionLost):
         return error
     return ConnectionLost(f"the connection to {address} broke: {error}")
+
+
+def not_greeted(address: AnyAddress) -> ConnectFailed:
+    """Build the error of a server that is silent when a connection introduces itself."""
+    return ConnectFailed(f"{address} accepted the connection but did not answer HELLO")

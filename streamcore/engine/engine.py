@@ -10,6 +10,7 @@ input costs more because there are others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Final, TypedDict
@@ -17,6 +18,7 @@ from typing import Final, TypedDict
 from ..connection.common import Changes, Clock
 from ..connection.handshake import is_permanent
 from ..connection.link import Link, Owner
+from ..connection.rotation import Rotation
 from ..errors import (
     ClosedError,
     InvalidArgument,
@@ -32,7 +34,7 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
-from .link_events import connected, disconnected
+from .link_events import connected, disconnected, not_renewed
 from .router import ANYWHERE, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
@@ -265,7 +267,13 @@ class Engine(ProcessBound):
             name=name,
         )
         self._timers.add(link, len(self._router.links()))
+        if isinstance(link.rotation, Rotation):
+            link.rotation.on_failure = partial(self._not_renewed, link)
+            self._add_timer(link.rotation)
         return link
+
+    def _not_renewed(self, link: Link, error: Exception) -> None:
+        self._emit(not_renewed(link, error, self.title))
 
     def report_up(self, link: Link, *, again: bool) -> None:
         self._emit(connected(link, self.title, again=again))

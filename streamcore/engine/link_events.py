@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..connection.link import Link
-from ..events import ConnectAttemptFailed, Connected, Disconnected, Reconnected
+from ..events import ConnectAttemptFailed, Connected, Disconnected, LoginNotRenewed, Reconnected
 
 
 def connected(link: Link, owner: str, *, again: bool) -> Connected | Reconnected:
@@ -18,6 +18,11 @@ def disconnected(link: Link, error: Exception, owner: str, *, was_up: bool) -> D
     if was_up:
         return Disconnected(link.name, str(link.address), error, owner)
     return ConnectAttemptFailed(link.name, str(link.address), link.attempts, error, owner)
+
+
+def not_renewed(link: Link, error: Exception, owner: str) -> LoginNotRenewed:
+    """Build the event of a login that could not be renewed."""
+    return LoginNotRenewed(link.name, str(link.address), error, owner)
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from streamcore.group.low_water import LowWater
 from tests.test_architecture import ROOT
 from transports.cli.app import streamcore
 from transports.simulation import SCENARIOS, Size, kinds_of, shrink, simulate, tale
+from transports.simulation.faults import logins
 from transports.simulation.run import planned
 
 
@@ -67,7 +69,16 @@ def test_a_script_does_what_it_says_and_is_never_drawn() -> None:
     outcome = simulate(0, scenario="restored", tells=True)
     assert (outcome.oracle, dict(outcome.faults)) == ("", {"stream restored": 1})
     assert sum("hears of Gap" in line for line in outcome.story) == 1
-    assert {name for name, scenario in SCENARIOS.items() if not scenario.weight} == {"restored"}
+    assert {name for name, scenario in SCENARIOS.items() if not scenario.weight} == {"restored", "rotation"}
+
+
+def test_logins_rotate_and_every_connection_comes_back() -> None:
+    faults = Counter[str]()
+    for seed in range(6):
+        outcome = simulate(seed, scenario="rotation")
+        assert not outcome.failed, f"streamcore sim --seed {seed} --scenario rotation --trace: {outcome.message}"
+        faults += outcome.faults
+    assert min(faults[kind] for kind in logins.KINDS) > 50
 
 
 @pytest.fixture

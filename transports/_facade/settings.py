@@ -23,6 +23,7 @@ from streamcore.frozen import frozen
 from streamcore.options import DECODERS, DecoderKind, Options
 from streamcore.resp3 import make_decoder
 
+from .._credentials import AskCredentials
 from ..address import TLS, Target, parse
 from .keywords import check_keywords
 
@@ -39,7 +40,8 @@ if hasattr(os, "register_at_fork"):
 class ConnectOptions(TypedDict, total=False):
     """Keywords of ``connect``; each wins over its counterpart in the URL.
 
-    ``username``, ``password``, ``database``, ``client_name``: how to introduce ourselves. ``tls``: True, a ``TLS`` or an
+    ``username``, ``password``, ``database``, ``client_name``: how to introduce ourselves; ``credentials`` instead of the first two,
+    where they change. ``tls``: True, a ``TLS`` or an
     ``ssl.SSLContext``. ``request_timeout`` and ``connect_timeout`` in seconds (5). ``on_event`` is called with each
     ``Event`` of every engine of the client, before the next entry is handed over.
     """
@@ -48,6 +50,8 @@ class ConnectOptions(TypedDict, total=False):
     """Who we are to the server (None: its default user)."""
     password: str | None
     """The password of that user (None)."""
+    credentials: AskCredentials | None
+    """Is called at each dial, and before a login ends, for ``(username, password)`` or ``Credentials`` (None)."""
     database: int | None
     """The number of the database (None: that of the URL, else 0)."""
     client_name: str | None

@@ -19,6 +19,7 @@ from streamcore.options import MemoryAddress, UnixAddress
 from .._sockets import dial_error
 from ..address import Target
 from .addresses import connect_first
+from .asking import Asking
 
 PIECE: Final = 64 << 10
 """Bytes that are written at once. The link is told when they leave, and so knows of a long write whether it goes on."""
@@ -59,6 +60,8 @@ class Wire(asyncio.BufferedProtocol):
         self._full = False
         self._reading = True
         self.dropped = False
+        ask = driver.target.credentials
+        self._asking = None if ask is None else Asking(driver, link, ask)
         self.dial = driver.loop.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -87,6 +90,8 @@ class Wire(asyncio.BufferedProtocol):
         """The link does not want this socket any more."""
         self.dropped = True
         self.dial.cancel()
+        if self._asking is not None:
+            self._asking.drop()
         if self._transport is not None:
             self._transport.abort()
         self._link.connection_lost(None, self._driver.loop.time())
@@ -105,6 +110,8 @@ class Wire(asyncio.BufferedProtocol):
         transport, link = self._transport, self._link
         if transport is None:
             return
+        if self._asking is not None:
+            self._asking.look()
         if not self._full and (data := link.data_to_send()):
             if len(data) > PIECE or type(data) is memoryview:  # behind what is left of a long write, more may wait
                 self._write_long(transport)
@@ -165,6 +172,8 @@ class Wire(asyncio.BufferedProtocol):
     def _lost(self, error: Exception | None) -> None:
         if not self.dropped:
             self.dropped = True
+            if self._asking is not None:
+                self._asking.drop()
             self._driver.tell(partial(self._driver.lose, self._link, error))
 
     def _received(self) -> None:

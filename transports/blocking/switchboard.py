@@ -19,6 +19,7 @@ from streamcore.errors import ConnectFailed
 
 from .._sockets import Dialling, Wire, loss
 from ..address import Target
+from .asking import Asking
 
 Ready: TypeAlias = list[tuple[selectors.SelectorKey, int]]
 
@@ -32,6 +33,8 @@ class Switchboard:
         self._target = target
         self._name = name
         self._dialled: deque[Dialling] = deque()
+        ask = target.credentials
+        self._asking = None if ask is None else Asking(ask, self.ring, name)
         self._left: dict[Link, None] = {}  # for ``reconcile``: they want a socket, or none, or theirs was full
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
@@ -73,7 +76,7 @@ class Switchboard:
         is_behind = False
         for link in self._engine.changed_links():
             wire = self.wires.get(link)
-            if link.wants_connection is (wire is None):
+            if link.wants_connection is (wire is None) or link.wants_credentials:
                 is_behind = True
                 self._left[link] = None
             if type(wire) is Wire:
@@ -88,6 +91,8 @@ class Switchboard:
         told = False
         while self._dialled:
             told |= self._connected(self._dialled.popleft())
+        if self._asking is not None:
+            told |= self._asking.tell()
         self._left |= dict.fromkeys(self._engine.changed_links())
         for link in list(self._left):
             wire = self.wires.get(link)
@@ -99,6 +104,8 @@ class Switchboard:
                 told |= not self._dial(link)
             elif type(wire) is Wire:
                 self._send(wire)
+            if self._asking is not None:
+                self._asking.look(link)
             del self._left[link]
         return told
 

@@ -81,8 +81,8 @@ class Outcome:
 
 
 def kinds_of(scenario: str | None = None) -> dict[str, Kind]:
-    """The kinds of faults that strike in a scenario, or in any."""
-    chosen = [SCENARIOS[scenario]] if scenario is not None else SCENARIOS.values()
+    """The kinds of faults that strike in a scenario, or in any that is drawn."""
+    chosen = [SCENARIOS[scenario]] if scenario is not None else [one for one in SCENARIOS.values() if one.weight]
     return {name: kind for one in chosen for name, kind in one.chosen(KINDS).items()}
 
 
@@ -200,6 +200,8 @@ def _heal(scene: Scene) -> None:
     server_faults.restart(scene)
     scene.host.resume()
     server_faults.heal(scene)
+    if world.issuer is not None:
+        world.issuer.is_down, world.issuer.delay = False, 0.0
     for node in list(world.nodes):
         node.isolated_until = 0.0
         for wire in node.wires.values():

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from .context import Kind, Scene
-from .faults import failover
+from .faults import failover, logins
 from .faults import rewinds as reader_faults
 from .faults import streams as stream_faults
 from .faults.network import late
@@ -20,12 +20,13 @@ from .workloads.consumer.workload import add_readers
 from .workloads.group.workload import add_applications, add_group
 from .workloads.pubsub.workload import add_subscribers
 from .workloads.requests import add_requesters
+from .workloads.rotation import add_rotating_clients
 from .world.invariants import EventsInOrder
 from .world.plan import FAULTS, Size
 
 
 class Scenario(NamedTuple):
-    """``weight``: how often it is drawn, beside the others; 0: it is a script, which is asked for by its name.
+    """``weight``: how often it is drawn, beside the others; 0: it is asked for by its name.
 
     ``kinds``: faults of its own; ``without``: kinds that find no target in it; ``faults``: how many are planned.
     """
@@ -62,4 +63,5 @@ SCENARIOS: Final = {
     "client": Scenario(0.5, add_clients, FEW_ERRORS, WITHOUT_STREAMS, 850),
     "channels": Scenario(0.5, add_channels, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
     "restored": Scenario(0, add_restored_stream, faults=0),
+    "rotation": Scenario(0, add_rotating_clients, {**FEW_ERRORS, **logins.KINDS}, WITHOUT_STREAMS, 850),
 }

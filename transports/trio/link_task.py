@@ -13,6 +13,7 @@ from streamcore.connection.link import Link
 
 from .._sockets import Dialling, Wire
 from ..address import Target
+from .asking import Asking
 from .waiters import Waiters
 
 
@@ -40,6 +41,8 @@ class LinkTask:
         self._link = link
         self._scope = trio.CancelScope()
         self._wire: Wire | None = None  # from the end of the dial on
+        ask = driver.target.credentials
+        self._asking = None if ask is None else Asking(driver, link, ask)
 
     def start(self) -> None:
         """Dial; the driver is told of the end of the socket in any case."""
@@ -50,7 +53,9 @@ class LinkTask:
         self._scope.cancel()
 
     def move(self) -> None:
-        """Write the bytes of the link, as far as there is room."""
+        """Write the bytes of the link, as far as there is room; ask for its credentials, where it wants them."""
+        if self._asking is not None:
+            self._asking.look()
         wire = self._wire
         if wire is None or wire.full:
             return
@@ -76,6 +81,8 @@ class LinkTask:
             error = reason
         finally:
             wire, self._wire = self._wire, None
+            if self._asking is not None:
+                self._asking.drop()
             if wire is not None:
                 trio.lowlevel.notify_closing(wire.sock)
                 wire.sock.close()

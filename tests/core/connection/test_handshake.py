@@ -26,6 +26,14 @@ def test_a_database_other_than_0_is_selected_last() -> None:
     assert greeting(Login(database=7))[-1] == ("SELECT", "7")
 
 
+def test_a_refused_login_that_rotates_is_not_permanent() -> None:
+    error = refusal(reply_error("WRONGPASS no"), "HELLO", Login("ann", SECRET, rotates=True))
+    assert isinstance(error, LoginRefused)
+    assert not error.permanent
+    assert not is_permanent(error)
+    assert str(error).startswith("WRONGPASS no; the next dial asks credentials= anew")
+
+
 UNKNOWN_HELLO = [
     "NOPROTO unsupported protocol version",
     "ERR unknown command `HELLO`, with args beginning with: `3`",

@@ -11,6 +11,7 @@ from .of_gaps import GROUP_GAPS
 from .of_groups import GROUPS
 from .of_identities import IDENTITIES
 from .of_links import LINKS
+from .of_logins import LOGINS
 from .of_pubsub import PUBSUB
 from .of_requests import REQUESTS
 from .of_rights import RIGHTS
@@ -20,6 +21,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     one.name: one
     for one in (
         *LINKS,
+        *LOGINS,
         *CONSUMERS,
         *GROUPS,
         *GROUP_GAPS,

@@ -7,6 +7,7 @@ from typing import Final
 from .mutant import Mutant
 
 LINK: Final = "streamcore.connection.link"
+PATIENCE: Final = "streamcore.connection.patience"
 CONNECTION: Final = "streamcore.connection.connection"
 SCRIPT: Final = "streamcore.engine.script"
 
@@ -20,22 +21,22 @@ LINKS: Final = (
     ),
     Mutant(
         "backoff-never-grows",
-        LINK,
-        "doublings = min(max(self.attempts - 1, 0), 32)",
+        PATIENCE,
+        "doublings = min(max(attempts - 1, 0), 32)",
         "doublings = 0",
         "clients with a constant retry: a fleet of them keeps a server down that comes back",
     ),
     Mutant(
         "no-backoff",
         LINK,
-        "now + ceiling * self._random())",
+        "now + backoff(self._options, self.attempts) * self._random())",
         "now)",
         "clients that dial again at once: a hot loop while the server is down",
     ),
     Mutant(
         "no-keepalive",
         LINK,
-        'self.send(Ping([("PING",)], self._options.keepalive_answer))',
+        'self.send(Own(("PING",), self._options.keepalive_answer))',
         "pass",
         "clients without a health check on idle connections: a half-open one is never found",
         scenario="pubsub",

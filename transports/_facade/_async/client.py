@@ -21,6 +21,7 @@ from streamcore.producer.producer import ProducerOptions
 from streamcore.requests import Multiplexer, Request
 from streamcore.tracebacks import conceals_arguments
 
+# threads: from ..._credentials import check_plain
 from ..keywords import check_keywords
 from ..reading import NOTHING
 from ..runtime import AsyncRuntime
@@ -276,6 +277,7 @@ def make_connect(runtime: AsyncRuntime) -> Connect:
         Keywords win over the URL: see ``ConnectOptions``. Raises ``InvalidURL`` or ``InvalidArgument``; nothing is
         dialled before the block is entered.
         """
+        # threads: check_plain(options.get("credentials"))
         return Client(runtime, Settings.of(url, options))
 
     return connect

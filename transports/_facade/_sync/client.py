@@ -22,6 +22,7 @@ from streamcore.producer.producer import ProducerOptions
 from streamcore.requests import Multiplexer, Request
 from streamcore.tracebacks import conceals_arguments
 
+from ..._credentials import check_plain
 from ..keywords import check_keywords
 from ..reading import NOTHING
 from ..runtime import ThreadRuntime
@@ -278,6 +279,7 @@ def make_connect(runtime: ThreadRuntime) -> Connect:
         Keywords win over the URL: see ``ConnectOptions``. Raises ``InvalidURL`` or ``InvalidArgument``; nothing is
         dialled before the block is entered.
         """
+        check_plain(options.get("credentials"))
         return Client(runtime, Settings.of(url, options))
 
     return connect

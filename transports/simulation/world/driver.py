@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .issuer import Issuer
 from .network import Wire
 from .scheduler import Scheduler
 from .server_host import RUBBISH, Host
@@ -26,6 +27,7 @@ class World(Scheduler):
         super().__init__(seed, tells=tells)
         self.hosts: dict[str, Host] = {}  # by address
         self.nodes: list[Node] = []
+        self.issuer: Issuer | None = None  # of the credentials of programs whose login rotates
 
 
 class Application(Protocol):
@@ -56,6 +58,8 @@ class Node:
         self.writes = 0
         self._lots = world.lots(f"driver of {seeded_label}")
         self._connecting: set[int] = set()  # wires whose dial is not answered
+        self._asked: dict[int, int] = {}  # by the numbers of wires: the question for credentials that is not answered
+        self._questions = 0
         self._left: dict[Link, None] = {}  # more is to be moved, also if they do not change
         self._unheard: list[tuple[Wire, Exception | None]] = []  # connections that were lost during a pause
         self._armed: float | None = None
@@ -142,6 +146,8 @@ class Node:
                 self._dial(link)
                 moved = True
             elif wire.number not in self._connecting:
+                if self.world.issuer is not None:
+                    self._ask(wire, self.world.issuer)
                 data = link.data_to_send()
                 if data:
                     moved |= self._write(wire, bytes(data))
@@ -161,6 +167,31 @@ class Node:
         if taken < len(data) and wire.up.clogged_until > self.world.now:
             self.world.at(wire.up.clogged_until, self.pump)
         return taken > 0
+
+    def _ask(self, wire: Wire, issuer: Issuer) -> None:
+        """Ask the application for credentials, or give the question up, as the link wants."""
+        number, link = wire.number, wire.link
+        if not link.wants_credentials:
+            self._asked.pop(number, None)
+        elif number not in self._asked:
+            self._questions += 1
+            question = self._asked[number] = self._questions
+            seconds, answer = issuer.ask()
+
+            def tell() -> None:
+                if wire.node is not self or not self.alive or self._asked.get(number) != question:
+                    return
+                if self.paused:
+                    self.world.after(0.05, tell)
+                    return
+                del self._asked[number]
+                if isinstance(answer, Exception):
+                    link.credentials_failed(answer, self.world.now)
+                else:
+                    link.authenticate(answer, self.world.now)
+                self.pump()
+
+            self.world.after(seconds, tell)
 
     def _dial(self, link: Link) -> None:
         self.dials += 1
