@@ -1,38 +1,36 @@
 """A real cluster of servers that lives as long as the program wants it: for tests of what a program meets in a cluster.
 
 Each node is an embedded server, with a guard of its own, so that nothing of the cluster outlives the program. What a method
-changes is known to all nodes that can answer when it returns. Ports are from 16000 to 19999, since the cluster's bus uses the
-port 10,000 above, which has to stay below the ephemeral range as well.
+changes is known to all nodes that can answer when it returns.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from random import SystemRandom
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeAlias
+from urllib.parse import quote
 
-from streamcore.commands import flushall, key_slot, raw
+from streamcore.commands import Command, flushall, key_slot, raw
 from streamcore.errors import InvalidArgument
 from streamcore.process_bound import ProcessBound
 
+from . import roles
 from .healing import heal
 from .members import Home, Members
-from .moves import SlotMove, assign, start_atomic_move
+from .moves import SlotMove, claim, start_atomic_move
 from .node import HOST, EmbeddedNode
+from .ports import LAST_PORT, free_base
 from .server import EmbeddedServerError
 from .views import SLOTS, holder
 
 __all__ = ["EmbeddedCluster"]
 
-PORTS: Final = range(16_000, 20_000)
-BUS: Final = 10_000  # from a node's port to that of the cluster's bus
-LAST_PORT: Final = 22_767  # the bus of a higher port would be in the ephemeral range of Linux
+Options: TypeAlias = Mapping[str, str] | Sequence[str]
+
 PORT_ATTEMPTS: Final = 10
 TIMEOUT: Final = 30.0  # seconds for each change, until every node knows of it
 
@@ -43,7 +41,10 @@ class EmbeddedCluster(ProcessBound):
     * ``primaries``, at least 1: each has the same number of slots, in order; ``replicas``: the number for each of them.
     * ``server``: the path or name of a server binary, instead of the wheel's; see ``EmbeddedServer``.
     * ``base_port``: the nodes listen there and on the ports that follow; free ports are found if none is given.
-    * ``config``: further options of every node, as for ``EmbeddedServer``.
+    * ``config``: further options of every node, as for ``EmbeddedServer``, or a function that makes them of a node's port.
+    * ``password``: for clients and among the nodes; ``url`` has it.
+    * ``tls``: the nodes listen for TLS, too, and speak TLS among themselves. The server has to be built with it, and ``config``
+      has to name the files: ``tls-cert-file``, ``tls-key-file``, ``tls-ca-cert-file``.
     * ``timeout``: seconds for each change, until every node that can answer knows of it.
 
     A node is an ``EmbeddedNode``: an ``EmbeddedServer``, which a test may also kill or restart by itself. Methods raise
@@ -60,24 +61,29 @@ class EmbeddedCluster(ProcessBound):
         replicas: int = 1,
         server: str | None = None,
         base_port: int | None = None,
-        config: Mapping[str, str] | Sequence[str] = (),
+        config: Options | Callable[[int], Options] = (),
+        password: str | None = None,
+        tls: bool = False,
         timeout: float = TIMEOUT,
     ) -> None:
         if primaries < 1 or replicas < 0:
             raise InvalidArgument(f"primaries={primaries} is below 1, or replicas={replicas} below 0")
         count = primaries * (1 + replicas)
-        if base_port is not None and not 0 < base_port <= LAST_PORT + 1 - count:
+        ports = count * (1 + tls)
+        if base_port is not None and not 0 < base_port <= LAST_PORT + 1 - ports:
             raise InvalidArgument(
-                f"base_port={base_port}: the ports of {count} nodes are not between 1 and {LAST_PORT}"
+                f"base_port={base_port}: the {ports} ports of {count} nodes are not between 1 and {LAST_PORT}"
             )
         self._primaries = primaries
         self._count = count
         self._server = server
         self._base_port = base_port
         self._config = config
+        self._password = password
+        self._tls = tls
         self._timeout = timeout
         self._started: Members | None = None
-        self._make_node(LAST_PORT)  # an error here and now, where there is no binary
+        self._make_node(LAST_PORT, LAST_PORT)  # an error here and now, where there is no binary
 
     def __enter__(self) -> Self:
         self.start()
@@ -98,7 +104,15 @@ class EmbeddedCluster(ProcessBound):
     @property
     def url(self) -> str:
         """The URL for ``connect()``, with all nodes as seeds: ``redis://127.0.0.1:PORT,127.0.0.1:PORT``."""
-        return "redis://" + ",".join(f"{HOST}:{node.port}" for node in self._members.nodes)
+        return self._url("redis", [node.port for node in self._members.nodes])
+
+    @property
+    def tls_url(self) -> str:
+        """The same with TLS: ``rediss://127.0.0.1:PORT,...``; an error without ``tls``."""
+        ports = [node.tls_port for node in self._members.nodes if node.tls_port is not None]
+        if not ports:
+            raise EmbeddedServerError("the embedded cluster has no TLS: it takes tls=True")
+        return self._url("rediss", ports)
 
     def owner(self, slot_or_key: int | str | bytes) -> EmbeddedNode:
         """The primary that has a slot, or the slot of a key; an error where no node has it."""
@@ -151,9 +165,28 @@ class EmbeddedCluster(ProcessBound):
         """Bring everything back to the beginning, except for data and for configuration changed by commands.
 
         All nodes of the beginning are up, in their roles, with their slots; no slot is on its way, every replica follows
-        its primary, and nodes that were added are gone. Keys go where their slots go; ``flush()`` deletes them.
+        its primary, nodes that were added are gone, and the options of ``configure()`` are restored. Keys go where their
+        slots go, and from a dead primary to its replica; ``flush()`` deletes them.
+
+        It takes some tenths of a second, and two seconds where a primary of the beginning starts that has no replica: servers
+        wait so long before they serve.
         """
         heal(self._members)
+
+    def execute(self, command: Command[Any], *, on: Sequence[EmbeddedNode] | None = None) -> list[Any]:
+        """Execute a command at nodes, by default at all that can answer; returns their answers, in the order of the nodes."""
+        return [node.ask(command) for node in (self._members.up() if on is None else on)]
+
+    def configure(self, options: Mapping[str, str], *, on: Sequence[EmbeddedNode] | None = None) -> None:
+        """Change options of nodes that run (``CONFIG SET``), by default of all; ``heal()`` restores them.
+
+        Returns when all nodes know each other's addresses and names, so that ``cluster-announce-hostname`` shows at once.
+        """
+        self._members.configure(options, self._members.up() if on is None else on)
+
+    def wait_replicated(self) -> None:
+        """Wait until each replica that can answer has the data that its primary has now."""
+        roles.wait_replicated(self._members)
 
     def flush(self) -> None:
         """Delete all keys, at every primary that can answer (``FLUSHALL``)."""
@@ -162,26 +195,25 @@ class EmbeddedCluster(ProcessBound):
 
     def wait_ok(self) -> None:
         """Wait until all nodes that can answer agree about slots and roles, serve the slots, and follow their primaries."""
-        self._members.wait_for("all nodes agree, and find the cluster in order", self._members.is_ready)
+        self._members.wait_ready()
 
     # -- breaking it ------------------------------------------------------------------------------------------------
 
     def failover(self, primary: EmbeddedNode) -> EmbeddedNode:
-        """Let a primary change roles with its replica, in order (``CLUSTER FAILOVER``); returns the new primary."""
+        """Let a primary change roles with its replica, in order; returns the new primary.
+
+        Writes wait and nothing is lost, as with ``CLUSTER FAILOVER``, but without votes, which Redis refuses for four seconds
+        after others.
+        """
         replica = self.replica_of(primary)
-        self._members.promote(replica)
+        roles.promote(self._members, replica)
         return replica
 
     def crash(self, primary: EmbeddedNode) -> EmbeddedNode:
         """Kill a primary, and let its replica take over without an election (``TAKEOVER``); returns the new primary."""
         replica = self.replica_of(primary)
-        slots = self._members.view()[primary.id].slots
         primary.kill()
-        replica.ask(raw("CLUSTER", "FAILOVER", "TAKEOVER"))
-        self._members.wait_agreed(
-            f"{replica} has taken over from {primary}",
-            lambda view: view[replica.id].primary is None and view[replica.id].slots == slots,
-        )
+        roles.take_over(self._members, replica)
         return replica
 
     def pause(self, node: EmbeddedNode) -> None:
@@ -214,7 +246,7 @@ class EmbeddedCluster(ProcessBound):
     def cover(self, slot: int, owner: EmbeddedNode | None = None) -> None:
         """Give a slot that no node has to ``owner``, by default to its primary of the beginning."""
         chosen = owner or next(home.node for home in self._members.homes if slot in home.slots)
-        assign([slot], None, chosen, self._members.primaries())
+        claim([slot], chosen)
         self._members.wait_agreed(f"{chosen} has slot {slot}", lambda view: holder(view, slot) == chosen.id)
 
     # -- changing it ------------------------------------------------------------------------------------------------
@@ -241,18 +273,19 @@ class EmbeddedCluster(ProcessBound):
 
     def add_node(self, *, replica_of: EmbeddedNode | None = None) -> EmbeddedNode:
         """Let a node join, as a primary without slots or as a replica; returns it when it serves. ``heal()`` removes it."""
-        node = self._make_node(_free_base(1))
+        base = free_base(1 + self._tls)
+        node = self._make_node(base, base + 1)
         self._members.added.append(node)
         node.start()
         self._members.meet()
         if replica_of is not None:
-            self._members.attach([(node, replica_of)])
+            roles.attach(self._members, [(node, replica_of)])
         self.wait_ok()
         return node
 
     def remove_node(self, node: EmbeddedNode) -> None:
         """Let a node leave in order: its slots go to the other primaries, its replicas to one of these, and it ends."""
-        self._members.remove(node)
+        roles.remove(self._members, node)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -266,8 +299,8 @@ class EmbeddedCluster(ProcessBound):
         per_primary = self._count // self._primaries - 1
         edges = [SLOTS * number // self._primaries for number in range(self._primaries + 1)]
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            base = self._base_port or _free_base(self._count)
-            nodes = [self._make_node(base + number) for number in range(self._count)]
+            base = self._base_port or free_base(self._count * (1 + self._tls))
+            nodes = [self._make_node(base + number, base + number + self._count) for number in range(self._count)]
             primaries, others = nodes[: self._primaries], nodes[self._primaries :]
             homes = [Home(node, None, range(*edges[n : n + 2])) for n, node in enumerate(primaries)]
             homes += [Home(node, primaries[n // per_primary], range(0)) for n, node in enumerate(others)]
@@ -282,23 +315,15 @@ class EmbeddedCluster(ProcessBound):
                 if not port_taken or self._base_port or attempt == PORT_ATTEMPTS:
                     raise
 
-    def _make_node(self, port: int) -> EmbeddedNode:
-        return EmbeddedNode(port=port, server=self._server, config=self._config)
+    def _make_node(self, port: int, tls_port: int) -> EmbeddedNode:
+        return EmbeddedNode(
+            port=port,
+            tls_port=tls_port if self._tls else None,
+            server=self._server,
+            password=self._password,
+            config=self._config(port) if callable(self._config) else self._config,
+        )
 
-
-def _free_base(count: int) -> int:
-    """The first of ``count`` ports in a row without a listener now, neither there nor on their buses."""
-    draw = SystemRandom()
-    for _ in range(1000):
-        base = draw.randrange(PORTS.start, PORTS.stop - count + 1)
-        if all(_is_free(port) and _is_free(port + BUS) for port in range(base, base + count)):
-            return base
-    raise EmbeddedServerError(f"no {count} free ports in a row between {PORTS.start} and {PORTS.stop}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe, suppress(OSError):
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, port))
-        return True
-    return False
+    def _url(self, scheme: str, ports: Sequence[int]) -> str:
+        password = "" if self._password is None else f":{quote(self._password, safe='')}@"
+        return f"{scheme}://{password}" + ",".join(f"{HOST}:{port}" for port in ports)

@@ -1,26 +1,23 @@
-"""The nodes of an embedded cluster: which belong to it, and how they join, follow each other, get slots and leave."""
+"""The nodes of an embedded cluster: which belong to it, how they see each other, and how they come to agree."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from itertools import chain, combinations, repeat
+from itertools import permutations
 from typing import Final, NamedTuple
 
-from streamcore.cluster.topology import ranges
-from streamcore.commands import cluster_slots, flushall, raw
+from streamcore.commands import cluster_slots, raw
 from streamcore.errors import ReplyError
 
-from .moves import assign, can_move_atomically, start_atomic_move
-from .node import HOST, EmbeddedNode
+from .node import BUS, HOST, EmbeddedNode
 from .server import EmbeddedServerError
-from .views import View, Views, holders
+from .views import View, Views
 
-PATIENCE: Final = 6.0  # seconds; a failover gives up after five
+PATIENCE: Final = 6.0  # seconds for an atomic move, before it is begun again
 POLL: Final = 0.01  # seconds between two looks at the nodes
-FEW: Final = 64  # slots that go one by one sooner than in an atomic move, which takes 0.2 s
+LOOKS: Final = 25  # until the nodes are made to tell each other once more; then twice as many, and so on
 
 
 class Home(NamedTuple):
@@ -32,11 +29,15 @@ class Home(NamedTuple):
 
 
 class Members:
-    """The nodes of the beginning and the nodes that were added. ``timeout``: seconds for each change."""
+    """The nodes of the beginning and the nodes that were added. ``timeout``: seconds for each change.
+
+    ``former`` has, for each node, the values of the options that were changed while it runs.
+    """
 
     def __init__(self, homes: Sequence[Home], timeout: float) -> None:
         self.homes = homes
         self.added: list[EmbeddedNode] = []
+        self.former: dict[EmbeddedNode, dict[str, str]] = {}
         self.timeout = timeout
 
     @property
@@ -59,26 +60,40 @@ class Members:
         return Views(self.up())
 
     def primaries(self) -> list[EmbeddedNode]:
-        """The primaries that can answer."""
-        view = self.view()
-        return [node for node in self.up() if node.id in view and view[node.id].primary is None]
+        """The primaries that can answer, each in its own view."""
+        views = self.views()
+        return [node for node in views if views.own(node).primary is None]
+
+    def by_id(self) -> dict[str, EmbeddedNode]:
+        """The nodes that can answer, by their ids."""
+        return {node.id: node for node in self.up()}
 
     def wait_for(self, what: str, condition: Callable[[], bool], timeout: float | None = None) -> None:
-        """Wait for a condition, which may ask nodes; ``EmbeddedServerError`` with ``what`` if it is not true in time."""
+        """Wait for a condition, which may ask nodes; ``EmbeddedServerError`` with ``what`` if it is not true in time.
+
+        Between looks, nodes are made to tell each other their roles and slots.
+        """
         timeout = self.timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        looks = next_spread = 0
         while True:
             why = ""
             try:
                 if condition():
                     return
+                if looks == next_spread:
+                    next_spread += LOOKS + looks
+                    self.spread()
             except (OSError, KeyError, ReplyError) as error:  # a node is not there yet, or has not heard of another
                 why = f"; at last: {error!r}"
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(f"{what}: not within {timeout:g} s{why}")
+            looks += 1
             time.sleep(POLL)
 
-    def wait_agreed(self, what: str, condition: Callable[[View], bool], timeout: float | None = None) -> None:
+    def wait_agreed(
+        self, what: str, condition: Callable[[View], bool] = lambda _view: True, timeout: float | None = None
+    ) -> None:
         """Wait until all nodes that can answer agree about slots and roles, and see what the condition wants."""
         self.wait_for(f"{what}, and all nodes know it", lambda: self.views().agree(condition), timeout)
 
@@ -105,88 +120,48 @@ class Members:
             replicas <= {each.id for part in node.ask(cluster_slots()) for each in part.replicas} for node in views
         )
 
+    def spread(self) -> None:
+        """Let each node tell all others its role and its slots (``CLUSTER MEET``); by itself it takes up to a second.
+
+        For some milliseconds, each has a nameless entry for each other.
+        """
+        up = self.up()
+        for node in up:
+            node.ask_all([raw("CLUSTER", "MEET", HOST, it.peer_port, it.port + BUS) for it in up if it is not node])
+
+    def wait_ready(self) -> None:
+        """Wait until ``is_ready()``, and until no node is in the middle of meeting another."""
+        self.wait_for("all nodes agree, and find the cluster in order", self.is_ready)
+        deadline = time.monotonic() + self.timeout
+        while not self.views().have_met() and time.monotonic() < deadline:
+            time.sleep(POLL)
+
     def meet(self) -> None:
         """Let all nodes know each other, and forget nodes that have left."""
         members = {node.id for node in self.nodes if node.is_started()}
         views = self.views()
-        for node, other in combinations(views, 2):
+        for node, other in permutations(views, 2):
             if other.id not in views[node]:
-                node.ask(raw("CLUSTER", "MEET", HOST, other.port))
+                node.ask(raw("CLUSTER", "MEET", HOST, other.peer_port, other.port + BUS))
         for node, view in views.items():
             strangers = [each.id for each in view.values() if each.id not in members and "handshake" not in each.flags]
             node.ask_all([raw("CLUSTER", "FORGET", id_) for id_ in strangers])
         self.wait_for("the nodes know each other", lambda: self.views().are_acquainted(members))
 
-    def attach(self, pairs: Sequence[tuple[EmbeddedNode, EmbeddedNode]]) -> None:
-        """Let nodes without slots, each the first of a pair, follow a primary, the second, and copy its data; all at once."""
-        view = self.view()
-        for node, primary in pairs:
-            if view[node.id].primary is None:
-                node.ask(flushall())  # only a primary without keys may become a replica
-            node.ask(raw("CLUSTER", "REPLICATE", primary.id))
-        for node, primary in pairs:
-            self.wait_agreed(f"{node} is a replica of {primary}", partial(_follows, node.id, primary.id))
-            self.wait_for(f"{node} follows {primary}", node.is_linked)
+    def configure(self, options: Mapping[str, str], nodes: Iterable[EmbeddedNode]) -> None:
+        """Change options of nodes (``CONFIG SET``), and keep the former values."""
+        for node in nodes:
+            former = self.former.setdefault(node, {})
+            for name, value in options.items():
+                found = node.ask(raw("CONFIG", "GET", name))
+                if found:
+                    former.setdefault(name, found[1].decode())
+                node.ask(raw("CONFIG", "SET", name, value))
+        self.wait_for("all nodes know the addresses", lambda: self.views().agree_about_addresses())
 
-    def promote(self, replica: EmbeddedNode) -> None:
-        """Let a replica change roles with its primary, in order (``CLUSTER FAILOVER``).
-
-        Where there was an election a few seconds ago, Redis 7.0 refuses its votes.
-        """
-        primary = self.view()[replica.id].primary
-        if primary is None:
-            return
-        self.wait_for(f"{replica} follows its primary", replica.is_linked)
-        self.insist(
-            f"{replica} has changed roles with its primary",
-            lambda: self._fail_over(replica),
-            lambda view: view[replica.id].primary is None and view[primary].primary == replica.id,
-        )
-
-    def _fail_over(self, replica: EmbeddedNode) -> None:
-        if self.view()[replica.id].primary is not None:
-            replica.ask(raw("CLUSTER", "FAILOVER"))
-
-    def give(self, slots: Sequence[int], target: EmbeddedNode) -> None:
-        """Give slots, with their keys where their owner can answer, to a primary."""
-        wanted = target.id
-        limits = chain([FEW], repeat(len(slots)))  # an atomic move that came to nothing is not tried again
-        self.insist(
-            f"{target} has {len(slots)} slots",
-            lambda: self._fetch(slots, target, next(limits)),
-            lambda view: holders(view, slots).keys() <= {wanted},
-        )
-
-    def _fetch(self, slots: Sequence[int], target: EmbeddedNode, most: int) -> None:
-        """Let slots come, each from its owner: ``most`` the classic way, and more in an atomic move, where that is possible."""
-        by_id = {node.id: node for node in self.up()}
-        for id_, part in holders(self.view(), slots).items():
-            source = by_id.get(id_) if id_ is not None else None
-            if source is target:
-                continue
-            if source is not None and len(part) > most and can_move_atomically(source):
-                start_atomic_move(ranges(part), source, target)
-            else:
-                assign(part, source, target, self.primaries())
-
-    def remove(self, node: EmbeddedNode) -> None:
-        """Let a node leave in order: its slots go to the other primaries, its replicas to the first of these, and it ends."""
-        if not node.is_started():
-            raise EmbeddedServerError(f"{node} does not belong to the embedded cluster")
-        view = next(other for other in self.up() if other is not node).known()
-        others = [other for other in self.primaries() if other is not node]
-        slots = [slot for first, last in view[node.id].slots for slot in range(first, last + 1)]
-        if slots and not others:
-            raise EmbeddedServerError(f"{node} is the only primary, and its slots cannot go anywhere")
-        for number, other in enumerate(others):
-            self.give(slots[len(slots) * number // len(others) : len(slots) * (number + 1) // len(others)], other)
-        self.attach([(replica, others[0]) for replica in self.up() if view[replica.id].primary == node.id])
-        node.kill()
-        node.stop()
-        if node in self.added:
-            self.added.remove(node)
-        self.meet()
-
-
-def _follows(replica: str, primary: str, view: View) -> bool:
-    return view[replica].primary == primary
+    def restore_configuration(self) -> None:
+        """Undo all changes of options."""
+        for node, options in self.former.items():
+            if node.is_up():
+                node.ask_all([raw("CONFIG", "SET", name, value) for name, value in options.items()])
+        self.former.clear()

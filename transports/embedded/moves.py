@@ -1,7 +1,8 @@
 """How slots of an embedded cluster go from a node to another.
 
-*Classic*, which every server knows: both nodes are told that the slot is on its way, its keys go over, and then every primary is
-told of the new owner. *Atomic*, with a command of its own in Valkey 9 and in Redis 8.4: the keys and the slot go over at once.
+*Classic*, which every server knows: both nodes are told that slots are on their way, the keys go over, and then every primary is
+told of the new owner. *Atomic*, with a command of its own in Valkey 9 and in Redis 8.4: the keys and the slots go over at once.
+*Claimed*: where no node that can answer has the slots, the new owner says that they are its own, under a newer epoch.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from streamcore.commands import Command, cluster_countkeysinslot, cluster_getkeysinslot, info, raw
+from streamcore.cluster.topology import ranges
+from streamcore.commands import Command, cluster_countkeysinslot, cluster_getkeysinslot, raw
 from streamcore.errors import InvalidArgument, ReplyError
 
+from .members import Members
 from .node import HOST, EmbeddedNode
+from .views import slots_of
 
 KEYS_AT_ONCE: Final = 100
 MIGRATE_TIMEOUT: Final = 5000  # milliseconds
+FEW: Final = 64  # slots that go the classic way also in Valkey, which takes up to 6 ms for each ``SETSLOT``, since replicas confirm it
 
 
 class SlotMove:
@@ -31,69 +36,42 @@ class SlotMove:
         self._slot = slot
         self._source = source
         self._target = target
-        self._primaries = [target, source, *(node for node in primaries if node not in (source, target))]
+        self._primaries = primaries
 
     def begin(self) -> None:
         """Let the target import the slot, and the source migrate it."""
-        self._target.ask(raw("CLUSTER", "SETSLOT", self._slot, "IMPORTING", self._source.id))
-        self._source.ask(raw("CLUSTER", "SETSLOT", self._slot, "MIGRATING", self._target.id))
+        _begin([self._slot], self._source, self._target)
 
     def move_keys(self, count: int | None = None) -> int:
         """Let ``count`` keys go over, or all; returns how many did."""
         moved = 0
-        while count is None or moved < count:
-            wanted = KEYS_AT_ONCE if count is None else min(KEYS_AT_ONCE, count - moved)
-            keys = self._source.ask(cluster_getkeysinslot(self._slot, wanted))
-            if not keys:
-                break
-            self._source.ask(raw("MIGRATE", HOST, self._target.port, "", 0, MIGRATE_TIMEOUT, "KEYS", *keys))
-            moved += len(keys)
+        for database in self._source.databases():
+            while count is None or moved < count:
+                wanted = KEYS_AT_ONCE if count is None else min(KEYS_AT_ONCE, count - moved)
+                select: list[Command[Any]] = [Command(("SELECT", database))] if database else []
+                keys = self._source.ask_all([*select, cluster_getkeysinslot(self._slot, wanted)])[-1]
+                if not keys:
+                    break
+                _checked(self._source.ask_all([*select, _migrate(keys, self._target, database)]))
+                moved += len(keys)
         return moved
 
     def finish(self) -> None:
         """Let the remaining keys go over, and tell every primary of the new owner."""
         self.move_keys()
-        for node in self._primaries:
-            node.ask(assignment(self._slot, self._target))
+        _assign([self._slot], self._source, self._target, self._primaries)
 
 
-def assignment(slot: int, owner: EmbeddedNode) -> Command[Any]:
-    """Make the command that tells a primary which node has a slot (``CLUSTER SETSLOT ... NODE``)."""
-    return raw("CLUSTER", "SETSLOT", slot, "NODE", owner.id)
-
-
-def assign(
-    slots: Sequence[int], source: EmbeddedNode | None, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
+def move_classic(
+    slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
 ) -> None:
-    """Give slots to ``target``; those with keys in ``source``, which has them all, go the classic way.
-
-    ``source`` is None where no node that runs has the slots. The target's claim is the newest from now on
-    (``CLUSTER BUMPEPOCH``), so that no belated gossip undoes it.
-    """
-    primaries = list(primaries)
-    target.ask(raw("CLUSTER", "BUMPEPOCH"))
-    empty = set(slots)
-    if source is not None:
-        counts = source.ask_all([cluster_countkeysinslot(slot) for slot in slots])
-        empty -= {slot for slot, count in zip(slots, counts, strict=True) if count}
-        replies = source.ask_all([assignment(slot, target) for slot in sorted(empty)])
-        refused = zip(sorted(empty), replies, strict=True)  # a key came in between
-        empty -= {slot for slot, reply in refused if isinstance(reply, ReplyError)}
-    commands = [assignment(slot, target) for slot in sorted(empty)]
-    for node in (target, *(node for node in primaries if node not in (source, target))):
-        node.ask_all(commands)
-    if source is not None:
-        for slot in sorted(set(slots) - empty):
-            move = SlotMove(slot, source, target, primaries)
-            move.begin()
-            move.finish()
-
-
-def can_move_atomically(node: EmbeddedNode) -> bool:
-    """Whether the server has a command for it: Valkey from 9.0, Redis from 8.4."""
-    about = node.ask(info("server"))
-    valkey = about.get("valkey_version")
-    return _version(valkey) >= (9, 0) if valkey else _version(about["redis_version"]) >= (8, 4)
+    """Move slots with their keys, the classic way."""
+    _begin(slots, source, target)
+    counts = source.ask_all([cluster_countkeysinslot(slot) for slot in slots])
+    for slot, count in zip(slots, counts, strict=True):
+        if count:
+            SlotMove(slot, source, target, primaries).move_keys()
+    _assign(slots, source, target, primaries)
 
 
 def start_atomic_move(slots: Sequence[tuple[int, int]], source: EmbeddedNode, target: EmbeddedNode) -> None:
@@ -101,16 +79,81 @@ def start_atomic_move(slots: Sequence[tuple[int, int]], source: EmbeddedNode, ta
 
     Raises ``InvalidArgument`` where the servers have no command for it.
     """
-    if not can_move_atomically(source):
+    edges = [edge for each in slots for edge in each]
+    if source.has("valkey", 9, 0):
+        source.ask(raw("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *edges, "NODE", target.id))
+    elif source.has("redis", 8, 4):
+        target.ask(raw("CLUSTER", "MIGRATION", "IMPORT", *edges))
+    else:
         raise InvalidArgument(
             "how='atomic' needs servers of Valkey 9.0 or Redis 8.4; how='classic' works with every server"
         )
-    edges = [edge for each in slots for edge in each]
-    if "valkey_version" in source.ask(info("server")):
-        source.ask(raw("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *edges, "NODE", target.id))
-    else:
-        target.ask(raw("CLUSTER", "MIGRATION", "IMPORT", *edges))
 
 
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:2])
+def cancel_atomic_moves(nodes: Iterable[EmbeddedNode]) -> None:
+    """End all atomic moves that go on in the servers; their slots stay where they are."""
+    for node in nodes:  # a server refuses the command that it does not know
+        node.ask_all([raw("CLUSTER", "CANCELSLOTMIGRATIONS"), raw("CLUSTER", "MIGRATION", "CANCEL", "ALL")])
+
+
+def claim(slots: Sequence[int], target: EmbeddedNode) -> None:
+    """Let a primary say that slots are its own, which no node that can answer has.
+
+    Its claim is the newest from now on (``CLUSTER BUMPEPOCH``), so that no belated gossip undoes it.
+    """
+    wanted = set(slots)
+    taken = sorted(wanted & {slot for node in target.known().values() for slot in slots_of(node)})
+    target.ask(raw("CLUSTER", "BUMPEPOCH"))
+    if taken:
+        target.ask(raw("CLUSTER", "DELSLOTSRANGE", *_edges(taken)))
+    target.ask(raw("CLUSTER", "ADDSLOTSRANGE", *_edges(sorted(wanted))))
+
+
+def give(members: Members, slots: Sequence[int], target: EmbeddedNode) -> None:
+    """Give slots, with their keys where their owner can answer, to a primary."""
+
+    def fetch() -> None:
+        views = members.views()
+        owners, primaries = views.owners(), [node for node in views if views.own(node).primary is None]
+        parts: dict[EmbeddedNode | None, list[int]] = {}
+        for slot in slots:
+            parts.setdefault(owners.get(slot), []).append(slot)
+        for source, part in parts.items():
+            if source is None:
+                claim(part, target)
+            elif source is not target and len(part) > FEW and source.has("valkey", 9, 0):
+                start_atomic_move(ranges(part), source, target)
+            elif source is not target:
+                move_classic(part, source, target, primaries)
+
+    wanted = set(slots)
+    members.insist(f"{target} has {len(slots)} slots", fetch, lambda view: wanted <= set(slots_of(view[target.id])))
+
+
+def _begin(slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode) -> None:
+    _checked(target.ask_all([raw("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in slots]))
+    _checked(source.ask_all([raw("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in slots]))
+
+
+def _assign(
+    slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
+) -> None:
+    """Tell the target, the source and all others, in this order, of the new owner (``CLUSTER SETSLOT ... NODE``)."""
+    commands = [raw("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots]
+    for node in (target, source, *(node for node in primaries if node not in (source, target))):
+        _checked(node.ask_all(commands))
+
+
+def _migrate(keys: Sequence[bytes], target: EmbeddedNode, database: int) -> Command[Any]:
+    return raw("MIGRATE", HOST, target.peer_port, "", database, MIGRATE_TIMEOUT, *target.sign_in(), "KEYS", *keys)
+
+
+def _edges(slots: Sequence[int]) -> list[int]:
+    return [edge for each in ranges(slots) for edge in each]
+
+
+def _checked(replies: Sequence[Any]) -> None:
+    """Raise the first refusal among replies."""
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise reply
