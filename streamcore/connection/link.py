@@ -3,13 +3,13 @@ r"""A connection that should exist: dial, greet, watch, back off, dial again.
 The driver keeps a socket for each link that ``wants_connection``. A link that drops its socket does not want the next
 before the driver has confirmed by ``connection_lost``: a level can then be read late.
 
-    RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
-                         ^  \_____ connection_lost ______|________________|
-                         |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
-                         '--- timer --- BACKING_OFF <-------------------------------------------------------------'
+    RESTING --open--> QUEUED --turn--> DIALLING --connection_made--> GREETING --agreed--> UP
+                         ^                \_____ connection_lost ______|________________|
+                         |                               v             a deadline, rubbish, drop(): DROPPING --.
+                         '----------- timer ---------- BACKING_OFF <---------------- connection_lost ----------'
 
-``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again
-pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
+A few links are dialled at a time, each in its turn (``dials``). ``close`` leads to RESTING, from GREETING and UP by way
+of DROPPING; so does an error that makes dialling again pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
 begin with it, and from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by
 ``succeeded``). Bytes that answer nothing yet, a part of a reply or pushes in front of it, prolong the wait by the time
 that they take at ``SLOWEST``, and all together to ``LONGEST`` at most.
@@ -32,29 +32,18 @@ from ..options import (
 from .common import Changes, Clock
 from .connection import Connection
 from .connection import State as ConnectionState
+from .dials import Dials
 from .exchange import Exchange, Ping, Pushed, without_pings
 from .handshake import is_permanent
-from .link_state import State
+from .link_state import ENTERING, WANTING, State
 from .losses import as_loss, with_address
+from .patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST
 
 AT_ONCE: Final = float("-inf")
 """A deadline that has passed on every clock: work that waits for the driver to tell the time."""
 
 _NEVER: Final = float("inf")
 
-LATE: Final = 0.1
-"""Seconds behind a deadline after which a driver counts as held up, by a handler that blocks its loop, say."""
-
-MAX_EXCUSES: Final = 3  # how often in a row a late driver gets ``LATE`` again, to read the bytes in its socket
-
-SLOWEST: Final = 16 << 10
-"""Bytes a second. A server that sends or takes fewer while its answer is due counts as silent."""
-
-LONGEST: Final = 10
-"""Times its timeout: an answer is awaited no longer, however many bytes come in front of it."""
-
-
-_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
 # Looking up a member of an Enum takes as long as all else in ``next_timeout``.
 _GREETING, _UP = State.GREETING, State.UP
 
@@ -73,7 +62,7 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. Changes of its outputs, and its deadline, are noted in ``changes``.
+    nothing. Changes of its outputs, and its deadline, are noted in ``changes``; ``dials`` gives turns.
     """
 
     def __init__(
@@ -83,6 +72,7 @@ class Link:
         random: Callable[[], float],
         clock: Clock,
         changes: Changes,
+        dials: Dials,
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
@@ -101,6 +91,7 @@ class Link:
         self._options = options
         self._random = random
         self._clock = clock
+        self._dials = dials
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
         self._connection: Connection | None = None
         self._paused = self._closing = self._wanted = False
@@ -122,14 +113,14 @@ class Link:
         """Want a connection from now on."""
         self._closing = False
         if self.state is State.RESTING:
-            self._dial()
+            self._queue()
 
     def close(self) -> None:
         """Want no connection any more; ``link_down`` gives the unanswered exchanges back."""
         self._closing = True
         if self.state in (State.GREETING, State.UP):
             self.drop(ConnectionLost("the connection was closed by its owner"))
-        elif self.state in (State.DIALLING, State.BACKING_OFF):
+        elif self.state in (State.QUEUED, State.DIALLING, State.BACKING_OFF):
             self._enter(State.RESTING)
 
     def drop(self, error: Exception) -> None:
@@ -205,6 +196,16 @@ class Link:
         self._connection.take_for_unreadable(exchange)
 
     # -- the driver's side --------------------------------------------------------------------------------------------
+
+    @property
+    def is_dialling(self) -> bool:
+        return self.state is State.DIALLING or self.state is _GREETING
+
+    def dial(self) -> None:
+        """Dial, where the link waits for its turn."""
+        if self.state is State.QUEUED:
+            self.attempts += 1
+            self._enter(State.DIALLING, AT_ONCE)
 
     @property
     def wants_connection(self) -> bool:
@@ -317,7 +318,7 @@ class Link:
         elif self.state is State.GREETING:
             self.drop(ConnectFailed(f"{self.address} accepted the connection but did not answer HELLO"))
         elif self.state is State.BACKING_OFF:
-            self._dial()
+            self._queue()
         elif self.unanswered:
             self._overdue(now, due)
         else:
@@ -374,15 +375,17 @@ class Link:
         else:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
-    def _dial(self) -> None:
-        self.attempts += 1
-        self._enter(State.DIALLING, AT_ONCE)
+    def _queue(self) -> None:
+        self._enter(State.QUEUED)
+        self._dials.ask(self, self.address)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self._outputs[self] = None
-        wanted = state in _WANTING
+        wanted, before = state in WANTING, self.state
         self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
         self._deadlines[self] = _NEVER if deadline is None else deadline
+        if before in ENTERING and state not in ENTERING:
+            self._dials.end(self)
 
     def _lose(self, error: Exception) -> None:
         self.error = error

@@ -124,15 +124,13 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             self._member_of.update(dict.fromkeys(membership.streams, member))
         for member in reversed(self.members):  # of deadlines that pass together, that of the first group is told first
             member.loop.keep_time()
-        self._turns = OrderedDict[
-            Member[T], None
-        ]()  # all that are not passive; the first is asked first for the next batch
+        self._turns: OrderedDict[Member[T], None] = OrderedDict()  # all that are not passive; the first is asked first
         for member in self.members:
             self.add_reader(member.reader)
             member.loop.context.take_turn = partial(self._turns.setdefault, member, None)
         self._stops_on_idle = found[0].stop_on_idle
-        self._is_settled = Unanimity(self.members, Member[T].has_settled)
-        self._has_ended = Unanimity(self.members, Member[T].has_ended)
+        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member.has_settled)
+        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member.has_ended)
 
     def _introduce(self) -> bytes:
         """Give our connections a name that no other process draws."""

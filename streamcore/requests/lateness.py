@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..connection.link import LATE, Link
+from ..connection.link import Link
+from ..connection.patience import LATE
 from .request import Request
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.commands import Command, incr
-from streamcore.connection.link import LATE, MAX_EXCUSES
+from streamcore.connection.patience import LATE, MAX_EXCUSES
 from streamcore.consumer.consumer import Consumer
 from streamcore.errors import ConnectionLost, DeliveryUnknown, RequestTimeout
 from streamcore.events import Disconnected, Event

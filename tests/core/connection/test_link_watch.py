@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamcore.connection.exchange import Exchange
-from streamcore.connection.link import AT_ONCE, LATE, LONGEST, MAX_EXCUSES, SLOWEST
+from streamcore.connection.link import AT_ONCE
+from streamcore.connection.patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST
 from streamcore.connection.link_state import State
 from streamcore.errors import ConnectionLost
 from streamcore.testing.resp import PushOf, resp

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore.commands import echo, incr
-from streamcore.connection.link import LONGEST, SLOWEST
+from streamcore.connection.patience import LONGEST, SLOWEST
 from streamcore.errors import UnreadableError
 
 from ..faults.network import BABBLE
