@@ -6,8 +6,8 @@ import pytest
 
 from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import AT_ONCE
-from streamcore.connection.patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST
 from streamcore.connection.link_state import State
+from streamcore.connection.patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST
 from streamcore.errors import ConnectionLost
 from streamcore.testing.resp import PushOf, resp
 from tests.core.support.link_rig import WELCOME, Rig
