@@ -103,10 +103,12 @@ def a_look(consumer: GroupConsumer[bytes], now: float) -> int:
 
 def an_event(consumer: GroupConsumer[bytes], now: float) -> int:
     """Count the calls of an event in its place."""
-    with Calls() as calls:
-        consumer.members[0].emit(CountReduced(1))
-        assert consumer.has_event_in_place
-        assert consumer.next_event_in_place() == CountReduced(1)
+    calls = Calls()
+    for _ in range(2):  # the methods of an event are compiled when it is first used
+        with (calls := Calls()):
+            consumer.members[0].emit(CountReduced(1))
+            assert consumer.has_event_in_place
+            assert consumer.next_event_in_place() == CountReduced(1)
     return calls.made
 
 
