@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, Protocol
 
-MOST: Final = 8
-"""Links to an address that are dialled, or greeted, at a time."""
+MOST: Final = 64
+"""Links to an address that are dialled, or greeted, at a time: fewer than fit into the backlog of a server, which is 128 to 511, and
+many enough where it is far, since each turn is two round trips."""
 
 
 class Dialled(Protocol):
