@@ -26,9 +26,14 @@ HEADINGS: Final[Mapping[str, str]] = {
     "longest": "longest command, µs",
     "read": "a read, µs",
     "stall": "entries wait, ms",
+    "cost": "an entry, µs of CPU",
     "memory": "memory, MiB",
 }
 PIECE: Final = 500
+BUSY: Final = 10
+"""Streams of ``groups`` that entries come to."""
+ROUNDS: Final = 30
+"""Entries that each of these gets."""
 PAD: Final = b"x" * 50_000
 READS: Final = frozenset({"xread", "xreadgroup"})
 
@@ -99,6 +104,35 @@ async def group(client: Client, raw: Raw, names: list[str], seconds: float) -> M
         return await _follow(raw, names, seconds, began, entered, get, idle=3 * seconds)
 
 
+async def groups(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
+    """A member of a group for each stream, all in one consumer; entries come to a few of them."""
+    fill(raw, names)
+    began = time.perf_counter()
+    async with client.group_consumer({name: f"of {name}" for name in names}, consumer="me") as consumer:
+        entered = time.perf_counter() - began
+
+        async def get() -> Any:
+            entry = await consumer.get(timeout=10)
+            assert entry is not None
+            entry.ack()
+            return entry
+
+        for _ in names:
+            await get()
+        busy = names[:: max(1, len(names) // BUSY)][:BUSY]
+        costs: list[float] = []
+        for round_ in range(ROUNDS):
+            spent = time.process_time()
+            for name in busy:
+                raw.call("XADD", name, "*", "n", round_)
+                await get()
+            costs.append((time.process_time() - spent) / len(busy))
+        # the first rounds open the links over which idle members acknowledge
+        stall = await _stall(raw, busy, seconds, get)
+        cost = statistics.median(costs[5:]) * 1e6
+        return {"enter": entered * 1000, "stall": stall, "cost": cost, **await _idle(raw, seconds)}
+
+
 async def follow(client: Client, raw: Raw, names: list[str], seconds: float) -> Measured:
     """A consumer without a group."""
     fill(raw, names)
@@ -155,6 +189,12 @@ async def _follow(
     first = time.perf_counter() - began
     for _ in names[1:]:
         await get()
+    stall = await _stall(raw, names, seconds, get)
+    return {"enter": entered * 1000, "first": first * 1000, "stall": stall, **await _idle(raw, idle or seconds)}
+
+
+async def _stall(raw: Raw, names: list[str], seconds: float, get: Callable[[], Coroutine[Any, Any, Any]]) -> float:
+    """Milliseconds from an entry's XADD until it is handed over, the 95th percentile."""
     waits: list[float] = []
     until = time.perf_counter() + seconds
     while (sent := time.perf_counter()) < until:
@@ -162,8 +202,7 @@ async def _follow(
         await get()
         waits.append(time.perf_counter() - sent)
         await asyncio.sleep(0.02)
-    asked = await _idle(raw, idle or seconds)
-    return {"enter": entered * 1000, "first": first * 1000, "stall": _high(waits), **asked}
+    return _high(waits)
 
 
 async def _idle(raw: Raw, seconds: float) -> Measured:
@@ -199,6 +238,14 @@ ROWS: Final = (
         100,
         group,
         {"enter": (150, 20), "idle": (10, 1), "longest": (4, 20), "stall": (60, 5)},
+    ),
+    Row(
+        "groups",
+        "members of groups in a consumer, a link for each",
+        1_000,
+        10,
+        groups,
+        {"enter": (150, 20), "longest": (4, 20), "stall": (10, 5), "cost": (2, 100)},
     ),
     Row(
         "consumer",

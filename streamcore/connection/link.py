@@ -3,13 +3,13 @@ r"""A connection that should exist: dial, greet, watch, back off, dial again.
 The driver keeps a socket for each link that ``wants_connection``. A link that drops its socket does not want the next
 before the driver has confirmed by ``connection_lost``: a level can then be read late.
 
-    RESTING --open--> DIALLING --connection_made--> GREETING --agreed--> UP
-                         ^  \_____ connection_lost ______|________________|
-                         |                 v             a deadline, rubbish, drop(): DROPPING --connection_lost--.
-                         '--- timer --- BACKING_OFF <-------------------------------------------------------------'
+    RESTING --open--> QUEUED --turn--> DIALLING --connection_made--> GREETING --agreed--> UP
+                         ^                \_____ connection_lost ______|________________|
+                         |                               v             a deadline, rubbish, drop(): DROPPING --.
+                         '----------- timer ---------- BACKING_OFF <---------------- connection_lost ----------'
 
-``close`` leads to RESTING, from GREETING and UP by way of DROPPING; so does an error that makes dialling again
-pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
+A few links are dialled at a time, each in its turn (``dials``). ``close`` leads to RESTING, from GREETING and UP by way
+of DROPPING; so does an error that makes dialling again pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
 begin with it, and from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by
 ``succeeded``). Bytes that answer nothing yet, a part of a reply or pushes in front of it, prolong the wait by the time
 that they take at ``SLOWEST``, and all together to ``LONGEST`` at most.
@@ -25,11 +25,12 @@ from ..options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddres
 from .common import Changes, Clock
 from .connection import Connection
 from .connection import State as ConnectionState
+from .dials import Dials
 from .exchange import Exchange, Own, Pushed, without_own
 from .handshake import is_permanent
-from .link_state import State
+from .link_state import ENTERING, WANTING, State
 from .losses import as_loss, not_greeted, with_address
-from .patience import LATE, LONGEST, MAX_EXCUSES, SLOWEST, backoff
+from .patience import LATE, Patience, backoff
 from .rotation import FixedLogin, Rotation
 
 AT_ONCE: Final = float("-inf")
@@ -37,7 +38,6 @@ AT_ONCE: Final = float("-inf")
 
 _NEVER: Final = float("inf")
 
-_WANTING: Final = frozenset({State.DIALLING, State.GREETING, State.UP})
 # Looking up a member of an Enum takes as long as all else in ``next_timeout``.
 _GREETING, _UP = State.GREETING, State.UP
 
@@ -55,9 +55,10 @@ class Link:
     """A connection to a server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
-    ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. Changes of its outputs, and its deadline, are noted in ``changes``. ``wants_credentials``: the driver asks
-    the application for its credentials, to introduce the connection, or to renew its login.
+    ``read_size`` is how many bytes the driver should read at once. Changes of its outputs, and its deadline, are noted
+    in ``changes``; ``dials`` gives turns.
+    ``wants_credentials``: the driver asks the application for its credentials, to introduce the connection, or to renew
+    its login.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Link:
         random: Callable[[], float],
         clock: Clock,
         changes: Changes,
+        dials: Dials,
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
@@ -79,12 +81,12 @@ class Link:
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in the bytes that it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
-        self.moved = 0
         self._owner = owner
         self._login = login
         self._options = options
         self._random = random
         self._clock = clock
+        self._dials = dials
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
         self.wants_credentials = False
         self.rotation = Rotation(self, changes, clock, options, random) if login.rotates else FixedLogin()
@@ -95,12 +97,9 @@ class Link:
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
-        self._partly = 0  # replies of unfinished exchanges
-        self._is_strained = False  # whether any of these has changed since an answer came:
+        self._patience = Patience()
+        self._is_strained = False  # whether the patience, or this, has changed since an answer came:
         self._most = _NEVER  # seconds until a doubt, or none any more
-        self._weighed = 0  # moved bytes that prolong nothing any more
-        self._earned = 0.0  # seconds by which moved bytes have prolonged the wait
-        self._excuses = 0  # how often the driver was late
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -108,14 +107,14 @@ class Link:
         """Want a connection from now on."""
         self._closing = False
         if self.state is State.RESTING:
-            self._dial()
+            self._queue()
 
     def close(self) -> None:
         """Want no connection any more; ``link_down`` gives the unanswered exchanges back."""
         self._closing = True
         if self.state in (State.GREETING, State.UP):
             self.drop(ConnectionLost("the connection was closed by its owner"))
-        elif self.state in (State.DIALLING, State.BACKING_OFF):
+        elif self.state in (State.QUEUED, State.DIALLING, State.BACKING_OFF):
             self._enter(State.RESTING)
 
     def drop(self, error: Exception) -> None:
@@ -178,6 +177,11 @@ class Link:
         return self._connection.unanswered - self.rotation.unanswered
 
     @property
+    def moved(self) -> int:
+        """Count the bytes, to and fro, that answered nothing."""
+        return self._patience.moved
+
+    @property
     def oldest(self) -> Exchange | None:
         """The exchange that the server is to answer next."""
         return None if self._connection is None else self._connection.oldest
@@ -195,6 +199,16 @@ class Link:
     # -- the driver's side --------------------------------------------------------------------------------------------
 
     @property
+    def is_dialling(self) -> bool:
+        return self.state is State.DIALLING or self.state is _GREETING
+
+    def dial(self) -> None:
+        """Dial, where the link waits for its turn."""
+        if self.state is State.QUEUED:
+            self.attempts += 1
+            self._enter(State.DIALLING, AT_ONCE)
+
+    @property
     def wants_connection(self) -> bool:
         """Whether a socket should exist: dial if there is none, close it if this is False."""
         return self._wanted
@@ -209,7 +223,7 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
-            self._partly = 0
+            self._patience.begin()
             self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
             self.rotation.begin(self._connection)
 
@@ -314,7 +328,7 @@ class Link:
         elif self.state is State.GREETING:
             self.drop(not_greeted(self.address))
         elif self.state is State.BACKING_OFF:
-            self._dial()
+            self._queue()
         elif self.oldest is not None:
             self._overdue(now, due)
         else:
@@ -327,13 +341,8 @@ class Link:
         self._deadlines[self] = _NEVER if due is None else due
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
-        """Weigh bytes at whose end no exchange was complete. Whole pushes count as news where no reply is due."""
-        before, self._partly = self._partly, connection.partly
-        if connection.oldest is None:
-            is_news = bool(completed)
-        else:
-            is_news = before != self._partly or any(type(item) is not Pushed for item in completed)
-        if is_news:
+        """Weigh bytes at whose end no exchange was complete."""
+        if self._patience.is_news(connection, completed):
             self._heard = now
             if self._is_strained:
                 self._relax()
@@ -342,28 +351,24 @@ class Link:
 
     def _move(self, size: int) -> None:
         """Count bytes, received or sent, that answer nothing."""
-        self.moved += size
+        self._patience.moved += size
         self._is_strained = True
 
     def _relax(self) -> None:
         """Restart the wait after an answer: the next exchange has its full timeout."""
         self._is_strained, self._most = False, self._doubts_after
-        self._weighed, self._earned, self._excuses = self.moved, 0.0, 0
+        self._patience.relax()
 
     def _overdue(self, now: float, due: float) -> None:
         """Handle a late answer: wait longer for a reason, doubt the link, or drop it."""
         assert self._connection is not None
         oldest = self._connection.oldest
         assert oldest is not None
-        may_earn = min(now - self._heard, (LONGEST - 1) * oldest.timeout - self._earned)
-        earned = min((self.moved - self._weighed) / SLOWEST, may_earn)
-        self._weighed = self.moved
+        earned = self._patience.earn(now - self._heard, oldest.timeout)
         if earned > 0.0:
             self._heard += earned
-            self._earned += earned
-        elif now - due > LATE and self._excuses < MAX_EXCUSES:
+        elif self._patience.excuses(now - due):
             self._heard += now - due + LATE
-            self._excuses += 1
             self._is_strained = True
         elif self._most != _NEVER:
             self._most, self._is_strained = _NEVER, True
@@ -371,15 +376,17 @@ class Link:
         else:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
-    def _dial(self) -> None:
-        self.attempts += 1
-        self._enter(State.DIALLING, AT_ONCE)
+    def _queue(self) -> None:
+        self._enter(State.QUEUED)
+        self._dials.ask(self, self.address)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self._outputs[self] = None
-        wanted = state in _WANTING
+        wanted, before = state in WANTING, self.state
         self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
         self._deadlines[self] = _NEVER if deadline is None else deadline
+        if before in ENTERING and state not in ENTERING:
+            self._dials.end(self)
 
     def _lose(self, error: Exception) -> None:
         self.error = error

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, TypedDict
 
 from ..connection.common import Changes, Clock
+from ..connection.dials import Dials
 from ..connection.handshake import is_permanent
 from ..connection.link import Link, Owner
 from ..connection.rotation import Rotation
@@ -92,6 +93,7 @@ class Engine(ProcessBound):
         self._login = login
         self._trace: TracebackType | None = None
         self._touched = Changes()
+        self._dials = Dials()
         self._timers = Timers(self._touched)
         self._part_timers = 0
         self._router: Router = StandaloneRouter(address, self._make_link)
@@ -261,6 +263,7 @@ class Engine(ProcessBound):
             random=self._random,
             clock=self._clock,
             changes=self._touched,
+            dials=self._dials,
             address=address,
             login=self._login,
             options=self.options,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.connection.common import Changes, Clock
+from streamcore.connection.dials import Dials
 from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import AT_ONCE, Link
 from streamcore.connection.link_state import State
@@ -30,6 +31,7 @@ INPUTS: Final[dict[str, Callable[[Rig], None]]] = {
 # What each input makes of each state. The columns are the keys of INPUTS.
 TRANSITIONS: Final = """
     RESTING      DIALLING     RESTING   RESTING      RESTING      RESTING      RESTING      RESTING
+    QUEUED       QUEUED       RESTING   QUEUED       QUEUED       QUEUED       QUEUED       QUEUED
     DIALLING     DIALLING     RESTING   DROPPING     GREETING     BACKING_OFF  DIALLING     DROPPING
     GREETING     GREETING     DROPPING  DROPPING     GREETING     BACKING_OFF  DROPPING     DROPPING
     UP           UP           DROPPING  DROPPING     UP           BACKING_OFF  DROPPING     UP
@@ -79,7 +81,9 @@ def test_only_a_link_that_is_up_says_so(state: State) -> None:
 
 def test_links_are_told_apart_by_their_names() -> None:
     assert Rig().link.name == "main"
-    assert Link(Diary(), random=lambda: 0.0, clock=Clock(), changes=Changes(), name="acks").name == "acks"
+    assert (
+        Link(Diary(), random=lambda: 0.0, clock=Clock(), changes=Changes(), dials=Dials(), name="acks").name == "acks"
+    )
 
 
 def test_every_input_tells_the_time_to_whoever_shares_the_clock(up: Rig) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from streamcore.connection.dials import MOST as AT_A_TIME
 from streamcore.connection.exchange import Exchange
 from streamcore.engine.engine import Engine
 from streamcore.engine.script import WAIT, Script, ScriptRunner
@@ -67,6 +68,16 @@ def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> No
         made.append(measure(pair, crowd))
     alone, few, many = made
     assert max(few, many) <= alone + 3 * MOST  # for the heap, which a few do without
+
+
+def test_a_thousand_links_are_dialled_a_few_at_a_time() -> None:
+    crowd = Crowd(1000)
+    for runner in crowd.runners:
+        runner.link.open()
+    dialled = [link for link in crowd.links() if link.wants_connection]
+    assert dialled == crowd.links()[:AT_A_TIME]
+    crowd.close()
+    assert not any(link.wants_connection for link in crowd.links())
 
 
 def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from streamcore import Address, Consumer, Multiplexer
 from streamcore.connection.common import Changes, Clock
+from streamcore.connection.dials import Dials
 from streamcore.connection.link import Link, Owner
 from streamcore.engine.router import ANYWHERE, Beside, Route, StandaloneRouter
 from streamcore.options import AnyAddress
@@ -19,7 +20,9 @@ from tests.core.support.server import Server
 
 def test_all_routes_lead_to_the_single_server() -> None:
     def make(owner: Owner, name: str, address: AnyAddress) -> Link:
-        return Link(owner, random=lambda: 1.0, clock=Clock(), changes=Changes(), address=address, name=name)
+        return Link(
+            owner, random=lambda: 1.0, clock=Clock(), changes=Changes(), dials=Dials(), address=address, name=name
+        )
 
     owner = Witness(make(cast(Owner, None), "in doubt", Address("server", 1)), lambda owner, link: link)
     router = StandaloneRouter(Address("server", 1), make)

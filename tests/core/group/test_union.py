@@ -73,6 +73,30 @@ class TestReading:
         assert sorted(stream for stream, _ in taken[:4]) == ["clicks"] * 2 + ["orders"] * 2
         assert sum(len(ids) for _, ids in taken) == 44
 
+    def test_an_entry_that_comes_again_has_its_turn_beside_a_group_with_more_and_more(self, server: Server) -> None:
+        consumer, net = consume(server, prefetch=50)
+        add(server, "clicks", 1)
+        net.serve()
+        again = consumer.take()
+        assert again is not None
+        again[0].nack()
+        add(server, "orders", *range(1, 41))
+        net.advance(6)
+        taken = [stream for stream, _ in take(consumer, net)]
+        assert "clicks" in taken[:-5]
+
+    def test_a_batch_that_was_put_back_comes_in_its_turn(self, server: Server) -> None:
+        consumer, net = consume(server)
+        add(server, "orders", 1)
+        net.serve()
+        batch = consumer.take()
+        assert batch is not None
+        net.advance(1)
+        assert (consumer.take(), consumer.take(), consumer.has_batch) == (None, None, False)
+        consumer.put_back(batch)
+        assert consumer.has_batch
+        assert take(consumer, net) == [("orders", [1])]
+
     def test_it_is_ready_when_all_groups_are_entered(self, server: Server) -> None:
         server.do("SET", "clicks", "x")
         consumer, _ = consume(server)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Final
 
 from streamcore.connection.common import Changes, Clock
+from streamcore.connection.dials import MOST, Dials
 from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import Link
 from streamcore.connection.link_state import State
@@ -55,6 +57,20 @@ class Diary:
         return pages
 
 
+class Waiting:
+    """Another link to an address, which is dialled until ``end``."""
+
+    def __init__(self, dials: Dials, address: Hashable) -> None:
+        self.is_dialling = False
+        self.turns = 0
+        self.end = partial(dials.end, self)
+        dials.ask(self, address)
+
+    def dial(self) -> None:
+        self.is_dialling = True
+        self.turns += 1
+
+
 class Rig:
     """A link with its diary, a hand-turned clock and a loaded die."""
 
@@ -62,13 +78,16 @@ class Rig:
         self.diary = Diary()
         self.clock = Clock()
         self.changes = Changes()
+        self.dials = Dials()
         self.now = 100.0
         self.die = 1.0
+        self.others: list[Waiting] = []
         self.link = Link(
             self.diary,
             random=lambda: self.die,
             clock=self.clock,
             changes=self.changes,
+            dials=self.dials,
             address=Address("server", 1),
             login=login or Login(),
             options=options,
@@ -77,6 +96,8 @@ class Rig:
     def to(self, state: State) -> Rig:
         """Take the link to a state by the shortest way."""
         link = self.link
+        if state is State.QUEUED:
+            self.others = [Waiting(self.dials, link.address) for _ in range(MOST)]
         if state is not State.RESTING:
             link.open()
             self.tell()
