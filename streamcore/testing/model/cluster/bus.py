@@ -65,7 +65,8 @@ class Bus:
     def reaches(self, one: bytes, other: bytes) -> bool:
         """Whether messages of a node reach another: both run, and no partition is between them."""
         ends = self.nodes.get(one), self.nodes.get(other)
-        return all(end is not None and end.is_up for end in ends) and (one in self._apart) is (other in self._apart)
+        runs = all(end is not None and end.is_up and not end.is_paused for end in ends)
+        return runs and (one in self._apart) is (other in self._apart)
 
     def announce(self, id_: bytes) -> None:
         """Send gossip of a node to all others."""
@@ -113,10 +114,10 @@ class Bus:
         """Note who is not heard of any more, and who is again, after a change of the network or of nodes."""
         for node in list(self.nodes.values()):
             for other in list(self.nodes.values()):
-                if node is not other and node.is_up:
+                if node is not other and node.is_up and not node.is_paused:
                     self._look(node, other)
         for node in list(self.nodes.values()):
-            if node.is_up:
+            if node.is_up and not node.is_paused:
                 node.take_role()
         self.run(self.now)
 
@@ -136,7 +137,7 @@ class Bus:
 
     def _suspect(self, node: Node, other: Node, since: float) -> None:
         member = node.view.members.get(other.id)
-        if self._silent.get((node.id, other.id)) != since or member is None or not node.is_up:
+        if self._silent.get((node.id, other.id)) != since or member is None or not node.is_up or node.is_paused:
             return
         member.is_suspected = True
         self._judge(node)

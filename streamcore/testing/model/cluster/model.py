@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha1
-from math import inf
 from typing import Literal
 
 from streamcore.commands.cluster import SLOTS, key_slot
@@ -109,15 +108,14 @@ class ModelCluster:
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, in seconds."""
-        due = [self.bus.next_timeout(), *(node.next_timeout() for node in self.nodes if node.is_up)]
+        due = [self.bus.next_timeout(), *(node.next_timeout() for node in self.nodes)]
         return min((at for at in due if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         """Do all that is due at ``now``, in seconds: gossip, elections, and the timers of all nodes that run."""
         self.bus.run(now)
         for node in self.nodes:
-            if node.is_up:
-                node.handle_timeout(now)
+            node.handle_timeout(now)
 
     def take_changed(self) -> list[Session]:
         """The sessions of all nodes that got bytes to send, or have ended, since the last call."""
@@ -218,6 +216,16 @@ class ModelCluster:
         self.bus.look()
         return node
 
+    def pause(self, node: Node) -> None:
+        """Let a node stand still (SIGSTOP): its connections stay open, and nothing is answered."""
+        node.is_paused = True
+        self.bus.look()
+
+    def resume(self, node: Node) -> None:
+        """Let a paused node go on (SIGCONT); it answers at first what it was asked meanwhile, by its old view."""
+        node.resume(self.now)
+        self.bus.look()
+
     def partition(self, nodes: Iterable[Node]) -> None:
         """Part these nodes from the others; their clients reach all of them."""
         self.bus.part(nodes)
@@ -278,6 +286,3 @@ class ModelCluster:
                 node.view.learn(header, drops=False)
         for node in self.nodes:
             node.begin()
-
-
-__all__ = ["ModelCluster", "at_once", "inf"]

@@ -31,7 +31,7 @@ class Bus(context.Bus, Protocol):
 
 
 class Node(Server):
-    """A node. ``view`` is what it knows of the cluster; ``is_up``: its process runs.
+    """A node. ``view`` is what it knows of the cluster; ``is_up``: its process exists; ``is_paused``: it stands still (SIGSTOP).
 
     ``asking`` has the sessions whose next command may use a slot that is on its way here (ASKING), ``readers`` those that read
     from a replica (READONLY).
@@ -47,6 +47,7 @@ class Node(Server):
         self.config[b"cluster-preferred-endpoint-type"] = b"ip"
         self.config[b"cluster-announce-hostname"] = myself.hostname
         self.is_up = True
+        self.is_paused = False
         self.lag = 0.0  # seconds, as a replica
         self.lost = 0  # writes that its last promotion has lost
         self.asking: set[Session] = set()
@@ -103,6 +104,26 @@ class Node(Server):
         if self.view.myself.hostname != self.config[b"cluster-announce-hostname"]:
             self.view.myself.hostname = self.config[b"cluster-announce-hostname"]
             self._bus.announce(self.id)
+
+    # -- its process --------------------------------------------------------------------------------------------------
+
+    def run(self, session: Session, now: float) -> None:
+        if not self.is_paused:
+            super().run(session, now)
+
+    def next_timeout(self) -> float | None:
+        return None if self.is_paused or not self.is_up else super().next_timeout()
+
+    def handle_timeout(self, now: float) -> None:
+        if self.is_up and not self.is_paused:
+            super().handle_timeout(now)
+
+    def resume(self, now: float) -> None:
+        """Go on after a pause: with the commands that have come meanwhile."""
+        self.is_paused = False
+        for session in list(self.sessions.values()):
+            self.run(session, now)
+        self.handle_timeout(now)
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
