@@ -14,6 +14,7 @@ from typing import Any
 
 from streamcore.commands import key_slot
 from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.commands.scripting import Effect
 from tests.simulation.clusters import START, Client, plain
 from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
@@ -81,13 +82,16 @@ class ClusterTwins:
             wait_until(lambda: _blocked(eye) == before + 1)
         assert pair.client.send(*words) == [], self._told("the model does not wait")
 
-    def same(self, *names: str) -> None:
-        """Compare what has come by itself over connections, of all by default; the end of a connection as well."""
+    def same(self, *names: str, texts: bool = True) -> None:
+        """Compare what has come by itself over connections, of all by default; the end of a connection as well.
+
+        Without ``texts``, errors are the same by their words.
+        """
         self.model.handle_timeout(self.model.now)
         for name in names or self.pairs:
             pair = self.pairs[name]
             self.story.append(f"{name}:")
-            self._compare(pair, pair.client.read())
+            self._compare(pair, pair.client.read(), texts=texts)
 
     def silent(self) -> None:
         """Check that nothing has come over any connection that was not compared."""
@@ -95,7 +99,7 @@ class ClusterTwins:
             assert pair.client.read() == []
             assert pair.client.session.closed or pair.raw.is_silent(0.02), self._told(f"{pair.name} has more")
 
-    def _compare(self, pair: Pair, ours: list[Any]) -> None:
+    def _compare(self, pair: Pair, ours: list[Any], *, texts: bool = True) -> None:
         if pair.client.session.closed:
             ours = [*ours, b"EOF"]
         pair.raw.socket.settimeout(WAITS)
@@ -103,19 +107,19 @@ class ClusterTwins:
         with suppress(TimeoutError):
             while len(theirs) < len(ours):
                 try:
-                    theirs.append(self._translated(plain(pair.raw.read())))
+                    theirs.append(self.translated(plain(pair.raw.read())))
                 except EOFError:
                     theirs.append(b"EOF")
         self.story.append(f"    {theirs!r}")
-        ours, theirs = _judged(ours), _judged(theirs)
+        ours, theirs = ([_judge(one, texts=texts) for one in some] for some in (ours, theirs))
         assert ours == theirs, self._told(f"the model says {ours!r}\n  and the server {theirs!r}")
 
-    def _translated(self, reply: Any) -> Any:
+    def translated(self, reply: Any) -> Any:
         """Addresses and ids of the real cluster, as those of the model."""
         if isinstance(reply, list):
-            return [self._translated(one) for one in reply]
+            return [self.translated(one) for one in reply]
         if isinstance(reply, dict):
-            return {key: self._translated(value) for key, value in reply.items()}
+            return {key: self.translated(value) for key, value in reply.items()}
         ports = {real.port: node.view.myself.port for real, node in zip(self.real.nodes, self.model.nodes, strict=True)}
         if isinstance(reply, int):
             return ports.get(reply, reply)
@@ -135,7 +139,10 @@ class ClusterTwins:
     def begin_move(self, to: int) -> None:
         """Begin a classic move of the slot."""
         with self.step("the slot is on its way"):
-            self._moves = self.real.slot_move(SLOT, self.real.nodes[to]), self.model.begin_move(SLOT, self.model.nodes[to])
+            self._moves = (
+                self.real.slot_move(SLOT, self.real.nodes[to]),
+                self.model.begin_move(SLOT, self.model.nodes[to]),
+            )
             for move in self._moves:
                 move.begin()
 
@@ -184,6 +191,17 @@ class ClusterTwins:
         for real, replica in zip(self.real.nodes[:3], self.real.nodes[3:], strict=True):
             wait_until(lambda real=real, replica=replica: _offset(real) == _offset(replica))  # type: ignore[misc]
 
+    def gossiped(self, name: bytes) -> None:
+        """Wait until all real nodes know an announced name."""
+        for node in self.real.nodes:
+            with Raw(node.port) as raw:
+                wait_until(lambda raw=raw: name in raw("CLUSTER", "NODES"))  # type: ignore[misc]
+
+    def add_effect(self, source: str, effect: Effect) -> None:
+        """Let the model run a script by a function."""
+        for node in self.model.nodes:
+            node.effects[source.encode()] = effect
+
     def _told(self, end: str) -> str:
         return "\n".join(["", *self.story, end])
 
@@ -206,18 +224,25 @@ def _offset(node: EmbeddedNode) -> bytes:
     return re.findall(word + rb":(\d+)", about)[0]
 
 
-def _judged(replies: list[Any]) -> list[Any]:
+EXACT = (
+    b"-MOVED",
+    b"-ASK",
+    b"-TRYAGAIN",
+    b"-CROSSSLOT",
+    b"-CLUSTERDOWN",
+    b"-EXECABORT",
+    b"-UNBLOCKED",
+    b"-READONLY",
+    b"-ERR",
+)
+
+
+def _judge(reply: Any, *, texts: bool = True) -> Any:
     """Errors of the cluster by their text, others by their word; where a script stands is not told."""
-    return [_judge(one) for one in replies]
-
-
-EXACT = (b"-MOVED", b"-ASK", b"-TRYAGAIN", b"-CROSSSLOT", b"-CLUSTERDOWN", b"-EXECABORT", b"-UNBLOCKED", b"-READONLY", b"-ERR")
-
-
-def _judge(reply: Any) -> Any:
     if isinstance(reply, list):
-        return [_judge(one) for one in reply]
+        return [_judge(one, texts=texts) for one in reply]
     if isinstance(reply, bytes) and reply.startswith(b"-"):
         word, *_ = reply.split()
-        return re.sub(rb" script: .*$|, with args beginning with:.*$", b"", reply) if word in EXACT else word
+        text = re.sub(rb" script: .*$|, with args beginning with:.*$", b"", reply)
+        return text if texts and word in EXACT else word
     return reply

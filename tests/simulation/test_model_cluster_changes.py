@@ -119,5 +119,4 @@ def test_a_crash(twins: ClusterTwins) -> None:
 
 def test_a_slot_that_is_served_by_no_node(twins: ClusterTwins) -> None:
     twins.uncover()
-    names = [name for name in twins.pairs if name != "xread-copy"]  # Valkey's replica may not know yet that the cluster is down
-    twins.same(*names)
+    twins.same(texts=False)  # whether the slot or the whole cluster is named depends on which is seen first

@@ -24,7 +24,8 @@ def twins(cluster: EmbeddedCluster, server_kind: ServerKind) -> Iterator[Cluster
 
 
 def test_at_another_node(twins: ClusterTwins) -> None:
-    twins.play("""
+    twins.play(
+        """
         other GET {a}1
         other GET
         other MGET {a}1 {b}1
@@ -70,7 +71,8 @@ def test_at_another_node(twins: ClusterTwins) -> None:
         other CLUSTER NOSUCH
         other CLUSTER MYID
         other ROLE
-    """.replace("other ROLE\n", ""))
+    """.replace("other ROLE\n", "")
+    )
 
 
 def test_transactions(twins: ClusterTwins) -> None:
