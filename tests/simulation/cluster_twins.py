@@ -221,7 +221,8 @@ def _offset(node: EmbeddedNode) -> bytes:
     with Raw(node.port) as raw:
         about = raw("INFO", "replication")
     word = rb"slave_repl_offset" if b"role:slave" in about else rb"master_repl_offset"
-    return re.findall(word + rb":(\d+)", about)[0]
+    found: list[bytes] = re.findall(word + rb":(\d+)", about)
+    return found[0]
 
 
 EXACT = (

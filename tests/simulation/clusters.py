@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
 from streamcore.resp3 import encode
-from streamcore.testing.model.cluster import ModelCluster, Node
-from streamcore.testing.model.session import Session
+from streamcore.testing.model import Server
 
 START = 1_700_000_000.0
 
 
-class Client:
-    """A connection to a node. ``client("GET", "k")`` returns the reply, an error as ``-`` and its text, in bytes."""
+class Clock(Protocol):
+    """The time of a model."""
 
-    def __init__(self, cluster: ModelCluster, node: Node, *, protocol: int = 3) -> None:
-        self.node = node
-        self.session: Session = node.connect(cluster.now)
+    @property
+    def now(self) -> float: ...
+
+
+class Client:
+    """A connection to a node, or to another server. ``client("GET", "k")`` returns the reply, an error as ``-`` and its text, in bytes."""
+
+    def __init__(self, clock: Clock, server: Server, *, protocol: int = 3) -> None:
+        self.session = server.connect(clock.now)
         self.session.protocol = protocol
-        self._cluster = cluster
+        self._clock = clock
         self._reader = hiredis.Reader(notEnoughData=self)
 
     def __call__(self, *words: str | bytes | int) -> Any:
@@ -30,7 +35,7 @@ class Client:
 
     def send(self, *words: str | bytes | int) -> list[Any]:
         """Send a command; return the replies and pushes that have come."""
-        self.session.receive(encode(words), self._cluster.now)
+        self.session.receive(encode(words), self._clock.now)
         return self.read()
 
     def read(self) -> list[Any]:
