@@ -59,7 +59,7 @@ class _Connection:
 
 
 class Clock(Protocol):
-    """What the peers do by time: a server, or several."""
+    """A server, or several, with the time that they are told."""
 
     @property
     def now(self) -> float: ...

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from streamcore.commands import get, incr
+from streamcore.commands import get, incr, raw
 from streamcore.errors import MovedError
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Reconnected
 from streamcore.options import Address
 from streamcore.requests import Multiplexer, Request
 from streamcore.testing.cluster_net import ClusterNet
+from streamcore.testing.model import Server
 from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.cluster.sentinel import ModelSentinels
 
 KEY = "{a}1"
 
@@ -64,3 +66,19 @@ def test_a_paused_node_answers_later() -> None:
     cluster.resume(cluster.nodes[2])
     net.serve()
     assert request.answer() == b"1"
+
+
+def test_sentinels_are_reached_as_well() -> None:
+    primary = Server(now=1000.0)
+    sentinels = ModelSentinels(primary, [], now=1000.0)
+    engine = Multiplexer(address=Address("127.0.0.1", 26380))
+    net = ClusterNet(sentinels, engine)
+    request = engine.submit([raw("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")], lambda request: None)
+    net.serve()
+    assert request.answer() == [b"127.0.0.1", b"6379"]
+    sentinels.sentinels[1].is_up = False
+    engine = Multiplexer(address=Address("127.0.0.1", 26380))
+    engine.submit([get(KEY)], lambda request: None)
+    refused = ClusterNet(sentinels, engine)
+    refused.advance(1.0)
+    assert {type(event) for event in refused.pair.events()} == {ConnectAttemptFailed}
