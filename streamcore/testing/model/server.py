@@ -319,7 +319,8 @@ class Server:
             if "s" in command.flags:
                 session.is_spoilt = True
                 raise Failure(f"ERR {_shown(word)} is not modelled inside MULTI")
-            session.queued.append(words)
+            if not (session.is_spoilt or session.is_outdated):  # of no use any more, and not kept
+                session.queued.append(words)
             return QUEUED
         if "w" in command.flags or "r" in command.flags:
             self.record(session, words)

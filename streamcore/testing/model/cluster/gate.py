@@ -34,7 +34,8 @@ def check(node: NodeContext, session: Session, word: bytes, words: list[bytes], 
         return
     writes = "w" in flags or any("w" in node.flags_of(name) for name in names)
     may_open = not (node.is_valkey and session.queued is not None and word != b"EXEC")
-    judge(node, session, keys, writes=writes, is_sharded=not SHARDED.isdisjoint(names), looks=may_open)
+    is_sharded = not SHARDED.isdisjoint(names) and (node.flavour.modern or word != b"EXEC")
+    judge(node, session, keys, writes=writes, is_sharded=is_sharded, looks=may_open)
 
 
 def judge(
@@ -58,13 +59,13 @@ def judge(
     if view.is_down and not is_sharded:
         raise Failure(DOWN)
     is_mine = owner is view.myself
-    is_copied = not is_mine and session in node.readers and not writes and view.myself.primary == owner.id
+    is_copied = session in node.readers and view.myself.primary == owner.id
     if (is_mine or is_copied) and slot in view.migrating and looks and not is_sharded:
         _leaving(node, slot, keys)
-    if slot in view.importing and session in node.asking:
+    if slot in view.importing and session in node.asking and view.myself.primary is None:
         _arriving(node, keys, looks=looks and not is_sharded)
         return
-    if is_mine or is_copied or (is_sharded and view.myself.primary == owner.id):
+    if is_mine or (is_copied and not writes) or (is_sharded and view.myself.primary == owner.id):
         return
     raise moved(node, slot)
 

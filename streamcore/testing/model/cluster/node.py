@@ -163,6 +163,8 @@ class Node(Server):
             raise Failure(READ_ONLY)
 
     def _check_client(self, session: Session, word: bytes, words: list[bytes], flags: str) -> None:
+        if self.is_valkey and session.queued is not None and word in {b"MULTI", b"WATCH"}:
+            raise Failure(f"ERR Command '{word.decode().lower()}' not allowed inside a transaction")
         try:
             gate.check(self, session, word, words, flags)
         except Failure:
