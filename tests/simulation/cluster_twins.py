@@ -200,6 +200,46 @@ class ClusterTwins:
             self.model.crash(self.model.nodes[primary])
             self.model.failover(self.model.nodes[primary + 3])
 
+    def pause(self, *nodes: int) -> None:
+        """Let nodes stand still."""
+        with self.step(f"nodes {nodes} stand still"):
+            for node in nodes:
+                self.real.pause(self.real.nodes[node])
+                self.model.pause(self.model.nodes[node])
+            self.model.handle_timeout(self.model.now + 2.0)
+
+    def resume(self, *nodes: int) -> None:
+        """Let nodes go on."""
+        with self.step(f"nodes {nodes} go on"):
+            for node in nodes:
+                self.real.resume(self.real.nodes[node])
+                self.model.resume(self.model.nodes[node])
+
+    def elect(self, replica: int) -> None:
+        """Wait until a replica is elected."""
+        with self.step("the replica is elected"):
+            wait_until(lambda: self.real.owner(SLOT) is self.real.nodes[replica])
+            self.real_view_is_ok(replica)
+            self.model.failover(self.model.nodes[replica])
+
+    def real_view_is_ok(self, node: int) -> None:
+        """Wait until the real cluster is in order, in the view of a node."""
+        with Raw(self.real.nodes[node].port) as raw:
+            wait_until(lambda: b"cluster_state:ok" in raw("CLUSTER", "INFO"))
+
+    def wait_for(self, name: str, text: bytes) -> None:
+        """Wait until both nodes of a connection tell of a state, or of a role of theirs."""
+        pair = self.pairs[name]
+        with Raw(pair.raw.socket.getpeername()) as raw:
+            wait_until(lambda: text in raw("CLUSTER", "INFO") + raw("INFO", "replication"))
+        client = Client(self.model, pair.client.server)
+        assert text in client("CLUSTER", "INFO") + client("INFO", "replication"), self._told(f"the model is not {text!r}")
+
+    def each(self, name: str, *words: str) -> tuple[Any, Any]:
+        """The replies of the real cluster and of the model, which may be different."""
+        pair = self.pairs[name]
+        return pair.raw(*words), pair.client(*words)
+
     def uncover(self) -> None:
         """Take the slot from its owner."""
         with self.step("the slot is served by no node"):

@@ -23,6 +23,7 @@ class Client:
     """A connection to a node, or to another server. ``client("GET", "k")`` returns the reply, an error as ``-`` and its text, in bytes."""
 
     def __init__(self, clock: Clock, server: Server, *, protocol: int = 3) -> None:
+        self.server = server
         self.session = server.connect(clock.now)
         self.session.protocol = protocol
         self._clock = clock

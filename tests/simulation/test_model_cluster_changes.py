@@ -120,3 +120,55 @@ def test_a_crash(twins: ClusterTwins) -> None:
 def test_a_slot_that_is_served_by_no_node(twins: ClusterTwins) -> None:
     twins.uncover()
     twins.same(texts=False)  # whether the slot or the whole cluster is named depends on which is seen first
+
+
+def test_a_minority(twins: ClusterTwins) -> None:
+    """A primary without the majority serves no keys, and its shard channels as before."""
+    twins.pause(0, 1)
+    twins.wait_for("owner", b"cluster_state:fail")
+    twins.same(*(name for name in twins.pairs if name not in {"other", "third"}))
+    twins.play("""
+        owner GET {a}1
+        owner PING
+        copy GET {a}1
+        owner SPUBLISH {a}1 m
+        copy SPUBLISH {a}1 n
+    """)
+    twins.same("subscriber", "copy")
+    twins.play("owner SSUBSCRIBE {a}2")
+    twins.resume(0, 1)
+    twins.wait_for("owner", b"cluster_state:ok")
+    twins.play("owner GET {a}1")
+
+
+def test_an_election(twins: ClusterTwins) -> None:
+    twins.pause(2)
+    twins.elect(5)
+    twins.same("copy", "xread-copy")
+    twins.play("""
+        copy GET {a}1
+        copy XADD {a}s 2-1 f v
+        other GET {a}1
+    """)
+    twins.resume(2)
+    twins.wait_for("owner", b"slave")
+    twins.same("subscriber", "xread", "group", "blpop", "two", "patient")
+    twins.play("""
+        owner GET {a}1
+        queued EXEC
+    """)
+
+
+def test_messages_that_were_sent_already(twins: ClusterTwins) -> None:
+    """Redis 8.6 knows the messages of a producer after a move and after a failover."""
+    if twins.kind != "redis8":
+        pytest.skip("only Redis 8.6 has IDMP")
+    sent = ("XADD", "{a}i", "IDMP", "p", "m", "*", "f", "v")
+    first = twins.each("owner", *sent)
+    twins.begin_move(to=0)
+    twins.finish_move()
+    assert twins.each("other", *sent) == first
+    twins.replicated()
+    twins.failover(3)
+    twins.connect("new", 3)
+    assert twins.each("new", *sent) == first
