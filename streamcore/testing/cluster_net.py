@@ -10,6 +10,7 @@ their servers (``ModelSentinels``) are reached in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from streamcore.connection.link import Link
@@ -29,15 +30,28 @@ class Site(Clock, Protocol):
 
 
 class ClusterNet(WiredNet):
-    """Joins an engine with the servers of a site: the nodes of a model cluster, or Sentinels and their servers."""
+    """Joins an engine with the servers of a site: the nodes of a model cluster, or Sentinels and their servers.
 
-    def __init__(self, site: Site, engine: Engine) -> None:
+    ``routes``: where the servers are reached, behind NAT: for each address that is dialled, the server's own; all others are
+    refused. None: they are reached at their own addresses. ``hidden``: servers that no dial reaches.
+    """
+
+    def __init__(
+        self, site: Site, engine: Engine, *, routes: Mapping[tuple[str, int], tuple[str, int]] | None = None
+    ) -> None:
         self._site = site
+        self._routes = routes
+        self.hidden: set[Server] = set()
         super().__init__(site, engine, self._refusal)
 
     def _server(self, link: Link) -> Server | None:
         address = link.address
-        return self._site.at(address.host, address.port) if isinstance(address, Address) else None
+        if not isinstance(address, Address):
+            return None
+        dialled = address.host, address.port
+        own = dialled if self._routes is None else self._routes.get(dialled)
+        server = None if own is None else self._site.at(*own)
+        return None if server in self.hidden else server
 
     def _refusal(self, link: Link) -> Exception | None:
         return ConnectionRefusedError(f"no server runs at {link.address}") if self._server(link) is None else None

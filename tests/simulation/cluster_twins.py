@@ -147,22 +147,15 @@ class ClusterTwins:
             for move in self._moves:
                 move.begin()
 
-    def move_keys(self) -> None:
-        """Move the keys of the slot."""
+    def move_keys(self, count: int | None = None) -> None:
+        """Move ``count`` keys of the slot, by name, or all; they replace keys that the target has already."""
         with self.step("its keys have moved"):
-            real, model = self._moves
-            assert real.move_keys() == model.move_keys()
-
-    def move_some_keys(self) -> None:
-        """Move the first key of the slot, by name."""
-        with self.step("a key has moved"):
             _, model = self._moves
-            keys = sorted(model.source.keys_in(SLOT))[:1]
-            real = self.real.nodes[self.model.nodes.index(model.source)]
-            target = self.real.nodes[self.model.nodes.index(model.target)]
-            for key in keys:
-                with Raw(real.port) as raw:
-                    assert raw("MIGRATE", "127.0.0.1", target.port, key, 0, 5000) == b"OK"
+            keys = sorted(model.source.keys_in(SLOT))[:count]
+            source, target = (self.real.nodes[self.model.nodes.index(one)] for one in (model.source, model.target))
+            if keys:
+                with Raw(source.port) as raw:
+                    assert raw("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys) == b"OK"
             hand_over(model.source, model.target, keys)
 
     def empty(self) -> None:
@@ -233,7 +226,9 @@ class ClusterTwins:
         with Raw(pair.raw.socket.getpeername()) as raw:
             wait_until(lambda: text in raw("CLUSTER", "INFO") + raw("INFO", "replication"))
         client = Client(self.model, pair.client.server)
-        assert text in client("CLUSTER", "INFO") + client("INFO", "replication"), self._told(f"the model is not {text!r}")
+        assert text in client("CLUSTER", "INFO") + client("INFO", "replication"), self._told(
+            f"the model is not {text!r}"
+        )
 
     def each(self, name: str, *words: str) -> tuple[Any, Any]:
         """The replies of the real cluster and of the model, which may be different."""

@@ -68,7 +68,12 @@ class Sequence:
         twins = self.twins
         if not self.stages:
             to = 0 if twins.model.owner("{a}1") is twins.model.nodes[2] else 2
-            self.stages = [lambda: twins.begin_move(to=to), twins.move_some_keys, twins.move_keys, twins.finish_move]
+            self.stages = [
+                lambda: twins.begin_move(to=to),
+                lambda: twins.move_keys(1),
+                twins.move_keys,
+                twins.finish_move,
+            ]
         self.stages.pop(0)()
 
     def _command(self) -> tuple[str, ...]:

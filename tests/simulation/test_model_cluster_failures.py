@@ -73,6 +73,29 @@ def test_a_crash_is_noticed_and_the_replica_elected() -> None:
     assert Client(cluster, cluster.nodes[5])("SET", KEY, "v") == b"OK"
 
 
+def test_a_single_replica_is_elected() -> None:
+    """It is the one that has repeated most, though gossip takes longer than the election."""
+    cluster = ModelCluster(replicas=2, now=START, gossip_delay=lambda *_: 2.0, election_delay=0.5)
+    late, other = (one for one in cluster.nodes if one.view.myself.primary == cluster.nodes[2].id)
+    cluster.set_lag(late, inf)
+    Client(cluster, cluster.nodes[2])("SET", KEY, "v")
+    cluster.handle_timeout(START)
+    cluster.crash(cluster.nodes[2])
+    cluster.handle_timeout(START + 10)
+    assert cluster.owner(SLOT) is other
+    assert late.view.myself.primary == other.id
+    assert late.replication.primary is other
+    assert cluster.at("127.0.0.1", 7002) is None
+
+
+def test_a_user_without_the_right_to_ask() -> None:
+    cluster = ModelCluster(now=START)
+    cluster.nodes[0].faults.denied.add("CLUSTER SLOTS")
+    client = Client(cluster, cluster.nodes[0])
+    assert b"'cluster|slots'" in client("CLUSTER", "SLOTS")
+    assert client("CLUSTER", "MYID") == cluster.nodes[0].id
+
+
 def test_a_crash_without_a_replica() -> None:
     cluster = ModelCluster(replicas=0, now=START, election_delay=0.5)
     other = Client(cluster, cluster.nodes[0])

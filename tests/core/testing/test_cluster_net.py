@@ -82,3 +82,28 @@ def test_sentinels_are_reached_as_well() -> None:
     refused = ClusterNet(sentinels, engine)
     refused.advance(1.0)
     assert {type(event) for event in refused.pair.events()} == {ConnectAttemptFailed}
+
+
+def test_servers_behind_nat() -> None:
+    cluster = ModelCluster(now=1000.0, host="10.0.0.1")
+    engine = Multiplexer(address=Address("127.0.0.1", 17_002))
+    net = ClusterNet(cluster, engine, routes={("127.0.0.1", 17_002): ("10.0.0.1", 7002)})
+    assert ask(net, engine) == 1
+    inside = Multiplexer(address=Address("10.0.0.1", 7002))
+    inside.submit([get(KEY)], lambda request: None)
+    refused = ClusterNet(cluster, inside, routes={})
+    refused.advance(1.0)
+    assert ConnectAttemptFailed in {type(event) for event in refused.pair.events()}
+
+
+def test_a_hidden_server_is_not_dialled() -> None:
+    cluster = ModelCluster(now=1000.0)
+    engine, net = client(cluster, 7002)
+    net.hidden.add(cluster.nodes[2])
+    cluster.crash(cluster.nodes[2])
+    cluster.restart(cluster.nodes[2])
+    net.advance(1.0)
+    assert Reconnected not in {type(event) for event in net.pair.events()}
+    net.hidden.clear()
+    net.advance(5.0)
+    assert ask(net, engine) == 1

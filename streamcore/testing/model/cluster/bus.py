@@ -30,6 +30,7 @@ class Bus:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self._is_busy = False
+        self._replaced: set[bytes] = set()  # failed primaries, in whose places a replica was elected
         self._apart: frozenset[bytes] = frozenset()
         self._silent: dict[tuple[bytes, bytes], float] = {}  # since when a node does not hear of another
 
@@ -133,6 +134,7 @@ class Bus:
             member = node.view.members.get(other.id)
             if member is not None:
                 member.is_suspected = member.is_failed = False
+            self._replaced.discard(other.id)
             self._judge(node)
             if (delay := self._delay(other, node)) is not None:
                 self.after(delay, partial(self.gossip, other, node))
@@ -164,12 +166,18 @@ class Bus:
             member.is_suspected = member.is_failed = True
             one.settle(self.now)
             if one.view.myself.primary == other.id and self._election_delay is not None:
-                self.after(self._election_delay, partial(self._elect, one, other.id))
+                self.after(self._election_delay, partial(self._elect, other.id))
 
-    def _elect(self, replica: Node, primary: bytes) -> None:
-        view = replica.view
-        if replica.is_up and view.myself.primary == primary and view.members[primary].is_failed and not view.is_cut_off:
-            self.promote(replica)
+    def _elect(self, primary: bytes) -> None:
+        """Elect the replica of a failed primary that has repeated most of its writes."""
+        if primary in self._replaced:
+            return
+        found = [one for one in self.nodes.values() if one.is_up and not one.is_paused]
+        found = [one for one in found if one.view.myself.primary == primary and not one.view.is_cut_off]
+        found = [one for one in found if one.view.members[primary].is_failed]
+        if found:
+            self._replaced.add(primary)
+            self.promote(max(found, key=lambda one: one.replication.position or 0))
 
     def promote(self, replica: Node) -> None:
         """Let a replica take the place of its primary, with its slots and a new epoch."""

@@ -62,7 +62,8 @@ def judge(
     is_copied = session in node.readers and view.myself.primary == owner.id
     if (is_mine or is_copied) and slot in view.migrating and looks and not is_sharded:
         _leaving(node, slot, keys)
-    if slot in view.importing and session in node.asking and view.myself.primary is None:
+    may_ask = session in node.asking and (view.myself.primary is None or session in node.readers)
+    if slot in view.importing and may_ask:
         _arriving(node, keys, looks=looks and not is_sharded)
         return
     if is_mine or (is_copied and not writes) or (is_sharded and view.myself.primary == owner.id):
