@@ -16,7 +16,7 @@ from tests.simulation.cluster_twins import ClusterTwins
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedCluster
 
-SEQUENCES = int(os.environ.get("STREAMCORE_CLUSTER_SEQUENCES", "12"))
+SEQUENCES = int(os.environ.get("STREAMCORE_CLUSTER_SEQUENCES", "6"))
 FIRST = int(os.environ.get("STREAMCORE_CLUSTER_SEED", "0"))
 LENGTH = 120
 

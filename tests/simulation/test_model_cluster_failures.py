@@ -183,6 +183,7 @@ def test_a_node_that_forgets_who_it_is() -> None:
     client = Client(cluster, made)
     assert asked(client, "CLUSTER SLOTS", f"GET {KEY}") == [[], b"-CLUSTERDOWN Hash slot not served"]
     assert Client(cluster, cluster.nodes[0])("GET", KEY) == moved(7002)
+    assert cluster.join().view.myself.port == 7006
 
 
 def test_nodes_that_join_and_leave() -> None:

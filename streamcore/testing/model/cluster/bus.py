@@ -81,7 +81,7 @@ class Bus:
         self.run(self.now)
 
     def publish(self, id_: bytes, channel: bytes, message: bytes, *, is_sharded: bool) -> None:
-        """Bring a message to the other nodes that are reached; of a shard channel, to those of the shard."""
+        """Bring a message to the other nodes that are reached; of a shard channel, to the nodes of the shard."""
         node = self.nodes[id_]
         shard = {one.id for one in node.view.shard(node.view.primary)}
         for other in self.nodes.values():
@@ -94,7 +94,7 @@ class Bus:
     # -- gossip -------------------------------------------------------------------------------------------------------
 
     def gossip(self, source: Node, target: Node) -> None:
-        """Bring what a node tells of itself to another now; an outdated claim is answered by the owner's."""
+        """Bring a node's header to another node now; an outdated claim is answered by the owner's header."""
         if not self.reaches(source.id, target.id):
             return
         right = target.view.learn(source.view.header(), drops=not target.flavour.modern)

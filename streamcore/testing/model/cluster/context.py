@@ -14,15 +14,15 @@ class Bus(Protocol):
     # Tell the others of a change of this node's own role, epoch or slots.
     def announce(self, id_: bytes) -> None: ...
 
-    # Bring a message to the other nodes that are reached; of a shard channel, to those of the shard.
+    # Bring a message to the other nodes that are reached; of a shard channel, to the nodes of the shard.
     def publish(self, id_: bytes, channel: bytes, message: bytes, *, is_sharded: bool) -> None: ...
 
 
 class NodeContext(Context, Protocol):
     """A server that is a node.
 
-    ``asking`` has the sessions whose next command may use a slot that is on its way here (ASKING), ``readers`` those that may
-    read from a replica (READONLY).
+    ``asking`` has the sessions whose next command may use a slot that is on its way here (ASKING), ``readers`` the sessions that
+    may read from a replica (READONLY).
     """
 
     view: View

@@ -1,4 +1,4 @@
-"""What becomes of a node's clients when slots change their owner: blocked readers, and subscribers of shard channels."""
+"""Sends a node's clients away when slots change their owner: blocked readers, and subscribers of shard channels."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def at_once(_source: Node, _target: Node) -> float:
 
 
 class ModelCluster:
-    """A cluster of model servers. ``nodes``: the primaries, then the replicas; those that joined come last.
+    """A cluster of model servers. ``nodes``: the primaries, then the replicas; nodes that joined come last.
 
     * ``replicas``: of each primary.
     * ``gossip_delay``: after how many seconds a node hears of a change at another; None: never by itself.
@@ -83,7 +83,7 @@ class ModelCluster:
         return None
 
     def owner(self, slot_or_key: int | bytes | str) -> Node:
-        """The node that runs and owns a slot by its own view; of several, the one of the highest epoch.
+        """The node that runs and owns a slot by its own view; of several, that of the highest epoch.
 
         Raises ``LookupError`` where none does.
         """
@@ -122,7 +122,7 @@ class ModelCluster:
         return [session for node in self.nodes for session in node.take_changed()]
 
     def gossip(self, source: Node, target: Node) -> None:
-        """Bring what a node tells of itself to another now."""
+        """Bring a node's header to another node now."""
         self.bus.gossip(source, target)
 
     def gossip_all(self) -> None:
@@ -203,7 +203,6 @@ class ModelCluster:
         if forgets:
             place = self.nodes.index(node)
             del self.bus.nodes[node.id]
-            self._port -= 1
             made = self._make(node.view.myself.port)
             made.begin()
             self.nodes[place] = made
@@ -222,7 +221,7 @@ class ModelCluster:
         self.bus.look()
 
     def resume(self, node: Node) -> None:
-        """Let a paused node go on (SIGCONT); it answers at first what it was asked meanwhile, by its old view."""
+        """Let a paused node go on (SIGCONT); first it answers the commands that have come meanwhile, by its old view."""
         node.resume(self.now)
         self.bus.look()
 

@@ -31,9 +31,9 @@ class Bus(context.Bus, Protocol):
 
 
 class Node(Server):
-    """A node. ``view`` is what it knows of the cluster; ``is_up``: its process exists; ``is_paused``: it stands still (SIGSTOP).
+    """A node. ``view`` is its knowledge of the cluster; ``is_up``: its process exists; ``is_paused``: it stands still (SIGSTOP).
 
-    ``asking`` has the sessions whose next command may use a slot that is on its way here (ASKING), ``readers`` those that read
+    ``asking`` has the sessions whose next command may use a slot that is on its way here (ASKING), ``readers`` the sessions that read
     from a replica (READONLY).
     """
 
@@ -207,7 +207,7 @@ class Node(Server):
     # -- changes of its view ------------------------------------------------------------------------------------------
 
     def apply(self, now: float) -> None:
-        """Act on what has changed in the view: its role, its clients, and the keys of lost slots."""
+        """Act on the changes in the view: of its role, its clients, and the keys of lost slots."""
         self._tell_time(now)
         changes, self.view.changes = self.view.changes, []
         lost = [one for one in changes if one.old == self.id and one.new not in (None, self.id)]
@@ -230,7 +230,7 @@ class Node(Server):
         self._shard = self.view.primary
 
     def settle(self, now: float) -> None:
-        """``apply``, and run the commands behind those that were answered by it."""
+        """``apply``, and run the commands that wait behind answered commands."""
         self.apply(now)
         self._settle()
         self.onlookers.tracked.tell()
@@ -245,7 +245,7 @@ class Node(Server):
             self._bus.announce(self.id)
 
     def take_role(self) -> None:
-        """Follow the primary of the view, or be one; a link that was broken begins anew where the primary is reached again."""
+        """Follow the primary of the view, or be a primary; a link that was broken begins anew where the primary is reached again."""
         replication, wanted = self.replication, self.view.myself.primary
         if wanted is None:
             if replication.primary is not None:

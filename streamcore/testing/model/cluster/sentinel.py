@@ -4,7 +4,7 @@
     sentinels.failover(replica, delays=(0.0, 2.0, None))     # the second hears of it later, the third never
     sentinels.handle_timeout(now)
 
-They elect nobody: a test says what has happened, and when each of them knows it.
+They hold no elections: a test tells of a switch, and when each of them knows of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Sentinel(Server):
 class ModelSentinels:
     """The Sentinels of a service, and its servers, which have different addresses.
 
-    ``base_port``: that of the first Sentinel; the next ones have the next ports.
+    ``base_port``: the port of the first Sentinel; the others have the next ports.
     """
 
     def __init__(

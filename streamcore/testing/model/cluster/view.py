@@ -32,7 +32,7 @@ class Member:
 
 
 class Header(NamedTuple):
-    """What a node tells of itself in each message: its role, its epoch, its slots; and the nodes that it knows."""
+    """The message of a node about itself: its role, its epoch, its slots; and the nodes that it knows."""
 
     member: Member
     current_epoch: int
@@ -167,7 +167,7 @@ class View:
     # -- gossip -------------------------------------------------------------------------------------------------------
 
     def header(self) -> Header:
-        """What the node tells of itself."""
+        """Make the node's message about itself."""
         me = self.myself
         return Header(
             _copy(me), self.current_epoch, frozenset(self.slots_of(me.id)), tuple(map(_copy, self.members.values()))
