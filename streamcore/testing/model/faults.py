@@ -15,7 +15,7 @@ from .protocol import Denied, Failure
 _ONLY: Final = {"READONLY": "w", "MISCONF": "w", "NOREPLICAS": "w", "OOM": "m"}
 
 
-CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CONFIG", "PUBSUB", "SCRIPT", "XGROUP", "XINFO"})
+CONTAINERS: Final = frozenset({"ACL", "CLIENT", "CLUSTER", "CONFIG", "PUBSUB", "SCRIPT", "SENTINEL", "XGROUP", "XINFO"})
 """Commands that have subcommands, and are refused by the names of these."""
 
 
