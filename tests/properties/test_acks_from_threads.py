@@ -27,6 +27,7 @@ from streamcore.group.read_loop import ReadLoop
 from streamcore.group.settlements import Ack, Burial, Settlement
 from streamcore.group.settling import Settling
 from streamcore.testing.pair import Pair
+from tests.support.moments import trace_opcodes
 
 MEMBER = Membership.of("s", "g", "c")
 
@@ -56,9 +57,8 @@ def preempted(
         frame.f_trace_opcodes = True
         return count
 
-    sys._getframe().f_trace_opcodes = True  # 3.12 traces bytecodes if some frame has asked for them before ``settrace``
     others = sys.gettrace()
-    sys.settrace(trace)
+    trace_opcodes(trace)
     try:
         victim()
     finally:

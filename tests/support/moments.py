@@ -20,6 +20,17 @@ TRANSPORTS = str(Path(transports.__file__).parent)
 LOOKS = ("CALL", "JUMP_BACKWARD", "RESUME")
 
 
+def trace_opcodes(trace: Callable[[FrameType, str, Any], Any]) -> None:
+    """Set a trace function that asks for opcodes in the frames that it is told of."""
+    sys._getframe().f_trace_opcodes = True  # else Python 3.12 does not trace the opcodes of a process's first victim
+    sys.settrace(trace)
+    if sys.version_info >= (3, 12) and sys.version_info < (
+        3,
+        13,
+    ):  # it has disabled each opcode that it came to while another function traced
+        sys.monitoring.restart_events()
+
+
 def moments(
     victim: Callable[[], object],
     at: int,
@@ -59,8 +70,7 @@ def moments(
 
     others, collects = sys.gettrace(), gc.isenabled()
     gc.disable()  # the garbage of other tests is no victim
-    sys._getframe().f_trace_opcodes = True  # else Python 3.12 does not trace the opcodes of a process's first victim
-    sys.settrace(trace)
+    trace_opcodes(trace)
     try:
         victim()
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from tests.support.moments import CORE
+from tests.support.moments import CORE, trace_opcodes
 
 MODEL = str(Path(CORE) / "testing")
 
@@ -42,7 +42,7 @@ class Work:
     def __enter__(self) -> Self:
         gc.disable()
         self._others = sys.gettrace()
-        sys.settrace(self._enter)
+        trace_opcodes(self._enter)
         return self
 
     def __exit__(self, *error: object) -> None:
