@@ -68,12 +68,20 @@ class Owner(Protocol):
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
 
 
+class Observer(Protocol):
+    """The receiver of a link's gains and losses, behind its owner: a router, which may redirect the link."""
+
+    def link_made(self, link: Link) -> None: ...
+    def link_lost(self, link: Link, error: Exception) -> None: ...
+
+
 class Link:
     """A connection to a server, renewed for ever until closed. ``attempts`` counts dials since it last ``succeeded``.
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. ``moved`` counts bytes, to and fro, that answered
-    nothing. Changes of its outputs, and its deadline, are noted in ``changes``.
+    nothing. Changes of its outputs, and its deadline, are noted in ``changes``. A link without an ``address`` dials as
+    soon as it is redirected.
     """
 
     def __init__(
@@ -83,12 +91,14 @@ class Link:
         random: Callable[[], float],
         clock: Clock,
         changes: Changes,
-        address: AnyAddress = DEFAULT_ADDRESS,
+        address: AnyAddress | None = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
         name: str = "main",
+        observer: Observer | None = None,
     ) -> None:
-        self.address = address
+        self.address: AnyAddress = DEFAULT_ADDRESS if address is None else address
+        self.has_address = address is not None
         self.name = name
         self.state = State.RESTING
         self.attempts = 0
@@ -97,6 +107,8 @@ class Link:
         self.error: Exception | None = None
         self.moved = 0
         self._owner = owner
+        self._observer = observer
+        self._is_redirected = False
         self._login = login
         self._options = options
         self._random = random
@@ -139,6 +151,15 @@ class Link:
             self._enter(State.DROPPING)
             self._lose(error)
 
+    def redirect(self, address: AnyAddress) -> None:
+        """Dial another server, at once and without a back-off; give up the present socket."""
+        self.address, self.has_address = address, True
+        if self.state is State.BACKING_OFF:
+            self._dial()
+        elif self.state is not State.RESTING:
+            self._is_redirected = True
+            self.drop(ConnectionLost(f"the connection goes to {address} now"))
+
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
         assert self._connection is not None
@@ -149,10 +170,10 @@ class Link:
                 self._deadlines[self] = AT_ONCE
         self._connection.send(exchange)
 
-    def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
-        """Call ``on_doubt``, once, when the oldest exchange has waited for half of the request timeout."""
+    def tell_doubts(self, on_doubt: Callable[[], None], after: float | None = None) -> None:
+        """Call ``on_doubt``, once, when the oldest exchange has waited ``after`` seconds (half of the request timeout)."""
         self._on_doubt = on_doubt
-        self._most = self._doubts_after = self._options.request_timeout / 2
+        self._most = self._doubts_after = self._options.request_timeout / 2 if after is None else after
         self._schedule()
 
     def pause(self) -> None:
@@ -242,6 +263,8 @@ class Link:
             self._heard = now
             self._relax()
             self.server, self.error = connection.server, None
+            if self._observer is not None:
+                self._observer.link_made(self)
             self._owner.link_up(self)
         for item in completed:
             if type(item) is Pushed:
@@ -264,6 +287,8 @@ class Link:
             return
         if self._closing:
             self._enter(State.RESTING)
+        elif self._is_redirected:
+            self._dial()
         else:
             doublings = min(max(self.attempts - 1, 0), 32)
             ceiling = min(self._options.backoff_initial * 2.0**doublings, self._options.backoff_max)
@@ -375,8 +400,12 @@ class Link:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
     def _dial(self) -> None:
-        self.attempts += 1
-        self._enter(State.DIALLING, AT_ONCE)
+        self._is_redirected = False
+        if self.has_address:
+            self.attempts += 1
+            self._enter(State.DIALLING, AT_ONCE)
+        else:
+            self._enter(State.BACKING_OFF)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self._outputs[self] = None
@@ -389,7 +418,9 @@ class Link:
         connection, self._connection = self._connection, None
         sent, unsent = ([], []) if connection is None else map(without_pings, connection.lost())
         self._owner.link_down(self, error, sent, unsent)
-        if is_permanent(error) and not self.server:
+        if self._observer is not None and not self._is_redirected:
+            self._observer.link_lost(self, error)
+        if is_permanent(error) and not self.server and not self._is_redirected:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
 
 

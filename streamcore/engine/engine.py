@@ -16,7 +16,7 @@ from typing import Final, TypedDict
 
 from ..connection.common import Changes, Clock
 from ..connection.handshake import is_permanent
-from ..connection.link import Link, Owner
+from ..connection.link import Link, Observer, Owner
 from ..errors import (
     ClosedError,
     InvalidArgument,
@@ -33,7 +33,7 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .link_events import connected, disconnected
-from .router import ANYWHERE, Route, Router, StandaloneRouter
+from .router import ANYWHERE, MakeRouter, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8
@@ -65,6 +65,8 @@ class EngineOptions(TypedDict, total=False):
     """The user, password, database and name of the connections (``Login()``: the default user)."""
     options: Options
     """Deadlines and limits (``Options()``)."""
+    router: MakeRouter | None
+    """Makes the router of the engine's links (None: all of them lead to ``address``)."""
 
 
 class Engine(ProcessBound):
@@ -78,6 +80,7 @@ class Engine(ProcessBound):
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
+        router: MakeRouter | None = None,
     ) -> None:
         self.on_wakeup: Callable[[], None] = _nothing
         self.on_event: Callable[[Event], None] = _ignore
@@ -92,10 +95,11 @@ class Engine(ProcessBound):
         self._touched = Changes()
         self._timers = Timers(self._touched)
         self._part_timers = 0
-        self._router: Router = StandaloneRouter(address, self._make_link)
+        self._links_made = 0
         self.event_numbers = count()  # of the events that are told in their places
         self._events = EventQueue(count())
         self._placed_events = EventQueue(self.event_numbers)
+        self._router: Router = StandaloneRouter(self, address) if router is None else router(self)
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 
@@ -199,6 +203,10 @@ class Engine(ProcessBound):
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
         return self._router.link(owner, name, route)
 
+    def route(self, key: bytes) -> Route:
+        """Find the route to the data of a key."""
+        return self._router.route(key)
+
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
 
@@ -223,6 +231,10 @@ class Engine(ProcessBound):
         """Append an event to the queue of the engine, and call ``on_event`` with it."""
         self._events.add(event)
         self.on_event(event)
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, for the parts of the engine and its router."""
+        self._emit(event)
 
     def _emit(self, event: Event) -> None:
         self._placed_events.add(event)
@@ -253,7 +265,8 @@ class Engine(ProcessBound):
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
 
-    def _make_link(self, owner: Owner, name: str, address: AnyAddress) -> Link:
+    def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
+        """Make a link for the router; without an address it dials as soon as it is redirected."""
         link = Link(
             owner,
             random=self._random,
@@ -263,8 +276,10 @@ class Engine(ProcessBound):
             login=self._login,
             options=self.options,
             name=name,
+            observer=observer,
         )
-        self._timers.add(link, len(self._router.links()))
+        self._timers.add(link, self._links_made)
+        self._links_made += 1
         return link
 
     def report_up(self, link: Link, *, again: bool) -> None:
