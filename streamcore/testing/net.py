@@ -12,10 +12,12 @@ Several nets may join engines with a common server. ``net.pair`` has the sockets
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
+from streamcore.connection.link import Link
 from streamcore.engine.engine import Engine
 
 from .model import Server, Session
@@ -56,12 +58,25 @@ class _Connection:
         return bool(self.inbox) and self.session.is_open and self.session.blocked is None
 
 
-class Net:
-    """Joins an engine with a model server, over a network that may break."""
+class Clock(Protocol):
+    """What the peers do by time: a server, or several."""
 
-    def __init__(self, server: Server, engine: Engine) -> None:
-        self.server = server
-        self.pair = Pair(engine, now=server.now, greets=False)
+    @property
+    def now(self) -> float: ...
+
+    # When ``handle_timeout`` is due, in seconds.
+    def next_timeout(self) -> float | None: ...
+
+    # Do all that is due.
+    def handle_timeout(self, now: float) -> None: ...
+
+
+class WiredNet:
+    """Joins an engine with peers, over a network that may break. Subclasses say who takes a connection (``_accept``)."""
+
+    def __init__(self, clock: Clock, engine: Engine, refuse: Callable[[Link], Exception | None] | None = None) -> None:
+        self._clock = clock
+        self.pair = Pair(engine, now=clock.now, greets=False, refuse=refuse)
         self._connections: list[_Connection] = []
         self._fuses: dict[Peer, tuple[int, Fate]] = {}
         self._silent: dict[Peer, int] = {}  # since which of its connections
@@ -83,16 +98,16 @@ class Net:
 
     def advance(self, seconds: float) -> None:
         """Let seconds pass for engine and server, from timer to timer. For other engines of the server time stands still."""
-        ahead, end = self.server.now - self.pair.now, self.pair.now + seconds
+        ahead, end = self._clock.now - self.pair.now, self.pair.now + seconds
         self.serve()
         while self.pair.now < end:
-            ours, theirs = self.pair.engine.next_timeout(), self.server.next_timeout()
+            ours, theirs = self.pair.engine.next_timeout(), self._clock.next_timeout()
             at = end if ours is None else min(end, ours)
             server_at = at + ahead
             if theirs is not None and theirs < server_at:
                 at, server_at = min(end, theirs - ahead), theirs
             self.pair.advance_to(max(at, self.pair.now))
-            self.server.handle_timeout(server_at)
+            self._clock.handle_timeout(server_at)
             self.serve()
 
     def cut(self, name: str, fate: Fate, *, after: int = 0) -> None:
@@ -133,6 +148,9 @@ class Net:
         connection, _ = self._connected(name)
         self._run(connection)
 
+    def _accept(self, peer: Peer) -> Session | None:
+        raise NotImplementedError
+
     def _break(self, connection: _Connection, peer: Peer, fate: Fate) -> None:
         self._receive(peer)
         connection.peer = None
@@ -160,7 +178,7 @@ class Net:
     def _run(self, connection: _Connection) -> bool:
         if not connection.can_run:
             return False
-        connection.session.receive(resp(connection.inbox.popleft()), self.server.now)
+        connection.session.receive(resp(connection.inbox.popleft()), self._clock.now)
         return True
 
     def _of(self, peer: Peer) -> _Connection | None:
@@ -185,7 +203,11 @@ class Net:
             return False
         connection = self._of(peer)
         if connection is None:
-            connection = _Connection(self.server.connect(self.server.now), peer, peer.dials)
+            session = self._accept(peer)
+            if session is None:
+                peer.close(ConnectionResetError("the server has ended"))
+                return True
+            connection = _Connection(session, peer, peer.dials)
             self._connections.append(connection)
         connection.inbox += peer.commands
         peer.commands.clear()
@@ -220,3 +242,14 @@ class Net:
         session.data_sent(len(data))
         peer.reply(data)
         return True
+
+
+class Net(WiredNet):
+    """Joins an engine with a model server."""
+
+    def __init__(self, server: Server, engine: Engine) -> None:
+        self.server = server
+        super().__init__(server, engine)
+
+    def _accept(self, peer: Peer) -> Session:
+        return self.server.connect(self.server.now)

@@ -85,8 +85,9 @@ class Peer:
             return True
         if link.wants_connection and not self.connected and pair.dials:
             self.dials += 1
-            if pair.refusal is not None:
-                link.connection_lost(pair.refusal, pair.now)
+            refusal = pair.refusal if pair.refuse is None else pair.refusal or pair.refuse(link)
+            if refusal is not None:
+                link.connection_lost(refusal, pair.now)
                 return True
             self.connected = True
             self.commands.clear()
@@ -132,6 +133,7 @@ class Pair:
 
     * ``now``: seconds, on the clock that the engine is told.
     * ``dials``: whether the driver gets round to dialling. ``refusal``: the error that dialling ends with, None: it succeeds.
+    * ``refuse``: is asked for the error that dialling a link ends with, where ``refusal`` is None.
     * ``greets``: whether HELLO and its companions are answered without the test.
     * ``budget``: the bytes that the sockets still take, None: all.
     * ``cut``: how replies are cut into pieces.
@@ -139,7 +141,14 @@ class Pair:
     """
 
     def __init__(
-        self, engine: Engine, *, now: float = 1000.0, dials: bool = True, greets: bool = True, budget: int | None = None
+        self,
+        engine: Engine,
+        *,
+        now: float = 1000.0,
+        dials: bool = True,
+        greets: bool = True,
+        budget: int | None = None,
+        refuse: Callable[[Link], Exception | None] | None = None,
     ) -> None:
         self.engine = engine
         self.now = now
@@ -147,6 +156,7 @@ class Pair:
         self.greets = greets
         self.budget = budget
         self.refusal: Exception | None = None
+        self.refuse = refuse
         self.cut: Callable[[bytes], Iterable[bytes]] = _in_a_piece
         self.wakeups = 0
         self._peers: dict[Link, Peer] = {}

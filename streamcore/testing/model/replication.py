@@ -115,11 +115,15 @@ class Replication:
 
     def handle_timeout(self, now: float, *, all_of_it: bool = False) -> None:
         """Repeat the primary's writes that are due at ``now``, in seconds; or all of them."""
-        primary, position = self.primary, self.position
-        if primary is None or position is None:
+        primary = self.primary
+        if primary is None:
             return
-        end = primary.journal.end if all_of_it else max(position, primary.journal.aged(self.lag, now))
-        if end > position:
+        self.repeat(primary.journal.end if all_of_it else primary.journal.aged(self.lag, now))
+
+    def repeat(self, end: int) -> None:
+        """Repeat the primary's writes before a position of its journal."""
+        primary, position = self.primary, self.position
+        if primary is not None and position is not None and end > position:
             self.position = end
             for write in primary.journal.between(position, end):
                 self._server.replay(write)

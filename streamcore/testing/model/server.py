@@ -12,7 +12,7 @@ see.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -46,7 +46,12 @@ class Server:
     """
 
     def __init__(
-        self, flavour: Flavour = VALKEY9, *, now: float = 0.0, entropy: Callable[[int], bytes] = bytes
+        self,
+        flavour: Flavour = VALKEY9,
+        *,
+        now: float = 0.0,
+        entropy: Callable[[int], bytes] = bytes,
+        commands: Mapping[bytes, Command] = COMMANDS,
     ) -> None:
         self.flavour = flavour
         self.faults = Faults()
@@ -68,7 +73,7 @@ class Server:
         self._entropy = entropy
         self._lives = 0
         self.run_id = self._new_run_id()
-        self._commands = COMMANDS
+        self._commands = commands
         self._next_number = 1
         self.waiting = Waiting(self._record_unit, requeues=flavour.modern)
         self._unblocked: deque[Session] = deque()
@@ -205,7 +210,7 @@ class Server:
 
     def repeated(self, image: Image, writes: Sequence[Write]) -> Image:
         """Apply writes to an image, and return the image behind them."""
-        other = Server(self.flavour)
+        other = Server(self.flavour, commands=self._commands)
         other.config = self.config | {b"appendonly": b"no"}
         other.restore(image)
         for write in writes:
@@ -260,13 +265,14 @@ class Server:
 
     def call(self, session: Session, *words: bytes) -> Reply:
         """Run a command within a transaction or a script: it does not block, and its errors are raised."""
-        word, command = self._known(words[0], list(words))
-        self._check(word, words, command.flags)
+        given = list(words)
+        word, command = self._known(given[0], given)
+        self._check(session, word, given, command.flags)
         if "w" in command.flags or "r" in command.flags:
-            self.record(session, list(words))
+            self.record(session, given)
         could, session.may_block = session.may_block, False
         try:
-            return self.onlookers.run(session, word, list(words[1:]), command)
+            return self.onlookers.run(session, word, given[1:], command)
         finally:
             session.may_block = could
 
@@ -305,7 +311,7 @@ class Server:
                 raise Failure(f"ERR Can't execute '{_shown(words[0])}': only (P|S)SUBSCRIBE / PING / QUIT are allowed")
             if not session.is_trusted and word not in {b"HELLO", b"AUTH", b"QUIT", b"RESET"}:
                 raise Failure("NOAUTH Authentication required.")
-            self._check(word, words, command.flags)
+            self._check(session, word, words, command.flags)
         except Failure:
             session.is_spoilt = session.queued is not None
             raise
@@ -320,7 +326,7 @@ class Server:
         self.onlookers.busy = session
         return self.onlookers.run(session, word, words[1:], command)
 
-    def _check(self, word: bytes, words: Sequence[bytes], flags: str) -> None:
+    def _check(self, session: Session, word: bytes, words: list[bytes], flags: str) -> None:
         self.faults.check(word, words, flags)
         if "w" in flags and self.replication.primary is not None:
             raise Failure(READ_ONLY)
