@@ -82,8 +82,8 @@ class Reader(Generic[B]):
     """Reads over a link, ahead of the application.
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
-    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``suffix`` ends the names
-    of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
+    of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Reader(Generic[B]):
         decode: str | None = None,
         splits: bool = True,
         suffix: str = "",
+        route: Route = ANYWHERE,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
     ) -> None:
@@ -126,7 +127,7 @@ class Reader(Generic[B]):
         self._take_back = take_back
         self._events = EventQueue(engine.event_numbers)
         self.prefetch.on_removal = self._look_for_event
-        self.runner = ScriptRunner(self, owner.read)
+        self.runner = ScriptRunner(self, owner.read, route=route)
         self.unblocker = Unblocker(engine, self, self.runner.link, self.degradation)
 
     # -- the application's side ---------------------------------------------------------------------------------------
