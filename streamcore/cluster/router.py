@@ -15,6 +15,7 @@ from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
+from ..engine.lane import Lane, LaneOwner
 from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Route, RouterContext, Slot
 from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect
 from ..options import Address
@@ -22,6 +23,7 @@ from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
 from .board import Board
 from .refresher import Refresher
+from .seats import Lanes, Seat
 from .topology import Topology
 
 FREE: Final = 3
@@ -42,6 +44,8 @@ class ClusterRouter:
         seeds: Sequence[Address],
         *,
         refresh_interval: float,
+        max_links_per_node: int,
+        max_links: int,
     ) -> None:
         self.on_change: Callable[[], None] = _nothing
         self.primaries: set[Address] = set()
@@ -58,6 +62,8 @@ class ClusterRouter:
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
         )
         self._links = [self._refresher.link]
+        self._removed: list[Link] = []
+        self._lanes = Lanes(context, self, max_links_per_node=max_links_per_node, max_links=max_links)
         self._timer = context.new_timer(self._look)
         if board.topology is None:
             self._refresher.want()
@@ -75,7 +81,7 @@ class ClusterRouter:
         """Make a link to the node that the route leads to; where none is known yet, it is dialled when it is."""
         link = self._context.make_link(owner, name, self._address(route), self)
         self._routes[link] = route
-        if isinstance(route, Beside):
+        if isinstance(route, Beside) and isinstance(route.link, Link):
             self._beside.setdefault(route.link, []).append(link)
         self._links.append(link)
         return link
@@ -138,7 +144,9 @@ class ClusterRouter:
 
     def link_lost(self, link: Link, error: Exception) -> None:
         """Redirect a link that was told of another owner; have the cluster asked otherwise."""
-        route = self._routes[link]
+        route = self._routes.get(link)
+        if route is None:
+            return
         assert isinstance(link.address, Address)
         if isinstance(error, MovedError):
             address = self.moved(error, link.address)
@@ -159,12 +167,22 @@ class ClusterRouter:
             if beside.address != address:
                 beside.redirect(address)
 
-    def remove(self, link: Link) -> None:
-        """Close a link for good."""
-        link.close()
-        self._links.remove(link)
+    def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
+        """Make the lane of a script: about a slot, it may be one of many on a link."""
+        if isinstance(route, Beside) and isinstance(route.link, Seat):
+            route = Slot(route.link.slot)
+        if isinstance(route, Slot):
+            return self._lanes.lane(owner, name, route.slot, shared=shared)
+        return self.link(owner, name, route)
+
+    def remove(self, link: Link, error: Exception | None = None) -> None:
+        """Close a link for good, because of ``error``."""
         self._routes.pop(link, None)
         self._suspects.pop(link, None)
+        self._removed.append(link)
+        if error is not None:
+            link.drop(error)
+        link.close()
 
     # -- topologies ---------------------------------------------------------------------------------------------------
 
@@ -172,8 +190,9 @@ class ClusterRouter:
         if isinstance(route, Slot):
             return self.owner(route.slot)
         if isinstance(route, Beside):
-            address = route.link.address
-            return address if route.link.has_address and isinstance(address, Address) else None
+            beside = route.link
+            is_known = isinstance(beside, Link) and beside.has_address
+            return beside.address if is_known and isinstance(beside.address, Address) else None
         if isinstance(route, OnNode):
             return route.address
         return self._any()
@@ -189,6 +208,10 @@ class ClusterRouter:
             self._learn()
         if self._is_needed():
             self._refresher.want()
+        for link in [link for link in self._removed if link.state is State.RESTING]:
+            self._removed.remove(link)
+            self._links.remove(link)
+            self._context.forget_link(link)
         self._timer.set(now + LOOK)
 
     def _learn(self) -> None:
@@ -214,6 +237,7 @@ class ClusterRouter:
             address = self._address(route)
             if address is not None and (link.address != address or not link.has_address):
                 link.redirect(address)
+        self._lanes.follow()
         self.on_change()
 
     def _is_needed(self) -> bool:

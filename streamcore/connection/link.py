@@ -100,6 +100,7 @@ class Link:
         self.address: AnyAddress = DEFAULT_ADDRESS if address is None else address
         self.has_address = address is not None
         self.name = name
+        self.active_at = 0.0
         self.state = State.RESTING
         self.attempts = 0
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in the bytes that it holds
@@ -198,6 +199,11 @@ class Link:
     @property
     def is_up(self) -> bool:
         return self.state is _UP
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other scripts use it as well: a link has a single owner."""
+        return False
 
     @property
     def is_routed(self) -> bool:

@@ -32,6 +32,7 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
+from .lane import Lane, LaneOwner
 from .link_events import connected, disconnected
 from .router import ANYWHERE, MakeRouter, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
@@ -203,6 +204,10 @@ class Engine(ProcessBound):
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
         return self._router.link(owner, name, route)
 
+    def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
+        """Make the lane of a script to a server that ``route`` leads to."""
+        return self._router.lane(owner, name, route, shared=shared)
+
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key."""
         return self._router.route(key)
@@ -231,6 +236,10 @@ class Engine(ProcessBound):
         """Append an event to the queue of the engine, and call ``on_event`` with it."""
         self._events.add(event)
         self.on_event(event)
+
+    def forget_link(self, link: Link) -> None:
+        """Forget a link of the router that was closed for good, and rests."""
+        self._timers.remove(link)
 
     def emit(self, event: Event) -> None:
         """Emit an event, for the parts of the engine and its router."""
@@ -282,10 +291,10 @@ class Engine(ProcessBound):
         self._links_made += 1
         return link
 
-    def report_up(self, link: Link, *, again: bool) -> None:
+    def report_up(self, link: Lane, *, again: bool) -> None:
         self._emit(connected(link, self.title, again=again))
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Lane, error: Exception, *, was_up: bool) -> None:
         """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, end the engine."""
         if self.closed:
             return

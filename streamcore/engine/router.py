@@ -16,6 +16,7 @@ from ..connection.link import Link, Observer, Owner
 from ..events import Event
 from ..frozen import frozen
 from ..options import Address, AnyAddress, Options
+from .lane import Lane, LaneOwner
 from .timers import Timer
 
 
@@ -28,7 +29,7 @@ class Anywhere:
 class Beside:
     """The route of a link that must lead to the same server as ``link``: it is about that link, or about the same data."""
 
-    link: Link
+    link: Link | Lane
 
 
 @frozen
@@ -61,6 +62,10 @@ class Router(Protocol):
         """Make a link to a server that the route leads to."""
         ...
 
+    def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
+        """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
+        ...
+
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""
         ...
@@ -85,6 +90,10 @@ class RouterContext(Protocol):
 
     def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
         """Make a link; without an address it dials as soon as it is redirected."""
+        ...
+
+    def forget_link(self, link: Link) -> None:
+        """Forget a link that was closed for good, and rests."""
         ...
 
     def emit(self, event: Event) -> None:
@@ -117,6 +126,10 @@ class StandaloneRouter:
         link = self._context.make_link(owner, name, self._address)
         self._links.append(link)
         return link
+
+    def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
+        """Make a link to the single server."""
+        return self.link(owner, name, route)
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""

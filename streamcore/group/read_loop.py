@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
-from ..connection.link import Link
+from ..engine.lane import Lane
 from ..engine.script import WAIT, Script, Steps
 from ..entries import GroupBatch
 from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
@@ -42,6 +42,7 @@ from .lineage import Lineage
 from .name_lease import NameLease
 from .pending import Acks, Pending
 from .phase import Phase
+from .polling import Polling
 from .presence import Presence
 from .reconciliation import Reconciliation
 from .recovery import Backlog, Recovery
@@ -77,6 +78,7 @@ class ReadLoop(Generic[T]):
         self._clock = reader.engine.clock
         self._backlogged = False  # the last reply was full
         self._setbacks = 0
+        self._polling = Polling(self._clock)
         self._make_state(context)
         self._make_settling(context)
         self._make_upkeep(context)
@@ -155,6 +157,7 @@ class ReadLoop(Generic[T]):
         self.redelivery_queue.recount()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
+        self._polling.begin()
         self.settling.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
@@ -204,7 +207,7 @@ class ReadLoop(Generic[T]):
             self.context.touch()
             self.settling.lose(rides)
 
-    def _enter(self, link: Link) -> Steps[None]:
+    def _enter(self, link: Lane) -> Steps[None]:
         """Enter the group on a new connection, and find out whether the server still has what we hold."""
         origin = yield from self.lineage.ask()
         self.gaps.connected(link.server, same_run=self.lineage.goes_on(origin))
@@ -233,6 +236,8 @@ class ReadLoop(Generic[T]):
         reads = self.in_flight.reads
         if reads > 1 or self.phase.stage.stops or self.idling or self._reader.paused:
             return False
+        if not reads and self._is_polling and self._clock.now < self._polling.at:
+            return False
         if reads and not (self._backlogged and self._prefetch.has_room(reads) and not self._between_reads.is_due):
             return False
         return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
@@ -241,10 +246,20 @@ class ReadLoop(Generic[T]):
         """Tell whether a read that is answered was the last in flight, about all streams, and would have brought all that is there."""
         in_flight = self.in_flight
         was_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
-        return was_last and (in_flight.blocked or self._reader.polls)
+        return was_last and (in_flight.blocked or self._polls)
+
+    @property
+    def _is_polling(self) -> bool:
+        """Whether reads may not wait in the server, because others use the link, and are repeated instead."""
+        return self._reading.link.is_shared and not self._reader.polls
+
+    @property
+    def _polls(self) -> bool:
+        """Whether reads do not wait in the server."""
+        return self._reader.polls or self._reading.link.is_shared
 
     def _next_read(self, portion: Portion) -> Exchange:
-        polls = self._reader.polls and self.idling.expected is None
+        polls = self._reading.link.is_shared or (self._reader.polls and self.idling.expected is None)
         is_through = portion.whole and self._portions.is_through
         blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
         if blocked:
@@ -274,11 +289,14 @@ class ReadLoop(Generic[T]):
         received: dict[bytes, list[Any]] = reply or {}
         b"".join(received)  # names, and nothing else
         self._portions.heard(portion, received, read.nbytes, self._reader.count)
+        if self._reading.link.is_shared:
+            self._polling.heard(entries=any(received.values()))
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
                 if stream in self._member.streams:
                     self.rounds.came(stream)
+                self._reading.link.active_at = self._clock.now
                 self.intake.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= portion.each
 
@@ -358,6 +376,8 @@ class ReadLoop(Generic[T]):
             due = min(due, self.rounds.at)
             if not stage.stops:
                 due = min(due, self.absent_streams.at)
+            if self._is_polling and self._polling.at > self._clock.now:
+                due = min(due, self._polling.at)
         if in_flight.resting or in_flight.blocked:
             due = min(due, self.renewal.reminder_at)
         return due
@@ -369,6 +389,8 @@ class ReadLoop(Generic[T]):
             self.pending.collect()
             self._reading.wake()
         if self.in_flight.resting and now >= min(self.audit.at, self.absent_streams.at, self.renewal.at):
+            self._reading.wake()
+        if self.in_flight.resting and self._is_polling and now >= self._polling.at:
             self._reading.wake()
         if in_flight.blocked:
             if now >= self.renewal.reminder_at:

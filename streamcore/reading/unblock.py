@@ -11,9 +11,10 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from ..connection.link import AT_ONCE, Link
+from ..connection.link import AT_ONCE
 from ..engine.context import EngineContext
 from ..engine.degradation import ENDING_READS, Degradation
+from ..engine.lane import Lane
 from ..engine.router import Beside
 from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
@@ -24,7 +25,7 @@ AGAIN: Final = 0.01  # seconds
 class Unblocker:
     """Ends the blocked reads of a link, from a link of its own, which ``host`` makes."""
 
-    def __init__(self, engine: EngineContext, host: ScriptHost, link: Link, degradation: Degradation) -> None:
+    def __init__(self, engine: EngineContext, host: ScriptHost, link: Lane, degradation: Degradation) -> None:
         self._host = host
         self._link = link
         self._degradation = degradation
@@ -39,7 +40,7 @@ class Unblocker:
         self._wanted = True
         self._timer.set(AT_ONCE)
         if self._runner is None:
-            self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link))
+            self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link), shared=True)
             self._runner.link.open()
 
     def done(self) -> None:
@@ -63,7 +64,7 @@ class Unblocker:
     def _story(self) -> Script:
         assert self._runner is not None
         while True:
-            if self.wanted and self._link.is_up:
+            if self.wanted and self._link.is_up and self._runner.link.address == self._link.address:
                 yield from self._unblock()
             yield WAIT
 
