@@ -195,9 +195,11 @@ class Lanes:
         """Give a seat a link: of its own where there is room, else that of the slot's node, once that is known."""
         self._seats[seat] = None
         address = self._nodes.owner(seat.slot)
+        if address is None:
+            return
         if seat.may_own and self._has_room(address):
             self._give_own(seat)
-        elif address is not None:
+        else:
             self._join(seat, address)
         if seat.may_own and seat.own is None and self._look.at == inf:
             self._look.set(self._context.clock.now + LOOK)
@@ -246,9 +248,9 @@ class Lanes:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _has_room(self, address: Address | None) -> bool:
+    def _has_room(self, address: Address) -> bool:
         links = Counter(seat.own.address for seat in self._seats if seat.own is not None)
-        return links.total() < self._max_links and (address is None or links[address] < self._max_links_per_node)
+        return links.total() < self._max_links and links[address] < self._max_links_per_node
 
     def _give_own(self, seat: Seat) -> None:
         seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
@@ -276,6 +278,7 @@ class Lanes:
             self._join(seat, address)
 
     def _end_rests(self, now: float) -> None:
+        """Have scripts begin anew whose back-offs are over."""
         for seat, until in list(self._resting.items()):
             if until <= now:
                 del self._resting[seat]
@@ -289,6 +292,8 @@ class Lanes:
         waiting.sort(key=_active_at, reverse=True)
         for seat in waiting[:SWAPS]:
             address = self._nodes.owner(seat.slot)
+            if address is None:
+                continue
             if not self._has_room(address):
                 owners = [one for one in self._seats if one.own is not None]
                 beside = [one for one in owners if one.own is not None and one.own.address == address]

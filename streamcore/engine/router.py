@@ -78,6 +78,9 @@ class RouterContext(Protocol):
     def options(self) -> Options: ...
 
     @property
+    def closed(self) -> bool: ...
+
+    @property
     def clock(self) -> Clock: ...
 
     def random(self) -> float:
