@@ -137,6 +137,14 @@ class Seat:
             self._attempts = 0
             self.shared.entered(self)
 
+    def end_wait(self) -> bool:
+        """End a read that waits on a shared link; False on a link of its own, where the server does that."""
+        if self.own is not None:
+            return False
+        if self.shared is not None:
+            self.shared.end_wait(self)
+        return True
+
     # -- on a link of its own -----------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:

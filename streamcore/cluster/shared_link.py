@@ -11,8 +11,10 @@ from typing import Any, Final, Protocol
 
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link
+from ..engine.lane import WaitingRead
 from ..engine.router import OnNode, Router, RouterContext
 from ..options import Address
+from .waiting_reads import Round, WaitingReads
 
 BEGINNING: Final = 64
 """Scripts that enter at the same time."""
@@ -37,6 +39,7 @@ class SharedLink:
         self._unanswered: dict[Exchange, Occupant] = {}
         self._begin = context.new_timer(self._begin_some)
         self.link: Link = router.link(self, f"shared at {address}", OnNode(address))
+        self._reads = WaitingReads(context, self.link, self._found)
 
     def join(self, seat: Occupant) -> None:
         """Give a script a seat; it begins as soon as the driver tells the time."""
@@ -50,12 +53,27 @@ class SharedLink:
         """Take a seat away; what it has in flight is answered in vain."""
         self.seats.pop(seat, None)
         self.entered(seat)
-        self._unanswered = {exchange: one for exchange, one in self._unanswered.items() if one is not seat}
+        for exchange in [exchange for exchange, one in self._unanswered.items() if one is seat]:
+            del self._unanswered[exchange]
+            if isinstance(exchange, WaitingRead):
+                self._reads.forget(exchange)
 
     def send(self, seat: Occupant, exchange: Exchange) -> None:
         """Queue an exchange of a script; only while it has begun."""
         self._unanswered[exchange] = seat
-        self.link.send(exchange)
+        if isinstance(exchange, WaitingRead):
+            self._reads.add(exchange)
+        else:
+            self.link.send(exchange)
+
+    def end_wait(self, seat: Occupant) -> None:
+        """End the read of a script that waits for entries."""
+        for exchange in [exchange for exchange, one in self._unanswered.items() if one is seat]:
+            if isinstance(exchange, WaitingRead):
+                self._reads.end(exchange)
+
+    def _found(self, read: WaitingRead) -> None:
+        self._unanswered.pop(read).seat_answered(read)
 
     def entered(self, seat: Occupant) -> None:
         """Note that a script has done useful work: another may begin."""
@@ -82,6 +100,9 @@ class SharedLink:
         self._begin.set(AT_ONCE)
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
+        if isinstance(exchange, Round):
+            self._reads.answered(exchange)
+            return
         seat = self._unanswered.pop(exchange, None)
         if seat is not None:
             seat.seat_answered(exchange)
@@ -91,6 +112,7 @@ class SharedLink:
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         owners, self._unanswered = self._unanswered, {}
+        self._reads.clear()
         self._beginning.clear()
         begun = [seat for seat, has_begun in self.seats.items() if has_begun]
         self._waiting = deque(dict.fromkeys([*begun, *self._waiting]))

@@ -205,6 +205,10 @@ class Link:
         """Whether other scripts use it as well: a link has a single owner."""
         return False
 
+    def end_wait(self) -> bool:
+        """Leave the end of a read that blocks to the server."""
+        return False
+
     @property
     def is_routed(self) -> bool:
         """Whether an observer hears of the losses of this link, and redirects it."""

@@ -1,16 +1,27 @@
 """The lane of a script: where its exchanges go, and their answers come from.
 
 A ``Link`` is a lane with a single script. Where an engine has more scripts for a server than it may have connections, many of
-them share a link, each with a lane of its own: they are answered in turn, so none of them may block.
+them share a link, each with a lane of its own: they are answered in turn, so none of them may block, and a read that waits
+is repeated instead.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ..connection.exchange import Exchange
+from ..connection.exchange import Arguments, Exchange
 from ..errors import ConnectionLost
 from ..options import AnyAddress
+
+
+class WaitingRead(Exchange):
+    """A read that waits up to ``wait`` seconds for entries, on a shared lane: it is repeated there until it finds some."""
+
+    __slots__ = ("wait",)
+
+    def __init__(self, command: Arguments, timeout: float, wait: float) -> None:
+        super().__init__([command], timeout)
+        self.wait = wait
 
 
 class Lane(Protocol):
@@ -43,6 +54,10 @@ class Lane(Protocol):
     def drop(self, error: Exception) -> None: ...
     def send(self, exchange: Exchange) -> None: ...
     def succeeded(self) -> None: ...
+
+    def end_wait(self) -> bool:
+        """End a read that waits; False where that is for the server to do (``CLIENT UNBLOCK``)."""
+        ...
 
 
 class LaneOwner(Protocol):

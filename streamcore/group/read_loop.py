@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
-from ..engine.lane import Lane
+from ..engine.lane import Lane, WaitingRead
 from ..engine.script import WAIT, Script, Steps
 from ..entries import GroupBatch
 from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
@@ -42,7 +42,6 @@ from .lineage import Lineage
 from .name_lease import NameLease
 from .pending import Acks, Pending
 from .phase import Phase
-from .polling import Polling
 from .presence import Presence
 from .reconciliation import Reconciliation
 from .recovery import Backlog, Recovery
@@ -78,7 +77,6 @@ class ReadLoop(Generic[T]):
         self._clock = reader.engine.clock
         self._backlogged = False  # the last reply was full
         self._setbacks = 0
-        self._polling = Polling(self._clock)
         self._make_state(context)
         self._make_settling(context)
         self._make_upkeep(context)
@@ -157,7 +155,6 @@ class ReadLoop(Generic[T]):
         self.redelivery_queue.recount()
         rides: deque[Acks] = deque()  # in flight, each in front of a read
         self._backlogged = in_flight.blocked = False
-        self._polling.begin()
         self.settling.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
@@ -236,8 +233,6 @@ class ReadLoop(Generic[T]):
         reads = self.in_flight.reads
         if reads > 1 or self.phase.stage.stops or self.idling or self._reader.paused:
             return False
-        if not reads and self._is_polling and self._clock.now < self._polling.at:
-            return False
         if reads and not (self._backlogged and self._prefetch.has_room(reads) and not self._between_reads.is_due):
             return False
         return len(self._member.streams) > len(self.context.absent) and self.in_flight.find_room(reads)
@@ -246,36 +241,42 @@ class ReadLoop(Generic[T]):
         """Tell whether a read that is answered was the last in flight, about all streams, and would have brought all that is there."""
         in_flight = self.in_flight
         was_last = portion.whole and not (in_flight.reads or self._unblocker.wanted)
-        return was_last and (in_flight.blocked or self._polls)
-
-    @property
-    def _is_polling(self) -> bool:
-        """Whether reads may not wait in the server, because others use the link, and are repeated instead."""
-        return self._reading.link.is_shared and not self._reader.polls
-
-    @property
-    def _polls(self) -> bool:
-        """Whether reads do not wait in the server."""
-        return self._reader.polls or self._reading.link.is_shared
+        return was_last and (in_flight.blocked or self._reader.polls)
 
     def _next_read(self, portion: Portion) -> Exchange:
-        polls = self._reading.link.is_shared or (self._reader.polls and self.idling.expected is None)
+        polls = self._reader.polls and self.idling.expected is None
         is_through = portion.whole and self._portions.is_through
         blocked = self.in_flight.blocked = is_through and not (self._backlogged or self._between_reads.is_due or polls)
         if blocked:
             self.context.touch()
         member = self._member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
-        block: Arguments = self._waiting() if blocked else ()
+        is_alone = not self._reading.link.is_shared
+        block: Arguments = self._waiting() if blocked and is_alone else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
-        return Exchange([read], self.context.block + self.context.request_timeout)
+        timeout = self.context.request_timeout
+        if blocked and not is_alone:
+            return WaitingRead(read, timeout, self._wait)
+        return Exchange([read], self.context.block + timeout)
 
     def _waiting(self) -> Arguments:
-        own = self.idling.expected if self._reader.polls else None
-        if own is None and self.absent_streams and not self._reader.polls:
-            own = min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
+        own = self._own_wait()
         return waiting(self.context.block) if own is None else ("BLOCK", int(own * 1000) + 1)
+
+    @property
+    def _wait(self) -> float:
+        """Seconds for which a read waits for entries."""
+        own = self._own_wait()
+        return self.context.block if own is None else own
+
+    def _own_wait(self) -> float | None:
+        """Seconds for which a read waits that shall not wait for all of ``block``; None where it does."""
+        if self._reader.polls:
+            return self.idling.expected
+        if self.absent_streams:
+            return min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
+        return None
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies
@@ -289,8 +290,6 @@ class ReadLoop(Generic[T]):
         received: dict[bytes, list[Any]] = reply or {}
         b"".join(received)  # names, and nothing else
         self._portions.heard(portion, received, read.nbytes, self._reader.count)
-        if self._reading.link.is_shared:
-            self._polling.heard(entries=any(received.values()))
         for stream, entries in received.items():
             if entries:
                 self.gaps.received(stream, entries)
@@ -376,8 +375,6 @@ class ReadLoop(Generic[T]):
             due = min(due, self.rounds.at)
             if not stage.stops:
                 due = min(due, self.absent_streams.at)
-            if self._is_polling and self._polling.at > self._clock.now:
-                due = min(due, self._polling.at)
         if in_flight.resting or in_flight.blocked:
             due = min(due, self.renewal.reminder_at)
         return due
@@ -389,8 +386,6 @@ class ReadLoop(Generic[T]):
             self.pending.collect()
             self._reading.wake()
         if self.in_flight.resting and now >= min(self.audit.at, self.absent_streams.at, self.renewal.at):
-            self._reading.wake()
-        if self.in_flight.resting and self._is_polling and now >= self._polling.at:
             self._reading.wake()
         if in_flight.blocked:
             if now >= self.renewal.reminder_at:

@@ -39,7 +39,7 @@ class Unblocker:
         """End the present read, as soon as the driver tells the time."""
         self._wanted = True
         self._timer.set(AT_ONCE)
-        if self._runner is None:
+        if self._runner is None and not self._link.is_shared:
             self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link), shared=True)
             self._runner.link.open()
 
@@ -56,10 +56,12 @@ class Unblocker:
 
     def elapse(self, now: float) -> None:
         """Send CLIENT UNBLOCK if it is due at ``now``, in seconds, and again after a while."""
-        if now >= self._timer.at:
+        if now >= self._timer.at and self._link.end_wait():
+            self._timer.set(inf)
+        elif now >= self._timer.at:
             self._timer.set(now + AGAIN)
-            assert self._runner is not None
-            self._runner.wake()
+            if self._runner is not None:
+                self._runner.wake()
 
     def _story(self) -> Script:
         assert self._runner is not None
