@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from .entries import StreamId
 from .frozen import frozen
 from .of_member import OfMember
+from .topology_events import TopologyEvent
 
 
 @frozen
@@ -362,6 +363,7 @@ Event: TypeAlias = (
     | ChannelEnded
     | SettlingRefused
     | HandlerFailed
+    | TopologyEvent
 )
 
 LOSS: Final = (

@@ -17,12 +17,10 @@ from typing import Final, NamedTuple
 from ..commands.cluster import SLOTS, SlotNode, SlotRange
 from ..frozen import frozen
 from ..options import Address
+from ..topology_events import Ranges
 
 NOBODY: Final = 0xFFFF
 """The place of the owner of a slot that no node serves."""
-
-Ranges = Sequence[tuple[int, int]]
-"""Slots, as pairs of a first and a last slot."""
 
 
 @frozen
@@ -45,6 +43,8 @@ class Topology:
     """By the id of their primary."""
     table: array[int] = field(repr=False)
     """For each slot the place of its owner among the primaries, or ``NOBODY``."""
+    uncovered: Ranges = ()
+    """The slots that no node serves: the table has their former owners, where they are known."""
 
     def owner(self, slot: int) -> Node | None:
         """Find the primary of a slot; None where no node serves it."""
@@ -61,11 +61,6 @@ class Topology:
         """All nodes, by id."""
         everyone = [*self.primaries, *(node for each in self.replicas.values() for node in each)]
         return {node.id: node for node in everyone}
-
-    @property
-    def uncovered(self) -> Ranges:
-        """The slots that no node serves."""
-        return ranges(slot for slot, place in enumerate(self.table) if place == NOBODY)
 
 
 class Difference(NamedTuple):
@@ -98,9 +93,8 @@ def read(
         for replica in each.replicas:
             if (reached := address_of(replica)) is not None:
                 replicas.setdefault(owner, {})[replica.id] = Node(replica.id, reached, owner)
-    return Topology(
-        asked_of, asked_at, (*primaries.values(),), {id_: (*own.values(),) for id_, own in replicas.items()}, table
-    )
+    served = {id_: (*own.values(),) for id_, own in replicas.items()}
+    return Topology(asked_of, asked_at, (*primaries.values(),), served, table, _uncovered(table))
 
 
 def fill(new: Topology, old: Topology) -> Topology:
@@ -117,7 +111,7 @@ def fill(new: Topology, old: Topology) -> Topology:
         if owner.id in old.replicas:
             replicas.setdefault(owner.id, old.replicas[owner.id])
         table[slot] = places.setdefault(owner.id, len(places))
-    return Topology(new.asked_of, new.asked_at, (*primaries.values(),), replicas, table)
+    return Topology(new.asked_of, new.asked_at, (*primaries.values(),), replicas, table, new.uncovered)
 
 
 def compare(old: Topology, new: Topology) -> Difference:
@@ -132,7 +126,13 @@ def compare(old: Topology, new: Topology) -> Difference:
 def ranges(slots: Iterable[int]) -> Ranges:
     """Join ascending slots to ranges."""
     runs = (list(run) for _, run in groupby(enumerate(slots), lambda pair: pair[1] - pair[0]))
-    return [(run[0][1], run[-1][1]) for run in runs]
+    return tuple([(run[0][1], run[-1][1]) for run in runs])
+
+
+def _uncovered(table: array[int]) -> Ranges:
+    if NOBODY not in table:
+        return ()
+    return ranges(slot for slot, place in enumerate(table) if place == NOBODY)
 
 
 def _id(owners: Sequence[str], place: int) -> str | None:

@@ -104,7 +104,10 @@ def _host(value: bytes | None) -> str | None:
 
 @frozen
 class SlotNode:
-    """A node in CLUSTER SLOTS; ``host`` is None where it is the asked node itself. ``metadata``: other names."""
+    """A node in CLUSTER SLOTS; ``host`` is None where it is that of the asked node, ``?`` where it is unknown.
+
+    ``metadata``: other names.
+    """
 
     host: str | None
     port: int
@@ -136,7 +139,7 @@ def _slots(reply: list[Any]) -> list[SlotRange]:
 
 def _slot_node(reply: list[Any]) -> SlotNode:
     host, port, id_, *metadata = reply
-    return SlotNode(_host(host), port, id_.decode(), mapping(metadata[0] if metadata else None))
+    return SlotNode(_text(host), port, id_.decode(), mapping(metadata[0] if metadata else None))
 
 
 @frozen

@@ -9,25 +9,25 @@ before the driver has confirmed by ``connection_lost``: a level can then be read
                          '----------- timer ---------- BACKING_OFF <---------------- connection_lost ----------'
 
 A few links are dialled at a time, each in its turn (``dials``). ``close`` leads to RESTING, from GREETING and UP by way
-of DROPPING; so does an error that makes dialling again pointless. A single timer serves all: dialling, the answer to the oldest exchange (counted from when the server could
-begin with it, and from each of its replies), an idle link's PING, the back-off (doubling, full jitter, reset by
-``succeeded``). Bytes that answer nothing yet, a part of a reply or pushes in front of it, prolong the wait by the time
-that they take at ``SLOWEST``, and all together to ``LONGEST`` at most.
+of DROPPING; so does an error that makes dialling again pointless. A single timer serves all: dialling, the answer to
+the oldest exchange (counted from when the server could begin with it, and from each of its replies; ``patience`` tells
+when it is awaited longer), an idle link's PING, the back-off (doubling, full jitter, reset by ``succeeded``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 from ..errors import ConnectFailed, ConnectionLost
-from ..options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Credentials, Login, Options
+from ..options import DEFAULT_ADDRESS, DEFAULT_LOGIN, DEFAULT_OPTIONS, AnyAddress, Login, Options
 from .common import Changes, Clock
 from .connection import Connection
 from .connection import State as ConnectionState
 from .dials import Dials
 from .exchange import Exchange, Own, Pushed, without_own
 from .handshake import is_permanent
+from .link_owner import LinkObserver, LinkOwner
 from .link_state import ENTERING, WANTING, State
 from .losses import as_loss, not_greeted, with_address
 from .patience import LATE, Patience, backoff
@@ -37,18 +37,8 @@ AT_ONCE: Final = float("-inf")
 """A deadline that has passed on every clock: work that waits for the driver to tell the time."""
 
 _NEVER: Final = float("inf")
-
 # Looking up a member of an Enum takes as long as all else in ``next_timeout``.
 _GREETING, _UP = State.GREETING, State.UP
-
-
-class Owner(Protocol):
-    """The receiver of a link's events: an engine, or the runner of a script."""
-
-    def link_up(self, link: Link) -> None: ...
-    def link_answered(self, link: Link, exchange: Exchange) -> None: ...
-    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None: ...
-    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
 
 
 class Link:
@@ -56,9 +46,9 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. Changes of its outputs, and its deadline, are noted
-    in ``changes``; ``dials`` gives turns.
-    ``wants_credentials``: the driver asks the application for its credentials, to introduce the connection, or to renew
-    its login.
+    in ``changes``; ``dials`` gives turns. A link without an ``address`` dials as soon as it is redirected.
+    ``wants_connection``: a socket should exist; dial if there is none, close it if not. ``wants_credentials``: the driver
+    asks the application for its credentials, to introduce the connection, or to renew its login.
     """
 
     def __init__(
@@ -69,37 +59,45 @@ class Link:
         clock: Clock,
         changes: Changes,
         dials: Dials,
-        address: AnyAddress = DEFAULT_ADDRESS,
+        address: AnyAddress | None = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
         name: str = "main",
+        observer: Observer | None = None,
     ) -> None:
-        self.address = address
+        self.address: AnyAddress = DEFAULT_ADDRESS if address is None else address
+        self.has_address = address is not None
         self.name = name
+        self.is_shared = False  # by other scripts: a link has a single owner
+        self.active_at = 0.0
         self.state = State.RESTING
         self.attempts = 0
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in the bytes that it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
         self._owner = owner
+        self._observer = observer
+        self.is_routed = observer is not None  # it is redirected where a server says so
+        self._is_redirected = False
         self._login = login
         self._options = options
         self._random = random
         self._clock = clock
         self._dials = dials
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
-        self.wants_credentials = False
+        self.wants_connection = self.wants_credentials = False
         self.rotation = Rotation(self, changes, clock, options, random) if login.rotates else FixedLogin()
+        self.authenticate, self.credentials_failed = self.rotation.take, self.rotation.fail
         self._connection: Connection | None = None
-        self._paused = self._closing = self._wanted = False
+        self._paused = self._closing = False
         self._deadline: float | None = None  # of dialling, greeting and backing off
         # When an answer last came, or the oldest exchange became the oldest; AT_ONCE: at the driver's next time.
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
-        self._patience = Patience()
-        self._is_strained = False  # whether the patience, or this, has changed since an answer came:
+        self.patience = Patience()
         self._most = _NEVER  # seconds until a doubt, or none any more
+        self._is_strained = False  # whether any of the two has changed since an answer came
 
     # -- the owner's side ---------------------------------------------------------------------------------------------
 
@@ -120,9 +118,23 @@ class Link:
     def drop(self, error: Exception) -> None:
         """Give up the present socket because of ``error``; the next is dialled after the back-off."""
         self._outputs[self] = None
-        if self._wanted:
+        if self.wants_connection:
             self._enter(State.DROPPING)
             self._lose(error)
+
+    def redirect(self, address: AnyAddress) -> None:
+        """Dial another server, at once and without a back-off; give up the present socket."""
+        self.address, self.has_address = address, True
+        if self.state in (State.QUEUED, State.BACKING_OFF):
+            self._enter(State.RESTING)
+            self._queue()
+        elif self.state is not State.RESTING:
+            self._is_redirected = True
+            self.drop(ConnectionLost(f"the connection goes to {address} now"))
+
+    def end_wait(self) -> bool:
+        """Leave the end of a read that blocks to the server."""
+        return False
 
     def send(self, exchange: Exchange) -> None:
         """Queue an exchange; only while UP."""
@@ -134,10 +146,10 @@ class Link:
                 self._deadlines[self] = AT_ONCE
         self._connection.send(exchange)
 
-    def tell_doubts(self, on_doubt: Callable[[], None]) -> None:
-        """Call ``on_doubt``, once, when the oldest exchange has waited for half of the request timeout."""
+    def tell_doubts(self, on_doubt: Callable[[], None], after: float | None = None) -> None:
+        """Call ``on_doubt``, once, when the oldest exchange has waited ``after`` seconds (half of the request timeout)."""
         self._on_doubt = on_doubt
-        self._most = self._doubts_after = self._options.request_timeout / 2
+        self._most = self._doubts_after = self._options.request_timeout / 2 if after is None else after
         self._schedule()
 
     def pause(self) -> None:
@@ -177,11 +189,6 @@ class Link:
         return self._connection.unanswered - self.rotation.unanswered
 
     @property
-    def moved(self) -> int:
-        """Count the bytes, to and fro, that answered nothing."""
-        return self._patience.moved
-
-    @property
     def oldest(self) -> Exchange | None:
         """The exchange that the server is to answer next."""
         return None if self._connection is None else self._connection.oldest
@@ -209,11 +216,6 @@ class Link:
             self._enter(State.DIALLING, AT_ONCE)
 
     @property
-    def wants_connection(self) -> bool:
-        """Whether a socket should exist: dial if there is none, close it if this is False."""
-        return self._wanted
-
-    @property
     def wants_data(self) -> bool:
         """Whether to read from the socket; a connection that is not up yet is never paused."""
         return not self._paused or self.state is not _UP
@@ -223,17 +225,9 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
-            self._patience.begin()
+            self.patience.begin()
             self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
             self.rotation.begin(self._connection)
-
-    def authenticate(self, credentials: Credentials, now: float) -> None:
-        """Log in by credentials: HELLO, or AUTH on a connection that is up. Dropped where none are wanted."""
-        self.rotation.take(credentials, now)
-
-    def credentials_failed(self, error: BaseException, now: float) -> None:
-        """Tell why there are no credentials: the dial fails, or the renewal is tried again. Dropped likewise."""
-        self.rotation.fail(error, now)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Decode bytes from the server, and pass replies and pushes to the owner."""
@@ -242,17 +236,19 @@ class Link:
         if connection is None:
             return
         completed = connection.receive_data(data)
-        if completed and type(completed[-1]) is not Pushed:
+        if (completed and type(completed[-1]) is not Pushed) or self.patience.is_news(connection, completed):
             self._heard = now
             if self._is_strained:
                 self._relax()
         else:
-            self._weigh(connection, completed, len(data), now)
+            self.patience.moved, self._is_strained = self.patience.moved + len(data), True
         if self.state is _GREETING and connection.state is ConnectionState.READY:
             self._enter(State.UP)
             self._heard = now
             self._relax()
             self.server, self.error = connection.server, None
+            if self._observer is not None:
+                self._observer.link_made(self)
             self._owner.link_up(self)
         for item in completed:
             if type(item) is Pushed:
@@ -270,13 +266,15 @@ class Link:
     def connection_lost(self, error: Exception | None, now: float) -> None:
         """Take the end of a socket, or of an attempt to connect; back off, or rest if the link was closed."""
         self._clock.now = now
-        if self._wanted:
+        if self.wants_connection:
             self._enter(State.DROPPING)
             self._lose(as_loss(error, self.address))
         if self.state is not State.DROPPING:
             return
         if self._closing:
             self._enter(State.RESTING)
+        elif self._is_redirected:
+            self._queue()
         else:
             self._enter(State.BACKING_OFF, now + backoff(self._options, self.attempts) * self._random())
 
@@ -290,7 +288,8 @@ class Link:
         if connection is not None:
             connection.data_sent(n)
             if connection.data_to_send():
-                self._move(n)  # a server that takes a long write piece by piece is not silent
+                # A server that takes a long write piece by piece is not silent.
+                self.patience.moved, self._is_strained = self.patience.moved + n, True
 
     def next_timeout(self) -> float | None:
         """When ``handle_timeout`` is due, in seconds on the driver's clock; None = never."""
@@ -340,34 +339,20 @@ class Link:
         due = self.next_timeout()
         self._deadlines[self] = _NEVER if due is None else due
 
-    def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
-        """Weigh bytes at whose end no exchange was complete."""
-        if self._patience.is_news(connection, completed):
-            self._heard = now
-            if self._is_strained:
-                self._relax()
-        else:
-            self._move(size)
-
-    def _move(self, size: int) -> None:
-        """Count bytes, received or sent, that answer nothing."""
-        self._patience.moved += size
-        self._is_strained = True
-
     def _relax(self) -> None:
         """Restart the wait after an answer: the next exchange has its full timeout."""
         self._is_strained, self._most = False, self._doubts_after
-        self._patience.relax()
+        self.patience.relax()
 
     def _overdue(self, now: float, due: float) -> None:
         """Handle a late answer: wait longer for a reason, doubt the link, or drop it."""
         assert self._connection is not None
         oldest = self._connection.oldest
         assert oldest is not None
-        earned = self._patience.earn(now - self._heard, oldest.timeout)
+        earned = self.patience.earn(now - self._heard, oldest.timeout)
         if earned > 0.0:
             self._heard += earned
-        elif self._patience.excuses(now - due):
+        elif self.patience.excuses(now - due):
             self._heard += now - due + LATE
             self._is_strained = True
         elif self._most != _NEVER:
@@ -377,13 +362,18 @@ class Link:
             self.drop(ConnectionLost(f"{self.address} did not answer in time", sent=True))
 
     def _queue(self) -> None:
-        self._enter(State.QUEUED)
-        self._dials.ask(self, self.address)
+        self._is_redirected = False
+        if self.has_address:
+            self._enter(State.QUEUED)
+            self._dials.ask(self, self.address)
+        else:
+            self._enter(State.BACKING_OFF)
 
     def _enter(self, state: State, deadline: float | None = None) -> None:
         self._outputs[self] = None
         wanted, before = state in WANTING, self.state
-        self.state, self._deadline, self._wanted = state, deadline, wanted  # no signal handler can raise in between
+        # No signal handler can raise in between.
+        self.state, self._deadline, self.wants_connection = state, deadline, wanted
         self._deadlines[self] = _NEVER if deadline is None else deadline
         if before in ENTERING and state not in ENTERING:
             self._dials.end(self)
@@ -394,9 +384,15 @@ class Link:
         self.rotation.end()
         sent, unsent = ([], []) if connection is None else map(without_own, connection.lost())
         self._owner.link_down(self, error, sent, unsent)
-        if is_permanent(error) and not self.server:
+        if self._observer is not None and not self._is_redirected:
+            self._observer.link_lost(self, error)
+        if is_permanent(error) and not self.server and not self._is_redirected:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless
 
 
 def _nothing() -> None:
     """Ignore a doubt."""
+
+
+Owner: TypeAlias = LinkOwner[Link]
+Observer: TypeAlias = LinkObserver[Link]

@@ -259,10 +259,6 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Go on at once, on a new connection, when the streams are known."""
         yield from ()
 
-    def emit(self, event: Event) -> None:
-        """Emit an event, for the parts of the engine."""
-        self._emit(event)
-
     def _emit(self, event: Event) -> None:
         self._reader.reader.place(event)
 

@@ -9,6 +9,7 @@ from ..connection.common import Clock
 from ..connection.link import Link, Owner
 from ..events import Event
 from ..options import Options
+from .lane import Lane, LaneOwner
 from .router import ANYWHERE, Route
 from .timers import DerivedTimer, Timer
 
@@ -47,6 +48,10 @@ class EngineContext(Protocol):
 
     def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
+        ...
+
+    def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
+        """Make the lane of a script to a server that ``route`` leads to."""
         ...
 
     def report(self, event: Event) -> None:

@@ -18,7 +18,7 @@ from typing import Final, TypedDict
 from ..connection.common import Changes, Clock
 from ..connection.dials import Dials
 from ..connection.handshake import is_permanent
-from ..connection.link import Link, Owner
+from ..connection.link import Link, Observer, Owner
 from ..connection.rotation import Rotation
 from ..errors import (
     ClosedError,
@@ -35,8 +35,9 @@ from ..options import (
 )
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
+from .lane import Lane, LaneOwner
 from .link_events import connected, disconnected, not_renewed
-from .router import ANYWHERE, Route, Router, StandaloneRouter
+from .router import ANYWHERE, MakeRouter, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8
@@ -68,6 +69,8 @@ class EngineOptions(TypedDict, total=False):
     """The user, password, database and name of the connections (``Login()``: the default user)."""
     options: Options
     """Deadlines and limits (``Options()``)."""
+    router: MakeRouter | None
+    """Makes the router of the engine's links (None: all of them lead to ``address``)."""
 
 
 class Engine(ProcessBound):
@@ -81,6 +84,7 @@ class Engine(ProcessBound):
         address: AnyAddress = DEFAULT_ADDRESS,
         login: Login = DEFAULT_LOGIN,
         options: Options = DEFAULT_OPTIONS,
+        router: MakeRouter | None = None,
     ) -> None:
         self.on_wakeup: Callable[[], None] = _nothing
         self.on_event: Callable[[Event], None] = _ignore
@@ -96,10 +100,11 @@ class Engine(ProcessBound):
         self._dials = Dials()
         self._timers = Timers(self._touched)
         self._part_timers = 0
-        self._router: Router = StandaloneRouter(address, self._make_link)
+        self._links_made = 0
         self.event_numbers = count()  # of the events that are told in their places
         self._events = EventQueue(count())
         self._placed_events = EventQueue(self.event_numbers)
+        self._router: Router = StandaloneRouter(self, address) if router is None else router(self)
 
     # -- the driver's side --------------------------------------------------------------------------------------------
 
@@ -203,6 +208,14 @@ class Engine(ProcessBound):
         """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
         return self._router.link(owner, name, route)
 
+    def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
+        """Make the lane of a script to a server that ``route`` leads to."""
+        return self._router.lane(owner, name, route, shared=shared)
+
+    def route(self, key: bytes) -> Route:
+        """Find the route to the data of a key."""
+        return self._router.route(key)
+
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.
 
@@ -227,6 +240,14 @@ class Engine(ProcessBound):
         """Append an event to the queue of the engine, and call ``on_event`` with it."""
         self._events.add(event)
         self.on_event(event)
+
+    def forget_link(self, link: Link) -> None:
+        """Forget a link of the router that was closed for good, and rests."""
+        self._timers.remove(link)
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, for the parts of the engine and its router."""
+        self._emit(event)
 
     def _emit(self, event: Event) -> None:
         self._placed_events.add(event)
@@ -257,7 +278,8 @@ class Engine(ProcessBound):
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
 
-    def _make_link(self, owner: Owner, name: str, address: AnyAddress) -> Link:
+    def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
+        """Make a link for the router; without an address it dials as soon as it is redirected."""
         link = Link(
             owner,
             random=self._random,
@@ -268,8 +290,10 @@ class Engine(ProcessBound):
             login=self._login,
             options=self.options,
             name=name,
+            observer=observer,
         )
-        self._timers.add(link, len(self._router.links()))
+        self._timers.add(link, self._links_made)
+        self._links_made += 1
         if isinstance(link.rotation, Rotation):
             link.rotation.on_failure = partial(self._not_renewed, link)
             self._add_timer(link.rotation)
@@ -278,10 +302,10 @@ class Engine(ProcessBound):
     def _not_renewed(self, link: Link, error: Exception) -> None:
         self._emit(not_renewed(link, error, self.title))
 
-    def report_up(self, link: Link, *, again: bool) -> None:
+    def report_up(self, link: Lane, *, again: bool) -> None:
         self._emit(connected(link, self.title, again=again))
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Lane, error: Exception, *, was_up: bool) -> None:
         """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, end the engine."""
         if self.closed:
             return

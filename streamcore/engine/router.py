@@ -2,7 +2,8 @@
 
 An engine asks its router for every link, and says its purpose by a ``Route``; it knows no address itself. A
 standalone server is the simplest case: every link is dialled at the same address. Where several servers share the work,
-another router chooses by its topology, and engines stay as they are.
+another router chooses by its topology, and engines stay as they are: a router observes its links, so it reads the reason
+of each loss (``MOVED``, say), and may redirect a link before it is dialled again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
-from ..connection.link import Link, Owner
+from ..connection.common import Clock
+from ..connection.link import Link, Observer, Owner
+from ..events import Event
 from ..frozen import frozen
-from ..options import AnyAddress
+from ..options import Address, AnyAddress, Options
+from .lane import Lane, LaneOwner
+from .timers import Timer
 
 
 @frozen
@@ -24,22 +29,41 @@ class Anywhere:
 class Beside:
     """The route of a link that must lead to the same server as ``link``: it is about that link, or about the same data."""
 
-    link: Link
+    link: Link | Lane
 
 
-Route: TypeAlias = Anywhere | Beside
+@frozen
+class Slot:
+    """The route of a link to the primary of a cluster's slot."""
+
+    slot: int
+
+
+@frozen
+class OnNode:
+    """The route of a link to a node of a cluster, whatever slots it has."""
+
+    address: Address
+
+
+Route: TypeAlias = Anywhere | Beside | Slot | OnNode
 
 ANYWHERE: Final = Anywhere()
-
-MakeLink: TypeAlias = Callable[[Owner, str, AnyAddress], Link]
-"""Makes a link for its owner, by its name and the address where it is dialled."""
 
 
 class Router(Protocol):
     """Gives an engine its links, each dialled at a server that its route leads to."""
 
+    def route(self, key: bytes) -> Route:
+        """Find the route to the data of a key; keys with equal routes may share a link, and a command."""
+        ...
+
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to a server that the route leads to."""
+        ...
+
+    def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
+        """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
         ...
 
     def links(self) -> Sequence[Link]:
@@ -47,19 +71,68 @@ class Router(Protocol):
         ...
 
 
+class RouterContext(Protocol):
+    """The engine of a router: it makes links and timers, and knows the time, its options and chance."""
+
+    @property
+    def options(self) -> Options: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def random(self) -> float:
+        """Draw a number between 0 and 1."""
+        ...
+
+    def new_timer(self, act: Callable[[float], None]) -> Timer:
+        """Make a timer that is off until it is set; ``act`` is called with the time, in seconds."""
+        ...
+
+    def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
+        """Make a link; without an address it dials as soon as it is redirected."""
+        ...
+
+    def forget_link(self, link: Link) -> None:
+        """Forget a link that was closed for good, and rests."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Emit an event of the engine."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """End the engine by ``error``."""
+        ...
+
+
+MakeRouter: TypeAlias = Callable[[RouterContext], Router]
+"""Makes the router of an engine."""
+
+
 class StandaloneRouter:
     """The router of a single server: every route leads to ``address``."""
 
-    def __init__(self, address: AnyAddress, make: MakeLink) -> None:
+    def __init__(self, context: RouterContext, address: AnyAddress) -> None:
         self._address = address
-        self._make = make
+        self._context = context
         self._links: list[Link] = []
+
+    def route(self, key: bytes) -> Route:
+        """Return the route of all keys."""
+        return ANYWHERE
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to the single server."""
-        link = self._make(owner, name, self._address)
+        link = self._context.make_link(owner, name, self._address)
         self._links.append(link)
         return link
+
+    def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
+        """Make a link to the single server."""
+        return self.link(owner, name, route)
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""

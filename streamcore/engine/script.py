@@ -13,16 +13,17 @@ from enum import Enum, auto
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
-from ..connection.link import Link, Owner
 from ..errors import (
     UNAVAILABLE,
     InvalidArgument,
     RemoteProtocolError,
     ReplyError,
+    SlotRedirect,
     StreamcoreError,
     is_interruption,
 )
 from ..options import DEFAULT_OPTIONS
+from .lane import Lane, LaneOwner
 from .router import ANYWHERE, Route
 
 T = TypeVar("T")
@@ -58,15 +59,15 @@ def checked(reply: Any) -> Any:
 class ScriptHost(Protocol):
     """The engine that a script runs for: it makes the link, and hears of its life."""
 
-    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
-        """Make a link that belongs to ``owner``, to a server that ``route`` leads to."""
+    def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
+        """Make the lane of a script to a server that ``route`` leads to; ``shared``: a link of its own is not needed."""
         ...
 
-    def report_up(self, link: Link, *, again: bool) -> None:
+    def report_up(self, link: Lane, *, again: bool) -> None:
         """Emit that a link is connected, or connected ``again``."""
         ...
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Lane, error: Exception, *, was_up: bool) -> None:
         """Emit that a link has lost its connection, or that an attempt to connect has failed."""
         ...
 
@@ -79,9 +80,15 @@ class ScriptRunner:
     """The owner of a link that runs a script over it, from its beginning on every new connection."""
 
     def __init__(
-        self, host: ScriptHost, script: Callable[[], Script], name: str = "main", route: Route = ANYWHERE
+        self,
+        host: ScriptHost,
+        script: Callable[[], Script],
+        name: str = "main",
+        route: Route = ANYWHERE,
+        *,
+        shared: bool = False,
     ) -> None:
-        self.link = host.new_link(self, name, route)
+        self.link = host.new_lane(self, name, route, shared=shared)
         self._host = host
         self._begin = script
         self._script: Script | None = None
@@ -101,21 +108,21 @@ class ScriptRunner:
 
     # -- events of the link -------------------------------------------------------------------------------------------
 
-    def link_up(self, link: Link) -> None:
+    def link_up(self, link: Lane) -> None:
         again, self._was_up, self._up_before = self._up_before, True, True
         self._host.report_up(link, again=again)
         if link.is_up:  # the application, told of the connection, may have closed the engine
             self._script = self._begin()
             self._resume(None)
 
-    def link_answered(self, link: Link, exchange: Exchange) -> None:
+    def link_answered(self, link: Lane, exchange: Exchange) -> None:
         if self._waiting:
             self._resume(exchange)
 
-    def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
+    def link_pushed(self, link: Lane, pushes: list[list[Any]]) -> None:
         """Ignore pushes: scripts subscribe to nothing."""
 
-    def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
+    def link_down(self, link: Lane, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         script, self._script = self._script, None
         if script is not None and self._waiting:  # a script that runs is closed by ``_resume``
             self._waiting = False
@@ -152,8 +159,12 @@ class ScriptRunner:
                 raise
             self._raised(error)  # an error from a ``finally`` of the script
 
+    def _leads_nowhere(self, error: ReplyError) -> bool:
+        """Tell whether an error redirects to another node, and no router follows it."""
+        return isinstance(error, SlotRedirect) and not self.link.is_routed
+
     def _raised(self, error: Exception) -> None:
-        if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+        if isinstance(error, ReplyError) and error.code in UNAVAILABLE and not self._leads_nowhere(error):
             self.link.drop(error)
         elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
             self._host.fail(error)

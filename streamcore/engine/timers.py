@@ -89,6 +89,12 @@ class Timers:
         """Add a link or a timer that has no deadline yet; no other may have its ``order``."""
         self._orders[timed] = order
 
+    def remove(self, timed: Timed) -> None:
+        """Forget a link or a timer."""
+        self._latest.pop(timed, None)
+        self._queued.pop(timed, None)
+        self._turns = []
+
     def order(self, timed: Timed) -> int:
         """Return the order in which a link or a timer is told, among deadlines that have passed together."""
         return self._orders[timed]
@@ -139,7 +145,7 @@ class Timers:
         latest, heap = self._latest, self._heap
         while heap and heap[0][0] <= now:
             at, _, timed = heap[0]
-            if self._queued[timed] == at:
+            if self._queued.get(timed) == at:
                 latest.setdefault(timed, at)
             heappop(heap)
 
@@ -154,6 +160,6 @@ class Timers:
             latest.clear()
             if len(heap) > 2 * len(queued) + SPARE:
                 heap[:] = sorted([(at, self._orders[timed], timed) for timed, at in queued.items()])
-        while heap and (heap[0][2] in latest or queued[heap[0][2]] != heap[0][0]):
+        while heap and (heap[0][2] in latest or queued.get(heap[0][2]) != heap[0][0]):
             heappop(heap)
         return min([heap[0][0] if heap else inf, *latest.values()])

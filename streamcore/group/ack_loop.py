@@ -45,7 +45,8 @@ class AckLoop:
     def wake(self) -> None:
         """Go on where there is an acking link; open it, where a read blocks the reading link."""
         if self._runner is None and self._in_flight.blocked:
-            self._runner = ScriptRunner(self._reader, self.settle, "acks", Beside(self._reader.runner.link))
+            beside = Beside(self._reader.runner.link)
+            self._runner = ScriptRunner(self._reader, self.settle, "acks", beside, shared=True)
             self._runner.link.open()
         if self._runner is not None:
             self._runner.wake()

@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
-from ..connection.link import Link
+from ..engine.lane import Lane, WaitingRead
 from ..engine.script import WAIT, Script, Steps
 from ..entries import GroupBatch
 from ..errors import NoGroupError, ReplyError, UnblockedError, WrongTypeError
@@ -204,7 +204,7 @@ class ReadLoop(Generic[T]):
             self.context.touch()
             self.settling.lose(rides)
 
-    def _enter(self, link: Link) -> Steps[None]:
+    def _enter(self, link: Lane) -> Steps[None]:
         """Enter the group on a new connection, and find out whether the server still has what we hold."""
         origin = yield from self.lineage.ask()
         self.gaps.connected(link.server, same_run=self.lineage.goes_on(origin))
@@ -251,16 +251,32 @@ class ReadLoop(Generic[T]):
             self.context.touch()
         member = self._member
         head: Arguments = ("XREADGROUP", "GROUP", member.group, member.name, "COUNT", portion.each)
-        block: Arguments = self._waiting() if blocked else ()
+        is_alone = not self._reading.link.is_shared
+        block: Arguments = self._waiting() if blocked and is_alone else ()
         acks: Arguments = () if member.keeps else ("NOACK",)
         read = (*head, *block, *acks, "STREAMS", *portion.streams, *(">" for _ in portion.streams))
-        return Exchange([read], self.context.block + self.context.request_timeout)
+        timeout = self.context.request_timeout
+        if blocked and not is_alone:
+            return WaitingRead(read, timeout, self._wait)
+        return Exchange([read], self.context.block + timeout)
 
     def _waiting(self) -> Arguments:
-        own = self.idling.expected if self._reader.polls else None
-        if own is None and self.absent_streams and not self._reader.polls:
-            own = min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
+        own = self._own_wait()
         return waiting(self.context.block) if own is None else ("BLOCK", int(own * 1000) + 1)
+
+    @property
+    def _wait(self) -> float:
+        """Seconds for which a read waits for entries."""
+        own = self._own_wait()
+        return self.context.block if own is None else own
+
+    def _own_wait(self) -> float | None:
+        """Seconds for which a read waits that shall not wait for all of ``block``; None where it does."""
+        if self._reader.polls:
+            return self.idling.expected
+        if self.absent_streams:
+            return min(self.context.block, max(0.0, self.absent_streams.at - self._clock.now))
+        return None
 
     def _absorb(self, read: Exchange, portion: Portion) -> Steps[None]:
         [reply] = read.replies
@@ -279,6 +295,7 @@ class ReadLoop(Generic[T]):
                 self.gaps.received(stream, entries)
                 if stream in self._member.streams:
                     self.rounds.came(stream)
+                self._reading.link.active_at = self._clock.now
                 self.intake.deliver(stream, entries, read.nbytes // len(received))
                 self._backlogged |= len(entries) >= portion.each
 

@@ -13,10 +13,10 @@ from typing import Generic, Protocol, TypedDict
 from ..arguments import Seconds, encoding, positive, seconds
 from ..connection.exchange import Arguments
 from ..connection.handshake import is_permanent
-from ..connection.link import Link, Owner
 from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
 from ..engine.event_queue import EventQueue
+from ..engine.lane import Lane, LaneMoved, LaneOwner
 from ..engine.link_events import connected, disconnected
 from ..engine.router import ANYWHERE, Route
 from ..engine.script import Replies, Script, ScriptRunner, Steps, call
@@ -82,8 +82,8 @@ class Reader(Generic[B]):
     """Reads over a link, ahead of the application.
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
-    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``suffix`` ends the names
-    of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
+    of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class Reader(Generic[B]):
         decode: str | None = None,
         splits: bool = True,
         suffix: str = "",
+        route: Route = ANYWHERE,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
     ) -> None:
@@ -121,12 +122,13 @@ class Reader(Generic[B]):
         self.asked: deque[Portion] = deque()  # by the reads that are in flight
         self._owner = owner
         self._suffix = suffix
+        self._moved: set[Lane] = set()  # lanes that go on elsewhere, and are not up there yet
         self._splits = splits
         self._hand_over = hand_over
         self._take_back = take_back
         self._events = EventQueue(engine.event_numbers)
         self.prefetch.on_removal = self._look_for_event
-        self.runner = ScriptRunner(self, owner.read)
+        self.runner = ScriptRunner(self, owner.read, route=route)
         self.unblocker = Unblocker(engine, self, self.runner.link, self.degradation)
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -214,18 +216,21 @@ class Reader(Generic[B]):
 
     # -- the host of links --------------------------------------------------------------------------------------------
 
-    def new_link(self, owner: Owner, name: str = "main", route: Route = ANYWHERE) -> Link:
-        """Make a link that belongs to ``owner``, with the suffix of this reader in its name."""
-        return self.engine.new_link(owner, name + self._suffix, route)
+    def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
+        """Make the lane of a script, with the suffix of this reader in its name."""
+        return self.engine.new_lane(owner, name + self._suffix, route, shared=shared)
 
-    def report_up(self, link: Link, *, again: bool) -> None:
-        """Emit that a link is connected, or connected ``again``."""
-        self.emit(connected(link, self._owner.title, again=again))
+    def report_up(self, link: Lane, *, again: bool) -> None:
+        """Emit that a link is connected, or connected ``again``, unless it has only moved."""
+        if link in self._moved:
+            self._moved.discard(link)
+        else:
+            self.emit(connected(link, self._owner.title, again=again))
         if link is self.runner.link:
             self.degradation.begin()
             self.prefetch.recount()
 
-    def report_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
+    def report_down(self, link: Lane, error: Exception, *, was_up: bool) -> None:
         """Emit the loss of a connection, or a failed attempt; read less after a reply that was too large.
 
         Where dialling again is pointless, or no smaller read helps, the engine ends.
@@ -240,6 +245,8 @@ class Reader(Generic[B]):
             return
         if is_permanent(error) and not link.server:
             self.fail(error)
+        elif isinstance(error, LaneMoved):
+            self._moved.add(link)
         else:
             self.emit(disconnected(link, error, self._owner.title, was_up=was_up))
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from ..connection.link import AT_ONCE, Link
+from ..connection.link import AT_ONCE
 from ..engine.context import EngineContext
 from ..engine.degradation import ENDING_READS, Degradation
+from ..engine.lane import Lane
 from ..engine.router import Beside
 from ..engine.script import WAIT, Script, ScriptHost, ScriptRunner, Steps, call
 from ..errors import ConnectionLost, ReplyError
@@ -24,7 +25,7 @@ AGAIN: Final = 0.01  # seconds
 class Unblocker:
     """Ends the blocked reads of a link, from a link of its own, which ``host`` makes."""
 
-    def __init__(self, engine: EngineContext, host: ScriptHost, link: Link, degradation: Degradation) -> None:
+    def __init__(self, engine: EngineContext, host: ScriptHost, link: Lane, degradation: Degradation) -> None:
         self._host = host
         self._link = link
         self._degradation = degradation
@@ -38,8 +39,8 @@ class Unblocker:
         """End the present read, as soon as the driver tells the time."""
         self._wanted = True
         self._timer.set(AT_ONCE)
-        if self._runner is None:
-            self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link))
+        if self._runner is None and not self._link.is_shared:
+            self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link), shared=True)
             self._runner.link.open()
 
     def done(self) -> None:
@@ -55,15 +56,17 @@ class Unblocker:
 
     def elapse(self, now: float) -> None:
         """Send CLIENT UNBLOCK if it is due at ``now``, in seconds, and again after a while."""
-        if now >= self._timer.at:
+        if now >= self._timer.at and self._link.end_wait():
+            self._timer.set(inf)
+        elif now >= self._timer.at:
             self._timer.set(now + AGAIN)
-            assert self._runner is not None
-            self._runner.wake()
+            if self._runner is not None:
+                self._runner.wake()
 
     def _story(self) -> Script:
         assert self._runner is not None
         while True:
-            if self.wanted and self._link.is_up:
+            if self.wanted and self._link.is_up and self._runner.link.address == self._link.address:
                 yield from self._unblock()
             yield WAIT
 

@@ -72,7 +72,7 @@ class Multiplexer(Engine):
         self.check()
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
-                raise _unshared(command)
+                raise unshared(command)
         request = Request(commands, done, self.options.request_timeout)
         self._main.submit(request)
         self.on_wakeup()
@@ -260,7 +260,8 @@ class DedicatedLink(ProcessBound):
         return request
 
 
-def _unshared(command: Command[Any]) -> InvalidArgument:
+def unshared(command: Command[Any]) -> InvalidArgument:
+    """Make the error of a command that may not run on a shared link."""
     if command.traits.use is LinkUse.FORBIDDEN:
         return forbidden(command)
     return InvalidArgument(f"{command.name} would block everybody's commands; lease a link for it")

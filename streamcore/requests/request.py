@@ -52,11 +52,13 @@ class Request(Exchange):
     """Commands of a caller. ``done`` is called once, when ``error`` or the ``replies`` are there; it must not raise.
 
     A caller that no longer waits sets ``finished``: ``done`` is not called then, and an unsent request is never sent.
-    ``not_now`` are the errors by which a server says that it may execute them later.
+    ``not_now`` are the errors by which a server says that it may execute them later. ``journey``: its way through a
+    cluster; only there it is set.
     """
 
     not_now: ClassVar[frozenset[type[ReplyError]]] = NOT_NOW
-    __slots__ = ("asked", "deadline", "done", "error", "finished", "refusal", "repeatable", "sent")
+    __slots__ = ("asked", "deadline", "done", "error", "finished", "journey", "refusal", "repeatable", "sent")
+    journey: Any
 
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Request], None], timeout: float) -> None:
         if len(asked) == 1:  # the usual case
@@ -79,17 +81,17 @@ class Request(Exchange):
         """Parse the replies; a refused command's answer is its ``ReplyError``. Raises the request's error."""
         if self.error is not None:
             raise self.error
-        return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
+        return [parse_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
 
     def came(self) -> list[Any]:
         """Parse the replies that have come, in order; of a lost request, the replies before the loss."""
-        return [_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=False)]
+        return [parse_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=False)]
 
     def answer(self) -> Any:
         """Parse the reply to a single command. Raises its ``ReplyError``, or the error that ended the request."""
         if self.error is not None:
             raise self.error
-        answer = _answer(self.asked[0], self.replies[0])
+        answer = parse_answer(self.asked[0], self.replies[0])
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -167,7 +169,7 @@ class Transaction(Request):
             raise WatchedKeyChanged("a watched key was changed by another client; nothing was executed: try again")
         if not isinstance(outcome, list) or len(outcome) != len(self.inside):  # pyright: ignore[reportUnknownArgumentType]
             raise RemoteProtocolError("the reply to EXEC does not have one element for each command")
-        return [_answer(command, reply) for command, reply in zip(self.inside, outcome, strict=True)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return [parse_answer(command, reply) for command, reply in zip(self.inside, outcome, strict=True)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
     def was_refused(self) -> bool:
         """Tell whether EXEC was refused, because a command was, for now: nothing was executed."""
@@ -193,7 +195,8 @@ Submit: TypeAlias = Callable[[Sequence[Command[Any]], Callable[[Request], None]]
 """The function that submits a request to an engine; see ``Multiplexer.submit``."""
 
 
-def _answer(command: Command[Any], reply: Any) -> Any:
+def parse_answer(command: Command[Any], reply: Any) -> Any:
+    """Make the answer of a command from its reply; an error of the server, or of the parsing, is its answer."""
     if isinstance(reply, ReplyError):
         return _explained(reply, command)
     if command.parse is None:

@@ -7,11 +7,9 @@ from typing import cast
 import pytest
 
 from streamcore import Address, Consumer, Multiplexer
-from streamcore.connection.common import Changes, Clock
-from streamcore.connection.dials import Dials
 from streamcore.connection.link import Link, Owner
+from streamcore.engine.engine import Engine
 from streamcore.engine.router import ANYWHERE, Beside, Route, StandaloneRouter
-from streamcore.options import AnyAddress
 from streamcore.requests.witness import Witness
 from streamcore.testing.pair import Pair
 from tests.core.support.members import holding
@@ -19,15 +17,11 @@ from tests.core.support.server import Server
 
 
 def test_all_routes_lead_to_the_single_server() -> None:
-    def make(owner: Owner, name: str, address: AnyAddress) -> Link:
-        return Link(
-            owner, random=lambda: 1.0, clock=Clock(), changes=Changes(), dials=Dials(), address=address, name=name
-        )
-
-    owner = Witness(make(cast(Owner, None), "in doubt", Address("server", 1)), lambda owner, link: link)
-    router = StandaloneRouter(Address("server", 1), make)
+    engine = Engine(address=Address("elsewhere", 1))
+    owner = Witness(engine.new_link(cast(Owner, None), "in doubt"), lambda owner, link: link)
+    router = StandaloneRouter(engine, Address("server", 1))
     assert list(router.links()) == []
-    first = router.link(owner, "main", ANYWHERE)
+    first = router.link(owner, "main", router.route(b"key"))
     second = router.link(owner, "acks", Beside(first))
     assert list(router.links()) == [first, second]
     assert [(link.name, link.address) for link in router.links()] == [

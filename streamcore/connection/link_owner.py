@@ -1,0 +1,25 @@
+"""The receivers of a link's events."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+from .exchange import Exchange
+
+L_contra = TypeVar("L_contra", contravariant=True)
+
+
+class LinkOwner(Protocol[L_contra]):
+    """The receiver of a link's events: an engine, or the runner of a script."""
+
+    def link_up(self, link: L_contra) -> None: ...
+    def link_answered(self, link: L_contra, exchange: Exchange) -> None: ...
+    def link_pushed(self, link: L_contra, pushes: list[list[Any]]) -> None: ...
+    def link_down(self, link: L_contra, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None: ...
+
+
+class LinkObserver(Protocol[L_contra]):
+    """The receiver of a link's gains and losses, behind its owner: a router, which may redirect the link."""
+
+    def link_made(self, link: L_contra) -> None: ...
+    def link_lost(self, link: L_contra, error: Exception) -> None: ...

@@ -1,0 +1,47 @@
+"""Events of a cluster's topology, as values: its nodes, and the slots that they serve."""
+
+from __future__ import annotations
+
+from .frozen import frozen
+
+Ranges = tuple[tuple[int, int], ...]
+"""Slots, as pairs of a first and a last slot."""
+
+
+@frozen
+class TopologyChanged:
+    """The cluster was asked, and has changed (``CLUSTER SLOTS``): the addresses of nodes that joined and left, and slots with another owner."""
+
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    moved: Ranges
+
+
+@frozen
+class SlotsUncovered:
+    """No node serves these slots; what concerns them waits, and the cluster is asked until they are served again."""
+
+    slots: Ranges
+
+
+@frozen
+class SlotsCovered:
+    """All slots are served again."""
+
+
+@frozen
+class NodeSuspected:
+    """A node does not answer; the other nodes are asked whether its slots have a new owner."""
+
+    address: str
+
+
+@frozen
+class RedirectRefused:
+    """A node has redirected to an address that may not be followed: see ``follow`` and ``address_map`` of ``connect``."""
+
+    address: str
+    announced_by: str
+
+
+TopologyEvent = TopologyChanged | SlotsUncovered | SlotsCovered | NodeSuspected | RedirectRefused
