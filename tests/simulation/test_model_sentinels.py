@@ -79,6 +79,7 @@ def test_servers_that_are_down() -> None:
     [row] = first("SENTINEL", "REPLICAS", "mymaster")
     assert (row[b"port"], row[b"flags"]) == (b"6380", b"s_down,slave,disconnected")
     assert {row[b"port"] for row in first("SENTINEL", "SENTINELS", "mymaster")} == {b"26380", b"26381"}
+    assert len({one("SENTINEL", "MYID") for one in clients(sentinels)}) == 3
     assert isinstance(sentinels.at("127.0.0.1", 26380), Sentinel)
     assert sentinels.at("127.0.0.1", 6380) is sentinels.servers[1]
     sentinels.sentinels[1].is_up = False
