@@ -112,14 +112,13 @@ def _end_moves(members: Members) -> None:
         if source is None or target is None or source is target:
             continue
         if any(first <= slot <= last for first, last in source.known()[source.id].slots):
-            target.ask(
-                raw("CLUSTER", "SETSLOT", slot, "STABLE")
-            )  # while it imports, Redis does not let it hear of a new owner
+            # While it imports, Redis does not let it hear of a new owner.
+            target.ask(raw("CLUSTER", "SETSLOT", slot, "STABLE"))
             members.wait_for(
                 f"{target} knows that {source} has slot {slot}",
                 lambda: holder(target.known(), slot) == source.id,  # noqa: B023
             )
-            move = SlotMove(slot, source, target, ends)
+            move = SlotMove(slot, source, target, ends, replaces=True)  # both may have a key by now
             move.begin()
             move.finish()
     for node in ends:
