@@ -97,7 +97,7 @@ class Link:
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
-        self._patience = Patience()
+        self.patience = Patience()
         self._is_strained = False  # whether the patience, or this, has changed since an answer came:
         self._most = _NEVER  # seconds until a doubt, or none any more
 
@@ -177,11 +177,6 @@ class Link:
         return self._connection.unanswered - self.rotation.unanswered
 
     @property
-    def moved(self) -> int:
-        """Count the bytes, to and fro, that answered nothing."""
-        return self._patience.moved
-
-    @property
     def oldest(self) -> Exchange | None:
         """The exchange that the server is to answer next."""
         return None if self._connection is None else self._connection.oldest
@@ -223,7 +218,7 @@ class Link:
         self._clock.now = now
         if self.state is State.DIALLING:
             self._connection = Connection(self._login, self._options)
-            self._patience.begin()
+            self.patience.begin()
             self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
             self.rotation.begin(self._connection)
 
@@ -342,7 +337,7 @@ class Link:
 
     def _weigh(self, connection: Connection, completed: list[Exchange | Pushed], size: int, now: float) -> None:
         """Weigh bytes at whose end no exchange was complete."""
-        if self._patience.is_news(connection, completed):
+        if self.patience.is_news(connection, completed):
             self._heard = now
             if self._is_strained:
                 self._relax()
@@ -351,23 +346,23 @@ class Link:
 
     def _move(self, size: int) -> None:
         """Count bytes, received or sent, that answer nothing."""
-        self._patience.moved += size
+        self.patience.moved += size
         self._is_strained = True
 
     def _relax(self) -> None:
         """Restart the wait after an answer: the next exchange has its full timeout."""
         self._is_strained, self._most = False, self._doubts_after
-        self._patience.relax()
+        self.patience.relax()
 
     def _overdue(self, now: float, due: float) -> None:
         """Handle a late answer: wait longer for a reason, doubt the link, or drop it."""
         assert self._connection is not None
         oldest = self._connection.oldest
         assert oldest is not None
-        earned = self._patience.earn(now - self._heard, oldest.timeout)
+        earned = self.patience.earn(now - self._heard, oldest.timeout)
         if earned > 0.0:
             self._heard += earned
-        elif self._patience.excuses(now - due):
+        elif self.patience.excuses(now - due):
             self._heard += now - due + LATE
             self._is_strained = True
         elif self._most != _NEVER:

@@ -129,8 +129,8 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
             self.add_reader(member.reader)
             member.loop.context.take_turn = partial(self._turns.setdefault, member, None)
         self._stops_on_idle = found[0].stop_on_idle
-        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member.has_settled)
-        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member.has_ended)
+        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member[T].has_settled)
+        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member[T].has_ended)
 
     def _introduce(self) -> bytes:
         """Give our connections a name that no other process draws."""

@@ -29,14 +29,14 @@ class Witness:
 
     def ask(self) -> None:
         """Open the link: the oldest exchange of the suspect has waited for half of its time."""
-        self._silent, self._moved = self._suspect.oldest, self._suspect.moved
+        self._silent, self._moved = self._suspect.oldest, self._suspect.patience.moved
         if self._is_harmless():
             self._link.open()
 
     def _is_harmless(self) -> bool:
         """Tell whether the suspect is still silent, and dropping it would lose nothing."""
         suspect = self._suspect
-        if suspect.oldest is not self._silent or suspect.moved != self._moved:
+        if suspect.oldest is not self._silent or suspect.patience.moved != self._moved:
             return False
         return all(isinstance(sent, Request) and sent.may_be_lost() for sent in suspect.in_flight())
 

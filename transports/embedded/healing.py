@@ -6,6 +6,7 @@ something themselves, it is made again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from streamcore.commands import raw
@@ -116,7 +117,7 @@ def _end_moves(members: Members) -> None:
             target.ask(raw("CLUSTER", "SETSLOT", slot, "STABLE"))
             members.wait_for(
                 f"{target} knows that {source} has slot {slot}",
-                lambda: holder(target.known(), slot) == source.id,  # noqa: B023
+                partial(_is_known, target, slot, source),
             )
             move = SlotMove(slot, source, target, ends, replaces=True)  # both may have a key by now
             move.begin()
@@ -124,6 +125,10 @@ def _end_moves(members: Members) -> None:
     for node in ends:
         own = node.known()[node.id]
         node.ask_all([raw("CLUSTER", "SETSLOT", slot, "STABLE") for slot in (*own.migrating, *own.importing)])
+
+
+def _is_known(node: EmbeddedNode, slot: int, owner: EmbeddedNode) -> bool:
+    return holder(node.known(), slot) == owner.id
 
 
 def _primary_of(views: Views, id_: str) -> EmbeddedNode | None:

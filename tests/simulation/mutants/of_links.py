@@ -58,8 +58,8 @@ LINKS: Final = (
     Mutant(
         "bytes-keep-a-dead-link-alive",
         LINK,
-        "if self._patience.is_news(connection, completed):",
-        "if self._patience.is_news(connection, completed) or True:",
+        "if self.patience.is_news(connection, completed):",
+        "if self.patience.is_news(connection, completed) or True:",
         "clients whose deadline is one of reading: each byte that comes, of a push too, begins it anew",
         scenario="requests",
     ),
