@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import field
 from datetime import timedelta
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from .errors import InvalidArgument
 from .frozen import frozen
@@ -107,10 +107,11 @@ class Credentials:
         """
         if isinstance(answer, Credentials):
             return answer
-        given = cast("tuple[Any, ...]", answer) if isinstance(answer, tuple) else ()
-        if len(given) == 2:
+        is_tuple = isinstance(answer, tuple)
+        given: Any = answer
+        if is_tuple and len(given) == 2:
             return cls(*given)
-        told = f"a tuple of {len(given)}" if isinstance(answer, tuple) else type(answer).__name__
+        told = f"a tuple of {len(given)}" if is_tuple else type(answer).__name__
         raise InvalidArgument(f"credentials= must return (username, password) or Credentials, not {told}")
 
 
