@@ -107,10 +107,11 @@ class Credentials:
         """
         if isinstance(answer, Credentials):
             return answer
+        is_tuple = isinstance(answer, tuple)
         given: Any = answer
-        if isinstance(given, tuple) and len(given) == 2:
+        if is_tuple and len(given) == 2:
             return cls(*given)
-        told = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        told = f"a tuple of {len(given)}" if is_tuple else type(answer).__name__
         raise InvalidArgument(f"credentials= must return (username, password) or Credentials, not {told}")
 
 

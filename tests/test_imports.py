@@ -36,7 +36,7 @@ generated = [
     for name, module in list(sys.modules.items()) if name.startswith(ours)
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__ == name and "__dataclass_fields__" in vars(kind)
-    and inspect.isfunction(vars(kind)["__init__"])
+    and inspect.isfunction(vars(kind)["__init__"]) and inspect.unwrap(vars(kind)["__init__"]).__code__.co_filename == "<string>"
 ]
 print(json.dumps([sorted(set(sys.modules) - known), compiled.count("__init__"), generated]))
 """

@@ -57,11 +57,11 @@ class AddressPolicy:
 
     def may_follow(self, address: Address, named: Collection[Address]) -> bool:
         """Whether a redirect to an address may be followed, where the present topology has ``named`` these addresses."""
+        if callable(self._follow):
+            return self._follow(address.host, address.port)
         if self._follow == "topology":
             return address in named or address in self._seeds
-        if self._follow == "seeds":
-            return address.host in self._seed_hosts
-        return self._follow(address.host, address.port)
+        return address.host in self._seed_hosts
 
     def _address(self, host: str, port: int, answering: Address) -> Address | None:
         if not port or host == UNKNOWN_HOST:

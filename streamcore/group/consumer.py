@@ -132,8 +132,8 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         for member in self.members:
             self._admit(member)
         self._stops_on_idle = groups[0].stop_on_idle
-        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member.has_settled)
-        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member.has_ended)
+        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member[T].has_settled)
+        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member[T].has_ended)
 
     def _admit(self, member: Member[T], *, is_awaited: bool = True) -> None:
         """Take the batches and events of a member in its turn."""

@@ -11,6 +11,7 @@ Several nets may join engines with a common server. ``net.pair`` has the sockets
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ class Clock(Protocol):
     def handle_timeout(self, now: float) -> None: ...
 
 
-class WiredNet:
+class WiredNet(ABC):
     """Joins an engine with peers, over a network that may break. Subclasses say who takes a connection (``_accept``)."""
 
     def __init__(self, clock: Clock, engine: Engine, refuse: Callable[[Link], Exception | None] | None = None) -> None:
@@ -148,8 +149,8 @@ class WiredNet:
         connection, _ = self._connected(name)
         self._run(connection)
 
-    def _accept(self, peer: Peer) -> Session | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _accept(self, peer: Peer) -> Session | None: ...
 
     def _break(self, connection: _Connection, peer: Peer, fate: Fate) -> None:
         self._receive(peer)

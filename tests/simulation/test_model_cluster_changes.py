@@ -15,8 +15,16 @@ pytestmark = pytest.mark.every_server
 
 @pytest.fixture
 def twins(cluster: EmbeddedCluster, server_kind: ServerKind) -> Iterator[ClusterTwins]:
-    """With clients that wait: readers, a client of a list, subscribers of a shard channel, and a transaction that is queued."""
     twins = ClusterTwins(cluster, server_kind.name)
+    try:
+        prepare(twins)
+        yield twins
+    finally:
+        twins.close()
+
+
+def prepare(twins: ClusterTwins) -> None:
+    """Let clients wait: readers, a client of a list, subscribers of a shard channel, and a transaction that is queued."""
     names = ("owner", "xread", "group", "blpop", "two", "subscriber", "queued", "patient")
     nodes = dict.fromkeys(names, 2) | dict.fromkeys(("copy", "xread-copy"), 5) | {"other": 0, "third": 1}
     for name, node in nodes.items():
@@ -43,8 +51,6 @@ def twins(cluster: EmbeddedCluster, server_kind: ServerKind) -> Iterator[Cluster
     twins.block("blpop", "BLPOP", "{a}l", "0")
     twins.block("two", "XREAD", "BLOCK", "0", "STREAMS", "{a}s", "{a}u", "$", "$")
     twins.block("xread-copy", "XREAD", "BLOCK", "0", "STREAMS", "{a}s", "$")
-    yield twins
-    twins.close()
 
 
 MOVED_GROUPS = """

@@ -17,7 +17,7 @@ from tests.simulation.twins import FLAVOURS
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedServer
-from transports.embedded.cluster import _free_base
+from transports.embedded.ports import free_base
 from transports.embedded.server import _find_server
 
 ADDRESS = [b"127.0.0.1", b"6379"]
@@ -79,6 +79,7 @@ def test_servers_that_are_down() -> None:
     [row] = first("SENTINEL", "REPLICAS", "mymaster")
     assert (row[b"port"], row[b"flags"]) == (b"6380", b"s_down,slave,disconnected")
     assert {row[b"port"] for row in first("SENTINEL", "SENTINELS", "mymaster")} == {b"26380", b"26381"}
+    assert len({one("SENTINEL", "MYID") for one in clients(sentinels)}) == 3
     assert isinstance(sentinels.at("127.0.0.1", 26380), Sentinel)
     assert sentinels.at("127.0.0.1", 6380) is sentinels.servers[1]
     sentinels.sentinels[1].is_up = False
@@ -91,7 +92,7 @@ def test_servers_that_are_down() -> None:
 @pytest.fixture
 def real(fresh_server: EmbeddedServer, server_kind: ServerKind, tmp_path: Path) -> Iterator[Raw]:
     """A connection to a real Sentinel, which watches a server without replicas."""
-    port = _free_base(1)
+    port = free_base(1)
     config = tmp_path / "sentinel.conf"
     lines = [
         f"port {port}",

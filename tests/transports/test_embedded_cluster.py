@@ -20,6 +20,7 @@ from transports.embedded.ports import free_base
 
 ROOT = Path(__file__).resolve().parents[2]
 every_server = pytest.mark.every_server
+pytestmark = pytest.mark.timeout(180)  # six servers begin together, or elect a primary
 
 
 def exists(pid: int) -> bool:

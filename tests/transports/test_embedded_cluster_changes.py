@@ -7,13 +7,15 @@ import signal
 
 import pytest
 
-from streamcore.errors import InvalidArgument
+from streamcore.commands import asking, set_
+from streamcore.errors import InvalidArgument, ReplyError
 from tests.support.cluster import KEY, SLOT, another, ask, is_home, moved, wait_until
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedCluster, EmbeddedServerError
 
 every_server = pytest.mark.every_server
+pytestmark = pytest.mark.timeout(180)  # six servers begin together, or elect a primary
 
 # -- slots --------------------------------------------------------------------------------------------------------------
 
@@ -69,6 +71,18 @@ def test_a_move_step_by_step(cluster: EmbeddedCluster) -> None:
     cluster.heal()  # it finishes what has begun, and brings the slot back
     assert is_home(cluster)
     assert ask(source, "CLUSTER", "COUNTKEYSINSLOT", SLOT) == 3
+
+
+def test_a_key_at_both_ends_of_a_move(cluster: EmbeddedCluster) -> None:
+    source = cluster.owner(SLOT)
+    target = another(cluster, source)
+    ask(source, "SET", KEY, "there")
+    cluster.slot_move(SLOT, target).begin()
+    target.ask_all([asking(), set_(KEY, "here")])
+    with pytest.raises(ReplyError, match="BUSYKEY"):
+        cluster.slot_move(SLOT, target).move_keys()
+    cluster.heal()
+    assert is_home(cluster)
 
 
 @every_server

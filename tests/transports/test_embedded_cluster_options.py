@@ -18,6 +18,7 @@ from tests.support.servers import Certificates, ServerKind
 from transports.embedded import EmbeddedCluster, EmbeddedServerError
 
 every_server = pytest.mark.every_server
+pytestmark = pytest.mark.timeout(180)  # six servers begin together, or elect a primary
 
 
 @every_server

@@ -168,8 +168,8 @@ class EmbeddedCluster(ProcessBound):
         its primary, nodes that were added are gone, and the options of ``configure()`` are restored. Keys go where their
         slots go, and from a dead primary to its replica; ``flush()`` deletes them.
 
-        It takes some tenths of a second, and two seconds where a primary of the beginning starts that has no replica: servers
-        wait so long before they serve.
+        It takes some tenths of a second, some seconds where a node has left or has died in the middle of a move, and two seconds
+        where a primary of the beginning starts that has no replica: servers wait so long before they serve.
         """
         heal(self._members)
 

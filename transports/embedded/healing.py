@@ -6,6 +6,7 @@ something themselves, it is made again.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from streamcore.commands import raw
@@ -112,19 +113,22 @@ def _end_moves(members: Members) -> None:
         if source is None or target is None or source is target:
             continue
         if any(first <= slot <= last for first, last in source.known()[source.id].slots):
-            target.ask(
-                raw("CLUSTER", "SETSLOT", slot, "STABLE")
-            )  # while it imports, Redis does not let it hear of a new owner
+            # While it imports, Redis does not let it hear of a new owner.
+            target.ask(raw("CLUSTER", "SETSLOT", slot, "STABLE"))
             members.wait_for(
                 f"{target} knows that {source} has slot {slot}",
-                lambda: holder(target.known(), slot) == source.id,  # noqa: B023
+                partial(_is_known, target, slot, source),
             )
-            move = SlotMove(slot, source, target, ends)
+            move = SlotMove(slot, source, target, ends, replaces=True)  # both may have a key by now
             move.begin()
             move.finish()
     for node in ends:
         own = node.known()[node.id]
         node.ask_all([raw("CLUSTER", "SETSLOT", slot, "STABLE") for slot in (*own.migrating, *own.importing)])
+
+
+def _is_known(node: EmbeddedNode, slot: int, owner: EmbeddedNode) -> bool:
+    return holder(node.known(), slot) == owner.id
 
 
 def _primary_of(views: Views, id_: str) -> EmbeddedNode | None:

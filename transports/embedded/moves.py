@@ -27,12 +27,20 @@ class SlotMove:
     """A slot on its classic way from ``source`` to ``target``, step by step, so that a test can look in between.
 
     From ``begin()`` on, the source answers ``ASK`` for keys that it does not have. ``move_keys()`` lets keys go over, and
-    ``finish()`` the rest of them, and tells every primary of the new owner. Their errors are those of ``EmbeddedNode.ask``.
+    ``finish()`` the rest of them, and tells every primary of the new owner. Their errors are those of ``EmbeddedNode.ask``;
+    among them is a key that the target has already (``BUSYKEY``), unless that ``replaces`` it.
     """
 
     def __init__(
-        self, slot: int, source: EmbeddedNode, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
+        self,
+        slot: int,
+        source: EmbeddedNode,
+        target: EmbeddedNode,
+        primaries: Iterable[EmbeddedNode],
+        *,
+        replaces: bool = False,
     ) -> None:
+        self._replace = ["REPLACE"] if replaces else []
         self._slot = slot
         self._source = source
         self._target = target
@@ -52,7 +60,7 @@ class SlotMove:
                 keys = self._source.ask_all([*select, cluster_getkeysinslot(self._slot, wanted)])[-1]
                 if not keys:
                     break
-                _checked(self._source.ask_all([*select, _migrate(keys, self._target, database)]))
+                _checked(self._source.ask_all([*select, self._migrate(keys, database)]))
                 moved += len(keys)
         return moved
 
@@ -60,6 +68,11 @@ class SlotMove:
         """Let the remaining keys go over, and tell every primary of the new owner."""
         self.move_keys()
         _assign([self._slot], self._source, self._target, self._primaries)
+
+    def _migrate(self, keys: Sequence[bytes], database: int) -> Command[Any]:
+        target, how = self._target, self._replace
+        where = (HOST, target.peer_port, "", database, MIGRATE_TIMEOUT)
+        return raw("MIGRATE", *where, *how, *target.sign_in(), "KEYS", *keys)
 
 
 def move_classic(
@@ -142,10 +155,6 @@ def _assign(
     commands = [raw("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots]
     for node in (target, source, *(node for node in primaries if node not in (source, target))):
         _checked(node.ask_all(commands))
-
-
-def _migrate(keys: Sequence[bytes], target: EmbeddedNode, database: int) -> Command[Any]:
-    return raw("MIGRATE", HOST, target.peer_port, "", database, MIGRATE_TIMEOUT, *target.sign_in(), "KEYS", *keys)
 
 
 def _edges(slots: Sequence[int]) -> list[int]:

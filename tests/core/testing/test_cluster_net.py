@@ -5,12 +5,13 @@ from __future__ import annotations
 from streamcore.commands import get, incr, raw
 from streamcore.errors import MovedError
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Reconnected
-from streamcore.options import Address
+from streamcore.options import Address, UnixAddress
 from streamcore.requests import Multiplexer, Request
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model import Server
 from streamcore.testing.model.cluster import ModelCluster
 from streamcore.testing.model.cluster.sentinel import ModelSentinels
+from streamcore.testing.net import Fate
 
 KEY = "{a}1"
 
@@ -105,5 +106,27 @@ def test_a_hidden_server_is_not_dialled() -> None:
     net.advance(1.0)
     assert Reconnected not in {type(event) for event in net.pair.events()}
     net.hidden.clear()
+    net.advance(5.0)
+    assert ask(net, engine) == 1
+
+
+def test_only_addresses_of_hosts_lead_anywhere() -> None:
+    engine = Multiplexer(address=UnixAddress("/tmp/s"))
+    net = ClusterNet(ModelCluster(now=1000.0), engine)
+    net.advance(1.0)
+    assert {type(event) for event in net.pair.events()} == {ConnectAttemptFailed}
+
+
+def test_a_node_that_ends_between_the_dial_and_the_first_command() -> None:
+    cluster = ModelCluster(now=1000.0)
+    engine, net = client(cluster, 7002)
+    net.cut("main", Fate.REPLIES_LOST)
+    at = engine.next_timeout()
+    assert at is not None
+    net.pair.advance_to(at)
+    assert net.pair.server.commands, "the greeting is on its way"
+    cluster.crash(cluster.nodes[2])
+    net.advance(0.1)
+    cluster.restart(cluster.nodes[2])
     net.advance(5.0)
     assert ask(net, engine) == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha1
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final, TypeAlias, cast
@@ -43,11 +44,16 @@ class Sentinel(Server):
     """A Sentinel of a service; ``others`` are the other Sentinels that it knows. ``is_up``: it can be dialled."""
 
     def __init__(self, flavour: Flavour, address: Address, service: Service, *, now: float) -> None:
+        self._seed = b"sentinel at %b:%d" % address
         super().__init__(flavour, now=now, commands=COMMANDS)
         self.address = address
         self.service = service
         self.others: list[Sentinel] = []
         self.is_up = True
+
+    def _new_run_id(self) -> bytes:
+        self._lives += 1
+        return sha1(b"%b %d" % (self._seed, self._lives), usedforsecurity=False).hexdigest().encode()
 
     def learn(self, primary: Address, replicas: Sequence[Address], epoch: int) -> None:
         """Know another primary from now on."""
