@@ -87,6 +87,13 @@ class Member(Generic[T]):
         """Tell whether an entry that is too large by itself can be left out."""
         return self.loop.goes_on_without()
 
+    @property
+    def is_passive(self) -> bool:
+        """Whether asking for a batch gives none and changes nothing: the reading link waits in the server, or is not up."""
+        loop = self.loop
+        is_still = loop.in_flight.blocked or not self.reader.runner.running
+        return is_still and not (self.reader.prefetch or loop.redelivery_queue or loop.idling)
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
@@ -105,9 +112,8 @@ class Member(Generic[T]):
         settling.flush_soon()
         self._engine.on_wakeup()
 
-    @property
-    def settled(self) -> bool:
-        """Whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
+    def has_settled(self) -> bool:
+        """Return whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
         loop = self.loop
         on_their_way = (
             self.reader.runner.link.unanswered and not loop.in_flight.blocked
@@ -129,9 +135,8 @@ class Member(Generic[T]):
         self._give_waiting_back()
         self.loop.end_read()
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
+    def has_ended(self) -> bool:
+        """Return whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
 
         The last holds until ``begin``, and not while something is being given back: it may come again.
         """
