@@ -15,8 +15,8 @@ from .reader import Reader
 class ReadingEngine(Engine, Generic[B]):
     """The base of engines that read streams: pause and resume, and events in their places.
 
-    Each event comes behind all batches of its reader that had arrived before
-    it; of events that are due, the oldest comes first.
+    Each event comes behind all batches of its reader that had arrived before it; of events that are due, the oldest comes first. An
+    event of no reader, such as those of a router, counts as an event of the first.
     """
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
@@ -27,6 +27,8 @@ class ReadingEngine(Engine, Generic[B]):
 
     def add_reader(self, reader: Reader[B]) -> None:
         """Hand over the batches and events of a reader, which has not begun."""
+        if self.readers and self.readers[0].paused:
+            reader.pause()
         self.readers.append(reader)
         self._entering[reader] = None
         reader.on_ready = partial(self._entering.pop, reader, None)
@@ -51,6 +53,9 @@ class ReadingEngine(Engine, Generic[B]):
         """Go on after ``pause``."""
         for reader in self.readers:
             reader.resume()
+
+    def _emit(self, event: Event) -> None:
+        self.readers[0].place(event)
 
     def next_event_in_place(self) -> Event | None:
         return self._due_events.take()
