@@ -16,7 +16,7 @@ from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
 from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Route, RouterContext, Slot
-from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect
+from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect, TryAgainError
 from ..options import Address
 from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
@@ -26,6 +26,9 @@ from .topology import Topology
 
 FREE: Final = 3
 """Dials at once, without a back-off, of a link that was redirected and has not worked since."""
+
+MOVING: Final = 3
+"""Dials in a row, at most, by which the back-off of a link grows while its slot is on its way to another node."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
@@ -140,8 +143,11 @@ class ClusterRouter:
         """Redirect a link that was told of another owner; have the cluster asked otherwise."""
         route = self._routes[link]
         assert isinstance(link.address, Address)
-        if isinstance(error, MovedError):
-            address = self.moved(error, link.address)
+        reason = error.__cause__ if isinstance(error, ConnectionLost) else error
+        if isinstance(reason, (AskError, TryAgainError)):
+            link.attempts = min(link.attempts, MOVING)
+        if isinstance(reason, MovedError):
+            address = self.moved(reason, link.address)
             if address is not None and address == self._address(route):
                 self._send_to(link, address)
             return
