@@ -112,6 +112,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         for stream, place in starts(streams).items():
             cursor = StreamCursor(stream, place, watched=detect_gaps)
             self._readers.open(stream).streams[stream] = self._streams[stream] = cursor
+        self._readers.begin()
         if self._merge is not None and len(self._readers) > 1:
             self._merge.doubt(self._streams)
 
@@ -215,7 +216,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Go on after ``stop_on_idle`` has ended the iteration."""
         if self.ended:
             self.ended = self.idle = False
-            self._readers.begin()
+            self._readers.go_on()
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:

@@ -32,6 +32,7 @@ class Readers(Generic[T]):
 
     def __init__(self, engine: ReadingEngine[Batch[T]], owner: StreamsOwner, *, merges: bool, **options: Any) -> None:
         self.source: Reader[Batch[T]] | None = None
+        self._has_begun = False
         self._engine: ReadingEngine[Batch[T]] = engine
         self._owner = owner
         self._merges = merges
@@ -75,19 +76,33 @@ class Readers(Generic[T]):
             self._idle.pop(reader, None)
             reader.reader.close()
 
+    def begin(self) -> None:
+        """Note that all streams are there which the consumer begins with; it is not ready before these are read."""
+        self._has_begun = True
+
     def wake(self) -> None:
         """Have all readers look whether there is something to read."""
         for reader in [*self._open]:
             reader.want_more()
 
     def _make(self, route: Route) -> StreamsReader[T]:
-        first = self._engine.readers[0] if self._by_route else None
+        first = next(iter(self._engine.readers), None)
         shelf = first if self._merges else None
+        suffix = f", slot {route.slot}" if isinstance(route, Slot) else ""
         made: StreamsReader[T] = StreamsReader(
-            self._engine, self._owner, {}, route=route, shelf=shelf, merges=self._merges, **self._options
+            self._engine,
+            self._owner,
+            {},
+            suffix=suffix,
+            route=route,
+            shelf=shelf,
+            merges=self._merges,
+            **self._options,
         )
         self._by_route[route] = made
-        self._engine.add_reader(made.reader)
+        self._engine.add_reader(made.reader, is_awaited=not self._has_begun)
+        if first is not None and first.paused:
+            made.reader.pause()
         if first is None:
             self.source = made.reader
         elif shelf is not None:
@@ -161,7 +176,7 @@ class Readers(Generic[T]):
                 for other in resting:
                     other.want_more()
 
-    def begin(self) -> None:
+    def go_on(self) -> None:
         """Have all readers read on after the end of an iteration."""
         self._idle.clear()
         self.wake()

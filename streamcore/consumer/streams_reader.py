@@ -192,8 +192,8 @@ class StreamsReader(Generic[T]):
         try:
             self._gaps.check(cursor, info, *anchor)
         except (ReplyError, StreamResetError) as error:
-            if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-                raise  # the change is made over the next connection
+            if self.reader.runner.link.is_routed and isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+                raise  # the change is made over the next connection, perhaps to another node
             change.fail(error)
         else:
             change.finish()

@@ -12,6 +12,7 @@ from ..arguments import listed
 from ..connection.exchange import Arguments
 from ..engine.context import EngineContext
 from ..engine.pending_change import PendingChange
+from ..engine.router import Route
 from ..engine.script import Script
 from ..entries import GroupBatch
 from ..errors import InvalidArgument, ReplyTooLarge
@@ -30,7 +31,7 @@ class Member(Generic[T]):
     """A member of a group, in an engine.
 
     ``nonce``: the name of the engine's connections, which no other process draws; empty without entropy. ``suffix`` ends the
-    names of its links.
+    names of its links, and ``route`` leads to the server of its streams.
     """
 
     def __init__(
@@ -41,13 +42,15 @@ class Member(Generic[T]):
         *,
         decode: str | None,
         suffix: str,
+        route: Route,
         options: dict[str, Any],
     ) -> None:
         self.membership = membership
+        self.route = route
         self._engine = engine
         if not membership.keeps:
             options = {"prefetch": 1, **options}
-        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, **options)
+        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, route=route, **options)
         if reader.polls and not membership.stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.reader: Reader[GroupBatch[T]] = reader

@@ -14,7 +14,7 @@ M = TypeVar("M")
 
 
 class Unanimity(Generic[M]):
-    """Tells whether ``is_so`` holds for all members; their number does not change."""
+    """Tells whether ``is_so`` holds for all members, which may become more."""
 
     def __init__(self, members: Sequence[M], is_so: Callable[[M], bool]) -> None:
         self._members = members

@@ -37,7 +37,7 @@ from ..frozen import frozen
 from ..requests import Request
 from ..requests.lateness import excuse
 from ..requests.queue import RequestQueue, because, refused
-from ..requests.request import OR_ELSEWHERE
+from ..requests.request import NOT_NOW, OR_ELSEWHERE
 from .deduplication import Deduplication
 from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
 from .outgoing import Batch, Outgoing
@@ -93,6 +93,7 @@ class Accumulator:
         self.is_ready = False
         self._owner = owner
         self._queue = queue
+        self._not_now = OR_ELSEWHERE if queue.link.is_routed else NOT_NOW
         self._limits = limits
         self._linger = seconds("linger", limits.linger, zero=True)
         self._durability = durability
@@ -332,7 +333,7 @@ class Accumulator:
         if reply is _MISSING:
             entry.sent |= isinstance(batch.error, ConnectionLost) and batch.error.sent
             return self._deduplication is not None
-        if isinstance(reply, ReplyError) and type(reply) in OR_ELSEWHERE:
+        if isinstance(reply, ReplyError) and type(reply) in self._not_now:
             reply.command = entry.asked[0].name
             entry.refusal = self._refusal = reply
             return True

@@ -118,8 +118,6 @@ class Producer(Multiplexer):
     Both need ``entropy``, else ``InvalidArgument`` is raised.
     """
 
-    _request = _DirectRequest
-
     def __init__(
         self,
         stream: Name,
@@ -138,6 +136,8 @@ class Producer(Multiplexer):
     ) -> None:
         self.stream = name("stream", stream)
         super().__init__(**engine)
+        if self._main.link.is_routed:
+            self._request = _DirectRequest
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
         self._deduplication: Deduplication | None = None
         if idempotent or producer_id is not None:

@@ -25,12 +25,11 @@ class ReadingEngine(Engine, Generic[B]):
         self._entering: dict[Reader[B], None] = {}
         self._due_events = DueEvents()
 
-    def add_reader(self, reader: Reader[B]) -> None:
-        """Hand over the batches and events of a reader, which has not begun."""
-        if self.readers and self.readers[0].paused:
-            reader.pause()
+    def add_reader(self, reader: Reader[B], *, is_awaited: bool = True) -> None:
+        """Hand over the batches and events of a reader, which has not begun. ``is_awaited``: the engine is not ready before it is."""
         self.readers.append(reader)
-        self._entering[reader] = None
+        if is_awaited:
+            self._entering[reader] = None
         reader.on_ready = partial(self._entering.pop, reader, None)
         reader.on_event_due = partial(self._due_events.add, reader)
 

@@ -18,7 +18,7 @@ from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
 from ..engine.event_queue import EventQueue
 from ..engine.link_events import connected, disconnected
-from ..engine.router import ANYWHERE, Route, Slot
+from ..engine.router import ANYWHERE, Route
 from ..engine.script import Replies, Script, ScriptRunner, Steps, call
 from ..errors import ReplyError, ReplyTooLarge
 from ..events import CountReduced, Event
@@ -83,8 +83,8 @@ class Reader(Generic[B]):
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
     ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
-    of the streams. ``suffix`` ends the names of the links, and the slot of the route follows. ``hand_over`` and ``take_back`` are told
-    of each batch that is taken and put back. ``shelf``: the reader that keeps the batches and events of this reader among its own.
+    of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    ``shelf``: the reader that keeps the batches and events of this reader among its own.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Reader(Generic[B]):
         prefetch_bytes: int = 64 << 20,
         decode: str | None = None,
         splits: bool = True,
-        route: Route = ANYWHERE,
         suffix: str = "",
+        route: Route = ANYWHERE,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
         shelf: Reader[B] | None = None,
@@ -123,7 +123,7 @@ class Reader(Generic[B]):
         self.portions = Portions(prefetch_bytes // 2)  # two reads may be in flight
         self.asked: deque[Portion] = deque()  # by the reads that are in flight
         self._owner = owner
-        self._suffix = f"{suffix}, slot {route.slot}" if isinstance(route, Slot) else suffix
+        self._suffix = suffix
         self._is_closed = False
         self._splits = splits
         self._hand_over = hand_over
