@@ -346,5 +346,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         self._merge_timer.set(self._merge.due)
         self._was_full = not first.prefetch.has_room(0)
         if len(self._readers) > 1:  # the streams that hold nothing any more are to be read again
-            for stream in {stream for stream, _, _ in runs}:
-                self._readers.of(stream).want_more()
+            released = {stream: self._readers.of(stream) for stream, _, _ in runs}
+            self._merge.ask_again(released)
+            for reader in released.values():
+                reader.want_more()

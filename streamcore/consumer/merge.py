@@ -125,6 +125,14 @@ class Merge:
             return [*self._ends.values()]
         return [end for stream, end in self._ends.items() if stream not in self._silent]
 
+    def ask_again(self, released: Iterable[bytes]) -> None:
+        """Note that released streams are silent which the last reads of their readers were not about, while others hold entries.
+
+        A single reader reads them with its next read, before anything else is released.
+        """
+        if self._held and not self._wait:
+            self._silent.update(stream for stream in released if stream not in self._held and stream not in self._read)
+
     def _latest(self, streams: Iterable[bytes], now: float) -> StreamId:
         """Return the id up to which no latecomer is expected any more."""
         waited = [rows[-1][0] for stream, rows in self._held.items() if self._due[stream] <= now]
