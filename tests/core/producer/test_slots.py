@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from streamcore.commands import key_slot, xrange
+from streamcore.commands import key_slot
 from streamcore.errors import AskError, DeliveryUnknown, MovedError, reply_error
 from streamcore.options import Address
 from streamcore.producer.durability import NotDurable, Replicas
 from streamcore.requests import Request
-from streamcore.resp3 import encode
+from streamcore.resp3 import encode, make_decoder
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model.cluster import ModelCluster
 from streamcore.testing.net import Fate
+from streamcore.testing.pair import Pair
 from tests.core.support.entropy import entropy
 from tests.core.support.senders import Sender
 from tests.core.support.slots import move, other, router_of
@@ -47,17 +48,10 @@ class Sending:
     def there(self) -> list[int]:
         """The numbers of the entries in the stream."""
         session = self.cluster.owner("orders").connect(self.cluster.now)
-        session.receive(encode(("HELLO", 3)), self.cluster.now)
-        session.data_sent(len(session.data_to_send()))
-        command = xrange("orders")
-        from streamcore.resp3 import Decoder
-
-        session.receive(encode(command.args), self.cluster.now)
-        decoder = Decoder()
-        decoder.feed(bytes(session.data_to_send()))
-        reply = decoder.next()
+        session.receive(encode(("XRANGE", "orders", "-", "+")), self.cluster.now)
+        [reply] = make_decoder().feed(bytes(session.data_to_send()))
         session.lost()
-        return [int(entry[1][1]) for entry in reply]
+        return [int(fields[1]) for _, fields in reply]
 
 
 @pytest.mark.parametrize("options", KINDS)
@@ -109,6 +103,7 @@ def test_the_last_word_is_that_of_the_node(options: dict[str, Any]) -> None:
 def test_an_entry_whose_reply_was_lost_is_in_doubt() -> None:
     story = Sending()
     request = story.producer.post(n=1)
+    story.net.pair.settle()
     story.net.cut("main", Fate.REPLIES_LOST)
     move(story.cluster, "orders")
     later = story.producer.post(n=2)
@@ -139,8 +134,7 @@ class TestAWaitBehindARedirect:
         first, second = story.producer.post(n=1), story.producer.post(n=2)
         story.producer.hurry()
         story.net.pair.settle()
-        for _ in range(1):
-            story.net.run_next("main")
+        story.net.run_next("main")
         move(story.cluster, "orders")
         story.net.advance(3.0)
         second.answer()
@@ -161,8 +155,6 @@ class TestAWaitBehindARedirect:
 
 
 def test_without_a_router_a_redirect_is_the_answer() -> None:
-    from streamcore.testing.pair import Pair
-
     pair = Pair(producer := Sender())
     request = producer.post(n=1)
     pair.settle()
