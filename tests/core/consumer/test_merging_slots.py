@@ -125,7 +125,7 @@ def test_in_the_end_everything_came_in_order(seed: int) -> None:
     taken = []
     for _ in range(60):
         if draw.random() < 0.3:
-            move(story.cluster, draw.choice(names), draw.choice(["classic", "atomic"]))  # type: ignore[arg-type]
+            move(story.cluster, draw.choice(names), draw.choice(["classic", "atomic"]))
         story.net.advance(draw.choice([0.01, 0.1, 0.3]))
         for _ in range(draw.randrange(10)):
             if (batch := story.consumer.take()) is not None:

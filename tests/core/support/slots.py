@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from streamcore.cluster.cluster import Cluster
@@ -57,7 +58,7 @@ class Following:
         streams: Any = STREAMS,
         *,
         wait: float = 0.5,
-        there: dict[str, tuple[int, ...]] | None = None,
+        there: Mapping[str, tuple[int, ...]] | None = None,
         **options: Any,
     ) -> None:
         self.cluster = ModelCluster(now=1000.0)
