@@ -9,6 +9,7 @@ Whenever a newer topology is known, each link whose route leads elsewhere now is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from ..commands.cluster import key_slot
@@ -192,6 +193,9 @@ class ClusterRouter:
         return able[int(self._context.random() * len(able)) % len(able)] if able else None
 
     def _look(self, now: float) -> None:
+        if self._context.closed:
+            self._timer.set(inf)
+            return
         if self._board.topology is not self.snapshot:
             self._learn()
         if self._is_needed():

