@@ -83,6 +83,7 @@ class World:
         ]:
             engine.close()
             await runtime.aclose()
+        await asyncio.sleep(0.1)  # a dial that was given up ends in the next rounds of the loop
 
     def judge(self) -> None:
         for name, sent in self.sent.items():
