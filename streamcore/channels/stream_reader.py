@@ -137,15 +137,15 @@ class ChannelReader:
         """Return False: no entry waits for its turn."""
         return False
 
-    def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
+    def wanted(self, reader: StreamsReader[bytes]) -> list[bytes]:
         """Return the names of all channels that are followed."""
-        return list(streams)
+        return list(reader.streams)
 
-    def longest_wait(self, block: float) -> float:
+    def longest_wait(self, reader: StreamsReader[bytes], block: float) -> float:
         """Return ``block``, in seconds: a read may wait for as long in the server."""
         return block
 
-    def end_read(self, *, idle: bool) -> None:
+    def end_read(self, reader: StreamsReader[bytes], *, idle: bool) -> None:
         """Do nothing at the end of a read."""
 
     def end_change(self, change: CursorChange) -> None:
@@ -168,7 +168,7 @@ class ChannelReader:
             for subscriber in self._live_in(cursor.stream):
                 subscriber.positions[cursor.stream].restart()
 
-    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+    def lose_connection_of(self, reader: StreamsReader[bytes], error: Exception, *, was_up: bool) -> None:
         """Note since when nothing is read."""
         if was_up:
             self._down_since = self._engine.clock.now
@@ -180,7 +180,7 @@ class ChannelReader:
 
     # -- received batches ---------------------------------------------------------------------------------------------
 
-    def take_in(self, batches: list[Batch[bytes]], full: int) -> None:
+    def take_in(self, reader: StreamsReader[bytes], batches: list[Batch[bytes]], full: int) -> None:
         """Give batches to the live subscribers."""
         for batch in batches:
             self._spread(batch)
@@ -219,6 +219,10 @@ class ChannelReader:
         return [subscriber for subscriber in self._subscribers.of(key) if subscriber.positions[key].live]
 
     # -- events of the history ----------------------------------------------------------------------------------------
+
+    def emit_of(self, reader: StreamsReader[bytes], event: Event) -> None:
+        """Emit an event of the reader."""
+        self.emit(event)
 
     def emit(self, event: Event) -> None:
         """Emit an event; a gap or reset only for the subscribers concerned."""

@@ -18,7 +18,7 @@ from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
 from ..engine.lane import Lane, LaneOwner
 from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Route, RouterContext, Slot
-from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect
+from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect, TryAgainError
 from ..options import Address
 from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
@@ -29,6 +29,9 @@ from .topology import Topology
 
 FREE: Final = 3
 """Dials at once, without a back-off, of a link that was redirected and has not worked since."""
+
+MOVING: Final = 3
+"""Dials in a row, at most, by which the back-off of a link grows while its slot is on its way, or nodes name each other."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
@@ -149,13 +152,17 @@ class ClusterRouter:
         if route is None:
             return
         assert isinstance(link.address, Address)
-        if isinstance(error, MovedError):
-            address = self.moved(error, link.address)
+        reason = error.__cause__ if isinstance(error, ConnectionLost) else error
+        if isinstance(reason, (SlotRedirect, TryAgainError)):
+            link.attempts = min(link.attempts, MOVING)
+        if isinstance(reason, MovedError):
+            address = self.moved(reason, link.address)
             if address is not None and address == self._address(route):
                 self._send_to(link, address)
             return
         self._refresher.want(avoid=link.address)
-        if route == ANYWHERE and (other := self._any(but=link.address)) is not None:
+        other = self._any(but=link.address) if route == ANYWHERE else self._address(route)
+        if other is not None and other != link.address:
             self._send_to(link, other)
 
     def _send_to(self, link: Link, address: Address) -> None:
@@ -238,6 +245,8 @@ class ClusterRouter:
         for link, route in self._routes.items():
             if isinstance(route, Anywhere) and link.has_address and link.address in named:
                 continue
+            if link.unanswered and link.address in named:
+                continue  # it answers what is under way, or says itself where to go
             address = self._address(route)
             if address is not None and (link.address != address or not link.has_address):
                 link.redirect(address)

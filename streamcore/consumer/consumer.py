@@ -4,7 +4,9 @@ The start is resolved once: ``"$"`` and ``"+"`` are looked up before the first r
 that arrive during a reconnect are not skipped. ``cursor()`` says up to where entries were *handed over*: saved after the work
 it gives at least once, before the work at most once. Streams may be added, removed and sought at any time.
 
-Here are the cursors, the merge and all that the application does: the fan-in. The reading is in ``streams_reader``.
+Here are the cursors, the merge and all that the application does: the fan-in. The reading is in ``streams_reader``: by a single reader
+where all streams are on a server, and by a reader for each slot in a cluster. A reader comes with the first stream of its slot, and
+its links are closed with the last.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from ..entries import Batch, StreamId
 from ..errors import InvalidArgument, ReplyError, about
 from ..events import Event
 from ..reading.engine import ReadingEngine
-from ..reading.prefetch import Prefetch
 from ..reading.reader import ReaderOptions
 from ..stream_id import ZERO
 from .cursor import CursorChange, StreamCursor
 from .merge import Merge
 from .options import ConsumerOptions, Interruption
+from .readers import Readers
 from .start import Lookup, Starts, start, starts
 from .streams_reader import StreamsReader
 
@@ -46,11 +48,13 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     ``streams`` is a name or several, which start at their end, or a mapping of names to starting points: an id
     (exclusive), ``"0"`` (everything), ``"$"`` (only entries added from now on), ``"+"`` (the last entry), milliseconds
     or a ``datetime`` (inclusive). ``count`` (100) entries per stream and read, ``block`` (5) seconds of waiting in the
-    server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application.
+    server, ``prefetch`` (2) batches or ``prefetch_bytes`` (64 MB) ahead of the application; in a cluster, each of these
+    for the streams of a slot.
 
     ``merge="id"`` hands over the entries of all streams in the order of their ids, as far as the server had them at
-    the time of the read; ``merge_wait`` (0) seconds are left for late entries. ``stop_on_idle`` ends the iteration
-    when a read comes back empty. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"``
+    the time of the read; ``merge_wait`` (0) seconds are left for late entries. In a cluster, a slot whose node is down holds back the
+    entries of all others: for ``merge_wait`` seconds, or until the slot is read again. ``stop_on_idle`` ends the iteration
+    when a read comes back empty, of each slot. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"``
     or ``"yield"`` its error in the iteration, which goes on when it is asked again. When a stream ends before our
     cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to ``"restart"`` from its
     beginning. ``detect_gaps=False`` asks nothing of the server but entries.
@@ -85,32 +89,32 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         self._merge = Merge(wait) if one_of("merge", merge, None, "id") else None
         self._merge_timer = self.new_timer(self._release)
         self._watches = detect_gaps
-        cursors = [StreamCursor(stream, place, watched=detect_gaps) for stream, place in starts(streams).items()]
-        self._reader: StreamsReader[T] = StreamsReader(
+        self._readers: Readers[T] = Readers(
             self,
             self,
-            {cursor.stream: cursor for cursor in cursors},
             watches=detect_gaps,
             on_rewind=one_of("on_rewind", on_rewind, "raise", "restart"),
             merges=self._merge is not None,
-            hand_over=self._hand_over,
+            hand_over=self._hand_over if self._merge is None else self._hand_over_merged,
             take_back=self._take_back,
             decode=decode,
             **given,
         )
-        reader = self._reader.reader
-        if reader.polls and not stop_on_idle:
-            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
-        self.add_reader(reader)
-        self._prefetch: Prefetch[Batch[T]] = reader.prefetch
-        self._streams = self._reader.streams
-        self._changes = self._reader.changes
         self.stop_on_idle = stop_on_idle
-        self.idle = False  # the last read came back empty, and the iteration was not told yet
+        self.idle = False  # all readers came back empty, and the iteration was not told yet
         self.ended = False  # because of ``stop_on_idle``, until ``begin``
+        self._streams: dict[bytes, StreamCursor] = {}  # of all readers
+        self._was_full = False  # the queue of merged entries
         self.on_disconnect = one_of("on_disconnect", on_disconnect, "retry", "raise", "yield")
         self._disconnects: deque[Exception] = deque(maxlen=MAX_EVENTS)  # that the iteration shall tell
-        reader.runner.link.open()
+        if given.get("block", 0.0) is None and not stop_on_idle:
+            raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
+        for stream, place in starts(streams).items():
+            cursor = StreamCursor(stream, place, watched=detect_gaps)
+            self._readers.open(stream).streams[stream] = self._streams[stream] = cursor
+        self._readers.begin()
+        if self._merge is not None and len(self._readers) > 1:
+            self._merge.doubt(self._streams)
 
     @property
     def title(self) -> str:
@@ -121,14 +125,20 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
 
     def take(self) -> Batch[T] | None:
         """Take the next batch; None where nothing has arrived. Raises the error that ended the consumer."""
-        batch = self._reader.reader.take()
+        readers = self._readers
+        batch = readers.take_in_turn() if readers.source is None else readers.source.take()
         if batch is None:
             self.check()
         return batch
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether ``take`` would return a batch now."""
+        return self._readers.has_batch
+
     def put_back(self, batch: Batch[T]) -> None:
         """Put back the batch taken last, before all others."""
-        self._reader.reader.put_back(batch)
+        self._readers.put_back(batch)
 
     def split(self, batch: Batch[T], at: int) -> Batch[T]:
         """Return the rest of a batch behind its first ``at`` entries, as a batch of its own."""
@@ -148,7 +158,8 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """
         self.check()
         key = name("stream", stream)
-        if key in self._streams or key in self._changes:
+        reader = self._readers.find(key)
+        if key in self._streams or (reader is not None and key in reader.changes):
             if place is not None:
                 raise InvalidArgument("the stream is followed already; seek() goes to another place in it")
             return None
@@ -158,7 +169,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Read on from another place in a stream; its prefetched entries are dropped."""
         self.check()
         key = self._known(stream)
-        self._changes.supersede(key)
+        self._readers.of(key).changes.supersede(key)
         change = self._change(key, place)
         self._drop(key)
         self._streams[key].sought = True
@@ -168,12 +179,15 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Stop following a stream and drop its prefetched entries; False where it was not followed."""
         self.check()
         key = name("stream", stream)
-        if not self._reader.remove(key):
+        if self._streams.pop(key, None) is None:
             return False
+        reader = self._readers.of(key)
+        reader.remove(key)
         if self._merge is not None:
             self._merge.drop(key)
             self._release(self._clock.now)  # entries that waited for this stream wait no more
-        self._reader.want_more()
+        reader.want_more()
+        self._close_unused(key)
         return True
 
     def restart(self, cursor: StreamCursor) -> None:
@@ -183,28 +197,33 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
 
     def give_up(self, change: CursorChange) -> None:
         """Cancel a pending change, whose caller has left; a sought stream goes on from its former place."""
-        self._reader.give_up(change)
+        self._readers.of(change.cursor.stream).give_up(change)
 
     def end_change(self, change: CursorChange) -> None:
         """Forget a change that is done, has failed, or was given up; a sought stream goes on from its former place."""
-        self._changes.remove(change)
-        if (old := self._streams.get(change.cursor.stream)) is not None and old.sought:
+        stream = change.cursor.stream
+        reader = self._readers.of(stream)
+        reader.changes.remove(change)
+        if (old := reader.streams.get(stream)) is change.cursor:
+            self._streams[stream] = old
+        elif old is not None and old.sought:
             old.sought = False
             old.go_back()
-            self._reader.want_more()
+            reader.want_more()
+        self._close_unused(stream)
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
         if self.ended:
             self.ended = self.idle = False
-            self._reader.want_more()
+            self._readers.go_on()
             self.on_wakeup()
 
     def interruption(self) -> Interruption | Exception | None:
         """Return the next disconnection error or idle read for an iteration without a batch, each once; else None."""
         if self._disconnects:
             return self._disconnects.popleft()
-        if self._reader.reader.paused:
+        if self.readers[0].paused:
             return None
         idle, self.idle = self.idle, False
         return Interruption.ENDED if self.ended else Interruption.IDLE if idle else None
@@ -220,35 +239,40 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Whether entries wait for their turn in the order of ids."""
         return self._merge is not None and self._merge.holds
 
-    def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
+    def wanted(self, reader: StreamsReader[Any]) -> list[bytes]:
         """Return the names of the streams to read now: with a merge, the streams that hold no entries in it."""
-        if self.ended:
+        if self.ended or self._readers.rests(reader):
             return []
-        return list(streams) if self._merge is None else self._merge.wanted(streams)
+        return list(reader.streams) if self._merge is None else self._merge.wanted(reader.streams)
 
-    def longest_wait(self, block: float) -> float | None:
+    def longest_wait(self, reader: StreamsReader[Any], block: float) -> float | None:
         """Return the seconds that a read may wait in the server: until an entry has waited long enough for its turn."""
-        if self._merge is None:
-            return block
-        if not self._merge.may_wait:
-            return None
-        return min(block, self._merge.due - self._clock.now)
+        return block if self._merge is None else self._merge.longest_wait(reader.streams, block, self._clock.now)
 
-    def take_in(self, batches: list[Batch[T]], full: int) -> None:
+    def take_in(self, reader: StreamsReader[Any], batches: list[Batch[T]], full: int) -> None:
         """Move batches to the prefetch queue, or to the merge; of a stream with ``full`` entries there may be more."""
         if self._merge is None:
-            for batch in batches:
-                self._prefetch.add(batch)
+            self._readers.add(reader.reader, batches)
             return
-        self._merge.begin()
+        self._merge.begin(reader.streams)
         for batch in batches:
             is_full = len(batch.raw) >= full
             self._merge.add(batch.key, batch.raw, size=batch.size, full=is_full, now=self._clock.now)
         self._release(self._clock.now)
 
-    def end_read(self, *, idle: bool) -> None:
-        """Note that a read came back empty, for the iteration."""
+    def end_read(self, reader: StreamsReader[Any], *, idle: bool) -> None:
+        """Note for the iteration that the last reads of all readers came back empty.
+
+        A reader that does not wait in the server rests then, until another has read entries.
+        """
         if idle:
+            self._readers.note_idle(reader)
+            self._look_for_end()
+        else:
+            self._readers.note_busy(reader)
+
+    def _look_for_end(self) -> None:
+        if self._readers.are_idle():
             self.idle, self.ended = True, self.stop_on_idle
 
     def refuse(self, cursor: StreamCursor, error: ReplyError) -> None:
@@ -259,11 +283,15 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Go on at once, on a new connection, when the streams are known."""
         yield from ()
 
-    def _emit(self, event: Event) -> None:
-        self._reader.reader.place(event)
+    def emit_of(self, reader: StreamsReader[Any], event: Event) -> None:
+        """Emit an event in its place among the batches of its reader."""
+        reader.reader.place(event)
 
-    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+    def lose_connection_of(self, reader: StreamsReader[Any], error: Exception, *, was_up: bool) -> None:
         """Keep the error of a lost connection for the iteration, if it is to be told there."""
+        self._readers.note_busy(reader)
+        if self._merge is not None and len(self._readers) > 1:
+            self._merge.doubt(reader.streams)
         if was_up and self.on_disconnect != "retry":
             self._disconnects.append(error)
 
@@ -274,6 +302,16 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     def _hand_over(self, batch: Batch[T]) -> None:
         cursor = self._streams[batch.key]
         cursor.before, cursor.handed_over = cursor.handed_over, StreamId.parse(batch.raw[-1][0])
+
+    def _hand_over_merged(self, batch: Batch[T]) -> None:
+        self._hand_over(batch)
+        if self._was_full and self.readers[0].prefetch.has_room(0):
+            self._was_full = False
+            self._readers.wake()
+
+    def _close_unused(self, stream: bytes) -> None:
+        self._readers.close_unused(stream)
+        self._look_for_end()
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -287,12 +325,12 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         change = CursorChange(
             StreamCursor(stream, Lookup.END if place is None else start(place), watched=self._watches)
         )
-        self._reader.change(change)
+        self._readers.open(stream).change(change)
         return change
 
     def _drop(self, stream: bytes) -> None:
         """Drop the prefetched and held entries of a stream."""
-        self._reader.drop(stream)
+        self._readers.of(stream).drop(stream)
         if self._merge is not None:
             self._merge.drop(stream)
             self._merge_timer.set(self._merge.due)
@@ -301,7 +339,14 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Move the entries whose turn has come to the prefetch queue."""
         assert self._merge is not None
         runs = self._merge.release(self._streams, now)
+        first = self.readers[0]
         for at, (stream, entries, size) in enumerate(runs):
-            batch: Batch[T] = Batch(stream, entries, encoding=self._reader.reader.encoding, size=size)
-            self._prefetch.add(batch, whole=at == len(runs) - 1)
+            batch: Batch[T] = Batch(stream, entries, encoding=first.encoding, size=size)
+            first.prefetch.add(batch, whole=at == len(runs) - 1)
         self._merge_timer.set(self._merge.due)
+        self._was_full = not first.prefetch.has_room(0)
+        if len(self._readers) > 1:  # the streams that hold nothing any more are to be read again
+            released = {stream: self._readers.of(stream) for stream, _, _ in runs}
+            self._merge.ask_again(released)
+            for reader in released.values():
+                reader.want_more()

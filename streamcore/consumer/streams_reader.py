@@ -17,7 +17,7 @@ from ..engine.degradation import Degradation
 from ..engine.script import WAIT, Replies, Script, Steps
 from ..engine.together import pages
 from ..entries import Batch, StreamId
-from ..errors import ReplyError, ReplyTooLarge, StreamResetError, UnblockedError
+from ..errors import UNAVAILABLE, ReplyError, ReplyTooLarge, StreamResetError, UnblockedError
 from ..events import Event
 from ..reading.portions import Portion
 from ..reading.reader import Reader, waiting
@@ -40,24 +40,24 @@ class StreamsOwner(Protocol):
         """Whether entries wait for their turn in the order of ids."""
         ...
 
-    def wanted(self, streams: dict[bytes, StreamCursor]) -> list[bytes]:
-        """Return the names of the streams to read now."""
+    def wanted(self, reader: StreamsReader[Any]) -> list[bytes]:
+        """Return the names of the streams that a reader is to read now."""
         ...
 
-    def longest_wait(self, block: float) -> float | None:
+    def longest_wait(self, reader: StreamsReader[Any], block: float) -> float | None:
         """Return the seconds, at most ``block``, that a read may wait in the server; None: it may not wait."""
         ...
 
-    def take_in(self, batches: list[Batch[Any]], full: int) -> None:
+    def take_in(self, reader: StreamsReader[Any], batches: list[Batch[Any]], full: int) -> None:
         """Take the batches of a read, which has asked for ``full`` entries of each stream."""
         ...
 
-    def end_read(self, *, idle: bool) -> None:
-        """Note the end of a read; ``idle``: it came back empty, after waiting for all streams."""
+    def end_read(self, reader: StreamsReader[Any], *, idle: bool) -> None:
+        """Note the end of a read; ``idle``: it came back empty, after waiting for all streams of the reader."""
         ...
 
-    def emit(self, event: Event) -> None:
-        """Emit an event of the reader."""
+    def emit_of(self, reader: StreamsReader[Any], event: Event) -> None:
+        """Emit an event of a reader."""
         ...
 
     def restart(self, cursor: StreamCursor) -> None:
@@ -76,16 +76,16 @@ class StreamsOwner(Protocol):
         """Go on, on a new connection, when the streams are known; then they are read."""
         ...
 
-    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
-        """Note that the connection is lost, or that an attempt to connect has failed."""
+    def lose_connection_of(self, reader: StreamsReader[Any], error: Exception, *, was_up: bool) -> None:
+        """Note that the connection of a reader is lost, or that an attempt to connect has failed."""
         ...
 
 
 class StreamsReader(Generic[T]):
-    """Reads streams over a link, for a fan-in.
+    """Reads streams of a server over a link, for a fan-in.
 
     ``streams``: the cursors of the streams that are read. ``changes``: streams to be read, or to be read from another place. ``merges``: the order of the fan-in
-    depends on each reply as a whole, so a read is about all streams that are wanted.
+    depends on each reply as a whole, so a read is about all streams that are wanted. ``options``: keywords of the ``Reader``.
     """
 
     def __init__(
@@ -104,10 +104,8 @@ class StreamsReader(Generic[T]):
         self.streams = streams
         self.changes = CursorChanges()
         self.arrived: list[Batch[T]] = []  # and not handed on yet, since a gap may have to be told first
-        self.emit = owner.emit
         self.restart = owner.restart
         self.refuse = owner.refuse
-        self.lose_connection = owner.lose_connection
         self._owner = owner
         self._engine = engine
         self._watches = watches
@@ -124,6 +122,14 @@ class StreamsReader(Generic[T]):
     def title(self) -> str:
         """The title of the consumer."""
         return self._owner.title
+
+    def emit(self, event: Event) -> None:
+        """Emit an event, in its place among the batches of the reader."""
+        self._owner.emit_of(self, event)
+
+    def lose_connection(self, error: Exception, *, was_up: bool) -> None:
+        """Note that the connection is lost, or that an attempt to connect has failed."""
+        self._owner.lose_connection_of(self, error, was_up=was_up)
 
     @property
     def degradation(self) -> Degradation:
@@ -171,6 +177,11 @@ class StreamsReader(Generic[T]):
         self.arrived = [batch for batch in self.arrived if batch.key != stream]
         self._gaps.drop(stream)
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a stream to be read."""
+        return bool(self.streams or self.changes)
+
     def _settle_changes(self) -> Steps[None]:
         for change, (*anchor, info) in (yield from self.changes.check(self.ask, self.reader.portions.looks)):
             if self.changes.is_pending(change):  # else it was given up meanwhile
@@ -181,6 +192,8 @@ class StreamsReader(Generic[T]):
         try:
             self._gaps.check(cursor, info, *anchor)
         except (ReplyError, StreamResetError) as error:
+            if self.reader.runner.link.is_routed and isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+                raise  # the change is made over the next connection, perhaps to another node
             change.fail(error)
         else:
             change.finish()
@@ -226,7 +239,7 @@ class StreamsReader(Generic[T]):
         streams = self.streams
         return [
             cursor
-            for stream in self._owner.wanted(streams)
+            for stream in self._owner.wanted(self)
             if (cursor := streams[stream]).continuity is not None and not cursor.sought
         ]
 
@@ -275,13 +288,13 @@ class StreamsReader(Generic[T]):
         else:
             self.hand_on()
         idle = portion.whole and not (any(received.values()) or interrupted or self.changes or self._owner.holds)
-        self._owner.end_read(idle=idle)
+        self._owner.end_read(self, idle=idle)
         self._gaps.schedule_checks(self.streams.values(), self._engine.clock.now, idle=idle)
 
     def _waiting(self) -> Arguments:
         if self.reader.polls or self.changes:
             return ()
-        longest = self._owner.longest_wait(self.reader.block)
+        longest = self._owner.longest_wait(self, self.reader.block)
         return () if longest is None else waiting(longest)
 
     def _answer(self) -> Steps[Exchange]:
@@ -306,4 +319,4 @@ class StreamsReader(Generic[T]):
     def hand_on(self) -> None:
         """Hand the batches of a read on to the fan-in."""
         arrived, self.arrived = self.arrived, []
-        self._owner.take_in(arrived, self.reader.asked[0].each if self.reader.asked else 0)
+        self._owner.take_in(self, arrived, self.reader.asked[0].each if self.reader.asked else 0)

@@ -83,6 +83,11 @@ class RouterContext(Protocol):
     @property
     def clock(self) -> Clock: ...
 
+    @property
+    def closed(self) -> bool:
+        """Whether the engine has ended, and wants no connection any more."""
+        ...
+
     def random(self) -> float:
         """Draw a number between 0 and 1."""
         ...

@@ -29,14 +29,15 @@ from ..errors import (
     InvalidArgument,
     NoScriptError,
     ReplyError,
+    SlotRedirect,
     StreamcoreError,
     UnreadableError,
 )
 from ..frozen import frozen
 from ..requests import Request
 from ..requests.lateness import excuse
-from ..requests.queue import RequestQueue, because
-from ..requests.request import NOT_NOW
+from ..requests.queue import RequestQueue, because, refused
+from ..requests.request import NOT_NOW, OR_ELSEWHERE
 from .deduplication import Deduplication
 from .durability import Disk, Durability, Replicas, check_server, shortfall, unconfirmed
 from .outgoing import Batch, Outgoing
@@ -92,6 +93,7 @@ class Accumulator:
         self.is_ready = False
         self._owner = owner
         self._queue = queue
+        self._not_now = OR_ELSEWHERE if queue.link.is_routed else NOT_NOW
         self._limits = limits
         self._linger = seconds("linger", limits.linger, zero=True)
         self._durability = durability
@@ -230,7 +232,7 @@ class Accumulator:
         if self._is_refused:
             self._refusals += 1
             self._queue.link.attempts = self._refusals  # the back-off goes on doubling: such an answer is no success
-            self._queue.link.drop(ConnectionLost(f"the server cannot serve now: {self._refusal}"))
+            self._queue.link.drop(refused(self._refusal))
         waiting = self._waiting
         while waiting and waiting[0].finished:
             self.queued -= len(waiting.popleft().data)
@@ -309,6 +311,11 @@ class Accumulator:
         again: list[Outgoing] = []
         ended: list[Outgoing] = []
         replies = [*request.replies, *[_MISSING] * (request.size - len(request.replies))]
+        if self._durability is not None and isinstance(replies[-2], SlotRedirect):
+            replies[-1] = (
+                _MISSING  # the stream has left the server between its entries: the wait there tells nothing of them
+            )
+            request.error = request.error or refused(replies[-2])
         unread = False  # the server executes nothing behind a command that it could not parse, and answers so
         for entry, reply in zip(request.entries, replies, strict=False):
             entry.flying = False
@@ -326,7 +333,7 @@ class Accumulator:
         if reply is _MISSING:
             entry.sent |= isinstance(batch.error, ConnectionLost) and batch.error.sent
             return self._deduplication is not None
-        if isinstance(reply, ReplyError) and type(reply) in NOT_NOW:
+        if isinstance(reply, ReplyError) and type(reply) in self._not_now:
             reply.command = entry.asked[0].name
             entry.refusal = self._refusal = reply
             return True

@@ -21,6 +21,7 @@ from ..arguments import Name, Seconds, listed, name
 from ..commands import Command, xadd
 from ..engine.degradation import Degradation
 from ..engine.engine import EngineOptions
+from ..engine.router import Route
 from ..entries import StreamId
 from ..errors import (
     CommandErrors,
@@ -32,6 +33,7 @@ from ..errors import (
 from ..events import SendFailed
 from ..requests import Multiplexer, Request
 from ..requests.queue import RequestQueue, because
+from ..requests.request import OR_ELSEWHERE
 from ..resp3 import Argument
 from .accumulator import Accumulator, BatchLimits
 from .deduplication import Deduplication, appended_once
@@ -99,6 +101,13 @@ class PendingSend:
             self.error = error
 
 
+class _DirectRequest(Request):
+    """An entry without an accumulator; the owner of the stream's slot executes it, wherever that is."""
+
+    not_now = OR_ELSEWHERE
+    __slots__ = ()
+
+
 class Producer(Multiplexer):
     """Append to a stream, trimmed by ``maxlen`` or ``minid`` (about, unless ``approximate=False``).
 
@@ -125,8 +134,10 @@ class Producer(Multiplexer):
         producer_id: Name | None = None,
         **engine: Unpack[EngineOptions],
     ) -> None:
-        super().__init__(**engine)
         self.stream = name("stream", stream)
+        super().__init__(**engine)
+        if self._main.link.is_routed:
+            self._request = _DirectRequest
         self._maxlen, self._minid, self._approximate, self._limit = maxlen, minid, approximate, limit
         self._deduplication: Deduplication | None = None
         if idempotent or producer_id is not None:
@@ -263,6 +274,10 @@ class Producer(Multiplexer):
             self._accumulator.finish_all(f"before the producer was closed{because(error)}")
 
     # -- calls of the request queues ----------------------------------------------------------------------------------
+
+    def queue_route(self) -> Route:
+        """Find the route of the links: to the server of the stream."""
+        return self.route(self.stream)
 
     def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
         """Tell the accumulator that the link is up, and to which server."""

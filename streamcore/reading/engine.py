@@ -15,8 +15,8 @@ from .reader import Reader
 class ReadingEngine(Engine, Generic[B]):
     """The base of engines that read streams: pause and resume, and events in their places.
 
-    Each event comes behind all batches of its reader that had arrived before
-    it; of events that are due, the oldest comes first.
+    Each event comes behind all batches of its reader that had arrived before it; of events that are due, the oldest comes first. An
+    event of no reader, such as those of a router, counts as an event of the first.
     """
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
@@ -52,6 +52,9 @@ class ReadingEngine(Engine, Generic[B]):
         """Go on after ``pause``."""
         for reader in self.readers:
             reader.resume()
+
+    def _emit(self, event: Event) -> None:
+        self.readers[0].place(event)
 
     def next_event_in_place(self) -> Event | None:
         return self._due_events.take()

@@ -84,6 +84,7 @@ class Reader(Generic[B]):
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
     ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
     of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    ``shelf``: the reader that keeps the batches and events of this reader among its own.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Reader(Generic[B]):
         route: Route = ANYWHERE,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
+        shelf: Reader[B] | None = None,
     ) -> None:
         self.is_ready = False  # whether all streams are read, or their groups entered
         self.paused = False
@@ -123,13 +125,30 @@ class Reader(Generic[B]):
         self._owner = owner
         self._suffix = suffix
         self._moved: set[Lane] = set()  # lanes that go on elsewhere, and are not up there yet
+        self._is_closed = False
         self._splits = splits
         self._hand_over = hand_over
         self._take_back = take_back
         self._events = EventQueue(engine.event_numbers)
-        self.prefetch.on_removal = self._look_for_event
+        if shelf is None:
+            self.prefetch.on_removal = self._look_for_event
+        else:
+            self.prefetch, self._events = shelf.prefetch, shelf._events  # noqa: SLF001  # of its own class
         self.runner = ScriptRunner(self, owner.read, route=route)
         self.unblocker = Unblocker(engine, self, self.runner.link, self.degradation)
+
+    def open(self) -> None:
+        """Read, from now on."""
+        self._is_closed = False
+        self.runner.link.open()
+        self.unblocker.open()
+
+    def close(self) -> None:
+        """Read no more until ``open``: there is no stream."""
+        self._is_closed = True
+        self.runner.link.close()
+        self.unblocker.close()
+        self.on_ready()
 
     # -- the application's side ---------------------------------------------------------------------------------------
 
@@ -235,6 +254,8 @@ class Reader(Generic[B]):
 
         Where dialling again is pointless, or no smaller read helps, the engine ends.
         """
+        if self._is_closed:
+            return
         if link is self.runner.link:
             self.unblocker.done()  # with the connection, the read has ended too
             self._owner.lose_connection(error, was_up=was_up)

@@ -43,6 +43,17 @@ class Unblocker:
             self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link), shared=True)
             self._runner.link.open()
 
+    def open(self) -> None:
+        """Open the link again after ``close``, where there was one."""
+        if self._runner is not None:
+            self._runner.link.open()
+
+    def close(self) -> None:
+        """Close the link, where there is one: nothing is read."""
+        self.done()
+        if self._runner is not None:
+            self._runner.link.close()
+
     def done(self) -> None:
         """Note that the read has returned, for any reason."""
         if self._wanted:

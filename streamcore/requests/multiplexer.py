@@ -18,7 +18,7 @@ from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link, Owner
 from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
-from ..engine.router import Beside
+from ..engine.router import ANYWHERE, Beside, Route
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..process_bound import ProcessBound
 from .queue import RequestQueue, because
@@ -36,6 +36,9 @@ Done: TypeAlias = Callable[[Request], None]
 
 class Multiplexer(Engine):
     """Send commands, in the order of ``submit``, over a shared link, which is dialled again whenever its connection is lost."""
+
+    _request: type[Request] = Request
+    """The kind of the requests that ``submit`` makes."""
 
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
@@ -73,7 +76,7 @@ class Multiplexer(Engine):
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
                 raise unshared(command)
-        request = Request(commands, done, self.options.request_timeout)
+        request = self._request(commands, done, self.options.request_timeout)
         self._main.submit(request)
         self.on_wakeup()
         return request
@@ -109,9 +112,12 @@ class Multiplexer(Engine):
 
     def new_queue_link(self, queue: RequestQueue) -> Link:
         """Make the link of a request queue: the shared main link, or a dedicated link."""
-        return self.new_link(
-            queue, f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
-        )
+        name = f"lease-{len(self._dedicated) + 1}" if isinstance(queue, DedicatedQueue) else "main"
+        return self.new_link(queue, name, self.queue_route())
+
+    def queue_route(self) -> Route:
+        """Find the route of the links: any server will do."""
+        return ANYWHERE
 
     def new_witness_link(self, witness: Owner, suspect: Link) -> Link:
         """Make a link that exists while the main link is in doubt."""

@@ -1,8 +1,8 @@
 """A queue of requests over a link, which is dialled again whenever its connection is lost.
 
 A request that was never sent when its connection went is kept for the next, and so is a repeatable request; only the
-rest is lost. A request that the server refuses because it cannot serve now (it loads, or has become a replica) was not
-executed: it waits for the next connection as well, until its deadline. A request whose deadline has passed, or whose
+rest is lost. A request that the server refuses because it cannot serve now (it loads, or has become a replica), or because another
+server does (``MOVED``), was not executed: it waits for the next connection as well, until its deadline. A request whose deadline has passed, or whose
 caller was cancelled, keeps its place in the FIFO: its reply is discarded there.
 
 A queue that is ``bound`` has told its server a state that later requests rely on (WATCH): with its connection all is
@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..engine.timers import Timer
-from ..errors import ConnectionLost, StreamcoreError
+from ..errors import ConnectionLost, ReplyError, StreamcoreError
 from .lateness import excuse
 from .request import MAYBE_REFUSED, Request
 from .witness import Witness
@@ -172,7 +172,7 @@ class RequestQueue:
             if not request.finished:
                 request.finish(self._late(request))
         if self._is_refused:
-            self.link.drop(ConnectionLost(f"the server cannot serve now: {self._refused[-1].refusal}"))
+            self.link.drop(refused(self._refused[-1].refusal))
         self._forget_finished()
         self._set_timer()
 
@@ -206,6 +206,13 @@ class RequestQueue:
         if request.sent:
             return self._owner.lost(ConnectionLost(why))
         return ConnectionLost(f"the request was not sent: {why}")
+
+
+def refused(refusal: ReplyError | None) -> ConnectionLost:
+    """Make the error of a connection that is given up since the server cannot serve now, or another server does: its cause tells."""
+    error = ConnectionLost(f"the server cannot serve now: {refusal}")
+    error.__cause__ = refusal
+    return error
 
 
 def because(error: Exception | None) -> str:

@@ -15,15 +15,19 @@ from ..commands.command import WRITE, Command, LinkUse, forbidden
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE
 from ..errors import (
+    AskError,
     BusyError,
+    ClusterDownError,
     ExecAbortError,
     InvalidArgument,
     LoadingError,
     MasterDownError,
+    MovedError,
     ReadOnlyError,
     RemoteProtocolError,
     ReplyError,
     StreamcoreError,
+    TryAgainError,
     UnreadableError,
     WatchedKeyChanged,
     is_interruption,
@@ -31,9 +35,11 @@ from ..errors import (
 
 # The server executes nothing now: it loads its data, or is a replica, perhaps since a moment ago.
 NOT_NOW: Final = frozenset({LoadingError, ReadOnlyError, MasterDownError})
+OR_ELSEWHERE: Final = NOT_NOW | {MovedError, AskError, TryAgainError, ClusterDownError}
+"""The same for requests about a slot of a cluster: its data are, or will be, at another node, and the link goes there."""
 OR_BUSY: Final = NOT_NOW | {BusyError}
 """The same for requests that rather wait for the end of a script than fail."""
-MAYBE_REFUSED: Final = OR_BUSY | {ExecAbortError, UnreadableError}
+MAYBE_REFUSED: Final = OR_BUSY | OR_ELSEWHERE | {ExecAbortError, UnreadableError}
 """The types of a last reply by which a request may have been refused as a whole, or others behind it."""
 
 _PACKAGE: Final = __name__.partition(".")[0]

@@ -153,7 +153,7 @@ CONSUMERS: Final = (
     Mutant(
         "merge-lets-go-too-early",
         "streamcore.consumer.merge",
-        "horizon = min([*self._ends.values(), *unread], default=None)",
+        "horizon = min([*ends, *unread], default=None)",
         "horizon = None",
         "streams merged by arrival: a full reply of one stream overtakes lower ids of another",
         scenario="consumer",

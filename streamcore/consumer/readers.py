@@ -1,0 +1,182 @@
+"""The readers of a consumer: a reader for each route to its streams.
+
+On a single server all streams have the same route, hence a single reader. In a cluster each slot has its own: streams of a slot
+share an ``XREAD``, and whatever happens to the streams of a slot concerns its reader only. A reader is made for the first stream of
+its route; its links are closed with the last stream, and opened again with the next.
+
+Batches are taken from the readers in turn. Where all entries have a single order, all readers put theirs into the queue of the
+first, the ``source``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from ..engine.router import Route, Slot
+from ..entries import Batch
+from ..reading.engine import ReadingEngine
+from ..reading.reader import Reader
+from .streams_reader import StreamsOwner, StreamsReader
+
+T = TypeVar("T", bytes, str)
+
+
+class Readers(Generic[T]):
+    """The readers of the streams of ``owner``, by route; all but closed readers are in their iteration.
+
+    ``source``: the reader with all batches; None where readers have queues of their own. ``merges``: all readers have a queue in
+    common. ``options``: keywords of a ``StreamsReader``.
+    """
+
+    def __init__(self, engine: ReadingEngine[Batch[T]], owner: StreamsOwner, *, merges: bool, **options: Any) -> None:
+        self.source: Reader[Batch[T]] | None = None
+        self._has_begun = False
+        self._engine: ReadingEngine[Batch[T]] = engine
+        self._owner = owner
+        self._merges = merges
+        self._options = options
+        self._by_route: dict[Route, StreamsReader[T]] = {}
+        self._open: dict[StreamsReader[T], None] = {}
+        self._turns: OrderedDict[Reader[Batch[T]], None] = (
+            OrderedDict()
+        )  # of the readers with batches, without a ``source``
+        self._idle: dict[StreamsReader[Any], None] = {}  # whose last reads came back empty
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[StreamsReader[T]]:
+        return iter(self._open)
+
+    def of(self, stream: bytes) -> StreamsReader[T]:
+        """Return the reader of a stream that is read, or is to be read."""
+        return self._by_route[self._engine.route(stream)]
+
+    def find(self, stream: bytes) -> StreamsReader[T] | None:
+        """Return the reader on the route to a stream; None where there is none."""
+        return self._by_route.get(self._engine.route(stream))
+
+    def open(self, stream: bytes) -> StreamsReader[T]:
+        """Return the reader on the route to a stream, made or opened if need be."""
+        route = self._engine.route(stream)
+        reader = self._by_route.get(route) or self._make(route)
+        if reader not in self._open:
+            self._open[reader] = None
+            reader.reader.open()
+        return reader
+
+    def close_unused(self, stream: bytes) -> None:
+        """Close the reader of a slot where a stream was the last. The reader of a single server waits for others."""
+        route = self._engine.route(stream)
+        reader = self._by_route[route]
+        if isinstance(route, Slot) and not reader.is_used:
+            self._open.pop(reader, None)
+            self._idle.pop(reader, None)
+            reader.reader.close()
+
+    def begin(self) -> None:
+        """Note that all streams are there which the consumer begins with; it is not ready before these are read."""
+        self._has_begun = True
+
+    def wake(self) -> None:
+        """Have all readers look whether there is something to read."""
+        for reader in [*self._open]:
+            reader.want_more()
+
+    def _make(self, route: Route) -> StreamsReader[T]:
+        first = next(iter(self._engine.readers), None)
+        shelf = first if self._merges else None
+        suffix = f", slot {route.slot}" if isinstance(route, Slot) else ""
+        made: StreamsReader[T] = StreamsReader(
+            self._engine,
+            self._owner,
+            {},
+            suffix=suffix,
+            route=route,
+            shelf=shelf,
+            merges=self._merges,
+            **self._options,
+        )
+        self._by_route[route] = made
+        self._engine.add_reader(made.reader, is_awaited=not self._has_begun)
+        if first is not None and first.paused:
+            made.reader.pause()
+        if first is None:
+            self.source = made.reader
+        elif shelf is not None:
+            made.reader.on_event_due = shelf.on_event_due
+        elif self.source is not None:
+            if self.source.prefetch:
+                self._turns[self.source] = None
+            self.source = None
+        return made
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether a batch can be taken now."""
+        source = self.source
+        return any(reader.has_batch for reader in self._turns) if source is None else source.has_batch
+
+    def add(self, reader: Reader[Batch[T]], batches: list[Batch[T]]) -> None:
+        """Add batches to the queue of a reader."""
+        for batch in batches:
+            reader.prefetch.add(batch)
+        if batches and self.source is None:
+            self._turns[reader] = None
+
+    def take_in_turn(self) -> Batch[T] | None:
+        """Take the next batch of the readers that have batches, in turn; None while there is none."""
+        turns = self._turns
+        while turns and not self._engine.readers[0].paused:
+            reader = next(iter(turns))
+            turns.move_to_end(reader)
+            batch = reader.take()
+            if not reader.prefetch:
+                del turns[reader]
+            if batch is not None:
+                return batch
+        return None
+
+    def put_back(self, batch: Batch[T]) -> None:
+        """Put back the batch taken last, before all others."""
+        reader = self.source
+        if reader is None:
+            reader = self.of(batch.key).reader
+            self._turns[reader] = None
+            self._turns.move_to_end(reader, last=False)
+        reader.put_back(batch)
+
+    # -- empty reads --------------------------------------------------------------------------------------------------
+
+    def rests(self, reader: StreamsReader[Any]) -> bool:
+        """Tell whether a reader that does not wait in the server came back empty, while others have entries."""
+        return reader.reader.polls and reader in self._idle
+
+    def are_idle(self) -> bool:
+        """Tell whether the last reads of all readers came back empty; from then on they count anew."""
+        if not self._idle or len(self._idle) < len(self._open):
+            return False
+        self._idle.clear()
+        return True
+
+    def note_idle(self, reader: StreamsReader[Any]) -> None:
+        """Note that the last read of a reader came back empty."""
+        self._idle[reader] = None
+
+    def note_busy(self, reader: StreamsReader[Any]) -> None:
+        """Note that a reader may have entries; readers that rest look again."""
+        if self._idle:
+            self._idle.pop(reader, None)
+            if reader.reader.polls:
+                resting, self._idle = self._idle, {}
+                for other in resting:
+                    other.want_more()
+
+    def go_on(self) -> None:
+        """Have all readers read on after the end of an iteration."""
+        self._idle.clear()
+        self.wake()
