@@ -76,6 +76,8 @@ class Pending:
         self.collect()
         rest = batch.split(at)
         self._keep(rest)
+        if rest.unsettled is not None:
+            self._spoken_of.append(rest)  # it has the fields of entries whose settlements may be unconfirmed
         for part in (batch, rest):
             if part.settled:
                 self._drop(part)

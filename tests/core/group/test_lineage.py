@@ -160,6 +160,17 @@ class TestProof:
         again = ids(take_all(consumer, net))
         assert (again, lost(net)) == (([], []) if forbidden == b"INFO" else (["1-0", "2-0"], [b"1-0", b"2-0"]))
 
+    def test_what_was_acknowledged_in_a_batch_that_was_cut_is_proven(self, server: Server) -> None:
+        """It was the highest entry, whose fields were gone with the rest of its batch: it came again."""
+        server.faults.denied = {"INFO"}
+        consumer, net, batch = holding(server, 3)
+        batch[2].ack()
+        consumer.split(batch, 2)
+        net.cut("main", Fate.REQUESTS_LOST)
+        net.advance(10.0)
+        assert take_all(consumer, net) == []
+        assert pending(server, "c") == ["1-0", "2-0"]
+
     def test_a_server_that_cannot_answer_now_is_asked_again(self, server: Server) -> None:
         consumer, net, batch = holding(server, 2)
         batch.ack()

@@ -269,6 +269,17 @@ class TestSplitting:
         assert pending.take()[0] == [("XACK", b"s", b"g", b"3-0")]
         assert pending.in_flight == 0
 
+    def test_the_fields_of_what_was_acknowledged_before_are_kept(self, pending: Pending) -> None:
+        """Else its acknowledgement cannot be proven on the next connection, and it comes again."""
+        batch = delivered(pending, "1-0", "2-0", "3-0")
+        batch[2].ack()
+        pending.split(pending.split(batch, 1), 1)
+        assert pending.bodies(b"s").keys() == {b"1-0", b"2-0", b"3-0"}
+        _, ride = pending.take()
+        assert pending.bodies(b"s").keys() == {b"1-0", b"2-0", b"3-0"}
+        pending.confirm(ride)
+        assert pending.bodies(b"s").keys() == {b"1-0", b"2-0"}
+
     @pytest.mark.parametrize("at", [0, 2])
     def test_an_empty_part_is_not_kept(self, pending: Pending, at: int) -> None:
         batch = delivered(pending, "1-0", "2-0")
