@@ -72,10 +72,15 @@ def test_slots_that_are_missing_keep_their_owners() -> None:
     assert filled.uncovered == ((0, 99), (150, 199), (300, 16383)), "the server's word, though former owners are kept"
 
 
-def test_a_difference_names_nodes_and_slots() -> None:
+def test_a_node_at_another_address_has_left_the_former() -> None:
+    moved = read([SlotRange(0, 99, told("a")), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}))], SEED, 1.0, at)
+    assert compare(WHOLE, moved) == Difference(("i:7000",), ("h:7098",), ())
+
+
+def test_a_difference_names_addresses_and_slots() -> None:
     new = topology((0, 49, "a"), (50, 99, "c"), (100, 16000, "b"))
-    assert compare(WHOLE, new) == Difference(["c"], [], ((50, 99), (16001, 16383)))
-    assert compare(new, WHOLE) == Difference([], ["c"], ((50, 99), (16001, 16383)))
+    assert compare(WHOLE, new) == Difference(("h:7099",), (), ((50, 99), (16001, 16383)))
+    assert compare(new, WHOLE) == Difference((), ("h:7099",), ((50, 99), (16001, 16383)))
     reordered = topology((100, 16383, "b"), (0, 99, "a"))
     assert not compare(WHOLE, reordered)
     assert compare(WHOLE, new)
