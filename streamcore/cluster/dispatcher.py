@@ -18,6 +18,7 @@ from ..engine.router import OnNode, Route
 from ..engine.timers import Timer
 from ..errors import AskError, ConnectionLost, MovedError, ReplyError, SlotRedirect, StreamcoreError, TryAgainError
 from ..options import Address
+from ..requests.queue import because
 from ..requests.request import Request
 from .call import Call, Part
 from .gate import Gate, Gates
@@ -90,7 +91,7 @@ class Dispatcher:
             return self._engine.late(f"{request.journey.node.address} did not answer {within}")
         if request.refusal is not None:
             return request.refusal
-        return self._unanswered(request, f"{self._missing(request)} {within}{self._trouble(request)}")
+        return self._unanswered(request, self._missing(request, within))
 
     def end(self, requests: Sequence[Request], why: str) -> None:
         """End requests, and forget the state of all slots: the engine is closed."""
@@ -100,20 +101,18 @@ class Dispatcher:
         self._timer.set(inf)
         self.queued = 0
 
-    def _missing(self, request: Request) -> str:
-        owners = {self._nodes.owner(slot) for slot in request.journey.slots}
-        return (
-            "no node was known for its slot" if None in owners else f"no connection to {' and '.join(map(str, owners))}"
-        )
-
-    def _trouble(self, request: Request) -> str:
-        """The reason of a missing node, or of a missing connection, as the end of a sentence."""
-        errors: list[Exception | None] = []
+    def _missing(self, request: Request, within: str) -> str:
+        """Tell why a request was not sent: its slot is not served, has no owner, or there is no connection to the owner."""
         for slot in request.journey.slots:
-            owner = self._nodes.owner(slot)
-            queue = None if owner is None else self._queues.get(owner)
-            errors.append(self._nodes.trouble if queue is None else queue.link.error)
-        return next((f": {error}" for error in errors if error is not None), "")
+            gate, owner = self._gates.get(slot), self._nodes.owner(slot)
+            if gate is not None and gate.word is not None:
+                return f"slot {slot} was not served {within}: {gate.word}"
+            if owner is None:
+                return f"no node was known for its slot {within}{because(self._nodes.trouble)}"
+            queue = self._queues.get(owner)
+            if queue is None or not queue.link.is_up:
+                return f"no connection to {owner} {within}{because(queue and queue.link.error)}"
+        return f"it had to wait for others of its slot {within}"
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:
         if request.sent:
@@ -197,7 +196,7 @@ class Dispatcher:
                 self._nodes.serve(gate.slot)
 
     def _send_refused(self, gate: Gate) -> bool:
-        """Send on what was refused, as far as it goes to the same node, with a fence where the rest goes elsewhere.
+        """Send on what was refused, as far as it goes to the same node, with a fence where the rest has to wait for the answers.
 
         Return whether there was any.
         """
@@ -217,7 +216,7 @@ class Dispatcher:
             else:
                 self.release(request)
             gate.refused.popleft()
-        if queue is not None and (is_asking or gate.refused):
+        if queue is not None and (is_asking or gate.refused or gate.is_doubtful):
             self._gates.fence(gate, queue.last)
         return queue is not None
 

@@ -73,7 +73,9 @@ def test_slots_that_are_missing_keep_their_owners() -> None:
 
 
 def test_a_node_at_another_address_has_left_the_former() -> None:
-    moved = read([SlotRange(0, 99, told("a")), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}))], SEED, 1.0, at)
+    moved = read(
+        [SlotRange(0, 99, told("a"), []), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}), [])], SEED, 1.0, at
+    )
     assert compare(WHOLE, moved) == Difference(("i:7000",), ("h:7098",), ())
 
 
