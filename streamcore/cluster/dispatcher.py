@@ -98,6 +98,8 @@ class Dispatcher:
         for request in requests:
             self._finish(request, self._unanswered(request, why))
         self._gates.clear()
+        for queue in self._queues.values():
+            queue.wait([])
         self._timer.set(inf)
         self.queued = 0
 
@@ -111,7 +113,7 @@ class Dispatcher:
                 return f"no node was known for its slot {within}{because(self._nodes.trouble)}"
             queue = self._queues.get(owner)
             if queue is None or not queue.link.is_up:
-                return f"no connection to {owner} {within}{because(queue and queue.link.error)}"
+                return f"no connection to {owner} {within}{because(None if queue is None else queue.link.error)}"
         return f"it had to wait for others of its slot {within}"
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:

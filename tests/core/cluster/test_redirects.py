@@ -135,7 +135,7 @@ def test_a_target_that_knows_of_nothing_sends_back() -> None:
 def loop(rig: Rig, key: str) -> tuple[Node, Node]:
     """Let two nodes name each other as the owner of a slot."""
     one, other = rig.owner(key), rig.other(key)
-    rig.model.bus._delay = lambda source, target: None  # type: ignore[attr-defined]
+    rig.model.bus._delay = lambda source, target: None
     one.view.assign([slot(key)], other.id)
     one.settle(rig.model.now)
     return one, other
