@@ -137,6 +137,26 @@ class Dispatcher:
         self.release(request)
         self._pass(request)
 
+    def forget_ended(self, request: Request) -> None:
+        """Forget a request that has ended while it waited, at the gate of its slot or for a connection."""
+        self.release(request)
+        for slot in request.journey.slots:
+            owner = self._nodes.owner(slot)
+            if (gate := self._gates.get(slot)) is not None:
+                self._tidy(gate)
+            elif owner is not None and (queue := self._queues.get(owner)) is not None:
+                queue.forget_finished()
+
+    def _tidy(self, gate: Gate) -> None:
+        """Drop requests that have ended from the heads of a gate; forget the gate where nothing is left."""
+        while gate.refused and gate.refused[0][0].finished:
+            self.release(gate.refused.popleft()[0])
+        while gate.waiting and gate.waiting[0].finished:
+            self.release(gate.waiting.popleft())
+        if not (gate.refused or gate.waiting or gate.fence):
+            self._gates.open(gate)
+            self._nodes.serve(gate.slot)
+
     def _finish(self, request: Request, error: StreamcoreError | None = None) -> None:
         self.release(request)
         if self._nodes.wanted:
@@ -160,8 +180,7 @@ class Dispatcher:
             gate = self._gates.close(slot, None)
             self._nodes.want(slot)
         gate.waiting.append(request)
-        while gate.waiting and gate.waiting[0].finished:
-            self.release(gate.waiting.popleft())
+        self._tidy(gate)
 
     def _queue(self, address: Address) -> NodeQueue:
         queue = self._queues.get(address)

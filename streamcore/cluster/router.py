@@ -65,6 +65,7 @@ class ClusterRouter:
         self._overlays: dict[int, Overlay] = {}  # by slot
         self._routes: dict[Link, Route] = {}
         self._beside: dict[Link, list[Link]] = {}
+        self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
         self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
         self._refresher = Refresher(
@@ -224,6 +225,7 @@ class ClusterRouter:
             self._redirect_links()
         if self._is_needed() and not self._refresher.is_wanted:
             self._refresher.want()
+        self._absent = {link for link in self._routes if _is_absent(link)}
         self._timer.set(now + LOOK)
 
     def _learn(self) -> None:
@@ -267,15 +269,21 @@ class ClusterRouter:
 
     def _is_needed(self) -> bool:
         """Whether the topology leaves something to be desired: a slot, or a link that is wanted, without a node that serves it."""
-        return bool(self.wanted) or any(map(self._is_silent, self._suspects)) or any(map(_is_missing, self._routes))
+        return (
+            bool(self.wanted) or any(map(self._is_silent, self._suspects)) or any(map(self._is_missing, self._routes))
+        )
+
+    def _is_missing(self, link: Link) -> bool:
+        """Whether a link has failed, or its dial takes long."""
+        return _is_absent(link) and (link.error is not None or link in self._absent)
 
     def _is_silent(self, link: Link) -> bool:
         """Whether a suspect has still not answered."""
         return link.is_up and link.oldest is not None and link.oldest is self._suspects[link]
 
 
-def _is_missing(link: Link) -> bool:
-    return link.state is not State.RESTING and not link.is_up
+def _is_absent(link: Link) -> bool:
+    return link.has_address and link.state is not State.RESTING and not link.is_up
 
 
 def _nothing() -> None:

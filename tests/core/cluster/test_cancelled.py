@@ -138,7 +138,8 @@ def test_a_client_that_is_closed_while_it_asks_dials_no_more() -> None:
     rig = Rig(starts=False, seeds=[Address("127.0.0.1", port) for port in (7000, 7001, 7002)])
     for node in rig.model.nodes:
         rig.model.pause(node)
-    request = rig.ask(incr("a"))
+    request = rig.submit(incr("a"))
+    rig.start()
     rig.client.close()
     rig.client.close()
     dials = sum(rig.net.pair.peer(link.name).dials for link in rig.client.links())
@@ -153,7 +154,7 @@ def test_the_turn_of_a_closed_client_is_free() -> None:
     rig = Rig(starts=False)
     for node in rig.model.nodes:
         rig.model.pause(node)
-    rig.advance(0.5)
+    rig.start()
     assert not rig.cluster.board.take_turn(rig.net.pair.now)
     rig.client.close()
     assert rig.cluster.board.take_turn(rig.net.pair.now + 0.1)

@@ -91,7 +91,7 @@ def test_a_node_that_is_never_replaced_costs_no_room() -> None:
     rig = Rig(options=Options(max_outgoing=1000))
     warm(rig)
     crash(rig, rig.owner("a"))
-    for _ in range(12):
+    for _ in range(14):
         rig.ask(set_("a", "x" * 50))
     rooms = [rig.client.has_room]
     assert "bytes of requests before it are unanswered" in str(rig.client.no_room())

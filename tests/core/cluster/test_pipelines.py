@@ -54,7 +54,7 @@ def test_a_single_command_of_a_part_is_sent_on_by_its_own_slot() -> None:
 def test_a_pipeline_waits_for_the_first_topology_with_the_others() -> None:
     rig = Rig(starts=False)
     call = rig.submit(incr("a"), incr("b"), ping())
-    rig.advance(0.1)
+    rig.start()
     assert call.answers()[:2] == [1, 1]
 
 

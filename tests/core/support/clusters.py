@@ -35,7 +35,7 @@ def address(node: Node) -> Address:
 class Rig:
     """A cluster of three primaries and their replicas, and a client that knows the first node.
 
-    A failed node is replaced when a test says so, and does not take the others down. ``ran``: the commands of each node.
+    Without ``starts`` they are not joined yet. A failed node is replaced when a test says so, and does not take the others down. ``ran``: the commands of each node.
     """
 
     def __init__(
@@ -56,9 +56,13 @@ class Rig:
         self.cluster = Cluster(seeds or [address(self.model.nodes[0])], **cluster)
         self.client = ClusterMultiplexer(options=options or Options(), router=self.cluster.router, **(engine or {}))
         self.ended: list[Any] = []
-        self.net = ClusterNet(self.model, self.client)
         if starts:
-            self.net.advance(0.01)
+            self.start()
+
+    def start(self) -> None:
+        """Join the client with the cluster."""
+        self.net = ClusterNet(self.model, self.client)
+        self.net.advance(0.01)
 
     def watch(self, node: Node) -> None:
         def note(session: Session, words: list[bytes]) -> None:
