@@ -356,7 +356,7 @@ class Dispatcher:
         self.release(part)
         parts = part.split(refused)
         for one in parts:
-            one.sent = part.sent
+            one.sent, one.refusal, one.journey.hops = part.sent, part.refusal, part.journey.hops
             self._hold(one)
         return parts
 

@@ -261,7 +261,7 @@ class ClusterRouter:
         before = len(self._overlays)
         for slot, (address, since) in [*self._overlays.items()]:
             owner = None if topology is None else topology.owner(slot)
-            is_newer = topology is not None and topology.asked_at >= since
+            is_newer = topology is not None and topology.asked_at > since
             knows = topology is not None and (topology.asked_of == address or address not in self.primaries)
             if (is_newer and knows) or (owner is not None and owner.address == address) or now - since >= OVERLAY:
                 del self._overlays[slot]

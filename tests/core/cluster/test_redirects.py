@@ -156,6 +156,18 @@ def test_two_nodes_that_name_each_other_are_asked_some_thirty_times() -> None:
     rig.expect_nothing_left()
 
 
+def test_a_pipeline_is_sent_around_no_oftener() -> None:
+    rig = Rig()
+    rig.ask(incr("a"))
+    loop(rig, "a")
+    rig.words()
+    call = rig.ask(incr("a"), incr("{a}2"), incr("{a}3"))
+    rig.until(call)
+    assert 20 < len(rig.words()) / 3 < 40
+    with pytest.raises(MovedError):
+        call.answers()
+
+
 def test_a_deadline_counts_from_the_submission() -> None:
     rig = Rig()
     rig.ask(incr("a"), incr("b"))
