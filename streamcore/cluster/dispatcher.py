@@ -8,6 +8,7 @@ connection, at the gate of its slot, or moves as soon as the slot is known to ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from math import inf
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class Dispatcher:
         self._on_end = on_end
         self._queues: dict[Address, NodeQueue] = {}
         self._gates = Gates()
+        self._numbers = count()
         self._timer = engine.new_timer(self._retry)
         nodes.on_change = self._follow
 
@@ -61,28 +63,33 @@ class Dispatcher:
 
     def submit(self, request: Request, slot: int) -> None:
         """Send a request whose keys are of a single slot."""
-        request.journey = Journey((slot,), 0)
+        request.journey = Journey((slot,))
+        request.journey.number = next(self._numbers)
         self._place(request)
 
-    def distribute(self, call: Call, slots: Mapping[int, Sequence[int]], *, sent: bool = False) -> None:
+    def distribute(self, call: Call, slots: Mapping[int, Sequence[int]], former: Part | None = None) -> None:
         """Send commands of a call, in a part for each node. ``slots``: the places of the commands of each slot.
 
-        ``sent``: they were sent before, over a connection that was lost.
+        ``former``: the part that they were in before.
         """
-        nodes: dict[Address, list[int]] = {}
+        nodes: dict[Address | None, list[int]] = {}
         for slot in slots:
-            owner = None if self._gates.get(slot) else self._nodes.owner(slot)
-            if owner is None:
-                part = call.part(slots[slot], [slot])
-                part.sent = sent
+            nodes.setdefault(None if self._gates.get(slot) else self._nodes.owner(slot), []).append(slot)
+        parts: list[tuple[Address | None, Part]] = [
+            (None, call.part(slots[slot], [slot])) for slot in nodes.pop(None, ())
+        ]
+        for address, own in nodes.items():
+            parts.append((address, call.part(sorted([place for slot in own for place in slots[slot]]), own)))
+        for address, part in parts:
+            if former is None:
+                part.journey.number = next(self._numbers)
+            else:
+                part.succeed(former)
+            if address is None:
                 self._place(part)
             else:
-                nodes.setdefault(owner, []).append(slot)
-        for address, own in nodes.items():
-            part = call.part(sorted([place for slot in own for place in slots[slot]]), own)
-            part.sent = sent
-            self._hold(part)
-            self._queue(address).submit(part)
+                self._hold(part)
+                self._queue(address).submit(part)
 
     def late_error(self, request: Request) -> StreamcoreError:
         """Make the error of a request that was not answered in time: the last word of a server, where there was one."""
@@ -105,16 +112,14 @@ class Dispatcher:
 
     def _missing(self, request: Request, within: str) -> str:
         """Tell why a request was not sent: its slot is not served, has no owner, or there is no connection to the owner."""
-        for slot in request.journey.slots:
-            gate, owner = self._gates.get(slot), self._nodes.owner(slot)
-            if gate is not None and gate.word is not None:
-                return f"slot {slot} was not served {within}: {gate.word}"
-            if owner is None:
-                return f"no node was known for its slot {within}{because(self._nodes.trouble)}"
-            queue = self._queues.get(owner)
-            if queue is None or not queue.link.is_up:
-                return f"no connection to {owner} {within}{because(None if queue is None else queue.link.error)}"
-        return f"it had to wait for others of its slot {within}"
+        slot = request.journey.slots[0]
+        gate, owner = self._gates.get(slot), self._nodes.owner(slot)
+        if gate is not None and gate.word is not None:
+            return f"slot {slot} was not served {within}: {gate.word}"
+        if owner is None:
+            return f"no node was known for its slot {within}{because(self._nodes.trouble)}"
+        queue = self._queues.get(owner)
+        return f"no connection to {owner} {within}{because(None if queue is None else queue.link.error)}"
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:
         if request.sent:
@@ -140,12 +145,11 @@ class Dispatcher:
     def forget_ended(self, request: Request) -> None:
         """Forget a request that has ended while it waited, at the gate of its slot or for a connection."""
         self.release(request)
-        for slot in request.journey.slots:
-            owner = self._nodes.owner(slot)
-            if (gate := self._gates.get(slot)) is not None:
-                self._tidy(gate)
-            elif owner is not None and (queue := self._queues.get(owner)) is not None:
-                queue.forget_finished()
+        slots = request.journey.slots
+        for gate in filter(None, map(self._gates.get, slots)):
+            self._tidy(gate)
+        for owner in self._queues.keys() & set(map(self._nodes.owner, slots)):
+            self._queues[owner].forget_finished()
 
     def _tidy(self, gate: Gate) -> None:
         """Drop requests that have ended from the heads of a gate; forget the gate where nothing is left."""
@@ -242,11 +246,10 @@ class Dispatcher:
         return queue is not None
 
     def _retry(self, now: float) -> None:
-        """Try the gates whose delay is over."""
+        """Try the gates again: the delay of some is over."""
         self._timer.set(inf)
         for gate in self._gates.closed:
-            if gate.until > -inf:
-                self._open(gate)
+            self._open(gate)
 
     # -- calls of the queues ------------------------------------------------------------------------------------------
 
@@ -308,17 +311,18 @@ class Dispatcher:
                     lost.append(request)
                     continue
                 request.repeat()
-            if request.finished:
-                self.release(request)
-            elif (
-                isinstance(request, Part)
-                and len(request.journey.slots) > 1
-                and self._gates.has_any(request.journey.slots)
-            ):
-                kept += [(part, False) for part in self._split(request, range(request.size))]
-            else:
-                kept.append((request, was_asked))
+            kept += self._divided(request, was_asked=was_asked)
         return kept, lost
+
+    def _divided(self, request: Request, *, was_asked: bool) -> list[tuple[Request, bool]]:
+        """Divide a part of several slots, by slot, where the gate of any is closed; nothing is left of what has ended."""
+        if request.finished:
+            self.release(request)
+            return []
+        slots = request.journey.slots
+        if isinstance(request, Part) and len(slots) > 1 and self._gates.has_any(slots):
+            return [(part, False) for part in self._split(request, range(request.size))]
+        return [(request, was_asked)]
 
     def _return_to_gates(self, kept: list[tuple[Request, bool]]) -> list[Request]:
         """Put requests of slots whose gates are closed behind what was refused there; return the others."""
@@ -356,7 +360,6 @@ class Dispatcher:
         self.release(part)
         parts = part.split(refused)
         for one in parts:
-            one.sent, one.refusal, one.journey.hops = part.sent, part.refusal, part.journey.hops
             self._hold(one)
         return parts
 
@@ -365,20 +368,18 @@ class Dispatcher:
         [slot] = request.journey.slots
         gate = self._gates.get(slot) or self._gates.close(slot, queue.last)
         ask: Address | None = None
-        is_known = False
+        address: Address | None = None
         request.refusal = error
-        if isinstance(error, SlotRedirect):
-            if isinstance(error, AskError):
-                ask = self._nodes.asked(error, queue.address)
-                is_known = ask is not None
-            elif isinstance(error, MovedError):
-                is_known = self._nodes.moved(error, queue.address) is not None
-            if not is_known:
-                request.refusal = unfollowed(error, str(queue.address))
-                self._nodes.want(slot)
+        if isinstance(error, AskError):
+            address = ask = self._nodes.asked(error, queue.address)
+        elif isinstance(error, MovedError):
+            address = self._nodes.moved(error, queue.address)
         elif not isinstance(error, TryAgainError):
             self._nodes.want(slot, avoid=queue.address)
-        gate.refuse(request, ask, self._engine.clock.now, waits=not is_known)
+        if isinstance(error, SlotRedirect) and address is None:
+            request.refusal = unfollowed(error, str(queue.address))
+            self._nodes.want(slot)
+        gate.refuse(request, ask, self._engine.clock.now, waits=address is None)
         self._open(gate)
 
     # -- topologies ---------------------------------------------------------------------------------------------------
@@ -404,15 +405,16 @@ class Dispatcher:
         """Place anew what waits for a connection, in its order, but for what is asked there (``ASK``)."""
         moved = [request for request in queue.waiting if not request.journey.is_asking]
         queue.wait([request for request in queue.waiting if request.journey.is_asking])
+        kept: list[tuple[Request, bool]] = []
         for request in moved:
             for gate in self._gates.lift(request):
                 self._gates.fence(gate, queue.last)
+            kept += self._divided(request, was_asked=False)
+        for request in self._return_to_gates(kept):
             self.release(request)
-            if request.finished:
-                continue
             if isinstance(request, Part):
                 places = request.leave()
-                self.distribute(request.call, places, sent=request.sent)
+                self.distribute(request.call, places, request)
             else:
                 self._place(request)
 

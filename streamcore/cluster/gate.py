@@ -43,11 +43,14 @@ class Gate:
         """When the next attempt may be made, in seconds."""
 
     def refuse(self, request: Request, ask: Address | None, now: float, *, waits: bool) -> None:
-        """Keep a refused request; one that ``waits``, or was sent around often, delays the next attempt."""
+        """Keep a refused request, in the order of submission; one that ``waits``, or was sent around often, delays the next attempt."""
         journey = request.journey
         journey.hops += 1
         self.word = request.refusal or self.word
-        self.refused.append((request, ask))
+        at = len(self.refused)
+        while at and self.refused[at - 1][0].journey.number > journey.number:
+            at -= 1
+        self.refused.insert(at, (request, ask))
         if waits or journey.hops > FREE_HOPS:
             self.is_doubtful = True
             doublings = min(journey.hops - (1 if waits else FREE_HOPS + 1), 10)

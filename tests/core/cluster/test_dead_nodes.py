@@ -13,6 +13,7 @@ from streamcore.errors import (
     LoadingError,
     LoginRefused,
     RequestTimeout,
+    UnreadableError,
 )
 from streamcore.events import ConnectAttemptFailed, Disconnected
 from streamcore.options import Address, Options
@@ -298,3 +299,111 @@ def test_a_cluster_of_which_a_node_is_dead_from_the_beginning() -> None:
     rig.advance(1.0)
     assert rig.client.is_ready
     assert [rig.ask(incr(key)).answer() for key in KEYS] == [1, 1, 1]
+
+
+# -- connections that end in the midst ------------------------------------------------------------------------------------
+
+UNREADABLE = b"-ERR Protocol error: invalid bulk length\r\n"
+NAME = "127.0.0.1:7002"
+
+
+def test_behind_a_command_that_was_not_understood_nothing_was_executed() -> None:
+    rig = Rig()
+    warm(rig)
+    rig.net.silence(NAME)
+    culprit, behind = rig.ask(incr("a")), rig.ask(incr("a"))
+    peer = rig.net.pair.peer(NAME)
+    peer.reply(UNREADABLE)
+    peer.close()
+    rig.advance(0.5)
+    assert behind.answer() == 2
+    with pytest.raises(UnreadableError):
+        culprit.answer()
+    rig.expect_nothing_left()
+
+
+def test_a_part_is_cut_short_by_a_command_that_was_not_understood() -> None:
+    rig = Rig()
+    warm(rig)
+    rig.net.silence(NAME)
+    call, behind = rig.ask(incr("a"), incr("d"), incr("b")), rig.ask(incr("a"))
+    peer = rig.net.pair.peer(NAME)
+    peer.reply(UNREADABLE)
+    peer.close()
+    rig.advance(0.5)
+    assert [type(answer) for answer in call.answers()] == [UnreadableError, UnreadableError, int]
+    assert behind.answer() == 2
+    rig.expect_nothing_left()
+
+
+def test_a_part_of_several_slots_is_divided_where_one_has_moved_meanwhile() -> None:
+    rig = Rig()
+    warm(rig)
+    rig.advance(1.0)
+    rig.net.silence(NAME)
+    call = rig.ask(get("a"), get("d"), get("b"))
+    rig.model.move_slot(slot("a"), rig.model.nodes[0])
+    rig.router._refresher.want()
+    rig.client.on_wakeup()
+    rig.advance(0.2)
+    behind = rig.ask(incr("a"))
+    assert not behind.finished, "the node may still answer what was asked before"
+    rig.net.pair.peer(NAME).close()
+    rig.advance(1.0)
+    assert call.answers() == [b"1", None, b"1"]
+    assert behind.answer() == 2
+    rig.expect_nothing_left()
+
+
+def test_what_waits_for_a_dial_moves_with_its_slot() -> None:
+    rig = Rig()
+    rig.advance(1.0)
+    rig.net.pair.dials = False
+    requests = [rig.ask(incr("a")) for _ in range(3)]
+    call = rig.ask(incr("a"), incr("d"), incr("{a}2"))
+    requests[1].finished = True
+    behind = rig.ask(incr("d"))
+    rig.model.move_slot(slot("a"), rig.model.nodes[1])
+    rig.router._refresher.want()
+    rig.client.on_wakeup()
+    rig.advance(0.2)
+    rig.net.pair.dials = True
+    rig.advance(0.5)
+    assert [request.answer() for request in (requests[0], requests[2])] == [1, 2]
+    assert call.answers() == [3, 1, 1]
+    assert behind.answer() == 2
+    rig.expect_nothing_left()
+
+
+def test_what_was_refused_for_now_moves_in_front_of_what_waits() -> None:
+    rig = Rig()
+    warm(rig)
+    owner = rig.owner("a")
+    owner.faults.unavailable = "CLUSTERDOWN The cluster is down"
+    requests = [rig.ask(incr("a")) for _ in range(2)]
+    replica = crash(rig, owner)
+    rig.net.pair.dials = False
+    rig.advance(0.3)
+    requests += [rig.ask(incr("a")) for _ in range(2)]
+    rig.model.failover(replica)
+    rig.router._refresher.want()
+    rig.client.on_wakeup()
+    rig.advance(1.5)
+    rig.net.pair.dials = True
+    rig.advance(2.0)
+    assert [request.answer() for request in requests] == [2, 3, 4, 5]
+    rig.expect_nothing_left()
+
+
+def test_a_driver_that_was_held_up_reads_before_it_gives_up() -> None:
+    rig = Rig()
+    warm(rig)
+    rig.net.silence(NAME)
+    request, call = rig.ask(incr("a")), rig.ask(incr("b"), incr("a"))
+    rig.client.handle_timeout(rig.net.pair.now + 5.2)
+    assert not request.finished
+    assert not call.finished
+    rig.net.pair.now += 5.2
+    rig.advance(0.2)
+    assert request.finished
+    assert call.finished

@@ -249,3 +249,33 @@ def test_many_redirects_cost_a_single_question() -> None:
     assert len(mine) > 150
     assert 1 <= asked.take() <= 2
     rig.expect_nothing_left()
+
+
+def test_a_slot_that_had_no_owner_from_the_beginning() -> None:
+    rig = Rig(starts=False)
+    rig.model.uncover(slot("a"))
+    requests = [rig.submit(incr("a")) for _ in range(3)]
+    rig.start()
+    rig.advance(1.0)
+    assert not any(request.finished for request in requests)
+    rig.model.cover(slot("a"), rig.model.nodes[2])
+    rig.advance(1.2)
+    assert [request.answer() for request in requests] == [1, 2, 3]
+    rig.expect_nothing_left()
+
+
+def test_what_is_refused_for_several_reasons_leaves_in_its_order() -> None:
+    """``ASK``, then ``TRYAGAIN``: the second is tried behind the answer to the first."""
+    rig = Rig()
+    rig.ask(mset({"{a}1": 1, "{a}2": 2}))
+    move = rig.model.begin_move(slot("a"), rig.model.nodes[0])
+    move.move_keys(1)
+    gone = next(key for key in ("{a}1", "{a}2") if move.source.databases[0].raw(key.encode()) is None)
+    requests = [rig.submit(incr(gone)), rig.submit(mget("{a}1", "{a}2")), rig.submit(incr(gone))]
+    rig.advance(0.1)
+    move.finish()
+    rig.advance(0.5)
+    first, both, last = (request.answer() for request in requests)
+    assert int(both[0 if gone == "{a}1" else 1]) == first
+    assert last == first + 1
+    rig.expect_nothing_left()

@@ -52,13 +52,11 @@ def test_it_is_asked_for_now_and_then_of_changing_nodes() -> None:
 def test_its_link_is_closed_when_it_is_idle() -> None:
     rig = Rig(refresh_interval=50.0)
     link = rig.client.links()[0]
-    assert link.is_up
-    rig.advance(9.0)
-    assert link.wants_connection
-    rig.advance(2.0)
-    assert not link.wants_connection
-    rig.advance(55.0)
-    assert link.is_up
+    wanted = [link.wants_connection]
+    for seconds in (9.0, 2.0, 55.0):
+        rig.advance(seconds)
+        wanted.append(link.wants_connection)
+    assert wanted == [True, True, False, True]
     assert rig.ask(incr("a")).answer() == 1
 
 
@@ -234,6 +232,14 @@ def test_a_node_that_leaves_loses_its_link() -> None:
     rig.advance(30.0)
     assert link.attempts == dials
     assert address(leaving) not in rig.router.primaries
+
+
+def test_an_interruption_is_none_of_its_errors() -> None:
+    def interrupted(host: str, port: int) -> tuple[str, int]:
+        raise OSError("a signal handler")
+
+    with pytest.raises(OSError, match="a signal handler"):
+        Rig(address_map=interrupted)
 
 
 # -- two engines ----------------------------------------------------------------------------------------------------------

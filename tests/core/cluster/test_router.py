@@ -222,6 +222,10 @@ def test_a_link_follows_its_slot_by_the_word_of_its_loss() -> None:
     assert link.is_up
     assert link.address == beside.address == NODES[0]
     assert (holder.ups, len(holder.losses)) == (2, 1)
+    link.drop(moved(7000))
+    rig.client.on_wakeup()
+    rig.net.serve()
+    assert link.address == beside.address == NODES[0]
 
 
 def test_a_link_is_redirected_when_a_topology_tells() -> None:
