@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from math import inf
 from typing import Protocol
 
 from ..connection.common import Clock
@@ -22,8 +21,8 @@ from ..options import Address
 from ..requests.queue import because
 from ..requests.request import Request
 from .call import Call, Part
-from .gate import Gate, Gates
-from .journey import Journey, begin_asking, end_asking
+from .gates import Gates
+from .journey import Journey, end_asking
 from .node_queue import NodeQueue
 from .refusals import MAYBE_REFUSED, REFUSED, refusal_of, unfollowed
 from .router import ClusterRouter
@@ -54,9 +53,8 @@ class Dispatcher:
         self._nodes = nodes
         self._on_end = on_end
         self._queues: dict[Address, NodeQueue] = {}
-        self._gates = Gates()
+        self._gates = Gates(self, engine, nodes)
         self._numbers = count()
-        self._timer = engine.new_timer(self._retry)
         nodes.on_change = self._follow
 
     # -- the engine's side --------------------------------------------------------------------------------------------
@@ -89,7 +87,7 @@ class Dispatcher:
                 self._place(part)
             else:
                 self._hold(part)
-                self._queue(address).submit(part)
+                self.send(part, address)
 
     def late_error(self, request: Request) -> StreamcoreError:
         """Make the error of a request that was not answered in time: the last word of a server, where there was one."""
@@ -107,7 +105,6 @@ class Dispatcher:
         self._gates.clear()
         for queue in self._queues.values():
             queue.wait([])
-        self._timer.set(inf)
         self.queued = 0
 
     def _missing(self, request: Request, within: str) -> str:
@@ -140,26 +137,16 @@ class Dispatcher:
     def drop(self, request: Request) -> None:
         """Take a request that has ended before it was sent."""
         self.release(request)
-        self._pass(request)
+        self._gates.pass_fence(request)
 
     def forget_ended(self, request: Request) -> None:
         """Forget a request that has ended while it waited, at the gate of its slot or for a connection."""
         self.release(request)
         slots = request.journey.slots
         for gate in filter(None, map(self._gates.get, slots)):
-            self._tidy(gate)
+            self._gates.tidy(gate)
         for owner in self._queues.keys() & set(map(self._nodes.owner, slots)):
             self._queues[owner].forget_finished()
-
-    def _tidy(self, gate: Gate) -> None:
-        """Drop requests that have ended from the heads of a gate; forget the gate where nothing is left."""
-        while gate.refused and gate.refused[0][0].finished:
-            self.release(gate.refused.popleft()[0])
-        while gate.waiting and gate.waiting[0].finished:
-            self.release(gate.waiting.popleft())
-        if not (gate.refused or gate.waiting or gate.fence):
-            self._gates.open(gate)
-            self._nodes.serve(gate.slot)
 
     def _finish(self, request: Request, error: StreamcoreError | None = None) -> None:
         self.release(request)
@@ -179,77 +166,24 @@ class Dispatcher:
         if gate is None:
             owner = self._nodes.owner(slot)
             if owner is not None:
-                self._queue(owner).submit(request)
+                self.send(request, owner)
                 return
             gate = self._gates.close(slot, None)
             self._nodes.want(slot)
         gate.waiting.append(request)
-        self._tidy(gate)
+        self._gates.tidy(gate)
+
+    def send(self, request: Request, address: Address) -> NodeQueue:
+        """Send a request to a node; return the queue that it is in."""
+        queue = self._queue(address)
+        queue.submit(request)
+        return queue
 
     def _queue(self, address: Address) -> NodeQueue:
         queue = self._queues.get(address)
         if queue is None:
             queue = self._queues[address] = NodeQueue(self, address)
         return queue
-
-    # -- gates --------------------------------------------------------------------------------------------------------
-
-    def _pass(self, request: Request) -> None:
-        for gate in self._gates.lift(request):
-            self._open(gate)
-
-    def _open(self, gate: Gate) -> None:
-        """Send on what a gate has kept, where its fence is answered, its delay is over, and its slot has an owner."""
-        if gate.fence is not None or self._engine.closed or self._gates.get(gate.slot) is not gate:
-            return
-        if gate.until > self._engine.clock.now:
-            self._timer.set(min(self._timer.at, gate.until))
-            return
-        has_sent = self._send_refused(gate)
-        owner = self._nodes.owner(gate.slot)
-        if owner is None:
-            self._nodes.want(gate.slot)
-        elif not gate.refused and gate.fence is None:
-            self._gates.open(gate)
-            for request in gate.waiting:
-                if request.finished:
-                    self.release(request)
-                else:
-                    has_sent = True
-                    self._queue(owner).submit(request)
-            if not has_sent:
-                self._nodes.serve(gate.slot)
-
-    def _send_refused(self, gate: Gate) -> bool:
-        """Send on what was refused, as far as it goes to the same node, with a fence where the rest has to wait for the answers.
-
-        Return whether there was any.
-        """
-        queue: NodeQueue | None = None
-        is_asking = False
-        while gate.refused:
-            request, ask = gate.refused[0]
-            address = ask or self._nodes.owner(gate.slot)
-            if not request.finished:
-                if address is None or (queue is not None and queue.address != address):
-                    break
-                if ask is not None:
-                    is_asking = True
-                    begin_asking(request)
-                queue = self._queue(address)
-                queue.submit(request)
-            else:
-                self.release(request)
-            gate.refused.popleft()
-        if queue is not None and (is_asking or gate.refused or gate.is_doubtful):
-            self._gates.fence(gate, queue.last)
-        return queue is not None
-
-    def _retry(self, now: float) -> None:
-        """Try the gates again: the delay of some is over."""
-        self._timer.set(inf)
-        for gate in self._gates.closed:
-            self._open(gate)
 
     # -- calls of the queues ------------------------------------------------------------------------------------------
 
@@ -269,7 +203,7 @@ class Dispatcher:
         end_asking(request)
         if MAYBE_REFUSED.isdisjoint(map(type, request.replies)) or not self._refuse(queue, request):
             self._finish(request)
-        self._pass(request)
+        self._gates.pass_fence(request)
 
     def node_down(
         self, queue: NodeQueue, error: Exception, sent: list[Request], unsent: list[Request], *, was_up: bool
@@ -288,7 +222,7 @@ class Dispatcher:
             queue.wait(waiting)
         opened = [gate for request in (*sent, *unsent) for gate in self._gates.lift(request)]
         for gate in (*opened, *filter(None, [self._gates.get(request.journey.slots[0]) for request, _ in kept])):
-            self._open(gate)
+            self._gates.try_open(gate)
         self._engine.node_down(queue.link, error, was_up=was_up)
         for request in lost:
             if request.was_unreadable():
@@ -380,7 +314,7 @@ class Dispatcher:
             request.refusal = unfollowed(error, str(queue.address))
             self._nodes.want(slot)
         gate.refuse(request, ask, self._engine.clock.now, waits=address is None)
-        self._open(gate)
+        self._gates.try_open(gate)
 
     # -- topologies ---------------------------------------------------------------------------------------------------
 
@@ -394,7 +328,7 @@ class Dispatcher:
             if any(self._is_elsewhere(request, queue.address) for request in queue.waiting):
                 self._move_waiting(queue)
         for gate in self._gates.closed:
-            self._open(gate)
+            self._gates.try_open(gate)
         self._forget_nodes()
 
     def _is_elsewhere(self, request: Request, address: Address) -> bool:

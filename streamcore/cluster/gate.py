@@ -1,4 +1,4 @@
-"""The gates of slots: they keep the order of a slot's requests while a node redirects or refuses them.
+"""The gate of a slot: it keeps the order of the slot's requests while a node redirects or refuses them.
 
 At the first refusal the gate of the slot closes. The newest request then unanswered at the refusing node is its *fence*: up to
 there, requests of the slot may be refused, or executed, in their order. Later requests wait. When the fence is answered, what was
@@ -10,7 +10,6 @@ where a node refuses for now, and may do so again: only what was refused is trie
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
 from math import inf
 from typing import Final
 
@@ -55,54 +54,3 @@ class Gate:
             self.is_doubtful = True
             doublings = min(journey.hops - (1 if waits else FREE_HOPS + 1), 10)
             self.until = max(self.until, now + min(DELAY * 2.0**doublings, DELAY_MAX))
-
-
-class Gates:
-    """The gates that are closed, and their fences."""
-
-    def __init__(self) -> None:
-        self._closed: dict[int, Gate] = {}
-        self._fences: dict[Request, list[Gate]] = {}
-
-    def get(self, slot: int) -> Gate | None:
-        """Find the gate of a slot; None where it is open."""
-        return self._closed.get(slot)
-
-    def close(self, slot: int, fence: Request | None) -> Gate:
-        """Close the gate of a slot."""
-        gate = self._closed[slot] = Gate(slot)
-        self.fence(gate, fence)
-        return gate
-
-    def fence(self, gate: Gate, fence: Request | None) -> None:
-        """Keep a gate closed until a request is answered, or lost; None: it may be opened."""
-        gate.fence = fence
-        if fence is not None:
-            self._fences.setdefault(fence, []).append(gate)
-
-    def lift(self, request: Request) -> Collection[Gate]:
-        """Take a request as a fence from its gates, and return these."""
-        if not self._fences:
-            return ()
-        gates = [gate for gate in self._fences.pop(request, ()) if gate.fence is request]
-        for gate in gates:
-            gate.fence = None
-        return gates
-
-    def open(self, gate: Gate) -> None:
-        """Forget a gate that has nothing to keep any more."""
-        del self._closed[gate.slot]
-
-    def has_any(self, slots: Iterable[int]) -> bool:
-        """Whether the gate of any of these slots is closed."""
-        return bool(self._closed) and not self._closed.keys().isdisjoint(slots)
-
-    @property
-    def closed(self) -> list[Gate]:
-        """The gates that are closed, in the order in which they were."""
-        return [*self._closed.values()]
-
-    def clear(self) -> None:
-        """Forget all gates."""
-        self._closed.clear()
-        self._fences.clear()
