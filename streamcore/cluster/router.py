@@ -1,8 +1,9 @@
 """The router of a cluster: each link is dialled at the node that its route leads to, now and when that changes.
 
 The router observes its links, and each loss tells its reason. ``MOVED`` names the new owner of a slot: an *overlay* on the
-topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has lost its node waits there by
-its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or its slot has another owner.
+topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has
+lost its node waits there by its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or
+its slot has another owner.
 Whenever a newer topology is known, each link whose route leads elsewhere now is redirected.
 """
 
