@@ -216,8 +216,9 @@ class Lanes:
         """Take a seat's link away for good."""
         self._seats.pop(seat, None)
         self._resting.pop(seat, None)
-        if seat.own is not None:
-            seat.own.close()
+        link, seat.own = seat.own, None
+        if link is not None:
+            self._nodes.remove(link)
         else:
             self._leave(seat)
 

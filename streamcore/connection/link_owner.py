@@ -19,7 +19,7 @@ class LinkOwner(Protocol[L_contra]):
 
 
 class LinkObserver(Protocol[L_contra]):
-    """The receiver of a link's gains and losses, behind its owner: a router, which may redirect the link."""
+    """The receiver of a link's losses, behind its owner: a router, which may redirect the link."""
 
-    def link_made(self, link: L_contra) -> None: ...
+    # The link has lost its connection, or an attempt has failed; not where its owner has closed or redirected it.
     def link_lost(self, link: L_contra, error: Exception) -> None: ...

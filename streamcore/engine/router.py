@@ -70,6 +70,10 @@ class Router(Protocol):
         """Return all links, in the order in which they were made."""
         ...
 
+    def close(self) -> None:
+        """Close all links for good."""
+        ...
+
 
 class RouterContext(Protocol):
     """The engine of a router: it makes links and timers, and knows the time, its options and chance."""
@@ -78,10 +82,10 @@ class RouterContext(Protocol):
     def options(self) -> Options: ...
 
     @property
-    def closed(self) -> bool: ...
+    def clock(self) -> Clock: ...
 
     @property
-    def clock(self) -> Clock: ...
+    def title(self) -> str: ...
 
     @property
     def closed(self) -> bool:
@@ -142,3 +146,8 @@ class StandaloneRouter:
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""
         return self._links
+
+    def close(self) -> None:
+        """Close all links for good."""
+        for link in self._links:
+            link.close()

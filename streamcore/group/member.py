@@ -50,7 +50,9 @@ class Member(Generic[T]):
         self._engine = engine
         if not membership.keeps:
             options = {"prefetch": 1, **options}
-        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, route=route, **options)
+        reader: Reader[GroupBatch[T]] = Reader(
+            engine, self, decode=decode, suffix=suffix, route=route, can_share=True, **options
+        )
         if reader.polls and not membership.stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.reader: Reader[GroupBatch[T]] = reader

@@ -83,7 +83,7 @@ class Reader(Generic[B]):
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
     ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
-    of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    of the streams; ``suffix`` ends the names of the links, which other readers ``can_share``. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
     ``shelf``: the reader that keeps the batches and events of this reader among its own.
     """
 
@@ -100,6 +100,7 @@ class Reader(Generic[B]):
         splits: bool = True,
         suffix: str = "",
         route: Route = ANYWHERE,
+        can_share: bool = False,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
         shelf: Reader[B] | None = None,
@@ -124,6 +125,7 @@ class Reader(Generic[B]):
         self.asked: deque[Portion] = deque()  # by the reads that are in flight
         self._owner = owner
         self._suffix = suffix
+        self._can_share = can_share
         self._moved: set[Lane] = set()  # lanes that go on elsewhere, and are not up there yet
         self._is_closed = False
         self._splits = splits
@@ -237,6 +239,8 @@ class Reader(Generic[B]):
 
     def new_lane(self, owner: LaneOwner, name: str = "main", route: Route = ANYWHERE, *, shared: bool = False) -> Lane:
         """Make the lane of a script, with the suffix of this reader in its name."""
+        if not self._can_share:
+            return self.engine.new_link(owner, name + self._suffix, route)
         return self.engine.new_lane(owner, name + self._suffix, route, shared=shared)
 
     def report_up(self, link: Lane, *, again: bool) -> None:

@@ -194,7 +194,7 @@ class WiredNet(ABC):
         return connection, peer
 
     def _peers(self) -> list[Peer]:
-        return [self.pair.peer(link.name) for link in self.pair.engine.links()]
+        return [self.pair.peer_of(link) for link in self.pair.engine.links()]
 
     def _receive(self, peer: Peer) -> bool:
         """Bring the commands of a link to the server, which accepts a new connection for them."""

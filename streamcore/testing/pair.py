@@ -173,7 +173,7 @@ class Pair:
         """The server's end of the link called ``name``, or of the first link. Raises ``AssertionError``."""
         for link in self.engine.links():
             if name is None or link.name == name:
-                return self._peer(link)
+                return self.peer_of(link)
         raise AssertionError(f"there is no link called {name!r}")
 
     def settle(self) -> None:
@@ -211,14 +211,15 @@ class Pair:
         self._left |= dict.fromkeys(self.engine.changed_links())
         moved = False
         for link in [link for link in self.engine.links() if link in self._left]:
-            peer = self._peer(link)
+            peer = self.peer_of(link)
             if peer.step():
                 moved = True
             elif peer.is_served:
                 del self._left[link]
         return moved
 
-    def _peer(self, link: Link) -> Peer:
+    def peer_of(self, link: Link) -> Peer:
+        """The server's end of a link."""
         if link not in self._peers:
             self._peers[link] = Peer(self, link)
         return self._peers[link]

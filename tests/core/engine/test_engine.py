@@ -24,6 +24,7 @@ from streamcore.events import (
 from streamcore.options import Address, Login, Options
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import OK, resp
+from tests.core.support.lanes import link_of
 from tests.core.support.story import SECRET, Story, asking, silent
 
 # -- what every engine has ---------------------------------------------------------------------------------------------
@@ -48,8 +49,8 @@ class Alarm(Engine):
         self.rings: list[tuple[float, float, list[State]]] = []
         for number, at in enumerate(dials):
             runner = ScriptRunner(self, lambda: iter(()), f"link {number}")  # type: ignore[arg-type,return-value]
-            runner.link.open()
-            runner.link.handle_timeout(at)
+            link_of(runner.link).open()
+            link_of(runner.link).handle_timeout(at)
 
     def _ring(self, now: float) -> None:
         self.timer.set(inf)

@@ -14,6 +14,7 @@ from streamcore.engine.timers import MOST
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import resp
 from tests.core.support.calls import Calls
+from tests.core.support.lanes import link_of
 
 
 class Crowd(Engine):
@@ -30,7 +31,7 @@ class Crowd(Engine):
 
 def an_exchange(pair: Pair, crowd: Crowd) -> int:
     """Count the calls of a command and its reply over the first link to be up, in a driver's way."""
-    link = crowd.runners[0].link
+    link = link_of(crowd.runners[0].link)
     with Calls() as calls:
         link.send(Exchange([("PING",)]))
         for changed in crowd.changed_links():
@@ -50,7 +51,7 @@ def a_wait(pair: Pair, crowd: Crowd) -> int:
         assert due is not None
         crowd.handle_timeout(due)
         [link] = crowd.changed_links()
-    assert link is crowd.runners[0].link
+    assert link is link_of(crowd.runners[0].link)
     return calls.made
 
 
@@ -61,10 +62,10 @@ def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> No
         pair = Pair(crowd := Crowd(links))
         crowd.runners.insert(0, crowd.runners.pop(links // 2))
         for runner in crowd.runners:
-            runner.link.open()
+            link_of(runner.link).open()
             pair.settle()
             pair.now += 0.001
-        assert all(runner.link.is_up for runner in crowd.runners)
+        assert all(link_of(runner.link).is_up for runner in crowd.runners)
         made.append(measure(pair, crowd))
     alone, few, many = made
     assert max(few, many) <= alone + 3 * MOST  # for the heap, which a few do without
@@ -73,7 +74,7 @@ def test_an_input_costs_the_same_among_a_thousand_idle_links(measure: Any) -> No
 def test_a_thousand_links_are_dialled_a_few_at_a_time() -> None:
     crowd = Crowd(1000)
     for runner in crowd.runners:
-        runner.link.open()
+        link_of(runner.link).open()
     dialled = [link for link in crowd.links() if link.wants_connection]
     assert dialled == crowd.links()[:AT_A_TIME]
     crowd.close()
@@ -83,18 +84,18 @@ def test_a_thousand_links_are_dialled_a_few_at_a_time() -> None:
 def test_changed_links_come_once_and_in_the_order_of_all_links() -> None:
     crowd = Crowd(5)
     for runner in crowd.runners:
-        runner.link.open()
+        link_of(runner.link).open()
     pair = Pair(crowd)
     assert not crowd.changed_links()
     for number in (3, 0, 3, 4):
-        crowd.runners[number].link.send(Exchange([("PING",)]))
+        link_of(crowd.runners[number].link).send(Exchange([("PING",)]))
     assert [link.name for link in crowd.changed_links()] == ["link 0", "link 3", "link 4"]
     assert not crowd.changed_links()
-    crowd.runners[2].link.pause()
-    crowd.runners[2].link.pause()
+    link_of(crowd.runners[2].link).pause()
+    link_of(crowd.runners[2].link).pause()
     assert [link.name for link in crowd.changed_links()] == ["link 2"]
-    crowd.runners[2].link.resume()
+    link_of(crowd.runners[2].link).resume()
     assert [link.name for link in crowd.changed_links()] == ["link 2"]
-    crowd.runners[1].link.connection_lost(None, pair.now)
+    link_of(crowd.runners[1].link).connection_lost(None, pair.now)
     crowd.close()
     assert crowd.changed_links() == crowd.links()

@@ -11,6 +11,7 @@ from streamcore.group.consumer import GroupConsumer
 from streamcore.testing.net import Net
 from streamcore.testing.resp import entry, resp
 from tests.core.support.calls import Calls
+from tests.core.support.lanes import link_of
 from tests.core.support.server import Server
 
 
@@ -44,7 +45,7 @@ def drive(consumer: GroupConsumer[bytes], now: float) -> None:
 def send_and_ack(consumer: GroupConsumer[bytes], now: float) -> None:
     """Bring an entry to the first member, take it, and acknowledge it."""
     member = consumer.members[0]
-    member.reader.runner.link.receive_data(resp({"s0": [entry("1-0")]}), now)
+    link_of(member.reader.runner.link).receive_data(resp({"s0": [entry("1-0")]}), now)
     drive(consumer, now)
     batch = member.take()
     drive(consumer, now)
@@ -75,7 +76,7 @@ def a_deadline(consumer: GroupConsumer[bytes], now: float) -> int:
 
 def a_take(consumer: GroupConsumer[bytes], now: float) -> int:
     """Count the calls of an entry that the application waits for, from the consumer, and of its next wait."""
-    link = consumer.members[0].reader.runner.link
+    link = link_of(consumer.members[0].reader.runner.link)
     with Calls() as calls:
         link.receive_data(resp({"s0": [entry("1-0")]}), now)
         drive(consumer, now)
@@ -115,7 +116,7 @@ def an_event(consumer: GroupConsumer[bytes], now: float) -> int:
 def a_settlement(consumer: GroupConsumer[bytes], now: float) -> int:
     """Count the calls of a look for the confirmation of an acknowledgement in the last group, while it is awaited."""
     member = consumer.members[-1]
-    member.reader.runner.link.receive_data(resp({f"s{len(consumer.members) - 1}": [entry("1-0")]}), now)
+    link_of(member.reader.runner.link).receive_data(resp({f"s{len(consumer.members) - 1}": [entry("1-0")]}), now)
     drive(consumer, now)
     batch = consumer.take()
     assert batch is not None

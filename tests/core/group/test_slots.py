@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -60,7 +61,7 @@ class Story:
         """A primary that does not serve a stream."""
         return next(node for node in self.cluster.primaries() if node is not self.cluster.owner(stream))
 
-    def alarms(self) -> list[Event]:
+    def alarms(self) -> Sequence[Event]:
         return [event for event in self.events if isinstance(event, (Gap, StreamReset, GroupCreated))][len(STREAMS) :]
 
 
