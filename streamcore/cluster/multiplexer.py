@@ -24,6 +24,7 @@ from ..errors import (
     ClusterDownError,
     ConnectionLost,
     ExecAbortError,
+    InvalidArgument,
     LoadingError,
     MasterDownError,
     MovedError,
@@ -81,6 +82,8 @@ class ClusterMultiplexer(Multiplexer):
         if len(commands) == 1:
             return self.put(Request(commands, done, self.options.request_timeout))
         slots = split(commands)
+        if None in slots:
+            refuse_cursors(commands)
         call = Call(commands, done, self.options.request_timeout)
         self._spread(call, slots)
         self.on_wakeup()
@@ -94,6 +97,7 @@ class ClusterMultiplexer(Multiplexer):
 
     def _begin(self, request: Request, slot: int | None) -> Request:
         if slot is None:
+            refuse_cursors(request.asked)
             return super().put(request)
         self._enter(request, slot)
         self._place(request)
@@ -389,6 +393,15 @@ class ClusterMultiplexer(Multiplexer):
                 at = min(at, gate.until)
         if at != self._timer.at:
             self._timer.set(at)
+
+
+def refuse_cursors(commands: Sequence[Command[Any]]) -> None:
+    """Refuse ``SCAN``: any primary would answer it, and its cursor is of use at a single node. Raises ``InvalidArgument``."""
+    if any(command.name == "SCAN" for command in commands):
+        raise InvalidArgument(
+            "the cursor of SCAN belongs to a node of the cluster: iterate over all keys by client.scan_keys(), "
+            "or scan a node by client.on(node)"
+        )
 
 
 def refusal_of(request: Request) -> ReplyError | None:

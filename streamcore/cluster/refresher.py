@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from ..commands.cluster import cluster_slots
 from ..connection.exchange import Exchange
+from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link
 from ..engine.router import RouterContext
 from ..errors import InvalidArgument, NoPermissionError, RemoteProtocolError, ReplyError, is_interruption
@@ -80,6 +81,7 @@ class Refresher:
         self._asked_at = -inf
         self._deadline = inf
         self._used = -inf
+        self._is_hopeless = True  # every node of this round refuses us for good
         self.last_error: Exception | None = None
 
     def want(self, *, prefer: Address | None = None, avoid: Address | None = None) -> None:
@@ -108,7 +110,7 @@ class Refresher:
         if self._board.is_newer(wanted):
             self._settle(now)
         elif self._board.take_turn(now):
-            self._round = self._nodes()
+            self._round, self._is_hopeless = self._nodes(), True
             self._next(now, None)
         else:
             self._due = now + LOOK
@@ -142,7 +144,8 @@ class Refresher:
     def _next(self, now: float, error: Exception | None) -> None:
         """Ask the next node of the round, or end it."""
         assert self._round is not None
-        self.last_error = error or self.last_error
+        if error is not None:
+            self.last_error, self._is_hopeless = error, self._is_hopeless and is_permanent(error)
         self._asked = None
         address = next(self._round, None)
         if address is None:
@@ -169,6 +172,8 @@ class Refresher:
         self._board.end_turn(now)
         self._due = now + self._pause
         self._pause = min(2 * self._pause, PAUSE_MAX)
+        if self._board.topology is None and self._is_hopeless and self.last_error is not None:
+            self._context.fail(self.last_error)
 
     def _settle(self, now: float) -> None:
         """Take the topology of the board, and plan the next question."""
@@ -189,7 +194,11 @@ class Refresher:
         if self._asked is None:
             return
         if link.server.get(b"mode") == b"standalone" and self._board.topology is None:
-            self._context.fail(InvalidArgument(f"{link.address} is a standalone server, and no node of a cluster"))
+            self._context.fail(
+                InvalidArgument(
+                    f"{link.address} is a standalone server, and no node of a cluster: give it alone, without cluster=True"
+                )
+            )
         else:
             self._ask()
 

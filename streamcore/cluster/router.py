@@ -159,6 +159,13 @@ class ClusterRouter:
             if beside.address != address:
                 beside.redirect(address)
 
+    def aim(self, link: Link, route: Route) -> None:
+        """Give a link another route, and redirect it where that leads to another node."""
+        self._routes[link] = route
+        address = self._address(route)
+        if address is not None and (address != link.address or not link.has_address):
+            self._send_to(link, address)
+
     def remove(self, link: Link) -> None:
         """Close a link for good."""
         link.close()

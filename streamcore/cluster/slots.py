@@ -34,6 +34,17 @@ def common_slot(commands: Sequence[Command[Any]], watched: Iterable[bytes] = ())
     return _single("the transaction", "a transaction", keys, _APART)
 
 
+def link_slot(commands: Sequence[Command[Any]]) -> int | None:
+    """Find the slot of commands that need a dedicated link; None where they have no keys.
+
+    Raises ``CrossSlotError`` where they are of several slots.
+    """
+    if len(commands) == 1:
+        return slot_of(commands[0])
+    keys = [key for command in commands for key in command.keys]
+    return _single("the pipeline", "a pipeline with a command that blocks", keys, "or send a pipeline for each slot")
+
+
 def split(commands: Sequence[Command[Any]]) -> dict[int | None, list[int]]:
     """Sort the commands of a pipeline: the places of the commands of each slot, in their order; None: without keys.
 

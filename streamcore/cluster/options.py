@@ -1,0 +1,48 @@
+"""The options of a client for clusters, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, get_args
+
+from ..arguments import Seconds, seconds
+from ..errors import InvalidArgument
+from .addresses import AddressMap, Follow, Prefer
+
+
+class ClusterOptions(TypedDict, total=False):
+    """Keywords of ``Cluster``."""
+
+    refresh_interval: Seconds
+    """Seconds between two questions for the topology for no reason (15)."""
+    follow: Follow
+    """Which addresses a redirect may lead to ("topology")."""
+    address_map: AddressMap
+    """Where announced addresses are reached from here (None)."""
+    prefer: Prefer
+    """Which announced name of a node is dialled ("hostname")."""
+
+
+def checked(given: Mapping[str, Any]) -> ClusterOptions:
+    """Check the options of a client for clusters. Raises ``InvalidArgument``."""
+    options: Any = dict(given)
+    if "refresh_interval" in given:
+        options["refresh_interval"] = seconds("refresh_interval", given["refresh_interval"])
+    if "prefer" in given and given["prefer"] not in get_args(Prefer):
+        raise InvalidArgument(f"prefer must be 'hostname' or 'ip', not {given['prefer']!r}")
+    follow = given.get("follow", "topology")
+    if not callable(follow) and follow not in {"topology", "seeds"}:
+        raise InvalidArgument(f"follow must be 'topology', 'seeds' or a function of (host, port), not {follow!r}")
+    if "address_map" in given:
+        _check_map(given["address_map"])
+    return options
+
+
+def _check_map(given: Any) -> None:
+    if given is None or callable(given):
+        return
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(f"address_map must be a mapping or a function of (host, port), not {given!r}")
+    for pair in (*given, *given.values()):
+        if not (isinstance(pair, tuple) and [type(part) for part in pair] == [str, int]):
+            raise InvalidArgument(f"address_map must map (host, port) to (host, port); {pair!r} is no such pair")
