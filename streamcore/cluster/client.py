@@ -148,6 +148,13 @@ class ClusterClient(ClusterMultiplexer):
         elif not queue.afresh:
             self.report_down(queue.link, error, was_up=was_up)
 
+    def _follow(self) -> None:
+        """Drop dedicated links to nodes that serve no slot any more, and may never answer."""
+        super()._follow()
+        for queue in self._leased:
+            if queue.link.is_up and isinstance(queue.route, Slot) and queue.link.address not in self._nodes.primaries:
+                queue.lose_node()
+
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
         for queue in (*self._leased, *self._direct.values()):

@@ -60,6 +60,10 @@ class LeaseQueue(DedicatedQueue):
         if self.broken is not None:
             self._close()
         super().give_back()
+        self._stay()
+
+    def _stay(self) -> None:
+        """Lead the link to its present node, also where the slot moves: the node itself ends what is blocked there."""
         if self.link.has_address:
             self._nodes.aim(self.link, OnNode(cast(Address, self.link.address)))
 
@@ -75,6 +79,7 @@ class LeaseQueue(DedicatedQueue):
         if self._asks:
             for request in self._waiting:
                 begin_asking(request)
+        self._stay()
         super().link_up(link)
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
@@ -102,6 +107,15 @@ class LeaseQueue(DedicatedQueue):
         for request in cast("list[Request]", [*sent, *unsent]):
             end_asking(request)
         super().link_down(link, error, sent, unsent)
+        if self.leased and not self._asks:
+            self._nodes.aim(link, self.route)
+
+    def lose_node(self) -> None:
+        """Drop the connection to a node that is no primary any more; a free link is closed."""
+        if self.leased:
+            self.link.drop(ConnectionLost(f"{self.link.address} is no primary any more", sent=True))
+        else:
+            self._close()
 
     def _refusal(self, request: Request) -> ReplyError | None:
         """Find the error by which a node has refused all commands with keys: it has executed nothing."""

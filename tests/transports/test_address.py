@@ -233,7 +233,7 @@ BAD: dict[str, str] = {
     "redis://h?protocol=3": "unknown parameter 'protocol': leave it out, it is always RESP3",
     "redis://h?decode_responses=True": "unknown parameter 'decode_responses': .* decode='utf-8'",
     # what belongs to other clients, shells and files
-    "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*not supported yet",
+    "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*write redis, or rediss for TLS",
     "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis and the address of the primary",
     '"redis://h"': "is in quotation marks: strip them",
     "'redis://h": "is in quotation marks",
@@ -275,7 +275,7 @@ def test_bad_url(url: str) -> None:
 
 
 BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"url": b"redis://:hunter2@h"}, "must be a str such as 'redis://localhost:6379', not bytes"),
+    ({"url": b"redis://:hunter2@h"}, "must be a str such as 'redis://localhost:6379', or a list of them, not int"),
     ({"url": 6379}, "must be a str .*, not int"),
     ({"url": Path("redis://h")}, "must be a str .*, not PosixPath"),
     ({"username": b"u"}, "username must be a str, not bytes"),
