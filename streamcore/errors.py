@@ -344,6 +344,7 @@ REPLY_ERRORS: Final[dict[str, type[ReplyError]]] = {
 # The server is up but cannot serve yet, or no longer: dial again after the back-off, the name may lead elsewhere then.
 UNAVAILABLE: Final = frozenset(
     {"LOADING", "READONLY", "MASTERDOWN", "BUSY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "REDIRECT"}
+    | {"MOVED", "ASK"}
 )
 
 

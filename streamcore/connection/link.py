@@ -200,6 +200,11 @@ class Link:
         return self.state is _UP
 
     @property
+    def is_routed(self) -> bool:
+        """Whether an observer hears of the losses of this link, and redirects it."""
+        return self._observer is not None
+
+    @property
     def client_id(self) -> int:
         """The server's id of this connection (``CLIENT ID``); 0 where HELLO was answered without an id."""
         told = self.server.get(b"id")

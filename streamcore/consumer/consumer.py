@@ -101,7 +101,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         reader = self._reader.reader
         if reader.polls and not stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
-        self.readers.append(reader)
+        self.add_reader(reader)
         self._prefetch: Prefetch[Batch[T]] = reader.prefetch
         self._streams = self._reader.streams
         self._changes = self._reader.changes

@@ -193,7 +193,7 @@ class StreamsReader(Generic[T]):
         """Return the script of the reading link: enter, then read, settle changes and check histories in turn."""
         self._blocked = False
         yield from self._enter()
-        self.reader.is_ready = True
+        self.reader.enter()
         while True:
             if self.changes:
                 yield from self._settle_changes()

@@ -19,6 +19,7 @@ from ..errors import (
     InvalidArgument,
     RemoteProtocolError,
     ReplyError,
+    SlotRedirect,
     StreamcoreError,
     is_interruption,
 )
@@ -152,8 +153,12 @@ class ScriptRunner:
                 raise
             self._raised(error)  # an error from a ``finally`` of the script
 
+    def _leads_nowhere(self, error: ReplyError) -> bool:
+        """Tell whether an error redirects to another node, and no router follows it."""
+        return isinstance(error, SlotRedirect) and not self.link.is_routed
+
     def _raised(self, error: Exception) -> None:
-        if isinstance(error, ReplyError) and error.code in UNAVAILABLE:
+        if isinstance(error, ReplyError) and error.code in UNAVAILABLE and not self._leads_nowhere(error):
             self.link.drop(error)
         elif isinstance(error, StreamcoreError) and not isinstance(error, InvalidArgument):
             self._host.fail(error)

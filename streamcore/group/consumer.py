@@ -1,26 +1,34 @@
 """A consumer of groups: a member, or several of them, in an engine.
 
-``XREADGROUP`` knows a single group, so each group has a member, with a link, bounds and pending entries of its own. Batches are
-taken from the members in turn, and an acknowledgement of a batch goes to the member of its stream. The end of a member, for any
+``XREADGROUP`` knows a single group, and in a cluster a single slot, so each group has a member per slot of its streams, with a link,
+bounds and pending entries of its own. A member of a slot comes with its first stream, and stays. Batches are taken from the members in turn, and an acknowledgement of a batch goes to the member of its stream. The end of a member, for any
 reason, is the end of the consumer.
+
+A consumer may have a thousand members, and most of them wait in the server for entries. So the turns are of the members to which a
+question may matter (``Member.is_passive``), and a state of all members is asked of the member first that was not in it last
+(``unanimity``): no input costs more because there are others.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, Unpack, cast, overload
 
-from ..arguments import Name, name, pick, stream_names
+from ..arguments import Name, listed, name, pick, stream_names
 from ..engine.engine import EngineOptions
 from ..engine.pending_change import PendingChange
+from ..engine.router import ANYWHERE, Route, Slot
 from ..entries import GroupBatch
-from ..errors import InvalidArgument
+from ..errors import CrossSlotError, InvalidArgument
+from ..keys import delayed_nacks
 from ..reading.engine import ReadingEngine
 from ..reading.reader import ReaderOptions
 from .member import Member
 from .options import MemberOptions, Membership
+from .unanimity import Unanimity
 
 T = TypeVar("T", bytes, str)
 
@@ -107,20 +115,66 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         given: dict[str, Any] = dict(options)
         super().__init__(**pick(given, EngineOptions.__annotations__))
         own = pick(given, MemberOptions.__annotations__)
-        found = [Membership.of(its, of, consumer, **own) for of, its in by_group(streams, group).items()]
+        groups = [Membership.of(its, of, consumer, **own) for of, its in by_group(streams, group).items()]
+        self._is_single = len(groups) == 1
+        self._decode = decode
+        self._reading = given
+        found = [each for membership in groups for each in self._by_route(membership)]
         self.nonce = b"" if self._entropy is None else self._introduce()
         self.members: list[Member[T]] = []
         self._member_of: dict[bytes, Member[T]] = {}
-        for membership in found:
-            suffix = f" of {membership.group.decode(errors='replace')}" if len(found) > 1 else ""
-            member = Member[T](self, membership, self.nonce, decode=decode, suffix=suffix, options=given)
-            self.members.append(member)
-            self._member_of.update(dict.fromkeys(membership.streams, member))
+        for route, membership in found:
+            self._make_member(membership, route)
         for member in reversed(self.members):  # of deadlines that pass together, that of the first group is told first
             member.loop.keep_time()
-        self.readers.extend(member.reader for member in self.members)
-        self._turns: deque[Member[T]] = deque(self.members)  # the first is asked first for the next batch
-        self._stops_on_idle = found[0].stop_on_idle
+        # All that are not passive; the first is asked first for the next batch.
+        self._turns: OrderedDict[Member[T], None] = OrderedDict()
+        for member in self.members:
+            self._admit(member)
+        self._stops_on_idle = groups[0].stop_on_idle
+        self._is_settled: Unanimity[Member[T]] = Unanimity(self.members, Member.has_settled)
+        self._has_ended: Unanimity[Member[T]] = Unanimity(self.members, Member.has_ended)
+
+    def _admit(self, member: Member[T], *, is_awaited: bool = True) -> None:
+        """Take the batches and events of a member in its turn."""
+        self.add_reader(member.reader, is_awaited=is_awaited)
+        member.loop.context.take_turn = partial(self._turns.setdefault, member, None)
+
+    def _make_member(self, membership: Membership, route: Route) -> Member[T]:
+        suffix = self._suffix(membership.group, route)
+        member = Member[T](
+            self, membership, self.nonce, decode=self._decode, suffix=suffix, route=route, options=self._reading
+        )
+        self.members.append(member)
+        self._member_of.update(dict.fromkeys(membership.streams, member))
+        return member
+
+    def _by_route(self, membership: Membership) -> list[tuple[Route, Membership]]:
+        """Split a membership by the routes to its streams."""
+        found: dict[Route, list[bytes]] = {}
+        for stream in membership.streams:
+            found.setdefault(self._route_of(stream, membership), []).append(stream)
+        if len(found) == 1:
+            return [(route, membership) for route in found]
+        return [(route, replace(membership, streams=dict.fromkeys(its))) for route, its in found.items()]
+
+    def _route_of(self, stream: bytes, membership: Membership) -> Route:
+        """Find the route to a stream. Raises ``CrossSlotError`` where a key that goes with the stream is elsewhere."""
+        route = self.route(stream)
+        if route != ANYWHERE:
+            for key in (delayed_nacks(stream, membership.group), membership.letters(stream)):
+                if self.route(key) != route:
+                    raise CrossSlotError(
+                        "CROSSSLOT",
+                        f"the stream {listed([stream])} and {listed([key])}, which goes with it, are of two slots; give both names a "
+                        "common tag in braces, as in {orders}:new and {orders}:dead",
+                    )
+        return route
+
+    def _suffix(self, group: bytes, route: Route) -> str:
+        """Name a member in the names of its links: by its group, where there are several, and by its slot."""
+        of = "" if self._is_single else f" of {group.decode(errors='replace')}"
+        return f"{of}, slot {route.slot}" if isinstance(route, Slot) else of
 
     def _introduce(self) -> bytes:
         """Give our connections a name that no other process draws."""
@@ -148,20 +202,28 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     def take(self) -> GroupBatch[T] | None:
         """Take the next batch, of the groups in turn; None where nothing has arrived. Raises the error that ended the consumer."""
         turns = self._turns
-        for _ in self.members:
-            member = turns[0]
-            turns.rotate(-1)
+        for _ in range(len(turns)):
+            member = next(iter(turns))
+            turns.move_to_end(member)
             if self._stops_on_idle and member.reader.has_batch:
                 self._begin_beside(member)
             batch = member.take()
             if batch is not None:
                 return batch
+            if member.is_passive:
+                del turns[member]
         self.check()
         return None
 
+    @property
+    def has_batch(self) -> bool:
+        return any(member.reader.has_batch for member in self._turns)
+
     def put_back(self, batch: GroupBatch[T]) -> None:
         """Put back the batch taken last of its group, before all others of the group."""
-        self._member_of[batch.key].reader.put_back(batch)
+        member = self._member_of[batch.key]
+        member.loop.context.take_turn()
+        member.reader.put_back(batch)
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
         """Cut a batch that was taken: keep the first ``at`` entries in it, return the rest as a batch of its own."""
@@ -175,7 +237,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
     @property
     def settled(self) -> bool:
         """Whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
-        return all(member.settled for member in self.members)
+        return self._is_settled.holds()
 
     def give_up_settling(self) -> None:
         """Stop waiting for the server to confirm; emit ``AcksUnconfirmed`` with the number of entries that it has not."""
@@ -195,7 +257,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
 
         The last holds until ``begin``, and not while something is being given back: it may come again.
         """
-        return all(member.ended for member in self.members)
+        return self._has_ended.holds()
 
     def begin(self) -> None:
         """Go on after ``stop_on_idle`` has ended the iteration."""
@@ -204,7 +266,7 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
 
     def _begin_beside(self, busy: Member[T]) -> None:
         """Have the other members read on: while a member has a batch, none of the others has come to its end."""
-        for member in self.members:
+        for member in self._turns:
             if member is not busy:
                 member.begin()
 
@@ -234,23 +296,38 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         """
         self.check()
         key = name("stream", stream)
-        member = self._of_group(key, group)
+        its_group = self._group_of(key, group)
+        ours = [member for member in self.members if member.membership.group == its_group]
+        route = self._route_of(key, ours[0].membership)
+        member = next((one for one in ours if one.route == route), None) or self._add_member(ours[0].membership, route)
         change = member.add_stream(key)
         self._member_of[key] = member
         return change
 
-    def _of_group(self, stream: bytes, group: Name | None) -> Member[T]:
+    def _group_of(self, stream: bytes, group: Name | None) -> bytes:
+        ours = {member.membership.group for member in self.members}
         if group is None:
-            if len(self.members) > 1:
+            if len(ours) > 1:
                 raise InvalidArgument("group is missing; name the one of our groups to read the stream through")
-            return self.members[0]
+            return self.members[0].membership.group
         wanted = name("group", group)
-        member = next((member for member in self.members if member.membership.group == wanted), None)
-        if member is None or self._member_of.get(stream, member) is not member:
+        former = self._member_of.get(stream)
+        if wanted not in ours or (former is not None and former.membership.group != wanted):
             raise InvalidArgument(
                 f"stream {stream.decode(errors='replace')!r} cannot be read through group {wanted.decode(errors='replace')!r}: "
                 "we are not in it, or have read the stream through another one; open another consumer"
             )
+        return wanted
+
+    def _add_member(self, membership: Membership, route: Route) -> Member[T]:
+        """Make the member of a slot that had no streams so far; it is paused, or reads no more, where the others do so."""
+        member = self._make_member(replace(membership, streams={}), route)
+        member.loop.keep_time()
+        self._admit(member, is_awaited=False)
+        if self.members[0].reader.paused:
+            member.reader.pause()
+        if self.members[0].loop.phase.stage.stops:
+            member.drain()
         return member
 
     def give_up(self, change: PendingChange) -> None:

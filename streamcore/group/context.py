@@ -21,7 +21,8 @@ class GroupContext:
 
     ``nonce``: the name of the member's connections, which no other process draws; empty without entropy. ``wake`` resumes
     the script of the reading link. ``touch`` has the deadline of the member derived anew, and may be called in any thread: no
-    input ends without it that has changed the state which the deadline follows from (``ReadLoop.timer``). ``absent``: the streams that do not
+    input ends without it that has changed the state which the deadline follows from (``ReadLoop.timer``). ``take_turn`` has the application ask
+    the member for a batch, in its turn, until asking it is of no use (``Member.is_passive``). ``absent``: the streams that do not
     exist, kept by ``AbsentStreams``.
     """
 
@@ -30,6 +31,7 @@ class GroupContext:
         self.nonce = nonce
         self.wake = reader.runner.wake
         self.touch: Callable[[], None]
+        self.take_turn: Callable[[], None]
         self.emit = reader.emit
         self.random = reader.engine.random
         self.degradation = reader.degradation

@@ -12,6 +12,7 @@ from ..arguments import listed
 from ..connection.exchange import Arguments
 from ..engine.context import EngineContext
 from ..engine.pending_change import PendingChange
+from ..engine.router import Route
 from ..engine.script import Script
 from ..entries import GroupBatch
 from ..errors import InvalidArgument, ReplyTooLarge
@@ -30,7 +31,7 @@ class Member(Generic[T]):
     """A member of a group, in an engine.
 
     ``nonce``: the name of the engine's connections, which no other process draws; empty without entropy. ``suffix`` ends the
-    names of its links.
+    names of its links, and ``route`` leads to the server of its streams.
     """
 
     def __init__(
@@ -41,13 +42,15 @@ class Member(Generic[T]):
         *,
         decode: str | None,
         suffix: str,
+        route: Route,
         options: dict[str, Any],
     ) -> None:
         self.membership = membership
+        self.route = route
         self._engine = engine
         if not membership.keeps:
             options = {"prefetch": 1, **options}
-        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, **options)
+        reader: Reader[GroupBatch[T]] = Reader(engine, self, decode=decode, suffix=suffix, route=route, **options)
         if reader.polls and not membership.stop_on_idle:
             raise InvalidArgument("block=None would ask for entries all the time; it is for stop_on_idle=True")
         self.reader: Reader[GroupBatch[T]] = reader
@@ -87,6 +90,13 @@ class Member(Generic[T]):
         """Tell whether an entry that is too large by itself can be left out."""
         return self.loop.goes_on_without()
 
+    @property
+    def is_passive(self) -> bool:
+        """Whether asking for a batch gives none and changes nothing: the reading link waits in the server, or is not up."""
+        loop = self.loop
+        is_still = loop.in_flight.blocked or not self.reader.runner.running
+        return is_still and not (self.reader.prefetch or loop.redelivery_queue or loop.idling)
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def split(self, batch: GroupBatch[T], at: int) -> GroupBatch[T]:
@@ -105,9 +115,8 @@ class Member(Generic[T]):
         settling.flush_soon()
         self._engine.on_wakeup()
 
-    @property
-    def settled(self) -> bool:
-        """Whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
+    def has_settled(self) -> bool:
+        """Return whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
         loop = self.loop
         on_their_way = (
             self.reader.runner.link.unanswered and not loop.in_flight.blocked
@@ -129,9 +138,8 @@ class Member(Generic[T]):
         self._give_waiting_back()
         self.loop.end_read()
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
+    def has_ended(self) -> bool:
+        """Return whether nothing will be handed over any more: after ``drain``, with ``history_only``, or with ``stop_on_idle``.
 
         The last holds until ``begin``, and not while something is being given back: it may come again.
         """

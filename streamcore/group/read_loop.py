@@ -148,6 +148,7 @@ class ReadLoop(Generic[T]):
     def read(self) -> Script:
         """Return the script of the reading link."""
         in_flight = self.in_flight
+        self.context.take_turn()
         in_flight.reads, in_flight.single = 0, None
         self._asked.clear()
         self.settling.begin(is_awaited=self.ack_loop.is_awaited)
@@ -157,7 +158,7 @@ class ReadLoop(Generic[T]):
         self.settling.at_once |= self.release.unsent
         try:
             yield from self._enter(self._reading.link)
-            self._reader.is_ready = True
+            self._reader.enter()
             yield from self._recover()
             while True:
                 if not in_flight.reads:
@@ -188,6 +189,7 @@ class ReadLoop(Generic[T]):
                     portion = self._asked.popleft()
                     may_end = self._member.stop_on_idle and self._was_last(portion)
                     if in_flight.blocked:
+                        self.context.take_turn()
                         in_flight.blocked = False
                         self.context.touch()
                     self._unblocker.done()

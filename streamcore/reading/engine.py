@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Generic, Unpack
 
 from ..engine.engine import Engine, EngineOptions
 from ..events import Event
+from .due_events import DueEvents
 from .prefetch import B
 from .reader import Reader
 
@@ -20,11 +22,21 @@ class ReadingEngine(Engine, Generic[B]):
     def __init__(self, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
         self.readers: list[Reader[B]] = []
+        self._entering: dict[Reader[B], None] = {}
+        self._due_events = DueEvents()
+
+    def add_reader(self, reader: Reader[B], *, is_awaited: bool = True) -> None:
+        """Hand over the batches and events of a reader, which has not begun. ``is_awaited``: the engine is not ready before it is."""
+        self.readers.append(reader)
+        if is_awaited:
+            self._entering[reader] = None
+        reader.on_ready = partial(self._entering.pop, reader, None)
+        reader.on_event_due = partial(self._due_events.add, reader)
 
     @property
     def is_ready(self) -> bool:
         """Whether all streams are read, or their groups entered."""
-        return all(reader.is_ready for reader in self.readers)
+        return not self._entering
 
     @property
     def has_batch(self) -> bool:
@@ -42,13 +54,8 @@ class ReadingEngine(Engine, Generic[B]):
             reader.resume()
 
     def next_event_in_place(self) -> Event | None:
-        due = [reader for reader in self.readers if reader.has_event]
-        return min(due, key=_oldest).next_event() if due else None
+        return self._due_events.take()
 
     @property
     def has_event_in_place(self) -> bool:
-        return any(reader.has_event for reader in self.readers)
-
-
-def _oldest(reader: Reader[B]) -> int:
-    return reader.oldest_event
+        return self._due_events.has_event

@@ -7,6 +7,7 @@ A reply over the limit of all replies halves COUNT.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from ..entries import BaseBatch
@@ -14,11 +15,16 @@ from ..entries import BaseBatch
 B = TypeVar("B", bound=BaseBatch[Any, Any])
 
 
+def _nothing() -> None:
+    """Tell no reader."""
+
+
 class Prefetch(Generic[B]):
     """Batches in the order of their arrival: no further read while there are ``reads`` of them, or ``size`` bytes."""
 
     def __init__(self, reads: int, size: int) -> None:
         self.added = 0  # batches so far
+        self.on_removal: Callable[[], object] = _nothing  # called when a batch has left, and ``reached`` may be another
         self._reads = reads
         self._limit = size
         self._size = 0
@@ -65,6 +71,7 @@ class Prefetch(Generic[B]):
         else:
             self._size = self._whole = 0
             self._streams.clear()
+        self.on_removal()
         return batch
 
     def drop(self, stream: bytes) -> list[B]:
@@ -74,6 +81,7 @@ class Prefetch(Generic[B]):
         dropped = [batch for batch, *_ in self._ready if batch.key == stream]
         self._ready = deque(kept for kept in self._ready if kept[0].key != stream)
         self.recount()
+        self.on_removal()
         return dropped
 
     def recount(self) -> None:
@@ -91,6 +99,7 @@ class Prefetch(Generic[B]):
                 batch.raw = [entry for entry in batch.raw if entry[0] not in ids]
         self._ready = deque(kept for kept in self._ready if kept[0].raw)
         self.recount()
+        self.on_removal()
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another read may be sent while ``in_flight`` reads are unanswered."""

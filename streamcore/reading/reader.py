@@ -40,6 +40,10 @@ class ReaderOptions(TypedDict, total=False):
     """No more is read ahead of the application while so many bytes are (67,108,864)."""
 
 
+def _nothing() -> None:
+    """Tell no engine."""
+
+
 def waiting(block: float) -> Arguments:
     """Build BLOCK with its milliseconds, for ``block`` seconds; at least 1, since BLOCK 0 would be for ever."""
     return ("BLOCK", max(1, int(block * 1000)))
@@ -78,8 +82,8 @@ class Reader(Generic[B]):
     """Reads over a link, ahead of the application.
 
     ``count`` entries per stream and read; ``block`` seconds of waiting in the server; ``prefetch`` batches or
-    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``suffix`` ends the names
-    of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
+    ``prefetch_bytes`` ahead of the application. ``splits``: a read may be about a part of the streams. ``route`` leads to the server
+    of the streams; ``suffix`` ends the names of the links. ``hand_over`` and ``take_back`` are told of each batch that is taken and put back.
     """
 
     def __init__(
@@ -94,11 +98,14 @@ class Reader(Generic[B]):
         decode: str | None = None,
         splits: bool = True,
         suffix: str = "",
+        route: Route = ANYWHERE,
         hand_over: Callable[[B], None] | None = None,
         take_back: Callable[[B], None] | None = None,
     ) -> None:
-        self.is_ready = False
+        self.is_ready = False  # whether all streams are read, or their groups entered
         self.paused = False
+        self.on_ready: Callable[[], object] = _nothing
+        self.on_event_due: Callable[[], object] = _nothing  # called when an event comes to be the next to be told
         self.engine = engine
         self.request_timeout = engine.options.request_timeout
         self.emit = owner.emit
@@ -119,7 +126,8 @@ class Reader(Generic[B]):
         self._hand_over = hand_over
         self._take_back = take_back
         self._events = EventQueue(engine.event_numbers)
-        self.runner = ScriptRunner(self, owner.read)
+        self.prefetch.on_removal = self._look_for_event
+        self.runner = ScriptRunner(self, owner.read, route=route)
         self.unblocker = Unblocker(engine, self, self.runner.link, self.degradation)
 
     # -- the application's side ---------------------------------------------------------------------------------------
@@ -169,11 +177,16 @@ class Reader(Generic[B]):
     def place(self, event: Event) -> None:
         """Append an event behind the batches that have arrived, and report it."""
         self._events.add(event, self.prefetch.added)
+        self._look_for_event()
         self.engine.report(event)
 
     def next_event(self) -> Event | None:
         """Take the oldest event, once all batches before it were taken; else None."""
         return self._events.take(self.prefetch.reached)
+
+    def _look_for_event(self) -> None:
+        if self.has_event:
+            self.on_event_due()
 
     @property
     def has_event(self) -> bool:
@@ -186,6 +199,11 @@ class Reader(Generic[B]):
         return self._events.oldest
 
     # -- parts of scripts ---------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Note that all streams are read, or their groups entered."""
+        self.is_ready = True
+        self.on_ready()
 
     def ask(self, *commands: Arguments) -> Steps[Replies]:
         """Send commands as one exchange and return its replies, as a part of a script; a refusal names its command."""

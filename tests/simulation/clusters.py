@@ -14,7 +14,7 @@ START = 1_700_000_000.0
 
 
 class Client:
-    """A connection to a node. ``client("GET", "k")`` returns the reply, an error as ``-`` and its text."""
+    """A connection to a node. ``client("GET", "k")`` returns the reply, an error as ``-`` and its text, in bytes."""
 
     def __init__(self, cluster: ModelCluster, node: Node, *, protocol: int = 3) -> None:
         self.node = node
@@ -40,14 +40,15 @@ class Client:
         self._reader.feed(data)
         found: list[Any] = []
         while (reply := self._reader.gets()) is not self:
-            found.append(_plain(reply))
+            found.append(plain(reply))
         return found
 
 
-def _plain(reply: Any) -> Any:
+def plain(reply: Any) -> Any:
+    """A reply with errors as bytes, behind a minus."""
     if isinstance(reply, hiredis.ReplyError):
-        return f"-{reply}"
-    return [_plain(one) for one in reply] if isinstance(reply, list) else reply
+        return f"-{reply}".encode()
+    return [plain(one) for one in reply] if isinstance(reply, list) else reply
 
 
 def asked(session: Client, *commands: str) -> list[Any]:

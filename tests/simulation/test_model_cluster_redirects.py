@@ -8,10 +8,10 @@ from tests.simulation.clusters import START, Client, asked
 
 KEY = "{a}1"
 SLOT = key_slot(KEY)
-MOVED = f"-MOVED {SLOT} 127.0.0.1:7002"
-ASK = f"-ASK {SLOT} 127.0.0.1:7000"
-TRY_AGAIN = "-TRYAGAIN Multiple keys request during rehashing of slot"
-CROSS_SLOT = "-CROSSSLOT Keys in request don't hash to the same slot"
+MOVED = b"-MOVED %d 127.0.0.1:7002" % SLOT
+ASK = b"-ASK %d 127.0.0.1:7000" % SLOT
+TRY_AGAIN = b"-TRYAGAIN Multiple keys request during rehashing of slot"
+CROSS_SLOT = b"-CROSSSLOT Keys in request don't hash to the same slot"
 
 
 def test_keys_of_another_node() -> None:
@@ -39,8 +39,8 @@ def test_a_slot_on_its_way() -> None:
     assert target("GET", KEY) == MOVED
     move.finish()
     assert asked(target, f"GET {KEY}", "GET {a}2") == [b"v", b"w"]
-    assert source("GET", KEY) == f"-MOVED {SLOT} 127.0.0.1:7000"
-    assert Client(cluster, cluster.nodes[1])("GET", KEY) == f"-MOVED {SLOT} 127.0.0.1:7000"
+    assert source("GET", KEY) == b"-MOVED %d 127.0.0.1:7000" % SLOT
+    assert Client(cluster, cluster.nodes[1])("GET", KEY) == b"-MOVED %d 127.0.0.1:7000" % SLOT
 
 
 def test_a_replica() -> None:

@@ -97,7 +97,7 @@ class Sums(ReadingEngine[Batch[bytes]]):
         self.commands = commands
         self.answers: list[list[Any]] = []
         self.reader = Reader[Batch[bytes]](self, self, hand_over=self.hand_over, **options)
-        self.readers.append(self.reader)
+        self.add_reader(self.reader)
         self.reader.runner.link.open()
         self._other = ScriptRunner(self.reader, self.read, "other")
 

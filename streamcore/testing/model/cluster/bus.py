@@ -46,15 +46,17 @@ class Bus:
 
     def run(self, now: float) -> None:
         """Act on all that is due at ``now``, in seconds."""
-        self.now = max(self.now, now)
         if self._is_busy:
             return
         self._is_busy = True
         try:
-            while self._due and self._due[0][0] <= self.now:
-                heappop(self._due)[2]()
+            while self._due and self._due[0][0] <= now:
+                at, _, action = heappop(self._due)
+                self.now = max(self.now, at)
+                action()
         finally:
             self._is_busy = False
+        self.now = max(self.now, now)
 
     # -- as nodes use it ----------------------------------------------------------------------------------------------
 

@@ -50,20 +50,21 @@ def judge(
     view = node.view
     slot = slot_of(keys[0])
     owner = view.owner(slot)
+    crosses = any(slot_of(key) != slot for key in keys[1:])
+    if crosses and (owner is not None or node.flavour.modern):
+        raise Failure(CROSS_SLOT)
     if owner is None:
         raise Failure(NOT_SERVED)
-    if any(slot_of(key) != slot for key in keys[1:]):
-        raise Failure(CROSS_SLOT)
     if view.is_down and not is_sharded:
         raise Failure(DOWN)
     is_mine = owner is view.myself
-    if is_mine and slot in view.migrating and looks and not is_sharded:
+    is_copied = not is_mine and session in node.readers and not writes and view.myself.primary == owner.id
+    if (is_mine or is_copied) and slot in view.migrating and looks and not is_sharded:
         _leaving(node, slot, keys)
     if slot in view.importing and session in node.asking:
         _arriving(node, keys, looks=looks and not is_sharded)
         return
-    may_read = is_sharded or session in node.readers
-    if is_mine or (may_read and not writes and view.myself.primary == owner.id):
+    if is_mine or is_copied or (is_sharded and view.myself.primary == owner.id):
         return
     raise moved(node, slot)
 

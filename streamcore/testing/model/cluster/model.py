@@ -145,7 +145,7 @@ class ModelCluster:
 
     def begin_move(self, slot: int, to: Node) -> SlotMove:
         """Begin a classic move: the source answers ASK for keys that it does not have, until ``finish()``."""
-        move = SlotMove(slot, self.owner(slot), to)
+        move = SlotMove(slot, self.owner(slot), to, self.nodes)
         move.begin()
         return move
 

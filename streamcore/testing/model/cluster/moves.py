@@ -9,17 +9,25 @@ from .node import Node
 
 
 class SlotMove:
-    """A slot on its classic way from ``source`` to ``target``, step by step; a test may look in between."""
+    """A slot on its classic way from ``source`` to ``target``, step by step; a test may look in between.
 
-    def __init__(self, slot: int, source: Node, target: Node) -> None:
+    ``nodes``: all nodes. Valkey tells the replicas of both that the slot is on its way.
+    """
+
+    def __init__(self, slot: int, source: Node, target: Node, nodes: Iterable[Node]) -> None:
         self.slot = slot
         self.source = source
         self.target = target
+        copies = [one for one in nodes if source.is_valkey and one.view.myself.primary is not None]
+        self._sources = [source, *(one for one in copies if one.view.primary == source.id)]
+        self._targets = [target, *(one for one in copies if one.view.primary == target.id)]
 
     def begin(self) -> None:
         """Let the target import the slot, and the source migrate it (``CLUSTER SETSLOT``)."""
-        self.target.view.importing[self.slot] = self.source.id
-        self.source.view.migrating[self.slot] = self.target.id
+        for node in self._targets:
+            node.view.importing[self.slot] = self.source.id
+        for node in self._sources:
+            node.view.migrating[self.slot] = self.target.id
 
     def move_keys(self, count: int | None = None) -> int:
         """Let ``count`` keys go over, or all (``MIGRATE``); return how many did."""
@@ -31,21 +39,22 @@ class SlotMove:
         """Let the remaining keys go over, and give the slot to the target; other nodes hear of it by gossip."""
         self.move_keys()
         source, target, slot = self.source, self.target, self.slot
-        target.view.importing.pop(slot, None)
+        self.cancel()
         target.view.bump()
         target.view.assign([slot], target.id)
         target.settle(target.now)
         source.view.current_epoch = max(source.view.current_epoch, target.view.current_epoch)
         source.view.members[target.id].epoch = target.view.myself.epoch
         source.view.assign([slot], target.id)
-        source.view.migrating.pop(slot, None)
         source.settle(source.now)
         target.bus.announce(target.id)
 
     def cancel(self) -> None:
         """Let the slot stay where it is (``STABLE``); keys that have gone over stay there, out of reach."""
-        self.target.view.importing.pop(self.slot, None)
-        self.source.view.migrating.pop(self.slot, None)
+        for node in self._targets:
+            node.view.importing.pop(self.slot, None)
+        for node in self._sources:
+            node.view.migrating.pop(self.slot, None)
 
 
 def move_at_once(slots: Iterable[int], source: Node, target: Node, tell: Callable[[Node, Node], None]) -> None:

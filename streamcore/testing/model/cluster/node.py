@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha1
 from math import inf
 from typing import Final, Protocol
 
@@ -40,9 +41,9 @@ class Node(Server):
     def __init__(
         self, bus: Bus, flavour: Flavour, myself: Member, *, now: float, entropy: Callable[[int], bytes]
     ) -> None:
+        self.view = View(myself)
         super().__init__(flavour, now=now, entropy=entropy, commands=COMMANDS)
         self._bus = bus
-        self.view = View(myself)
         self.address = (myself.host, myself.port)
         self.config[b"cluster-preferred-endpoint-type"] = b"ip"
         self.config[b"cluster-announce-hostname"] = myself.hostname
@@ -54,6 +55,10 @@ class Node(Server):
         self.readers: set[Session] = set()
         self._running: list[bytes] = []  # the words of commands that have called each other
         self._shard = myself.id  # the primary of the node's shard, when it last looked
+
+    def _new_run_id(self) -> bytes:
+        self._lives += 1
+        return sha1(b"%b %d" % (self.id, self._lives), usedforsecurity=False).hexdigest().encode()
 
     @property
     def id(self) -> bytes:

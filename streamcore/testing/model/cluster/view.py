@@ -52,7 +52,7 @@ class Change(NamedTuple):
 class View:
     """A node's view. ``owners`` has the id of each slot's owner, None where no node owns it.
 
-    ``migrating`` and ``importing`` name the other node of slots that are on their way. ``changes`` collects the slots that
+    ``migrating`` and ``importing`` name the other node of slots that are on their way, with Valkey in the views of replicas too. ``changes`` collects the slots that
     changed hands, until the node takes them. ``forgotten``: ids that are not learned again. ``is_cut_off``: the node does not
     reach the majority of the primaries.
     """
@@ -136,7 +136,7 @@ class View:
             self.owned.setdefault(new, set()).update(slots)
         for slot in slots:
             self.owners[slot] = new
-        if old == self.myself.id:
+        if old == self.primary and new != self.myself.id:
             for slot in slots & self.migrating.keys():
                 del self.migrating[slot]
         self.changes.append(Change(slots, old, new))
