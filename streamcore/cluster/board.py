@@ -42,5 +42,5 @@ class Board:
         self._next_turn = now + PAUSE
 
     def is_newer(self, than: float) -> bool:
-        """Whether the topology was asked for after a time, in seconds."""
-        return self.topology is not None and self.topology.asked_at > than
+        """Whether the topology was asked for at a time in seconds, or later."""
+        return self.topology is not None and self.topology.asked_at >= than

@@ -1,17 +1,20 @@
 """A pipeline over several nodes: its commands are split into parts, by node, and their replies put together in their places.
 
 A part is a request of its own: it may be refused, sent elsewhere or lost while others are answered. Of a part that was refused
-in part, the refused commands go on as smaller parts.
+in part, the refused commands go on as smaller parts. The deadline is the call's, whatever becomes of its parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ..commands import Command
+from ..connection.link import AT_ONCE
 from ..errors import StreamcoreError
 from ..requests.request import Request, parse_answer
+from .journey import Journey
+from .slots import slot_of
 
 _UNANSWERED: Final = object()
 
@@ -25,16 +28,18 @@ class Call:
     def __init__(self, asked: Sequence[Command[Any]], done: Callable[[Any], None], timeout: float) -> None:
         self.asked = asked
         self.timeout = timeout
+        self.deadline = AT_ONCE  # until the engine is told the time
+        self.parts: list[Part] = []
+        """The parts that were made so far, but for those that were split."""
         self._done = done
         self._answers: list[Any] = [_UNANSWERED] * len(asked)  # replies, and the errors of parts
         self._left = len(asked)
-        self._parts: list[Part] = []
         self._finished = False
 
-    def part(self, places: Sequence[int]) -> Part:
-        """Make the part with the commands at these places."""
-        made = Part(self, places)
-        self._parts.append(made)
+    def part(self, places: Sequence[int], slots: Iterable[int] = ()) -> Part:
+        """Make the part with the commands at these places, whose keys are of these slots."""
+        made = Part(self, places, tuple(slots))
+        self.parts.append(made)
         return made
 
     @property
@@ -45,7 +50,7 @@ class Call:
     @finished.setter
     def finished(self, value: bool) -> None:
         self._finished = value
-        for part in self._parts:
+        for part in self.parts:
             part.finished = value
 
     def take(self, places: Sequence[int], replies: Sequence[Any]) -> None:
@@ -93,25 +98,34 @@ class _Lost:
 
 
 class Part(Request):
-    """The commands of a call that leave together for a node."""
+    """The commands of a call that leave together for a node. ``places``: in the call."""
 
     __slots__ = ("call", "places")
 
-    def __init__(self, call: Call, places: Sequence[int]) -> None:
+    def __init__(self, call: Call, places: Sequence[int], slots: tuple[int, ...]) -> None:
         super().__init__([call.asked[place] for place in places], self._finish, call.timeout)
         self.call = call
         self.places = places
+        self.journey = Journey(slots, 0)
 
-    def pieces(self, refused: Sequence[int], slot_of: Callable[[Command[Any]], int | None]) -> dict[int | None, Part]:
-        """End this part: keep its replies, and make a part for the ``refused`` commands of each slot."""
-        self.finished = True
-        rest = [at for at in range(len(self.places)) if at not in set(refused)]
-        slots: dict[int | None, list[int]] = {}
-        for at in refused:
-            slots.setdefault(slot_of(self.asked[at]), []).append(self.places[at])
-        pieces = {slot: self.call.part(places) for slot, places in slots.items()}
+    def split(self, refused: Sequence[int]) -> list[Part]:
+        """End this part: keep its replies, and make a part of the ``refused`` commands of each slot, told by their indexes."""
+        slots = self.leave(refused)
+        parts = [self.call.part(places, (slot,)) for slot, places in slots.items()]
+        rest = sorted({*range(len(self.places))} - {*refused})
         self.call.take([self.places[at] for at in rest], [self.replies[at] for at in rest])
-        return pieces
+        return parts
+
+    def leave(self, chosen: Sequence[int] | None = None) -> dict[int, list[int]]:
+        """End this part without an answer; return the places of its commands, or of those ``chosen``, by slot."""
+        self.finished = True
+        self.call.parts.remove(self)
+        slots: dict[int, list[int]] = {}
+        for at in range(len(self.places)) if chosen is None else chosen:
+            slot = slot_of(self.asked[at])
+            assert slot is not None
+            slots.setdefault(slot, []).append(self.places[at])
+        return slots
 
     def _finish(self, _: Request) -> None:
         if self.error is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from ..commands import Command
 from ..commands.command import LinkUse
@@ -22,6 +22,7 @@ from .direct_queue import DirectQueue
 from .lease_queue import LeaseQueue, SlotLink
 from .multiplexer import ClusterMultiplexer
 from .nodes import ClusterTour, nodes_of
+from .router import ClusterRouter
 from .slots import link_slot
 from .topology import Topology
 
@@ -33,6 +34,9 @@ class ClusterClient(ClusterMultiplexer):
         super().__init__(**engine)
         self._leased: list[LeaseQueue] = []
         self._direct: dict[Address, DirectQueue] = {}
+        self._map = cast(ClusterRouter, self._router)
+        self._moved = self._map.on_change
+        self._map.on_change = self._follow
 
     @property
     def label(self) -> str:
@@ -48,7 +52,7 @@ class ClusterClient(ClusterMultiplexer):
         return ClusterTour(self._topology, self.emit)
 
     def _topology(self) -> Topology | None:
-        return self._nodes.snapshot
+        return self._map.snapshot
 
     # -- dedicated links ----------------------------------------------------------------------------------------------
 
@@ -71,7 +75,7 @@ class ClusterClient(ClusterMultiplexer):
         idle = [queue for queue in free if not queue.link.is_up]
         queue = next((queue for queue in up if address in (None, queue.link.address)), None)
         if queue is None and not idle and len(self._leased) < MAX_LEASES:
-            queue = LeaseQueue(self, self._nodes, route)
+            queue = LeaseQueue(self, self._map, route)
             self._leased.append(queue)
             return queue
         queue = queue or next(iter((*idle, *up)), None)
@@ -82,7 +86,7 @@ class ClusterClient(ClusterMultiplexer):
     def _where(self, route: Route) -> Address | None:
         if isinstance(route, OnNode):
             return route.address
-        return self._nodes.owner(route.slot) if isinstance(route, Slot) else None
+        return self._map.owner(route.slot) if isinstance(route, Slot) else None
 
     # -- certain nodes ------------------------------------------------------------------------------------------------
 
@@ -150,9 +154,9 @@ class ClusterClient(ClusterMultiplexer):
 
     def _follow(self) -> None:
         """Drop dedicated links to nodes that serve no slot any more, and may never answer."""
-        super()._follow()
+        self._moved()
         for queue in self._leased:
-            if queue.link.is_up and isinstance(queue.route, Slot) and queue.link.address not in self._nodes.primaries:
+            if queue.link.is_up and isinstance(queue.route, Slot) and queue.link.address not in self._map.primaries:
                 queue.lose_node()
 
     def _end(self, error: Exception | None) -> None:

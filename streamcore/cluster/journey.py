@@ -1,4 +1,4 @@
-"""The way of a request through a cluster: its slot, the node that it is at, and where it is asked.
+"""The way of a request through a cluster: the slots of its keys, the node that it is at, and the attempts so far.
 
 ``ASK`` has a request served by a node that its slot is on the way to: ``ASKING`` goes before each command there, or once
 before ``MULTI``. The replies to ``ASKING`` are taken out again, so that the request is as it was.
@@ -6,24 +6,38 @@ before ``MULTI``. The replies to ``ASKING`` are taken out again, so that the req
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from ..commands.cluster import asking
+from ..connection.link import Link
+from ..options import Address
 from ..requests.request import Request, Transaction
 
 ASKING: Final = asking().data
 
 
+class AtNode(Protocol):
+    """The queue of a node, where a request is."""
+
+    address: Address
+    link: Link
+
+
 class Journey:
-    """``slot``: of its keys; ``nbytes``: its size. ``hops``: how often a node has refused it. ``is_asking``: the present attempt is preceded by ``ASKING``."""
+    """The state of a request: ``slots``, of its keys; ``held``: its bytes that count as queued; ``hops``: how often it was refused.
 
-    __slots__ = ("hops", "is_asking", "nbytes", "slot")
+    ``node``: the queue of the node that it was sent to, and that has not answered it; None while it waits.
+    ``is_asking``: the present attempt is preceded by ``ASKING``.
+    """
 
-    def __init__(self, slot: int, nbytes: int) -> None:
-        self.slot = slot
-        self.nbytes = nbytes
+    __slots__ = ("held", "hops", "is_asking", "node", "slots")
+
+    def __init__(self, slots: tuple[int, ...], held: int) -> None:
+        self.slots = slots
+        self.held = held
         self.hops = 0
         self.is_asking = False
+        self.node: AtNode | None = None
 
 
 def begin_asking(request: Request) -> None:

@@ -8,7 +8,7 @@ executed, and all that the node had been told is lost. After ``ASK`` the slot is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ..commands import Command
 from ..connection.exchange import Exchange
@@ -20,10 +20,8 @@ from ..requests.multiplexer import DedicatedLink, DedicatedQueue, Done, Multiple
 from ..requests.queue import QueueOwner
 from ..requests.request import Request, Transaction
 from .journey import Journey, begin_asking, end_asking
-from .multiplexer import REFUSED, refusal_of
+from .refusals import REFUSED, refusal_of
 from .slots import common_slot
-
-NO_SLOT: Final = -1
 
 
 class Nodes(Protocol):
@@ -68,7 +66,7 @@ class LeaseQueue(DedicatedQueue):
             self._nodes.aim(self.link, OnNode(cast(Address, self.link.address)))
 
     def submit(self, request: Request) -> None:
-        request.journey = Journey(NO_SLOT, len(request.data))
+        request.journey = Journey((), len(request.data))
         if self._asks and self.link.is_up:
             begin_asking(request)
         super().submit(request)

@@ -1,37 +1,41 @@
 """The requests of a client for a node, over a link that all of them share.
 
-Unlike a ``RequestQueue`` it gives no request an end of its own: what is refused, lost or late is decided by the engine, which
+Unlike a ``RequestQueue`` it gives no request an end of its own: what is refused, lost or late is decided by the dispatcher, which
 knows the other nodes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
+from ..errors import UnreadableError
 from ..options import Address
-from ..requests.request import Request
+from ..requests.request import SCRIPTS, Request
 
 SILENCE: Final = 1.0
 """Seconds that an answer may take before other nodes are asked whether the node has failed."""
 
 
 class NodeQueueOwner(Protocol):
-    """The engine of the queues."""
+    """The dispatcher of the queues."""
 
     def new_node_link(self, queue: Owner, address: Address) -> Link: ...
     def node_up(self, queue: NodeQueue, *, again: bool) -> None: ...
     def node_doubted(self, queue: NodeQueue) -> None: ...
-    def node_dropped(self, request: Request) -> None: ...
     def node_answered(self, queue: NodeQueue, request: Request) -> None: ...
-    def node_down(self, queue: NodeQueue, error: Exception, sent: list[Request], *, was_up: bool) -> None: ...
+    def node_down(
+        self, queue: NodeQueue, error: Exception, sent: list[Request], unsent: list[Request], *, was_up: bool
+    ) -> None: ...
+
+    # Take a request that was finished before it was sent.
+    def drop(self, request: Request) -> None: ...
 
 
 class NodeQueue:
-    """Requests in the order of ``submit``; ``last`` is the newest that was given to the link."""
+    """Requests in the order of ``submit``; ``waiting``: until the link is up. ``last``: the newest that is unanswered."""
 
     def __init__(self, owner: NodeQueueOwner, address: Address) -> None:
         self.address = address
@@ -49,59 +53,70 @@ class NodeQueue:
 
     def submit(self, request: Request) -> None:
         """Send a request, or keep it until the link is up."""
+        self.last = request
         if self.link.is_up:
-            self.last = request
-            self.link.send(request)
+            self._send(request)
         else:
             self.waiting.append(request)
+            self.forget_finished()
+
+    def _send(self, request: Request) -> None:
+        request.journey.node = self
+        self.link.send(request)
 
     @property
     def is_idle(self) -> bool:
         """Whether every request is answered."""
         return not (self.waiting or self.link.unanswered)
 
-    def in_flight(self) -> list[Request]:
-        """Return the requests that are given to the link and not answered."""
-        return cast("list[Request]", self.link.in_flight()) if self.link.is_up else []
+    def unanswered(self) -> list[Request]:
+        """Return the requests that were given to the link, and are not answered."""
+        return cast("list[Request]", self.link.pending())
 
-    def take_waiting(self, is_taken: Callable[[Request], bool]) -> list[Request]:
-        """Take requests that wait for the connection out of the queue, in their order."""
-        taken: list[Request] = []
-        kept: deque[Request] = deque()
-        for request in self.waiting:
-            (taken if is_taken(request) else kept).append(request)
-        self.waiting = kept
-        return taken
+    def wait(self, requests: list[Request]) -> None:
+        """Let these requests, and no others, wait for the connection."""
+        self.waiting = deque(requests)
+        self.last = requests[-1] if requests else None
 
-    def keep(self, requests: list[Request]) -> None:
-        """Put requests in front of the queue: they were sent, or given to the link, and may be sent again."""
-        self.waiting.extendleft(reversed(requests))
+    def forget_finished(self) -> None:
+        """Drop finished requests from the head of those that wait."""
+        while self.waiting and self.waiting[0].finished:
+            self._owner.drop(self.waiting.popleft())
+        if not self.waiting:
+            self.last = None
 
     # -- events of the link -------------------------------------------------------------------------------------------
 
     def link_up(self, link: Link) -> None:
-        waiting, self.waiting = self.waiting, deque()
+        waiting = self.waiting
+        wanted = [request for request in waiting if not request.finished]
+        self.wait([])
+        for request in wanted:
+            self.submit(request)
         for request in waiting:
-            if request.finished:
-                self._owner.node_dropped(request)
-            else:
-                self.submit(request)
+            if request.journey.node is None:
+                self._owner.drop(request)
         again, self._was_up, self._up_before = self._up_before, True, True
         self._owner.node_up(self, again=again)
 
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         request = cast(Request, exchange)
+        request.journey.node = None
         if request is self.last:
             self.last = None
         if link.attempts:
             link.succeeded()
+        if type(request.replies[-1]) is UnreadableError and request.asked[-1].name not in SCRIPTS:
+            link.take_for_unreadable(request)
         self._owner.node_answered(self, request)
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         """Ignore pushes: a queue subscribes to nothing."""
 
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
-        self.last = None
-        self.keep(cast("list[Request]", unsent))
+        given = cast("list[Request]", sent), [*cast("list[Request]", unsent), *self.waiting]
+        for request in (*given[0], *given[1]):
+            request.journey.node = None
+        self.wait([])
         was_up, self._was_up = self._was_up, False
-        self._owner.node_down(self, error, cast("list[Request]", sent), was_up=was_up)
+        self._owner.node_down(self, error, *given, was_up=was_up)

@@ -22,8 +22,16 @@ from ..commands.cluster import cluster_slots
 from ..connection.exchange import Exchange
 from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link
+from ..engine.link_events import disconnected
 from ..engine.router import RouterContext
-from ..errors import InvalidArgument, NoPermissionError, RemoteProtocolError, ReplyError, is_interruption
+from ..errors import (
+    ConnectionLost,
+    InvalidArgument,
+    NoPermissionError,
+    RemoteProtocolError,
+    ReplyError,
+    is_interruption,
+)
 from ..options import Address
 from ..topology_events import SlotsCovered, SlotsUncovered, TopologyChanged
 from .addresses import AddressPolicy
@@ -81,15 +89,34 @@ class Refresher:
         self._asked_at = -inf
         self._deadline = inf
         self._used = -inf
-        self._is_hopeless = True  # every node of this round refuses us for good
-        self.last_error: Exception | None = None
+        self._closed = False
+        self._refusal: Exception | None = None  # of a seed that refuses the login for good, in this round
+        self.trouble: Exception | None = None
+        """Why a node has told no topology; None since the last that has."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a newer topology is wanted, and will be asked for."""
+        return self._since != inf
 
     def want(self, *, prefer: Address | None = None, avoid: Address | None = None) -> None:
         """Ask as soon as may be: first the ``preferred`` node, and only at last a node that is to be ``avoided``."""
+        if self._closed:
+            return
         self._preferred = prefer or self._preferred
         self._avoided = avoid or self._avoided
         self._since = AT_ONCE
         self._timer.set(AT_ONCE)
+
+    def close(self) -> None:
+        """Ask no more, and leave the turn to others."""
+        self._closed = True
+        if self._round is not None:
+            self._board.end_turn(self._context.clock.now)
+        self._round, self._asked = None, None
+        self._since = self._due = self._deadline = inf
+        self._timer.set(inf)
+        self.link.close()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -99,7 +126,7 @@ class Refresher:
             self._due = min(self._due, now)
         if self._round is not None:
             if now >= self._deadline:
-                self._next(now, TimeoutError())
+                self._next(now, ConnectionLost(f"{self._asked} did not tell the topology within {ANSWER:g} s"))
         elif self._due <= now:
             self._begin(now)
         self._set_timer(now)
@@ -110,12 +137,14 @@ class Refresher:
         if self._board.is_newer(wanted):
             self._settle(now)
         elif self._board.take_turn(now):
-            self._round, self._is_hopeless = self._nodes(), True
+            self._round = self._nodes()
             self._next(now, None)
         else:
             self._due = now + LOOK
 
     def _set_timer(self, now: float) -> None:
+        if self._closed:
+            return
         if self._since == AT_ONCE:
             at = AT_ONCE
         elif self._round is not None:
@@ -144,8 +173,7 @@ class Refresher:
     def _next(self, now: float, error: Exception | None) -> None:
         """Ask the next node of the round, or end it."""
         assert self._round is not None
-        if error is not None:
-            self.last_error, self._is_hopeless = error, self._is_hopeless and is_permanent(error)
+        self.trouble = error or self.trouble
         self._asked = None
         address = next(self._round, None)
         if address is None:
@@ -170,23 +198,27 @@ class Refresher:
         self._round, self._asked, self._deadline = None, None, inf
         self.link.close()
         self._board.end_turn(now)
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None and self._board.topology is None:
+            self._context.fail(refusal)
+            return
         self._due = now + self._pause
         self._pause = min(2 * self._pause, PAUSE_MAX)
-        if self._board.topology is None and self._is_hopeless and self.last_error is not None:
-            self._context.fail(self.last_error)
 
     def _settle(self, now: float) -> None:
         """Take the topology of the board, and plan the next question."""
         if self._since != AT_ONCE and self._board.is_newer(self._since):
             self._since = inf
         self._learn()
-        if self._needed():
-            self._since = min(self._since, now)
+        if self._since != inf:
+            self._due = now + PAUSE
+        elif self._needed():
+            self._since = now + self._pause / 2
             self._due = now + self._pause
             self._pause = min(2 * self._pause, PAUSE_MAX)
         else:
             self._pause = PAUSE
-            self._due = now + (PAUSE if self._since != inf else self._interval * (0.8 + 0.4 * self._context.random()))
+            self._due = now + self._interval * (0.8 + 0.4 * self._context.random())
 
     # -- events of the link -------------------------------------------------------------------------------------------
 
@@ -194,11 +226,7 @@ class Refresher:
         if self._asked is None:
             return
         if link.server.get(b"mode") == b"standalone" and self._board.topology is None:
-            self._context.fail(
-                InvalidArgument(
-                    f"{link.address} is a standalone server, and no node of a cluster: give it alone, without cluster=True"
-                )
-            )
+            self._context.fail(InvalidArgument(f"{link.address} is a standalone server, and no node of a cluster"))
         else:
             self._ask()
 
@@ -217,6 +245,7 @@ class Refresher:
             else:
                 self._next(now, error)
         else:
+            self.trouble = None
             self._publish(topology)
             self._round, self._asked, self._deadline = None, None, inf
             self._board.end_turn(now)
@@ -228,21 +257,19 @@ class Refresher:
         old, self._board.topology = self._board.topology, new
         if new.uncovered != (() if old is None else old.uncovered):
             self._context.emit(SlotsUncovered(new.uncovered) if new.uncovered else SlotsCovered())
-        if old is not None and (old.table != new.table or old.nodes != new.nodes):
-            nodes = {**old.nodes, **new.nodes}
-            joined, left, moved = compare(old, new)
-            came, went = (tuple([str(nodes[id_].address) for id_ in ids]) for ids in (joined, left))
-            self._context.emit(TopologyChanged(came, went, moved))
+        if old is not None and (old.table != new.table or old.nodes != new.nodes) and (change := compare(old, new)):
+            self._context.emit(TopologyChanged(*change))
 
     def _parsed(self, reply: Any, asked: Address) -> Topology:
-        """Make the topology of a reply. Raises an error where there is none, or that of another cluster."""
+        """Make the topology of a reply. Raises an error where there is none: of a node that has forgotten the cluster, say."""
         if isinstance(reply, ReplyError):
             reply.command = _SLOTS.name
             raise reply
         assert _SLOTS.parse is not None
         new = read(_SLOTS.parse(reply), asked, self._asked_at, partial(self._address_of, asked))
         old = self._board.topology
-        if not new.primaries or (old is not None and new.nodes.keys().isdisjoint(old.nodes)):
+        is_other = old is not None and new.nodes.keys().isdisjoint(old.nodes)
+        if not new.primaries or (is_other and new.uncovered):
             raise RemoteProtocolError(f"{asked} knows no node of this cluster")
         return new if old is None else fill(new, old)
 
@@ -255,5 +282,9 @@ class Refresher:
     def link_down(self, link: Link, error: Exception, sent: list[Exchange], unsent: list[Exchange]) -> None:
         if self._asked is not None and self._round is not None:
             now = self._context.clock.now
+            if self._board.topology is None:
+                self._context.emit(disconnected(link, error, self._context.title, was_up=False))
+                if is_permanent(error):
+                    self._refusal = error
             self._next(now, error)
             self._set_timer(now)

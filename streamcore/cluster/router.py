@@ -1,7 +1,7 @@
 """The router of a cluster: each link is dialled at the node that its route leads to, now and when that changes.
 
 The router observes its links, and each loss tells its reason. ``MOVED`` names the new owner of a slot: an *overlay* on the
-topology at once, which ends when a topology that was asked for later is known. A link that has lost its node waits there by
+topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has lost its node waits there by
 its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or its slot has another owner.
 Whenever a newer topology is known, each link whose route leads elsewhere now is redirected.
 """
@@ -9,7 +9,8 @@ Whenever a newer topology is known, each link whose route leads elsewhere now is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
@@ -27,8 +28,18 @@ from .topology import Topology
 FREE: Final = 3
 """Dials at once, without a back-off, of a link that was redirected and has not worked since."""
 
+OVERLAY: Final = 5.0
+"""Seconds for which a ``MOVED`` holds against topologies that do not know of it."""
+
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
+
+
+class Overlay(NamedTuple):
+    """The owner of a slot by the word of a ``MOVED``, ``since`` a time in seconds."""
+
+    address: Address
+    since: float
 
 
 class ClusterRouter:
@@ -45,15 +56,17 @@ class ClusterRouter:
     ) -> None:
         self.on_change: Callable[[], None] = _nothing
         self.primaries: set[Address] = set()
+        self.wanted: dict[int, None] = {}
+        """Slots that are not served, as far as is known."""
         self._context = context
         self._board = board
         self._policy = policy
         self.snapshot: Topology | None = None
-        self._overlays: dict[int, tuple[Address, float]] = {}  # by slot: its owner, and since when
+        self._overlays: dict[int, Overlay] = {}  # by slot
         self._routes: dict[Link, Route] = {}
         self._beside: dict[Link, list[Link]] = {}
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
-        self._wanted: dict[int, None] = {}  # slots that are waited for
+        self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
         self._refresher = Refresher(
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
         )
@@ -84,20 +97,32 @@ class ClusterRouter:
         """Return all links, in the order in which they were made: first that of the refresher."""
         return self._links
 
+    def close(self) -> None:
+        """Close all links for good, and ask no node any more."""
+        self._timer.set(inf)
+        self._refresher.close()
+        for link in [*self._links]:
+            link.close()
+
     # -- owners of slots ----------------------------------------------------------------------------------------------
 
     def owner(self, slot: int) -> Address | None:
         """Find the address of the primary of a slot; None where none is known."""
         if slot in self._overlays:
-            return self._overlays[slot][0]
+            return self._overlays[slot].address
         node = None if self.snapshot is None else self.snapshot.owner(slot)
         return None if node is None else node.address
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why no topology could be asked for lately; None where it could."""
+        return self._refresher.trouble
 
     def moved(self, error: MovedError, told_by: Address) -> Address | None:
         """Follow a ``MOVED`` that a node has told; None where its address may not be followed."""
         address = self._follow(error, told_by)
         if address is not None and error.slot is not None:
-            self._overlays[error.slot] = (address, self._context.clock.now)
+            self._overlays[error.slot] = Overlay(address, self._context.clock.now)
             self._refresher.want(prefer=address)
         return address
 
@@ -105,24 +130,33 @@ class ClusterRouter:
         """Find where an ``ASK`` of a node leads; None where its address may not be followed."""
         return self._follow(error, told_by)
 
-    def want(self, slot: int) -> None:
-        """Ask for the topology until the slot has an owner that serves it; ``serve`` ends that."""
-        self._wanted[slot] = None
-        self._refresher.want()
+    def want(self, slot: int, *, avoid: Address | None = None) -> None:
+        """Ask for the topology, again and again, until ``serve`` tells that the slot is served; at last a node to ``avoid``."""
+        if slot not in self.wanted:
+            self.wanted[slot] = None
+            self._refresher.want(avoid=avoid)
 
     def serve(self, slot: int) -> None:
-        """Note that a slot is served."""
-        self._wanted.pop(slot, None)
+        """Note that a slot is served, or that no request waits for it."""
+        self.wanted.pop(slot, None)
 
     def _follow(self, redirect: SlotRedirect, told_by: Address) -> Address | None:
         topology = self.snapshot
         address = self._policy.of_redirect(redirect, told_by)
         named = () if topology is None else {node.address for node in topology.nodes.values()}
+        told = f"{redirect.host}:{redirect.port}"
         if redirect.slot is None or address is None or not self._policy.may_follow(address, named):
-            self._context.emit(RedirectRefused(f"{redirect.host}:{redirect.port}", str(told_by)))
-            self._refresher.want()
+            self._refuse(told, told_by)
             return None
+        self._unfollowed.pop(told, None)
         return address
+
+    def _refuse(self, told: str, told_by: Address) -> None:
+        """Report a redirect that may not be followed, where a topology that was asked for since does not name its address."""
+        since = self._unfollowed.setdefault(told, self._context.clock.now)
+        if self.snapshot is not None and self.snapshot.asked_at > since:
+            self._unfollowed[told] = inf
+            self._context.emit(RedirectRefused(told, str(told_by)))
 
     def suspect(self, link: Link) -> None:
         """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner."""
@@ -133,16 +167,15 @@ class ClusterRouter:
 
     # -- events of the links ------------------------------------------------------------------------------------------
 
-    def link_made(self, link: Link) -> None:
-        """Nothing is to be done: the link is where its route leads."""
-
     def link_lost(self, link: Link, error: Exception) -> None:
         """Redirect a link that was told of another owner; have the cluster asked otherwise."""
         route = self._routes[link]
         assert isinstance(link.address, Address)
         if isinstance(error, MovedError):
             address = self.moved(error, link.address)
-            if address is not None and address == self._address(route):
+            if address is None:
+                self._refresher.want()
+            elif address == self._address(route):
                 self._send_to(link, address)
             return
         self._refresher.want(avoid=link.address)
@@ -194,7 +227,9 @@ class ClusterRouter:
     def _look(self, now: float) -> None:
         if self._board.topology is not self.snapshot:
             self._learn()
-        if self._is_needed():
+        elif self._end_overlays():
+            self._redirect_links()
+        if self._is_needed() and not self._refresher.is_wanted:
             self._refresher.want()
         self._timer.set(now + LOOK)
 
@@ -204,10 +239,8 @@ class ClusterRouter:
         if topology is None or topology is self.snapshot:
             return
         self.snapshot = topology
-        asked_at = topology.asked_at
-        self._overlays = {slot: one for slot, one in self._overlays.items() if one[1] >= asked_at}
-        named = {node.address for node in topology.nodes.values()}
         self.primaries = {node.address for node in topology.primaries}
+        self._end_overlays()
         for link in [*self._suspects]:
             if not self._is_silent(link):
                 del self._suspects[link]
@@ -215,7 +248,11 @@ class ClusterRouter:
                 link.drop(
                     ConnectionLost(f"{link.address} does not answer, and its slots have another owner", sent=True)
                 )
-        for link, route in self._routes.items():
+        self._redirect_links()
+
+    def _redirect_links(self) -> None:
+        named = set() if self.snapshot is None else {node.address for node in self.snapshot.nodes.values()}
+        for link, route in [*self._routes.items()]:
             if isinstance(route, Anywhere) and link.has_address and link.address in named:
                 continue
             address = self._address(route)
@@ -223,9 +260,21 @@ class ClusterRouter:
                 link.redirect(address)
         self.on_change()
 
+    def _end_overlays(self) -> bool:
+        """Forget the overlays that the topology knows better, or that are old; tell whether there were any."""
+        topology, now = self.snapshot, self._context.clock.now
+        before = len(self._overlays)
+        for slot, (address, since) in [*self._overlays.items()]:
+            owner = None if topology is None else topology.owner(slot)
+            is_newer = topology is not None and topology.asked_at >= since
+            knows = topology is not None and (topology.asked_of == address or address not in self.primaries)
+            if (is_newer and knows) or (owner is not None and owner.address == address) or now - since >= OVERLAY:
+                del self._overlays[slot]
+        return len(self._overlays) < before
+
     def _is_needed(self) -> bool:
         """Whether the topology leaves something to be desired: a slot, or a link that is wanted, without a node that serves it."""
-        return bool(self._wanted) or any(map(self._is_silent, self._suspects)) or any(map(_is_missing, self._routes))
+        return bool(self.wanted) or any(map(self._is_silent, self._suspects)) or any(map(_is_missing, self._routes))
 
     def _is_silent(self, link: Link) -> bool:
         """Whether a suspect has still not answered."""

@@ -64,10 +64,10 @@ class Topology:
 
 
 class Difference(NamedTuple):
-    """What has changed: nodes that joined and left, by id, and the slots with another owner."""
+    """A change: the addresses where nodes are reached now, and no more, and the slots with another owner."""
 
-    joined: Sequence[str]
-    left: Sequence[str]
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
     moved: Ranges
 
     def __bool__(self) -> bool:
@@ -116,11 +116,11 @@ def fill(new: Topology, old: Topology) -> Topology:
 
 def compare(old: Topology, new: Topology) -> Difference:
     """Tell what has changed from one topology to another."""
-    before, after = old.nodes, new.nodes
+    before, after = ({str(node.address) for node in one.nodes.values()} for one in (old, new))
     owners = [[node.id for node in one.primaries] for one in (old, new)]
     pairs = zip(old.table, new.table, strict=True)
     moved = (slot for slot, (was, is_) in enumerate(pairs) if _id(owners[0], was) != _id(owners[1], is_))
-    return Difference(sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys()), ranges(moved))
+    return Difference((*sorted(after - before),), (*sorted(before - after),), ranges(moved))
 
 
 def ranges(slots: Iterable[int]) -> Ranges:

@@ -69,9 +69,9 @@ class Owner(Protocol):
 
 
 class Observer(Protocol):
-    """The receiver of a link's gains and losses, behind its owner: a router, which may redirect the link."""
+    """The receiver of a link's losses, behind its owner: a router, which may redirect the link."""
 
-    def link_made(self, link: Link) -> None: ...
+    # The link has lost its connection, or an attempt has failed; not where its owner has closed or redirected it.
     def link_lost(self, link: Link, error: Exception) -> None: ...
 
 
@@ -225,6 +225,10 @@ class Link:
         assert self._connection is not None
         return without_pings(self._connection.in_flight())
 
+    def pending(self) -> list[Exchange]:
+        """Return the owner's exchanges that are not answered, sent or not; none while the link is not up."""
+        return without_pings(list(self._connection.waiting)) if self._connection is not None and self.is_up else []
+
     def take_for_unreadable(self, exchange: Exchange) -> None:
         """Note that the server could not parse the end of this answered exchange: the rest comes back unsent."""
         assert self._connection is not None
@@ -268,8 +272,6 @@ class Link:
             self._heard = now
             self._relax()
             self.server, self.error = connection.server, None
-            if self._observer is not None:
-                self._observer.link_made(self)
             self._owner.link_up(self)
         for item in completed:
             if type(item) is Pushed:
@@ -423,7 +425,7 @@ class Link:
         connection, self._connection = self._connection, None
         sent, unsent = ([], []) if connection is None else map(without_pings, connection.lost())
         self._owner.link_down(self, error, sent, unsent)
-        if self._observer is not None and not self._is_redirected:
+        if self._observer is not None and not (self._is_redirected or self._closing):
             self._observer.link_lost(self, error)
         if is_permanent(error) and not self.server and not self._is_redirected:
             self._closing = True  # it never worked, and dialling again with the same settings is pointless

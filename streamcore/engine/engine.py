@@ -246,8 +246,7 @@ class Engine(ProcessBound):
         self.closed = True
         self.error = error
         self._trace = None if error is None else error.__traceback__
-        for link in self._router.links():
-            link.close()
+        self._router.close()
         self.on_wakeup()
 
     def check(self) -> None:

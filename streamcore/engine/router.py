@@ -65,6 +65,10 @@ class Router(Protocol):
         """Return all links, in the order in which they were made."""
         ...
 
+    def close(self) -> None:
+        """Close all links for good."""
+        ...
+
 
 class RouterContext(Protocol):
     """The engine of a router: it makes links and timers, and knows the time, its options and chance."""
@@ -74,6 +78,8 @@ class RouterContext(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+    @property
+    def title(self) -> str: ...
 
     def random(self) -> float:
         """Draw a number between 0 and 1."""
@@ -121,3 +127,8 @@ class StandaloneRouter:
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""
         return self._links
+
+    def close(self) -> None:
+        """Close all links for good."""
+        for link in self._links:
+            link.close()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from ..connection.link import LATE, Link
-from .request import Request
 
 
-def excuse(requests: Iterable[Request], link: Link, now: float) -> bool:
+class Awaited(Protocol):
+    """A request, or several together. ``deadline``: in seconds."""
+
+    deadline: float
+
+
+def excuse(requests: Iterable[Awaited], link: Link, now: float) -> bool:
     """Prolong overdue requests by ``LATE`` seconds where the driver was late: their answers may lie unread.
 
     Tell whether it did. ``link`` itself ends a silence that lasts.

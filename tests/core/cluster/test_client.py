@@ -166,6 +166,14 @@ def test_a_closed_link_is_opened_for_the_next_lease_wherever_that_leads(play: Pl
     assert len(play.links("lease")) == 2
 
 
+def test_a_lease_may_begin_and_end_before_any_node_is_known() -> None:
+    engine = ClusterClient(router=Cluster([Address("h", 1)]).router)
+    lease = engine.lease([get(KEY)])
+    assert lease is not None
+    lease.release()
+    assert engine.lease([get(OTHER)]) is not None
+
+
 def test_what_is_refused_on_an_unused_link_is_tried_elsewhere(play: Play) -> None:
     lease = play.lease(get(KEY))
     play.ask(lease, get(KEY))
@@ -321,7 +329,7 @@ def test_links_to_a_node_that_is_no_primary_any_more_are_dropped() -> None:
     request = leased.submit([get(KEY)], _ignored)
     shared = play.engine.submit([get(KEY)], _ignored)
     play.net.advance(4.5)
-    assert play.links("lease") == {}
+    assert play.links("lease") == {"lease-2": address(play.owner)}
     with pytest.raises(ConnectionLost) as lost:
         request.answers()
     assert lost.value.sent

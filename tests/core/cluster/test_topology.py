@@ -32,7 +32,7 @@ def test_each_slot_has_the_owner_that_was_told() -> None:
         Node("b", Address("h", 7098)),
         Node("b", Address("h", 7098)),
     ]
-    assert WHOLE.uncovered == []
+    assert WHOLE.uncovered == ()
     assert (WHOLE.asked_of, WHOLE.asked_at) == (SEED, 1.0)
 
 
@@ -55,7 +55,7 @@ def test_a_node_without_an_address_serves_nothing() -> None:
     answer = [SlotRange(0, 9, told("a", None), [told("r")]), SlotRange(10, 16383, told("b"), [told("s", None)])]
     lame = read(answer, SEED, 1.0, at)
     assert lame.owner(5) is None
-    assert lame.uncovered == [(0, 9)]
+    assert lame.uncovered == ((0, 9),)
     assert sorted(lame.nodes) == ["b"]
 
 
@@ -68,18 +68,24 @@ def test_slots_that_are_missing_keep_their_owners() -> None:
     assert [node.id for node in filled.readers(0)] == ["r"]
     assert not topology((100, 199, "b")).readers(0)
     assert fill(old, new) is old
-    assert fill(filled, WHOLE).uncovered == []
+    assert fill(topology((0, 16383, "a")), WHOLE).uncovered == ()
+    assert filled.uncovered == ((0, 99), (150, 199), (300, 16383)), "the server's word, though former owners are kept"
 
 
-def test_a_difference_names_nodes_and_slots() -> None:
+def test_a_node_at_another_address_has_left_the_former() -> None:
+    moved = read([SlotRange(0, 99, told("a")), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}))], SEED, 1.0, at)
+    assert compare(WHOLE, moved) == Difference(("i:7000",), ("h:7098",), ())
+
+
+def test_a_difference_names_addresses_and_slots() -> None:
     new = topology((0, 49, "a"), (50, 99, "c"), (100, 16000, "b"))
-    assert compare(WHOLE, new) == Difference(["c"], [], [(50, 99), (16001, 16383)])
-    assert compare(new, WHOLE) == Difference([], ["c"], [(50, 99), (16001, 16383)])
+    assert compare(WHOLE, new) == Difference(("h:7099",), (), ((50, 99), (16001, 16383)))
+    assert compare(new, WHOLE) == Difference((), ("h:7099",), ((50, 99), (16001, 16383)))
     reordered = topology((100, 16383, "b"), (0, 99, "a"))
     assert not compare(WHOLE, reordered)
     assert compare(WHOLE, new)
 
 
 def test_slots_are_joined_to_ranges() -> None:
-    assert ranges([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 7), (9, 10)]
-    assert ranges([]) == []
+    assert ranges([1, 2, 3, 7, 9, 10]) == ((1, 3), (7, 7), (9, 10))
+    assert ranges([]) == ()

@@ -160,7 +160,7 @@ def test_slots(shape: Callable[[Any], Any]) -> None:
             0,
             16383,
             SlotNode("127.0.0.1", 17510, A, {b"hostname": b"a.example"}),
-            [SlotNode(None, 17511, B, {}), SlotNode(None, 17512, B, {})],
+            [SlotNode(None, 17511, B, {}), SlotNode("?", 17512, B, {})],
         )
     ]
 
