@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from streamcore.errors import InvalidArgument, InvalidURL
@@ -241,7 +241,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _urls(given: Any) -> list[str]:
-    urls = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*cast("Iterable[Any]", given)]
+    urls: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     if not urls:
         raise InvalidArgument(f"the list of server URLs is empty: give one such as {_EXAMPLE!r}")
     for url in urls:

@@ -1,37 +1,24 @@
-"""The options of a client for clusters, and their checks."""
+"""Checks of a client's options for clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, get_args
+from typing import Any, get_args
 
-from ..arguments import Seconds, seconds
+from ..arguments import seconds
 from ..errors import InvalidArgument
-from .addresses import AddressMap, Follow, Prefer
+from .addresses import Prefer
 
 
-class ClusterOptions(TypedDict, total=False):
-    """Keywords of ``Cluster``."""
-
-    refresh_interval: Seconds
-    """Seconds between two questions for the topology for no reason (15)."""
-    follow: Follow
-    """Which addresses a redirect may lead to ("topology")."""
-    address_map: AddressMap
-    """Where announced addresses are reached from here (None)."""
-    prefer: Prefer
-    """Which announced name of a node is dialled ("hostname")."""
-
-
-def checked(given: Mapping[str, Any]) -> ClusterOptions:
-    """Check the options of a client for clusters. Raises ``InvalidArgument``."""
-    options: Any = dict(given)
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the options of a client for clusters, which ``Cluster`` takes. Raises ``InvalidArgument``."""
+    options = dict(given)
     if "refresh_interval" in given:
         options["refresh_interval"] = seconds("refresh_interval", given["refresh_interval"])
     if "prefer" in given and given["prefer"] not in get_args(Prefer):
         raise InvalidArgument(f"prefer must be 'hostname' or 'ip', not {given['prefer']!r}")
     follow = given.get("follow", "topology")
-    if not callable(follow) and follow not in {"topology", "seeds"}:
+    if not callable(follow) and follow not in ("topology", "seeds"):
         raise InvalidArgument(f"follow must be 'topology', 'seeds' or a function of (host, port), not {follow!r}")
     if "address_map" in given:
         _check_map(given["address_map"])

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from streamcore.cluster.addresses import AddressMap, Follow, Prefer
     from streamcore.cluster.cluster import Cluster
-    from streamcore.cluster.options import ClusterOptions
 
 T = TypeVar("T")
 
@@ -92,7 +91,7 @@ class Settings:
     options: Options
     on_event: Callable[[Event], object] | None = None
     cluster: Cluster | None = None
-    cluster_options: ClusterOptions = field(default_factory=dict[str, Any], compare=False)  # type: ignore[assignment]
+    cluster_options: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
     asks: bool = True
 
     @classmethod
@@ -105,13 +104,13 @@ class Settings:
             what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
         }
         wanted = keywords.pop("cluster", None)
-        of_clusters = {name: keywords.pop(name) for name in _OF_CLUSTERS if name in given}
+        of_clusters: dict[str, Any] = {name: keywords.pop(name) for name in _OF_CLUSTERS if name in given}
         target = parse(url, **keywords)
         _check_cluster(target, wanted, of_clusters)
         if of_clusters:
             from streamcore.cluster.options import checked
 
-            of_clusters = {**checked(of_clusters)}
+            of_clusters = checked(of_clusters)
         made = cls(
             target, Options(decoder=chosen_decoder(), **timeouts), on_event, None, of_clusters, asks=wanted is None
         )

@@ -30,7 +30,7 @@ def test_a_standalone_server_is_a_single_node() -> None:
     pair.server.expect("PING")
     pair.server.answer("v", "PONG")
     assert request.answer() == b"v"
-    assert each.outcomes() == ["PONG"]
+    assert each.outcomes() == [b"PONG"]
     tour = client.tour()
     assert tour.next() == node
     assert not tour.has_left(node)
