@@ -48,6 +48,8 @@ class LeaseQueue(DedicatedQueue):
         if route != ANYWHERE or not self.link.is_up:
             self._nodes.aim(self.link, route)
         self.afresh |= self.link.address != before
+        if self.link.is_up:
+            self._stay()
 
     def take(self) -> None:
         self._asks = False

@@ -187,7 +187,7 @@ async def test_commands_go_to_the_nodes_of_their_keys(runtime: Runtime, cluster:
         assert await client.transaction([incr("{t}a"), incr("{t}b"), incr("{t}a")]) == [1, 1, 2]
         script = client.script("return redis.call('INCR', KEYS[1])")
         assert await script(["n1"]) == await script(["n2"]) == 1
-        assert await client.time()
+        assert (await client.time()).year > 2000
         before = await client.pipeline([ping(), get(MANY[0]), ping()])
         assert before == [b"PONG", b"0", b"PONG"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -193,7 +193,7 @@ def test_used_links_that_are_redirected_are_lost_and_nothing_was_executed(play: 
     play.ask(lease, commands.watch(KEY))
     old = play.owner
     play.cluster.move_slot(SLOT, play.stranger)
-    request = cast(Request, lease.transact([incr(KEY)], _ignored))
+    request = lease.transact([incr(KEY)], _ignored)
     play.net.serve()
     with pytest.raises(ConnectionLost, match=f"has left {address(old)}.*nothing was executed") as lost:
         request.answers()
@@ -244,7 +244,7 @@ def test_a_lost_link_that_asks_goes_on_asking(play: Play) -> None:
     move = play.cluster.begin_move(SLOT, play.stranger)
     move.begin()
     lease = play.lease(get(KEY))
-    request = cast(Request, lease.submit([get(KEY)], _ignored))
+    request = lease.submit([get(KEY)], _ignored)
     for _ in range(3):
         play.net.pair.settle()
     play.net.advance(0.1)
@@ -296,7 +296,7 @@ def test_other_refusals_on_a_used_link_are_answers(play: Play) -> None:
 def test_a_caller_that_has_gone_is_not_asked_for_again(play: Play) -> None:
     play.cluster.move_slot(SLOT, play.stranger)
     lease = play.lease(get(KEY))
-    request = cast(Request, lease.submit([get(KEY)], _ignored))
+    request = lease.submit([get(KEY)], _ignored)
     request.finished = True
     play.net.serve()
     lease.release()
@@ -304,9 +304,15 @@ def test_a_caller_that_has_gone_is_not_asked_for_again(play: Play) -> None:
     assert not request.replies or isinstance(request.replies[0], MovedError)
 
 
-def test_blocked_commands_are_ended_by_their_node_not_by_the_topology(play: Play) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_blocked_commands_are_ended_by_their_node_not_by_the_topology(play: Play, again: bool) -> None:
     old, target = play.owner, play.stranger
     lease = play.lease(read_from(KEY))
+    if again:
+        play.ask(lease, get(KEY))
+        lease.release()
+        play.net.serve()
+        lease = play.lease(read_from(KEY))
     request = play.ask(lease, read_from(KEY))
     play.cluster.move_slot(SLOT, target)
     play.net.advance(0.5)
@@ -406,7 +412,7 @@ def test_a_link_to_a_node_is_closed_when_it_was_idle(play: Play) -> None:
 
 def test_a_node_that_can_never_be_connected_ends_no_client(play: Play) -> None:
     [node, *_] = play.engine.nodes()
-    request = cast(Request, play.engine.at(node).submit([ping()], _ignored))
+    request = play.engine.at(node).submit([ping()], _ignored)
     [link] = [link for link in play.engine.links() if link.name.startswith("at")]
     link.connection_lost(ConnectFailed("a certificate of another name", permanent=True), play.cluster.now)
     with pytest.raises(ConnectionLost, match="a certificate of another name"):
@@ -419,8 +425,8 @@ def test_closing_ends_the_requests_of_all_queues(play: Play) -> None:
     [node, *_] = play.engine.nodes()
     play.cluster.pause(play.cluster.nodes[0])
     requests = [
-        cast(Request, play.engine.at(node).submit([ping()], _ignored)),
-        cast(Request, play.lease(get(KEY)).submit([get(KEY)], _ignored)),
+        play.engine.at(node).submit([ping()], _ignored),
+        play.lease(get(KEY)).submit([get(KEY)], _ignored),
     ]
     play.engine.close()
     for request in requests:
