@@ -135,6 +135,33 @@ def test_the_argument_tls_wins_over_the_url() -> None:
     assert by_context.context() is context
 
 
+# -- the addresses of links --------------------------------------------------------------------------------------------
+
+
+def test_a_link_to_the_only_address_has_the_target_itself() -> None:
+    target = Target(Address("a"), tls=TLS(server_hostname="x"))
+    assert target.at(Address("a")) is target
+    assert Target(UnixAddress("/s")).at(UnixAddress("/s")) == Target(UnixAddress("/s"))
+
+
+def test_the_certificate_of_a_node_is_for_the_name_that_it_announces() -> None:
+    login = Login("u", "p")
+    target = Target(Address("a"), login, TLS(), (Address("b", 2),))
+    assert target.describe() == "a:6379, b:2 (TLS)"
+    for address in (Address("b", 2), Address("node.example", 3), Address("10.0.0.1", 4)):
+        found = target.at(address)
+        assert (found.server_hostname, found.describe()) == (address.host, f"{address} (TLS)")
+        assert (found.login, found.others) == (login, ())
+    named = Target(Address("a"), login, TLS(ca_file="c", server_hostname="x"), (Address("b", 2),))
+    names = {"a": "x", "10.0.0.1": "x", "fe80::1%eth0": "x", "node.example": "node.example"}
+    assert {host: named.at(Address(host)).server_hostname for host in names} == names
+    assert named.at(Address("b", 2)).server_hostname == "x"
+    of_node = named.at(Address("node.example")).tls
+    assert of_node == TLS(ca_file="c"), "nothing else is different: it is never plain"
+    plain = Target(Address("a"), others=(Address("b"),)).at(Address("node.example"))
+    assert plain == Target(Address("node.example"))
+
+
 # -- bad URLs ----------------------------------------------------------------------------------------------------------
 
 BAD: dict[str, str] = {

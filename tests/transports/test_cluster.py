@@ -15,10 +15,10 @@ from streamcore import (
     InvalidURL,
     MovedError,
     ReplyError,
+    ServerNode,
 )
 from streamcore.commands import blpop, dbsize, get, incr, key_slot, ping, rpush, set_, wait, xadd
 from streamcore.events import Connected, Event
-from streamcore.requests.nodes import ServerNode
 from streamcore.topology_events import KeysMoved
 from tests.support.servers import ServerKind
 from tests.transports.runtimes import Runtime
