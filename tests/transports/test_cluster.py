@@ -235,7 +235,7 @@ async def test_commands_that_block(runtime: Runtime, cluster: EmbeddedCluster) -
         await runtime.sleep(0.1)
         await client.pipeline([rpush(key, key) for key in ("l1", "l2", "l3", "l4")])
         for task, key in zip(waiting, ("l1", "l2", "l3", "l4"), strict=True):
-            popped = await task.result()
+            popped: Any = await task.result()
             assert popped is not None
             assert popped.value == key.encode()
         [_, replicas] = await client.pipeline([set_(KEY, 1), wait(1, timeout=2)])
