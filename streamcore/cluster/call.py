@@ -106,12 +106,19 @@ class Part(Request):
         super().__init__([call.asked[place] for place in places], self._finish, call.timeout)
         self.call = call
         self.places = places
-        self.journey = Journey(slots, 0)
+        self.journey = Journey(slots)
+
+    def succeed(self, former: Part) -> None:
+        """Go on for a part that has ended without an answer: from its place in the order, with its attempts."""
+        self.sent, self.refusal = former.sent, former.refusal
+        self.journey.number, self.journey.hops = former.journey.number, former.journey.hops
 
     def split(self, refused: Sequence[int]) -> list[Part]:
         """End this part: keep its replies, and make a part of the ``refused`` commands of each slot, told by their indexes."""
         slots = self.leave(refused)
         parts = [self.call.part(places, (slot,)) for slot, places in slots.items()]
+        for part in parts:
+            part.succeed(self)
         rest = sorted({*range(len(self.places))} - {*refused})
         self.call.take([self.places[at] for at in rest], [self.replies[at] for at in rest])
         return parts

@@ -8,7 +8,7 @@ connection, at the gate of its slot, or moves as soon as the slot is known to ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from itertools import count
 from typing import Protocol
 
 from ..connection.common import Clock
@@ -18,10 +18,11 @@ from ..engine.router import OnNode, Route
 from ..engine.timers import Timer
 from ..errors import AskError, ConnectionLost, MovedError, ReplyError, SlotRedirect, StreamcoreError, TryAgainError
 from ..options import Address
+from ..requests.queue import because
 from ..requests.request import Request
 from .call import Call, Part
-from .gate import Gate, Gates
-from .journey import Journey, begin_asking, end_asking
+from .gates import Gates
+from .journey import Journey, end_asking
 from .node_queue import NodeQueue
 from .refusals import MAYBE_REFUSED, REFUSED, refusal_of, unfollowed
 from .router import ClusterRouter
@@ -52,36 +53,41 @@ class Dispatcher:
         self._nodes = nodes
         self._on_end = on_end
         self._queues: dict[Address, NodeQueue] = {}
-        self._gates = Gates()
-        self._timer = engine.new_timer(self._retry)
+        self._gates = Gates(self, engine, nodes)
+        self._numbers = count()
         nodes.on_change = self._follow
 
     # -- the engine's side --------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, slot: int) -> None:
         """Send a request whose keys are of a single slot."""
-        request.journey = Journey((slot,), 0)
+        request.journey = Journey((slot,))
+        request.journey.number = next(self._numbers)
         self._place(request)
 
-    def distribute(self, call: Call, slots: Mapping[int, Sequence[int]], *, sent: bool = False) -> None:
+    def distribute(self, call: Call, slots: Mapping[int, Sequence[int]], former: Part | None = None) -> None:
         """Send commands of a call, in a part for each node. ``slots``: the places of the commands of each slot.
 
-        ``sent``: they were sent before, over a connection that was lost.
+        ``former``: the part that they were in before.
         """
-        nodes: dict[Address, list[int]] = {}
+        nodes: dict[Address | None, list[int]] = {}
         for slot in slots:
-            owner = None if self._gates.get(slot) else self._nodes.owner(slot)
-            if owner is None:
-                part = call.part(slots[slot], [slot])
-                part.sent = sent
+            nodes.setdefault(None if self._gates.get(slot) else self._nodes.owner(slot), []).append(slot)
+        parts: list[tuple[Address | None, Part]] = [
+            (None, call.part(slots[slot], [slot])) for slot in nodes.pop(None, ())
+        ]
+        for address, own in nodes.items():
+            parts.append((address, call.part(sorted([place for slot in own for place in slots[slot]]), own)))
+        for address, part in parts:
+            if former is None:
+                part.journey.number = next(self._numbers)
+            else:
+                part.succeed(former)
+            if address is None:
                 self._place(part)
             else:
-                nodes.setdefault(owner, []).append(slot)
-        for address, own in nodes.items():
-            part = call.part(sorted([place for slot in own for place in slots[slot]]), own)
-            part.sent = sent
-            self._hold(part)
-            self._queue(address).submit(part)
+                self._hold(part)
+                self.send(part, address)
 
     def late_error(self, request: Request) -> StreamcoreError:
         """Make the error of a request that was not answered in time: the last word of a server, where there was one."""
@@ -90,30 +96,27 @@ class Dispatcher:
             return self._engine.late(f"{request.journey.node.address} did not answer {within}")
         if request.refusal is not None:
             return request.refusal
-        return self._unanswered(request, f"{self._missing(request)} {within}{self._trouble(request)}")
+        return self._unanswered(request, self._missing(request, within))
 
     def end(self, requests: Sequence[Request], why: str) -> None:
         """End requests, and forget the state of all slots: the engine is closed."""
         for request in requests:
             self._finish(request, self._unanswered(request, why))
         self._gates.clear()
-        self._timer.set(inf)
+        for queue in self._queues.values():
+            queue.wait([])
         self.queued = 0
 
-    def _missing(self, request: Request) -> str:
-        owners = {self._nodes.owner(slot) for slot in request.journey.slots}
-        return (
-            "no node was known for its slot" if None in owners else f"no connection to {' and '.join(map(str, owners))}"
-        )
-
-    def _trouble(self, request: Request) -> str:
-        """The reason of a missing node, or of a missing connection, as the end of a sentence."""
-        errors: list[Exception | None] = []
-        for slot in request.journey.slots:
-            owner = self._nodes.owner(slot)
-            queue = None if owner is None else self._queues.get(owner)
-            errors.append(self._nodes.trouble if queue is None else queue.link.error)
-        return next((f": {error}" for error in errors if error is not None), "")
+    def _missing(self, request: Request, within: str) -> str:
+        """Tell why a request was not sent: its slot is not served, has no owner, or there is no connection to the owner."""
+        slot = request.journey.slots[0]
+        gate, owner = self._gates.get(slot), self._nodes.owner(slot)
+        if gate is not None and gate.word is not None:
+            return f"slot {slot} was not served {within}: {gate.word}"
+        if owner is None:
+            return f"no node was known for its slot {within}{because(self._nodes.trouble)}"
+        queue = self._queues.get(owner)
+        return f"no connection to {owner} {within}{because(None if queue is None else queue.link.error)}"
 
     def _unanswered(self, request: Request, why: str) -> StreamcoreError:
         if request.sent:
@@ -134,7 +137,16 @@ class Dispatcher:
     def drop(self, request: Request) -> None:
         """Take a request that has ended before it was sent."""
         self.release(request)
-        self._pass(request)
+        self._gates.pass_fence(request)
+
+    def forget_ended(self, request: Request) -> None:
+        """Forget a request that has ended while it waited, at the gate of its slot or for a connection."""
+        self.release(request)
+        slots = request.journey.slots
+        for gate in filter(None, map(self._gates.get, slots)):
+            self._gates.tidy(gate)
+        for owner in self._queues.keys() & set(map(self._nodes.owner, slots)):
+            self._queues[owner].forget_finished()
 
     def _finish(self, request: Request, error: StreamcoreError | None = None) -> None:
         self.release(request)
@@ -154,79 +166,24 @@ class Dispatcher:
         if gate is None:
             owner = self._nodes.owner(slot)
             if owner is not None:
-                self._queue(owner).submit(request)
+                self.send(request, owner)
                 return
             gate = self._gates.close(slot, None)
             self._nodes.want(slot)
         gate.waiting.append(request)
-        while gate.waiting and gate.waiting[0].finished:
-            self.release(gate.waiting.popleft())
+        self._gates.tidy(gate)
+
+    def send(self, request: Request, address: Address) -> NodeQueue:
+        """Send a request to a node; return the queue that it is in."""
+        queue = self._queue(address)
+        queue.submit(request)
+        return queue
 
     def _queue(self, address: Address) -> NodeQueue:
         queue = self._queues.get(address)
         if queue is None:
             queue = self._queues[address] = NodeQueue(self, address)
         return queue
-
-    # -- gates --------------------------------------------------------------------------------------------------------
-
-    def _pass(self, request: Request) -> None:
-        for gate in self._gates.lift(request):
-            self._open(gate)
-
-    def _open(self, gate: Gate) -> None:
-        """Send on what a gate has kept, where its fence is answered, its delay is over, and its slot has an owner."""
-        if gate.fence is not None or self._engine.closed or self._gates.get(gate.slot) is not gate:
-            return
-        if gate.until > self._engine.clock.now:
-            self._timer.set(min(self._timer.at, gate.until))
-            return
-        has_sent = self._send_refused(gate)
-        owner = self._nodes.owner(gate.slot)
-        if owner is None:
-            self._nodes.want(gate.slot)
-        elif not gate.refused and gate.fence is None:
-            self._gates.open(gate)
-            for request in gate.waiting:
-                if request.finished:
-                    self.release(request)
-                else:
-                    has_sent = True
-                    self._queue(owner).submit(request)
-            if not has_sent:
-                self._nodes.serve(gate.slot)
-
-    def _send_refused(self, gate: Gate) -> bool:
-        """Send on what was refused, as far as it goes to the same node, with a fence where the rest goes elsewhere.
-
-        Return whether there was any.
-        """
-        queue: NodeQueue | None = None
-        is_asking = False
-        while gate.refused:
-            request, ask = gate.refused[0]
-            address = ask or self._nodes.owner(gate.slot)
-            if not request.finished:
-                if address is None or (queue is not None and queue.address != address):
-                    break
-                if ask is not None:
-                    is_asking = True
-                    begin_asking(request)
-                queue = self._queue(address)
-                queue.submit(request)
-            else:
-                self.release(request)
-            gate.refused.popleft()
-        if queue is not None and (is_asking or gate.refused):
-            self._gates.fence(gate, queue.last)
-        return queue is not None
-
-    def _retry(self, now: float) -> None:
-        """Try the gates whose delay is over."""
-        self._timer.set(inf)
-        for gate in self._gates.closed:
-            if gate.until > -inf:
-                self._open(gate)
 
     # -- calls of the queues ------------------------------------------------------------------------------------------
 
@@ -246,7 +203,7 @@ class Dispatcher:
         end_asking(request)
         if MAYBE_REFUSED.isdisjoint(map(type, request.replies)) or not self._refuse(queue, request):
             self._finish(request)
-        self._pass(request)
+        self._gates.pass_fence(request)
 
     def node_down(
         self, queue: NodeQueue, error: Exception, sent: list[Request], unsent: list[Request], *, was_up: bool
@@ -265,7 +222,7 @@ class Dispatcher:
             queue.wait(waiting)
         opened = [gate for request in (*sent, *unsent) for gate in self._gates.lift(request)]
         for gate in (*opened, *filter(None, [self._gates.get(request.journey.slots[0]) for request, _ in kept])):
-            self._open(gate)
+            self._gates.try_open(gate)
         self._engine.node_down(queue.link, error, was_up=was_up)
         for request in lost:
             if request.was_unreadable():
@@ -288,17 +245,18 @@ class Dispatcher:
                     lost.append(request)
                     continue
                 request.repeat()
-            if request.finished:
-                self.release(request)
-            elif (
-                isinstance(request, Part)
-                and len(request.journey.slots) > 1
-                and self._gates.has_any(request.journey.slots)
-            ):
-                kept += [(part, False) for part in self._split(request, range(request.size))]
-            else:
-                kept.append((request, was_asked))
+            kept += self._divided(request, was_asked=was_asked)
         return kept, lost
+
+    def _divided(self, request: Request, *, was_asked: bool) -> list[tuple[Request, bool]]:
+        """Divide a part of several slots, by slot, where the gate of any is closed; nothing is left of what has ended."""
+        if request.finished:
+            self.release(request)
+            return []
+        slots = request.journey.slots
+        if isinstance(request, Part) and len(slots) > 1 and self._gates.has_any(slots):
+            return [(part, False) for part in self._split(request, range(request.size))]
+        return [(request, was_asked)]
 
     def _return_to_gates(self, kept: list[tuple[Request, bool]]) -> list[Request]:
         """Put requests of slots whose gates are closed behind what was refused there; return the others."""
@@ -336,7 +294,6 @@ class Dispatcher:
         self.release(part)
         parts = part.split(refused)
         for one in parts:
-            one.sent = part.sent
             self._hold(one)
         return parts
 
@@ -345,21 +302,19 @@ class Dispatcher:
         [slot] = request.journey.slots
         gate = self._gates.get(slot) or self._gates.close(slot, queue.last)
         ask: Address | None = None
-        is_known = False
+        address: Address | None = None
         request.refusal = error
-        if isinstance(error, SlotRedirect):
-            if isinstance(error, AskError):
-                ask = self._nodes.asked(error, queue.address)
-                is_known = ask is not None
-            elif isinstance(error, MovedError):
-                is_known = self._nodes.moved(error, queue.address) is not None
-            if not is_known:
-                request.refusal = unfollowed(error, str(queue.address))
-                self._nodes.want(slot)
+        if isinstance(error, AskError):
+            address = ask = self._nodes.asked(error, queue.address)
+        elif isinstance(error, MovedError):
+            address = self._nodes.moved(error, queue.address)
         elif not isinstance(error, TryAgainError):
             self._nodes.want(slot, avoid=queue.address)
-        gate.refuse(request, ask, self._engine.clock.now, waits=not is_known)
-        self._open(gate)
+        if isinstance(error, SlotRedirect) and address is None:
+            request.refusal = unfollowed(error, str(queue.address))
+            self._nodes.want(slot)
+        gate.refuse(request, ask, self._engine.clock.now, waits=address is None)
+        self._gates.try_open(gate)
 
     # -- topologies ---------------------------------------------------------------------------------------------------
 
@@ -373,7 +328,7 @@ class Dispatcher:
             if any(self._is_elsewhere(request, queue.address) for request in queue.waiting):
                 self._move_waiting(queue)
         for gate in self._gates.closed:
-            self._open(gate)
+            self._gates.try_open(gate)
         self._forget_nodes()
 
     def _is_elsewhere(self, request: Request, address: Address) -> bool:
@@ -384,15 +339,16 @@ class Dispatcher:
         """Place anew what waits for a connection, in its order, but for what is asked there (``ASK``)."""
         moved = [request for request in queue.waiting if not request.journey.is_asking]
         queue.wait([request for request in queue.waiting if request.journey.is_asking])
+        kept: list[tuple[Request, bool]] = []
         for request in moved:
             for gate in self._gates.lift(request):
                 self._gates.fence(gate, queue.last)
+            kept += self._divided(request, was_asked=False)
+        for request in self._return_to_gates(kept):
             self.release(request)
-            if request.finished:
-                continue
             if isinstance(request, Part):
                 places = request.leave()
-                self.distribute(request.call, places, sent=request.sent)
+                self.distribute(request.call, places, request)
             else:
                 self._place(request)
 

@@ -26,15 +26,17 @@ class AtNode(Protocol):
 class Journey:
     """The state of a request: ``slots``, of its keys; ``held``: its bytes that count as queued; ``hops``: how often it was refused.
 
+    ``number``: its place in the order of submission.
     ``node``: the queue of the node that it was sent to, and that has not answered it; None while it waits.
     ``is_asking``: the present attempt is preceded by ``ASKING``.
     """
 
-    __slots__ = ("held", "hops", "is_asking", "node", "slots")
+    __slots__ = ("held", "hops", "is_asking", "node", "number", "slots")
 
-    def __init__(self, slots: tuple[int, ...], held: int) -> None:
+    def __init__(self, slots: tuple[int, ...]) -> None:
         self.slots = slots
-        self.held = held
+        self.number = 0
+        self.held = 0
         self.hops = 0
         self.is_asking = False
         self.node: AtNode | None = None

@@ -94,8 +94,8 @@ class ClusterMultiplexer(Multiplexer):
         request.finish(self._nodes.late_error(request))
 
     def drop_unsent(self, request: Request) -> None:
-        """Count a request no more that has ended, and will never be sent."""
-        self._nodes.release(request)
+        """Forget a request that has ended, and will never be sent."""
+        self._nodes.forget_ended(request)
 
     def node_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Report that the link to a node is lost, or cannot be made. That ends nothing: the other nodes serve."""

@@ -80,10 +80,12 @@ class NodeQueue:
 
     def forget_finished(self) -> None:
         """Drop finished requests from the head of those that wait."""
-        while self.waiting and self.waiting[0].finished:
-            self._owner.drop(self.waiting.popleft())
-        if not self.waiting:
-            self.last = None
+        waiting = self.waiting
+        while waiting and waiting[0].finished:
+            request = waiting.popleft()
+            if request is self.last:
+                self.last = None
+            self._owner.drop(request)
 
     # -- events of the link -------------------------------------------------------------------------------------------
 

@@ -101,8 +101,6 @@ class Refresher:
 
     def want(self, *, prefer: Address | None = None, avoid: Address | None = None) -> None:
         """Ask as soon as may be: first the ``preferred`` node, and only at last a node that is to be ``avoided``."""
-        if self._closed:
-            return
         self._preferred = prefer or self._preferred
         self._avoided = avoid or self._avoided
         self._since = AT_ONCE
@@ -233,8 +231,7 @@ class Refresher:
     def link_answered(self, link: Link, exchange: Exchange) -> None:
         link.succeeded()
         asked, now = self._asked, self._context.clock.now
-        if asked is None or self._round is None:
-            return
+        assert asked is not None
         try:
             topology = self._parsed(exchange.replies[0], asked)
         except Exception as error:

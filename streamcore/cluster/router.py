@@ -1,8 +1,9 @@
 """The router of a cluster: each link is dialled at the node that its route leads to, now and when that changes.
 
 The router observes its links, and each loss tells its reason. ``MOVED`` names the new owner of a slot: an *overlay* on the
-topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has lost its node waits there by
-its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or its slot has another owner.
+topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has
+lost its node waits there by its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or
+its slot has another owner.
 Whenever a newer topology is known, each link whose route leads elsewhere now is redirected.
 """
 
@@ -65,6 +66,7 @@ class ClusterRouter:
         self._overlays: dict[int, Overlay] = {}  # by slot
         self._routes: dict[Link, Route] = {}
         self._beside: dict[Link, list[Link]] = {}
+        self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
         self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
         self._refresher = Refresher(
@@ -231,6 +233,7 @@ class ClusterRouter:
             self._redirect_links()
         if self._is_needed() and not self._refresher.is_wanted:
             self._refresher.want()
+        self._absent = {link for link in self._routes if _is_absent(link)}
         self._timer.set(now + LOOK)
 
     def _learn(self) -> None:
@@ -266,7 +269,7 @@ class ClusterRouter:
         before = len(self._overlays)
         for slot, (address, since) in [*self._overlays.items()]:
             owner = None if topology is None else topology.owner(slot)
-            is_newer = topology is not None and topology.asked_at >= since
+            is_newer = topology is not None and topology.asked_at > since
             knows = topology is not None and (topology.asked_of == address or address not in self.primaries)
             if (is_newer and knows) or (owner is not None and owner.address == address) or now - since >= OVERLAY:
                 del self._overlays[slot]
@@ -274,15 +277,21 @@ class ClusterRouter:
 
     def _is_needed(self) -> bool:
         """Whether the topology leaves something to be desired: a slot, or a link that is wanted, without a node that serves it."""
-        return bool(self.wanted) or any(map(self._is_silent, self._suspects)) or any(map(_is_missing, self._routes))
+        return (
+            bool(self.wanted) or any(map(self._is_silent, self._suspects)) or any(map(self._is_missing, self._routes))
+        )
+
+    def _is_missing(self, link: Link) -> bool:
+        """Whether a link has failed, or its dial takes long."""
+        return _is_absent(link) and (link.error is not None or link in self._absent)
 
     def _is_silent(self, link: Link) -> bool:
         """Whether a suspect has still not answered."""
         return link.is_up and link.oldest is not None and link.oldest is self._suspects[link]
 
 
-def _is_missing(link: Link) -> bool:
-    return link.state is not State.RESTING and not link.is_up
+def _is_absent(link: Link) -> bool:
+    return link.has_address and link.state is not State.RESTING and not link.is_up
 
 
 def _nothing() -> None:

@@ -185,7 +185,8 @@ class RequestQueue:
         # Requests wait in the order of their deadlines, so if this request waits for a connection it is the first.
         if request.refusal is None and (not self._waiting or self._waiting[0] is not request):
             return self._owner.late(f"{self.link.address} did not answer within {request.timeout:g} s")
-        why = f"no connection to {self.link.address} within {request.timeout:g} s{because(self.link.error)}"
+        where = self.link.address if self.link.has_address else "any node"
+        why = f"no connection to {where} within {request.timeout:g} s{because(self.link.error)}"
         return self._unanswered(request, why)
 
     def _forget_finished(self) -> None:

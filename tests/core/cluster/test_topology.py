@@ -72,8 +72,16 @@ def test_slots_that_are_missing_keep_their_owners() -> None:
     assert filled.uncovered == ((0, 99), (150, 199), (300, 16383)), "the server's word, though former owners are kept"
 
 
+def test_a_former_owner_may_have_no_replicas() -> None:
+    filled = fill(topology((0, 9, "a")), topology((0, 9, "a"), (10, 19, "b")))
+    assert [node.id for node in filled.primaries] == ["a", "b"]
+    assert not filled.readers(10)
+
+
 def test_a_node_at_another_address_has_left_the_former() -> None:
-    moved = read([SlotRange(0, 99, told("a")), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}))], SEED, 1.0, at)
+    moved = read(
+        [SlotRange(0, 99, told("a"), []), SlotRange(100, 16383, SlotNode("i", 7000, "b", {}), [])], SEED, 1.0, at
+    )
     assert compare(WHOLE, moved) == Difference(("i:7000",), ("h:7098",), ())
 
 

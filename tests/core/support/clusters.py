@@ -33,7 +33,10 @@ def address(node: Node) -> Address:
 
 
 class Rig:
-    """A cluster of three primaries and their replicas, and a client that knows the first node. ``ran``: the commands of each node."""
+    """A cluster of three primaries and their replicas, and a client that knows the first node.
+
+    Without ``starts`` they are not joined yet. A failed node is replaced when a test says so, and does not take the others down. ``ran``: the commands of each node.
+    """
 
     def __init__(
         self,
@@ -46,16 +49,20 @@ class Rig:
         starts: bool = True,
         **cluster: Any,
     ) -> None:
-        self.model = model or ModelCluster(flavour=flavour, now=START)
+        self.model = model or ModelCluster(flavour=flavour, now=START, node_timeout=60.0)
         self.ran: list[tuple[Node, list[bytes]]] = []
         for node in self.model.nodes:
             self.watch(node)
         self.cluster = Cluster(seeds or [address(self.model.nodes[0])], **cluster)
         self.client = ClusterMultiplexer(options=options or Options(), router=self.cluster.router, **(engine or {}))
         self.ended: list[Any] = []
-        self.net = ClusterNet(self.model, self.client)
         if starts:
-            self.net.advance(0.01)
+            self.start()
+
+    def start(self) -> None:
+        """Join the client with the cluster."""
+        self.net = ClusterNet(self.model, self.client)
+        self.net.advance(0.01)
 
     def watch(self, node: Node) -> None:
         def note(session: Session, words: list[bytes]) -> None:
@@ -89,7 +96,7 @@ class Rig:
         begun = self.net.pair.now
         while not request.finished:
             assert self.net.pair.now < begun + most, "the request has not ended"
-            self.advance(0.01)
+            self.advance(0.05)
         return self.net.pair.now - begun
 
     # -- the cluster --------------------------------------------------------------------------------------------------
@@ -165,3 +172,32 @@ class Topologies:
         count = len(self.times)
         self.times.clear()
         return count
+
+
+class Moments:
+    """Acts at chosen moments: before the n-th command of a client that any node runs, counted from 1."""
+
+    def __init__(self, rig: Rig, actions: Sequence[tuple[int, Callable[[], object]]]) -> None:
+        self._left = sorted(actions, key=lambda one: one[0])
+        self._count = 0
+        for node in rig.model.nodes:
+            node.on_command = self._noting(node.on_command)
+
+    def _noting(
+        self, before: Callable[[Session, list[bytes]], object] | None
+    ) -> Callable[[Session, list[bytes]], None]:
+        def note(session: Session, words: list[bytes]) -> None:
+            if before is not None:
+                before(session, words)
+            if words[0] not in (b"HELLO", b"CLIENT", b"CLUSTER", b"PING"):
+                self._count += 1
+                while self._left and self._left[0][0] <= self._count:
+                    self._left.pop(0)[1]()
+
+        return note
+
+    def act_now(self) -> None:
+        """Do what is left."""
+        left, self._left = self._left, []
+        for _, act in left:
+            act()
