@@ -68,7 +68,7 @@ class LeaseQueue(DedicatedQueue):
             self._nodes.aim(self.link, OnNode(cast(Address, self.link.address)))
 
     def submit(self, request: Request) -> None:
-        request.journey = Journey((), len(request.data))
+        request.journey = Journey(())
         if self._asks and self.link.is_up:
             begin_asking(request)
         super().submit(request)
