@@ -72,7 +72,7 @@ from .options import Address, Credentials, Login, MemoryAddress, Options, UnixAd
 from .producer.durability import Disk, NotDurable, Replicas
 from .producer.producer import PendingSend, Producer
 from .pubsub import KeyEvent, Message, PubSub
-from .requests import Multiplexer, Request
+from .requests import Multiplexer, Request, ServerNode
 from .version import VERSION as __version__  # noqa: N811  # the name that everybody looks for
 
 __all__ = [
@@ -147,6 +147,7 @@ __all__ = [
     "ReplyTooLarge",
     "Request",
     "RequestTimeout",
+    "ServerNode",
     "StreamId",
     "StreamResetError",
     "StreamcoreError",

@@ -44,4 +44,11 @@ class RedirectRefused:
     announced_by: str
 
 
-TopologyEvent = TopologyChanged | SlotsUncovered | SlotsCovered | NodeSuspected | RedirectRefused
+@frozen
+class KeysMoved:
+    """These slots got another owner while all keys were scanned: keys of theirs may have been missed, or have come twice."""
+
+    slots: Ranges
+
+
+TopologyEvent = TopologyChanged | SlotsUncovered | SlotsCovered | NodeSuspected | RedirectRefused | KeysMoved

@@ -30,14 +30,15 @@ def loss(error: Exception | None, link: Link, target: Target) -> Exception | Non
     """Why a connection has ended. TLS 1.3 refuses our certificate after our side of the handshake, by the first read."""
     if error is None or link.is_up or "SSLError" not in class_names(error):
         return error
-    return dial_error(error, target)
+    return dial_error(error, target.at(link.address))
 
 
 def dial(link: Link, target: Target, timeout: float) -> socket.socket:
     """Connect, and greet by TLS where asked for. Raises ``ConnectFailed``, also when the link gave up meanwhile."""
     sock: socket.socket | None = None
+    address = link.address
+    target = target.at(address)
     try:
-        address = link.address
         if isinstance(address, UnixAddress):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout)

@@ -13,9 +13,9 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote
 
@@ -103,14 +103,16 @@ def _context(tls: TLS, _stamps: tuple[tuple[int, ...], ...]) -> ssl.SSLContext:
 
 @frozen
 class Target:
-    """The address to dial, the login, and whether by TLS; ``credentials`` is called for a login that rotates.
+    """The address to dial, the login, and whether by TLS. Neither ``repr`` nor ``str`` show secrets.
 
-    Neither ``repr`` nor ``str`` show secrets.
+    ``credentials`` is called for a login that rotates. ``others``: further addresses, where several were given: those of a
+    cluster's nodes.
     """
 
     address: AnyAddress = field(default_factory=Address)
     login: Login = field(default_factory=Login)
     tls: TLS | None = None
+    others: tuple[Address, ...] = ()
     credentials: AskCredentials | None = field(default=None, repr=False)
 
     @property
@@ -120,11 +122,33 @@ class Target:
             return None
         return self.tls.server_hostname or self.address.host.partition("%")[0]  # without the zone of an IPv6 address
 
+    def at(self, address: AnyAddress) -> Target:
+        """The target of a link: a given address, or that of a node which the cluster has named.
+
+        ``server_hostname`` is the name of the given addresses, and of nodes that are known by an IP address only; the
+        certificate of another node has to be for the host name that it has announced.
+        """
+        if address == self.address and not self.others:
+            return self
+        tls, given = self.tls, (self.address, *self.others)
+        if tls is not None and address not in given and isinstance(address, Address) and not _is_ip(address.host):
+            tls = replace(tls, server_hostname=None)
+        return Target(address, self.login, tls, credentials=self.credentials)
+
     def describe(self) -> str:
-        """``localhost:6379``, ``localhost:6379 (TLS)`` or ``unix:/path``."""
-        return f"{self.address} (TLS)" if self.tls else str(self.address)
+        """``localhost:6379``, ``localhost:6379 (TLS)`` or ``unix:/path``; several addresses with commas."""
+        told = ", ".join(map(str, (self.address, *self.others)))
+        return f"{told} (TLS)" if self.tls else told
 
     __str__ = describe
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 # -- URLs --------------------------------------------------------------------------------------------------------------
@@ -132,7 +156,7 @@ class Target:
 
 @conceals_arguments
 def parse(
-    url: str | None = None,
+    url: str | Iterable[str] | None = None,
     *,
     username: str | None = None,
     password: str | None = None,
@@ -143,8 +167,9 @@ def parse(
 ) -> Target:
     """Parse a server URL; without a URL, that of the environment variable ``REDIS_URL``, or of localhost:6379.
 
-    ``redis://user:password@host:6379/3`` (``valkey``: the same; ``rediss`` and ``valkeys``: by TLS) or
-    ``unix://user:password@/path/to/socket?db=3``. All parts are percent-decoded, ``+`` stands for itself. Parameters:
+    ``redis://user:password@host:6379/3`` (``valkey``: the same; ``rediss`` and ``valkeys``: by TLS), with several hosts
+    of a cluster ``redis://host,host:7001``, or ``unix://user:password@/path/to/socket?db=3``. Several URLs may differ
+    in their hosts only. All parts are percent-decoded, ``+`` stands for itself. Parameters:
     ``db``, ``client_name``, and for TLS ``ca_file``, ``cert_file``, ``key_file``, ``server_hostname``,
     ``check_hostname=true|false``, ``verify=full|none``. A keyword argument wins over the URL; ``tls=`` replaces all TLS
     settings of the URL, except that ``tls=True`` only switches it on. A user needs a password, if an empty password
@@ -155,13 +180,11 @@ def parse(
     Raises ``InvalidURL``, and ``InvalidArgument`` where a keyword is at fault.
     """
     source = "the server URL" if url is not None else "the server URL in the environment variable REDIS_URL"
-    url = url if url is not None else os.environ.get("REDIS_URL") or _EXAMPLE
-    if not isinstance(url, str):
-        raise InvalidArgument(f"a server URL must be a str such as {_EXAMPLE!r}, not {type(url).__name__}")
+    urls = _urls(url if url is not None else os.environ.get("REDIS_URL") or _EXAMPLE)
     keywords = {"username": username, "password": password, "database": database, "client_name": client_name}
     given = {name: _checked(name, value) for name, value in keywords.items() if value is not None}
     try:
-        address, found = _read(url)
+        (address, *others), found = _read_all(urls)
         security = _security(address, found, tls)
     except InvalidURL as error:
         raise InvalidURL(f"{source} {error}") from None
@@ -175,7 +198,8 @@ def parse(
         user = secret = None
     rotates = credentials is not None
     login_as = Login(user, secret if user else secret or None, login["database"], login.get("client_name"), rotates)
-    return Target(address, login_as, security, credentials)
+    more = tuple([other for other in others if isinstance(other, Address)])
+    return Target(address, login_as, security, more, credentials)
 
 
 _EXAMPLE: Final = "redis://localhost:6379"
@@ -209,7 +233,7 @@ _ELSEWHERE: Final = {
     ),
     **dict.fromkeys(
         ("redis+cluster", "rediss+cluster", "redis-cluster"),
-        "write redis and any address; clusters are not supported yet",
+        "write redis, or rediss for TLS: the server tells itself that it is a node of a cluster",
     ),
     **dict.fromkeys(("redis+sentinel", "redis-sentinel", "sentinel"), "write redis and the address of the primary"),
 }
@@ -241,8 +265,35 @@ def _check_credentials(credentials: object, given: dict[str, Any], *, in_url: bo
         raise InvalidArgument(f"credentials= gives user and password, and so does another argument: drop {told}")
 
 
-def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
-    """The address of a URL, and its other settings by name."""
+def _urls(given: Any) -> list[str]:
+    urls: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not urls:
+        raise InvalidArgument(f"the list of server URLs is empty: give one such as {_EXAMPLE!r}")
+    for url in urls:
+        if not isinstance(url, str):
+            what = f"a str such as {_EXAMPLE!r}, or a list of them"
+            raise InvalidArgument(f"a server URL must be {what}, not {type(url).__name__}")
+    return urls
+
+
+def _read_all(urls: list[str]) -> tuple[list[AnyAddress], dict[str, Any]]:
+    """The addresses of URLs, each once, and their other settings by name, which have to be the same."""
+    addresses, found = _read(urls[0])
+    for url in urls[1:]:
+        more, settings = _read(url)
+        if settings != found:
+            raise InvalidURL(
+                "differs from another URL in more than its host: give all of them the same login and parameters"
+            )
+        addresses += more
+    addresses = [*dict.fromkeys(addresses)]
+    if len(addresses) > 1 and not all(isinstance(address, Address) for address in addresses):
+        raise InvalidURL("is one of several, but these are the hosts of a cluster: give a unix or memory address alone")
+    return addresses, found
+
+
+def _read(url: str) -> tuple[list[AnyAddress], dict[str, Any]]:
+    """The addresses of a URL, and its other settings by name."""
     if not url.isprintable() or " " in url:
         raise InvalidURL("has a space, line end or control character: strip it, or percent-encode it (a space is %20)")
     if url[:1] in {"'", '"'}:
@@ -260,19 +311,24 @@ def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
     if authority and "@" in path + query:
         raise InvalidURL("has an '@' after the host: percent-encode user and password ('/' is %2F, '?' %3F, '@' %40)")
     userinfo, _, host = authority.rpartition("@")
+    if re.search("@.*,|,.*@", userinfo):
+        raise InvalidURL(
+            "names a user or password with each host, or has ',' and '@' in them: give them once, before the first host, and percent-encode (',' is %2C, '@' %40)"
+        )
     user, colon, secret = userinfo.partition(":")
     found: dict[str, Any] = {"tls": _SCHEMES[scheme], "username": _decode(user, "user")}
     if colon:
         found["password"] = _decode(secret, "password")
-    address: AnyAddress
+    addresses: list[AnyAddress]
     if scheme == "unix":
         if host:
             raise InvalidURL("names a host, but a unix socket has none: write unix:///path/to/socket, three slashes")
         address = UnixAddress(_decode(slash + path, "path"))
+        addresses = [address]
         if not path or "\0" in address.path:
             raise InvalidURL("names no socket: write unix:///path/to/socket")
     else:
-        address = MemoryAddress(_decode(host, "name")) if scheme == "memory" else _tcp(host)
+        addresses = [MemoryAddress(_decode(host, "name"))] if scheme == "memory" else [*map(_tcp, host.split(","))]
         number = _decode(path, "path")
         if path and not re.fullmatch(_NUMBER, number):
             raise InvalidURL("has a path that is no database number: write it like /3, 0 or more, or leave it out")
@@ -291,13 +347,11 @@ def _read(url: str) -> tuple[AnyAddress, dict[str, Any]]:
         in_query[name] = convert(value)
     if "db" in found and in_query.get("db", found["db"]) != found["db"]:
         raise InvalidURL("gives two databases, by its path and by the parameter db: give one")
-    return address, found | in_query
+    return addresses, found | in_query
 
 
 def _tcp(text: str) -> Address:
     """``host``, ``host:port``, ``[v6]`` or ``[v6]:port``, or a password without its '@host'."""
-    if "," in text:
-        raise InvalidURL("names more than one host: give one")
     if text.startswith("["):
         text, bracket, port = text[1:].partition("]")
         host = _decode(text, "host")

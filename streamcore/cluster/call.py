@@ -69,6 +69,10 @@ class Call:
         """
         if all(type(reply) is _Lost for reply in self._answers):
             raise self._answers[0].error
+        return self.outcomes()
+
+    def outcomes(self) -> list[Any]:
+        """Parse the replies as ``answers``, also where nothing was answered."""
         return [
             reply.error if type(reply) is _Lost else parse_answer(command, reply)
             for command, reply in zip(self.asked, self._answers, strict=True)

@@ -23,7 +23,7 @@ from .call import Call
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher
 from .router import ClusterRouter
-from .slots import common_slot, slot_of, split
+from .slots import common_slot, refuse_cursors, slot_of, split
 
 
 class ClusterMultiplexer(Multiplexer):
@@ -59,6 +59,8 @@ class ClusterMultiplexer(Multiplexer):
         if len(commands) < 2:
             return self.put(Request(commands, done, self.options.request_timeout))
         slots = split(commands)
+        if None in slots:
+            refuse_cursors(commands)
         call = Call(commands, done, self.options.request_timeout)
         without_keys = slots.pop(None, ())
         self._deadlines.add(call)
@@ -74,6 +76,7 @@ class ClusterMultiplexer(Multiplexer):
         asked = request.asked
         slot = slot_of(asked[0]) if len(asked) == 1 else common_slot(asked)
         if slot is None:
+            refuse_cursors(request.asked)
             return super().put(request)
         self._deadlines.add(request)
         self._nodes.submit(request, slot)

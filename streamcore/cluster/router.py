@@ -217,6 +217,13 @@ class ClusterRouter:
             return self._lanes.lane(owner, name, route.slot, shared=shared)
         return self.link(owner, name, route)
 
+    def aim(self, link: Link, route: Route) -> None:
+        """Give a link another route, and redirect it where that leads to another node."""
+        self._routes[link] = route
+        address = self._address(route)
+        if address is not None and (address != link.address or not link.has_address):
+            self._send_to(link, address)
+
     def remove(self, link: Link, error: Exception | None = None) -> None:
         """Close a link for good, because of ``error``."""
         self._routes.pop(link, None)

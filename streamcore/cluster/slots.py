@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..commands import Command, key_slot
-from ..errors import CrossSlotError
+from ..errors import CrossSlotError, InvalidArgument
 
 _EACH = "or send a command per key, in one pipeline"
 _APART = "or use pipeline(), which is not atomic"
@@ -34,6 +34,17 @@ def common_slot(commands: Sequence[Command[Any]], watched: Iterable[bytes] = ())
     return _single("the transaction", "a transaction", keys, _APART)
 
 
+def link_slot(commands: Sequence[Command[Any]]) -> int | None:
+    """Find the slot of commands that need a dedicated link; None where they have no keys.
+
+    Raises ``CrossSlotError`` where they are of several slots.
+    """
+    if len(commands) == 1:
+        return slot_of(commands[0])
+    keys = [key for command in commands for key in command.keys]
+    return _single("the pipeline", "a pipeline with a command that blocks", keys, "or send a pipeline for each slot")
+
+
 def split(commands: Sequence[Command[Any]]) -> dict[int | None, list[int]]:
     """Sort the commands of a pipeline: the places of the commands of each slot, in their order; None: without keys.
 
@@ -43,6 +54,15 @@ def split(commands: Sequence[Command[Any]]) -> dict[int | None, list[int]]:
     for place, command in enumerate(commands):
         places.setdefault(slot_of(command), []).append(place)
     return places
+
+
+def refuse_cursors(commands: Sequence[Command[Any]]) -> None:
+    """Refuse ``SCAN``: any primary would answer it, and its cursor is of use at a single node. Raises ``InvalidArgument``."""
+    if any(command.name == "SCAN" for command in commands):
+        raise InvalidArgument(
+            "the cursor of SCAN belongs to a node of the cluster: iterate over all keys by client.scan_keys(), "
+            "or scan a node by client.on(node)"
+        )
 
 
 def _single(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> int | None:

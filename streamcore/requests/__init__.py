@@ -5,6 +5,7 @@ doubt.
 """
 
 from .multiplexer import MAX_LEASES, DedicatedLink, Multiplexer
+from .nodes import ServerNode
 from .request import Request, Submit, Transaction
 
-__all__ = ["MAX_LEASES", "DedicatedLink", "Multiplexer", "Request", "Submit", "Transaction"]
+__all__ = ["MAX_LEASES", "DedicatedLink", "Multiplexer", "Request", "ServerNode", "Submit", "Transaction"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Final, TypeAlias, Unpack
+from typing import Any, Final, Protocol, TypeAlias, Unpack
 
 from ..commands import Command
 from ..commands.command import WRITE, LinkUse, forbidden
@@ -21,6 +21,7 @@ from ..engine.engine import Engine, EngineOptions
 from ..engine.router import ANYWHERE, Beside, Route
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
 from ..process_bound import ProcessBound
+from .nodes import ServerNode, Tour
 from .queue import RequestQueue, because
 from .request import Request, Transaction
 
@@ -92,8 +93,11 @@ class Multiplexer(Engine):
         self.on_wakeup()
         return request
 
-    def lease(self) -> DedicatedLink | None:
-        """Lease a dedicated link to the caller until it is released; None while ``MAX_LEASES`` of them are taken."""
+    def lease(self, commands: Sequence[Command[Any]] = ()) -> DedicatedLink | None:
+        """Lease a dedicated link to the caller until it is released; None while ``MAX_LEASES`` of them are taken.
+
+        ``commands``: the first that will be sent over it; in a cluster their keys tell to which node it has to lead.
+        """
         self.check()
         queue = next((queue for queue in self._dedicated if queue.is_free), None)
         if queue is None:
@@ -102,6 +106,25 @@ class Multiplexer(Engine):
             queue = DedicatedQueue(self)
             self._dedicated.append(queue)
         return DedicatedLink(self, queue)
+
+    # -- the servers behind it ----------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[ServerNode]:
+        """List the servers: a standalone server alone."""
+        link = self._main.link
+        return [ServerNode("", link.address, "replica" if link.server.get(b"role") == b"replica" else "primary")]
+
+    def at(self, node: ServerNode) -> AtNode:
+        """Send commands to a certain node: there is no other."""
+        return self
+
+    def each(self, nodes: Sequence[ServerNode], commands: Sequence[Command[Any]], done: Callable[[Any], None]) -> Any:
+        """Send a command to each of some nodes: there is a single node."""
+        return self.submit(commands, done)
+
+    def tour(self) -> Tour:
+        """Begin a tour of the nodes whose keys are all keys."""
+        return Tour(self.nodes())
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
@@ -154,6 +177,14 @@ class Multiplexer(Engine):
     def late(self, why: str) -> StreamcoreError:
         """Make the error of a request that was sent, and not answered in time."""
         return RequestTimeout(why)
+
+
+class AtNode(Protocol):
+    """Sends commands to a certain node; see ``Multiplexer`` for the functions."""
+
+    def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request: ...
+    def transact(self, commands: Sequence[Command[Any]], done: Done) -> Request: ...
+    def lease(self, commands: Sequence[Command[Any]] = ()) -> DedicatedLink | None: ...
 
 
 class DedicatedQueue(RequestQueue):

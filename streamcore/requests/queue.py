@@ -172,9 +172,13 @@ class RequestQueue:
             if not request.finished:
                 request.finish(self._late(request))
         if self._is_refused:
-            self.link.drop(refused(self._refused[-1].refusal))
+            self.retry_refused()
         self._forget_finished()
         self._set_timer()
+
+    def retry_refused(self) -> None:
+        """Drop the connection to a server that cannot serve now: refused requests wait for the next."""
+        self.link.drop(refused(self._refused[-1].refusal))
 
     def _late(self, request: Request) -> StreamcoreError:
         self._forget_finished()

@@ -89,6 +89,10 @@ class Request(Exchange):
             raise self.error
         return [parse_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=True)]
 
+    def outcomes(self) -> list[Any]:
+        """Parse the replies as ``answers``; the error of the request is the answer of each of its commands."""
+        return self.answers() if self.error is None else [self.error] * len(self.asked)
+
     def came(self) -> list[Any]:
         """Parse the replies that have come, in order; of a lost request, the replies before the loss."""
         return [parse_answer(command, reply) for command, reply in zip(self.asked, self.replies, strict=False)]

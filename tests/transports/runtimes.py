@@ -107,7 +107,7 @@ class Runtime:
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         raise NotImplementedError
 
-    def connect(self, url: str, **options: Any) -> Client:
+    def connect(self, url: str | list[str], **options: Any) -> Client:
         """The ``connect`` of this runtime."""
         raise NotImplementedError
 
@@ -143,7 +143,7 @@ class Asyncio(Runtime):
         with asyncio.Runner(loop_factory=self._loop) as runner:
             runner.run(scenario())
 
-    def connect(self, url: str, **options: Any) -> Client:
+    def connect(self, url: str | list[str], **options: Any) -> Client:
         return transports.asyncio.connect(url, **options)
 
     def flag(self) -> Flag:
@@ -189,7 +189,7 @@ class Structured(Runtime):
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._run(scenario)
 
-    def connect(self, url: str, **options: Any) -> Client:
+    def connect(self, url: str | list[str], **options: Any) -> Client:
         return self._connect(url, **options)
 
     def flag(self) -> Flag:
@@ -236,7 +236,7 @@ class Threads(Runtime):
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         at_once(scenario())
 
-    def connect(self, url: str, **options: Any) -> Client:
+    def connect(self, url: str | list[str], **options: Any) -> Client:
         return cast(Client, AsIfAsync(transports.blocking.connect(url, **options), background=self._background))
 
     def flag(self) -> Flag:
@@ -349,6 +349,15 @@ class AsIfAsync:
 
     async def transact(self, body: Callable[[Any], Coroutine[Any, Any, Any]], **options: Any) -> Any:
         return self._blocking.transact(lambda transaction: at_once(body(self._wrap(transaction))), **options)
+
+    def nodes(self) -> Any:
+        return self._blocking.nodes()
+
+    def on(self, node: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.on(node))
+
+    def scan_keys(self, **options: Any) -> AsIfAsync:
+        return self._wrap(self._blocking.scan_keys(**options))
 
     def script(self, *args: Any) -> Any:
         return self._wrap(self._blocking.script(*args))

@@ -73,6 +73,11 @@ GOOD: dict[str, Target] = {
     "unix:///tmp/a%20b%23@c+d:1.sock?db=2": Target(UnixAddress("/tmp/a b#@c+d:1.sock"), Login(database=2)),
     "unix://user:pw@/s?client_name=x": Target(UnixAddress("/s"), Login("user", "pw", 0, "x")),
     "unix://:pw@/s": Target(UnixAddress("/s"), Login(password="pw")),
+    "redis://a,b": Target(Address("a"), others=(Address("b"),)),
+    "redis://u:p,w@a:1,[::1]:2,a:1,b/0": Target(
+        Address("a", 1), Login("u", "p,w"), others=(Address("::1", 2), Address("b"))
+    ),
+    "valkeys://a,b?ca_file=c": Target(Address("a"), tls=TLS("c"), others=(Address("b"),)),
     "rediss://h": Target(Address("h"), tls=TLS()),
     "valkeys://u:p@h:1/2": Target(Address("h", 1), Login("u", "p", 2), TLS()),
     "rediss://h?ca_file=%2Fetc%2Fca.pem&cert_file=c&key_file=k": Target(Address("h"), tls=TLS("/etc/ca.pem", "c", "k")),
@@ -130,6 +135,33 @@ def test_the_argument_tls_wins_over_the_url() -> None:
     assert by_context.context() is context
 
 
+# -- the addresses of links --------------------------------------------------------------------------------------------
+
+
+def test_a_link_to_the_only_address_has_the_target_itself() -> None:
+    target = Target(Address("a"), tls=TLS(server_hostname="x"))
+    assert target.at(Address("a")) is target
+    assert Target(UnixAddress("/s")).at(UnixAddress("/s")) == Target(UnixAddress("/s"))
+
+
+def test_the_certificate_of_a_node_is_for_the_name_that_it_announces() -> None:
+    login = Login("u", "p")
+    target = Target(Address("a"), login, TLS(), (Address("b", 2),))
+    assert target.describe() == "a:6379, b:2 (TLS)"
+    for address in (Address("b", 2), Address("node.example", 3), Address("10.0.0.1", 4)):
+        found = target.at(address)
+        assert (found.server_hostname, found.describe()) == (address.host, f"{address} (TLS)")
+        assert (found.login, found.others) == (login, ())
+    named = Target(Address("a"), login, TLS(ca_file="c", server_hostname="x"), (Address("b", 2),))
+    names = {"a": "x", "10.0.0.1": "x", "fe80::1%eth0": "x", "node.example": "node.example"}
+    assert {host: named.at(Address(host)).server_hostname for host in names} == names
+    assert named.at(Address("b", 2)).server_hostname == "x"
+    of_node = named.at(Address("node.example")).tls
+    assert of_node == TLS(ca_file="c"), "nothing else is different: it is never plain"
+    plain = Target(Address("a"), others=(Address("b"),)).at(Address("node.example"))
+    assert plain == Target(Address("node.example"))
+
+
 # -- bad URLs ----------------------------------------------------------------------------------------------------------
 
 BAD: dict[str, str] = {
@@ -167,12 +199,14 @@ BAD: dict[str, str] = {
     "redis://[::1]6379": "bad port",
     "redis://::1": "more than one ':' in its host: an IPv6 address needs brackets",
     "redis://::1:6379": "more than one ':' in its host",
-    "redis://a:1,b:2": "names more than one host: give one",
+    "redis://a:1,": "names no host",
+    "redis://a,,b": "names no host",
+    "redis://a,b:x": "bad port",
+    "redis://u:p@a,u:p@b": "names a user or password with each host",
     "redis://[::1": "brackets around what is no IPv6 address",
     "redis://[localhost]": "brackets around what is no IPv6 address",
     "redis://[127.0.0.1]": "brackets around what is no IPv6 address",
     "redis://[]": "brackets around what is no IPv6 address",
-    "redis://a,b": "names more than one host: give one",
     "redis://a..b": "a host that is no host name",
     "redis://.a": "a host that is no host name",
     "redis://a%20b": "a host that is no host name",
@@ -226,7 +260,7 @@ BAD: dict[str, str] = {
     "redis://h?protocol=3": "unknown parameter 'protocol': leave it out, it is always RESP3",
     "redis://h?decode_responses=True": "unknown parameter 'decode_responses': .* decode='utf-8'",
     # what belongs to other clients, shells and files
-    "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*not supported yet",
+    "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*write redis, or rediss for TLS",
     "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis and the address of the primary",
     '"redis://h"': "is in quotation marks: strip them",
     "'redis://h": "is in quotation marks",
@@ -268,7 +302,7 @@ def test_bad_url(url: str) -> None:
 
 
 BAD_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"url": b"redis://:hunter2@h"}, "must be a str such as 'redis://localhost:6379', not bytes"),
+    ({"url": b"redis://:hunter2@h"}, "must be a str such as 'redis://localhost:6379', or a list of them, not int"),
     ({"url": 6379}, "must be a str .*, not int"),
     ({"url": Path("redis://h")}, "must be a str .*, not PosixPath"),
     ({"username": b"u"}, "username must be a str, not bytes"),

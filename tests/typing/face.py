@@ -24,6 +24,7 @@ from streamcore import (
     GroupEntry,
     KeyEvent,
     Message,
+    ServerNode,
     StreamcoreError,
     StreamId,
 )
@@ -124,6 +125,33 @@ async def transactions(client: transports.asyncio.Client, blocking: transports.b
 
     assert_type(await client.transact(body, watch=["k"]), str)
     assert_type(blocking.transact(lambda tx: tx.xlen("s"), watch="s"), int)
+
+
+async def nodes(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    [node, *_] = client.nodes()
+    assert_type(node, ServerNode)
+    assert_type(node.role, Literal["primary", "replica"])
+    assert_type(blocking.nodes(), list[ServerNode])
+    assert_type(await client.each("all", xlen("s")), dict[ServerNode, int | Exception])
+    assert_type(blocking.each("replicas", get("k").text()), dict[ServerNode, str | Exception | None])
+    at = client.on(node)
+    assert_type(at, transports.asyncio.NodeClient)
+    assert_type(await at.xlen("s"), int)
+    assert_type(await at.transaction([xlen("s")]), list[Any])
+    assert_type(blocking.on(node), transports.blocking.NodeClient)
+    assert_type(blocking.on(node).execute(get("k")), bytes | None)
+    assert_type(at.transaction(watch="k"), transports.asyncio.Transaction)
+    async for key in client.scan_keys(match="k*", type="stream"):
+        assert_type(key, bytes)
+    assert_type(next(iter(blocking.scan_keys())), bytes)
+
+
+def clusters() -> None:
+    transports.asyncio.connect(["redis://a", "redis://b"], cluster=True, prefer="ip", follow="seeds")
+    transports.blocking.connect("redis://a,b", address_map={("a", 1): ("b", 2)}, refresh_interval=timedelta(minutes=1))
+    transports.trio.connect(
+        "redis://a", follow=lambda host, port: port == 6379, address_map=lambda host, port: (host, port)
+    )
 
 
 async def scripts(client: transports.trio.Client, blocking: transports.blocking.Client) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from streamcore.channels import ChannelsOptions
 from streamcore.channels.options import Settings as ChannelsSettings
+from streamcore.cluster.cluster import Cluster
 from streamcore.consumer.consumer import Consumer
 from streamcore.consumer.cursor import FollowOptions
 from streamcore.engine.engine import Engine, EngineOptions
@@ -51,6 +52,7 @@ INTERFACES = {
     "client.key_events('k', when_ful='block')": "when_full",
     "client.channels(histroy=5)": "history",
     "asyncio.connect(request_timout=5)": "request_timeout",
+    "asyncio.connect(adress_map={})": "address_map",
     "sync.consumer('s', decode='utf-8', blok=1)": "block",
     "sync.group_consumer('s', group='g', decode='utf-8', ack_dely=1)": "ack_delay",
 }
@@ -73,7 +75,10 @@ def default_of(options: type, field: str) -> Any:
         checked = ChannelsSettings()
         known = {"ttl": None, "retention": checked.maxlen, "kind": "streams" if checked.is_streams else "pubsub"}
         return known[field] if field in known else getattr(checked, field, getattr(checked, f"_{field}", None))
-    parameter = inspect.signature(DEFAULTS_OF[options]).parameters.get(field)
+    parameters = dict(inspect.signature(DEFAULTS_OF[options]).parameters)
+    if options is ConnectOptions:
+        parameters |= inspect.signature(Cluster.__init__).parameters
+    parameter = parameters.get(field)
     return None if parameter is None else parameter.default
 
 

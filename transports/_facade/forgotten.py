@@ -48,6 +48,11 @@ class Forgettable(Opened[ThreadDriver]):
         engine.on_event = weakly(self._happened)
         self._journal = Journal(engine.title, monotonic, weakly(self._aside))
 
+    def go_on_by(self, engine: Engine, settings: Settings) -> None:
+        """Use another engine from now on, as ``Opened.go_on_by``."""
+        super().go_on_by(engine, settings)
+        engine.on_event = weakly(self._happened)
+
     def check_close(self) -> None:
         """Raises ``ConcurrentUseError`` where closing would wait for the call that it has interrupted."""
         driver = self._driver

@@ -15,6 +15,7 @@ from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, Fo
 from streamcore.requests import Multiplexer
 
 from .._dial_errors import explain, is_permanent
+from ..address import Target
 from .runtime import Driver
 from .settings import Settings
 from .telling import Telling
@@ -133,11 +134,17 @@ class Opened(Telling, Generic[D]):
         self.engine.check()
         return cast(Multiplexer, self.engine).has_room
 
+    def go_on_by(self, engine: Engine, settings: Settings) -> None:
+        """Use another engine from now on, instead of an engine that was closed; its events are told as before."""
+        self.engine = engine
+        self._target = settings.target
+        engine.on_event = self._happened
+
     def not_reached(self) -> ConnectFailed:
         """Why the engine is not ready in time."""
         reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
         if isinstance(reason, ConnectFailed):
-            return reason
+            return reason if not self._target.others else _none_reached(self._target, reason)
         return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))
 
     def entered(self) -> D:
@@ -168,6 +175,12 @@ class Opened(Telling, Generic[D]):
         if driver is None:
             raise RuntimeError("nothing runs this engine")
         driver.aside(work)
+
+
+def _none_reached(target: Target, last: ConnectFailed) -> ConnectFailed:
+    return ConnectFailed(
+        f"no node of the cluster can be reached at {target}; the last: {last}", permanent=last.permanent
+    )
 
 
 def all_done(engine: Checked, *changes: PendingChange) -> bool:

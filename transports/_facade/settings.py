@@ -6,13 +6,14 @@ import inspect
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
 from streamcore.arguments import Name, Seconds, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.start import Starts
-from streamcore.engine.engine import EngineOptions
+from streamcore.engine.engine import Engine, EngineOptions
 from streamcore.errors import (
     CommandErrors,
     InvalidArgument,
@@ -20,7 +21,8 @@ from streamcore.errors import (
 )
 from streamcore.events import Event
 from streamcore.frozen import frozen
-from streamcore.options import DECODERS, DecoderKind, Options
+from streamcore.options import DECODERS, Address, DecoderKind, Options
+from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
 from .._credentials import AskCredentials
@@ -29,6 +31,9 @@ from .keywords import check_keywords
 
 if TYPE_CHECKING:
     import ssl
+
+    from streamcore.cluster.addresses import AddressMap, Follow, Prefer
+    from streamcore.cluster.cluster import Cluster
 
 T = TypeVar("T")
 
@@ -64,18 +69,37 @@ class ConnectOptions(TypedDict, total=False):
     """Seconds within which a connection has to be made (5)."""
     on_event: Callable[[Event], object] | None
     """Is called with each ``Event`` of all that is opened, before the next entry is handed over (None)."""
+    cluster: bool | None
+    """Whether the server is a node of a cluster (None: it tells itself, by ``HELLO``; several hosts are)."""
+    refresh_interval: Seconds
+    """Seconds between two questions for the nodes of a cluster and their slots for no reason (15)."""
+    follow: Follow
+    """Which addresses a node may redirect to: "topology" (named by ``CLUSTER SLOTS``), "seeds" (hosts that were given), or a function of host and port that returns a bool ("topology")."""
+    address_map: AddressMap
+    """Where nodes are reached from here, behind NAT or a tunnel: a mapping or a function from the host and port that they announce (None)."""
+    prefer: Prefer
+    """Which announced name of a node is dialled, "hostname" or "ip", where it announces both ("hostname")."""
+
+
+_OF_CLUSTERS: Final = ("refresh_interval", "follow", "address_map", "prefer")
 
 
 @frozen
 class Settings:
-    """Everything that ``connect`` was told."""
+    """Everything that ``connect`` was told, and the ``cluster``, where there is a cluster, as far as is known.
+
+    ``asks``: whether the server is to tell that it is a node of a cluster.
+    """
 
     target: Target
     options: Options
     on_event: Callable[[Event], object] | None = None
+    cluster: Cluster | None = None
+    cluster_options: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
+    asks: bool = True
 
     @classmethod
-    def of(cls, url: str | None, given: ConnectOptions) -> Settings:
+    def of(cls, url: str | Iterable[str] | None, given: ConnectOptions) -> Settings:
         """Understand the arguments of ``connect``. Raises ``InvalidURL`` or ``InvalidArgument``."""
         check_keywords("connect", given, ConnectOptions, "url")
         keywords: dict[str, Any] = dict(given)
@@ -83,17 +107,66 @@ class Settings:
         timeouts: dict[str, Any] = {
             what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
         }
-        return cls(parse(url, **keywords), Options(decoder=chosen_decoder(), **timeouts), on_event)
+        wanted = keywords.pop("cluster", None)
+        of_clusters: dict[str, Any] = {name: keywords.pop(name) for name in _OF_CLUSTERS if name in given}
+        target = parse(url, **keywords)
+        _check_cluster(target, wanted, of_clusters)
+        if of_clusters:
+            from streamcore.cluster.options import checked
+
+            of_clusters = checked(of_clusters)
+        made = cls(
+            target, Options(decoder=chosen_decoder(), **timeouts), on_event, None, of_clusters, asks=wanted is None
+        )
+        return made.in_cluster() if wanted or target.others else made
 
     def engine(self) -> EngineOptions:
         """The keywords that every engine takes."""
-        return {
+        engine: EngineOptions = {
             "random": _jitter.random,
             "entropy": os.urandom,
             "address": self.target.address,
             "login": self.target.login,
             "options": self.options,
         }
+        if self.cluster is not None:
+            engine["router"] = self.cluster.router
+        return engine
+
+    def client(self) -> Multiplexer:
+        """Make the engine of a client."""
+        if self.cluster is None:
+            return Multiplexer(**self.engine())
+        from streamcore.cluster.client import ClusterClient
+
+        return ClusterClient(**self.engine())
+
+    def in_cluster(self) -> Settings:
+        """The same in a cluster, whose nodes share what they know of it."""
+        from streamcore.cluster.cluster import Cluster
+
+        target = self.target
+        seeds = [seed for seed in (target.address, *target.others) if isinstance(seed, Address)]
+        return replace(self, cluster=Cluster(seeds, **self.cluster_options), asks=False)
+
+    def learned(self, engine: Engine) -> Settings:
+        """The settings that hold for the server of a client's engine: in a cluster, where it has told that it is a node."""
+        [link, *_] = engine.links()
+        told = self.asks and link.server.get(b"mode") == b"cluster" and isinstance(self.target.address, Address)
+        return self.in_cluster() if told else self
+
+
+def _check_cluster(target: Target, wanted: Any, options: Mapping[str, Any]) -> None:
+    if wanted is not None and not isinstance(wanted, bool):
+        raise InvalidArgument(f"cluster must be True, False or None, not {wanted!r}")
+    if wanted is False and target.others:
+        raise InvalidArgument("several hosts are those of a cluster: give a single host with cluster=False")
+    if wanted is False and options:
+        raise InvalidArgument(f"{next(iter(options))} is an option for clusters: leave it out with cluster=False")
+    if wanted and not isinstance(target.address, Address):
+        raise InvalidArgument(
+            f"{target.address} leads to a single server, and the nodes of a cluster are dialled by TCP"
+        )
 
 
 def chosen_decoder() -> DecoderKind:

@@ -65,7 +65,8 @@ class Wire(asyncio.BufferedProtocol):
         self.dial = driver.loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        loop, target, address = self._driver.loop, self._driver.target, self._link.address
+        loop, address = self._driver.loop, self._link.address
+        target = self._driver.target.at(address)
         await asyncio.sleep(0)  # a task that is begun eagerly is so within the entrance
         try:
             context = None if target.tls is None else target.tls.context()

@@ -8,6 +8,7 @@ from .client import Client, make_connect
 from .commands import Script
 from .consumers import Consumer
 from .groups import GroupConsumer
+from .nodes import NodeClient
 from .producer import PendingSend, Producer
 from .pubsub import KeyEvents, PubSub, ShardedPubSub
 from .transaction import Transaction
@@ -19,6 +20,7 @@ __all__ = [
     "Consumer",
     "GroupConsumer",
     "KeyEvents",
+    "NodeClient",
     "PendingSend",
     "Producer",
     "PubSub",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
@@ -18,7 +19,7 @@ from streamcore.group.consumer import GroupConsumer as GroupEngine
 from streamcore.group.consumer import GroupOptions, Groups
 from streamcore.producer.producer import Producer as ProducerEngine
 from streamcore.producer.producer import ProducerOptions
-from streamcore.requests import Multiplexer, Request
+from streamcore.requests import DedicatedLink, Multiplexer, Request
 from streamcore.tracebacks import conceals_arguments
 
 # threads: from ..._credentials import check_plain
@@ -29,25 +30,29 @@ from ..settings import ConnectOptions, Settings, key_names, member, raised_toget
 from .consumers import Consumer
 from .groups import GroupConsumer
 from .lifecycle import Running, leased, submit
-from .openers import Subscribers
+from .nodes import Nodes
 from .producer import Producer
 from .transaction import Transaction
 
 R = TypeVar("R")
 
 
-class Client(Subscribers):
-    """A connection to a server: commands of any number of tasks over a shared link, and the way to everything else."""
+class Client(Nodes):
+    """A connection to a server, or to the nodes of a cluster: commands of any number of tasks, and the way to everything else."""
 
     _instead = "call connect() where it is needed"
 
     def __init__(self, runtime: AsyncRuntime, settings: Settings) -> None:
         self._settings = settings
-        self._engine = Multiplexer(**settings.engine())
+        self._engine = settings.client()
         self._running = Running(self._engine, runtime, settings)
 
     async def __aenter__(self) -> Self:
         await self._running.open()
+        settings = self._settings.learned(self._engine)
+        if settings is not self._settings:
+            await self._running.go_on(settings.client(), settings)
+            self._settings, self._engine = settings, cast(Multiplexer, self._running.engine)
         return self
 
     async def __aexit__(
@@ -88,7 +93,7 @@ class Client(Subscribers):
         return raised_together(request.answers(), wanted=raise_errors)
 
     async def _ask_apart(self, asked: list[Command[Any]]) -> Request:
-        async with leased(self._running) as lease:
+        async with leased(self._running, partial(self._lend, asked)) as lease:
             return await submit(self._running, asked, lease.submit)
 
     @overload
@@ -111,8 +116,11 @@ class Client(Subscribers):
         if (asked is None) == (watch is None):
             raise InvalidArgument("give transaction() either commands, or the keys to watch")
         if watch is not None:
-            return Transaction(self._running, watch, raise_errors=raise_errors)
+            return Transaction(self._running, watch, self._lend, raise_errors=raise_errors)
         return self._transact(list(asked or ()), raise_errors=raise_errors)
+
+    def _lend(self, asked: Sequence[Command[Any]]) -> DedicatedLink | None:
+        return self._engine.lease(asked)
 
     async def _transact(self, asked: list[Command[Any]], *, raise_errors: bool) -> list[Any]:
         if not asked:
@@ -262,18 +270,19 @@ class Client(Subscribers):
 
 
 class Connect(Protocol):
-    def __call__(self, url: str | None = None, **options: Unpack[ConnectOptions]) -> Client: ...
+    def __call__(self, url: str | Iterable[str] | None = None, **options: Unpack[ConnectOptions]) -> Client: ...
 
 
 def make_connect(runtime: AsyncRuntime) -> Connect:
     """The ``connect`` of a runtime."""
 
     @conceals_arguments
-    def connect(url: str | None = None, **options: Unpack[ConnectOptions]) -> Client:
-        """A client for the server at ``url``, to be entered by ``async with``.
+    def connect(url: str | Iterable[str] | None = None, **options: Unpack[ConnectOptions]) -> Client:
+        """A client for the server at ``url``, or for the cluster of its hosts, to be entered by ``async with``.
 
         ``redis://user:password@host:port/database``, ``valkey://``, with TLS ``rediss://`` and ``valkeys://``, or
         ``unix:///path``; without a URL, that of the environment variable ``REDIS_URL``, or ``redis://localhost:6379``.
+        ``redis://host,host:7001`` or several URLs name nodes of a cluster; a single host may belong to a cluster, too.
         Keywords win over the URL: see ``ConnectOptions``. Raises ``InvalidURL`` or ``InvalidArgument``; nothing is
         dialled before the block is entered.
         """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -29,17 +30,25 @@ class Transaction(Commands):
 
     _instead = "begin another one where it is needed"
 
-    def __init__(self, running: Running, watched: Name | Iterable[Name], *, raise_errors: bool) -> None:
+    def __init__(
+        self,
+        running: Running,
+        watched: Name | Iterable[Name],
+        lend: Callable[[Sequence[Command[Any]]], DedicatedLink | None],
+        *,
+        raise_errors: bool,
+    ) -> None:
         self.answers: list[Any] = []
         self._watch = watch(*key_names(watched))
         self._running = running
+        self._lend = lend
         self._raise_errors = raise_errors
         self._queued: list[Command[Any]] = []
         self._lease: DedicatedLink | None = None
         self._leasing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._lease = await self._leasing.enter_async_context(leased(self._running))
+        self._lease = await self._leasing.enter_async_context(leased(self._running, partial(self._lend, [self._watch])))
         try:
             await self.execute(self._watch)
         except BaseException:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from streamcore.commands import Command
 from streamcore.engine.engine import Engine
-from streamcore.errors import ConnectionLost
+from streamcore.errors import ConnectionLost, InvalidArgument
 from streamcore.requests import MAX_LEASES, DedicatedLink, Multiplexer, Request, Submit
 
 from ..runtime import ThreadDriver, ThreadRuntime
@@ -42,7 +42,7 @@ class Running(Forgettable):
         super().__init__(engine, settings)
         self.leave: Callable[[], None] = _at_once  # what there is to do before closing
         self._runtime = runtime
-        self._settings = settings
+        self.settings = settings
         self._client = client
         if client is None:
             self._forks = None  # until it is entered
@@ -61,7 +61,7 @@ class Running(Forgettable):
         return Running(
             engine,
             self._runtime,
-            self._settings,
+            self.settings,
             self,
             background=background,
         )
@@ -80,11 +80,16 @@ class Running(Forgettable):
         self.belong_here()
         if self._client is not None:
             self._client.check_open()
+            if self._client.settings is not self.settings:
+                raise InvalidArgument(
+                    f"this {self.engine.label} was made before its client was entered, and that has found a cluster: "
+                    "make it when the client is open, or call connect() with cluster=True"
+                )
             self._client.parts[id(self)] = self
         try:
             driver = self._driver = self._runtime(
                 self.engine,
-                self._settings.target,
+                self.settings.target,
                 background=self.background,
             )
             self._start(driver)
@@ -94,6 +99,21 @@ class Running(Forgettable):
         except BaseException:
             self.close()
             raise
+
+    def go_on(self, engine: Engine, settings: Settings) -> None:
+        """Open another engine instead of the present engine, which is closed: the server belongs to a cluster.
+
+        What is opened through the client belongs to the other engine as well.
+        """
+        try:
+            self.tell_events()
+            self._close()
+            self.settings = settings
+            self.go_on_by(engine, settings)
+        except BaseException:
+            self.close()
+            raise
+        self.open()
 
     def wait(
         self,
@@ -161,13 +181,13 @@ def submit(running: Running, asked: Sequence[Command[Any]], how: Submit | None =
 
 
 @contextmanager
-def leased(running: Running) -> Iterator[DedicatedLink]:
-    """Lease a dedicated link. Raises ``ConnectionLost`` where none is given back within the request timeout."""
-    driver, engine = running.driver, cast(Multiplexer, running.engine)
+def leased(running: Running, lend: Callable[[], DedicatedLink | None]) -> Iterator[DedicatedLink]:
+    """Lease a dedicated link by ``lend``. Raises ``ConnectionLost`` where none is given back within the request timeout."""
+    driver, engine = running.driver, running.engine
     held: list[DedicatedLink] = []
 
     def take() -> bool:
-        lease = engine.lease()
+        lease = lend()
         if lease is not None:
             held.append(lease)  # here, so that an interrupted caller has it to give back
         return bool(held)
