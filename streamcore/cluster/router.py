@@ -67,6 +67,11 @@ class ClusterRouter:
 
     # -- the engine's side --------------------------------------------------------------------------------------------
 
+    @property
+    def nodes(self) -> ClusterRouter:
+        """The nodes that keys are spread over, as this router knows them."""
+        return self
+
     def route(self, key: bytes) -> Route:
         """Find the route to the primary of a key's slot."""
         return Slot(key_slot(key))

@@ -33,7 +33,7 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .link_events import connected, disconnected
-from .router import ANYWHERE, MakeRouter, Route, Router, StandaloneRouter
+from .router import ANYWHERE, MakeRouter, Nodes, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8
@@ -206,6 +206,11 @@ class Engine(ProcessBound):
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key."""
         return self._router.route(key)
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """The nodes that keys are spread over; None where a single server has all of them."""
+        return self._router.nodes
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.

@@ -8,11 +8,12 @@ of each loss (``MOVED``, say), and may redirect a link before it is dialled agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from ..connection.common import Clock
 from ..connection.link import Link, Observer, Owner
+from ..errors import MovedError
 from ..events import Event
 from ..frozen import frozen
 from ..options import Address, AnyAddress, Options
@@ -50,8 +51,48 @@ Route: TypeAlias = Anywhere | Beside | Slot | OnNode
 ANYWHERE: Final = Anywhere()
 
 
+class Nodes(Protocol):
+    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
+
+    on_change: Callable[[], None]
+
+    @property
+    def primaries(self) -> Collection[Address]:
+        """The addresses of the primaries that have slots."""
+        ...
+
+    def owner(self, slot: int) -> Address | None:
+        """Find the address of the primary of a slot; None where none is known."""
+        ...
+
+    def moved(self, error: MovedError, told_by: Address) -> Address | None:
+        """Follow a ``MOVED`` that a node has told; None where its address may not be followed."""
+        ...
+
+    def want(self, slot: int) -> None:
+        """Ask for the topology until the slot has an owner that serves it; ``serve`` ends that."""
+        ...
+
+    def serve(self, slot: int) -> None:
+        """Note that a slot is served."""
+        ...
+
+    def suspect(self, link: Link) -> None:
+        """Have the other nodes asked: the node of a link does not answer."""
+        ...
+
+    def remove(self, link: Link) -> None:
+        """Close a link for good."""
+        ...
+
+
 class Router(Protocol):
     """Gives an engine its links, each dialled at a server that its route leads to."""
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """The nodes that keys are spread over; None where a single server has all of them."""
+        ...
 
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key; keys with equal routes may share a link, and a command."""
@@ -102,6 +143,8 @@ MakeRouter: TypeAlias = Callable[[RouterContext], Router]
 
 class StandaloneRouter:
     """The router of a single server: every route leads to ``address``."""
+
+    nodes: Nodes | None = None
 
     def __init__(self, context: RouterContext, address: AnyAddress) -> None:
         self._address = address
