@@ -9,6 +9,7 @@ Whenever a newer topology is known, each link whose route leads elsewhere now is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from ..commands.cluster import key_slot
@@ -110,10 +111,15 @@ class ClusterRouter:
         """Find where an ``ASK`` of a node leads; None where its address may not be followed."""
         return self._follow(error, told_by)
 
-    def want(self, slot: int) -> None:
-        """Ask for the topology until the slot has an owner that serves it; ``serve`` ends that."""
+    @property
+    def asked_at(self) -> float:
+        """When the present topology was asked for, in seconds."""
+        return -inf if self.snapshot is None else self.snapshot.asked_at
+
+    def want(self, slot: int, prefer: Address | None = None) -> None:
+        """Ask for the topology, first a preferred node, until the slot has an owner that serves it; ``serve`` ends that."""
         self._wanted[slot] = None
-        self._refresher.want()
+        self._refresher.want(prefer=prefer)
 
     def serve(self, slot: int) -> None:
         """Note that a slot is served."""

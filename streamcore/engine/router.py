@@ -69,8 +69,13 @@ class Nodes(Protocol):
         """Follow a ``MOVED`` that a node has told; None where its address may not be followed."""
         ...
 
-    def want(self, slot: int) -> None:
-        """Ask for the topology until the slot has an owner that serves it; ``serve`` ends that."""
+    @property
+    def asked_at(self) -> float:
+        """When the present topology was asked for, in seconds."""
+        ...
+
+    def want(self, slot: int, prefer: Address | None = None) -> None:
+        """Ask for the topology, first a preferred node, until the slot has an owner that serves it; ``serve`` ends that."""
         ...
 
     def serve(self, slot: int) -> None:

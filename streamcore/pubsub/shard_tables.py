@@ -4,6 +4,10 @@ A node takes a shard channel away when its slot leaves, or refuses it with ``MOV
 it earlier, or believe the former. So a channel is not taken from the node where it is in force, its *home*, before the next has
 confirmed it. Then the home is the next, the former's messages are dropped, and what was published in between is a gap.
 
+A replica takes shard channels as well, and hears what its primary hears. A former primary that has ended a subscription and takes
+it again may be a replica by now: it is the home only if a topology that was asked for later has it as the owner. And a home that
+is no primary any more is none from then on. Else a message might come twice, by both.
+
 A primary that is cut off from the majority serves its shard channels on, without a word. So each topology is the occasion to ask
 the homes how they are (``CLUSTER INFO``), and a gap is told again and again while a home is cut off, or is not the owner.
 """
@@ -53,12 +57,13 @@ class ShardTables(NodeTables):
         self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: Nodes
     ) -> None:
         super().__init__(engine, owner, emit, nodes, what="shard channels", tracks=False)
-        self._main = SubscriptionTable(engine, owner, emit, tracks=False)
+        self._main = SubscriptionTable(engine, self, emit, tracks=False)
         self._shards: dict[bytes, Subscription] = {}
         self.table = {**self._main.table, Kind.SHARD: self._shards}
         self._new: dict[bytes, None] = {}  # shard channels that are desired, and have no place yet
         self._places: dict[bytes, list[SubscriptionTable]] = {}
         self._homes: dict[bytes, SubscriptionTable] = {}
+        self._doubts: dict[bytes, tuple[SubscriptionTable, float]] = {}  # which node has ended a subscription, and when
         self._hops: dict[int, int] = {}  # redirects of a slot since it was served
         self._timer = engine.new_timer(self._place_again)
         self._next_look = -inf
@@ -80,6 +85,7 @@ class ShardTables(NodeTables):
             subscription.wanted = False
             self._new.pop(subscription.name, None)
             self._homes.pop(subscription.name, None)
+            self._doubts.pop(subscription.name, None)
             self._nodes.serve(key_slot(subscription.name))
             for table, place in self._places_of(subscription.name):
                 table.unwant(place)
@@ -167,23 +173,45 @@ class ShardTables(NodeTables):
         if address is None:
             self._nodes.want(slot)
             return
-        target, home = self._open(address), self._homes.get(name)
+        target = self._open(address)
+        home = self._home(name, target)
         places = self._places.setdefault(name, [])
         if target not in places:
             places.append(target)
         place = target.want(Kind.SHARD, name, shard.handler)
-        if home is target:
-            self._hops.pop(slot, None)
-        elif home is None and place.is_settled:
+        if home is None and place.is_settled and not self._is_doubted(name, target):
             self._homes[name] = home = target
+        if home is target:
+            self._serve(name)
         else:
             target.mute(place)
         for table, other in self._places_of(name):
             if table is home:
                 table.want(Kind.SHARD, name, shard.handler)
             elif table is not target:
+                table.mute(other)
                 table.unwant(other)
         self._settle(shard)
+
+    def _home(self, name: bytes, target: SubscriptionTable) -> SubscriptionTable | None:
+        """Find the home of a shard channel; where it is no primary any more, it is none."""
+        home = self._homes.get(name)
+        if home is None or home is target or home.link.address in self._nodes.primaries:
+            return home
+        del self._homes[name]
+        error = ConnectionLost(f"{home.link.address} is no primary any more")
+        self._owner.subscriptions_lost(home, [name], error)
+        return None
+
+    def _is_doubted(self, name: bytes, table: SubscriptionTable) -> bool:
+        """Whether a node that takes a subscription, which it had ended, may be a replica: no topology was asked for since."""
+        ended_by, ended_at = self._doubts.get(name, (None, 0.0))
+        return ended_by is table and self._nodes.asked_at <= ended_at
+
+    def _serve(self, name: bytes) -> None:
+        slot = key_slot(name)
+        self._nodes.serve(slot)
+        self._hops.pop(slot, None)
 
     def _places_of(self, name: bytes) -> list[tuple[SubscriptionTable, Subscription]]:
         found = ((table, table.table[Kind.SHARD].get(name)) for table in self._places.get(name, ()))
@@ -198,7 +226,7 @@ class ShardTables(NodeTables):
         self.sync()
 
     def _settle(self, subscription: Subscription) -> None:
-        if subscription.kind is not Kind.SHARD:
+        if subscription.kind is not Kind.SHARD:  # the state of the main table is the state
             return
         name = subscription.name
         found = self._places_of(name)
@@ -233,6 +261,8 @@ class ShardTables(NodeTables):
             self._settle_all([*self._shards.values()])
 
     def _answered(self, subscriptions: SubscriptionTable, command: SubscriptionCommand) -> None:
+        if subscriptions is self._main:
+            return
         reply = command.replies[-1]
         if isinstance(reply, ReplyError):
             if isinstance(reply, MovedError):
@@ -247,18 +277,18 @@ class ShardTables(NodeTables):
         """Make a node the home of shard channels that it has confirmed; messages may have been lost since their former was."""
         left: list[bytes] = []
         for place in places:
+            if self._is_doubted(place.name, table):
+                continue
             former = self._homes.get(place.name)
             self._homes[place.name] = table
+            self._doubts.pop(place.name, None)
+            self._serve(place.name)
             table.want(Kind.SHARD, place.name, place.handler)
             if former is not None and former is not table:
                 old = former.table[Kind.SHARD][place.name]
                 former.mute(old)
                 former.unwant(old)
                 left.append(place.name)
-        if places:
-            slot = key_slot(places[0].name)
-            self._nodes.serve(slot)
-            self._hops.pop(slot, None)
         if left:
             error = ConnectionLost(f"the slot of a shard channel has gone to {table.link.address}")
             self._owner.subscriptions_lost(table, left, error)
@@ -298,8 +328,12 @@ class ShardTables(NodeTables):
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
     ) -> None:
-        """Pass on that messages may be lost, of shard channels that the node is the home of."""
+        """Pass on that messages may be lost: of shard channels that the node is the home of, or of channels and patterns."""
         table = subscriptions
+        if table is self._main:
+            desired = (name for kind in (Kind.CHANNEL, Kind.PATTERN) for name in self.table[kind])
+            self._owner.subscriptions_lost(table, [*desired] if names is None else names, error)
+            return
         if names is None:
             lost = [name for name, home in self._homes.items() if home is table]
         else:
@@ -308,11 +342,19 @@ class ShardTables(NodeTables):
             self._owner.subscriptions_lost(table, lost, error)
         for name in lost:
             if names is None or not table.table[Kind.SHARD][name].confirmed:
-                del self._homes[name]
-                self._new[name] = None
-                self._nodes.want(key_slot(name))
+                self._left(name, table, is_up=names is not None)
         if names is not None:
             self.sync()
+
+    def _left(self, name: bytes, home: SubscriptionTable, *, is_up: bool) -> None:
+        """Look for a new home of a shard channel; a node that has ended the subscription knows the owner of the slot."""
+        del self._homes[name]
+        self._new[name] = None
+        address = home.link.address
+        assert isinstance(address, Address)
+        if is_up:
+            self._doubts[name] = home, self._engine.clock.now
+            self._nodes.want(key_slot(name), prefer=address)
 
 
 def _is_needed(table: SubscriptionTable) -> bool:
