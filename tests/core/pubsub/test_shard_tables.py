@@ -1,0 +1,437 @@
+"""Shard channels follow their slots: each message that is missed lies in a gap that is told, and none comes twice or out of order."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from streamcore.commands import key_slot
+from streamcore.errors import ReplyError
+from streamcore.events import Degraded, Disconnected, SubscriptionFailed, SubscriptionGap
+from streamcore.pubsub import Kind, PubSub
+from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.versions import REDIS7, REDIS8, VALKEY9, Flavour
+from tests.core.support.cluster_subscribers import SHARDS, Town, other_primary, router_of, town
+
+MOMENTS = [0.0, 0.001, 0.02, 0.05, 0.1, 0.11, 0.15, 0.2, 0.25, 0.31]
+"""Seconds between two changes of a cluster: gossip, refreshes and redirects are under way."""
+
+
+def slow_gossip(*, gossip: float = 0.1, flavour: Flavour = VALKEY9, replicas: int = 1) -> ModelCluster:
+    return ModelCluster(
+        replicas=replicas, flavour=flavour, now=1000.0, gossip_delay=lambda _, __: gossip, election_delay=0.5
+    )
+
+
+@pytest.fixture(params=[VALKEY9, REDIS7, REDIS8], ids=["valkey9", "redis7", "redis8"])
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    return request.param  # type: ignore[no-any-return]  # pytest knows no type here
+
+
+# -- following -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_primary_is_asked_for_the_channels_of_its_slots() -> None:
+    here = town(ModelCluster(now=1000.0))
+    assert {link.name for link in here.engine.links() if link.is_up} == {
+        "topology",
+        *(f"shard channels at 127.0.0.1:{port}" for port in (7000, 7001, 7002)),
+    }
+    assert here.engine.subscriptions.shard_channels.confirmed == set(map(str.encode, SHARDS))
+    assert not here.gaps()
+    assert here.check().missed == 0
+
+
+def test_a_command_has_names_of_a_single_slot() -> None:
+    cluster = ModelCluster(now=1000.0)
+    names = [f"{{{tag}}}{number}" for number in range(3) for tag in ("a", "b")]
+    here = Town(cluster, PubSub[bytes](shard_channels=names, router=router_of(cluster)))
+    here.net.advance(0.2)
+    assert here.engine.subscriptions.shard_channels.confirmed == set(map(str.encode, names))
+
+
+@pytest.mark.parametrize("pause", MOMENTS)
+@pytest.mark.parametrize("how", ["classic", "atomic"])
+def test_moves_begun_at_every_moment(how: Literal["classic", "atomic"], pause: float, flavour: Flavour) -> None:
+    cluster = slow_gossip(flavour=flavour)
+    here = town(cluster)
+    slot = key_slot("s1")
+    for number in range(4):
+        cluster.move_slot(slot, other_primary(cluster, "s1", number % 2), how=how)
+        if pause:
+            here.run(pause, min(pause, 0.01))
+        else:
+            here.publish()
+    here.run(2.0)
+    assert here.check().is_live()
+    assert here.names_in_gaps() <= {b"s1"}
+
+
+@pytest.mark.parametrize("pause", MOMENTS)
+def test_failovers_begun_at_every_moment(pause: float, flavour: Flavour) -> None:
+    cluster = slow_gossip(flavour=flavour)
+    here = town(cluster)
+    for _ in range(3):
+        cluster.failover(cluster.replica_of(cluster.owner("s1")))
+        if pause:
+            here.run(pause, min(pause, 0.01))
+        else:
+            here.publish()
+    here.run(3.0)
+    assert here.check().is_live()
+
+
+@pytest.mark.parametrize("pause", MOMENTS)
+def test_a_kill_behind_a_move(pause: float, flavour: Flavour) -> None:
+    cluster = slow_gossip(flavour=flavour)
+    here = town(cluster)
+    target = other_primary(cluster, "s1")
+    cluster.move_slot(key_slot("s1"), target)
+    if pause:
+        here.run(pause, min(pause, 0.01))
+    cluster.crash(target)
+    here.run(5.0)
+    assert here.check().is_live()
+    assert here.missed
+
+
+def test_other_shards_are_not_touched() -> None:
+    cluster = slow_gossip()
+    here = town(cluster)
+    owner = cluster.owner("s1")
+    theirs = {name.encode() for name in SHARDS if cluster.owner(name) is owner}
+    cluster.crash(owner)
+    here.run(5.0)
+    assert here.check().is_live()
+    assert here.names_in_gaps() == theirs
+
+
+def test_a_node_that_stays_silent() -> None:
+    cluster = slow_gossip()
+    here = town(cluster)
+    owner = cluster.owner("s1")
+    cluster.pause(owner)
+    here.run(6.0)
+    assert here.check().is_live()
+    cluster.resume(owner)
+    here.run(2.0)
+    assert here.check().is_live()
+    assert f"shard channels at 127.0.0.1:{owner.address[1]}" not in {link.name for link in here.engine.links()}
+
+
+def test_the_link_of_a_node_that_leaves_goes() -> None:
+    cluster = slow_gossip(replicas=0)
+    here = town(cluster)
+    owner, heir = cluster.owner("s1"), other_primary(cluster, "s1")
+    for slot in list(owner.view.slots_of(owner.id)):
+        cluster.move_slot(slot, heir)
+    here.run(1.0)
+    cluster.leave(owner)
+    here.run(1.0)
+    assert here.check().is_live()
+    assert f"shard channels at 127.0.0.1:{owner.address[1]}" not in {link.name for link in here.engine.links()}
+    assert any(isinstance(event, Disconnected) for event in here.events())
+
+
+def test_a_node_that_joins_gets_a_link() -> None:
+    cluster = slow_gossip()
+    here = town(cluster)
+    joined = cluster.join()
+    here.run(0.3)
+    cluster.move_slot(key_slot("s1"), joined)
+    here.run(1.0)
+    assert here.check().is_live()
+    assert here.names_in_gaps() == {b"s1"}
+
+
+def test_a_slot_is_taken_away_and_comes_back_elsewhere() -> None:
+    cluster = slow_gossip(flavour=REDIS7)
+    here = town(cluster)
+    slot, heir = key_slot("s1"), other_primary(cluster, "s1")
+    cluster.uncover(slot)
+    here.run(2.0)
+    assert b"s1" not in here.engine.subscriptions.shard_channels.confirmed
+    assert any(isinstance(event, SubscriptionFailed) for event in here.events())
+    cluster.cover(slot, heir)
+    here.run(2.5)
+    assert here.check().is_live()
+    assert b"s1" in here.names_in_gaps()
+
+
+def test_a_minority_is_told_of_again_and_again() -> None:
+    cluster = slow_gossip(replicas=0)
+    here = town(cluster, router=router_of(cluster, refresh_interval=2.0))
+    owner = cluster.owner("s1")
+    cluster.partition([owner])
+    here.run(4.0)
+    told = len(here.gaps())
+    assert told >= 1
+    here.run(5.0)
+    assert len(here.gaps()) > told
+    assert "cut off" in str(here.gaps()[-1].error)
+    cluster.heal()
+    here.run(5.0)
+    told = len(here.gaps())
+    here.run(5.0)
+    assert len(here.gaps()) == told
+
+
+def test_the_home_may_not_tell_how_it_is() -> None:
+    cluster = ModelCluster(now=1000.0)
+    for node in cluster.nodes:
+        node.faults.denied.add("CLUSTER INFO")
+    here = town(cluster, router=router_of(cluster, refresh_interval=1.0))
+    here.run(3.0)
+    assert {event.what for event in here.events() if isinstance(event, Degraded)} == {"finding nodes that are cut off"}
+    assert not here.gaps()
+
+
+def test_a_home_that_is_not_the_owner_is_told_of_while_the_owner_does_not_answer() -> None:
+    deaf = None
+    cluster = ModelCluster(
+        now=1000.0, gossip_delay=lambda _, target: None if target is deaf else 0.0, node_timeout=60.0
+    )
+    here = town(cluster, router=router_of(cluster, refresh_interval=1.0))
+    deaf, heir = cluster.owner("s1"), other_primary(cluster, "s1", 1)
+    heir.view.bump()
+    heir.view.assign([key_slot("s1")], heir.id)
+    cluster.bus.announce(heir.id)
+    cluster.pause(heir)
+    here.run(5.0)
+    assert any("not the owner" in str(gap.error) for gap in here.gaps())
+
+
+# -- subscribing and unsubscribing ---------------------------------------------------------------------------------------
+
+
+def test_a_redirected_subscription_is_a_success() -> None:
+    cluster = slow_gossip(gossip=30.0)
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0"], router=router_of(cluster)))
+    here.net.advance(0.3)
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    assert not change.poll()
+    here.net.advance(0.3)
+    assert change.poll()
+    here.run(1.0)
+    here.sent = {name: here.sent[name] for name in (b"s0", b"s1")}
+    assert here.check().is_live()
+    assert not here.gaps()
+
+
+def test_subscribed_before_the_topology_is_known() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0"], router=router_of(cluster)))
+    assert not here.engine.is_ready or here.engine.subscriptions.shard_channels.confirmed
+    here.net.advance(0.3)
+    assert here.engine.is_ready
+
+
+def test_unsubscribed_before_the_topology_is_known() -> None:
+    cluster = ModelCluster(now=1000.0)
+    engine = PubSub[bytes](shard_channels=["s0"], router=router_of(cluster))
+    assert not engine.is_ready
+    change = engine.unsubscribe(Kind.SHARD)
+    assert change.poll()
+    assert engine.is_over
+
+
+def test_unsubscribing_everywhere() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    change = here.engine.unsubscribe(Kind.SHARD)
+    assert not change.poll()
+    assert not here.engine.is_over
+    here.net.serve()
+    assert change.poll()
+    here.take()
+    assert here.engine.is_over
+    assert here.engine.subscriptions.shard_channels.desired == set()
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.serve()
+    assert change.poll()
+
+
+def test_changing_the_mind_at_once() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    here.engine._subscriptions.unwant(here.engine._subscriptions.table[Kind.SHARD][b"s1"])  # noqa: SLF001
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    assert change.poll()
+    here.run(0.2)
+    assert here.check().is_live()
+    assert here.missed == 0
+    here.engine.unsubscribe(Kind.SHARD, [b"s1"])
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.serve()
+    assert change.poll()
+    here.run(0.2)
+    assert here.is_live()
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_unsubscribing_crosses_the_end_of_a_subscription(moment: int, flavour: Flavour) -> None:
+    cluster = slow_gossip(flavour=flavour)
+    here = town(cluster)
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    for _ in range(moment):
+        here.net.pair.settle()
+        here.net.advance(0.0)
+    change = here.engine.unsubscribe(Kind.SHARD, [b"s1"])
+    here.run(1.0)
+    assert change.poll()
+    assert b"s1" not in here.engine.subscriptions.shard_channels.desired
+    del here.sent[b"s1"]
+    here.log = [item for item in here.log if getattr(item, "channel", None) != b"s1"]
+    assert here.check().is_live()
+
+
+def test_handlers_move_with_their_channels() -> None:
+    cluster = slow_gossip()
+    heard: list[bytes] = []
+    engine = PubSub[bytes](
+        shard_channel_handlers={"s1": lambda message: heard.append(message.data)}, router=router_of(cluster)
+    )
+    here = Town(cluster, engine)
+    here.run(0.3)
+    assert engine.has_handlers
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    here.run(1.0)
+    while calls := engine.take_waiting_calls():
+        for call in calls:
+            call.handler(call.argument)
+    assert int(heard[-1]) == here.sent[b"s1"][-1]
+    assert heard == sorted(heard, key=int)
+
+
+def test_what_is_refused_is_told_or_raised() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    cluster.owner("x").faults.fail_next("SSUBSCRIBE", "NOPERM No permissions to access a channel", times=9)
+    change = here.engine.subscribe(Kind.SHARD, {b"x": None})
+    here.net.serve()
+    with pytest.raises(ReplyError, match="No permissions"):
+        change.poll()
+    here.engine.give_up(change)
+    here.engine.keep(change := here.engine.subscribe(Kind.SHARD, {b"x": None}))
+    here.net.serve()
+    assert [event.names for event in here.events() if isinstance(event, SubscriptionFailed)] == [(b"x",)]
+
+
+def test_shard_channels_and_channels_together() -> None:
+    cluster = slow_gossip()
+    engine = PubSub[bytes](["c"], ["p*"], shard_channels=SHARDS, router=router_of(cluster))
+    here = Town(cluster, engine)
+    here.run(0.3)
+    assert engine.is_ready
+    here.say(cluster.nodes[0], "PUBLISH", "c", "1")
+    here.net.serve()
+    assert [message.data for message in engine.take()] == [b"1"]
+    main = next(link for link in engine.links() if link.name == "main")
+    node = cluster.at("127.0.0.1", main.address.port)  # type: ignore[union-attr]  # a node of a cluster has a port
+    assert node is not None
+    cluster.crash(node)
+    here.run(5.0)
+    assert here.is_live()
+    assert {b"c", b"p*"} <= here.names_in_gaps()
+    assert all(isinstance(gap.names, tuple) for gap in here.gaps())
+    change = engine.unsubscribe(Kind.CHANNEL)
+    here.net.serve()
+    assert change.poll()
+
+
+def test_channels_are_desired_later() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    change = here.engine.subscribe(Kind.CHANNEL, {b"c": None})
+    here.net.advance(0.2)
+    assert change.poll()
+    assert here.engine.is_ready
+
+
+def test_nothing_to_subscribe_to_yet() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = Town(cluster, PubSub[bytes](router=router_of(cluster)))
+    here.net.advance(0.2)
+    assert here.engine.is_ready
+    assert [link.name for link in here.engine.links() if link.is_up] == ["topology", "main"]
+
+
+def test_a_full_buffer_stops_the_reading_of_all_nodes() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster, queue_size=4)
+    for _ in range(3):
+        here.publish()
+        here.net.serve()
+    assert not any(link.wants_data for link in here.engine.links() if "shard" in link.name)
+    here.take()
+    assert all(link.wants_data for link in here.engine.links())
+    here.run(0.2)
+    assert here.check().is_live()
+
+
+def test_closing_with_a_move_under_way() -> None:
+    cluster = slow_gossip()
+    here = town(cluster)
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    here.engine.close()
+    here.net.advance(1.0)
+    assert not any(link.wants_connection for link in here.engine.links() if "shard" in link.name)
+    here.engine._follow()  # noqa: SLF001  # the router may tell a closed engine
+    assert not here.gaps()
+
+
+# -- redirects that lead nowhere -----------------------------------------------------------------------------------------
+
+
+def test_nodes_that_name_each_other_are_asked_ever_more_slowly() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0"], router=router_of(cluster)))
+    here.net.advance(0.3)
+    owner, other = cluster.owner("s1"), other_primary(cluster, "s1")
+    slot = key_slot("s1")
+    for node, named in ((owner, other), (other, owner)):
+        node.faults.fail_next("SSUBSCRIBE", f"MOVED {slot} 127.0.0.1:{named.address[1]}", times=8)
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.serve()
+    assert not change.poll()
+    here.net.advance(3.0)
+    assert change.poll()
+
+
+def test_a_redirect_to_the_node_itself_or_to_a_stranger_is_not_followed() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0"], router=router_of(cluster)))
+    here.net.advance(0.3)
+    owner, slot = cluster.owner("s1"), key_slot("s1")
+    owner.faults.fail_next("SSUBSCRIBE", f"MOVED {slot} 127.0.0.1:{owner.address[1]}")
+    owner.faults.fail_next("SSUBSCRIBE", f"MOVED {slot} 10.9.9.9:1")
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.advance(3.0)
+    assert change.poll()
+
+
+def test_confirmations_are_shown_to_the_application() -> None:
+    cluster = slow_gossip()
+    here = Town(
+        cluster, PubSub[bytes](shard_channels=["s1"], router=router_of(cluster), ignore_subscribe_messages=False)
+    )
+    here.net.advance(0.3)
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    here.net.advance(0.3)
+    kinds = [message.kind for message in here.engine.take()]
+    kinds += [message.kind for message in here.engine.take()]
+    assert kinds == ["ssubscribe", "sunsubscribe", "ssubscribe"]
+
+
+def test_gaps_of_several_links_name_them() -> None:
+    cluster = slow_gossip()
+    here = town(cluster)
+    for node in cluster.primaries():
+        cluster.crash(node)
+    here.net.advance(0.01)
+    here.take()
+    [gap] = here.gaps()
+    assert isinstance(gap, SubscriptionGap)
+    assert gap.link.count("shard channels at") == 3
