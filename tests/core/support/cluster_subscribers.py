@@ -112,6 +112,14 @@ class Town:
         newest = {item.channel: int(item.data) for item in self.log if isinstance(item, Message)}
         return all(newest.get(name) == numbers[-1] for name, numbers in self.sent.items() if self._has_owner(name))
 
+    def is_over(self) -> bool:
+        """Whether the engine is over: a call, whose result may change."""
+        return self.engine.is_over
+
+    def is_ready(self) -> bool:
+        """Whether the engine is ready: a call, whose result may change."""
+        return self.engine.is_ready
+
     def _has_owner(self, name: bytes) -> bool:
         with suppress(LookupError):
             return self.cluster.owner(name).is_up
