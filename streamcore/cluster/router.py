@@ -116,7 +116,7 @@ class ClusterRouter:
         """When the present topology was asked for, in seconds."""
         return -inf if self.snapshot is None else self.snapshot.asked_at
 
-    def want(self, slot: int, prefer: Address | None = None) -> None:
+    def want(self, slot: int, *, prefer: Address | None = None) -> None:
         """Ask for the topology, first a preferred node, until the slot has an owner that serves it; ``serve`` ends that."""
         self._wanted[slot] = None
         self._refresher.want(prefer=prefer)

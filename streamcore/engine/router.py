@@ -74,7 +74,7 @@ class Nodes(Protocol):
         """When the present topology was asked for, in seconds."""
         ...
 
-    def want(self, slot: int, prefer: Address | None = None) -> None:
+    def want(self, slot: int, *, prefer: Address | None = None) -> None:
         """Ask for the topology, first a preferred node, until the slot has an owner that serves it; ``serve`` ends that."""
         ...
 

@@ -78,6 +78,11 @@ class NodeTables(ABC):
         """Whether a subscription has a handler."""
         return any(subscription.handler for names in self.table.values() for subscription in names.values())
 
+    @property
+    def is_tracked(self) -> bool:
+        """Whether each node tells its invalidated keys."""
+        return bool(self._tables) and all(table.is_tracked for table in self._tables.values())
+
     def _want(self, kind: Kind, name: bytes, handler: Any) -> Subscription:
         subscription = self.table[kind].setdefault(name, Subscription(kind, name))
         subscription.wanted, subscription.handler, subscription.refusal = True, handler, None

@@ -60,11 +60,6 @@ class PrimaryTables(NodeTables):
         """Whether each primary is connected."""
         return bool(self._tables) and all(table.is_up for table in self._tables.values())
 
-    @property
-    def is_tracked(self) -> bool:
-        """Whether each primary tells its invalidated keys."""
-        return bool(self._tables) and all(table.is_tracked for table in self._tables.values())
-
     # -- the topology -------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
@@ -76,10 +71,9 @@ class PrimaryTables(NodeTables):
         for address in primaries:
             if address not in self._tables:
                 table = self._open(address)
-                for names in self.table.values():
-                    for subscription in names.values():
-                        if subscription.wanted:
-                            table.want(subscription.kind, subscription.name, subscription.handler)
+                every = [subscription for names in self.table.values() for subscription in names.values()]
+                for subscription in [subscription for subscription in every if subscription.wanted]:
+                    table.want(subscription.kind, subscription.name, subscription.handler)
                 if self._has_begun:
                     self._late.add(table)
         self._has_begun |= bool(primaries)

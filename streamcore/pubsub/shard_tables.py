@@ -14,7 +14,7 @@ the homes how they are (``CLUSTER INFO``), and a gap is told again and again whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final
 
@@ -125,19 +125,14 @@ class ShardTables(NodeTables):
             needed.append(self._main)
         return all(table.is_up for table in needed) and self._shards.keys() <= self._places.keys()
 
-    @property
-    def is_tracked(self) -> bool:
-        """Never: invalidated keys are those of each primary."""
-        return False
-
     # -- the topology -------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
         """Subscribe at new owners, ask again what was refused, and close links that are not needed any more."""
-        strays = [name for name, home in self._homes.items() if any(table is not home for table in self._places[name])]
-        for shard in [*self._shards.values()]:
-            if shard.wanted:
-                self._place(shard)
+        strays = {
+            name: home for name, home in self._homes.items() if any(table is not home for table in self._places[name])
+        }
+        self._place_all(self._shards)
         for address, table in [*self._tables.items()]:
             table.ask_again()
             if not (_is_needed(table) or (table.awaits_answers and address in self._nodes.primaries)):
@@ -148,22 +143,21 @@ class ShardTables(NodeTables):
             self._next_look = now + LOOK
             self._look(strays)
 
-    def _look(self, strays: Iterable[bytes]) -> None:
+    def _look(self, strays: Mapping[bytes, SubscriptionTable]) -> None:
         """Tell the gaps of shard channels that are still in force at a node that is not the owner; ask the others how they are."""
-        for table, names in self._by_home(strays).items():
+        for table, names in _by_home(strays).items():
             error = ConnectionLost(f"{table.link.address} is not the owner of the slot of a shard channel any more")
             self._owner.subscriptions_lost(table, names, error)
-        for table in self._by_home(self._homes):
+        for table in _by_home(self._homes):
             table.link.send(_Look([_INFO.args], self._engine.options.request_timeout))
 
-    def _by_home(self, names: Iterable[bytes]) -> dict[SubscriptionTable, list[bytes]]:
-        found: dict[SubscriptionTable, list[bytes]] = {}
-        for name in names:
-            if name in self._homes:
-                found.setdefault(self._homes[name], []).append(name)
-        return found
-
     # -- places -------------------------------------------------------------------------------------------------------
+
+    def _place_all(self, names: Iterable[bytes]) -> None:
+        """Place these shard channels, as far as they are desired."""
+        found = [self._shards[name] for name in names if name in self._shards]
+        for shard in [shard for shard in found if shard.wanted]:
+            self._place(shard)
 
     def _place(self, shard: Subscription) -> None:
         """Desire a shard channel at the owner of its slot, and let it stay at its home until that has confirmed."""
@@ -220,9 +214,7 @@ class ShardTables(NodeTables):
     def _place_again(self, now: float) -> None:
         """Follow redirects that were put off."""
         self._timer.set(inf)
-        for shard in [*self._shards.values()]:
-            if shard.wanted:
-                self._place(shard)
+        self._place_all(self._shards)
         self.sync()
 
     def _settle(self, subscription: Subscription) -> None:
@@ -311,9 +303,7 @@ class ShardTables(NodeTables):
             pause = min(PAUSE * 2 ** (hops - FREE - 1), PAUSE_MAX)
             self._timer.set(min(self._timer.at, self._engine.clock.now + pause))
             return
-        for name in names:
-            if (shard := self._shards.get(name)) is not None and shard.wanted:
-                self._place(shard)
+        self._place_all(names)
 
     def _looked(self, table: SubscriptionTable, exchange: Exchange) -> None:
         """Tell a gap of all shard channels of a home that is cut off."""
@@ -355,6 +345,13 @@ class ShardTables(NodeTables):
         if is_up:
             self._doubts[name] = home, self._engine.clock.now
             self._nodes.want(key_slot(name), prefer=address)
+
+
+def _by_home(homes: Mapping[bytes, SubscriptionTable]) -> dict[SubscriptionTable, list[bytes]]:
+    found: dict[SubscriptionTable, list[bytes]] = {}
+    for name, home in homes.items():
+        found.setdefault(home, []).append(name)
+    return found
 
 
 def _is_needed(table: SubscriptionTable) -> bool:

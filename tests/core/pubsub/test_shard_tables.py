@@ -193,14 +193,46 @@ def test_a_home_that_is_not_the_owner_is_told_of_while_the_owner_does_not_answer
         now=1000.0, gossip_delay=lambda _, target: None if target in deaf else 0.0, node_timeout=60.0
     )
     here = town(cluster, router=router_of(cluster, refresh_interval=1.0))
-    heir = other_primary(cluster, "s1", 1)
-    deaf.append(cluster.owner("s1"))
-    heir.view.bump()
-    heir.view.assign([key_slot("s1")], heir.id)
-    cluster.bus.announce(heir.id)
-    cluster.pause(heir)
+    cluster.pause(claim_unheard(cluster, "s1", deaf))
     here.run(5.0)
     assert any("not the owner" in str(gap.error) for gap in here.gaps())
+
+
+def claim_unheard(cluster: ModelCluster, name: str, deaf: list[Node]) -> Node:
+    """Let a primary have the slot of a name, which the present owner does not hear of."""
+    heir = other_primary(cluster, name, 1)
+    deaf.append(cluster.owner(name))
+    heir.view.bump()
+    heir.view.assign([key_slot(name)], heir.id)
+    cluster.bus.announce(heir.id)
+    return heir
+
+
+def test_a_home_is_left_when_the_owner_has_confirmed() -> None:
+    deaf: list[Node] = []
+    cluster = ModelCluster(
+        now=1000.0, gossip_delay=lambda _, target: None if target in deaf else 0.0, node_timeout=60.0
+    )
+    here = town(cluster, router=router_of(cluster, refresh_interval=1.0))
+    claim_unheard(cluster, "s1", deaf)
+    here.run(3.0)
+    assert here.check().is_live()
+    assert any("has gone to" in str(gap.error) for gap in here.gaps())
+    assert not here.engine.subscriptions.shard_channels.failed
+
+
+def test_a_home_that_has_become_a_replica_is_none() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0"], router=router_of(cluster, refresh_interval=3.0)))
+    here.net.advance(0.3)
+    cluster.failover(cluster.replica_of(cluster.owner("s1")))
+    change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.serve()
+    assert change.poll()
+    here.run(6.0)
+    here.sent = {name: here.sent[name] for name in (b"s0", b"s1")}
+    assert here.check().is_live()
+    assert any("no primary any more" in str(gap.error) for gap in here.gaps())
 
 
 # -- subscribing and unsubscribing ---------------------------------------------------------------------------------------
@@ -250,6 +282,50 @@ def test_unsubscribing_everywhere() -> None:
     assert here.is_over()
     assert here.engine.subscriptions.shard_channels.desired == set()
     change = here.engine.subscribe(Kind.SHARD, {b"s1": None})
+    here.net.serve()
+    assert change.poll()
+
+
+def test_a_call_is_given_up_behind_the_end_of_its_subscription() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    change = here.engine.subscribe(Kind.SHARD, {b"x": None})
+    here.engine.unsubscribe(Kind.SHARD, [b"x"])
+    here.engine.give_up(change)
+    here.net.serve()
+    assert b"x" not in here.engine.subscriptions.shard_channels.desired
+
+
+def test_a_slot_without_an_owner_waits_while_other_links_are_lost() -> None:
+    cluster = ModelCluster(now=1000.0, election_delay=0.5)
+    cluster.uncover(key_slot("s1"))
+    here = Town(cluster, PubSub[bytes](shard_channels=["s0", "s1"], router=router_of(cluster)))
+    here.net.advance(0.3)
+    assert not here.is_ready()
+    cluster.crash(cluster.owner("s0"))
+    here.net.advance(5.0)
+    cluster.cover(key_slot("s1"), cluster.owner("s0"))
+    here.net.advance(3.0)
+    assert here.is_ready()
+    assert here.engine.subscriptions.shard_channels.confirmed == {b"s0", b"s1"}
+
+
+def test_a_node_ends_a_subscription_before_it_answers_for_another() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    first, second = [name for name in SHARDS if cluster.owner(name) is cluster.owner("s3")][:2]
+    change = here.engine.unsubscribe(Kind.SHARD, [first.encode(), second.encode()])
+    cluster.move_slot(key_slot(second), other_primary(cluster, "s3"))
+    here.net.serve()
+    assert change.poll()
+    assert second.encode() not in here.engine.subscriptions.shard_channels.desired
+
+
+def test_a_node_that_does_not_know_a_subscription_any_more_redirects_its_end() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    cluster.owner("s1").faults.fail_next("SUNSUBSCRIBE", f"MOVED {key_slot('s1')} 127.0.0.1:7000")
+    change = here.engine.unsubscribe(Kind.SHARD, [b"s1"])
     here.net.serve()
     assert change.poll()
 
@@ -436,3 +512,16 @@ def test_gaps_of_several_links_name_them() -> None:
     [gap] = here.gaps()
     assert isinstance(gap, SubscriptionGap)
     assert gap.link.count("shard channels at") == 3
+
+
+def test_a_node_that_may_not_end_a_subscription_does_so_when_the_slot_leaves() -> None:
+    cluster = ModelCluster(now=1000.0)
+    here = town(cluster)
+    cluster.owner("s1").faults.fail_next("SUNSUBSCRIBE", "NOPERM No permissions to run the 'sunsubscribe' command")
+    change = here.engine.unsubscribe(Kind.SHARD, [b"s1"])
+    here.net.serve()
+    assert change.poll()
+    assert b"s1" in here.engine._subscriptions.table[Kind.SHARD]
+    cluster.move_slot(key_slot("s1"), other_primary(cluster, "s1"))
+    here.net.serve()
+    assert b"s1" not in here.engine._subscriptions.table[Kind.SHARD]
