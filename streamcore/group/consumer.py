@@ -154,8 +154,8 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
         found: dict[Route, list[bytes]] = {}
         for stream in membership.streams:
             found.setdefault(self._route_of(stream, membership), []).append(stream)
-        if len(found) < 2:
-            return [(route, membership) for route in found or [ANYWHERE]]
+        if len(found) == 1:
+            return [(route, membership) for route in found]
         return [(route, replace(membership, streams=dict.fromkeys(its))) for route, its in found.items()]
 
     def _route_of(self, stream: bytes, membership: Membership) -> Route:

@@ -65,7 +65,7 @@ class GroupHistory:
     A ``forgetful`` server counts deliveries and calls that the group's place (``entries-read``): too low once the group has
     passed over a gap, and any number below the true place after a failover or a restart. Its word is exact only from a time
     at which the group was seen at the end of the stream, over the same connection; before that it is a lower bound. Likewise
-    where it has lost count since: the group that it counted before may be brought back by a failover.
+    where its place was too low, and it has lost count since: a failover may bring back the group that it counted before.
     """
 
     def __init__(self, stream: bytes, *, forgetful: bool) -> None:
@@ -81,9 +81,7 @@ class GroupHistory:
         self._deleted: StreamId = ZERO  # entries that XDEL took ahead of the group are told up to this id
         self._ahead = 0  # entries told as lost, not yet passed over, which a forgetful server never counts
         self._hidden: int | None = 0  # entries that ``entries-read`` lacks; None: unknown
-        self._is_recounted = (
-            False  # a forgetful server has lost count since the group was last seen at the end of the stream
-        )
+        self._is_recounted = False  # the place was too low, and the server has lost count since
         self._is_alone = False  # the group had no other consumer, at the last two looks
         self._was_alone = False  # at the last look: others may have been about to come
         self._is_strict = False  # we may have passed over entries since the last look, and the reply of a look be lost
@@ -233,15 +231,15 @@ class GroupHistory:
 
     def _count_anew(self, group: Reached) -> None:
         """Note that the group was set or created: the server counts from the place that it was given, or finds it by itself."""
+        self._is_recounted |= self._hidden != 0 or self._ahead != 0
         self._hidden = None if self._forgetful and group.place is not None else 0
-        self._is_recounted = self._forgetful
         self._ahead = 0
 
     def _locate(self, group: Reached, least: int) -> None:
         """Set the bounds of the group's place by ``entries-read``: exact, or no less than ``least``."""
         if group.place is None:
+            self._is_recounted |= self._hidden != 0
             self._hidden = 0  # once the server finds its place again, nothing is lacking
-            self._is_recounted |= self._forgetful and self._place is not None
             self._least, self._most = least, None
         elif self._hidden is None or self._is_recounted:
             self._least, self._most = max(least, group.place), None
@@ -257,12 +255,11 @@ class GroupHistory:
             return []
         known, self._hidden = self._hidden, history.added - group.place
         passed = 0 if known is None else self._hidden - known
-        is_recounted, self._is_recounted = self._is_recounted, False
+        was_recounted, self._is_recounted = self._is_recounted, False
         if passed <= 0:
             return []
-        return [
-            self._possible(after, self._reached) if is_recounted else Gap(self._stream, after, self._reached, passed)
-        ]
+        reached = self._reached
+        return [self._possible(after, reached) if was_recounted else Gap(self._stream, after, reached, passed)]
 
     def _lost(self, history: History, group: Reached, seen: History | None) -> list[Gap]:
         """Return the gaps ahead of the group: entries that were removed there since the last look (``seen``), or ever."""
@@ -304,6 +301,7 @@ class GroupHistory:
         self._deleted = group.id
         self._ahead = 0
         self._locate(group, 0)
+        self._is_recounted = False
         if group.id == history.last:
             return self._caught_up(history, group)
         if group.id == ZERO:
