@@ -128,13 +128,12 @@ class ShardTables(NodeTables):
     # -- the topology -------------------------------------------------------------------------------------------------
 
     def follow(self) -> None:
-        """Subscribe at new owners, ask again what was refused, and close links that are not needed any more."""
+        """Subscribe at new owners, ask again for what was refused, and close links that are not needed any more."""
         strays = {
             name: home for name, home in self._homes.items() if any(table is not home for table in self._places[name])
         }
         self._place_all(self._shards)
         for address, table in [*self._tables.items()]:
-            table.ask_again()
             if not (_is_needed(table) or (table.awaits_answers and address in self._nodes.primaries)):
                 self._remove(address)
         self.sync()

@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from ..connection.exchange import Exchange, Subscribing
-from ..connection.link import AT_ONCE, Link
+from ..connection.link import Link
 from ..engine.context import EngineContext
 from ..engine.degradation import UNSUBSCRIBING, Degradation
 from ..engine.router import ANYWHERE, Route
@@ -364,11 +364,6 @@ class SubscriptionTable:
         """Seconds until the next retry."""
         options = self._engine.options
         return min(options.backoff_initial * 2.0 ** min(self._retries, 32), options.backoff_max) * self._engine.random()
-
-    def ask_again(self) -> None:
-        """Ask again for refused subscriptions soon: the reason may be gone."""
-        if self._refused:
-            self.retry.set(AT_ONCE)
 
     def _ask_again(self, now: float) -> None:
         """Ask again for refused subscriptions: the back-off is over."""

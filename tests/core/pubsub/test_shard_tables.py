@@ -442,6 +442,10 @@ def test_a_full_buffer_stops_the_reading_of_all_nodes() -> None:
         here.publish()
         here.net.serve()
     assert not any(link.wants_data for link in here.engine.links() if "shard" in link.name)
+    change = here.engine.subscribe(Kind.SHARD, {b"x": None})
+    here.log += here.engine.take()  # the buffer is full still, and the answer has to be read all the same
+    here.net.serve()
+    assert change.poll()
     here.take()
     assert all(link.wants_data for link in here.engine.links())
     here.run(0.2)
