@@ -13,6 +13,7 @@ from streamcore.pubsub import Message, PubSub
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model import Session
 from streamcore.testing.model.cluster import ModelCluster, Node
+from streamcore.testing.model.versions import VALKEY9, Flavour
 from streamcore.testing.resp import resp
 
 SHARDS = [f"s{number}" for number in range(12)]
@@ -142,3 +143,10 @@ def other_primary(cluster: ModelCluster, name: str, number: int = 0) -> Node:
     """A primary that does not own the slot of a name."""
     owner = cluster.owner(name)
     return [node for node in cluster.primaries() if node is not owner][number]
+
+
+def slow_gossip(*, gossip: float = 0.1, flavour: Flavour = VALKEY9, replicas: int = 1) -> ModelCluster:
+    """A cluster whose nodes hear of each other's changes after ``gossip`` seconds."""
+    return ModelCluster(
+        replicas=replicas, flavour=flavour, now=1000.0, gossip_delay=lambda _, __: gossip, election_delay=0.5
+    )
