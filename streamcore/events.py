@@ -274,7 +274,7 @@ class SubscriptionGap:
     """Messages may have been lost: a subscription that was in force was not for a while, because of ``error``.
 
     Told before the first message that came afterwards. ``names``: the channels and patterns that it happened to; None:
-    all of the link's, which was lost.
+    all of the link's, which was lost. ``link``: its name, or those of several links.
     """
 
     link: str

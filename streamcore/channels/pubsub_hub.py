@@ -18,8 +18,10 @@ from ..engine.engine import Engine, EngineOptions
 from ..engine.message_buffer import DropPolicy
 from ..errors import InvalidArgument, ReplyError, RequestTimeout, StreamcoreError
 from ..events import Event, SubscriptionGap
+from ..options import DEFAULT_OPTIONS
 from ..pubsub.changes import SubscriptionChange, SubscriptionChanges
 from ..pubsub.message import TAKEN_AWAY, Kind
+from ..pubsub.options import watchful
 from ..pubsub.subscriptions import Subscription, SubscriptionTable
 from ..requests.queue import because
 from .message import Naming
@@ -37,6 +39,10 @@ class BroadcastHub(Engine):
     has_cursors = False
 
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
+        if engine.get("router") is not None:
+            options = engine.get("options", DEFAULT_OPTIONS)
+            idle = options.keepalive_idle + options.keepalive_answer
+            engine["options"] = watchful(options, idle, is_routed=True)
         super().__init__(**engine)
         self._subscribers = Subscribers(settings, naming, self.announce)
         self._policy: DropPolicy = settings.when_full

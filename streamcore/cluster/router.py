@@ -91,6 +91,11 @@ class ClusterRouter:
 
     # -- the engine's side --------------------------------------------------------------------------------------------
 
+    @property
+    def owners(self) -> ClusterRouter:
+        """The nodes that keys are spread over, as this router knows them."""
+        return self
+
     def route(self, key: bytes) -> Route:
         """Find the route to the primary of a key's slot."""
         return Slot(key_slot(key))
@@ -141,11 +146,19 @@ class ClusterRouter:
         """Find where an ``ASK`` of a node leads; None where its address may not be followed."""
         return self._follow(error, told_by)
 
-    def want(self, slot: int, *, avoid: Address | None = None) -> None:
-        """Ask for the topology, again and again, until ``serve`` tells that the slot is served; at last a node to ``avoid``."""
+    @property
+    def asked_at(self) -> float:
+        """When the present topology was asked for, in seconds."""
+        return -inf if self.snapshot is None else self.snapshot.asked_at
+
+    def want(self, slot: int, *, prefer: Address | None = None, avoid: Address | None = None) -> None:
+        """Ask for the topology, again and again, until ``serve`` tells that the slot is served.
+
+        First the ``preferred`` node is asked, and at last a node to ``avoid``.
+        """
         if slot not in self.wanted:
             self.wanted[slot] = None
-            self._refresher.want(avoid=avoid)
+            self._refresher.want(prefer=prefer, avoid=avoid)
 
     def serve(self, slot: int) -> None:
         """Note that a slot is served, or that no request waits for it."""

@@ -17,6 +17,7 @@ from ..rights import missing_in, spoken
 Arguments: TypeAlias = Sequence[Any]
 
 CLOSING_FORMER: Final = "closing former connections"
+CUT_OFF: Final = "finding nodes that are cut off"
 COMPARING: Final = "comparing entries after a reconnect"
 DELAYS: Final = "delays of retries"
 DELETIONS: Final = "telling deleted entries"

@@ -37,7 +37,7 @@ from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .lane import Lane, LaneOwner
 from .link_events import connected, disconnected, not_renewed
-from .router import ANYWHERE, MakeRouter, Route, Router, StandaloneRouter
+from .router import ANYWHERE, MakeRouter, SlotOwners, Route, Router, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8
@@ -215,6 +215,11 @@ class Engine(ProcessBound):
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key."""
         return self._router.route(key)
+
+    @property
+    def owners(self) -> SlotOwners | None:
+        """The nodes that keys are spread over; None where a single server has all of them."""
+        return self._router.owners
 
     def new_timer(self, act: Callable[[float], None]) -> Timer:
         """Make the timer of a part, which is off until it is set; ``act`` is called with the time, in seconds, and sets it anew.

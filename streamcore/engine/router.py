@@ -8,11 +8,12 @@ of each loss (``MOVED``, say), and may redirect a link before it is dialled agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from ..connection.common import Clock
 from ..connection.link import Link, Observer, Owner
+from ..errors import MovedError
 from ..events import Event
 from ..frozen import frozen
 from ..options import Address, AnyAddress, Options
@@ -51,8 +52,53 @@ Route: TypeAlias = Anywhere | Beside | Slot | OnNode
 ANYWHERE: Final = Anywhere()
 
 
+class SlotOwners(Protocol):
+    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
+
+    on_change: Callable[[], None]
+
+    @property
+    def primaries(self) -> Collection[Address]:
+        """The addresses of the primaries that have slots."""
+        ...
+
+    def owner(self, slot: int) -> Address | None:
+        """Find the address of the primary of a slot; None where none is known."""
+        ...
+
+    def moved(self, error: MovedError, told_by: Address) -> Address | None:
+        """Follow a ``MOVED`` that a node has told; None where its address may not be followed."""
+        ...
+
+    @property
+    def asked_at(self) -> float:
+        """When the present topology was asked for, in seconds."""
+        ...
+
+    def want(self, slot: int, *, prefer: Address | None = None) -> None:
+        """Ask for the topology, first a preferred node, until the slot has an owner that serves it; ``serve`` ends that."""
+        ...
+
+    def serve(self, slot: int) -> None:
+        """Note that a slot is served."""
+        ...
+
+    def suspect(self, link: Link) -> None:
+        """Have the other nodes asked: the node of a link does not answer."""
+        ...
+
+    def remove(self, link: Link) -> None:
+        """Close a link for good."""
+        ...
+
+
 class Router(Protocol):
     """Gives an engine its links, each dialled at a server that its route leads to."""
+
+    @property
+    def owners(self) -> SlotOwners | None:
+        """The nodes that keys are spread over; None where a single server has all of them."""
+        ...
 
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key; keys with equal routes may share a link, and a command."""
@@ -123,6 +169,8 @@ MakeRouter: TypeAlias = Callable[[RouterContext], Router]
 
 class StandaloneRouter:
     """The router of a single server: every route leads to ``address``."""
+
+    owners: SlotOwners | None = None
 
     def __init__(self, context: RouterContext, address: AnyAddress) -> None:
         self._address = address

@@ -19,12 +19,12 @@ WhenFull: TypeAlias = Literal["block", "drop_oldest", "drop_newest"]
 
 
 class GapMarker(Marker):
-    """A gap, told once: by the first of the buffers that comes to it."""
+    """A gap, told once: by the first of the buffers that comes to it; of several links, its event names all."""
 
-    __slots__ = ("_absorbed", "_error", "_link", "_names", "held", "told")
+    __slots__ = ("_absorbed", "_error", "_links", "_names", "held", "told")
 
     def __init__(self, event: SubscriptionGap) -> None:
-        self._link, self._error = event.link, event.error
+        self._links, self._error = {event.link: None}, event.error
         self._names = None if event.names is None else dict.fromkeys(event.names)
         self.held = 0
         self.told = False
@@ -33,11 +33,12 @@ class GapMarker(Marker):
     @property
     def event(self) -> SubscriptionGap:
         """The event of the gap and of all gaps that it has absorbed."""
-        return SubscriptionGap(self._link, None if self._names is None else tuple(self._names), self._error)
+        return SubscriptionGap(", ".join(self._links), None if self._names is None else tuple(self._names), self._error)
 
     def extend(self, event: SubscriptionGap) -> None:
         """Add the names of another loss: a node may take away thousands of names, each by itself."""
         self._error = event.error
+        self._links[event.link] = None
         if self._names is None or event.names is None:
             self._names = None
         else:
@@ -48,6 +49,7 @@ class GapMarker(Marker):
         earlier.held -= 1
         if earlier.told or earlier in self._absorbed:
             return
+        self._links = earlier._links | self._links
         before, names = earlier._names, self._names
         self._names = None if before is None or names is None else before | names
         absorbed = (*self._absorbed, *earlier._absorbed, earlier)

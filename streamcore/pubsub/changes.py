@@ -15,7 +15,7 @@ from ..engine.pending_change import PendingChange
 from ..errors import UNAVAILABLE, ReplyError
 from ..events import SubscriptionFailed
 from .message import Kind
-from .subscriptions import Subscription, SubscriptionTable, named
+from .subscriptions import Desired, Subscription, find, named
 
 T = TypeVar("T", bytes, str)
 
@@ -66,7 +66,7 @@ class SubscriptionChange(PendingChange):
 class SubscriptionChanges:
     """The calls that change the subscriptions of a table, and wait for the server's confirmation."""
 
-    def __init__(self, engine: EngineContext, subscriptions: SubscriptionTable) -> None:
+    def __init__(self, engine: EngineContext, subscriptions: Desired) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
         self._waiting: list[SubscriptionChange] = []
@@ -81,7 +81,7 @@ class SubscriptionChanges:
 
     def unsubscribe(self, kind: Kind, unwanted: Iterable[bytes] = ()) -> SubscriptionChange:
         """Desire these names no more (UNSUBSCRIBE); without names, none of the kind."""
-        found = self._subscriptions.find(kind, unwanted)
+        found = find(self._subscriptions.table[kind], unwanted)
         for subscription in found:
             self._subscriptions.unwant(subscription)
         return self._begin(SubscriptionChange(found, (), wanted=False))

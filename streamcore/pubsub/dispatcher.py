@@ -107,8 +107,8 @@ class Dispatcher(Generic[T]):
         self.buffer.add(messages)
 
     def _call(self, subscription: Subscription, kind: MessageKind, channel: Any, pattern: Any, data: Any) -> None:
-        """Queue the handler's call for a message; drop it where the server refused to end the subscription."""
-        if subscription.refusal is not None and not subscription.wanted:
+        """Queue the handler's call for a message; drop it where the subscription is muted."""
+        if subscription.muted:
             return
         try:
             message = message_of(self._encoding, kind, channel, pattern, data)

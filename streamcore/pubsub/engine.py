@@ -11,7 +11,6 @@ the connection: a gap. While the server's confirmation of a subscription is due,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
@@ -26,8 +25,10 @@ from .changes import SubscriptionChange, SubscriptionChanges, Subscriptions, sta
 from .dispatcher import Dispatcher
 from .invalidation import Tracking
 from .message import Kind, Message
-from .options import Call, Handlers, Invalidated, PubSubOptions, names, with_handlers
-from .subscriptions import Subscription, SubscriptionCommand, SubscriptionTable
+from .options import Call, Handlers, Invalidated, PubSubOptions, names, watchful, with_handlers
+from .primary_tables import PrimaryTables
+from .shard_tables import ShardTables
+from .subscriptions import Desired, Subscription, SubscriptionCommand, SubscriptionTable
 
 T = TypeVar("T", bytes, str)
 
@@ -54,6 +55,9 @@ class PubSub(Engine, Generic[T]):
     broadcasting); ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is
     refused: the link is dialled for ever, and its back-off begins anew after each success.
     """
+
+    _is_local = False
+    """Whether the messages are those of a node: in a cluster, each primary is subscribed to."""
 
     @overload
     def __init__(
@@ -113,7 +117,7 @@ class PubSub(Engine, Generic[T]):
     ) -> None:
         idle = seconds("max_idle_seconds", max_idle_seconds)
         options = engine.get("options", DEFAULT_OPTIONS)
-        engine["options"] = replace(options, keepalive_idle=idle * 2 / 3, keepalive_answer=idle / 3)
+        engine["options"] = watchful(options, idle, is_routed=engine.get("router") is not None)
         super().__init__(**engine)
         if retry_policy is not None:
             raise InvalidArgument(
@@ -137,7 +141,9 @@ class PubSub(Engine, Generic[T]):
         )
         self._buffer: PushBuffer[Message[T]] = self._dispatcher.buffer
         self._calls = self._dispatcher.calls
-        self._subscriptions = SubscriptionTable(self, self, self._emit)
+        self._node_tables: list[PrimaryTables | ShardTables] = []
+        self._subscriptions, self._trackers = self._make_tables()
+        self._sources = dict.fromkeys((self._subscriptions, self._trackers))
         self._changes = SubscriptionChanges(self, self._subscriptions)
         self.first = [
             self.subscribe(kind, with_handlers(kind, names(kind.what, listed), handlers))
@@ -147,22 +153,40 @@ class PubSub(Engine, Generic[T]):
                 (Kind.SHARD, shard_channels, shard_channel_handlers),
             )
         ]
-        self._subscriptions.link.open()
+        for tables in self._sources:
+            tables.open()
+
+    def _make_tables(self) -> tuple[Desired, Desired]:
+        """Make the table of the subscriptions, and the table whose links are for invalidated keys."""
+        nodes = self.owners
+        if nodes is None:
+            table = SubscriptionTable(self, self, self._emit)
+            return table, table
+        nodes.on_change = self._follow
+        if self._is_local or self._tracking.command is not None:
+            self._node_tables.append(PrimaryTables(self, self, self._emit, nodes))
+        if not self._is_local:
+            self._node_tables.append(ShardTables(self, self, self._emit, nodes))
+        return self._node_tables[-1], self._node_tables[0]
+
+    def _follow(self) -> None:
+        """Follow the owners of slots, which may have changed."""
+        if not self.closed:
+            for tables in self._node_tables:
+                tables.follow()
 
     # -- the user's side ----------------------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
         """Whether the link is up and tracking is in force, or need not be."""
-        tracks = self._tracking.in_force or self._tracking.command is None
-        return self.lazy or (self._subscriptions.link.is_up and tracks)
+        tracks = self._tracking.command is None or self._trackers.is_tracked
+        return self.lazy or (self._subscriptions.is_up and tracks)
 
     @property
     def has_handlers(self) -> bool:
         """Whether handlers are to be called with the results of ``take_calls``."""
-        return self._tracking.command is not None or any(
-            subscription.handler for subscription in self._subscriptions.special
-        )
+        return self._tracking.command is not None or self._subscriptions.has_handlers
 
     @property
     def is_over(self) -> bool:
@@ -209,7 +233,8 @@ class PubSub(Engine, Generic[T]):
         messages = self._buffer.take(self._emit)
         if not messages:
             self.check()
-        self._balance()
+        for tables in self._sources:
+            self._balance(tables)
         return messages
 
     def take_calls(self) -> list[Call]:
@@ -225,32 +250,34 @@ class PubSub(Engine, Generic[T]):
         if invalidated is not None:
             return [Call(*invalidated)]
         calls = self._calls.take(self._emit)
-        self._balance()
+        for tables in self._sources:
+            self._balance(tables)
         return calls
 
     def handler_failed(self, call: Call, error: Exception) -> None:
         """Emit ``HandlerFailed``: a handler has raised."""
         self._emit(HandlerFailed(getattr(call.argument, "channel", b""), error))
 
-    def _balance(self) -> None:
-        """Pause or resume the reading of the socket."""
-        subscriptions = self._subscriptions
-        if self._blocks and self._dispatcher.is_full and not subscriptions.awaits_answers:
-            subscriptions.link.pause()
+    def _balance(self, subscriptions: Desired) -> None:
+        """Pause or resume the reading of the sockets."""
+        if self._blocks and self._dispatcher.is_full:
+            subscriptions.pause()
         else:
-            subscriptions.link.resume()
+            subscriptions.resume()
 
     # -- calls of the subscription table ------------------------------------------------------------------------------
 
     def subscriptions_up(self, subscriptions: SubscriptionTable, *, again: bool) -> None:
         """Report the connection, and ask the server to track keys (``CLIENT TRACKING``), where ``on_invalidate`` is given."""
         self.report_up(subscriptions.link, again=again)
-        if self._tracking.command is not None and subscriptions.link.is_up:
+        if self._tracking.command is not None and subscriptions.tracks and subscriptions.link.is_up:
             subscriptions.link.send(Exchange([self._tracking.command], self.options.request_timeout))
 
     def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception, *, was_up: bool) -> None:
         """Report the loss of the connection; with it all copies of keys are void."""
-        self._tracking.ends()
+        if subscriptions.is_tracked:
+            subscriptions.is_tracked = False
+            self._tracking.invalidate(None)
         self.report_down(subscriptions.link, error, was_up=was_up)
 
     def subscriptions_answered(self, subscriptions: SubscriptionTable, exchange: Exchange) -> None:
@@ -259,12 +286,13 @@ class PubSub(Engine, Generic[T]):
             for push in exchange.replies:
                 if not isinstance(push, ReplyError):
                     self._dispatcher.add_confirmation(push)
-            self._balance()
+            self._balance(subscriptions)
             return
         reply, link = exchange.replies[0], subscriptions.link
         if not isinstance(reply, ReplyError):
             link.succeeded()
             self._tracking.begins()
+            subscriptions.is_tracked = True
         elif reply.code in UNAVAILABLE:
             link.drop(reply)
         else:
@@ -287,4 +315,4 @@ class PubSub(Engine, Generic[T]):
     def subscriptions_pushed(self, subscriptions: SubscriptionTable, pushes: list[list[Any]]) -> None:
         """Dispatch messages to the buffers."""
         self._dispatcher.dispatch(subscriptions, pushes)
-        self._balance()
+        self._balance(subscriptions)

@@ -26,23 +26,17 @@ class Tracking:
         self.command: Arguments | None = None
         if on_invalidate is not None:
             self.command = client_tracking(True, bcast=True, prefixes=prefixes).args
-        self.in_force = self._began = False
+        self._began = False
         self._on_invalidate = on_invalidate
         self._limit = limit
         self._keys: set[bytes] = set()
         self._all = False
 
     def begins(self) -> None:
-        """Note that the server tracks keys, on a new connection."""
+        """Note that a server tracks keys, on a new connection; where it is not the first, all keys are invalidated."""
         if self._began:
             self.invalidate(None)
-        self.in_force = self._began = True
-
-    def ends(self) -> None:
-        """Note that the link is lost, and invalidate all keys: no change is told meanwhile."""
-        if self.in_force:
-            self.in_force = False
-            self.invalidate(None)
+        self._began = True
 
     def invalidate(self, keys: Iterable[Any] | None) -> None:
         """Collect invalidated keys for ``on_invalidate``; None: all keys."""

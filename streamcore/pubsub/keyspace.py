@@ -1,8 +1,8 @@
 """Keyspace notifications: events of keys, as messages of channels that the server publishes itself.
 
 A server publishes them where ``notify-keyspace-events`` has ``K`` and the classes of events that are wanted, by
-default none. A server publishes only its own keys' events. The next server may be set otherwise, and so may the same
-server after a restart: each connection asks.
+default none. A server publishes only its own keys' events, so in a cluster each primary is subscribed to. The next server
+may be set otherwise, and so may the same server after a restart: each connection asks.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class KeyWatch(PubSub[T], Generic[T]):
     connection has ``take`` raise that once, behind the messages that had arrived, and emits ``SubscriptionFailed``;
     events that come after all are handed over. A server that refuses CONFIG GET is taken to be set rightly.
     """
+
+    _is_local = True
 
     def __init__(
         self, keys: Name | Iterable[Name], database: int, *, decode: str | None = None, **options: Unpack[_Options]

@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from ..arguments import Name, Seconds, name
 from ..errors import InvalidArgument
+from ..options import Options
 from .buffer import WhenFull
 from .message import Kind, Message
 
 T = TypeVar("T", bytes, str)
+
+SILENCE: Final = 3.0
+"""Seconds within which a silent node of a cluster is found: another node can take its place."""
 
 Handler: TypeAlias = Callable[[Message[T]], object]
 """A function that is called with each message; on an async runtime it may be a coroutine function."""
@@ -58,6 +63,15 @@ class PubSubOptions(TypedDict, total=False):
     """Prefixes of the keys that ``on_invalidate`` is for (None: all keys)."""
     on_invalidate: Invalidated
     """Is called with the keys that have changed, or with None: all may have (None)."""
+
+
+def watchful(options: Options, idle: float, *, is_routed: bool) -> Options:
+    """Set the keep-alive of links on which a server may have nothing to tell: a dead link is found within ``idle`` seconds.
+
+    ``is_routed``: another node can take the server's place, so that it is found within ``SILENCE`` seconds.
+    """
+    found = min(idle, SILENCE) if is_routed else idle
+    return replace(options, keepalive_idle=found * 2 / 3, keepalive_answer=found / 3)
 
 
 def names(what: str, given: Name | Iterable[Name]) -> list[bytes]:

@@ -11,7 +11,7 @@ names, the number of answers would be known to the server only, if it takes away
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from ..connection.exchange import Exchange, Subscribing
 from ..connection.link import Link
 from ..engine.context import EngineContext
 from ..engine.degradation import UNSUBSCRIBING, Degradation
+from ..engine.router import ANYWHERE, Route
 from ..errors import UNAVAILABLE, ConnectionLost, RemoteProtocolError, ReplyError
 from ..events import Event
 from ..sense import MISSHAPEN
@@ -32,9 +33,12 @@ _LISTED: Final = 5
 
 
 class Subscription:
-    """A name with its states. ``refusal`` is the server's last error where it would not do as wanted."""
+    """A name with its states. ``refusal`` is the server's last error where it would not do as wanted.
 
-    __slots__ = ("command", "confirmed", "handler", "kind", "name", "refusal", "told", "wanted")
+    ``muted``: its messages are dropped, until the connection ends or it is wanted again.
+    """
+
+    __slots__ = ("command", "confirmed", "handler", "kind", "muted", "name", "refusal", "told", "wanted")
 
     def __init__(self, kind: Kind, name: bytes) -> None:
         self.kind = kind
@@ -43,6 +47,7 @@ class Subscription:
         self.wanted = False
         self.told = False
         self.confirmed = False
+        self.muted = False
         self.refusal: ReplyError | None = None
         self.command: SubscriptionCommand | None = None  # the last command about it that is not answered
 
@@ -77,18 +82,54 @@ class SubscriptionOwner(Protocol):
     def subscriptions_down(self, subscriptions: SubscriptionTable, error: Exception, *, was_up: bool) -> None: ...
 
 
+class Desired(Protocol):
+    """The subscriptions that an engine desires, over a link or over several: by kind and name in ``table``."""
+
+    table: dict[Kind, dict[bytes, Subscription]]
+
+    def want(self, kind: Kind, name: bytes, handler: Any) -> Subscription: ...
+    def unwant(self, subscription: Subscription) -> None: ...
+    def sync(self) -> None: ...
+    def open(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    @property
+    def is_up(self) -> bool: ...
+    @property
+    def is_idle(self) -> bool: ...
+    @property
+    def is_tracked(self) -> bool: ...
+    @property
+    def has_handlers(self) -> bool: ...
+
+
 class SubscriptionTable:
     """The subscriptions of a link by kind and name.
 
     ``special``: their messages are not for the buffer. ``retry``: when refused subscriptions are asked for again.
     ``degradation``: what the present connection leaves out for want of a right; ``emit`` emits its events.
+    ``slot_of``: commands are of names with the same slot. ``tracks``: the link is for invalidated keys as well, and
+    ``is_tracked`` while the server tells them.
     """
 
-    def __init__(self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        engine: EngineContext,
+        owner: SubscriptionOwner,
+        emit: Callable[[Event], None],
+        *,
+        name: str = "main",
+        route: Route = ANYWHERE,
+        slot_of: Callable[[bytes], int] | None = None,
+        tracks: bool = True,
+    ) -> None:
         self.table: dict[Kind, dict[bytes, Subscription]] = {kind: {} for kind in Kind}
         self.special: set[Subscription] = set()
         self.degradation = Degradation(emit)
         self.retry = engine.new_timer(self._ask_again)
+        self.tracks = tracks
+        self.is_tracked = False
+        self._slot_of = slot_of
         self._engine = engine
         self._owner = owner
         self._stale: dict[Subscription, None] = {}  # changes that the server may have to be told
@@ -98,7 +139,7 @@ class SubscriptionTable:
         self._unanswered = 0
         self._in_force = False  # whether a subscription was confirmed on this connection
         self._up_before = self._was_up = False
-        self.link = engine.new_link(self)
+        self.link = engine.new_link(self, name, route)
         self.link.read_size = READ_SIZE
 
     # -- desired subscriptions ----------------------------------------------------------------------------------------
@@ -118,6 +159,7 @@ class SubscriptionTable:
             del self._refused[subscription]
             self._stale[subscription] = None
         subscription.handler = handler
+        subscription.muted = False
         (self.special.discard if handler is None else self.special.add)(subscription)
         return subscription
 
@@ -130,21 +172,21 @@ class SubscriptionTable:
             self._stale[subscription] = None
             self._forget_if_over(subscription)
 
-    def find(self, kind: Kind, names: Iterable[bytes]) -> list[Subscription]:
-        """Return the desired subscriptions of these names; without names, all of the kind."""
-        table = self.table[kind]
-        found = [table[name] for name in names if name in table] if names else list(table.values())
-        return [subscription for subscription in found if subscription.wanted]
+    def mute(self, subscription: Subscription) -> None:
+        """Drop the messages of a subscription from now on."""
+        subscription.muted = True
+        self.special.add(subscription)
 
     def sync(self) -> None:
         """Send SUBSCRIBE and UNSUBSCRIBE for all changes that the server was not told."""
         if not self.link.is_up:
             return
         stale, self._stale = self._stale, {}
-        groups: dict[tuple[Kind, bool], list[Subscription]] = {}
+        groups: dict[tuple[Kind, bool, int], list[Subscription]] = {}
         for subscription in stale:
             if subscription.wanted != subscription.told:
-                groups.setdefault((subscription.kind, subscription.wanted), []).append(subscription)
+                slot = 0 if self._slot_of is None else self._slot_of(subscription.name)
+                groups.setdefault((subscription.kind, subscription.wanted, slot), []).append(subscription)
         for group in groups.values():
             for at in range(0, len(group), NAMES):
                 self._send_command(group[at : at + NAMES])
@@ -157,6 +199,11 @@ class SubscriptionTable:
             for names in self.table.values()
             for subscription in names.values()
         )
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether a subscription has a handler."""
+        return any(subscription.handler for subscription in self.special)
 
     @property
     def awaits_answers(self) -> bool:
@@ -177,7 +224,25 @@ class SubscriptionTable:
             self.special.discard(subscription)
             self._stale.pop(subscription, None)
 
-    # -- events of the link -------------------------------------------------------------------------------------------
+    # -- the link -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Want a connection from now on."""
+        self.link.open()
+
+    def pause(self) -> None:
+        """Stop reading, unless an answer is due."""
+        if not self.awaits_answers:
+            self.link.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.link.resume()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the link is up."""
+        return self.link.is_up
 
     def link_up(self, link: Link) -> None:
         if self._was_up:  # a signal handler has raised while the loss of the former connection was told
@@ -278,7 +343,7 @@ class SubscriptionTable:
             for subscription in current:
                 if subscription.confirmed:
                     subscription.refusal = error
-                    self.special.add(subscription)  # its messages are dropped, until the connection ends
+                    self.mute(subscription)
                 else:
                     self._forget_if_over(subscription)  # it had been refused as well
             self.degradation.is_forbidden(UNSUBSCRIBING, (command.subscriptions[0].kind.unsubscribe,), error)
@@ -305,6 +370,12 @@ class SubscriptionTable:
         self.retry.set(inf)
         self._stale.update(self._refused)
         self.sync()
+
+
+def find(table: Mapping[bytes, Subscription], names: Iterable[bytes]) -> list[Subscription]:
+    """Return the desired subscriptions of these names; without names, all of the table."""
+    found = [table[name] for name in names if name in table] if names else list(table.values())
+    return [subscription for subscription in found if subscription.wanted]
 
 
 def named(refused: Sequence[Subscription]) -> ReplyError:

@@ -15,7 +15,7 @@ from streamcore.events import Connected, Degraded, Disconnected, SubscriptionGap
 from streamcore.options import Options
 from streamcore.pubsub import Kind, PubSub
 from streamcore.testing.pair import Pair
-from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed, the_link
+from tests.core.support.subscribers import NOPERM, Broker, pushed, subscribed, the_link, the_table
 from tests.support.moments import CORE, moments
 
 # -- shard channels ------------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def test_in_the_end_the_server_knows_what_is_desired(data: st.DataObject) -> Non
     assert subscriptions.shard_channels.confirmed == {name for kind, name in desired if kind is Kind.SHARD}
     table = broker.engine._subscriptions.table
     assert sum(map(len, table.values())) == len(desired)
-    assert not broker.engine._subscriptions.special
+    assert not the_table(broker).special
 
 
 def test_thousands_of_shard_channels_that_are_taken_away_are_one_gap() -> None:

@@ -8,7 +8,17 @@ from streamcore.connection.exchange import Exchange, Subscribing
 from streamcore.errors import BusyError, MovedError, NoPermissionError
 from streamcore.events import Disconnected, Reconnected, SubscriptionFailed, SubscriptionGap
 from streamcore.pubsub import Kind, with_handlers
-from tests.core.support.subscribers import BUSY, NOPERM, Broker, answer_one, is_done, is_over, pushed, subscribed
+from tests.core.support.subscribers import (
+    BUSY,
+    NOPERM,
+    Broker,
+    answer_one,
+    is_done,
+    is_over,
+    pushed,
+    subscribed,
+    the_table,
+)
 
 
 def reasons(broker: Broker) -> dict[bytes, str]:
@@ -373,7 +383,7 @@ def pauses(broker: Broker, rounds: int) -> list[float]:
     for _ in range(rounds):
         broker.pair.settle()
         broker.serve()
-        due = broker.engine._subscriptions.retry.at
+        due = the_table(broker).retry.at
         found.append(round(due - broker.pair.now, 3))
         broker.pair.advance(found[-1])
     return found

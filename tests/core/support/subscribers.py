@@ -8,6 +8,7 @@ from typing import Any
 from streamcore.connection.link import Link
 from streamcore.errors import BusyError, ClosedError, ReplyError
 from streamcore.pubsub import PubSub, SubscriptionChange
+from streamcore.pubsub.subscriptions import SubscriptionTable
 from streamcore.testing.pair import Pair
 from streamcore.testing.resp import OK, PushOf, resp
 
@@ -101,6 +102,12 @@ def answer_one(broker: Broker) -> None:
 def the_link(broker: Broker) -> Link:
     [link] = broker.engine.links()
     return link
+
+
+def the_table(broker: Broker) -> SubscriptionTable:
+    table = broker.engine._subscriptions
+    assert isinstance(table, SubscriptionTable)
+    return table
 
 
 def is_over(broker: Broker) -> bool:
