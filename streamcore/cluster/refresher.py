@@ -119,9 +119,6 @@ class Refresher:
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def _act(self, now: float) -> None:
-        if self._context.closed:
-            self._timer.set(inf)
-            return
         if self._since == AT_ONCE:
             self._since = now
             self._due = min(self._due, now)

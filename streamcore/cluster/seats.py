@@ -13,11 +13,15 @@ from typing import Any, Final, Protocol
 
 from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
+from ..connection.patience import backoff
 from ..engine.lane import Lane, LaneMoved, LaneOwner
 from ..engine.router import Route, Router, RouterContext, Slot
 from ..errors import MovedError
 from ..options import DEFAULT_ADDRESS, Address, AnyAddress
 from .shared_link import SharedLink
+
+FREE: Final = 3
+"""Beginnings in a row of a script that was redirected, without a back-off."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at which scripts deserve a link of their own."""
@@ -48,7 +52,6 @@ class Seat:
         self.active_at = 0.0
         self.own: Link | None = None
         self.shared: SharedLink | None = None
-        self.is_wanted = False
         self._lanes = lanes
         self._owner = owner
         self._is_up = False  # on the shared link
@@ -104,13 +107,10 @@ class Seat:
 
     def open(self) -> None:
         """Want a connection from now on."""
-        if not self.is_wanted:
-            self.is_wanted = True
-            self._lanes.place(self)
+        self._lanes.place(self)
 
     def close(self) -> None:
         """Want no connection any more."""
-        self.is_wanted = False
         self._lanes.withdraw(self)
 
     def drop(self, error: Exception) -> None:
@@ -200,17 +200,10 @@ class Lanes:
         return Seat(self, owner, name, slot, may_own=not shared)
 
     def place(self, seat: Seat) -> None:
-        """Give a seat a link: of its own where there is room, else that of the slot's node, once that is known."""
-        self._seats[seat] = None
-        address = self._nodes.owner(seat.slot)
-        if address is None:
-            return
-        if seat.may_own and self._has_room(address):
-            self._give_own(seat)
-        else:
-            self._join(seat, address)
-        if seat.may_own and seat.own is None and self._look.at == inf:
-            self._look.set(self._context.clock.now + LOOK)
+        """Give a seat a link from now on."""
+        if seat not in self._seats:
+            self._seats[seat] = None
+            self._settle(seat)
 
     def withdraw(self, seat: Seat) -> None:
         """Take a seat's link away for good."""
@@ -219,8 +212,7 @@ class Lanes:
         link, seat.own = seat.own, None
         if link is not None:
             self._nodes.remove(link)
-        else:
-            self._leave(seat)
+        self._leave(seat)
 
     def give_up(self, seat: Seat, error: Exception) -> None:
         """Have a script on a shared link begin anew: where its slot is now, or after a back-off."""
@@ -230,26 +222,20 @@ class Lanes:
         self._leave(seat)
         seat.seat_down(error, [], [])
         address = self._nodes.moved(error, shared.address) if isinstance(error, MovedError) else None
-        if not seat.is_wanted:
-            return
-        if address is not None and seat.attempts < 3:
-            self._join(seat, address)
+        if address is not None and seat.attempts < FREE:
+            self._settle(seat, may_own=False)
         else:
-            options = self._context.options
-            pause = min(options.backoff_initial * 2.0 ** min(seat.attempts, 32), options.backoff_max)
-            self._resting[seat] = self._context.clock.now + pause * self._context.random()
+            pause = backoff(self._context.options, seat.attempts) * self._context.random()
+            self._resting[seat] = self._context.clock.now + pause
             self._rest.set(min(self._resting.values()))
 
     def follow(self) -> None:
         """Move the seats on shared links whose slots have another owner; place those that had none."""
         for seat in list(self._seats):
-            address = self._nodes.owner(seat.slot)
-            if seat.own is not None or address is None or seat in self._resting:
-                continue
-            if seat.shared is None:
-                self.place(seat)
-            elif seat.shared.address != address:
-                self._move(seat, address)
+            if seat.own is None and seat.shared is None:
+                self._settle(seat)
+            elif seat.shared is not None and self._nodes.owner(seat.slot) not in (None, seat.shared.address):
+                self._move(seat, f"the slot {seat.slot} has another owner")
         for address, shared in list(self._shared.items()):
             if not shared.seats:
                 del self._shared[address]
@@ -257,75 +243,73 @@ class Lanes:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _settle(self, seat: Seat, *, may_own: bool = True) -> None:
+        """Give a seat its link: of its own where there is room, else that of its slot's node; none where that is unknown."""
+        address = self._nodes.owner(seat.slot)
+        if address is None or seat in self._resting or seat not in self._seats:
+            return
+        if may_own and seat.may_own and self._has_room(address):
+            seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
+            seat.own.open()
+            return
+        shared = seat.shared = self._shared.get(address) or SharedLink(self._context, self._nodes, address)
+        self._shared[address] = shared
+        shared.join(seat)
+        if seat.may_own and self._look.at == inf:
+            self._look.set(self._context.clock.now + LOOK)
+
     def _has_room(self, address: Address) -> bool:
         links = Counter(seat.own.address for seat in self._seats if seat.own is not None)
         return links.total() < self._max_links and links[address] < self._max_links_per_node
-
-    def _give_own(self, seat: Seat) -> None:
-        seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
-        seat.own.open()
-
-    def _join(self, seat: Seat, address: Address) -> None:
-        shared = self._shared.get(address)
-        if shared is None:
-            shared = self._shared[address] = SharedLink(self._context, self._nodes, address)
-        seat.shared = shared
-        shared.join(seat)
 
     def _leave(self, seat: Seat) -> None:
         shared, seat.shared = seat.shared, None
         if shared is not None:
             shared.leave(seat)
 
-    def _move(self, seat: Seat, address: Address) -> None:
-        """Have a script on a shared link go on at another node."""
+    def _move(self, seat: Seat, why: str, *, may_own: bool = False) -> None:
+        """Have a script on a shared link go on over another link."""
         was_up = seat.is_up
         self._leave(seat)
         if was_up:
-            seat.seat_down(LaneMoved(f"the slot {seat.slot} is at {address} now"), [], [])
-        if seat.is_wanted:
-            self._join(seat, address)
+            seat.seat_down(LaneMoved(why), [], [])
+        self._settle(seat, may_own=may_own)
 
     def _end_rests(self, now: float) -> None:
         """Have scripts begin anew whose back-offs are over."""
-        for seat, until in list(self._resting.items()):
-            if until <= now:
-                del self._resting[seat]
-                if (address := self._nodes.owner(seat.slot)) is not None:
-                    self._join(seat, address)
+        for seat in [seat for seat, until in self._resting.items() if until <= now]:
+            del self._resting[seat]
+            self._settle(seat, may_own=False)
         self._rest.set(min(self._resting.values(), default=inf))
 
     def _balance(self, now: float) -> None:
         """Give links of their own to the scripts that found entries last, in the place of those that found none for longer."""
-        waiting = [seat for seat in self._seats if seat.may_own and seat.own is None and seat.is_up and seat.active_at]
-        waiting.sort(key=_active_at, reverse=True)
-        for seat in waiting[:SWAPS]:
-            address = self._nodes.owner(seat.slot)
-            if address is None:
-                continue
+        for seat in sorted(filter(_is_movable, self._seats), key=_active_at, reverse=True)[:SWAPS]:
+            address = seat.address
+            assert isinstance(address, Address)
             if not self._has_room(address):
                 owners = [one for one in self._seats if one.own is not None]
-                beside = [one for one in owners if one.own is not None and one.own.address == address]
-                full = len(beside) >= self._max_links_per_node
-                quiet = min(beside if full else owners, key=_active_at, default=None)
-                if quiet is None or quiet.active_at + LOOK > seat.active_at:
+                beside = [one for one in owners if one.address == address]
+                quiet = min(beside if len(beside) >= self._max_links_per_node else owners, key=_active_at)
+                if quiet.active_at + LOOK > seat.active_at:
                     continue
                 self._take_own(quiet)
-            self._leave(seat)
-            seat.seat_down(LaneMoved("the script goes on over a link of its own"), [], [])
-            if seat.is_wanted:
-                self._give_own(seat)
-        is_short = any(seat.may_own and seat.own is None for seat in self._seats)
-        self._look.set(now + LOOK if is_short else inf)
+            self._move(seat, "the script goes on over a link of its own", may_own=True)
+        self._look.set(now + LOOK if any(seat.may_own and seat.own is None for seat in self._seats) else inf)
 
     def _take_own(self, seat: Seat) -> None:
         """Have a script go on over the shared link of its slot's node."""
-        link, address = seat.own, self._nodes.owner(seat.slot)
+        link = seat.own
         assert link is not None
         self._nodes.remove(link, LaneMoved("the script goes on over a shared link"))
         seat.own = None
-        if seat.is_wanted and address is not None:
-            self._join(seat, address)
+        self._settle(seat, may_own=False)
+
+
+def _is_movable(seat: Seat) -> bool:
+    """Tell whether a script may go on over a link of its own: it has found entries, and nothing of it is on its way."""
+    shared = seat.shared
+    return seat.may_own and seat.is_up and seat.active_at > 0.0 and shared is not None and shared.only_waits(seat)
 
 
 def _active_at(seat: Seat) -> float:

@@ -53,7 +53,7 @@ class SharedLink:
         """Take a seat away; what it has in flight is answered in vain."""
         self.seats.pop(seat, None)
         self.entered(seat)
-        for exchange in [exchange for exchange, one in self._unanswered.items() if one is seat]:
+        for exchange in self._of(seat):
             del self._unanswered[exchange]
             if isinstance(exchange, WaitingRead):
                 self._reads.forget(exchange)
@@ -68,9 +68,16 @@ class SharedLink:
 
     def end_wait(self, seat: Occupant) -> None:
         """End the read of a script that waits for entries."""
-        for exchange in [exchange for exchange, one in self._unanswered.items() if one is seat]:
+        for exchange in self._of(seat):
             if isinstance(exchange, WaitingRead):
                 self._reads.end(exchange)
+
+    def only_waits(self, seat: Occupant) -> bool:
+        """Whether nothing of a script is on its way, but for a read that waits for the next round."""
+        return all(isinstance(one, WaitingRead) and not self._reads.is_asked(one) for one in self._of(seat))
+
+    def _of(self, seat: Occupant) -> list[Exchange]:
+        return [exchange for exchange, one in self._unanswered.items() if one is seat]
 
     def _found(self, read: WaitingRead) -> None:
         self._unanswered.pop(read).seat_answered(read)
@@ -123,5 +130,3 @@ class SharedLink:
                 [exchange for exchange in sent if owners.get(exchange) is seat],
                 [exchange for exchange in unsent if owners.get(exchange) is seat],
             )
-        if not begun and not self.seats:
-            link.close()

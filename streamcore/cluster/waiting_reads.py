@@ -52,11 +52,15 @@ class WaitingReads:
 
     def end(self, read: WaitingRead) -> None:
         """End a read with what it has found: nothing, or what the present round brings."""
-        if self._asked is not None and read in self._asked.reads:
+        if self.is_asked(read):
             self.until[read] = -inf
         elif self.until.pop(read, None) is not None:
             read.replies = [None]
             self._answer(read)
+
+    def is_asked(self, read: WaitingRead) -> bool:
+        """Whether the present round asks a read: it may bring entries."""
+        return self._asked is not None and read in self._asked.reads
 
     def forget(self, read: WaitingRead) -> None:
         """Drop a read, whose script has ended."""

@@ -37,7 +37,7 @@ from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .lane import Lane, LaneOwner
 from .link_events import connected, disconnected, not_renewed
-from .router import ANYWHERE, MakeRouter, SlotOwners, Route, Router, StandaloneRouter
+from .router import ANYWHERE, MakeRouter, Route, Router, SlotOwners, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
 TOKEN_BYTES: Final = 8

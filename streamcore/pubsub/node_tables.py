@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
 from ..engine.context import EngineContext
-from ..engine.router import SlotOwners, OnNode
+from ..engine.router import OnNode, SlotOwners
 from ..errors import ConnectionLost, ReplyError
 from ..events import Event
 from ..options import Address

@@ -11,6 +11,11 @@ import pytest
 from streamcore.cluster.cluster import Cluster
 from streamcore.cluster.seats import Seat
 from streamcore.commands import key_slot
+from streamcore.connection.link import Link
+from streamcore.engine.engine import Engine
+from streamcore.engine.router import Beside, Slot
+from streamcore.engine.script import WAIT, Script, ScriptRunner, call
+from streamcore.errors import AskError, ConnectionLost, MovedError
 from streamcore.events import Disconnected, Event, Gap, OwnershipLost, Reconnected, StaleConnectionKilled
 from streamcore.group.consumer import GroupConsumer
 from streamcore.options import Address
@@ -158,3 +163,138 @@ def test_closing_closes_all_links() -> None:
     story.consumer.close()
     story.net.serve()
     assert not any(link.wants_connection for link in story.consumer.links())
+
+
+def polled(story: Story) -> str:
+    """A stream whose member has no link of its own."""
+    return next(stream for stream in STREAMS if stream not in story.own())
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_read_that_waits_ends_for_a_stream_that_is_added(is_asked: bool) -> None:
+    story = Story()
+    story.work(1.0)
+    first = polled(story)
+    added = f"{{{first}}}added"
+    if is_asked:
+        story.net.pair.advance(0.06)  # the next round leaves, and is not answered
+    change = story.consumer.add_stream(added)
+    assert change is not None
+    story.work(0.3)
+    assert change.poll()
+    sent = [story.add(first), story.add(added)]
+    assert sorted(story.work(0.5)) == sent
+
+
+def test_a_script_that_is_refused_begins_anew_after_a_while() -> None:
+    story = Story()
+    stream = polled(story)
+    sent = [story.add(stream)]
+    assert story.work(0.5) == sent
+    move = story.cluster.begin_move(key_slot(stream), story.other(stream))
+    move.move_keys()
+    assert story.work(1.0) == []
+    assert [type(event.error) for event in story.told(Disconnected) if isinstance(event, Disconnected)][:1] == [
+        AskError
+    ]
+    move.finish()
+    sent = [story.add(stream)]
+    assert story.work(2.0) == sent
+
+
+def test_the_node_of_a_shared_link_dies() -> None:
+    story = Story()
+    stream = polled(story)
+    replica = story.cluster.replica_of(story.cluster.owner(stream))
+    story.cluster.crash(story.cluster.owner(stream))
+    story.net.serve()
+    story.work(0.2)
+    story.cluster.failover(replica)
+    story.work(2.0)
+    sent = [story.add(one) for one in STREAMS]
+    assert sorted(story.work(1.0)) == sent
+
+
+def test_a_slot_that_moves_before_its_script_has_begun() -> None:
+    story = Story()
+    stream = polled(story)
+    story.cluster.crash(story.cluster.owner(stream))
+    story.work(0.1)
+    replica = story.cluster.replica_of(story.cluster.owner(stream))
+    story.cluster.failover(replica)
+    story.work(2.0)
+    story.cluster.move_slot(key_slot(stream), story.other(stream))
+    sent = [story.add(stream)]
+    assert story.work(2.0) == sent
+
+
+def test_a_member_that_has_been_active_lately_keeps_its_link() -> None:
+    story = Story()
+    first = story.own()[0]
+    node = story.cluster.owner(first)
+    second = next(one for one in STREAMS if one != first and story.cluster.owner(one) is node)
+    for _ in range(30):
+        story.add(first)
+        story.work(0.1)
+        story.add(second)
+        story.work(0.1)
+    assert first in story.own()
+
+
+class Host(Engine):
+    """Scripts about slots, without streams."""
+
+    def __init__(self, router: Any, *scripts: Any) -> None:
+        super().__init__(router=router)
+        self.runners = [
+            ScriptRunner(self, script, f"script {n}", Slot(n), shared=True) for n, script in enumerate(scripts)
+        ]
+
+
+def echoing(told: list[Any]) -> Any:
+    def script() -> Script:
+        told.append("begins")
+        [reply] = yield from call(("PING",))
+        told.append(reply)
+        while True:
+            yield WAIT
+
+    return script
+
+
+def test_a_seat_is_closed_and_opened_again() -> None:
+    cluster, told = ModelCluster(now=1000.0), list[Any]()
+    host, port = cluster.nodes[0].address
+    engine = Host(Cluster([Address(host.decode(), port)]).router, echoing(told))
+    [runner] = engine.runners
+    net = ClusterNet(cluster, engine)
+    seat = runner.link
+    assert isinstance(seat, Seat)
+    assert (seat.is_up, seat.unanswered, seat.server, seat.attempts, seat.is_routed) == (False, 0, {}, 0, True)
+    seat.open()
+    seat.open()
+    net.advance(0.5)
+    assert told == ["begins", b"PONG"]
+    assert (seat.is_up, seat.is_shared, seat.client_id) == (True, True, 0)
+    assert str(seat.address) == "127.0.0.1:7000"
+    assert seat.server[b"mode"] == b"cluster"
+    seat.close()
+    seat.drop(ConnectionLost("it has no link"))
+    assert seat.end_wait()
+    net.advance(0.5)
+    seat.open()
+    net.advance(0.5)
+    assert told == ["begins", b"PONG"] * 2
+    seat.drop(MovedError("MOVED", "0 127.0.0.1:7001"))
+    net.advance(0.5)
+    assert told == ["begins", b"PONG"] * 2 + ["begins", b"PONG"]
+    assert str(seat.address) == "127.0.0.1:7001"
+
+
+def test_a_lane_of_any_node_or_beside_a_link_is_a_link() -> None:
+    cluster = ModelCluster(now=1000.0)
+    host, port = cluster.nodes[0].address
+    engine = Host(Cluster([Address(host.decode(), port)]).router)
+    first = ScriptRunner(engine, echoing([]), "first").link
+    assert isinstance(first, Link)
+    assert isinstance(ScriptRunner(engine, echoing([]), "second", Beside(first), shared=True).link, Link)
