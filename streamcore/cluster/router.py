@@ -25,14 +25,11 @@ from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
 from .board import Board
 from .refresher import Refresher
-from .seats import Lanes, Seat
+from .seats import MOVING, Lanes, Seat
 from .topology import Topology
 
 FREE: Final = 3
 """Dials at once, without a back-off, of a link that was redirected and has not worked since."""
-
-MOVING: Final = 3
-"""Dials in a row, at most, by which the back-off of a link grows while its slot is on its way, or nodes name each other."""
 
 OVERLAY: Final = 5.0
 """Seconds for which a ``MOVED`` holds against topologies that do not know of it."""

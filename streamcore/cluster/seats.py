@@ -16,12 +16,15 @@ from ..connection.link import Link, Owner
 from ..connection.patience import backoff
 from ..engine.lane import Lane, LaneMoved, LaneOwner
 from ..engine.router import Route, Router, RouterContext, Slot
-from ..errors import MovedError
+from ..errors import ConnectionLost, MovedError, SlotRedirect, TryAgainError
 from ..options import DEFAULT_ADDRESS, Address, AnyAddress
 from .shared_link import SharedLink
 
 FREE: Final = 3
 """Beginnings in a row of a script that was redirected, without a back-off."""
+
+MOVING: Final = 3
+"""Dials in a row, at most, by which a back-off grows while a slot is on its way, or nodes name each other."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at which scripts deserve a link of their own."""
@@ -209,10 +212,16 @@ class Lanes:
         """Take a seat's link away for good."""
         self._seats.pop(seat, None)
         self._resting.pop(seat, None)
-        link, seat.own = seat.own, None
+        closed = ConnectionLost("the connection was closed by its owner")
+        link = seat.own
         if link is not None:
-            self._nodes.remove(link)
-        self._leave(seat)
+            self._nodes.remove(link, closed)
+            seat.own = None
+        elif seat.is_up:
+            self._leave(seat)
+            seat.seat_down(closed, [], [])
+        else:
+            self._leave(seat)
 
     def give_up(self, seat: Seat, error: Exception) -> None:
         """Have a script on a shared link begin anew: where its slot is now, or after a back-off."""
@@ -225,7 +234,9 @@ class Lanes:
         if address is not None and seat.attempts < FREE:
             self._settle(seat, may_own=False)
         else:
-            pause = backoff(self._context.options, seat.attempts) * self._context.random()
+            is_moving = isinstance(error, (SlotRedirect, TryAgainError))
+            attempts = min(seat.attempts, MOVING) if is_moving else seat.attempts
+            pause = backoff(self._context.options, attempts) * self._context.random()
             self._resting[seat] = self._context.clock.now + pause
             self._rest.set(min(self._resting.values()))
 

@@ -18,7 +18,7 @@ from streamcore.engine.script import WAIT, Script, ScriptRunner, call
 from streamcore.errors import AskError, ConnectionLost, MovedError
 from streamcore.events import Disconnected, Event, Gap, OwnershipLost, Reconnected, StaleConnectionKilled
 from streamcore.group.consumer import GroupConsumer
-from streamcore.options import Address
+from streamcore.options import DEFAULT_ADDRESS, Address
 from streamcore.resp3 import encode
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model.cluster import ModelCluster, Node
@@ -189,8 +189,6 @@ def test_a_read_that_waits_ends_for_a_stream_that_is_added(is_asked: bool) -> No
 def test_a_script_that_is_refused_begins_anew_after_a_while() -> None:
     story = Story()
     stream = polled(story)
-    sent = [story.add(stream)]
-    assert story.work(0.5) == sent
     move = story.cluster.begin_move(key_slot(stream), story.other(stream))
     move.move_keys()
     assert story.work(1.0) == []
@@ -218,9 +216,10 @@ def test_the_node_of_a_shared_link_dies() -> None:
 def test_a_slot_that_moves_before_its_script_has_begun() -> None:
     story = Story()
     stream = polled(story)
-    story.cluster.crash(story.cluster.owner(stream))
+    primary = story.cluster.owner(stream)
+    replica = story.cluster.replica_of(primary)
+    story.cluster.crash(primary)
     story.work(0.1)
-    replica = story.cluster.replica_of(story.cluster.owner(stream))
     story.cluster.failover(replica)
     story.work(2.0)
     story.cluster.move_slot(key_slot(stream), story.other(stream))
@@ -255,7 +254,7 @@ def echoing(told: list[Any]) -> Any:
     def script() -> Script:
         told.append("begins")
         [reply] = yield from call(("PING",))
-        told.append(reply)
+        told.append(reply.decode())
         while True:
             yield WAIT
 
@@ -274,7 +273,7 @@ def test_a_seat_is_closed_and_opened_again() -> None:
     seat.open()
     seat.open()
     net.advance(0.5)
-    assert told == ["begins", b"PONG"]
+    assert told == ["begins", "PONG"]
     assert (seat.is_up, seat.is_shared, seat.client_id) == (True, True, 0)
     assert str(seat.address) == "127.0.0.1:7000"
     assert seat.server[b"mode"] == b"cluster"
@@ -284,11 +283,27 @@ def test_a_seat_is_closed_and_opened_again() -> None:
     net.advance(0.5)
     seat.open()
     net.advance(0.5)
-    assert told == ["begins", b"PONG"] * 2
+    assert told == ["begins", "PONG"] * 2
+    cluster.move_slot(0, cluster.nodes[1])
     seat.drop(MovedError("MOVED", "0 127.0.0.1:7001"))
     net.advance(0.5)
-    assert told == ["begins", b"PONG"] * 2 + ["begins", b"PONG"]
+    assert told == ["begins", "PONG"] * 2 + ["begins", "PONG"]
     assert str(seat.address) == "127.0.0.1:7001"
+
+
+def test_a_link_of_its_own_may_be_closed_and_a_lane_that_waits_for_a_node_as_well() -> None:
+    story = Story()
+    own = next(seat for seat in story.seats if not seat.is_shared)
+    assert not own.end_wait()
+    own.close()
+    story.work(0.2)
+    assert not own.is_up
+    engine = Host(Cluster([Address("127.0.0.1", 1)]).router, echoing([]))
+    seat = engine.runners[0].link
+    seat.open()
+    assert not seat.is_up
+    seat.close()
+    assert seat.address == DEFAULT_ADDRESS
 
 
 def test_a_lane_of_any_node_or_beside_a_link_is_a_link() -> None:
