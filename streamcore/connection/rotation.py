@@ -86,6 +86,7 @@ class Rotation(FixedLogin):
         self._random = random
         self._connection: Connection | None = None
         self._renew_at = inf
+        self._greeted_by = inf
         self._failures = 0
 
     def begin(self, connection: Connection) -> None:
@@ -113,7 +114,8 @@ class Rotation(FixedLogin):
             self._want(wanted=False, until=self._renew_at)
             link.send(Own(command, timeout, partial(self._answered, login)))
         else:
-            self._want(wanted=False, until=now + timeout)
+            self._greeted_by = now + timeout
+            self._want(wanted=False, until=min(self._greeted_by, self._renew_at))
             connection.introduce(credentials)
 
     def fail(self, error: BaseException, now: float) -> None:
@@ -131,6 +133,8 @@ class Rotation(FixedLogin):
         if link.wants_credentials:
             limit = self._options.connect_timeout
             self._give_up(ConnectFailed(f"{link.address}: credentials= returned none within {limit:g} s"))
+        elif not link.is_up and now < self._greeted_by:
+            self._want(wanted=False, until=self._greeted_by)
         elif not link.is_up:
             link.drop(not_greeted(link.address))
         elif now < self._renew_at:

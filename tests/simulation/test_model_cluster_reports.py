@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from streamcore.commands import Command, cluster_info, cluster_nodes, cluster_shards, cluster_slots
 from streamcore.testing.model.cluster.commands import COMMANDS
 from streamcore.testing.model.cluster.keys import keys_of
-from tests.simulation.cluster_twins import ClusterTwins
+from tests.simulation.cluster_twins import ClusterTwins, wait_until
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedCluster, EmbeddedServer
@@ -37,7 +38,14 @@ def told(twins: ClusterTwins, name: str, command: Command[Any]) -> tuple[Any, An
     return parse(pair.client(*words)), parse(twins.translated(pair.raw(*words)))
 
 
+def is_calm(twins: ClusterTwins) -> bool:
+    """Whether the real nodes know each other; the embedded cluster has had some meet once more, which takes a while to end."""
+    told = [pair.raw("CLUSTER", "NODES") for pair in twins.pairs.values()]
+    return not any(word in nodes for nodes in told for word in (b"handshake", b"disconnected"))
+
+
 def compare(twins: ClusterTwins) -> None:
+    wait_until(partial(is_calm, twins), within=30)
     for name in twins.pairs:
         ours, theirs = told(twins, name, cluster_slots())
         assert ours == theirs

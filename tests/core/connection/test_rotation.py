@@ -45,7 +45,7 @@ class Rotating(Rig):
         self.write()
         self.hear(WELCOME)
         self.expect(State.UP)
-        self.elapse()
+        self.elapse()  # the limit of the introduction
         self.diary.read()
         return self
 
@@ -91,6 +91,28 @@ def test_nothing_is_sent_before_the_credentials_are_there() -> None:
     rig.hear(WELCOME + OK)
     rig.expect(State.UP)
     assert rig.diary.read() == [("up",)]
+
+
+def test_a_login_that_ends_before_the_introduction_would_be_late_is_renewed_in_time() -> None:
+    rig = Rotating().made()
+    rig.answer(Credentials("ann", SECRET, expires_in=2.0))
+    assert rig.due == pytest.approx(1.6)
+    rig.elapse()
+    assert rig.due == pytest.approx(5.0 - 1.6), "not before it is introduced"
+    rig.write()
+    rig.hear(WELCOME)
+    rig.elapse()
+    rig.expect_asking(True)
+
+
+def test_a_login_that_ends_soon_is_renewed_in_time() -> None:
+    rig = Rotating().made()
+    rig.answer(Credentials("ann", SECRET, expires_in=2.0))
+    rig.write()
+    rig.hear(WELCOME)
+    assert rig.due == pytest.approx(1.6)
+    rig.elapse()
+    rig.expect_asking(True)
 
 
 def test_without_a_user_they_are_those_of_the_default_user() -> None:
