@@ -54,7 +54,8 @@ class WaitingReads:
         """End a read with what it has found: nothing, or what the present round brings."""
         if self.is_asked(read):
             self.until[read] = -inf
-        elif self.until.pop(read, None) is not None:
+        else:
+            del self.until[read]
             read.replies = [None]
             self._answer(read)
 
@@ -89,6 +90,6 @@ class WaitingReads:
 
     def _ask(self, now: float) -> None:
         self._timer.set(inf)
-        if self.until and self._asked is None and self._link.is_up:
+        if self.until:
             self._asked = Round(list(self.until), now)
             self._link.send(self._asked)

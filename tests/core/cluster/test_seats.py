@@ -295,7 +295,13 @@ def test_a_link_of_its_own_may_be_closed_and_a_lane_that_waits_for_a_node_as_wel
     story = Story()
     own = next(seat for seat in story.seats if not seat.is_shared)
     assert not own.end_wait()
-    own.close()
+    own.link_pushed(own.own, [[b"message"]])  # type: ignore[arg-type]  # it is up
+    story.work(2.5)
+    sent = [story.add(stream) for stream in STREAMS]
+    own.close()  # there is room for another member
+    story.work(2.5)
+    assert len(story.own()) == 3
+    assert sent
     story.work(0.2)
     assert not own.is_up
     engine = Host(Cluster([Address("127.0.0.1", 1)]).router, echoing([]))
