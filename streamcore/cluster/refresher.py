@@ -22,7 +22,7 @@ from ..commands.cluster import cluster_slots
 from ..connection.exchange import Exchange
 from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link
-from ..engine.link_events import disconnected
+from ..engine.link_events import emit_loss
 from ..engine.router import RouterContext
 from ..errors import (
     ConnectionLost,
@@ -280,7 +280,7 @@ class Refresher:
         if self._asked is not None and self._round is not None:
             now = self._context.clock.now
             if self._board.topology is None:
-                self._context.emit(disconnected(link, error, self._context.title, was_up=False))
+                emit_loss(self._context.emit, link, error, self._context.title, was_up=False)
                 if is_permanent(error):
                     self._refusal = error
             self._next(now, error)

@@ -10,6 +10,7 @@ Whenever a newer topology is known, each link whose route leads elsewhere now is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Final, NamedTuple
 
@@ -34,6 +35,9 @@ FREE: Final = 3
 OVERLAY: Final = 5.0
 """Seconds for which a ``MOVED`` holds against topologies that do not know of it."""
 
+SILENCE: Final = 1.0
+"""Seconds that an answer may take before the other nodes are asked whether the node has failed."""
+
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
 
@@ -56,6 +60,7 @@ class ClusterRouter:
         seeds: Sequence[Address],
         *,
         refresh_interval: float,
+        node_keepalive: float,
         max_links_per_node: int,
         max_links: int,
     ) -> None:
@@ -66,6 +71,7 @@ class ClusterRouter:
         self._context = context
         self._board = board
         self._policy = policy
+        self._keepalive = node_keepalive
         self.snapshot: Topology | None = None
         self._overlays: dict[int, Overlay] = {}  # by slot
         self._routes: dict[Link, Route] = {}
@@ -179,12 +185,24 @@ class ClusterRouter:
             self._unfollowed[told] = inf
             self._context.emit(RedirectRefused(told, str(told_by)))
 
-    def suspect(self, link: Link) -> None:
-        """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner."""
-        assert isinstance(link.address, Address)
+    def watch(self, link: Link) -> None:
+        """Suspect the node of a link when it does not answer; where nothing else is asked, PING is, each ``node_keepalive``."""
+        link.tell_doubts(partial(self._suspect, link), SILENCE, self._keepalive)
+
+    def _suspect(self, link: Link) -> None:
+        """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner.
+
+        A link to any node goes to another at once, unless it waits for an answer.
+        """
+        silent = link.address
+        assert isinstance(silent, Address)
         self._suspects[link] = link.oldest
-        self._context.emit(NodeSuspected(str(link.address)))
-        self._refresher.want(avoid=link.address)
+        self._context.emit(NodeSuspected(str(silent)))
+        self._refresher.want(avoid=silent)
+        other = self._any(but=silent)
+        for each, route in [*self._routes.items()]:
+            if route == ANYWHERE and each.address == silent and not each.unanswered and other is not None:
+                each.redirect(other)
 
     # -- events of the links ------------------------------------------------------------------------------------------
 
@@ -287,13 +305,10 @@ class ClusterRouter:
         self.snapshot = topology
         self.primaries = {node.address for node in topology.primaries}
         self._end_overlays()
-        for link in [*self._suspects]:
-            if not self._is_silent(link):
-                del self._suspects[link]
-            elif link.address not in self.primaries:
-                link.drop(
-                    ConnectionLost(f"{link.address} does not answer, and its slots have another owner", sent=True)
-                )
+        self._suspects = {link: oldest for link, oldest in self._suspects.items() if self._is_silent(link)}
+        silent = {link.address for link in self._suspects} - self.primaries
+        for link in [link for link in self._routes if link.address in silent and link.is_up]:
+            link.drop(ConnectionLost(f"{link.address} does not answer, and its slots have another owner", sent=True))
         self._redirect_links()
 
     def _redirect_links(self) -> None:

@@ -36,7 +36,7 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .lane import Lane, LaneOwner
-from .link_events import connected, disconnected, not_renewed
+from .link_events import connected, emit_loss, not_renewed
 from .router import ANYWHERE, MakeRouter, Route, Router, SlotOwners, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
@@ -316,4 +316,4 @@ class Engine(ProcessBound):
         if is_permanent(error) and not link.server:
             self.fail(error)
         else:
-            self._emit(disconnected(link, error, self.title, was_up=was_up))
+            emit_loss(self._emit, link, error, self.title, was_up=was_up)

@@ -83,8 +83,8 @@ class SlotOwners(Protocol):
         """Note that a slot is served."""
         ...
 
-    def suspect(self, link: Link) -> None:
-        """Have the other nodes asked: the node of a link does not answer."""
+    def watch(self, link: Link) -> None:
+        """Suspect the node of a link when it does not answer, and have the other nodes asked."""
         ...
 
     def remove(self, link: Link) -> None:
