@@ -309,7 +309,7 @@ class Dispatcher:
         elif not isinstance(error, TryAgainError):
             self._nodes.want(slot, avoid=queue.address)
         if isinstance(error, SlotRedirect) and address is None:
-            request.refusal = unfollowed(error, str(queue.address))
+            request.refusal = unfollowed(error, queue.address)
             self._nodes.want(slot)
         gate.refuse(request, ask, self._engine.clock.now, waits=address is None)
         self._gates.try_open(gate)

@@ -25,6 +25,7 @@ from ..options import Address
 from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
 from .board import Board
+from .guards import Guards
 from .refresher import Refresher
 from .seats import MOVING, Lanes, Seat
 from .topology import Topology
@@ -84,6 +85,7 @@ class ClusterRouter:
         )
         self._links = [self._refresher.link]
         self._removed: list[Link] = []
+        self._guards = Guards(self)
         self._lanes = Lanes(context, self, max_links_per_node=max_links_per_node, max_links=max_links)
         self._timer = context.new_timer(self._look)
         if board.topology is None:
@@ -187,6 +189,7 @@ class ClusterRouter:
 
     def watch(self, link: Link) -> None:
         """Suspect the node of a link when it does not answer; where nothing else is asked, PING is, each ``node_keepalive``."""
+        self._guards.watched.add(link)
         link.tell_doubts(partial(self._suspect, link), SILENCE, self._keepalive)
 
     def _suspect(self, link: Link) -> None:
@@ -256,6 +259,7 @@ class ClusterRouter:
         """Close a link for good, because of ``error``."""
         self._routes.pop(link, None)
         self._suspects.pop(link, None)
+        self._guards.watched.discard(link)
         self._removed.append(link)
         if error is not None:
             link.drop(error)
@@ -294,6 +298,7 @@ class ClusterRouter:
             self._removed.remove(link)
             self._links.remove(link)
             self._context.forget_link(link)
+        self._guards.look(self._routes)
         self._absent = {link for link in self._routes if _is_absent(link)}
         self._timer.set(now + LOOK)
 

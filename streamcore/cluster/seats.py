@@ -248,11 +248,8 @@ class Lanes:
                 self._settle(seat)
             elif seat.shared is not None and self._nodes.owner(seat.slot) not in (None, seat.shared.address):
                 self._move(seat, f"the slot {seat.slot} has another owner")
-        own = {seat.own.address for seat in self._seats if seat.own is not None}
-        for address in own - self._shared.keys():
-            self._share(address)
         for address, shared in list(self._shared.items()):
-            if not shared.seats and address not in own:
+            if not shared.seats:
                 del self._shared[address]
                 self._nodes.remove(shared.link)
 
@@ -266,20 +263,16 @@ class Lanes:
         if may_own and seat.may_own and self._has_room(address):
             seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
             seat.own.open()
-            self._share(address)
             return
-        seat.shared = self._share(address)
-        seat.shared.join(seat)
+        shared = seat.shared = self._shared.get(address) or self._share(address)
+        shared.join(seat)
         if seat.may_own and self._look.at == inf:
             self._look.set(self._context.clock.now + LOOK)
 
     def _share(self, address: Address) -> SharedLink:
-        """Find the shared link of a node, or make it: it also tells when the node stands still, which a read that blocks hides."""
-        shared = self._shared.get(address)
-        if shared is None:
-            shared = self._shared[address] = SharedLink(self._context, self._nodes, address)
-            self._nodes.watch(shared.link)
-            shared.link.open()
+        """Make the shared link of a node."""
+        shared = self._shared[address] = SharedLink(self._context, self._nodes, address)
+        self._nodes.watch(shared.link)
         return shared
 
     def _has_room(self, address: Address) -> bool:
