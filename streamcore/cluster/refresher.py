@@ -92,6 +92,7 @@ class Refresher:
         self._used = -inf
         self._closed = False
         self._refusal: Exception | None = None  # of a seed that refuses the login for good, in this round
+        self._unreached: RemoteProtocolError | None = None  # why a node of the last topology cannot be dialled
         self._unreachable: set[str] = set()  # announced addresses that lead nowhere from here
         self._unproven: dict[Address, None] = {}  # seeds that the first topology has not named, until they were asked
         self.trouble: Exception | None = None
@@ -248,7 +249,7 @@ class Refresher:
             else:
                 self._next(now, error)
         else:
-            self.trouble = None
+            self.trouble = self._unreached
             self._note_seeds(topology)
             self._publish(topology)
             self._round, self._asked, self._deadline = None, None, inf
@@ -277,15 +278,12 @@ class Refresher:
             reply.command = _SLOTS.name
             raise reply
         assert _SLOTS.parse is not None
-        told = _SLOTS.parse(reply)
-        new = read(told, asked, self._asked_at, partial(self._address_of, asked))
+        self._unreached = None
+        new = read(_SLOTS.parse(reply), asked, self._asked_at, partial(self._address_of, asked))
         old = self._board.topology
         is_other = old is not None and new.nodes.keys().isdisjoint(old.nodes)
-        if told and not new.primaries:
-            announced = f"{told[0].primary.host or ''}:{told[0].primary.port}"
-            raise RemoteProtocolError(
-                f"{asked} announces {announced}, which leads nowhere from here: set cluster-announce-ip there, or pass address_map="
-            )
+        if self._unreached is not None and not new.primaries:
+            raise self._unreached
         if not new.primaries or (is_other and new.uncovered):
             raise RemoteProtocolError(f"{asked} knows no node of this cluster")
         return new if old is None else fill(new, old)
@@ -294,9 +292,14 @@ class Refresher:
         """Find where a node is dialled. A node that cannot be reached from here is reported once."""
         address = self._policy.of_node(node, asked)
         announced = f"{node.host or ''}:{node.port}"
-        if address is None and announced not in self._unreachable:
-            self._unreachable.add(announced)
-            self._context.emit(RedirectRefused(announced, str(asked)))
+        if address is None:
+            self._unreached = RemoteProtocolError(
+                f"{asked} announces {announced}, which leads nowhere from here, or may not be followed: "
+                "set cluster-announce-ip there, or pass address_map= or follow="
+            )
+            if announced not in self._unreachable:
+                self._unreachable.add(announced)
+                self._context.emit(RedirectRefused(announced, str(asked)))
         return address
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:

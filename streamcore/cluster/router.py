@@ -79,6 +79,7 @@ class ClusterRouter:
         self._beside: dict[Link, list[Link]] = {}
         self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
+        self._refusing: set[Address] = set()  # nodes that refuse the login for good, or whose certificate is wrong
         self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
         self._refresher = Refresher(
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
@@ -227,8 +228,18 @@ class ClusterRouter:
             return
         self._refresher.want(avoid=link.address)
         other = self._any(but=link.address) if route == ANYWHERE else self._address(route)
-        if other is not None and other != link.address:
+        if other is not None and link.address in self._refusing:
+            link.redirect(other)
+        elif other is not None and other != link.address:
             self._send_to(link, other)
+
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether a link that its node refuses for good may lead to another node: any will do, and not all have refused."""
+        if not isinstance(link, Link) or self._routes.get(link) != ANYWHERE:
+            return False
+        assert isinstance(link.address, Address)
+        self._refusing.add(link.address)
+        return self._any() is not None
 
     def _send_to(self, link: Link, address: Address) -> None:
         """Have a link dial another node: at once, or by its back-off where it has been sent around in vain."""
@@ -279,9 +290,8 @@ class ClusterRouter:
         return self._any()
 
     def _any(self, but: Address | None = None) -> Address | None:
-        """Choose a primary by chance."""
-        primaries = () if self.snapshot is None else self.snapshot.primaries
-        able = [node.address for node in primaries if node.address != but]
+        """Choose a primary by chance, of those that refuse nothing for good."""
+        able = sorted(self.primaries - self._refusing - {but}, key=str)
         return able[int(self._context.random() * len(able)) % len(able)] if able else None
 
     def _look(self, now: float) -> None:
@@ -308,6 +318,7 @@ class ClusterRouter:
         if topology is None or topology is self.snapshot:
             return
         self.snapshot = topology
+        self._refusing.clear()
         self.primaries = {node.address for node in topology.primaries}
         self._end_overlays()
         self._suspects = {link: oldest for link, oldest in self._suspects.items() if self._is_silent(link)}

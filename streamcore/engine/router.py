@@ -112,6 +112,10 @@ class Router(Protocol):
         """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
         ...
 
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether a link that its server refuses for good may lead to another server."""
+        ...
+
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""
         ...
@@ -190,6 +194,10 @@ class StandaloneRouter:
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make a link to the single server."""
         return self.link(owner, name, route)
+
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether there is another server: never."""
+        return False
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""

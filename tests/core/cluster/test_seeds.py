@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.commands import incr, ping
-from streamcore.errors import ConnectionLost, InvalidArgument, StreamcoreError
+from streamcore.errors import ConnectionLost, InvalidArgument, LoginRefused, StreamcoreError
 from streamcore.options import Address
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model import Server
@@ -21,8 +21,9 @@ NO_SUCH = Address("127.0.0.1", 6999)
 class Among:
     """The nodes of a cluster, and a standalone server beside them."""
 
-    def __init__(self, model: ModelCluster) -> None:
+    def __init__(self, model: ModelCluster, port: int) -> None:
         self.model = model
+        self.port = port
         self.server = Server(now=START)
 
     @property
@@ -30,7 +31,7 @@ class Among:
         return self.model.now
 
     def at(self, host: str, port: int) -> Server | None:
-        return self.server if port == STANDALONE.port else self.model.at(host, port)
+        return self.server if port == self.port else self.model.at(host, port)
 
     def next_timeout(self) -> float | None:
         return self.model.next_timeout()
@@ -51,7 +52,7 @@ def test_a_standalone_server_among_the_seeds_is_an_error_wherever_it_stands(
     seeds: list[Address], chance: float
 ) -> None:
     rig = Rig(seeds=seeds, starts=False, engine={"random": lambda: chance})
-    net = ClusterNet(Among(rig.model), rig.client)  # type: ignore[arg-type]  # sessions of both kinds of servers
+    net = ClusterNet(Among(rig.model, STANDALONE.port), rig.client)
     net.advance(1.0)
     assert isinstance(rig.client.error, InvalidArgument)
     assert str(rig.client.error) == "127.0.0.1:6390 is a standalone server, and no node of a cluster"
@@ -77,8 +78,7 @@ def test_a_seed_that_is_a_standalone_server_by_now_is_passed_over() -> None:
     rig.advance(1.0)
     for node in rig.model.nodes[:2]:
         rig.model.pause(node)
-    rig.net._site = Among(rig.model)  # type: ignore[assignment]
-    rig.net._site.at = lambda host, port: rig.net._site.server if port == 7005 else rig.model.at(host, port)  # type: ignore[attr-defined]
+    rig.net._site = Among(rig.model, 7005)
     rig.advance(30.0)
     assert rig.client.error is None
     assert rig.ask(incr("a")).answer() == 1
@@ -126,7 +126,7 @@ def test_a_remote_node_that_announces_its_own_loopback_is_told_of() -> None:
     rig.net = ClusterNet(rig.model, rig.client)
     request = rig.ask(incr("a"))
     rig.until(request)
-    with pytest.raises(ConnectionLost, match=r"cluster.example:7000 announces 127.0.0.1:7000, which leads nowhere from here: "):
+    with pytest.raises(ConnectionLost, match=r"cluster.example:7000 announces 127.0.0.1:7002, which leads nowhere from here"):
         request.answer()
     told = [(event.address, event.announced_by) for event in rig.events(RedirectRefused)]
     assert sorted(told) == [(f"127.0.0.1:{port}", "cluster.example:7000") for port in (7000, 7001, 7002)]
@@ -140,7 +140,7 @@ def test_a_node_without_an_address_costs_its_own_slots_only_and_is_told_of() -> 
     assert rig.ask(incr("b")).answer() == 1
     request = rig.ask(incr("a"))
     rig.until(request)
-    with pytest.raises(ConnectionLost, match="no node was known for its slot"):
+    with pytest.raises(ConnectionLost, match=r"no node was known for its slot within 5 s: .* announces \?:7002, which leads nowhere from here"):
         request.answer()
     assert [event.address for event in rig.events(RedirectRefused)] == ["?:7002"]
 
@@ -167,3 +167,37 @@ def test_a_single_node_that_speaks_no_resp3_costs_its_own_slots_only() -> None:
         lost.answer()
     assert rig.ask(incr("b")).answer() == 1
 
+
+
+# -- nodes that refuse for good -------------------------------------------------------------------------------------------
+
+WRONGPASS = "WRONGPASS invalid username-password pair"
+
+
+def main_of(rig: Rig) -> Address:
+    [address] = [link.address for link in rig.client.links() if link.name == "main"]
+    assert isinstance(address, Address)
+    return address
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.4, 0.99])
+def test_a_node_that_refuses_the_login_is_not_the_end_where_any_node_will_do(chance: float) -> None:
+    """Commands without keys go to another node, whichever was chosen first."""
+    rig = Rig(starts=False, engine={"random": lambda: chance}, seeds=NODES[3:4])
+    for node in rig.model.nodes[:2]:
+        node.faults.fail_next("HELLO", WRONGPASS, 100)
+    rig.start()
+    rig.advance(0.5)
+    assert rig.client.error is None
+    assert rig.ask(ping()).answer() == b"PONG"
+    assert main_of(rig) == NODES[2]
+    assert rig.ask(incr("a")).answer() == 1
+
+
+def test_where_all_nodes_refuse_it_is_the_end() -> None:
+    rig = Rig(starts=False, seeds=NODES[3:4])
+    for node in rig.model.nodes[:3]:
+        node.faults.fail_next("HELLO", WRONGPASS, 100)
+    rig.start()
+    rig.advance(0.5)
+    assert isinstance(rig.client.error, LoginRefused)
