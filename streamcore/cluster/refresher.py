@@ -96,7 +96,7 @@ class Refresher:
         self._unreachable: set[str] = set()  # announced addresses that lead nowhere from here
         self._unproven: dict[Address, None] = {}  # seeds that the first topology has not named, until they were asked
         self.trouble: Exception | None = None
-        """Why a node has told no topology; None since the last that has."""
+        """Why a node has told no topology, or names nodes that cannot be dialled; None since all is well."""
 
     @property
     def is_wanted(self) -> bool:
@@ -195,6 +195,7 @@ class Refresher:
             self.link.open()
 
     def _ask(self) -> None:
+        self._unreached = None
         self.link.send(Exchange([_SLOTS.args], ANSWER, _SLOTS.data))
 
     def _end(self, now: float) -> None:
@@ -278,7 +279,6 @@ class Refresher:
             reply.command = _SLOTS.name
             raise reply
         assert _SLOTS.parse is not None
-        self._unreached = None
         new = read(_SLOTS.parse(reply), asked, self._asked_at, partial(self._address_of, asked))
         old = self._board.topology
         is_other = old is not None and new.nodes.keys().isdisjoint(old.nodes)

@@ -137,7 +137,7 @@ class ClusterRouter:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why no topology could be asked for lately; None where it could."""
+        """Why no topology could be asked for lately, or a node of it cannot be dialled; None where all is well."""
         return self._refresher.trouble
 
     def moved(self, error: MovedError, told_by: Address) -> Address | None:

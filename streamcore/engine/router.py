@@ -71,6 +71,11 @@ class SlotOwners(Protocol):
         ...
 
     @property
+    def trouble(self) -> Exception | None:
+        """Why the nodes could not be asked for lately, or cannot all be dialled; None where they could."""
+        ...
+
+    @property
     def asked_at(self) -> float:
         """When the present topology was asked for, in seconds."""
         ...

@@ -80,7 +80,9 @@ class Peer:
     def step(self) -> bool:
         """Move this link by a step. Returns False where there is nothing to do."""
         pair, link = self._pair, self.link
-        if (self.connected and not link.wants_connection) or link.state is State.DROPPING:  # also of a dial that never began
+        if (
+            self.connected and not link.wants_connection
+        ) or link.state is State.DROPPING:  # also of a dial that never began
             self.connected = False
             link.connection_lost(None, pair.now)
             return True

@@ -104,4 +104,6 @@ def test_hundreds_of_slots_are_served_over_the_links_of_the_caps() -> None:
     own = Counter(link.address for link in up if link.name.startswith("main"))
     assert set(own.values()) == {32}
     assert len(own) == 3
-    assert len(up) <= 3 * (32 + 2) + 1, "a shared link to each node, one for acknowledgements, and that for the topology"
+    assert len(up) <= 3 * (32 + 2) + 1, (
+        "a shared link to each node, one for acknowledgements, and that for the topology"
+    )

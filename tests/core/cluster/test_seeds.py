@@ -126,7 +126,9 @@ def test_a_remote_node_that_announces_its_own_loopback_is_told_of() -> None:
     rig.net = ClusterNet(rig.model, rig.client)
     request = rig.ask(incr("a"))
     rig.until(request)
-    with pytest.raises(ConnectionLost, match=r"cluster.example:7000 announces 127.0.0.1:7002, which leads nowhere from here"):
+    with pytest.raises(
+        ConnectionLost, match=r"cluster.example:7000 announces 127.0.0.1:7002, which leads nowhere from here"
+    ):
         request.answer()
     told = [(event.address, event.announced_by) for event in rig.events(RedirectRefused)]
     assert sorted(told) == [(f"127.0.0.1:{port}", "cluster.example:7000") for port in (7000, 7001, 7002)]
@@ -140,7 +142,10 @@ def test_a_node_without_an_address_costs_its_own_slots_only_and_is_told_of() -> 
     assert rig.ask(incr("b")).answer() == 1
     request = rig.ask(incr("a"))
     rig.until(request)
-    with pytest.raises(ConnectionLost, match=r"no node was known for its slot within 5 s: .* announces \?:7002, which leads nowhere from here"):
+    with pytest.raises(
+        ConnectionLost,
+        match=r"no node was known for its slot within 5 s: .* announces \?:7002, which leads nowhere from here",
+    ):
         request.answer()
     assert [event.address for event in rig.events(RedirectRefused)] == ["?:7002"]
 
@@ -166,7 +171,6 @@ def test_a_single_node_that_speaks_no_resp3_costs_its_own_slots_only() -> None:
     with pytest.raises(StreamcoreError, match="RESP3"):
         lost.answer()
     assert rig.ask(incr("b")).answer() == 1
-
 
 
 # -- nodes that refuse for good -------------------------------------------------------------------------------------------
