@@ -290,6 +290,10 @@ class AskError(SlotRedirect):
     """The key's slot is on its way to another node (``ASK``)."""
 
 
+class RedirectRefusedError(SlotRedirect):
+    """A node has redirected to an address that may not be followed, or where no node is known: see ``address_map`` and ``follow`` of ``connect``."""
+
+
 class TryAgainError(ReplyError):
     """Some keys of the command are still being moved (``TRYAGAIN``)."""
 

@@ -38,7 +38,7 @@ class NodeSuspected:
 
 @frozen
 class RedirectRefused:
-    """A node has redirected to an address that may not be followed: see ``follow`` and ``address_map`` of ``connect``."""
+    """A node has redirected to, or named, an address that may not be followed, or leads nowhere from here: see ``follow`` and ``address_map`` of ``connect``."""
 
     address: str
     announced_by: str

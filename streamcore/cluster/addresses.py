@@ -3,7 +3,8 @@
 A node announces an IP address, perhaps a host name, perhaps nothing (null, or an empty host: that of the node that answers) or that
 it knows none (``?``, port 0). ``address_map`` translates what is announced, behind NAT or a tunnel; it applies to topologies and
 redirects alike. A redirect is followed where ``follow`` allows it: by default only to addresses that a topology has named, so that
-no reply alone leads our login elsewhere; another address is asked for by a refresh first. What a remote node says of loopback or
+no reply alone leads our login elsewhere; another address is asked for by a refresh first. Where ``follow`` names hosts, or is a
+function, the nodes of a topology are dialled only as far as it allows. What a remote node says of loopback or
 link-local addresses is about itself, and is refused.
 """
 
@@ -49,7 +50,8 @@ class AddressPolicy:
     def of_node(self, node: SlotNode, answering: Address) -> Address | None:
         """Find the address of a node in a topology that ``answering`` has told; None where it cannot be dialled."""
         other = node.metadata.get(self._prefer.encode(), b"").decode()
-        return self._address(other or node.host or "", node.port, answering)
+        address = self._address(other or node.host or "", node.port, answering)
+        return address if address is not None and (self._follow == "topology" or self.may_follow(address, ())) else None
 
     def of_redirect(self, redirect: SlotRedirect, answering: Address) -> Address | None:
         """Find the address that a reply of ``answering`` redirects to; None where it cannot be dialled."""

@@ -13,12 +13,14 @@ from .router import ClusterRouter
 from .seats import MAX_LINKS, MAX_LINKS_PER_NODE
 
 REFRESH_INTERVAL: Final = 15.0
+NODE_KEEPALIVE: Final = 2.0
 
 
 class Cluster:
     """Makes the router of each engine of a client, which share a ``Board``.
 
-    ``refresh_interval``: seconds between two questions for the topology for no reason. ``max_links_per_node`` and ``max_links``:
+    ``refresh_interval``: seconds between two questions for the topology for no reason. ``node_keepalive``: seconds of silence after
+    which a node is asked whether it answers (PING). ``max_links_per_node`` and ``max_links``:
     members of groups, in an engine, that have a link of their own. The rest: see ``AddressPolicy``.
     """
 
@@ -27,6 +29,7 @@ class Cluster:
         seeds: Sequence[Address],
         *,
         refresh_interval: float = REFRESH_INTERVAL,
+        node_keepalive: float = NODE_KEEPALIVE,
         follow: Follow = "topology",
         address_map: AddressMap = None,
         prefer: Prefer = "hostname",
@@ -37,6 +40,7 @@ class Cluster:
         self._seeds = seeds
         self._policy = AddressPolicy(seeds, prefer=prefer, address_map=address_map, follow=follow)
         self._refresh_interval = refresh_interval
+        self._node_keepalive = node_keepalive
         self._max_links_per_node = max_links_per_node
         self._max_links = max_links
 
@@ -48,6 +52,7 @@ class Cluster:
             self._policy,
             self._seeds,
             refresh_interval=self._refresh_interval,
+            node_keepalive=self._node_keepalive,
             max_links_per_node=self._max_links_per_node,
             max_links=self._max_links,
         )

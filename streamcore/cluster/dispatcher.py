@@ -188,15 +188,13 @@ class Dispatcher:
     # -- calls of the queues ------------------------------------------------------------------------------------------
 
     def new_node_link(self, queue: Owner, address: Address) -> Link:
-        """Make the link of a node's queue."""
-        return self._engine.new_link(queue, str(address), OnNode(address))
+        """Make the link of a node's queue; a node that does not answer there is suspected."""
+        link = self._engine.new_link(queue, str(address), OnNode(address))
+        self._nodes.watch(link)
+        return link
 
     def node_up(self, queue: NodeQueue, *, again: bool) -> None:
         self._engine.report_up(queue.link, again=again)
-
-    def node_doubted(self, queue: NodeQueue) -> None:
-        """Have the other nodes asked whether the slots of a silent node have a new owner."""
-        self._nodes.suspect(queue.link)
 
     def node_answered(self, queue: NodeQueue, request: Request) -> None:
         """Finish a request, or send it on where the node has refused it."""
@@ -311,7 +309,7 @@ class Dispatcher:
         elif not isinstance(error, TryAgainError):
             self._nodes.want(slot, avoid=queue.address)
         if isinstance(error, SlotRedirect) and address is None:
-            request.refusal = unfollowed(error, str(queue.address))
+            request.refusal = unfollowed(error, queue.address)
             self._nodes.want(slot)
         gate.refuse(request, ask, self._engine.clock.now, waits=address is None)
         self._gates.try_open(gate)

@@ -20,7 +20,7 @@ from ..requests.multiplexer import DedicatedLink, DedicatedQueue, Done, Multiple
 from ..requests.queue import QueueOwner
 from ..requests.request import Request, Transaction
 from .journey import Journey, begin_asking, end_asking
-from .refusals import REFUSED, refusal_of
+from .refusals import REFUSED, refusal_of, unfollowed
 from .slots import common_slot
 
 
@@ -128,13 +128,16 @@ class LeaseQueue(DedicatedQueue):
 
     def retry_refused(self) -> None:
         """Go on with refused requests: at the node that was named; where none was, after a back-off."""
-        error, told_by = self._refused[-1].refusal, cast(Address, self.link.address)
-        route = self.route
+        request, told_by = self._refused[-1], cast(Address, self.link.address)
+        error, route = request.refusal, self.route
+        address: Address | None = None
         self._asks = False
         if isinstance(error, MovedError):
-            self._nodes.moved(error, told_by)
+            address = self._nodes.moved(error, told_by)
         elif isinstance(error, AskError) and (address := self._nodes.asked(error, told_by)) is not None:
             self._asks, route = True, OnNode(address)
+        if isinstance(error, SlotRedirect) and address is None:
+            request.refusal = unfollowed(error, told_by)
         self._nodes.aim(self.link, route)
         if self._refused:  # it was not redirected
             super().retry_refused()

@@ -14,7 +14,7 @@ from ..commands import Command
 from ..commands.command import LinkUse
 from ..connection.link import Link
 from ..engine.engine import EngineOptions
-from ..engine.link_events import disconnected
+from ..engine.link_events import emit_loss
 from ..errors import ConnectionLost
 from ..requests.multiplexer import Multiplexer, unshared
 from ..requests.queue import because
@@ -100,7 +100,7 @@ class ClusterMultiplexer(Multiplexer):
     def node_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Report that the link to a node is lost, or cannot be made. That ends nothing: the other nodes serve."""
         if not self.closed:
-            self._emit(disconnected(link, error, self.title, was_up=was_up))
+            emit_loss(self._emit, link, error, self.title, was_up=was_up)
 
     def no_room(self) -> ConnectionLost:
         """Make the error of a request that has waited for room as long as it may."""

@@ -7,7 +7,7 @@ knows the other nodes.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
@@ -15,16 +15,12 @@ from ..errors import UnreadableError
 from ..options import Address
 from ..requests.request import SCRIPTS, Request
 
-SILENCE: Final = 1.0
-"""Seconds that an answer may take before other nodes are asked whether the node has failed."""
-
 
 class NodeQueueOwner(Protocol):
     """The dispatcher of the queues."""
 
     def new_node_link(self, queue: Owner, address: Address) -> Link: ...
     def node_up(self, queue: NodeQueue, *, again: bool) -> None: ...
-    def node_doubted(self, queue: NodeQueue) -> None: ...
     def node_answered(self, queue: NodeQueue, request: Request) -> None: ...
     def node_down(
         self, queue: NodeQueue, error: Exception, sent: list[Request], unsent: list[Request], *, was_up: bool
@@ -45,11 +41,7 @@ class NodeQueue:
         self._was_up = False
         self._up_before = False
         self.link = owner.new_node_link(self, address)
-        self.link.tell_doubts(self._doubt, SILENCE)
         self.link.open()
-
-    def _doubt(self) -> None:
-        self._owner.node_doubted(self)
 
     def submit(self, request: Request) -> None:
         """Send a request, or keep it until the link is up."""

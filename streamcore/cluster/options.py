@@ -13,8 +13,9 @@ from .addresses import Prefer
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of a client for clusters, which ``Cluster`` takes. Raises ``InvalidArgument``."""
     options = dict(given)
-    if "refresh_interval" in given:
-        options["refresh_interval"] = seconds("refresh_interval", given["refresh_interval"])
+    for name in ("refresh_interval", "node_keepalive"):
+        if name in given:
+            options[name] = seconds(name, given[name])
     if "prefer" in given and given["prefer"] not in get_args(Prefer):
         raise InvalidArgument(f"prefer must be 'hostname' or 'ip', not {given['prefer']!r}")
     follow = given.get("follow", "topology")

@@ -1,7 +1,8 @@
 """Ask the nodes of a cluster for its topology (``CLUSTER SLOTS``), over a link of its own.
 
 The question goes to a node that may know better than the rest, such as the node that a ``MOVED`` names; then to the others in
-a random order, to the seeds, which are resolved anew, and at last to a node whose trouble was the reason. Each has ``ANSWER``
+a random order, to the seeds, which are resolved anew, and at last to a node whose trouble was the reason. Once a topology is known,
+each seed that it does not name is asked as well, so that a standalone server among them never goes unnoticed. Each has ``ANSWER``
 seconds. Where all have failed, and as long as the answer is ``needed`` again (a slot without a reachable owner), the next round
 comes after a pause that doubles up to ``PAUSE_MAX``. A topology that another router of the client has asked for meanwhile, by
 the common ``Board``, answers as well.
@@ -18,11 +19,11 @@ from functools import partial
 from math import inf
 from typing import Any, Final
 
-from ..commands.cluster import cluster_slots
+from ..commands.cluster import SlotNode, cluster_slots
 from ..connection.exchange import Exchange
 from ..connection.handshake import is_permanent
 from ..connection.link import AT_ONCE, Link
-from ..engine.link_events import disconnected
+from ..engine.link_events import emit_loss
 from ..engine.router import RouterContext
 from ..errors import (
     ConnectionLost,
@@ -33,7 +34,7 @@ from ..errors import (
     is_interruption,
 )
 from ..options import Address
-from ..topology_events import SlotsCovered, SlotsUncovered, TopologyChanged
+from ..topology_events import RedirectRefused, SlotsCovered, SlotsUncovered, TopologyChanged
 from .addresses import AddressPolicy
 from .board import PAUSE, Board
 from .topology import Topology, compare, fill, read
@@ -91,8 +92,11 @@ class Refresher:
         self._used = -inf
         self._closed = False
         self._refusal: Exception | None = None  # of a seed that refuses the login for good, in this round
+        self._unreached: RemoteProtocolError | None = None  # why a node of the last topology cannot be dialled
+        self._unreachable: set[str] = set()  # announced addresses that lead nowhere from here
+        self._unproven: dict[Address, None] = {}  # seeds that the first topology has not named, until they were asked
         self.trouble: Exception | None = None
-        """Why a node has told no topology; None since the last that has."""
+        """Why a node has told no topology, or names nodes that cannot be dialled; None since all is well."""
 
     @property
     def is_wanted(self) -> bool:
@@ -163,7 +167,7 @@ class Refresher:
         preferred = [] if self._preferred is None else [self._preferred]
         avoided = self._avoided
         self._preferred = self._avoided = None
-        order = dict.fromkeys([*preferred, *rest, *self._seeds])
+        order = dict.fromkeys([*preferred, *self._unproven, *rest, *self._seeds])
         if avoided is not None and order.pop(avoided, order) is None:
             order[avoided] = None
         return iter(order)
@@ -172,6 +176,8 @@ class Refresher:
         """Ask the next node of the round, or end it."""
         assert self._round is not None
         self.trouble = error or self.trouble
+        if self._asked is not None:
+            self._unproven.pop(self._asked, None)
         self._asked = None
         address = next(self._round, None)
         if address is None:
@@ -189,6 +195,7 @@ class Refresher:
             self.link.open()
 
     def _ask(self) -> None:
+        self._unreached = None
         self.link.send(Exchange([_SLOTS.args], ANSWER, _SLOTS.data))
 
     def _end(self, now: float) -> None:
@@ -210,7 +217,7 @@ class Refresher:
         self._learn()
         if self._since != inf:
             self._due = now + PAUSE
-        elif self._needed():
+        elif self._unproven or self._needed():
             self._since = now + self._pause / 2
             self._due = now + self._pause
             self._pause = min(2 * self._pause, PAUSE_MAX)
@@ -223,7 +230,8 @@ class Refresher:
     def link_up(self, link: Link) -> None:
         if self._asked is None:
             return
-        if link.server.get(b"mode") == b"standalone" and self._board.topology is None:
+        is_seed = self._board.topology is None or link.address in self._unproven
+        if is_seed and link.server.get(b"mode") == b"standalone":
             self._context.fail(InvalidArgument(f"{link.address} is a standalone server, and no node of a cluster"))
         else:
             self._ask()
@@ -242,12 +250,20 @@ class Refresher:
             else:
                 self._next(now, error)
         else:
-            self.trouble = None
+            self.trouble = self._unreached
+            self._note_seeds(topology)
             self._publish(topology)
             self._round, self._asked, self._deadline = None, None, inf
             self._board.end_turn(now)
             self._settle(now)
         self._set_timer(now)
+
+    def _note_seeds(self, topology: Topology) -> None:
+        """Note the seeds to be asked, each once: a standalone server among them is an error. The first topology proves those that it names."""
+        if self._board.topology is None:
+            named = {node.address for node in topology.nodes.values()}
+            self._unproven = dict.fromkeys(seed for seed in self._seeds if seed not in named)
+        self._unproven.pop(topology.asked_of, None)
 
     def _publish(self, new: Topology) -> None:
         """Put a topology on the board, and emit the events of its changes."""
@@ -266,12 +282,25 @@ class Refresher:
         new = read(_SLOTS.parse(reply), asked, self._asked_at, partial(self._address_of, asked))
         old = self._board.topology
         is_other = old is not None and new.nodes.keys().isdisjoint(old.nodes)
+        if self._unreached is not None and not new.primaries:
+            raise self._unreached
         if not new.primaries or (is_other and new.uncovered):
             raise RemoteProtocolError(f"{asked} knows no node of this cluster")
         return new if old is None else fill(new, old)
 
-    def _address_of(self, asked: Address, node: Any) -> Address | None:
-        return self._policy.of_node(node, asked)
+    def _address_of(self, asked: Address, node: SlotNode) -> Address | None:
+        """Find where a node is dialled. A node that cannot be reached from here is reported once."""
+        address = self._policy.of_node(node, asked)
+        announced = f"{node.host or ''}:{node.port}"
+        if address is None:
+            self._unreached = RemoteProtocolError(
+                f"{asked} announces {announced}, which leads nowhere from here, or may not be followed: "
+                "set cluster-announce-ip there, or pass address_map= or follow="
+            )
+            if announced not in self._unreachable:
+                self._unreachable.add(announced)
+                self._context.emit(RedirectRefused(announced, str(asked)))
+        return address
 
     def link_pushed(self, link: Link, pushes: list[list[Any]]) -> None:
         """Ignore pushes: a refresher subscribes to nothing."""
@@ -280,7 +309,7 @@ class Refresher:
         if self._asked is not None and self._round is not None:
             now = self._context.clock.now
             if self._board.topology is None:
-                self._context.emit(disconnected(link, error, self._context.title, was_up=False))
+                emit_loss(self._context.emit, link, error, self._context.title, was_up=False)
                 if is_permanent(error):
                     self._refusal = error
             self._next(now, error)

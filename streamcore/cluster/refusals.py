@@ -12,6 +12,7 @@ from ..errors import (
     MasterDownError,
     MovedError,
     ReadOnlyError,
+    RedirectRefusedError,
     ReplyError,
     SlotRedirect,
     TryAgainError,
@@ -42,10 +43,11 @@ def refusal_of(request: Request) -> ReplyError | None:
     return _named(request.replies[0], request.asked[0].name)
 
 
-def unfollowed(redirect: SlotRedirect, told_by: str) -> SlotRedirect:
-    """Copy a redirect whose address may not be followed, and tell the remedy."""
-    remedy = f"{told_by} announces an address that may not be followed: pass address_map= or follow="
-    return type(redirect)(redirect.code, f"{redirect.message} ({remedy})", redirect.command)
+def unfollowed(redirect: SlotRedirect, told_by: object) -> RedirectRefusedError:
+    """Make the error of a redirect whose address may not be followed: it tells the remedy."""
+    announced = f"{told_by} announces {redirect.host}:{redirect.port}"
+    remedy = f"{announced}, which may not be followed: pass address_map= or follow="
+    return RedirectRefusedError(redirect.code, f"{redirect.message} ({remedy})", redirect.command)
 
 
 def _named(reply: object, command: str) -> ReplyError:

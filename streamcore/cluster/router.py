@@ -10,6 +10,7 @@ Whenever a newer topology is known, each link whose route leads elsewhere now is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ from ..options import Address
 from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
 from .board import Board
+from .guards import Guards
 from .refresher import Refresher
 from .seats import MOVING, Lanes, Seat
 from .topology import Topology
@@ -33,6 +35,9 @@ FREE: Final = 3
 
 OVERLAY: Final = 5.0
 """Seconds for which a ``MOVED`` holds against topologies that do not know of it."""
+
+SILENCE: Final = 1.0
+"""Seconds that an answer may take before the other nodes are asked whether the node has failed."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
@@ -56,6 +61,7 @@ class ClusterRouter:
         seeds: Sequence[Address],
         *,
         refresh_interval: float,
+        node_keepalive: float,
         max_links_per_node: int,
         max_links: int,
     ) -> None:
@@ -66,18 +72,21 @@ class ClusterRouter:
         self._context = context
         self._board = board
         self._policy = policy
+        self._keepalive = node_keepalive
         self.snapshot: Topology | None = None
         self._overlays: dict[int, Overlay] = {}  # by slot
         self._routes: dict[Link, Route] = {}
         self._beside: dict[Link, list[Link]] = {}
         self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
+        self._refusing: set[Address] = set()  # nodes that refuse the login for good, or whose certificate is wrong
         self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
         self._refresher = Refresher(
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
         )
         self._links = [self._refresher.link]
         self._removed: list[Link] = []
+        self._guards = Guards(self)
         self._lanes = Lanes(context, self, max_links_per_node=max_links_per_node, max_links=max_links)
         self._timer = context.new_timer(self._look)
         if board.topology is None:
@@ -128,7 +137,7 @@ class ClusterRouter:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why no topology could be asked for lately; None where it could."""
+        """Why no topology could be asked for lately, or a node of it cannot be dialled; None where all is well."""
         return self._refresher.trouble
 
     def moved(self, error: MovedError, told_by: Address) -> Address | None:
@@ -179,12 +188,25 @@ class ClusterRouter:
             self._unfollowed[told] = inf
             self._context.emit(RedirectRefused(told, str(told_by)))
 
-    def suspect(self, link: Link) -> None:
-        """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner."""
-        assert isinstance(link.address, Address)
+    def watch(self, link: Link) -> None:
+        """Suspect the node of a link when it does not answer; where nothing else is asked, PING is, each ``node_keepalive``."""
+        self._guards.watched.add(link)
+        link.tell_doubts(partial(self._suspect, link), SILENCE, self._keepalive)
+
+    def _suspect(self, link: Link) -> None:
+        """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner.
+
+        A link to any node goes to another at once, unless it waits for an answer.
+        """
+        silent = link.address
+        assert isinstance(silent, Address)
         self._suspects[link] = link.oldest
-        self._context.emit(NodeSuspected(str(link.address)))
-        self._refresher.want(avoid=link.address)
+        self._context.emit(NodeSuspected(str(silent)))
+        self._refresher.want(avoid=silent)
+        other = self._any(but=silent)
+        for each, route in [*self._routes.items()]:
+            if route == ANYWHERE and each.address == silent and not each.unanswered and other is not None:
+                each.redirect(other)
 
     # -- events of the links ------------------------------------------------------------------------------------------
 
@@ -206,8 +228,18 @@ class ClusterRouter:
             return
         self._refresher.want(avoid=link.address)
         other = self._any(but=link.address) if route == ANYWHERE else self._address(route)
-        if other is not None and other != link.address:
+        if other is not None and link.address in self._refusing:
+            link.redirect(other)
+        elif other is not None and other != link.address:
             self._send_to(link, other)
+
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether a link that its node refuses for good may lead to another node: any will do, and not all have refused."""
+        if not isinstance(link, Link) or self._routes.get(link) != ANYWHERE:
+            return False
+        assert isinstance(link.address, Address)
+        self._refusing.add(link.address)
+        return self._any() is not None
 
     def _send_to(self, link: Link, address: Address) -> None:
         """Have a link dial another node: at once, or by its back-off where it has been sent around in vain."""
@@ -238,6 +270,7 @@ class ClusterRouter:
         """Close a link for good, because of ``error``."""
         self._routes.pop(link, None)
         self._suspects.pop(link, None)
+        self._guards.watched.discard(link)
         self._removed.append(link)
         if error is not None:
             link.drop(error)
@@ -257,9 +290,8 @@ class ClusterRouter:
         return self._any()
 
     def _any(self, but: Address | None = None) -> Address | None:
-        """Choose a primary by chance."""
-        primaries = () if self.snapshot is None else self.snapshot.primaries
-        able = [node.address for node in primaries if node.address != but]
+        """Choose a primary by chance, of those that refuse nothing for good."""
+        able = sorted(self.primaries - self._refusing - {but}, key=str)
         return able[int(self._context.random() * len(able)) % len(able)] if able else None
 
     def _look(self, now: float) -> None:
@@ -274,6 +306,7 @@ class ClusterRouter:
             self._removed.remove(link)
             self._links.remove(link)
             self._context.forget_link(link)
+        self._guards.look(self._routes)
         self._absent = {link for link in self._routes if _is_absent(link)}
 
     def _learn(self) -> None:
@@ -282,15 +315,13 @@ class ClusterRouter:
         if topology is None or topology is self.snapshot:
             return
         self.snapshot = topology
+        self._refusing.clear()
         self.primaries = {node.address for node in topology.primaries}
         self._end_overlays()
-        for link in [*self._suspects]:
-            if not self._is_silent(link):
-                del self._suspects[link]
-            elif link.address not in self.primaries:
-                link.drop(
-                    ConnectionLost(f"{link.address} does not answer, and its slots have another owner", sent=True)
-                )
+        self._suspects = {link: oldest for link, oldest in self._suspects.items() if self._is_silent(link)}
+        silent = {link.address for link in self._suspects} - self.primaries
+        for link in [link for link in self._routes if link.address in silent and link.is_up]:
+            link.drop(ConnectionLost(f"{link.address} does not answer, and its slots have another owner", sent=True))
         self._redirect_links()
 
     def _redirect_links(self) -> None:

@@ -42,6 +42,7 @@ class Nodes(Router, Protocol):
     def owner(self, slot: int) -> Address | None: ...
     def moved(self, error: MovedError, told_by: Address) -> Address | None: ...
     def link(self, owner: Owner, name: str, route: Route) -> Link: ...
+    def watch(self, link: Link) -> None: ...
     def remove(self, link: Link, error: Exception | None = None) -> None: ...
 
 
@@ -263,11 +264,16 @@ class Lanes:
             seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
             seat.own.open()
             return
-        shared = seat.shared = self._shared.get(address) or SharedLink(self._context, self._nodes, address)
-        self._shared[address] = shared
+        shared = seat.shared = self._shared.get(address) or self._share(address)
         shared.join(seat)
         if seat.may_own and self._look.at == inf:
             self._look.set(self._context.clock.now + LOOK)
+
+    def _share(self, address: Address) -> SharedLink:
+        """Make the shared link of a node."""
+        shared = self._shared[address] = SharedLink(self._context, self._nodes, address)
+        self._nodes.watch(shared.link)
+        return shared
 
     def _has_room(self, address: Address) -> bool:
         links = Counter(seat.own.address for seat in self._seats if seat.own is not None)

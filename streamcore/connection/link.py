@@ -27,7 +27,7 @@ from .connection import State as ConnectionState
 from .dials import Dials
 from .exchange import Exchange, Own, Pushed, without_own
 from .handshake import is_permanent
-from .link_owner import LinkObserver, LinkOwner
+from .link_owner import LinkObserver, LinkOwner, LinkRedirected
 from .link_state import ENTERING, WANTING, State
 from .losses import as_loss, not_greeted, with_address
 from .patience import LATE, Patience, backoff
@@ -75,15 +75,11 @@ class Link:
         self.read_size = 64 << 10  # more would be slower: hiredis is quadratic in the bytes that it holds
         self.server: dict[bytes, Any] = {}
         self.error: Exception | None = None
-        self._owner = owner
-        self._observer = observer
+        self._owner, self._observer = owner, observer
         self.is_routed = observer is not None  # it is redirected where a server says so
         self._is_redirected = False
-        self._login = login
-        self._options = options
-        self._random = random
-        self._clock = clock
-        self._dials = dials
+        self._login, self._options = login, options
+        self._random, self._clock, self._dials = random, clock, dials
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
         self.wants_connection = self.wants_credentials = False
         self.rotation = Rotation(self, changes, clock, options, random) if login.rotates else FixedLogin()
@@ -95,6 +91,7 @@ class Link:
         self._heard = 0.0
         self._on_doubt: Callable[[], None] = _nothing
         self._doubts_after = _NEVER  # seconds that an answer may take before the link is doubted
+        self._idle = options.keepalive_idle
         self.patience = Patience()
         self._most = _NEVER  # seconds until a doubt, or none any more
         self._is_strained = False  # whether any of the two has changed since an answer came
@@ -130,7 +127,7 @@ class Link:
             self._queue()
         elif self.state is not State.RESTING:
             self._is_redirected = True
-            self.drop(ConnectionLost(f"the connection goes to {address} now"))
+            self.drop(LinkRedirected(f"the connection goes to {address} now"))
 
     def end_wait(self) -> bool:
         """Leave the end of a read that blocks to the server."""
@@ -146,10 +143,11 @@ class Link:
                 self._deadlines[self] = AT_ONCE
         self._connection.send(exchange)
 
-    def tell_doubts(self, on_doubt: Callable[[], None], after: float | None = None) -> None:
-        """Call ``on_doubt``, once, when the oldest exchange has waited ``after`` seconds (half of the request timeout)."""
+    def tell_doubts(self, on_doubt: Callable[[], None], after: float | None = None, idle: float = _NEVER) -> None:
+        """Call ``on_doubt``, once, when an answer is due for ``after`` seconds (half of the timeout); PING once ``idle`` for so long."""
         self._on_doubt = on_doubt
         self._most = self._doubts_after = self._options.request_timeout / 2 if after is None else after
+        self._idle = min(self._idle, idle)
         self._schedule()
 
     def pause(self) -> None:
@@ -302,7 +300,7 @@ class Link:
         connection = self._connection
         assert connection is not None
         if not connection.waiting:
-            return self._heard + self._options.keepalive_idle
+            return self._heard + self._idle
         timeout, most = connection.waiting[0].timeout, self._most
         return self._heard + (timeout if timeout < most else most)  # noqa: FURB136  # each call counts here
 

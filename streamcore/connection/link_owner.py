@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar
 
+from ..errors import ConnectionLost
 from .exchange import Exchange
 
 L_contra = TypeVar("L_contra", contravariant=True)
@@ -23,3 +24,7 @@ class LinkObserver(Protocol[L_contra]):
 
     # The link has lost its connection, or an attempt has failed; not where its owner has closed or redirected it.
     def link_lost(self, link: L_contra, error: Exception) -> None: ...
+
+
+class LinkRedirected(ConnectionLost):
+    """A link goes to another server: its connection, or its attempt, was given up and has not failed."""

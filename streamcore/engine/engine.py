@@ -36,7 +36,7 @@ from ..options import (
 from ..process_bound import ProcessBound
 from .event_queue import EventQueue
 from .lane import Lane, LaneOwner
-from .link_events import connected, disconnected, not_renewed
+from .link_events import connected, emit_loss, not_renewed
 from .router import ANYWHERE, MakeRouter, Route, Router, SlotOwners, StandaloneRouter
 from .timers import DerivedTimer, Timed, Timer, Timers
 
@@ -310,10 +310,10 @@ class Engine(ProcessBound):
         self._emit(connected(link, self.title, again=again))
 
     def report_down(self, link: Lane, error: Exception, *, was_up: bool) -> None:
-        """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, end the engine."""
+        """Emit the loss of a connection, or a failed attempt; where dialling again is pointless, here and elsewhere, end the engine."""
         if self.closed:
             return
-        if is_permanent(error) and not link.server:
+        if is_permanent(error) and not link.server and not self._router.may_go_elsewhere(link):
             self.fail(error)
         else:
-            self._emit(disconnected(link, error, self.title, was_up=was_up))
+            emit_loss(self._emit, link, error, self.title, was_up=was_up)

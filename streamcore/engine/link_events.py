@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..events import ConnectAttemptFailed, Connected, Disconnected, LoginNotRenewed, Reconnected
+from collections.abc import Callable
+
+from ..connection.link_owner import LinkRedirected
+from ..events import ConnectAttemptFailed, Connected, Disconnected, Event, LoginNotRenewed, Reconnected
 from .lane import Lane
 
 
@@ -13,11 +16,12 @@ def connected(link: Lane, owner: str, *, again: bool) -> Connected | Reconnected
     return kind(link.name, str(link.address), server, owner)
 
 
-def disconnected(link: Lane, error: Exception, owner: str, *, was_up: bool) -> Disconnected | ConnectAttemptFailed:
-    """Build the event of a connection that was lost, or of an attempt to connect that has failed."""
+def emit_loss(emit: Callable[[Event], None], link: Lane, error: Exception, owner: str, *, was_up: bool) -> None:
+    """Emit the event of a connection that was lost, or of a failed attempt; none of an attempt that was given up for another server."""
     if was_up:
-        return Disconnected(link.name, str(link.address), error, owner)
-    return ConnectAttemptFailed(link.name, str(link.address), link.attempts, error, owner)
+        emit(Disconnected(link.name, str(link.address), error, owner))
+    elif not isinstance(error, LinkRedirected):
+        emit(ConnectAttemptFailed(link.name, str(link.address), link.attempts, error, owner))
 
 
 def not_renewed(link: Lane, error: Exception, owner: str) -> LoginNotRenewed:

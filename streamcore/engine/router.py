@@ -71,6 +71,11 @@ class SlotOwners(Protocol):
         ...
 
     @property
+    def trouble(self) -> Exception | None:
+        """Why the nodes could not be asked for lately, or cannot all be dialled; None where they could."""
+        ...
+
+    @property
     def asked_at(self) -> float:
         """When the present topology was asked for, in seconds."""
         ...
@@ -83,8 +88,8 @@ class SlotOwners(Protocol):
         """Note that a slot is served."""
         ...
 
-    def suspect(self, link: Link) -> None:
-        """Have the other nodes asked: the node of a link does not answer."""
+    def watch(self, link: Link) -> None:
+        """Suspect the node of a link when it does not answer, and have the other nodes asked."""
         ...
 
     def remove(self, link: Link) -> None:
@@ -110,6 +115,10 @@ class Router(Protocol):
 
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
+        ...
+
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether a link that its server refuses for good may lead to another server."""
         ...
 
     def links(self) -> Sequence[Link]:
@@ -185,6 +194,10 @@ class StandaloneRouter:
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make a link to the single server."""
         return self.link(owner, name, route)
+
+    def may_go_elsewhere(self, link: Lane) -> bool:
+        """Whether there is another server: never."""
+        return False
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
@@ -20,9 +19,6 @@ from ..events import Event
 from ..options import Address
 from .message import Kind
 from .subscriptions import Subscription, SubscriptionCommand, SubscriptionOwner, SubscriptionTable
-
-SILENCE: Final = 1.0
-"""Seconds that an answer may take before the other nodes are asked whether the node has failed."""
 
 
 class NodeTables(ABC):
@@ -103,7 +99,7 @@ class NodeTables(ABC):
                 slot_of=key_slot,
                 tracks=self._tracks,
             )
-            table.link.tell_doubts(partial(self._nodes.suspect, table.link), SILENCE)
+            self._nodes.watch(table.link)
             table.open()
         return table
 

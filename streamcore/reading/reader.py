@@ -17,7 +17,7 @@ from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
 from ..engine.event_queue import EventQueue
 from ..engine.lane import Lane, LaneMoved, LaneOwner
-from ..engine.link_events import connected, disconnected
+from ..engine.link_events import connected, emit_loss
 from ..engine.router import ANYWHERE, Route
 from ..engine.script import Replies, Script, ScriptRunner, Steps, call
 from ..errors import ReplyError, ReplyTooLarge
@@ -273,7 +273,7 @@ class Reader(Generic[B]):
         elif isinstance(error, LaneMoved):
             self._moved.add(link)
         else:
-            self.emit(disconnected(link, error, self._owner.title, was_up=was_up))
+            emit_loss(self.emit, link, error, self._owner.title, was_up=was_up)
 
     def fail(self, error: Exception) -> None:
         """End the engine by ``error``."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from streamcore.connection.link import Link
+from streamcore.connection.link_state import State
 from streamcore.engine.engine import Engine
 from streamcore.events import Event
 
@@ -79,7 +80,9 @@ class Peer:
     def step(self) -> bool:
         """Move this link by a step. Returns False where there is nothing to do."""
         pair, link = self._pair, self.link
-        if self.connected and not link.wants_connection:
+        if (
+            self.connected and not link.wants_connection
+        ) or link.state is State.DROPPING:  # also of a dial that never began
             self.connected = False
             link.connection_lost(None, pair.now)
             return True
@@ -99,7 +102,9 @@ class Peer:
     @property
     def is_served(self) -> bool:
         """Whether the link has all that it wants."""
-        return self.connected is self.link.wants_connection and not (self.connected and self.link.data_to_send())
+        link = self.link
+        is_settled = self.connected is link.wants_connection and link.state is not State.DROPPING
+        return is_settled and not (self.connected and link.data_to_send())
 
     def _carry(self) -> bool:
         pair, link = self._pair, self.link

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from streamcore.commands import asking, set_
+from streamcore.commands import Command, asking, set_
 from streamcore.errors import InvalidArgument, ReplyError
 from tests.support.cluster import KEY, SLOT, another, ask, is_home, moved, wait_until
 from tests.support.raw import Raw
 from tests.support.servers import ServerKind
 from transports.embedded import EmbeddedCluster, EmbeddedServerError
+from transports.embedded.moves import SlotMove
 
 every_server = pytest.mark.every_server
 pytestmark = pytest.mark.timeout(180)  # six servers begin together, or elect a primary
@@ -71,6 +74,47 @@ def test_a_move_step_by_step(cluster: EmbeddedCluster) -> None:
     cluster.heal()  # it finishes what has begun, and brings the slot back
     assert is_home(cluster)
     assert ask(source, "CLUSTER", "COUNTKEYSINSLOT", SLOT) == 3
+
+
+class Hearsay:
+    """The end of a move, in the place of a node: what it knows of the other's epoch, and when it is told of the new owner."""
+
+    def __init__(self, name: str, epochs: list[int], told: list[str]) -> None:
+        self.id, self.epochs, self.told = name, epochs, told
+
+    def known(self) -> dict[str, Any]:
+        epoch = self.epochs.pop(0)
+        self.told.append(f"{self.id} knows {epoch}")
+        return {"source": SimpleNamespace(config_epoch=epoch)}
+
+    def databases(self) -> range:
+        return range(0)
+
+    def ask_all(self, commands: list[Command[Any]]) -> list[bytes]:
+        self.told.append(f"{self.id} is told")
+        return [b"OK"]
+
+
+def test_a_slot_goes_on_when_its_target_has_heard_of_the_newest_epoch() -> None:
+    told: list[str] = []
+    source: Any = Hearsay("source", [8], told)
+    target: Any = Hearsay("target", [5, 5, 8], told)
+    SlotMove(SLOT, source, target, []).finish()
+    assert told == [
+        *("source knows 8", "target knows 5", "target knows 5", "target knows 8"),
+        *("target is told", "source is told"),
+    ]
+
+
+@every_server
+def test_a_slot_goes_there_and_back_without_rest(cluster: EmbeddedCluster) -> None:
+    ends = [source := cluster.owner(SLOT), another(cluster, source)]
+    for turn in range(24):
+        move = SlotMove(SLOT, ends[turn % 2], ends[1 - turn % 2], cluster.nodes[:3])
+        move.begin()
+        move.finish()
+    cluster.wait_ok()
+    assert cluster.owner(SLOT) is source
 
 
 def test_a_key_at_both_ends_of_a_move(cluster: EmbeddedCluster) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from streamcore.consumer.consumer import Consumer
 from streamcore.engine.engine import Engine
 from streamcore.engine.pending_change import PendingChange
-from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ForkedError
+from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ForkedError, RemoteProtocolError
 from streamcore.requests import Multiplexer
 
 from .._dial_errors import explain, is_permanent
@@ -142,6 +142,9 @@ class Opened(Telling, Generic[D]):
 
     def not_reached(self) -> ConnectFailed:
         """Why the engine is not ready in time."""
+        owners = self.engine.owners
+        if owners is not None and isinstance(owners.trouble, RemoteProtocolError):
+            return ConnectFailed(str(owners.trouble))
         reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
         if isinstance(reason, ConnectFailed):
             return reason if not self._target.others else _none_reached(self._target, reason)

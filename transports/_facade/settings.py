@@ -73,6 +73,8 @@ class ConnectOptions(TypedDict, total=False):
     """Whether the server is a node of a cluster (None: it tells itself, by ``HELLO``; several hosts are)."""
     refresh_interval: Seconds
     """Seconds between two questions for the nodes of a cluster and their slots for no reason (15)."""
+    node_keepalive: Seconds
+    """Seconds of silence after which a node of a cluster is asked whether it answers; within a second, or the others are asked (2)."""
     follow: Follow
     """Which addresses a node may redirect to: "topology" (named by ``CLUSTER SLOTS``), "seeds" (hosts that were given), or a function of host and port that returns a bool ("topology")."""
     address_map: AddressMap
@@ -81,7 +83,7 @@ class ConnectOptions(TypedDict, total=False):
     """Which announced name of a node is dialled, "hostname" or "ip", where it announces both ("hostname")."""
 
 
-_OF_CLUSTERS: Final = ("refresh_interval", "follow", "address_map", "prefer")
+_OF_CLUSTERS: Final = ("refresh_interval", "node_keepalive", "follow", "address_map", "prefer")
 
 
 @frozen

@@ -7,6 +7,7 @@ told of the new owner. *Atomic*, with a command of its own in Valkey 9 and in Re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from .views import slots_of
 
 KEYS_AT_ONCE: Final = 100
 MIGRATE_TIMEOUT: Final = 5000  # milliseconds
+HEARSAY: Final = 2.0  # seconds, at most, until a node has heard of another's epoch
+LOOK: Final = 0.002  # seconds between two looks whether it has
 FEW: Final = 64  # slots that go the classic way also in Valkey, which takes up to 6 ms for each ``SETSLOT``, since replicas confirm it
 
 
@@ -151,10 +154,21 @@ def _begin(slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode) -> 
 def _assign(
     slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
 ) -> None:
-    """Tell the target, the source and all others, in this order, of the new owner (``CLUSTER SETSLOT ... NODE``)."""
+    """Tell the target, the source and all others, in this order, of the new owner (``CLUSTER SETSLOT ... NODE``).
+
+    The target has heard of the source's epoch by then: else it would take its own for the newest, and belated gossip of the source,
+    which had the slot under a newer one, would undo the move at some nodes, for good.
+    """
+    _await_epoch(source, target)
     commands = [raw("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots]
     for node in (target, source, *(node for node in primaries if node not in (source, target))):
         _checked(node.ask_all(commands))
+
+
+def _await_epoch(source: EmbeddedNode, target: EmbeddedNode) -> None:
+    epoch, deadline = source.known()[source.id].config_epoch, time.monotonic() + HEARSAY
+    while target.known()[source.id].config_epoch < epoch and time.monotonic() < deadline:
+        time.sleep(LOOK)
 
 
 def _edges(slots: Sequence[int]) -> list[int]:

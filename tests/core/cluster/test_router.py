@@ -11,7 +11,7 @@ from streamcore.commands import get, incr, ping
 from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import Link
 from streamcore.engine.router import ANYWHERE, Beside, Slot
-from streamcore.errors import AskError, ConnectionLost, MovedError, ReplyError, reply_error
+from streamcore.errors import ConnectionLost, MovedError, RedirectRefusedError, ReplyError, reply_error
 from streamcore.options import Address
 from streamcore.topology_events import RedirectRefused
 from tests.core.support.clusters import Rig, Topologies, address, slot
@@ -90,13 +90,20 @@ def test_the_named_node_is_asked_first() -> None:
 # -- redirects that may not be followed -------------------------------------------------------------------------------
 
 
-def never(host: str, port: int) -> bool:
-    return False
+def but_the_first(host: str, port: int) -> bool:
+    return port != 7000
+
+
+def careful() -> Rig:
+    """A client that may not follow redirects to the first node."""
+    rig = Rig(follow=but_the_first, seeds=NODES[1:2])
+    assert [event.address for event in rig.events(RedirectRefused)] == ["127.0.0.1:7000"], "it is not dialled at all"
+    return rig
 
 
 @pytest.mark.parametrize("way", ["moved", "asked"])
 def test_a_refused_redirect_is_told_once_and_ends_at_the_deadline(way: str) -> None:
-    rig = Rig(follow=never)
+    rig = careful()
     rig.ask(incr("a"))
     move = rig.model.begin_move(A, rig.model.nodes[0])
     move.move_keys()
@@ -108,7 +115,8 @@ def test_a_refused_redirect_is_told_once_and_ends_at_the_deadline(way: str) -> N
     asked = Topologies(rig.model)
     request = rig.ask(incr("a"))
     rig.until(request)
-    with pytest.raises((MovedError, AskError), match="may not be followed: pass address_map= or follow="):
+    why = r"127.0.0.1:7002 announces 127.0.0.1:7000, which may not be followed: pass address_map= or follow="
+    with pytest.raises(RedirectRefusedError, match=why):
         request.answer()
     [event] = rig.events(RedirectRefused)
     assert (event.address, event.announced_by) == ("127.0.0.1:7000", "127.0.0.1:7002")
@@ -256,7 +264,7 @@ def test_a_link_that_is_sent_around_in_vain_backs_off() -> None:
 
 
 def test_a_link_whose_redirect_may_not_be_followed_stays() -> None:
-    rig = Rig(follow=never)
+    rig = careful()
     _, link = held(rig)
     link.drop(moved(7000))
     rig.advance(1.0)
