@@ -5,11 +5,15 @@ topology at once, which ends when a topology agrees, or comes from the named nod
 lost its node waits there by its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or
 its slot has another owner.
 Whenever a newer topology is known, each link whose route leads elsewhere now is redirected.
+
+A link that only reads (``Replica``) stays at its replica as long as the topology names it as one of its slot; where that fails, or
+says that it serves the slot no more, the link goes to another, or to the primary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Final, NamedTuple
 
@@ -18,13 +22,14 @@ from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
 from ..engine.lane import Lane, LaneOwner
-from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Route, RouterContext, Slot
+from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Replica, Route, RouterContext, Slot
 from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect, TryAgainError
 from ..options import Address
 from ..topology_events import NodeSuspected, RedirectRefused
 from .addresses import AddressPolicy
 from .board import Board
 from .refresher import Refresher
+from .replicas import Replicas
 from .seats import MOVING, Lanes, Seat
 from .topology import Topology
 
@@ -73,6 +78,7 @@ class ClusterRouter:
         self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
         self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
+        self._replicas = Replicas(context.clock, context.random)
         self._refresher = Refresher(
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
         )
@@ -100,7 +106,7 @@ class ClusterRouter:
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to the node that the route leads to; where none is known yet, it is dialled when it is."""
         link = self._context.make_link(owner, name, self._address(route), self)
-        self._routes[link] = route
+        self._set_route(link, route)
         if isinstance(route, Beside) and isinstance(route.link, Link):
             self._beside.setdefault(route.link, []).append(link)
         self._links.append(link)
@@ -125,6 +131,28 @@ class ClusterRouter:
             return self._overlays[slot].address
         node = None if self.snapshot is None else self.snapshot.owner(slot)
         return None if node is None else node.address
+
+    def readers(self, slot: int, *, or_primary: bool = False) -> list[Address]:
+        """Find the nodes that may answer reads about a slot: its replicas, but for those that have failed lately, and the primary if that may."""
+        owner, topology = self.owner(slot), self.snapshot
+        if owner is None or topology is None:
+            return []
+        if slot in self._overlays:
+            of = next((node.id for node in topology.primaries if node.address == owner), "")
+            nodes = topology.replicas.get(of, ())
+        else:
+            nodes = topology.readers(slot)
+        found = [node.address for node in nodes]
+        return self._replicas.able([*found, owner] if or_primary else found)
+
+    def choose(self, able: Sequence[Address], present: Address | None = None) -> Address | None:
+        """Choose a node for reads: the present, if it is able, else by chance; None where there is none."""
+        return self._replicas.choose(able, present)
+
+    def avoid(self, address: Address, *, has_worked: bool = True) -> None:
+        """Read elsewhere for a while, and ask the other nodes: this one has failed, or does not serve what it should."""
+        self._replicas.avoid(address, has_worked=has_worked)
+        self._refresher.want(avoid=address)
 
     @property
     def trouble(self) -> Exception | None:
@@ -194,10 +222,12 @@ class ClusterRouter:
         if route is None:
             return
         assert isinstance(link.address, Address)
+        if isinstance(route, Replica) or link.address not in self.primaries:
+            self._replicas.avoid(link.address, has_worked=not link.attempts)
         reason = error.__cause__ if isinstance(error, ConnectionLost) else error
         if isinstance(reason, (SlotRedirect, TryAgainError)):
             link.attempts = min(link.attempts, MOVING)
-        if isinstance(reason, MovedError):
+        if isinstance(reason, MovedError) and not isinstance(route, Replica):  # a replica may know less than the topology
             address = self.moved(reason, link.address)
             if address is None:
                 self._refresher.want()
@@ -228,11 +258,20 @@ class ClusterRouter:
         return self.link(owner, name, route)
 
     def aim(self, link: Link, route: Route) -> None:
-        """Give a link another route, and redirect it where that leads to another node."""
-        self._routes[link] = route
+        """Give a link another route, and redirect it where that leads to another node, or is about reads, or no more."""
+        is_other = self._set_route(link, route)
         address = self._address(route)
-        if address is not None and (address != link.address or not link.has_address):
+        if address is not None and (is_other or address != link.address or not link.has_address):
             self._send_to(link, address)
+
+    def _set_route(self, link: Link, route: Route) -> bool:
+        """Note the route of a link, and whether its connections are to read from replicas; tell whether that has changed."""
+        self._routes[link] = route
+        reads = isinstance(route, Replica) or (isinstance(route, OnNode) and route.reads)
+        if link.login.reads is reads:
+            return False
+        link.login = replace(link.login, reads=reads)
+        return True
 
     def remove(self, link: Link, error: Exception | None = None) -> None:
         """Close a link for good, because of ``error``."""
@@ -245,9 +284,13 @@ class ClusterRouter:
 
     # -- topologies ---------------------------------------------------------------------------------------------------
 
-    def _address(self, route: Route) -> Address | None:
+    def _address(self, route: Route, present: Address | None = None) -> Address | None:
+        """Find where a route leads; ``present``: where the link of a route with a choice is."""
         if isinstance(route, Slot):
             return self.owner(route.slot)
+        if isinstance(route, Replica):
+            able = self.readers(route.slot, or_primary=route.or_primary)
+            return self.choose(able, present) or self.owner(route.slot)
         if isinstance(route, Beside):
             beside = route.link
             is_known = isinstance(beside, Link) and beside.has_address
@@ -301,9 +344,10 @@ class ClusterRouter:
         for link, route in [*self._routes.items()]:
             if isinstance(route, Anywhere) and link.has_address and link.address in named:
                 continue
-            if link.unanswered and link.address in named:
+            if link.unanswered and link.address in named and not isinstance(route, Replica):
                 continue  # it answers what is under way, or says itself where to go
-            address = self._address(route)
+            assert isinstance(link.address, Address)
+            address = self._address(route, link.address)
             if address is not None and (link.address != address or not link.has_address):
                 link.redirect(address)
         self._lanes.follow()

@@ -46,7 +46,7 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. Changes of its outputs, and its deadline, are noted
-    in ``changes``; ``dials`` gives turns. A link without an ``address`` dials as soon as it is redirected.
+    in ``changes``; ``dials`` gives turns. ``login`` introduces connections. Without an ``address`` it dials when redirected.
     ``wants_connection``: a socket should exist; dial if there is none, close it if not. ``wants_credentials``: the driver
     asks the application for its credentials, to introduce the connection, or to renew its login.
     """
@@ -79,7 +79,7 @@ class Link:
         self._observer = observer
         self.is_routed = observer is not None  # it is redirected where a server says so
         self._is_redirected = False
-        self._login = login
+        self.login = login
         self._options = options
         self._random = random
         self._clock = clock
@@ -228,9 +228,9 @@ class Link:
         """Begin the introduction on a connected socket (with TLS, where asked for)."""
         self._clock.now = now
         if self.state is State.DIALLING:
-            self._connection = Connection(self._login, self._options)
+            self._connection = Connection(self.login, self._options)
             self.patience.begin()
-            self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
+            self._enter(State.GREETING, None if self.login.rotates else now + self._options.request_timeout)
             self.rotation.begin(self._connection)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:

@@ -41,13 +41,25 @@ class Slot:
 
 
 @frozen
+class Replica:
+    """The route of a link that only reads about a slot: to a replica, or to the primary where no replica is reached.
+
+    ``or_primary``: the primary is chosen like a replica.
+    """
+
+    slot: int
+    or_primary: bool = False
+
+
+@frozen
 class OnNode:
-    """The route of a link to a node of a cluster, whatever slots it has."""
+    """The route of a link to a node of a cluster, whatever slots it has. ``reads``: it answers reads, also as a replica."""
 
     address: Address
+    reads: bool = False
 
 
-Route: TypeAlias = Anywhere | Beside | Slot | OnNode
+Route: TypeAlias = Anywhere | Beside | Slot | Replica | OnNode
 
 ANYWHERE: Final = Anywhere()
 
@@ -110,6 +122,10 @@ class Router(Protocol):
 
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
+        ...
+
+    def aim(self, link: Link, route: Route) -> None:
+        """Give a link another route, and redirect it where that leads to another server."""
         ...
 
     def links(self) -> Sequence[Link]:
@@ -190,6 +206,9 @@ class StandaloneRouter:
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make a link to the single server."""
         return self.link(owner, name, route)
+
+    def aim(self, link: Link, route: Route) -> None:
+        """Leave a link where it is: there is no other server."""
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""
