@@ -20,7 +20,7 @@ SILENCE: Final = 1.0
 
 
 class NodeQueueOwner(Protocol):
-    """The dispatcher of the queues."""
+    """The dispatcher of the queues, or the sender of reads to replicas."""
 
     def new_node_link(self, queue: Owner, address: Address) -> Link: ...
     def node_up(self, queue: NodeQueue, *, again: bool) -> None: ...
@@ -35,9 +35,12 @@ class NodeQueueOwner(Protocol):
 
 
 class NodeQueue:
-    """Requests in the order of ``submit``; ``waiting``: until the link is up. ``last``: the newest that is unanswered."""
+    """Requests in the order of ``submit``; ``waiting``: until the link is up. ``last``: the newest that is unanswered.
 
-    def __init__(self, owner: NodeQueueOwner, address: Address) -> None:
+    ``silence``: seconds that an answer may take before the node is doubted.
+    """
+
+    def __init__(self, owner: NodeQueueOwner, address: Address, silence: float = SILENCE) -> None:
         self.address = address
         self.last: Request | None = None
         self.waiting: deque[Request] = deque()
@@ -45,7 +48,7 @@ class NodeQueue:
         self._was_up = False
         self._up_before = False
         self.link = owner.new_node_link(self, address)
-        self.link.tell_doubts(self._doubt, SILENCE)
+        self.link.tell_doubts(self._doubt, silence)
         self.link.open()
 
     def _doubt(self) -> None:

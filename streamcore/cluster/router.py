@@ -137,11 +137,10 @@ class ClusterRouter:
         owner, topology = self.owner(slot), self.snapshot
         if owner is None or topology is None:
             return []
+        nodes = topology.readers(slot)
         if slot in self._overlays:
             of = next((node.id for node in topology.primaries if node.address == owner), "")
             nodes = topology.replicas.get(of, ())
-        else:
-            nodes = topology.readers(slot)
         found = [node.address for node in nodes]
         return self._replicas.able([*found, owner] if or_primary else found)
 
@@ -227,7 +226,9 @@ class ClusterRouter:
         reason = error.__cause__ if isinstance(error, ConnectionLost) else error
         if isinstance(reason, (SlotRedirect, TryAgainError)):
             link.attempts = min(link.attempts, MOVING)
-        if isinstance(reason, MovedError) and not isinstance(route, Replica):  # a replica may know less than the topology
+        if isinstance(reason, MovedError) and not isinstance(
+            route, Replica
+        ):  # a replica may know less than the topology
             address = self.moved(reason, link.address)
             if address is None:
                 self._refresher.want()

@@ -141,7 +141,9 @@ def raw(*args: Argument, repeatable: bool = False, reads: bool = False) -> Comma
         words = [_word(arg) for arg in args]
     except InvalidArgument as error:
         raise _located(args, error) from None
-    command: Command[Any] = Command((words[0], *args[1:]), None, _traits(words, repeatable=repeatable)._replace(reads=reads))
+    command: Command[Any] = Command(
+        (words[0], *args[1:]), None, _traits(words, repeatable=repeatable)._replace(reads=reads)
+    )
     if command.traits.use is LinkUse.FORBIDDEN:
         raise forbidden(command)
     return command
