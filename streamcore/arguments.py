@@ -144,7 +144,7 @@ def unix_milliseconds(what: str, value: Moment) -> int:
     return since
 
 
-def read_from(value: ReadFrom) -> ReadFrom:
+def read_source(value: ReadFrom) -> ReadFrom:
     """Check which nodes of a cluster are to answer reads."""
     return one_of("read_from", value, *get_args(ReadFrom))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
-from ..arguments import read_from as checked
+from ..arguments import read_source
 from ..commands import Command
 from ..commands.command import LinkUse
 from ..connection.link import Link
@@ -38,7 +38,7 @@ class ClusterMultiplexer(Multiplexer):
 
     def __init__(self, *, read_from: ReadFrom = "primary", **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
-        self._read_from = checked(read_from)
+        self._read_from = read_source(read_from)
         self._deadlines = Deadlines(self)
         nodes = cast(ClusterRouter, self._router)
         self._nodes = Dispatcher(self, nodes, self._deadlines.settle)
@@ -70,7 +70,7 @@ class ClusterMultiplexer(Multiplexer):
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
                 raise unshared(command)
-        source = self._read_from if read_from is None else checked(read_from)
+        source = self._read_from if read_from is None else read_source(read_from)
         if len(commands) < 2:
             request = Request(commands, done, self.options.request_timeout)
             return self.put(request) if source == "primary" else self._read(request, or_primary=source == "any")

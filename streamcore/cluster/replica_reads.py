@@ -160,7 +160,9 @@ class ReplicaReads:
             return
         journey: ReadJourney = request.journey
         if isinstance(request, Part):
-            errors = {slot_of(request.asked[at]): error for at, error in refused.items()}
+            errors: dict[int | None, ReplyError | None] = {
+                slot_of(request.asked[at]): error for at, error in refused.items()
+            }
             parts: Sequence[Request] = request.split([*refused] if refused else range(request.size))
         else:
             errors = dict.fromkeys(journey.slots, refused.get(0))

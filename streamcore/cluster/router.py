@@ -240,15 +240,15 @@ class ClusterRouter:
         if other is not None and other != link.address:
             self._send_to(link, other)
 
-    def _send_to(self, link: Link, address: Address) -> None:
+    def _send_to(self, link: Link, address: Address, reason: Exception | None = None) -> None:
         """Have a link dial another node: at once, or by its back-off where it has been sent around in vain."""
-        if link.attempts < FREE or not link.has_address:
-            link.redirect(address)
+        if link.is_up or link.attempts < FREE or not link.has_address:
+            link.redirect(address, reason)
         else:
             link.address = address
         for beside in self._beside.get(link, ()):
             if beside.address != address:
-                beside.redirect(address)
+                beside.redirect(address, reason)
 
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make the lane of a script: about a slot, it may be one of many on a link."""
@@ -258,12 +258,12 @@ class ClusterRouter:
             return self._lanes.lane(owner, name, route.slot, shared=shared)
         return self.link(owner, name, route)
 
-    def aim(self, link: Link, route: Route) -> None:
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
         """Give a link another route, and redirect it where that leads to another node, or is about reads, or no more."""
         is_other = self._set_route(link, route)
         address = self._address(route)
         if address is not None and (is_other or address != link.address or not link.has_address):
-            self._send_to(link, address)
+            self._send_to(link, address, reason)
 
     def _set_route(self, link: Link, route: Route) -> bool:
         """Note the route of a link, and whether its connections are to read from replicas; tell whether that has changed."""

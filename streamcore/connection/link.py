@@ -122,7 +122,7 @@ class Link:
             self._enter(State.DROPPING)
             self._lose(error)
 
-    def redirect(self, address: AnyAddress) -> None:
+    def redirect(self, address: AnyAddress, reason: Exception | None = None) -> None:
         """Dial another server, at once and without a back-off; give up the present socket."""
         self.address, self.has_address = address, True
         if self.state in (State.QUEUED, State.BACKING_OFF):
@@ -130,7 +130,7 @@ class Link:
             self._queue()
         elif self.state is not State.RESTING:
             self._is_redirected = True
-            self.drop(ConnectionLost(f"the connection goes to {address} now"))
+            self.drop(reason or ConnectionLost(f"the connection goes to {address} now"))
 
     def end_wait(self) -> bool:
         """Leave the end of a read that blocks to the server."""

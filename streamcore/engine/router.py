@@ -124,8 +124,8 @@ class Router(Protocol):
         """Make the lane of a script; a link of its own where that may be, unless it is to be ``shared``."""
         ...
 
-    def aim(self, link: Link, route: Route) -> None:
-        """Give a link another route, and redirect it where that leads to another server."""
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Give a link another route, and redirect it where that leads to another server; its connection is lost by ``reason``."""
         ...
 
     def links(self) -> Sequence[Link]:
@@ -207,7 +207,7 @@ class StandaloneRouter:
         """Make a link to the single server."""
         return self.link(owner, name, route)
 
-    def aim(self, link: Link, route: Route) -> None:
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
         """Leave a link where it is: there is no other server."""
 
     def links(self) -> Sequence[Link]:
