@@ -66,6 +66,7 @@ class ClusterRouter:
     ) -> None:
         self.on_change: Callable[[], None] = _nothing
         self.primaries: set[Address] = set()
+        self.members: set[Address] = set()
         self.wanted: dict[int, None] = {}
         """Slots that are not served, as far as is known."""
         self._context = context
@@ -330,6 +331,7 @@ class ClusterRouter:
             return
         self.snapshot = topology
         self.primaries = {node.address for node in topology.primaries}
+        self.members = {node.address for node in topology.nodes.values()}
         self._end_overlays()
         for link in [*self._suspects]:
             if not self._is_silent(link):
@@ -341,7 +343,7 @@ class ClusterRouter:
         self._redirect_links()
 
     def _redirect_links(self) -> None:
-        named = set() if self.snapshot is None else {node.address for node in self.snapshot.nodes.values()}
+        named = self.members
         for link, route in [*self._routes.items()]:
             if isinstance(route, Anywhere) and link.has_address and link.address in named:
                 continue

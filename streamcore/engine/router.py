@@ -64,10 +64,8 @@ Route: TypeAlias = Anywhere | Beside | Slot | Replica | OnNode
 ANYWHERE: Final = Anywhere()
 
 
-class SlotOwners(Protocol):
-    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
-
-    on_change: Callable[[], None]
+class SlotPlaces(Protocol):
+    """The nodes where slots are: their owners, or other nodes that are chosen for them."""
 
     @property
     def primaries(self) -> Collection[Address]:
@@ -101,6 +99,25 @@ class SlotOwners(Protocol):
 
     def remove(self, link: Link) -> None:
         """Close a link for good."""
+        ...
+
+
+class SlotOwners(SlotPlaces, Protocol):
+    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
+
+    on_change: Callable[[], None]
+
+    @property
+    def members(self) -> Collection[Address]:
+        """The addresses of all nodes that have slots, or copies of them."""
+        ...
+
+    def readers(self, slot: int, *, or_primary: bool = False) -> Sequence[Address]:
+        """Find the nodes that may answer reads about a slot: its replicas that have not failed lately, and the primary if that may."""
+        ...
+
+    def choose(self, able: Sequence[Address], present: Address | None = None) -> Address | None:
+        """Choose a node for reads: the present, if it is able, else by chance; None where there is none."""
         ...
 
 

@@ -8,6 +8,8 @@ A replica takes shard channels as well, and hears what its primary hears. A form
 it again may be a replica by now: it is the home only if a topology that was asked for later has it as the owner. And a home that
 is no primary any more is none from then on. Else a message might come twice, by both.
 
+Where replicas are to be read from, the owner of a slot is a replica that was chosen for it (``replica_owners``).
+
 A primary that is cut off from the majority serves its shard channels on, without a word. So each topology is the occasion to ask
 the homes how they are (``CLUSTER INFO``), and a gap is told again and again while a home is cut off, or is not the owner.
 """
@@ -22,7 +24,7 @@ from ..commands.cluster import cluster_info, key_slot
 from ..connection.exchange import Exchange
 from ..engine.context import EngineContext
 from ..engine.degradation import CUT_OFF
-from ..engine.router import SlotOwners
+from ..engine.router import SlotPlaces
 from ..errors import UNAVAILABLE, ConnectionLost, MovedError, ReplyError
 from ..events import Event
 from ..options import Address
@@ -54,7 +56,7 @@ class ShardTables(NodeTables):
     """The shard channels at the primaries of their slots, and a table for channels and patterns."""
 
     def __init__(
-        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotOwners
+        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotPlaces
     ) -> None:
         super().__init__(engine, owner, emit, nodes, what="shard channels", tracks=False)
         self._main = SubscriptionTable(engine, self, emit, tracks=False)

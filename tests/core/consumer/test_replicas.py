@@ -124,10 +124,9 @@ class TestPlaces:
         place = Place(clock, Slot(1), Replica(1), lambda route, _: went.append(route))
         clock.now = 1000.0
         for stays in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
-            assert place.may_leave
+            assert [place.may_leave] == [True]
             place.leave()
-            assert place.is_copy
-            assert not place.may_leave
+            assert [place.is_copy, place.may_leave] == [True, False]
             place.doubt()
             clock.now += stays - 0.1
             assert not place.may_leave
@@ -294,9 +293,10 @@ class TestChanges:
     def test_a_stream_that_does_not_exist_yet_is_awaited_at_a_replica(self) -> None:
         story = Reading()
         assert story.place() == "replica"
+        seen = story.commands()
         story.append("a", 1)
         assert numbers(story.work()) == [1]
-        assert story.place() == "primary", "only the counters prove the first batch"
+        assert "P XINFO" in seen, "only the counters prove the first batch"
         story.append("a", 2)
         assert numbers(story.work(8.0)) == [2]
         assert story.place() == "replica"
