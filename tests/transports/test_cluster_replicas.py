@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,7 +60,9 @@ async def test_a_single_server_answers_all(runtime: Runtime, server: EmbeddedSer
         assert await client.execute(get("k"), read_from="replica") == b"1"
         async with client.consumer({"s": "0"}) as consumer:
             await client.xadd("s", {"n": "1"})
-            assert (await consumer.get()).fields == {b"n": b"1"}
+            entry = await consumer.get()
+            assert entry is not None
+            assert entry.fields == {b"n": b"1"}
 
 
 async def test_streams_and_shard_channels(runtime: Runtime, cluster: EmbeddedCluster) -> None:
@@ -74,11 +77,13 @@ async def test_streams_and_shard_channels(runtime: Runtime, cluster: EmbeddedClu
         reads = calls(replica, "xread")
         for number in range(1, 7):
             await client.xadd("{orders}", {"n": str(number)})
-            assert (await consumer.get()).fields == {b"n": str(number).encode()}
+            entry = await consumer.get()
+            assert entry is not None
+            assert entry.fields == {b"n": str(number).encode()}
             text, heard = str(number).encode(), None
             for _ in range(50):  # what is published while the replica changes its role may be missed
                 await client.spublish("{orders}news", text)
-                heard = await news.wait_for_message(lambda message, text=text: message.data == text, 0.2)
+                heard = await news.wait_for_message(carries(text), 0.2)
                 if heard is not None:
                     break
             assert heard is not None
@@ -89,3 +94,7 @@ async def test_streams_and_shard_channels(runtime: Runtime, cluster: EmbeddedClu
                 cluster.failover(cluster.owner(KEY))
                 await client.set(KEY, "1")
     assert not any(isinstance(event, (Gap, StreamReset)) for event in events)
+
+
+def carries(text: bytes) -> Callable[[Any], bool]:
+    return lambda message: bool(message.data == text)

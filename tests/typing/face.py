@@ -518,6 +518,3 @@ async def reads_from_replicas(client: transports.asyncio.Client, blocking: trans
     assert_type(Command.raw("MODULE.GET", "k", reads=True), Command[Any])
     assert_type(client.consumer("s", read_from="replica"), transports.asyncio.Consumer[bytes])
     client.sharded_pubsub("c", read_from="any")
-    await client.execute(get("k"), read_from="nearest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    client.consumer("s", read_from="secondary")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    client.pubsub("c", read_from="replica")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
