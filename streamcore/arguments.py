@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, get_args
 
 from .errors import InvalidArgument
+from .options import ReadFrom
 
 SHOWN: Final = 3
 """How many names are shown of many."""
@@ -141,6 +142,11 @@ def unix_milliseconds(what: str, value: Moment) -> int:
     if since < 0:
         raise InvalidArgument(f"{what} lies before 1970; servers count from there")
     return since
+
+
+def read_source(value: ReadFrom) -> ReadFrom:
+    """Check which nodes of a cluster are to answer reads."""
+    return one_of("read_from", value, *get_args(ReadFrom))
 
 
 def one_of(what: str, value: T, *choices: object) -> T:

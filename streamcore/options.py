@@ -55,7 +55,8 @@ class Login:
     """How a connection introduces itself: ``HELLO 3 AUTH user password SETNAME name``, then ``SELECT database``.
 
     Where it ``rotates``, user and password are not known beforehand: each connection asks for its ``Credentials``
-    (``Link.wants_credentials``), and a refusal of them is not permanent.
+    (``Link.wants_credentials``), and a refusal of them is not permanent. ``reads``: a replica of a cluster is to answer commands
+    that only read (``READONLY``).
     """
 
     username: str | None = None
@@ -63,6 +64,7 @@ class Login:
     database: int = 0
     client_name: str | None = None
     rotates: bool = False
+    reads: bool = False
 
 
 @frozen
@@ -122,6 +124,9 @@ def _check_text(what: str, value: Any) -> None:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidArgument(f"credentials=: {what} has surrogates and cannot be sent as UTF-8")
 
+
+ReadFrom: TypeAlias = Literal["primary", "replica", "any"]
+"""The nodes of a cluster that answer commands which only read: the primary of their keys, its replicas, or any of them."""
 
 DecoderKind: TypeAlias = Literal["auto", "hiredis", "python"]
 DECODERS: Final[tuple[str, ...]] = get_args(DecoderKind)

@@ -12,7 +12,7 @@ from ..connection.link import Link
 from ..engine.engine import EngineOptions
 from ..engine.router import ANYWHERE, OnNode, Route, Slot
 from ..errors import InvalidArgument
-from ..options import Address
+from ..options import Address, ReadFrom
 from ..requests.multiplexer import MAX_LEASES, DedicatedLink, unshared
 from ..requests.nodes import ServerNode, Tour
 from ..requests.queue import RequestQueue, because
@@ -30,8 +30,8 @@ from .topology import Topology
 class ClusterClient(ClusterMultiplexer):
     """Send commands to the nodes of a cluster; see ``ClusterMultiplexer``. ``at`` sends them to a certain node."""
 
-    def __init__(self, **engine: Unpack[EngineOptions]) -> None:
-        super().__init__(**engine)
+    def __init__(self, *, read_from: ReadFrom = "primary", **engine: Unpack[EngineOptions]) -> None:
+        super().__init__(read_from=read_from, **engine)
         self._leased: list[LeaseQueue] = []
         self._direct: dict[Address, DirectQueue] = {}
         self._map = cast(ClusterRouter, self._router)

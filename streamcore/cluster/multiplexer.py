@@ -1,38 +1,50 @@
 """Commands of many callers to all nodes of a cluster: each goes to the primary of its slot, over a link that all callers share.
 
 A pipeline is split into parts, by node, and its answers are put together. A request that a node redirects, or refuses for now,
-is sent on by the ``Dispatcher``, until its deadline, which counts from its submission.
+is sent on by the ``Dispatcher``, until its deadline, which counts from its submission. Commands that only read go to replicas
+where that is wanted (``read_from``); in a pipeline, those of slots that it does not write to.
 Commands without keys run at any primary, over the main link.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
+from ..arguments import read_source
 from ..commands import Command
 from ..commands.command import LinkUse
 from ..connection.link import Link
 from ..engine.engine import EngineOptions
 from ..engine.link_events import emit_loss
 from ..errors import ConnectionLost
+from ..options import ReadFrom
 from ..requests.multiplexer import Multiplexer, unshared
 from ..requests.queue import because
 from ..requests.request import Request
 from .call import Call
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher
+from .replica_reads import ReadJourney, ReplicaReads
 from .router import ClusterRouter
 from .slots import common_slot, refuse_cursors, slot_of, split
 
 
 class ClusterMultiplexer(Multiplexer):
-    """Send commands to the nodes of a cluster, in the order of ``submit`` within each slot."""
+    """Send commands to the nodes of a cluster, in the order of ``submit`` within each slot.
 
-    def __init__(self, **engine: Unpack[EngineOptions]) -> None:
+    ``read_from``: the nodes that answer commands which only read; answers of replicas carry no order with writes.
+    """
+
+    def __init__(self, *, read_from: ReadFrom = "primary", **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
+        self._read_from = read_source(read_from)
         self._deadlines = Deadlines(self)
-        self._nodes = Dispatcher(self, cast(ClusterRouter, self._router), self._deadlines.settle)
+        nodes = cast(ClusterRouter, self._router)
+        self._nodes = Dispatcher(self, nodes, self._deadlines.settle)
+        self._reads = ReplicaReads(
+            self, nodes, self._nodes, self._deadlines.settle, request_timeout=self.options.request_timeout
+        )
 
     @property
     def label(self) -> str:
@@ -48,27 +60,44 @@ class ClusterMultiplexer(Multiplexer):
 
     @property
     def _unanswered(self) -> int:
-        return self._nodes.queued + self._main.queued
+        return self._nodes.queued + self._reads.queued + self._main.queued
 
-    def submit(self, commands: Sequence[Command[Any]], done: Callable[[Any], None]) -> Any:
-        """Send commands, each to the node of its keys. Raises as ``Multiplexer.submit`` does, and ``CrossSlotError``."""
+    def submit(
+        self, commands: Sequence[Command[Any]], done: Callable[[Any], None], read_from: ReadFrom | None = None
+    ) -> Any:
+        """Send commands, each to a node of its keys. Raises as ``Multiplexer.submit`` does, and ``CrossSlotError``."""
         self.check()
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:
                 raise unshared(command)
+        source = self._read_from if read_from is None else read_source(read_from)
         if len(commands) < 2:
-            return self.put(Request(commands, done, self.options.request_timeout))
+            request = Request(commands, done, self.options.request_timeout)
+            return self.put(request) if source == "primary" else self._read(request, or_primary=source == "any")
         slots = split(commands)
         if None in slots:
             refuse_cursors(commands)
         call = Call(commands, done, self.options.request_timeout)
         without_keys = slots.pop(None, ())
         self._deadlines.add(call)
-        self._nodes.distribute(call, cast("dict[int, list[int]]", slots))
+        of_keys: Mapping[int, Sequence[int]] = cast("dict[int, list[int]]", slots)
+        if source != "primary":
+            of_keys = self._reads.distribute(call, of_keys, or_primary=source == "any")
+        self._nodes.distribute(call, of_keys)
         if without_keys:
             self._main.submit(call.part(without_keys))
         self.on_wakeup()
         return call
+
+    def _read(self, request: Request, *, or_primary: bool) -> Request:
+        """Send a request to a replica, if it is a command that only reads."""
+        slot = slot_of(request.asked[0]) if request.asked[0].only_reads else None
+        if slot is None:
+            return self.put(request)
+        self._deadlines.add(request)
+        self._reads.submit(request, slot, or_primary=or_primary)
+        self.on_wakeup()
+        return request
 
     def put(self, request: Request) -> Request:
         """Send a request of the caller's own kind to the node of its keys, which are of one slot. Raises as ``submit`` does."""
@@ -86,6 +115,7 @@ class ClusterMultiplexer(Multiplexer):
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
         self._nodes.end(self._deadlines.take_all(), f"the client was closed{because(error)}")
+        self._reads.end()
 
     # -- calls of the parts -------------------------------------------------------------------------------------------
 
@@ -95,7 +125,10 @@ class ClusterMultiplexer(Multiplexer):
 
     def drop_unsent(self, request: Request) -> None:
         """Forget a request that has ended, and will never be sent."""
-        self._nodes.forget_ended(request)
+        if isinstance(request.journey, ReadJourney):
+            self._reads.forget_ended(request)
+        else:
+            self._nodes.forget_ended(request)
 
     def node_down(self, link: Link, error: Exception, *, was_up: bool) -> None:
         """Report that the link to a node is lost, or cannot be made. That ends nothing: the other nodes serve."""

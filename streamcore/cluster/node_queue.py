@@ -17,7 +17,7 @@ from ..requests.request import SCRIPTS, Request
 
 
 class NodeQueueOwner(Protocol):
-    """The dispatcher of the queues."""
+    """The dispatcher of the queues, or the sender of reads to replicas."""
 
     def new_node_link(self, queue: Owner, address: Address) -> Link: ...
     def node_up(self, queue: NodeQueue, *, again: bool) -> None: ...

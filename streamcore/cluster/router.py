@@ -1,53 +1,50 @@
 """The router of a cluster: each link is dialled at the node that its route leads to, now and when that changes.
 
 The router observes its links, and each loss tells its reason. ``MOVED`` names the new owner of a slot: an *overlay* on the
-topology at once, which ends when a topology agrees, or comes from the named node, or after ``OVERLAY`` seconds. A link that has
+topology at once. A link that has
 lost its node waits there by its back-off, while the ``Refresher`` asks the other nodes, again and again until the link is up or
 its slot has another owner.
 Whenever a newer topology is known, each link whose route leads elsewhere now is redirected.
+
+A link that only reads (``Replica``) stays at its replica as long as the topology names it as one of its slot; where that fails, or
+says that it serves the slot no more, the link goes to another, or to the primary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
 from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
 from ..engine.lane import Lane, LaneOwner
-from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Route, RouterContext, Slot
+from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Replica, Route, RouterContext, Slot
 from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect, TryAgainError
 from ..options import Address
-from ..topology_events import NodeSuspected, RedirectRefused
+from ..topology_events import NodeSuspected
 from .addresses import AddressPolicy
 from .board import Board
 from .guards import Guards
+from .overlays import Overlays
+from .redirects import Redirects
 from .refresher import Refresher
+from .replicas import Replicas
 from .seats import MOVING, Lanes, Seat
 from .topology import Topology
 
 FREE: Final = 3
 """Dials at once, without a back-off, of a link that was redirected and has not worked since."""
 
-OVERLAY: Final = 5.0
-"""Seconds for which a ``MOVED`` holds against topologies that do not know of it."""
-
 SILENCE: Final = 1.0
 """Seconds that an answer may take before the other nodes are asked whether the node has failed."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
-
-
-class Overlay(NamedTuple):
-    """The owner of a slot by the word of a ``MOVED``, ``since`` a time in seconds."""
-
-    address: Address
-    since: float
 
 
 class ClusterRouter:
@@ -67,20 +64,21 @@ class ClusterRouter:
     ) -> None:
         self.on_change: Callable[[], None] = _nothing
         self.primaries: set[Address] = set()
+        self.members: set[Address] = set()
         self.wanted: dict[int, None] = {}
         """Slots that are not served, as far as is known."""
         self._context = context
         self._board = board
-        self._policy = policy
+        self._redirects = Redirects(context.clock, policy, context.emit)
         self._keepalive = node_keepalive
         self.snapshot: Topology | None = None
-        self._overlays: dict[int, Overlay] = {}  # by slot
+        self._overlays = Overlays()
         self._routes: dict[Link, Route] = {}
         self._beside: dict[Link, list[Link]] = {}
         self._absent: set[Link] = set()  # links that were wanted, and not up, at the last look
         self._suspects: dict[Link, Exchange | None] = {}  # that do not answer, and their oldest exchanges
         self._refusing: set[Address] = set()  # nodes that refuse the login for good, or whose certificate is wrong
-        self._unfollowed: dict[str, float] = {}  # addresses that may not be followed, and since when they were told
+        self._replicas = Replicas(context.clock, context.random)
         self._refresher = Refresher(
             context, board, policy, seeds, interval=refresh_interval, learn=self._learn, needed=self._is_needed
         )
@@ -109,7 +107,7 @@ class ClusterRouter:
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to the node that the route leads to; where none is known yet, it is dialled when it is."""
         link = self._context.make_link(owner, name, self._address(route), self)
-        self._routes[link] = route
+        self._set_route(link, route)
         if isinstance(route, Beside) and isinstance(route.link, Link):
             self._beside.setdefault(route.link, []).append(link)
         self._links.append(link)
@@ -130,10 +128,37 @@ class ClusterRouter:
 
     def owner(self, slot: int) -> Address | None:
         """Find the address of the primary of a slot; None where none is known."""
-        if slot in self._overlays:
-            return self._overlays[slot].address
+        overlay = self._overlays.by_slot.get(slot)
+        if overlay is not None:
+            return overlay.address
         node = None if self.snapshot is None else self.snapshot.owner(slot)
         return None if node is None else node.address
+
+    def readers(self, slot: int, *, or_primary: bool = False) -> list[Address]:
+        """Find the nodes that may answer reads about a slot: its replicas, but for those that have failed lately, and the primary if that may."""
+        owner, topology = self.owner(slot), self.snapshot
+        if owner is None or topology is None:
+            return []
+        nodes = topology.readers(slot)
+        if slot in self._overlays.by_slot:
+            of = next((node.id for node in topology.primaries if node.address == owner), "")
+            nodes = topology.replicas.get(of, ())
+        found = [node.address for node in nodes]
+        return self._replicas.able([*found, owner] if or_primary else found)
+
+    def choose(self, able: Sequence[Address], present: Address | None = None) -> Address | None:
+        """Choose a node for reads: the present, if it is able, else by chance; None where there is none."""
+        return self._replicas.choose(able, present)
+
+    def avoid(self, address: Address, *, has_worked: bool = True) -> None:
+        """Read elsewhere for a while, and ask the other nodes: this one has failed, or does not serve what it should."""
+        self._replicas.avoid(address, has_worked=has_worked)
+        self._refresher.want(avoid=address)
+
+    @property
+    def candidates(self) -> set[Address]:
+        """The addresses of the primaries, at which slots may be found."""
+        return self.primaries
 
     @property
     def trouble(self) -> Exception | None:
@@ -142,15 +167,15 @@ class ClusterRouter:
 
     def moved(self, error: MovedError, told_by: Address) -> Address | None:
         """Follow a ``MOVED`` that a node has told; None where its address may not be followed."""
-        address = self._follow(error, told_by)
+        address = self._redirects.follow(error, told_by, self.snapshot)
         if address is not None and error.slot is not None:
-            self._overlays[error.slot] = Overlay(address, self._context.clock.now)
+            self._overlays.add(error.slot, address, self._context.clock.now)
             self._refresher.want(prefer=address)
         return address
 
     def asked(self, error: AskError, told_by: Address) -> Address | None:
         """Find where an ``ASK`` of a node leads; None where its address may not be followed."""
-        return self._follow(error, told_by)
+        return self._redirects.follow(error, told_by, self.snapshot)
 
     @property
     def asked_at(self) -> float:
@@ -170,28 +195,10 @@ class ClusterRouter:
         """Note that a slot is served, or that no request waits for it."""
         self.wanted.pop(slot, None)
 
-    def _follow(self, redirect: SlotRedirect, told_by: Address) -> Address | None:
-        topology = self.snapshot
-        address = self._policy.of_redirect(redirect, told_by)
-        named = () if topology is None else {node.address for node in topology.nodes.values()}
-        told = f"{redirect.host}:{redirect.port}"
-        if redirect.slot is None or address is None or not self._policy.may_follow(address, named):
-            self._refuse(told, told_by)
-            return None
-        self._unfollowed.pop(told, None)
-        return address
-
-    def _refuse(self, told: str, told_by: Address) -> None:
-        """Report a redirect that may not be followed, where a topology that was asked for since does not name its address."""
-        since = self._unfollowed.setdefault(told, self._context.clock.now)
-        if self.snapshot is not None and self.snapshot.asked_at > since:
-            self._unfollowed[told] = inf
-            self._context.emit(RedirectRefused(told, str(told_by)))
-
-    def watch(self, link: Link) -> None:
-        """Suspect the node of a link when it does not answer; where nothing else is asked, PING is, each ``node_keepalive``."""
+    def watch(self, link: Link, silence: float = SILENCE) -> None:
+        """Suspect the node of a link when it has not answered for ``silence`` seconds; where nothing else is asked, PING is, each ``node_keepalive``."""
         self._guards.watched.add(link)
-        link.tell_doubts(partial(self._suspect, link), SILENCE, self._keepalive)
+        link.tell_doubts(partial(self._suspect, link), silence, self._keepalive)
 
     def _suspect(self, link: Link) -> None:
         """Have the other nodes asked: this one does not answer. Its links are dropped when its slots have another owner.
@@ -216,10 +223,13 @@ class ClusterRouter:
         if route is None:
             return
         assert isinstance(link.address, Address)
+        if isinstance(route, Replica) or link.address not in self.primaries:
+            self._replicas.avoid(link.address, has_worked=not link.attempts)
         reason = error.__cause__ if isinstance(error, ConnectionLost) else error
         if isinstance(reason, (SlotRedirect, TryAgainError)):
             link.attempts = min(link.attempts, MOVING)
-        if isinstance(reason, MovedError):
+        # A replica may know less than the topology.
+        if isinstance(reason, MovedError) and not isinstance(route, Replica):
             address = self.moved(reason, link.address)
             if address is None:
                 self._refresher.want()
@@ -241,15 +251,15 @@ class ClusterRouter:
         self._refusing.add(link.address)
         return self._any() is not None
 
-    def _send_to(self, link: Link, address: Address) -> None:
+    def _send_to(self, link: Link, address: Address, reason: Exception | None = None) -> None:
         """Have a link dial another node: at once, or by its back-off where it has been sent around in vain."""
-        if link.attempts < FREE or not link.has_address:
-            link.redirect(address)
+        if link.is_up or link.attempts < FREE or not link.has_address:
+            link.redirect(address, reason)
         else:
             link.address = address
         for beside in self._beside.get(link, ()):
             if beside.address != address:
-                beside.redirect(address)
+                beside.redirect(address, reason)
 
     def lane(self, owner: LaneOwner, name: str, route: Route, *, shared: bool = False) -> Lane:
         """Make the lane of a script: about a slot, it may be one of many on a link."""
@@ -259,12 +269,21 @@ class ClusterRouter:
             return self._lanes.lane(owner, name, route.slot, shared=shared)
         return self.link(owner, name, route)
 
-    def aim(self, link: Link, route: Route) -> None:
-        """Give a link another route, and redirect it where that leads to another node."""
-        self._routes[link] = route
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Give a link another route, and redirect it where that leads to another node, or is about reads, or no more."""
+        is_other = self._set_route(link, route)
         address = self._address(route)
-        if address is not None and (address != link.address or not link.has_address):
-            self._send_to(link, address)
+        if address is not None and (is_other or address != link.address or not link.has_address):
+            self._send_to(link, address, reason)
+
+    def _set_route(self, link: Link, route: Route) -> bool:
+        """Note the route of a link, and whether its connections are to read from replicas; tell whether that has changed."""
+        self._routes[link] = route
+        reads = isinstance(route, Replica) or (isinstance(route, OnNode) and route.reads)
+        if link.login.reads is reads:
+            return False
+        link.login = replace(link.login, reads=reads)
+        return True
 
     def remove(self, link: Link, error: Exception | None = None) -> None:
         """Close a link for good, because of ``error``."""
@@ -278,9 +297,13 @@ class ClusterRouter:
 
     # -- topologies ---------------------------------------------------------------------------------------------------
 
-    def _address(self, route: Route) -> Address | None:
+    def _address(self, route: Route, present: Address | None = None) -> Address | None:
+        """Find where a route leads; ``present``: where the link of a route with a choice is."""
         if isinstance(route, Slot):
             return self.owner(route.slot)
+        if isinstance(route, Replica):
+            able = self.readers(route.slot, or_primary=route.or_primary)
+            return self.choose(able, present) or self.owner(route.slot)
         if isinstance(route, Beside):
             beside = route.link
             is_known = isinstance(beside, Link) and beside.has_address
@@ -298,7 +321,7 @@ class ClusterRouter:
         self._timer.set(now + LOOK)
         if self._board.topology is not self.snapshot:
             self._learn()
-        elif self._end_overlays():
+        elif self._overlays.end(self.snapshot, now):
             self._redirect_links()
         if self._is_needed() and not self._refresher.is_wanted:
             self._refresher.want()
@@ -317,7 +340,8 @@ class ClusterRouter:
         self.snapshot = topology
         self._refusing.clear()
         self.primaries = {node.address for node in topology.primaries}
-        self._end_overlays()
+        self.members = {node.address for node in topology.nodes.values()}
+        self._overlays.end(topology, self._context.clock.now)
         self._suspects = {link: oldest for link, oldest in self._suspects.items() if self._is_silent(link)}
         silent = {link.address for link in self._suspects} - self.primaries
         for link in [link for link in self._routes if link.address in silent and link.is_up]:
@@ -325,29 +349,18 @@ class ClusterRouter:
         self._redirect_links()
 
     def _redirect_links(self) -> None:
-        named = set() if self.snapshot is None else {node.address for node in self.snapshot.nodes.values()}
+        named = self.members
         for link, route in [*self._routes.items()]:
             if isinstance(route, Anywhere) and link.has_address and link.address in named:
                 continue
-            if link.unanswered and link.address in named:
+            if link.unanswered and link.address in named and not isinstance(route, Replica):
                 continue  # it answers what is under way, or says itself where to go
-            address = self._address(route)
+            assert isinstance(link.address, Address)
+            address = self._address(route, link.address)
             if address is not None and (link.address != address or not link.has_address):
                 link.redirect(address)
         self._lanes.follow()
         self.on_change()
-
-    def _end_overlays(self) -> bool:
-        """Forget the overlays that the topology knows better, or that are old; tell whether there were any."""
-        topology, now = self.snapshot, self._context.clock.now
-        before = len(self._overlays)
-        for slot, (address, since) in [*self._overlays.items()]:
-            owner = None if topology is None else topology.owner(slot)
-            is_newer = topology is not None and topology.asked_at > since
-            knows = topology is not None and (topology.asked_of == address or address not in self.primaries)
-            if (is_newer and knows) or (owner is not None and owner.address == address) or now - since >= OVERLAY:
-                del self._overlays[slot]
-        return len(self._overlays) < before
 
     def _is_needed(self) -> bool:
         """Whether the topology leaves something to be desired: a slot, or a link that is wanted, without a node that serves it."""

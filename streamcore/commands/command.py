@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 from ..errors import InvalidArgument
 from ..resp3 import Argument, encode
 from ..resp3.encoder import to_bytes
-from .traits import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS
+from .traits import BLOCKING, CONTAINERS, COUNTED, FORBIDDEN, KEYS, READS
 
 T_co = TypeVar("T_co", covariant=True)  # a list of commands of many kinds is a list of Command[object]
 
@@ -37,7 +37,8 @@ class Traits(NamedTuple):
 
     ``keys``: which of the arguments are keys. ``repeatable``: running it twice is the same as running it once, so it
     may be sent again when its fate is unknown. ``block``: for how many seconds the server may hold back its reply.
-    ``needs``: the first version that knows it, where that is not the oldest supported server (Redis 7.0).
+    ``needs``: the first version that knows it, where that is not the oldest supported server (Redis 7.0). ``reads``: the caller has
+    said that it only reads; of the servers' own commands that is known by their names.
     """
 
     keys: slice = slice(1, 2)
@@ -45,6 +46,7 @@ class Traits(NamedTuple):
     use: LinkUse = LinkUse.SHARED
     block: float = 0.0
     needs: str = ""
+    reads: bool = False
 
 
 NO_KEYS: Final = slice(0, 0)
@@ -79,9 +81,9 @@ class Command(Generic[T_co]):
         self.traits = _traits([_word(arg) for arg in args]) if traits is None else traits
 
     @staticmethod
-    def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
+    def raw(*args: Argument, repeatable: bool = False, reads: bool = False) -> Command[Any]:
         """Make a command of any words; see ``raw``."""
-        return raw(*args, repeatable=repeatable)
+        return raw(*args, repeatable=repeatable, reads=reads)
 
     @property
     def name(self) -> str:
@@ -98,6 +100,11 @@ class Command(Generic[T_co]):
     def repeatable(self) -> bool:
         """Whether it may be sent again when its fate is unknown."""
         return self.traits.repeatable
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether a replica may answer it: it changes nothing, by its name or by the caller's word."""
+        return self.traits.reads or self.name in READS
 
     @overload
     def text(self: Command[bytes], encoding: str = "utf-8") -> Command[str]: ...
@@ -122,10 +129,10 @@ def forbidden(command: Command[Any]) -> InvalidArgument:
     return InvalidArgument(f"{command.name} cannot run on a shared connection: {remedy}")
 
 
-def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
-    """Any command, answering the decoded reply; ``repeatable`` if it may be sent twice.
+def raw(*args: Argument, repeatable: bool = False, reads: bool = False) -> Command[Any]:
+    """Any command, answering the decoded reply; ``repeatable`` if it may be sent twice, ``reads`` if it changes nothing.
 
-    Where it blocks it gets a link of its own. Raises ``InvalidArgument`` for commands that would change the
+    Of the servers' own commands it is known which only read (``read_from``); a module's command has to be told. Where it blocks it gets a link of its own. Raises ``InvalidArgument`` for commands that would change the
     connection.
     """
     if not args:
@@ -134,7 +141,9 @@ def raw(*args: Argument, repeatable: bool = False) -> Command[Any]:
         words = [_word(arg) for arg in args]
     except InvalidArgument as error:
         raise _located(args, error) from None
-    command: Command[Any] = Command((words[0], *args[1:]), None, _traits(words, repeatable=repeatable))
+    command: Command[Any] = Command(
+        (words[0], *args[1:]), None, _traits(words, repeatable=repeatable)._replace(reads=reads)
+    )
     if command.traits.use is LinkUse.FORBIDDEN:
         raise forbidden(command)
     return command

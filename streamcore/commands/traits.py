@@ -3,7 +3,8 @@
 A shared connection carries the commands of all tasks, so some words must never come over it: the words of
 ``FORBIDDEN`` change the connection itself, or are not answered by a single reply. The words of ``BLOCKING`` hold up
 everything behind them, and get a connection of their own. ``KEYS`` tells where the keys stand in a command that none
-of our functions has built, and ``CONTAINERS`` which words are only half of a command's name.
+of our functions has built, ``CONTAINERS`` which words are only half of a command's name, and ``READS`` which commands a
+replica may answer.
 """
 
 from __future__ import annotations
@@ -133,3 +134,19 @@ COUNTED: Final[dict[str, int]] = {
     **dict.fromkeys(("LMPOP", "ZMPOP", "SINTERCARD", "ZDIFF", "ZINTER", "ZUNION", "ZINTERCARD"), 1),
 }
 """Where the number of keys stands; the keys follow it."""
+
+_READS: Final = """
+BITCOUNT, BITFIELD_RO, BITPOS, DIGEST, DUMP, EVALSHA_RO, EVAL_RO, EXISTS, EXPIRETIME, FCALL_RO, GEODIST, GEOHASH,
+GEOPOS, GEORADIUSBYMEMBER_RO, GEORADIUS_RO, GEOSEARCH, GET, GETBIT, GETRANGE, HEXISTS, HEXPIRETIME, HGET, HGETALL,
+HKEYS, HLEN, HMGET, HPEXPIRETIME, HPTTL, HRANDFIELD, HSCAN, HSTRLEN, HTTL, HVALS, LCS, LINDEX, LLEN, LPOS, LRANGE,
+MEMORY USAGE, MGET, OBJECT ENCODING, OBJECT FREQ, OBJECT IDLETIME, OBJECT REFCOUNT, PEXPIRETIME, PFCOUNT, PTTL, SCARD,
+SDIFF, SINTER, SINTERCARD, SISMEMBER, SMEMBERS, SMISMEMBER, SORT_RO, SRANDMEMBER, SSCAN, STRLEN, SUBSTR, SUNION, TTL,
+TYPE, XINFO CONSUMERS, XINFO GROUPS, XINFO STREAM, XLEN, XPENDING, XRANGE, XREAD, XREVRANGE, ZCARD, ZCOUNT, ZDIFF,
+ZINTER, ZINTERCARD, ZLEXCOUNT, ZMSCORE, ZRANDMEMBER, ZRANGE, ZRANGEBYLEX, ZRANGEBYSCORE, ZRANK, ZREVRANGE,
+ZREVRANGEBYLEX, ZREVRANGEBYSCORE, ZREVRANK, ZSCAN, ZSCORE, ZUNION
+"""
+READS: Final = frozenset(" ".join(_READS.split()).split(", "))
+"""Commands with keys that only read: the servers' flag ``readonly``, in all releases that we know.
+
+``TOUCH`` is not among them: it is sent for its effect on the primary.
+"""

@@ -55,6 +55,8 @@ def greeting(login: Login) -> list[tuple[Any, ...]]:
     ]
     if login.database:
         commands.append(("SELECT", str(login.database)))
+    if login.reads:
+        commands.append(("READONLY",))
     return commands
 
 

@@ -46,7 +46,7 @@ class Link:
 
     ``server`` is the reply to the last HELLO, empty before the first; ``error`` tells why the link is not up.
     ``read_size`` is how many bytes the driver should read at once. Changes of its outputs, and its deadline, are noted
-    in ``changes``; ``dials`` gives turns. A link without an ``address`` dials as soon as it is redirected.
+    in ``changes``; ``dials`` gives turns. ``login`` introduces connections. Without an ``address`` it dials when redirected.
     ``wants_connection``: a socket should exist; dial if there is none, close it if not. ``wants_credentials``: the driver
     asks the application for its credentials, to introduce the connection, or to renew its login.
     """
@@ -78,7 +78,7 @@ class Link:
         self._owner, self._observer = owner, observer
         self.is_routed = observer is not None  # it is redirected where a server says so
         self._is_redirected = False
-        self._login, self._options = login, options
+        self.login, self._options = login, options
         self._random, self._clock, self._dials = random, clock, dials
         self._outputs, self._deadlines = changes.outputs, changes.deadlines
         self.wants_connection = self.wants_credentials = False
@@ -119,7 +119,7 @@ class Link:
             self._enter(State.DROPPING)
             self._lose(error)
 
-    def redirect(self, address: AnyAddress) -> None:
+    def redirect(self, address: AnyAddress, reason: Exception | None = None) -> None:
         """Dial another server, at once and without a back-off; give up the present socket."""
         self.address, self.has_address = address, True
         if self.state in (State.QUEUED, State.BACKING_OFF):
@@ -127,7 +127,7 @@ class Link:
             self._queue()
         elif self.state is not State.RESTING:
             self._is_redirected = True
-            self.drop(LinkRedirected(f"the connection goes to {address} now"))
+            self.drop(reason or LinkRedirected(f"the connection goes to {address} now"))
 
     def end_wait(self) -> bool:
         """Leave the end of a read that blocks to the server."""
@@ -226,9 +226,9 @@ class Link:
         """Begin the introduction on a connected socket (with TLS, where asked for)."""
         self._clock.now = now
         if self.state is State.DIALLING:
-            self._connection = Connection(self._login, self._options)
+            self._connection = Connection(self.login, self._options)
             self.patience.begin()
-            self._enter(State.GREETING, None if self._login.rotates else now + self._options.request_timeout)
+            self._enter(State.GREETING, None if self.login.rotates else now + self._options.request_timeout)
             self.rotation.begin(self._connection)
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:

@@ -19,10 +19,12 @@ from ..arguments import Name, Seconds, listed, name, one_of, pick, seconds
 from ..commands.ids import Position
 from ..engine.engine import EngineOptions
 from ..engine.event_queue import MAX_EVENTS
+from ..engine.lane import LaneMoved
 from ..engine.script import Steps
 from ..entries import Batch, StreamId
 from ..errors import InvalidArgument, ReplyError, about
 from ..events import Event
+from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import ReaderOptions
 from ..stream_id import ZERO
@@ -57,7 +59,8 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
     when a read comes back empty, of each slot. A lost connection is renewed in silence, unless ``on_disconnect`` is to ``"raise"``
     or ``"yield"`` its error in the iteration, which goes on when it is asked again. When a stream ends before our
     cursor (it began anew), ``on_rewind`` is to ``"raise"`` ``StreamResetError`` or to ``"restart"`` from its
-    beginning. ``detect_gaps=False`` asks nothing of the server but entries.
+    beginning. ``detect_gaps=False`` asks nothing of the server but entries. ``read_from`` (``"primary"``): in a cluster, a
+    ``"replica"`` or ``"any"`` node of the slot is read from, which may be late; starting points, gaps and resets are asked of the primary.
     """
 
     @overload
@@ -79,6 +82,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         on_disconnect: Literal["retry", "raise", "yield"] = "retry",
         on_rewind: Literal["raise", "restart"] = "raise",
         detect_gaps: bool = True,
+        read_from: ReadFrom = "primary",
         **options: Unpack[_ReaderAndEngine],
     ) -> None:
         given: dict[str, Any] = dict(options)
@@ -95,6 +99,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
             watches=detect_gaps,
             on_rewind=one_of("on_rewind", on_rewind, "raise", "restart"),
             merges=self._merge is not None,
+            read_from=read_from,
             hand_over=self._hand_over if self._merge is None else self._hand_over_merged,
             take_back=self._take_back,
             decode=decode,
@@ -292,7 +297,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         self._readers.note_busy(reader)
         if self._merge is not None and len(self._readers) > 1:
             self._merge.doubt(reader.streams)
-        if was_up and self.on_disconnect != "retry":
+        if was_up and self.on_disconnect != "retry" and not isinstance(error, LaneMoved):
             self._disconnects.append(error)
 
     def _take_back(self, batch: Batch[T]) -> None:

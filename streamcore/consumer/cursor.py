@@ -16,6 +16,7 @@ from ..engine.pending_change import PendingChange
 from ..engine.script import Replies, Steps
 from ..engine.together import PAGE
 from ..entries import StreamId
+from ..options import ReadFrom
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..stream_id import ZERO
@@ -37,6 +38,8 @@ class FollowOptions(TypedDict, total=False):
     on_rewind: Literal["raise", "restart"]
     """When a stream ends before our cursor: ``"raise"`` ``StreamResetError``, or ``"restart"`` from its beginning
     (``"raise"``)."""
+    read_from: ReadFrom
+    """The node of a cluster that is read from: the ``"primary"``, a ``"replica"`` or ``"any"`` (that of the client: ``"primary"``)."""
     detect_gaps: bool
     """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
 
@@ -101,6 +104,12 @@ class StreamCursor:
     def question(self) -> Arguments | None:
         """Return the command whose reply proves that the last batch came without a gap; None: no proof is due."""
         return self.continuity.question() if self.continuity is not None and self.watched else None
+
+    @property
+    def needs_counters(self) -> bool:
+        """Whether only the server's counters prove the last batch: no entry was there to be found."""
+        question = self.question()
+        return question is not None and question[0] == "XINFO"
 
     def is_proven(self, reply: list[Any]) -> bool:
         """Tell whether the reply to the question proves the last batch."""

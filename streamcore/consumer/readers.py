@@ -14,8 +14,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from ..engine.router import Route, Slot
+from ..arguments import read_source
+from ..engine.router import Replica, Route, Slot
 from ..entries import Batch
+from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import Reader
 from .streams_reader import StreamsOwner, StreamsReader
@@ -27,15 +29,24 @@ class Readers(Generic[T]):
     """The readers of the streams of ``owner``, by route; all but closed readers are in their iteration.
 
     ``source``: the reader with all batches; None where readers have queues of their own. ``merges``: all readers have a queue in
-    common. ``options``: keywords of a ``StreamsReader``.
+    common. ``read_from``: the nodes of a cluster that are read from. ``options``: keywords of a ``StreamsReader``.
     """
 
-    def __init__(self, engine: ReadingEngine[Batch[T]], owner: StreamsOwner, *, merges: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        engine: ReadingEngine[Batch[T]],
+        owner: StreamsOwner,
+        *,
+        merges: bool,
+        read_from: ReadFrom = "primary",
+        **options: Any,
+    ) -> None:
         self.source: Reader[Batch[T]] | None = None
         self._has_begun = False
         self._engine: ReadingEngine[Batch[T]] = engine
         self._owner = owner
         self._merges = merges
+        self._read_from = read_source(read_from)
         self._options = options
         self._by_route: dict[Route, StreamsReader[T]] = {}
         self._open: dict[StreamsReader[T], None] = {}
@@ -88,12 +99,16 @@ class Readers(Generic[T]):
         first = next(iter(self._engine.readers), None)
         shelf = first if self._merges else None
         suffix = f", slot {route.slot}" if isinstance(route, Slot) else ""
+        replica: Replica | None = None
+        if isinstance(route, Slot) and self._read_from != "primary":
+            replica = Replica(route.slot, or_primary=self._read_from == "any")
         made: StreamsReader[T] = StreamsReader(
             self._engine,
             self._owner,
             {},
             suffix=suffix,
             route=route,
+            replica=replica,
             shelf=shelf,
             merges=self._merges,
             **self._options,

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..connection.exchange import Arguments, Exchange
 from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
+from ..engine.router import ANYWHERE, Route
 from ..engine.script import WAIT, Replies, Script, Steps
 from ..engine.together import pages
 from ..entries import Batch, StreamId
@@ -21,8 +22,10 @@ from ..errors import UNAVAILABLE, ReplyError, ReplyTooLarge, StreamResetError, U
 from ..events import Event
 from ..reading.portions import Portion
 from ..reading.reader import Reader, waiting
+from .copies import have_copies, is_proven_by_copy
 from .cursor import CursorChange, CursorChanges, StreamCursor
 from .gap_detection import GapDetection
+from .place import Place
 
 T = TypeVar("T", bytes, str)
 
@@ -85,7 +88,8 @@ class StreamsReader(Generic[T]):
     """Reads streams of a server over a link, for a fan-in.
 
     ``streams``: the cursors of the streams that are read. ``changes``: streams to be read, or to be read from another place. ``merges``: the order of the fan-in
-    depends on each reply as a whole, so a read is about all streams that are wanted. ``options``: keywords of the ``Reader``.
+    depends on each reply as a whole, so a read is about all streams that are wanted. ``route`` leads to the primary, ``replica`` to
+    a replica where streams are to be read there (see ``place``). ``options``: keywords of the ``Reader``.
     """
 
     def __init__(
@@ -99,6 +103,8 @@ class StreamsReader(Generic[T]):
         merges: bool,
         hand_over: Callable[[Batch[T]], None] | None = None,
         take_back: Callable[[Batch[T]], None] | None = None,
+        route: Route = ANYWHERE,
+        replica: Route | None = None,
         **options: Any,
     ) -> None:
         self.streams = streams
@@ -112,9 +118,10 @@ class StreamsReader(Generic[T]):
         self._merges = merges
         self._blocked = False
         self.reader: Reader[Batch[T]] = Reader(
-            engine, self, splits=not merges, hand_over=hand_over, take_back=take_back, **options
+            engine, self, splits=not merges, hand_over=hand_over, take_back=take_back, route=route, **options
         )
         self._gaps = GapDetection(self, on_rewind)
+        self._place = Place(engine.clock, route, replica, self.reader.lead)
 
     # -- the owner of the reader --------------------------------------------------------------------------------------
 
@@ -153,7 +160,9 @@ class StreamsReader(Generic[T]):
     def change(self, change: CursorChange) -> None:
         """Have a stream read, or read from another place, as soon as its place is known; a read that blocks is ended."""
         self.changes.add(change)
-        if self._blocked:
+        if self._place.is_copy:
+            self._place.ask_primary()
+        elif self._blocked:
             self.reader.unblocker.unblock()
         self.reader.runner.wake()
         self._engine.on_wakeup()
@@ -205,11 +214,17 @@ class StreamsReader(Generic[T]):
     def read(self) -> Script:
         """Return the script of the reading link: enter, then read, settle changes and check histories in turn."""
         self._blocked = False
-        yield from self._enter()
-        self.reader.enter()
+        if self._place.is_copy:
+            yield from self._enter_copy()
+        else:
+            yield from self._enter()
+            self.reader.enter()
         while True:
             if self.changes:
                 yield from self._settle_changes()
+            elif self._place.may_leave:
+                self._place.leave()
+                yield WAIT  # for the next connection
             elif streams := self._readable():
                 yield from self._read_once(streams)
             else:
@@ -224,6 +239,17 @@ class StreamsReader(Generic[T]):
         ]  # the places of sought streams do not matter any more
         yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
         yield from self._owner.enter()
+
+    def _enter_copy(self) -> Steps[None]:
+        """Go on at a replica, where that has all that is known of the streams; else at the primary."""
+        known = [cursor for cursor in self.streams.values() if cursor.watched]
+        for page in pages(known, self.reader.portions.looks):
+            if not (yield from have_copies(self.ask, page)):
+                yield from self._doubt_copy()
+
+    def _doubt_copy(self) -> Steps[None]:
+        self._place.doubt()
+        yield WAIT  # for the next connection
 
     def _check_streams(self, streams: list[StreamCursor]) -> Steps[None]:
         """Check the histories of streams, then hand on the arrived batches behind the events of that."""
@@ -255,6 +281,8 @@ class StreamsReader(Generic[T]):
         questions = [
             (cursor, cursor.continuity, question) for cursor in streams if (question := self._gaps.question(cursor))
         ]
+        if self._place.is_copy and any(cursor.needs_counters for cursor, _, _ in questions):
+            yield from self._doubt_copy()
         if questions:
             yield Exchange([question for _, _, question in questions], reader.request_timeout)
         blocking: Arguments = self._waiting() if portion.whole else ()
@@ -265,8 +293,12 @@ class StreamsReader(Generic[T]):
         if questions:
             proof = yield from self._answer()
             for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
-                if cursor.continuity is continuity and not cursor.sought:
+                if cursor.continuity is not continuity or cursor.sought:
+                    continue
+                if not self._place.is_copy:
                     self._gaps.take_answer(cursor, question[0], reply)
+                elif not is_proven_by_copy(cursor, question[0], reply):
+                    yield from self._doubt_copy()
         answered = yield from self._answer()
         self._blocked = False
         interrupted = reader.unblocker.wanted
@@ -275,6 +307,8 @@ class StreamsReader(Generic[T]):
         if isinstance(reply, UnblockedError):
             return  # the server has changed its role, and closes; or an operator has sent CLIENT UNBLOCK
         if isinstance(reply, ReplyError):
+            if self._place.is_copy and reply.code not in UNAVAILABLE:
+                yield from self._doubt_copy()
             left = [cursor for cursor in read_from if self.streams.get(cursor.stream) is cursor]
             yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
             return

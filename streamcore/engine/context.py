@@ -54,6 +54,10 @@ class EngineContext(Protocol):
         """Make the lane of a script to a server that ``route`` leads to."""
         ...
 
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Give a link another route, and redirect it where that leads to another server; its connection is lost by ``reason``."""
+        ...
+
     def report(self, event: Event) -> None:
         """Append an event to the queue of the engine, and call ``on_event`` with it."""
         ...

@@ -212,6 +212,10 @@ class Engine(ProcessBound):
         """Make the lane of a script to a server that ``route`` leads to."""
         return self._router.lane(owner, name, route, shared=shared)
 
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Give a link another route, and redirect it where that leads to another server; its connection is lost by ``reason``."""
+        self._router.aim(link, route, reason)
+
     def route(self, key: bytes) -> Route:
         """Find the route to the data of a key."""
         return self._router.route(key)

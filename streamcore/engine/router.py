@@ -41,25 +41,40 @@ class Slot:
 
 
 @frozen
+class Replica:
+    """The route of a link that only reads about a slot: to a replica, or to the primary where no replica is reached.
+
+    ``or_primary``: the primary is chosen like a replica.
+    """
+
+    slot: int
+    or_primary: bool = False
+
+
+@frozen
 class OnNode:
-    """The route of a link to a node of a cluster, whatever slots it has."""
+    """The route of a link to a node of a cluster, whatever slots it has. ``reads``: it answers reads, also as a replica."""
 
     address: Address
+    reads: bool = False
 
 
-Route: TypeAlias = Anywhere | Beside | Slot | OnNode
+Route: TypeAlias = Anywhere | Beside | Slot | Replica | OnNode
 
 ANYWHERE: Final = Anywhere()
 
 
-class SlotOwners(Protocol):
-    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
-
-    on_change: Callable[[], None]
+class SlotPlaces(Protocol):
+    """The nodes where slots are: their owners, or other nodes that are chosen for them."""
 
     @property
     def primaries(self) -> Collection[Address]:
         """The addresses of the primaries that have slots."""
+        ...
+
+    @property
+    def candidates(self) -> Collection[Address]:
+        """The addresses of the nodes that slots may be found at."""
         ...
 
     def owner(self, slot: int) -> Address | None:
@@ -97,6 +112,25 @@ class SlotOwners(Protocol):
         ...
 
 
+class SlotOwners(SlotPlaces, Protocol):
+    """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
+
+    on_change: Callable[[], None]
+
+    @property
+    def members(self) -> Collection[Address]:
+        """The addresses of all nodes that have slots, or copies of them."""
+        ...
+
+    def readers(self, slot: int, *, or_primary: bool = False) -> Sequence[Address]:
+        """Find the nodes that may answer reads about a slot: its replicas that have not failed lately, and the primary if that may."""
+        ...
+
+    def choose(self, able: Sequence[Address], present: Address | None = None) -> Address | None:
+        """Choose a node for reads: the present, if it is able, else by chance; None where there is none."""
+        ...
+
+
 class Router(Protocol):
     """Gives an engine its links, each dialled at a server that its route leads to."""
 
@@ -119,6 +153,10 @@ class Router(Protocol):
 
     def may_go_elsewhere(self, link: Lane) -> bool:
         """Whether a link that its server refuses for good may lead to another server."""
+        ...
+
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Give a link another route, and redirect it where that leads to another server; its connection is lost by ``reason``."""
         ...
 
     def links(self) -> Sequence[Link]:
@@ -198,6 +236,9 @@ class StandaloneRouter:
     def may_go_elsewhere(self, link: Lane) -> bool:
         """Whether there is another server: never."""
         return False
+
+    def aim(self, link: Link, route: Route, reason: Exception | None = None) -> None:
+        """Leave a link where it is: there is no other server."""
 
     def links(self) -> Sequence[Link]:
         """Return all links, in the order in which they were made."""

@@ -7,7 +7,7 @@ from .changes import Standing, SubscriptionChange, Subscriptions
 from .engine import PubSub
 from .keyspace import KeyEvent, KeyWatch, keyspace_patterns
 from .message import Kind, Message, MessageKind
-from .options import Call, Handler, Handlers, PubSubOptions, with_handlers
+from .options import Call, Handler, Handlers, PubSubOptions, ShardedPubSubOptions, with_handlers
 
 __all__ = [
     "Call",
@@ -20,6 +20,7 @@ __all__ = [
     "MessageKind",
     "PubSub",
     "PubSubOptions",
+    "ShardedPubSubOptions",
     "Standing",
     "SubscriptionChange",
     "Subscriptions",

@@ -14,19 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
-from ..arguments import Name, Seconds, encoding, one_of, positive, seconds
+from ..arguments import Name, Seconds, encoding, one_of, positive, read_source, seconds
 from ..connection.exchange import Exchange
 from ..engine.engine import Engine, EngineOptions
 from ..errors import UNAVAILABLE, InvalidArgument, ReplyError
 from ..events import HandlerFailed, SubscriptionGap
-from ..options import DEFAULT_OPTIONS
+from ..options import DEFAULT_OPTIONS, ReadFrom
 from .buffer import PushBuffer, WhenFull
 from .changes import SubscriptionChange, SubscriptionChanges, Subscriptions, standing
 from .dispatcher import Dispatcher
 from .invalidation import Tracking
 from .message import Kind, Message
-from .options import Call, Handlers, Invalidated, PubSubOptions, names, watchful, with_handlers
+from .options import Call, Handlers, Invalidated, ShardedPubSubOptions, names, watchful, with_handlers
 from .primary_tables import PrimaryTables
+from .replica_owners import places
 from .shard_tables import ShardTables
 from .subscriptions import Desired, Subscription, SubscriptionCommand, SubscriptionTable
 
@@ -35,7 +36,7 @@ T = TypeVar("T", bytes, str)
 _NONE: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
-class _Options(PubSubOptions, EngineOptions, total=False):
+class _Options(ShardedPubSubOptions, EngineOptions, total=False):
     shard_channels: Name | Iterable[Name]
     shard_channel_handlers: Handlers[Any]
 
@@ -52,7 +53,7 @@ class PubSub(Engine, Generic[T]):
     ``"drop_oldest"``, ``"drop_newest"``.
 
     ``on_invalidate`` is called with the keys that have changed, or with None: all may have (``CLIENT TRACKING``,
-    broadcasting); ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is
+    broadcasting); ``read_from`` chooses the node of a cluster at which a shard channel is subscribed to; ``track`` are the prefixes of keys that it is for, by default all keys. A ``retry_policy`` is
     refused: the link is dialled for ever, and its back-off begins anew after each success.
     """
 
@@ -113,6 +114,7 @@ class PubSub(Engine, Generic[T]):
         lazy: bool = False,
         track: Name | Iterable[Name] | None = None,
         on_invalidate: Invalidated | None = None,
+        read_from: ReadFrom = "primary",
         **engine: Unpack[EngineOptions],
     ) -> None:
         idle = seconds("max_idle_seconds", max_idle_seconds)
@@ -125,6 +127,7 @@ class PubSub(Engine, Generic[T]):
                 f"{options.backoff_max:g} seconds, begins anew after each success; leave it out"
             )
         self.lazy = lazy
+        self._read_from = read_source(read_from)
         self.subscription_timeout = seconds("subscription_timeout", subscription_timeout)
         self.unsubscription_timeout = seconds("unsubscription_timeout", unsubscription_timeout, zero=True)
         self._blocks = one_of("when_full", when_full, "block", "drop_oldest", "drop_newest") == "block"
@@ -166,7 +169,7 @@ class PubSub(Engine, Generic[T]):
         if self._is_local or self._tracking.command is not None:
             self._node_tables.append(PrimaryTables(self, self, self._emit, nodes))
         if not self._is_local:
-            self._node_tables.append(ShardTables(self, self, self._emit, nodes))
+            self._node_tables.append(ShardTables(self, self, self._emit, places(nodes, self._read_from)))
         return self._node_tables[-1], self._node_tables[0]
 
     def _follow(self) -> None:

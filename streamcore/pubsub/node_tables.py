@@ -13,7 +13,7 @@ from typing import Any
 from ..commands.cluster import key_slot
 from ..connection.exchange import Exchange
 from ..engine.context import EngineContext
-from ..engine.router import OnNode, SlotOwners
+from ..engine.router import OnNode, SlotPlaces
 from ..errors import ConnectionLost, ReplyError
 from ..events import Event
 from ..options import Address
@@ -29,7 +29,7 @@ class NodeTables(ABC):
         engine: EngineContext,
         owner: SubscriptionOwner,
         emit: Callable[[Event], None],
-        nodes: SlotOwners,
+        nodes: SlotPlaces,
         *,
         what: str,
         tracks: bool,

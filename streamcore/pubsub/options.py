@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from ..arguments import Name, Seconds, name
 from ..errors import InvalidArgument
-from ..options import Options
+from ..options import Options, ReadFrom
 from .buffer import WhenFull
 from .message import Kind, Message
 
@@ -63,6 +63,13 @@ class PubSubOptions(TypedDict, total=False):
     """Prefixes of the keys that ``on_invalidate`` is for (None: all keys)."""
     on_invalidate: Invalidated
     """Is called with the keys that have changed, or with None: all may have (None)."""
+
+
+class ShardedPubSubOptions(PubSubOptions, total=False):
+    """Keywords of a subscriber to shard channels."""
+
+    read_from: ReadFrom
+    """The node of a cluster at which a channel is subscribed to: the ``"primary"`` of its slot, a ``"replica"``, or ``"any"`` (that of the client: ``"primary"``)."""
 
 
 def watchful(options: Options, idle: float, *, is_routed: bool) -> Options:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..engine.context import EngineContext
-from ..engine.router import SlotOwners
+from ..engine.router import SlotPlaces
 from ..errors import ConnectionLost, ReplyError
 from ..events import Event
 from .message import Kind
@@ -21,7 +21,7 @@ class PrimaryTables(NodeTables):
     """The same subscriptions at each primary."""
 
     def __init__(
-        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotOwners
+        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotPlaces
     ) -> None:
         super().__init__(engine, owner, emit, nodes, what="keys", tracks=True)
         # Of nodes that have become primaries, and were not subscribed to yet.

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from ..engine.context import EngineContext
-from ..engine.router import SlotOwners
+from ..engine.router import SlotPlaces
 from ..options import Address
 
 SETTLING: Final = 0.5
@@ -30,7 +30,7 @@ class ReplacedPrimaries:
     def __init__(
         self,
         engine: EngineContext,
-        nodes: SlotOwners,
+        nodes: SlotPlaces,
         *,
         lost_at_shards: Callable[[list[bytes]], None],
         lost_on_bus: Callable[[], None],

@@ -8,6 +8,8 @@ A replica takes shard channels as well, and hears what its primary hears. A form
 it again may be a replica by now: it is the home only if a topology that was asked for later has it as the owner. And a home that
 is no primary any more is none from then on. Else a message might come twice, by both.
 
+Where replicas are to be read from, the owner of a slot is a replica that was chosen for it (``replica_owners``).
+
 A primary that is cut off from the majority serves its shard channels on, without a word. So each topology is the occasion to ask
 the homes how they are (``CLUSTER INFO``), and a gap is told again and again while a home is cut off, or is not the owner.
 """
@@ -22,7 +24,7 @@ from ..commands.cluster import cluster_info, key_slot
 from ..connection.exchange import Exchange
 from ..engine.context import EngineContext
 from ..engine.degradation import CUT_OFF
-from ..engine.router import SlotOwners
+from ..engine.router import SlotPlaces
 from ..errors import UNAVAILABLE, ConnectionLost, MovedError, ReplyError
 from ..events import Event
 from ..options import Address
@@ -55,7 +57,7 @@ class ShardTables(NodeTables):
     """The shard channels at the primaries of their slots, and a table for channels and patterns."""
 
     def __init__(
-        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotOwners
+        self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotPlaces
     ) -> None:
         super().__init__(engine, owner, emit, nodes, what="shard channels", tracks=False)
         self._main = SubscriptionTable(engine, self, emit, tracks=False)
@@ -138,7 +140,7 @@ class ShardTables(NodeTables):
         }
         self._place_all(self._shards)
         for address, table in [*self._tables.items()]:
-            if not (_is_needed(table) or (table.awaits_answers and address in self._nodes.primaries)):
+            if not (_is_needed(table) or (table.awaits_answers and address in self._nodes.candidates)):
                 self._remove(address)
         self.sync()
         self._replaced.follow()
@@ -195,7 +197,7 @@ class ShardTables(NodeTables):
     def _home(self, name: bytes, target: SubscriptionTable) -> SubscriptionTable | None:
         """Find the home of a shard channel; where it is no primary any more, it is none."""
         home = self._homes.get(name)
-        if home is None or home is target or home.link.address in self._nodes.primaries:
+        if home is None or home is target or home.link.address in self._nodes.candidates:
             return home
         del self._homes[name]
         error = ConnectionLost(f"{home.link.address} is no primary any more")
@@ -361,10 +363,13 @@ class ShardTables(NodeTables):
 
     def _lost_on_bus(self) -> None:
         """Tell that messages which other nodes have sent to ours may be lost."""
-        names = self._names_at_any()
-        if names and self._main.is_up:
+        primaries = self._nodes.primaries
+        lost = _by_home({name: home for name, home in self._homes.items() if home.link.address not in primaries})
+        if self._main.is_up and (names := self._names_at_any()):
+            lost[self._main] = names
+        for table, found in lost.items():
             error = ConnectionLost("a primary was replaced, and messages that were published there may be lost")
-            self._owner.subscriptions_lost(self._main, names, error)
+            self._owner.subscriptions_lost(table, found, error)
 
     def _names_at(self, table: SubscriptionTable) -> list[bytes]:
         """Return the names that are in force at a node: shard channels whose home it is, or channels and patterns."""

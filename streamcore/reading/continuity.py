@@ -125,12 +125,19 @@ class Continuity:
     def is_proven(self, reply: list[Any]) -> bool:
         """Take the reply to ``anchor``: True proves the batch; else ``judge`` needs the server's counters."""
         behind = self._behind
-        found = mark(reply[0][1]) if reply else None
-        behind.stands = found is not None and behind.mark in {None, found}
+        behind.stands = self.finds_anchor(reply)
         if behind.stands:
-            behind.mark = found
+            behind.mark = mark(reply[0][1])
             self._prove()
         return behind.stands
+
+    def finds_anchor(self, reply: list[Any]) -> bool:
+        """Tell whether the reply to ``anchor`` has the entry that was read there, and not another."""
+        return bool(reply) and self._behind.mark in {None, mark(reply[0][1])}
+
+    def is_reached(self, history: History) -> bool:
+        """Tell whether a copy of the stream, which may lag, has come as far as all that is known of the stream."""
+        return history.last >= self.cursor and (self.seen is None or history.may_follow(self.seen))
 
     def _prove(self) -> None:
         self._place = self.added if self._learnt is None else self._learnt

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypedDict
 from ..arguments import Seconds, encoding, positive, seconds
 from ..connection.exchange import Arguments
 from ..connection.handshake import is_permanent
+from ..connection.link import Link
 from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
 from ..engine.event_queue import EventQueue
@@ -234,6 +235,12 @@ class Reader(Generic[B]):
             if isinstance(reply, ReplyError):
                 reply.command = command[0]
         return replies
+
+    def lead(self, route: Route, why: str) -> None:
+        """Lead the reading link to another server: its connection is given up, and that is no loss."""
+        link = self.runner.link
+        assert isinstance(link, Link), "it shares no link"
+        self.engine.aim(link, route, LaneMoved(why))
 
     # -- the host of links --------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
 from ..engine.router import ANYWHERE, Beside, Route
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
+from ..options import ReadFrom
 from ..process_bound import ProcessBound
 from .nodes import ServerNode, Tour
 from .queue import RequestQueue, because
@@ -71,8 +72,11 @@ class Multiplexer(Engine):
         unanswered = f"{self._main.queued} bytes of requests before it are unanswered"
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")
 
-    def submit(self, commands: Sequence[Command[Any]], done: Done) -> Request:
-        """Send commands together, as a request. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued."""
+    def submit(self, commands: Sequence[Command[Any]], done: Done, read_from: ReadFrom | None = None) -> Request:
+        """Send commands together, as a request. Raises ``InvalidArgument`` or ``ClosedError`` before anything is queued.
+
+        ``read_from``: the nodes of a cluster that are to answer reads; a single server answers all.
+        """
         self.check()
         for command in commands:
             if command.traits.use is not LinkUse.SHARED:

@@ -238,7 +238,7 @@ class WiredNet(ABC):
                 peer.close()
             return peer is not None
         data = bytes(session.data_to_send())
-        if not data or peer is None or not peer.connected:
+        if not data or peer is None or not peer.connected or peer.dials != connection.dials:
             return False
         session.data_sent(len(data))
         peer.reply(data)

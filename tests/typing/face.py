@@ -148,6 +148,7 @@ async def nodes(client: transports.asyncio.Client, blocking: transports.blocking
 
 def clusters() -> None:
     transports.asyncio.connect(["redis://a", "redis://b"], cluster=True, prefer="ip", follow="seeds")
+    transports.asyncio.connect("redis://a,b", read_from="replica")
     transports.blocking.connect("redis://a,b", address_map={("a", 1): ("b", 2)}, refresh_interval=timedelta(minutes=1))
     transports.trio.connect(
         "redis://a", follow=lambda host, port: port == 6379, address_map=lambda host, port: (host, port)
@@ -508,3 +509,12 @@ async def producers(client: transports.trio.Client, blocking: transports.blockin
     with blocking.producer(b"s") as sync_producer:
         assert_type(sync_producer.send({"a": 1}, id="5-*"), StreamId)
         assert_type(sync_producer.send_many(iter([{"a": 1}])), list[StreamId])
+
+
+async def reads_from_replicas(client: transports.asyncio.Client, blocking: transports.blocking.Client) -> None:
+    assert_type(await client.execute(get("k"), read_from="replica"), bytes | None)
+    assert_type(blocking.execute(get("k"), read_from="any"), bytes | None)
+    assert_type(await client.pipeline([get("k")], read_from="primary"), list[Any])
+    assert_type(Command.raw("MODULE.GET", "k", reads=True), Command[Any])
+    assert_type(client.consumer("s", read_from="replica"), transports.asyncio.Consumer[bytes])
+    client.sharded_pubsub("c", read_from="any")

@@ -24,7 +24,7 @@ from streamcore.group.options import MemberOptions, Membership
 from streamcore.options import Options
 from streamcore.producer.producer import Producer, ProducerOptions
 from streamcore.pubsub import PubSub
-from streamcore.pubsub.options import PubSubOptions
+from streamcore.pubsub.options import PubSubOptions, ShardedPubSubOptions
 from streamcore.reading.reader import Reader, ReaderOptions
 from tests.typing.test_typing import HEAD, ROOT, mypy
 from transports._facade.settings import ConnectOptions
@@ -37,6 +37,7 @@ DEFAULTS_OF: dict[type, Callable[..., Any]] = {
     MemberOptions: Membership.of,
     ProducerOptions: Producer.__init__,
     PubSubOptions: PubSub.__init__,
+    ShardedPubSubOptions: PubSub.__init__,
     ConnectOptions: Options,
     EventStreamOptions: EventStream.__init__,
     EngineOptions: Engine.__init__,
@@ -51,6 +52,7 @@ INTERFACES = {
     "client.sharded_pubsub('c', queue_sizes=5)": "queue_size",
     "client.key_events('k', when_ful='block')": "when_full",
     "client.channels(histroy=5)": "history",
+    "asyncio.connect(read_form='any')": "read_from",
     "asyncio.connect(request_timout=5)": "request_timeout",
     "asyncio.connect(addres_map={})": "address_map",
     "sync.consumer('s', decode='utf-8', blok=1)": "block",

@@ -10,7 +10,7 @@ from dataclasses import field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
-from streamcore.arguments import Name, Seconds, seconds, stream_names
+from streamcore.arguments import Name, Seconds, read_source, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.start import Starts
 from streamcore.engine.engine import Engine, EngineOptions
@@ -21,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.events import Event
 from streamcore.frozen import frozen
-from streamcore.options import DECODERS, Address, DecoderKind, Options
+from streamcore.options import DECODERS, Address, DecoderKind, Options, ReadFrom
 from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
@@ -71,6 +71,8 @@ class ConnectOptions(TypedDict, total=False):
     """Is called with each ``Event`` of all that is opened, before the next entry is handed over (None)."""
     cluster: bool | None
     """Whether the server is a node of a cluster (None: it tells itself, by ``HELLO``; several hosts are)."""
+    read_from: ReadFrom
+    """Which nodes of a cluster answer commands that only read, ``XREAD`` of consumers, and shard channels: the ``"primary"``, a ``"replica"``, or ``"any"`` ("primary"); a single server answers all."""
     refresh_interval: Seconds
     """Seconds between two questions for the nodes of a cluster and their slots for no reason (15)."""
     node_keepalive: Seconds
@@ -90,7 +92,7 @@ _OF_CLUSTERS: Final = ("refresh_interval", "node_keepalive", "follow", "address_
 class Settings:
     """Everything that ``connect`` was told, and the ``cluster``, where there is a cluster, as far as is known.
 
-    ``asks``: whether the server is to tell that it is a node of a cluster.
+    ``asks``: whether the server is to tell that it is a node of a cluster. ``read_from``: the nodes that answer reads.
     """
 
     target: Target
@@ -99,6 +101,7 @@ class Settings:
     cluster: Cluster | None = None
     cluster_options: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
     asks: bool = True
+    read_from: ReadFrom = "primary"
 
     @classmethod
     def of(cls, url: str | Iterable[str] | None, given: ConnectOptions) -> Settings:
@@ -110,6 +113,7 @@ class Settings:
             what: seconds(what, keywords.pop(what)) for what in ("request_timeout", "connect_timeout") if what in given
         }
         wanted = keywords.pop("cluster", None)
+        source: ReadFrom = read_source(keywords.pop("read_from", "primary"))
         of_clusters: dict[str, Any] = {name: keywords.pop(name) for name in _OF_CLUSTERS if name in given}
         target = parse(url, **keywords)
         _check_cluster(target, wanted, of_clusters)
@@ -118,7 +122,13 @@ class Settings:
 
             of_clusters = checked(of_clusters)
         made = cls(
-            target, Options(decoder=chosen_decoder(), **timeouts), on_event, None, of_clusters, asks=wanted is None
+            target,
+            Options(decoder=chosen_decoder(), **timeouts),
+            on_event,
+            None,
+            of_clusters,
+            asks=wanted is None,
+            read_from=source,
         )
         return made.in_cluster() if wanted or target.others else made
 
@@ -141,7 +151,7 @@ class Settings:
             return Multiplexer(**self.engine())
         from streamcore.cluster.client import ClusterClient
 
-        return ClusterClient(**self.engine())
+        return ClusterClient(read_from=self.read_from, **self.engine())
 
     def in_cluster(self) -> Settings:
         """The same in a cluster, whose nodes share what they know of it."""

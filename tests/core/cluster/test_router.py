@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.cluster.router import OVERLAY
+from streamcore.cluster.overlays import OVERLAY
 from streamcore.commands import get, incr, ping
 from streamcore.connection.exchange import Exchange
 from streamcore.connection.link import Link
@@ -55,7 +55,7 @@ def test_it_ends_when_the_named_node_knows_better() -> None:
     rig.router.moved(moved(7000), NODES[2])
     rig.advance(0.3)
     assert rig.router.owner(A) == NODES[2]
-    assert rig.router._overlays == {}
+    assert rig.router._overlays.by_slot == {}
 
 
 def test_it_ends_when_a_topology_agrees() -> None:
@@ -63,7 +63,7 @@ def test_it_ends_when_a_topology_agrees() -> None:
     rig.model.move_slot(A, rig.model.nodes[0])
     rig.ask(incr("a"))
     rig.advance(0.3)
-    assert rig.router._overlays == {}
+    assert rig.router._overlays.by_slot == {}
     assert rig.router.owner(A) == NODES[0]
 
 
@@ -74,7 +74,7 @@ def test_it_ends_when_its_node_is_no_primary_any_more() -> None:
     rig.model.failover(rig.model.replica_of(rig.model.nodes[0]))
     rig.advance(2.5)
     assert rig.router.owner(A) == NODES[2]
-    assert rig.router._overlays == {}
+    assert rig.router._overlays.by_slot == {}
 
 
 def test_the_named_node_is_asked_first() -> None:
@@ -251,7 +251,7 @@ def test_a_link_that_is_sent_around_in_vain_backs_off() -> None:
     dials = rig.net.pair.peer("held").dials
 
     def refuse(to: int) -> None:
-        rig.router._overlays.clear()
+        rig.router._overlays.by_slot.clear()
         link.drop(moved(to))
         rig.client.on_wakeup()
         rig.net.serve()

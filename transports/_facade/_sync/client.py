@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from streamcore.arguments import Name, positive
+from streamcore.arguments import Name, positive, read_source
 from streamcore.commands import Command
 from streamcore.commands.command import LinkUse
 from streamcore.commands.ids import Position
@@ -18,9 +18,10 @@ from streamcore.consumer.start import Starts
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
 from streamcore.group.consumer import GroupConsumer as GroupEngine
 from streamcore.group.consumer import GroupOptions, Groups
+from streamcore.options import ReadFrom
 from streamcore.producer.producer import Producer as ProducerEngine
 from streamcore.producer.producer import ProducerOptions
-from streamcore.requests import DedicatedLink, Multiplexer, Request
+from streamcore.requests import DedicatedLink, Multiplexer, Request, Submit
 from streamcore.tracebacks import conceals_arguments
 
 from ..._credentials import check_plain
@@ -67,31 +68,40 @@ class Client(Nodes):
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def execute(self, command: Command[R]) -> R:
+    def execute(self, command: Command[R], *, read_from: ReadFrom | None = None) -> R:
         """Run a command. Raises its ``ReplyError``; ``ConnectionLost``, which says whether it was sent.
 
-        A command that blocks gets a link of its own meanwhile, and holds up no other caller.
+        A command that blocks gets a link of its own meanwhile, and holds up no other caller. ``read_from``, instead of the
+        client's: the ``"primary"``, a ``"replica"`` or ``"any"`` node of a cluster is to answer, where the command only reads, and does not block.
         """
+        how = None if read_from is None else self._reading(read_from)
         if command.traits.use is LinkUse.DEDICATED:
             request = self._ask_apart([command])
         else:
-            request = submit(self._running, [command])
+            request = submit(self._running, [command], how)
         return cast(R, request.answer())
 
-    def pipeline(self, asked: Iterable[Command[Any]], *, raise_errors: bool = False) -> list[Any]:
+    def pipeline(
+        self, asked: Iterable[Command[Any]], *, raise_errors: bool = False, read_from: ReadFrom | None = None
+    ) -> list[Any]:
         """Run commands in one write. The answer of a refused command is its ``ReplyError``, in its place.
 
         With ``raise_errors`` these are raised, as a ``CommandErrors`` group that has the other ``answers`` as well. Where
-        a command blocks (``wait`` behind its write) all of them run on a link of their own.
+        a command blocks (``wait`` behind its write) all of them run on a link of their own. ``read_from``, as of ``execute``, is for
+        the commands of slots that the pipeline only reads.
         """
         listed = list(asked)
         if not listed:
             return []
+        how = None if read_from is None else self._reading(read_from)
         if any(command.traits.use is LinkUse.DEDICATED for command in listed):
             request = self._ask_apart(listed)
         else:
-            request = submit(self._running, listed)
+            request = submit(self._running, listed, how)
         return raised_together(request.answers(), wanted=raise_errors)
+
+    def _reading(self, source: ReadFrom) -> Submit:
+        return partial(self._engine.submit, read_from=read_source(source))
 
     def _ask_apart(self, asked: list[Command[Any]]) -> Request:
         with leased(self._running, partial(self._lend, asked)) as lease:
@@ -186,7 +196,8 @@ class Client(Nodes):
         ``background=False`` runs the engine in the thread that waits for entries: fastest, but nothing happens between calls.
         """
         check_keywords("consumer", options, ConsumerOptions, "decode", "idle_value", "background")
-        engine = ConsumerEngine[Any](streams, decode=decode, **options, **self._settings.engine())
+        given: ConsumerOptions = {"read_from": self._settings.read_from, **options}
+        engine = ConsumerEngine[Any](streams, decode=decode, **given, **self._settings.engine())
         running = self._running.part(engine, background=background)
         return Consumer(engine, running, idle_value)
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 from streamcore.arguments import Name
 from streamcore.channels import ChannelsOptions, Naming, Publisher, hub_engine
 from streamcore.channels import Settings as ChannelsSettings
-from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions
+from streamcore.pubsub import Handlers, KeyWatch, PubSubOptions, ShardedPubSubOptions
 from streamcore.pubsub import PubSub as PubSubEngine
 from streamcore.requests import Multiplexer
 
@@ -99,7 +99,7 @@ class Subscribers(Commands):
         channel_handlers: Handlers[bytes] = NO_HANDLERS,
         background: bool = True,
         decode: None = None,
-        **options: Unpack[PubSubOptions],
+        **options: Unpack[ShardedPubSubOptions],
     ) -> ShardedPubSub[bytes]: ...
     @overload
     def sharded_pubsub(
@@ -109,7 +109,7 @@ class Subscribers(Commands):
         channel_handlers: Handlers[str] = NO_HANDLERS,
         background: bool = True,
         decode: str,
-        **options: Unpack[PubSubOptions],
+        **options: Unpack[ShardedPubSubOptions],
     ) -> ShardedPubSub[str]: ...
     def sharded_pubsub(
         self,
@@ -118,15 +118,24 @@ class Subscribers(Commands):
         channel_handlers: Handlers[Any] = NO_HANDLERS,
         background: bool = True,
         decode: str | None = None,
-        **options: Unpack[PubSubOptions],
+        **options: Unpack[ShardedPubSubOptions],
     ) -> ShardedPubSub[Any]:
         """Receive the messages of shard channels (``SSUBSCRIBE``), published by ``spublish``; with the options of ``pubsub``."""
-        check_keywords("sharded_pubsub", options, PubSubOptions, "channels", "channel_handlers", "decode", "background")
+        check_keywords(
+            "sharded_pubsub",
+            options,
+            ShardedPubSubOptions,
+            "channels",
+            "channel_handlers",
+            "decode",
+            "background",
+        )
+        given: ShardedPubSubOptions = {"read_from": self._settings.read_from, **options}
         engine = PubSubEngine[Any](
             shard_channels=channels,
             shard_channel_handlers=channel_handlers,
             decode=decode,
-            **options,
+            **given,
             **self._settings.engine(),
         )
         running = self._running.part(engine, background=background)
