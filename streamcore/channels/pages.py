@@ -266,8 +266,7 @@ class SlotPages:
 
     def leave(self, key: bytes) -> None:
         """Forget the questions about a channel, and the link to its slot with the last of them."""
-        if (script := self._scripts.get(key_slot(key))) is not None:
-            script.leave(key)
+        self._scripts[key_slot(key)].leave(key)
 
     def trouble(self, keys: Sequence[bytes]) -> Exception | None:
         """Return the last error of the channels' slots."""
