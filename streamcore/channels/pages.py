@@ -155,7 +155,9 @@ class Question(Transaction):
     @property
     def refused_by(self) -> ReplyError | None:
         """The error by which a node has refused the transaction as a whole, for now or because another node serves its slot."""
-        return next((reply for reply in self.replies if isinstance(reply, ReplyError) and type(reply) in _REFUSED), None)
+        return next(
+            (reply for reply in self.replies if isinstance(reply, ReplyError) and type(reply) in _REFUSED), None
+        )
 
 
 class SlotScript:

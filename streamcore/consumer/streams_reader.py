@@ -300,7 +300,9 @@ class StreamsReader(Generic[T]):
             yield from self._check_streams(suspects)
         else:
             self.hand_on()
-        idle = portion.whole and not (is_probe or any(received.values()) or interrupted or self.changes or self._owner.holds)
+        idle = portion.whole and not (
+            is_probe or any(received.values()) or interrupted or self.changes or self._owner.holds
+        )
         self._owner.end_read(self, idle=idle)
         self._gaps.schedule_checks(self.streams.values(), self._engine.clock.now, idle=idle)
 
