@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from ..commands import Command, key_slot
+from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
 from ..engine.context import EngineContext
 from ..engine.lane import Lane, LaneMoved, LaneOwner
@@ -152,6 +153,10 @@ class Question(Transaction):
         super().__init__(commands, done, timeout)
         self.query = query
 
+    def attempt(self) -> Exchange:
+        """Make an exchange of an attempt: the former may still be on its way over the same link, and be answered in vain."""
+        return Exchange(self.commands, self.timeout, self.data)
+
     @property
     def refused_by(self) -> ReplyError | None:
         """The error by which a node has refused the transaction as a whole, for now or because another node serves its slot."""
@@ -201,13 +206,13 @@ class SlotScript:
 
     def _story(self) -> Script:
         while True:
-            asked = [*self._asked]
-            for question in asked:
-                question.repeat()
-                yield question
-            for question in asked:
+            asked = [(question, question.attempt()) for question in self._asked]
+            for _, attempt in asked:
+                yield attempt
+            for question, attempt in asked:
                 while (yield WAIT) is None:
                     pass
+                question.replies = attempt.replies
                 if (refusal := question.refused_by) is not None:
                     raise refusal
                 self.runner.link.succeeded()
