@@ -195,7 +195,7 @@ class SlotScript:
         self.keys.discard(key)
         self._asked = {asked: None for asked in self._asked if asked.query.key != key}
         if not self.keys and not self._is_closed:
-            self._is_closed = True
+            self._is_closed, self._has_moved = True, False
             self.runner.link.close()
 
     def finish_all(self, why: str) -> None:

@@ -177,7 +177,8 @@ class TestEvents:
         another = rooms.hub.subscribers.open()
         rooms.join("a")
         rooms.join("b", subscriber=another)
-        rooms.items(), rooms.items(another)
+        rooms.items()
+        rooms.items(another)
         rooms.cluster.move_slot(A, rooms.other("a"))
         rooms.net.advance(1.0)
         told = [type(item) for item in rooms.items()]
@@ -185,6 +186,23 @@ class TestEvents:
         assert Reconnected in told
         assert [item for item in rooms.items(another) if isinstance(item, (Disconnected, Reconnected))] == []
         assert {event.owner for event in rooms.events if isinstance(event, Connected)} == {"Channels"}
+
+    def test_a_slot_that_is_joined_again_after_its_lanes_have_moved_is_told(self) -> None:
+        rooms = Rooms(router={"max_links": 1}, nodes={"replicas": 0})
+        rooms.join("b")
+        rooms.join("a")
+        former, heir = rooms.cluster.owner("a"), rooms.other("a")
+        rooms.net.hidden.add(heir)  # the lanes go on there, and are not up
+        rooms.cluster.move_slot(A, heir)
+        rooms.net.advance(3.0)
+        rooms.hub.leave(rooms.subscriber, "a")
+        rooms.net.hidden.clear()
+        rooms.net.advance(5.0)
+        rooms.events.clear()
+        rooms.join("a")
+        told = {event.link for event in rooms.events if isinstance(event, (Connected, Reconnected))}
+        assert {f"history, slot {A}", f"main, slot {A}"} <= told
+        assert former is not rooms.cluster.owner("a")
 
     def test_a_gap_is_told_in_its_channel(self) -> None:
         rooms = Rooms(queue_size=2)
@@ -260,7 +278,7 @@ class TestQuestions:
         rooms.join("a")
         rooms.cluster.crash(rooms.cluster.owner("a"))
         rooms.net.advance(0.3)
-        script = rooms.hub._pages._scripts[A]
+        script = rooms.script("a")
         visitors = [rooms.hub.subscribers.open() for _ in range(300)]
         for visitor in visitors:
             joining = rooms.ask("a", "{a}2", subscriber=visitor)
@@ -276,7 +294,8 @@ class TestQuestions:
         rooms.join("a")
         rooms.number("a", "{a}2")
         joining = rooms.ask("{a}2", history=1)
-        rooms.net.pair.settle(), rooms.hub.end(joining)
+        rooms.net.pair.settle()
+        rooms.hub.end(joining)
         joining = rooms.ask("{a}2", history=1)
         rooms.net.advance(0.5)
         rooms.hub.end(joining)
@@ -285,7 +304,7 @@ class TestQuestions:
     def test_an_answer_that_makes_no_sense_ends_the_hub(self) -> None:
         rooms = Rooms()
         rooms.join("a")
-        rooms.hub._pages._scripts[A].fail(RemoteProtocolError("nonsense"))
+        rooms.script("a").fail(RemoteProtocolError("nonsense"))
         with pytest.raises(RemoteProtocolError):
             rooms.hub.check()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from streamcore.channels import ChannelMessage, Naming, Settings, StreamHub, Subscriber
+from streamcore.channels.pages import SlotPages, SlotScript
 from streamcore.channels.stream_hub import StreamJoin
 from streamcore.cluster.cluster import Cluster
+from streamcore.commands import key_slot
 from streamcore.events import Event, Gap, StreamReset
 from streamcore.options import Address
 from streamcore.resp3 import encode
@@ -91,6 +93,11 @@ class Rooms:
     def other(self, channel: str) -> Node:
         """A primary that does not serve a channel."""
         return next(node for node in self.cluster.primaries() if node is not self.cluster.owner(channel))
+
+    def script(self, channel: str) -> SlotScript:
+        """The script that asks about a channel."""
+        assert isinstance(self.hub._pages, SlotPages)
+        return self.hub._pages._scripts[key_slot(channel)]
 
     @property
     def alarms(self) -> list[Event]:
