@@ -8,8 +8,11 @@ import pytest
 
 from streamcore.channels import Naming, Settings, StreamHub
 from streamcore.commands import key_slot
+from streamcore.consumer.cursor import CursorChange, StreamCursor
+from streamcore.entries import StreamId
 from streamcore.errors import RemoteProtocolError, RequestTimeout, WrongTypeError, reply_error
 from streamcore.events import ChannelEnded, Connected, Disconnected, Gap, Reconnected, StreamReset
+from streamcore.testing.model import Session
 from tests.core.support.rooms import CHANNELS, Rooms
 from tests.core.support.slots import router_of
 
@@ -82,6 +85,28 @@ class TestReaders:
         rooms.net.advance(0.3)
         sent = rooms.number("{a}1", "{a}3")  # and what came last is proven on the way
         assert sorted(rooms.work(0.3)) == sorted(sent)
+
+    def test_a_wait_on_a_shared_link_is_not_ended_before_the_question_in_front_of_it_is_answered(self) -> None:
+        rooms = Rooms(router={"max_links": 1})
+        rooms.join("b")
+        rooms.join("{a}1")
+        reader = rooms.hub._channels._readers.of(b"{a}1")
+        asked: list[bytes] = []
+
+        def add(_: Session, words: list[bytes]) -> None:
+            if words[0] == b"XRANGE" and not asked:  # the proof of the last batch is on its way
+                asked.append(words[0])
+                reader.change(CursorChange(StreamCursor(b"{a}3", StreamId(0), watched=True)))
+                reader.reader.unblocker.elapse(rooms.net.pair.now)
+
+        sent = rooms.number("{a}1")
+        rooms.cluster.owner("a").on_command = add
+        assert rooms.work(1.0) == sent
+        assert asked
+        assert b"{a}3" in reader.streams
+        assert rooms.work(1.0) == []
+        assert rooms.number("{a}1") == rooms.work()
+        assert rooms.alarms == []
 
 
 class TestMoves:
@@ -188,21 +213,39 @@ class TestEvents:
         assert {event.owner for event in rooms.events if isinstance(event, Connected)} == {"Channels"}
 
     def test_a_slot_that_is_joined_again_after_its_lanes_have_moved_is_told(self) -> None:
-        rooms = Rooms(router={"max_links": 1}, nodes={"replicas": 0})
-        rooms.join("b")
+        rooms = Rooms(nodes={"replicas": 0})
         rooms.join("a")
-        former, heir = rooms.cluster.owner("a"), rooms.other("a")
+        heir = rooms.other("a")
         rooms.net.hidden.add(heir)  # the lanes go on there, and are not up
         rooms.cluster.move_slot(A, heir)
         rooms.net.advance(3.0)
+        assert rooms.script("a")._has_moved
         rooms.hub.leave(rooms.subscriber, "a")
         rooms.net.hidden.clear()
-        rooms.net.advance(5.0)
         rooms.events.clear()
         rooms.join("a")
         told = {event.link for event in rooms.events if isinstance(event, (Connected, Reconnected))}
         assert {f"history, slot {A}", f"main, slot {A}"} <= told
-        assert former is not rooms.cluster.owner("a")
+
+    def test_a_reader_that_was_on_its_way_to_a_link_of_its_own_is_told_when_it_is_opened_again(self) -> None:
+        rooms = Rooms(router={"max_links_per_node": 1})
+        owner = rooms.cluster.owner("a")
+        second = next(name for name in map(str, range(100)) if rooms.cluster.owner(name) is owner)
+        rooms.join("a")
+        rooms.join(second)
+        rooms.net.hidden.add(owner)
+        for _ in range(30):
+            rooms.number(second)
+            rooms.work(0.1)
+        reader = rooms.hub._channels._readers.of(second.encode()).reader
+        assert reader._moved, "it has found the most, and goes on over a link of its own, which is not up"
+        rooms.hub.leave(rooms.subscriber, second)
+        rooms.net.hidden.clear()
+        rooms.net.advance(3.0)
+        rooms.events.clear()
+        rooms.join(second)
+        told = {event.link for event in rooms.events if isinstance(event, (Connected, Reconnected))}
+        assert f"main, slot {key_slot(second)}" in told
 
     def test_a_gap_is_told_in_its_channel(self) -> None:
         rooms = Rooms(queue_size=2)
