@@ -13,6 +13,7 @@ from streamcore.options import Address
 from streamcore.pubsub import PubSub
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model.cluster import ModelCluster, Node
+from streamcore.testing.model.cluster.moves import move_at_once
 from streamcore.testing.resp import resp
 from tests.core.support.cluster_subscribers import router_of
 
@@ -27,16 +28,14 @@ def silence(cluster: ModelCluster, node: Node) -> None:
 
 def leave(cluster: ModelCluster, node: Node) -> None:
     heir = next(one for one in cluster.primaries() if one is not node)
-    for slot in list(node.view.slots_of(node.id)):
-        cluster.move_slot(slot, heir)
+    move_at_once(list(node.view.slots_of(node.id)), node, heir, cluster.gossip)
     cluster.leave(node)
 
 
 def forget(cluster: ModelCluster, node: Node) -> None:
     """Let all other nodes forget a node, which goes on running, and keeps its connections."""
     heir = next(one for one in cluster.primaries() if one is not node)
-    for slot in list(node.view.slots_of(node.id)):
-        cluster.move_slot(slot, heir)
+    move_at_once(list(node.view.slots_of(node.id)), node, heir, cluster.gossip)
     for other in cluster.nodes:
         if other is not node:
             other.view.remove(node.id)
