@@ -5,7 +5,7 @@ a *nonce*. When a reply was lost, the request is sent again with the word that i
 looks for the nonce among the last entries of each channel first, and appends no second copy. A repetition leaves a
 *mark* beside the first channel, for an attempt that was sent before it and is run behind it: each attempt asks for its
 own mark first. The script's hash is sent, and its source where the server does not know it. Where the mark is
-forbidden, the message is sent without.
+forbidden, or cannot lie in the slot of the channel, the message is sent without.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..arguments import Name, Seconds, positive, seconds
 from ..commands import Command, publish, scan
 from ..commands.command import READ
 from ..engine.degradation import MARKING
+from ..engine.router import ANYWHERE, Route
 from ..entries import StreamId
 from ..errors import (
     ConnectionLost,
@@ -108,10 +109,13 @@ class Publication(PatientRequest):
 
 
 class Publisher:
-    """Publishes in the channels of a prefix, on the server of ``requests``, and looks back."""
+    """Publishes in the channels of a prefix, on the server of ``requests``, or on its cluster, and looks back.
+
+    Another engine may be set for ``requests``, once the server has told that it is a node of a cluster.
+    """
 
     def __init__(self, requests: Multiplexer, settings: Settings, naming: Naming) -> None:
-        self._requests = requests
+        self.requests = requests
         self._settings = settings
         self._naming = naming
         self._run = requests.token("publishing with a history") if settings.is_streams else b""
@@ -132,7 +136,10 @@ class Publisher:
         return self._naming.key(channel)
 
     def publications(self, data: Argument, channels: Name | Iterable[Name]) -> list[Command[Any]]:
-        """Build the commands that publish a message, for ``publish``; several of them belong in a transaction."""
+        """Build the commands that publish a message, for ``publish``; several of them belong in a transaction.
+
+        Raises ``CrossSlotError`` where channels with a history are of several slots of a cluster.
+        """
         keys, sent = self._naming.keys(channels), to_bytes(data)
         if not self.has_history:
             return [publish(key, sent) for key in keys]
@@ -142,22 +149,42 @@ class Publisher:
         args = ("0", nonce, how, settings.maxlen, ttl, FIELD, sent, LOOKS_BACK)
         if not keys:
             return []
-        if self._requests.degradation.is_without(MARKING):
+        route = self._common_route(keys)
+        if self.requests.degradation.is_without(MARKING) or not self._lies_on(route, publication_mark(keys[0], nonce)):
             return [PUBLISH.evalsha(keys, (*args, _UNMARKED))]
         return [PUBLISH.evalsha((*keys, publication_mark(keys[0], nonce)), (*args, _MARKED))]
+
+    def _lies_on(self, route: Route, key: bytes) -> bool:
+        return route == ANYWHERE or self.requests.route(key) == route
+
+    def _common_route(self, keys: Sequence[bytes]) -> Route:
+        """Find the route to some channels. Raises ``CrossSlotError`` where they are of several slots."""
+        first, *others = keys
+        route = self.requests.route(first)
+        for other in others:
+            if not self._lies_on(route, other):
+                names = " and ".join(
+                    repr(key.removeprefix(self._naming.prefix).decode(errors="replace")) for key in (first, other)
+                )
+                raise CrossSlotError(
+                    "CROSSSLOT",
+                    f"the channels {names} are of two slots, and a message is appended to all of its channels or to none: "
+                    "put a tag in the prefix of all channels, as in channels(prefix='{shop}'), or publish in each by itself",
+                )
+        return route
 
     def publish(self, commands: Sequence[Command[Any]], done: Callable[[Request], None]) -> Request:
         """Send the commands of ``publications``. Raises as ``Multiplexer.submit`` does."""
         if not self.has_history:
             kind = PatientRequest if len(commands) == 1 else PatientTransaction
-            return self._requests.put(kind(commands, done, self._requests.options.request_timeout))
+            return self.requests.put(kind(commands, done, self.requests.options.request_timeout))
         [command] = commands
-        return self._requests.put(Publication(self._requests, command, done))
+        return self.requests.put(Publication(self.requests, command, done))
 
     def rounds(self, timeout: Seconds | None) -> int:
         """How often to try within ``timeout`` seconds: each attempt may take a request timeout."""
         within = 0.0 if timeout is None else seconds("timeout", timeout)
-        return max(1, ceil(within / self._requests.options.request_timeout))
+        return max(1, ceil(within / self.requests.options.request_timeout))
 
     def again(self, commands: Sequence[Command[Any]], error: StreamcoreError) -> list[Command[Any]]:
         """Build the next attempt after an attempt that has ended by ``error``. Raises a final ``error``."""

@@ -22,10 +22,8 @@ from ..arguments import Name, positive
 from ..commands import Command
 from ..commands.command import READ, Traits
 from ..commands.ids import Id, parsed
-from ..connection.link import Link, Owner
 from ..engine.engine import Engine, EngineOptions
 from ..engine.pending_change import PendingChange
-from ..engine.router import Beside
 from ..engine.script import WAIT, Steps
 from ..entries import StreamId
 from ..errors import (
@@ -41,12 +39,12 @@ from ..events import ChannelEnded, Event, Gap, StreamReset
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..requests import Request
-from ..requests.queue import RequestQueue, because
+from ..requests.queue import because
 from ..resp3 import Argument
 from ..stream_id import ZERO
 from .message import Naming, messages_in
 from .options import Settings
-from .publisher import PatientTransaction
+from .pages import Pages, QueuedPages, SlotPages
 from .stream_reader import ChannelReader
 from .subscriber import Item, Position, Subscriber
 from .subscribers import Subscribers
@@ -91,6 +89,11 @@ class PositionQuery(NamedTuple):
     reached: StreamId | None  # where the reader was
     page: int  # how many entries are asked for
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the subscriber is in the channel, as it was when it asked."""
+        return self.subscriber.positions.get(self.key) is self.position
+
 
 class StreamHub(Engine):
     """The hub of ``kind="streams"``: a reader for all channels, and pages for subscribers that are behind."""
@@ -100,11 +103,11 @@ class StreamHub(Engine):
     def __init__(self, settings: Settings, naming: Naming, **engine: Unpack[EngineOptions]) -> None:
         super().__init__(**engine)
         self._subscribers = Subscribers(settings, naming, self.announce)
-        self._channels = ChannelReader(self, self, self._subscribers, settings)
-        self._channels.reader.runner.link.open()
+        self._channels = ChannelReader(self, self._subscribers, settings)
         self._joinings: list[StreamJoin] = []  # whose callers wait
-        self._queue = RequestQueue(self)
-        self._queue.link.open()  # the first join shall not wait for it: messages may come meanwhile
+        if self.owners is None:
+            self._channels.begin()
+        self._pages: Pages = QueuedPages(self) if self.owners is None else SlotPages(self)
 
     @property
     def label(self) -> str:
@@ -113,8 +116,9 @@ class StreamHub(Engine):
 
     @property
     def is_ready(self) -> bool:
-        """Whether both links are up, or have been."""
-        return self._channels.reader.is_ready
+        """Whether both links are up, or have been; in a cluster, whether its nodes are known: links come with channels."""
+        owners = self.owners
+        return self._channels.is_ready if owners is None else bool(owners.primaries)
 
     @property
     def subscribers(self) -> Subscribers:
@@ -188,7 +192,11 @@ class StreamHub(Engine):
     def _leave(self, subscriber: Subscriber, keys: Iterable[bytes]) -> None:
         for key in keys:
             if self._subscribers.leave(subscriber, key):
-                self._channels.unfollow(key)
+                self._unfollow(key)
+
+    def _unfollow(self, key: bytes) -> None:
+        self._channels.unfollow(key)
+        self._pages.leave(key)
 
     def expel(self, key: bytes, error: Exception) -> None:
         """End an unreadable channel: its subscribers are told, and leave it; all other channels go on."""
@@ -206,7 +214,7 @@ class StreamHub(Engine):
         if staying:
             self.announce(ChannelEnded(key, error))
         if not joinings:
-            self._channels.unfollow(key)
+            self._unfollow(key)
 
     def _named(self, key: bytes, error: Exception) -> Exception:
         """Add the channel's name to a server's error."""
@@ -230,8 +238,12 @@ class StreamHub(Engine):
 
     def wait_for_link(self) -> Steps[None]:
         """Wait for the link of the pages, so that the hub is ready."""
-        while not (self.is_ready or self._queue.link.is_up):
+        while not (self.is_ready or self._pages.is_up):
             yield WAIT
+
+    def queue_is_up(self) -> None:
+        """Have the reader go on that waits for the link of the pages."""
+        self._channels.wake()
 
     # -- where a subscriber stands ------------------------------------------------------------------------------------
 
@@ -299,7 +311,7 @@ class StreamHub(Engine):
 
     def _check_reader(self, query: PositionQuery, history: History) -> None:
         """Restart the reader in a stream that ends before it: the stream has begun anew, perhaps unnoticed."""
-        cursor = self._channels.followed.get(query.key)
+        cursor = self._channels.cursor(query.key)
         if query.reached is None or history.last >= query.reached or cursor is None or cursor.continuity is None:
             return
         if cursor.continuity.cursor == query.reached:
@@ -334,14 +346,14 @@ class StreamHub(Engine):
             Command(("PTTL", query.key), int, READ),
             Command(command, messages_in, READ),
         ]
-        self._queue.submit(PatientTransaction(commands, partial(then, query), self.options.request_timeout))
+        self._pages.ask(query, commands, partial(then, query))
         self.on_wakeup()
 
     def _parse_answer(self, query: PositionQuery, request: Request) -> tuple[History, list[Any]] | None:
         """Parse the reply to a query; None where the subscriber has left the channel, or the query has failed."""
         subscriber, key, position, joining, *_ = query
         position.asking = False
-        if subscriber.positions.get(key) is not position:
+        if not query.is_wanted:
             return None
         try:
             info, left, entries = request.answers()
@@ -355,7 +367,7 @@ class StreamHub(Engine):
             if joining is not None:
                 joining.fail(self._named(key, error))
             elif isinstance(error, ReplyError) and error.code in UNAVAILABLE:
-                self._queue.link.drop(error)
+                self._pages.refuse(key, error)
             elif not isinstance(error, ConnectionLost):
                 self.expel(key, error)
             subscriber.has_news = True
@@ -366,33 +378,9 @@ class StreamHub(Engine):
 
     def why_not(self, joining: StreamJoin) -> Exception:
         """Make the error of a join that has not ended in time."""
-        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(self._queue.link.error)}")
-
-    # -- calls of the request queue -----------------------------------------------------------------------------------
-
-    def new_queue_link(self, queue: RequestQueue) -> Link:
-        """Make the link beside the reader's."""
-        return self.new_link(queue, "history")
-
-    def new_witness_link(self, witness: Owner, suspect: Link) -> Link:
-        """Make a link that exists while the link beside the reader's is in doubt."""
-        return self.new_link(witness, "witness", Beside(suspect))
-
-    def queue_up(self, queue: RequestQueue, *, again: bool) -> None:
-        self._channels.wake()
-        self.report_up(queue.link, again=again)
-
-    def queue_down(self, queue: RequestQueue, error: Exception, *, was_up: bool) -> None:
-        self.report_down(queue.link, error, was_up=was_up)
-
-    def lost(self, error: Exception) -> ConnectionLost:
-        """Make the error of a query whose reply will not come; it is harmless to ask again."""
-        return ConnectionLost(f"the reply was lost: {error}", sent=True)
-
-    def late(self, why: str) -> StreamcoreError:
-        """Make the error of a query that is not answered in time."""
-        return RequestTimeout(why)
+        trouble = self._pages.trouble(sorted(joining.waiting))
+        return joining.error or RequestTimeout(f"no answer within {self.patience:g} s{because(trouble)}")
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
-        self._queue.finish_all(f"the channels were closed{because(error)}")
+        self._pages.finish_all(f"the channels were closed{because(error)}")

@@ -1,6 +1,7 @@
-"""The reader of a hub: it follows the channels that have subscribers, and hands new entries to the *live* subscribers.
+"""The readers of a hub: they follow the channels that have subscribers, and hand new entries to the *live* subscribers.
 
-Its batches wait for no subscriber. A subscriber without room falls behind, and comes back by
+On a single server a reader follows all channels; in a cluster each slot has a reader, which comes with the first channel of the
+slot and goes with the last. Their batches wait for no subscriber. A subscriber without room falls behind, and comes back by
 pages (``stream_hub``). Gaps and resets that the consumer finds in a channel are told to its live subscribers, except
 where the channel was deleted because its time to live was over: they have got all that there was, and the channel
 begins anew.
@@ -9,11 +10,13 @@ begins anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..consumer.cursor import CursorChange, StreamCursor
+from ..consumer.readers_by_route import ReadersByRoute, suffix_of
 from ..consumer.streams_reader import StreamsReader
 from ..engine.context import EngineContext
+from ..engine.router import Route, SlotOwners
 from ..engine.script import Steps
 from ..entries import Batch, StreamId
 from ..errors import ReplyError
@@ -22,6 +25,9 @@ from ..stream_id import ZERO
 from .options import Settings
 from .subscriber import Position, Subscriber
 from .subscribers import Subscribers
+
+_ANY: Final = b""
+"""A key: on a single server they have a route in common."""
 
 COUNT: Final = 500
 """Entries of a channel in a read, at most."""
@@ -46,8 +52,17 @@ class Topic:
         self.expired = False
 
 
-class ChannelHub(Protocol):
+class ChannelHub(EngineContext, Protocol):
     """The hub that follows channels: it tells events, and brings back the subscribers that are behind."""
+
+    @property
+    def owners(self) -> SlotOwners | None:
+        """The nodes that channels are spread over; None where a single server has all of them."""
+        ...
+
+    def route(self, key: bytes) -> Route:
+        """Find the route to a channel."""
+        ...
 
     @property
     def title(self) -> str:
@@ -78,36 +93,52 @@ class ChannelHub(Protocol):
 class ChannelReader:
     """Follows channels for a hub. ``topics`` are the channels with subscribers, by key."""
 
-    def __init__(self, engine: EngineContext, hub: ChannelHub, subscribers: Subscribers, settings: Settings) -> None:
+    def __init__(self, hub: ChannelHub, subscribers: Subscribers, settings: Settings) -> None:
         self.topics: dict[bytes, Topic] = {}
-        self._engine = engine
         self._hub = hub
         self._subscribers = subscribers
         self._ttl = settings.ttl_ms / 1000
         self._margin = min(self._ttl / 10, 1.0)  # seconds that a message may have been on its way to us
-        self._down_since: float | None = None
-        self._streams: StreamsReader[bytes] = StreamsReader(
-            engine,
+        self._down_since: dict[StreamsReader[bytes], float] = {}  # of the readers that have no connection
+        self._readers: ReadersByRoute[bytes] = ReadersByRoute(hub.route, self._make, self._forget)
+        self.wake = self._readers.wake
+
+    def _make(self, route: Route) -> StreamsReader[bytes]:
+        return StreamsReader(
+            self._hub,
             self,
             {},
             watches=True,
             on_rewind="restart",
             merges=False,
             count=COUNT,
-            block=min(BLOCK, engine.options.keepalive_idle),
+            block=min(BLOCK, self._hub.options.keepalive_idle),
+            suffix=suffix_of(route),
+            route=route,
+            can_share=True,
         )
-        self.reader = self._streams.reader
-        self.wake = self._streams.want_more
+
+    def _forget(self, reader: StreamsReader[bytes]) -> None:
+        self._down_since.pop(reader, None)
+
+    def begin(self) -> None:
+        """Open the reader of a single server; it waits for channels."""
+        self._readers.open(_ANY)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all readers are connected, or have been."""
+        return all(reader.reader.is_ready for reader in self._readers)
 
     @property
     def title(self) -> str:
         """The title of the hub."""
         return self._hub.title
 
-    @property
-    def followed(self) -> dict[bytes, StreamCursor]:
-        """The cursors of the channels that are read."""
-        return self._streams.streams
+    def cursor(self, key: bytes) -> StreamCursor | None:
+        """Return the cursor of a channel; None while it is not read."""
+        reader = self._readers.find(key)
+        return None if reader is None else reader.streams.get(key)
 
     def open(self, key: bytes) -> Topic:
         """Return the topic of a channel; for its first subscriber, a new topic."""
@@ -120,15 +151,17 @@ class ChannelReader:
         cursor.goto(position.cursor, position.added)
         topic.reached = position.cursor
         topic.change = CursorChange(cursor)
-        self._streams.change(topic.change)
+        self._readers.open(key).change(topic.change)
 
     def unfollow(self, key: bytes) -> None:
         """Read a channel no more, after its last subscriber."""
         topic = self.topics.pop(key)
         if topic.change is not None:
-            self._streams.give_up(topic.change)
-            if self._streams.remove(key):
-                self.wake()
+            reader = self._readers.of(key)
+            reader.give_up(topic.change)
+            if reader.remove(key):
+                reader.want_more()
+            self._readers.close_unused(key)
 
     # -- the owner of the streams' reader -----------------------------------------------------------------------------
 
@@ -150,7 +183,7 @@ class ChannelReader:
 
     def end_change(self, change: CursorChange) -> None:
         """Forget a change that is done, or was given up; end the channel if it has failed."""
-        self._streams.changes.remove(change)
+        self._readers.of(change.cursor.stream).changes.remove(change)
         if change.error is not None:
             self._hub.expel(change.cursor.stream, change.error)
 
@@ -160,7 +193,7 @@ class ChannelReader:
 
     def restart(self, cursor: StreamCursor) -> None:
         """Restart a channel that began anew, for its live subscribers, too."""
-        self._streams.drop(cursor.stream)
+        self._readers.of(cursor.stream).drop(cursor.stream)
         cursor.goto(ZERO)
         topic = self.topics.get(cursor.stream)
         if topic is not None:
@@ -171,29 +204,29 @@ class ChannelReader:
     def lose_connection_of(self, reader: StreamsReader[bytes], error: Exception, *, was_up: bool) -> None:
         """Note since when nothing is read."""
         if was_up:
-            self._down_since = self._engine.clock.now
+            self._down_since[reader] = self._hub.clock.now
 
-    def enter(self) -> Steps[None]:
-        """Note that the channels are known on a new connection."""
+    def enter(self, reader: StreamsReader[Any]) -> Steps[None]:
+        """Note that the channels of a reader are known on a new connection."""
         yield from self._hub.wait_for_link()
-        self._down_since = None
+        self._forget(reader)
 
     # -- received batches ---------------------------------------------------------------------------------------------
 
     def take_in(self, reader: StreamsReader[bytes], batches: list[Batch[bytes]], full: int) -> None:
         """Give batches to the live subscribers."""
         for batch in batches:
-            self._spread(batch)
+            self._spread(batch, reader.streams[batch.key])
 
-    def _spread(self, batch: Batch[bytes]) -> None:
+    def _spread(self, batch: Batch[bytes], cursor: StreamCursor) -> None:
         """Give a batch to the live subscribers of its channel that have room; the others fall behind."""
-        key, topic, continuity = batch.key, self.topics[batch.key], self.followed[batch.key].continuity
+        key, topic, continuity = batch.key, self.topics[batch.key], cursor.continuity
         assert continuity is not None
         assert topic.reached is not None
         before, topic.reached = topic.reached, continuity.cursor
         topic.expired = self._is_over(topic)
         if self._ttl:
-            topic.expires = self._engine.clock.now + self._ttl
+            topic.expires = self._hub.clock.now + self._ttl
         naming = self._subscribers.naming
         live = self._live_in(key)
         messages = naming.messages(naming.channel(key), batch.raw) if live else []
@@ -221,27 +254,33 @@ class ChannelReader:
     # -- events of the history ----------------------------------------------------------------------------------------
 
     def emit_of(self, reader: StreamsReader[bytes], event: Event) -> None:
-        """Emit an event of the reader."""
-        self.emit(event)
-
-    def emit(self, event: Event) -> None:
-        """Emit an event; a gap or reset only for the subscribers concerned."""
-        if not isinstance(event, (Gap, StreamReset)):
+        """Emit an event of a reader; that of a slot only for the subscribers there."""
+        if isinstance(event, (Gap, StreamReset)):
+            self.emit(event)
+        elif self._hub.owners is None:
             self._hub.tell_all(event)
-            return
+        else:
+            self._hub.announce(event)
+            there = [subscriber for key in reader.streams for subscriber in self._subscribers.of(key)]
+            for subscriber in dict.fromkeys(there):
+                subscriber.tell(event)
+
+    def emit(self, event: Gap | StreamReset) -> None:
+        """Emit a gap or reset, only for the subscribers concerned."""
         if isinstance(event, StreamReset):
-            self._streams.hand_on()  # the arrived batches are older than that
+            self._readers.of(event.stream).hand_on()  # the arrived batches are older than that
         topic = self.topics.get(event.stream)
-        if topic is not None and not (self._knows_all() and (topic.expired or self._is_over(topic))):
+        if topic is not None and not (self._knows_all(event.stream) and (topic.expired or self._is_over(topic))):
             concerned = [subscriber for subscriber in self._live_in(event.stream) if _concerns(event, subscriber)]
             self.tell(event, concerned)
 
     def _is_over(self, topic: Topic) -> bool:
-        return topic.expires is not None and self._engine.clock.now >= topic.expires - self._margin
+        return topic.expires is not None and self._hub.clock.now >= topic.expires - self._margin
 
-    def _knows_all(self) -> bool:
-        """Tell whether no message can have come, and expired, while there was no connection."""
-        return self._down_since is None or self._engine.clock.now - self._down_since < self._ttl
+    def _knows_all(self, key: bytes) -> bool:
+        """Tell whether no message can have come to a channel, and expired, while there was no connection."""
+        since = self._down_since.get(self._readers.of(key))
+        return since is None or self._hub.clock.now - since < self._ttl
 
     def tell(self, event: Event, subscribers: Iterable[Subscriber]) -> None:
         """Tell some subscribers an event, and the application once."""

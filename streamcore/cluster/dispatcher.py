@@ -16,7 +16,16 @@ from ..connection.handshake import is_permanent
 from ..connection.link import Link, Owner
 from ..engine.router import OnNode, Route
 from ..engine.timers import Timer
-from ..errors import AskError, ConnectionLost, MovedError, ReplyError, SlotRedirect, StreamcoreError, TryAgainError
+from ..errors import (
+    AskError,
+    BusyError,
+    ConnectionLost,
+    MovedError,
+    ReplyError,
+    SlotRedirect,
+    StreamcoreError,
+    TryAgainError,
+)
 from ..options import Address
 from ..requests.queue import because
 from ..requests.request import Request
@@ -306,7 +315,7 @@ class Dispatcher:
             address = ask = self._nodes.asked(error, queue.address)
         elif isinstance(error, MovedError):
             address = self._nodes.moved(error, queue.address)
-        elif not isinstance(error, TryAgainError):
+        elif not isinstance(error, (TryAgainError, BusyError)):
             self._nodes.want(slot, avoid=queue.address)
         if isinstance(error, SlotRedirect) and address is None:
             request.refusal = unfollowed(error, queue.address)

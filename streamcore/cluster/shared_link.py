@@ -1,6 +1,6 @@
 """A link to a node that many scripts share, each by a seat: their exchanges are answered in turn.
 
-When it is up the scripts begin, ``BEGINNING`` at a time; the next begin as the first have entered. A script that ends early
+When it is up the scripts begin, ``BEGINNING`` at a time; the next begin as the first have entered, or ask nothing. A script that ends early
 leaves its unanswered exchanges behind, whose replies are dropped.
 """
 
@@ -99,6 +99,8 @@ class SharedLink:
                 self.seats[seat] = True
                 self._beginning[seat] = None
                 seat.seat_up()
+                if seat not in self._unanswered.values():  # it waits for something else, for how long is not known
+                    self._beginning.pop(seat, None)
 
     # -- events of the link -------------------------------------------------------------------------------------------
 

@@ -284,7 +284,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         """Raise the server's refusal to read a stream, with the name of the stream."""
         raise about(error, "stream", cursor.stream)
 
-    def enter(self) -> Steps[None]:
+    def enter(self, reader: StreamsReader[Any]) -> Steps[None]:
         """Go on at once, on a new connection, when the streams are known."""
         yield from ()
 

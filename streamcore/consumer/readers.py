@@ -1,8 +1,4 @@
-"""The readers of a consumer: a reader for each route to its streams.
-
-On a single server all streams have the same route, hence a single reader. In a cluster each slot has its own: streams of a slot
-share an ``XREAD``, and whatever happens to the streams of a slot concerns its reader only. A reader is made for the first stream of
-its route; its links are closed with the last stream, and opened again with the next.
+"""The readers of a consumer: a reader for each route to its streams, and the batches of all of them.
 
 Batches are taken from the readers in turn. Where all entries have a single order, all readers put theirs into the queue of the
 first, the ``source``.
@@ -11,8 +7,7 @@ first, the ``source``.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..arguments import read_source
 from ..engine.router import Replica, Route, Slot
@@ -20,13 +15,14 @@ from ..entries import Batch
 from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import Reader
+from .readers_by_route import ReadersByRoute, suffix_of
 from .streams_reader import StreamsOwner, StreamsReader
 
 T = TypeVar("T", bytes, str)
 
 
-class Readers(Generic[T]):
-    """The readers of the streams of ``owner``, by route; all but closed readers are in their iteration.
+class Readers(ReadersByRoute[T]):
+    """The readers of the streams of ``owner``.
 
     ``source``: the reader with all batches; None where readers have queues of their own. ``merges``: all readers have a queue in
     common. ``read_from``: the nodes of a cluster that are read from. ``options``: keywords of a ``StreamsReader``.
@@ -41,6 +37,7 @@ class Readers(Generic[T]):
         read_from: ReadFrom = "primary",
         **options: Any,
     ) -> None:
+        super().__init__(engine.route, self._make_reader, self._forget_idle)
         self.source: Reader[Batch[T]] | None = None
         self._has_begun = False
         self._engine: ReadingEngine[Batch[T]] = engine
@@ -48,57 +45,17 @@ class Readers(Generic[T]):
         self._merges = merges
         self._read_from = read_source(read_from)
         self._options = options
-        self._by_route: dict[Route, StreamsReader[T]] = {}
-        self._open: dict[StreamsReader[T], None] = {}
         # The readers with batches, where there is no ``source``.
         self._turns: OrderedDict[Reader[Batch[T]], None] = OrderedDict()
         self._idle: dict[StreamsReader[Any], None] = {}  # whose last reads came back empty
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def __iter__(self) -> Iterator[StreamsReader[T]]:
-        return iter(self._open)
-
-    def of(self, stream: bytes) -> StreamsReader[T]:
-        """Return the reader of a stream that is read, or is to be read."""
-        return self._by_route[self._engine.route(stream)]
-
-    def find(self, stream: bytes) -> StreamsReader[T] | None:
-        """Return the reader on the route to a stream; None where there is none."""
-        return self._by_route.get(self._engine.route(stream))
-
-    def open(self, stream: bytes) -> StreamsReader[T]:
-        """Return the reader on the route to a stream, made or opened if need be."""
-        route = self._engine.route(stream)
-        reader = self._by_route.get(route) or self._make(route)
-        if reader not in self._open:
-            self._open[reader] = None
-            reader.reader.open()
-        return reader
-
-    def close_unused(self, stream: bytes) -> None:
-        """Close the reader of a slot where a stream was the last. The reader of a single server waits for others."""
-        route = self._engine.route(stream)
-        reader = self._by_route[route]
-        if isinstance(route, Slot) and not reader.is_used:
-            self._open.pop(reader, None)
-            self._idle.pop(reader, None)
-            reader.reader.close()
 
     def begin(self) -> None:
         """Note that all streams are there which the consumer begins with; it is not ready before these are read."""
         self._has_begun = True
 
-    def wake(self) -> None:
-        """Have all readers look whether there is something to read."""
-        for reader in [*self._open]:
-            reader.want_more()
-
-    def _make(self, route: Route) -> StreamsReader[T]:
+    def _make_reader(self, route: Route) -> StreamsReader[T]:
         first = next(iter(self._engine.readers), None)
         shelf = first if self._merges else None
-        suffix = f", slot {route.slot}" if isinstance(route, Slot) else ""
         replica: Replica | None = None
         if isinstance(route, Slot) and self._read_from != "primary":
             replica = Replica(route.slot, or_primary=self._read_from == "any")
@@ -106,14 +63,13 @@ class Readers(Generic[T]):
             self._engine,
             self._owner,
             {},
-            suffix=suffix,
+            suffix=suffix_of(route),
             route=route,
             replica=replica,
             shelf=shelf,
             merges=self._merges,
             **self._options,
         )
-        self._by_route[route] = made
         self._engine.add_reader(made.reader, is_awaited=not self._has_begun)
         if first is not None and first.paused:
             made.reader.pause()
@@ -176,6 +132,9 @@ class Readers(Generic[T]):
             return False
         self._idle.clear()
         return True
+
+    def _forget_idle(self, reader: StreamsReader[Any]) -> None:
+        self._idle.pop(reader, None)
 
     def note_idle(self, reader: StreamsReader[Any]) -> None:
         """Note that the last read of a reader came back empty."""

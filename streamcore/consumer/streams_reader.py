@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ..connection.exchange import Arguments, Exchange
 from ..engine.context import EngineContext
 from ..engine.degradation import Degradation
+from ..engine.lane import WaitingRead
 from ..engine.router import ANYWHERE, Route
 from ..engine.script import WAIT, Replies, Script, Steps
 from ..engine.together import pages
 from ..entries import Batch, StreamId
 from ..errors import UNAVAILABLE, ReplyError, ReplyTooLarge, StreamResetError, UnblockedError
 from ..events import Event
+from ..reading.continuity import Continuity
 from ..reading.portions import Portion
 from ..reading.reader import Reader, waiting
 from .copies import have_copies, is_proven_by_copy
@@ -28,6 +30,8 @@ from .gap_detection import GapDetection
 from .place import Place
 
 T = TypeVar("T", bytes, str)
+_Question: TypeAlias = tuple[StreamCursor, Continuity | None, Arguments]
+"""A cursor, its continuity when the question left, and the command."""
 
 
 class StreamsOwner(Protocol):
@@ -75,8 +79,8 @@ class StreamsOwner(Protocol):
         """End a change of the streams that is done, has failed, or was given up."""
         ...
 
-    def enter(self) -> Steps[None]:
-        """Go on, on a new connection, when the streams are known; then they are read."""
+    def enter(self, reader: StreamsReader[Any]) -> Steps[None]:
+        """Go on, on a new connection of a reader, when its streams are known; then they are read."""
         ...
 
     def lose_connection_of(self, reader: StreamsReader[Any], error: Exception, *, was_up: bool) -> None:
@@ -117,6 +121,7 @@ class StreamsReader(Generic[T]):
         self._watches = watches
         self._merges = merges
         self._blocked = False
+        self._has_read = False  # over the present connection
         self.reader: Reader[Batch[T]] = Reader(
             engine, self, splits=not merges, hand_over=hand_over, take_back=take_back, route=route, **options
         )
@@ -213,7 +218,7 @@ class StreamsReader(Generic[T]):
 
     def read(self) -> Script:
         """Return the script of the reading link: enter, then read, settle changes and check histories in turn."""
-        self._blocked = False
+        self._blocked = self._has_read = False
         if self._place.is_copy:
             yield from self._enter_copy()
         else:
@@ -238,7 +243,7 @@ class StreamsReader(Generic[T]):
             cursor for cursor in self.streams.values() if not cursor.sought
         ]  # the places of sought streams do not matter any more
         yield from self._check_streams([cursor for cursor in known if cursor.continuity is None or cursor.watched])
-        yield from self._owner.enter()
+        yield from self._owner.enter(self)
 
     def _enter_copy(self) -> Steps[None]:
         """Go on at a replica, where that has all that is known of the streams; else at the primary."""
@@ -283,22 +288,23 @@ class StreamsReader(Generic[T]):
         ]
         if self._place.is_copy and any(cursor.needs_counters for cursor, _, _ in questions):
             yield from self._doubt_copy()
+        link = reader.runner.link
         if questions:
             yield Exchange([question for _, _, question in questions], reader.request_timeout)
-        blocking: Arguments = self._waiting() if portion.whole else ()
-        self._blocked = bool(blocking)
+            if link.is_shared:  # a wait on a shared link is ended here, at once, so nothing may be unanswered before it
+                questions = yield from self._prove(questions)
+        is_probe = link.is_shared and not self._has_read  # others begin on the link behind the first answer
+        wait = self._wait() if portion.whole and not is_probe else None
+        self._blocked = wait is not None
+        blocking: Arguments = () if wait is None or link.is_shared else waiting(wait)
         places: Arguments = tuple(map(bytes, read_from.values()))
         read: Arguments = ("XREAD", "COUNT", portion.each, *blocking, "STREAMS", *portion.streams, *places)
-        yield Exchange([read], reader.block + reader.request_timeout)
+        if wait is not None and link.is_shared:
+            yield WaitingRead(read, reader.request_timeout, wait)
+        else:
+            yield Exchange([read], reader.block + reader.request_timeout)
         if questions:
-            proof = yield from self._answer()
-            for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
-                if cursor.continuity is not continuity or cursor.sought:
-                    continue
-                if not self._place.is_copy:
-                    self._gaps.take_answer(cursor, question[0], reply)
-                elif not is_proven_by_copy(cursor, question[0], reply):
-                    yield from self._doubt_copy()
+            yield from self._prove(questions)
         answered = yield from self._answer()
         self._blocked = False
         interrupted = reader.unblocker.wanted
@@ -313,23 +319,40 @@ class StreamsReader(Generic[T]):
             yield from self._gaps.find_refused(left, reply, alone=len(read_from) == 1)
             return
         self._gaps.refusals = 0
-        reader.runner.link.succeeded()
+        link.succeeded()
+        self._has_read = True
         received: dict[bytes, list[Any]] = reply or {}
+        if received:
+            link.active_at = self._engine.clock.now
         reader.portions.heard(portion, received, answered.nbytes, reader.count)
         self._absorb(read_from, received, answered.nbytes)
         if suspects := self._gaps.suspects:
             yield from self._check_streams(suspects)
         else:
             self.hand_on()
-        idle = portion.whole and not (any(received.values()) or interrupted or self.changes or self._owner.holds)
+        idle = portion.whole and not (
+            is_probe or any(received.values()) or interrupted or self.changes or self._owner.holds
+        )
         self._owner.end_read(self, idle=idle)
         self._gaps.schedule_checks(self.streams.values(), self._engine.clock.now, idle=idle)
 
-    def _waiting(self) -> Arguments:
+    def _prove(self, questions: list[_Question]) -> Steps[list[_Question]]:
+        """Take the answers to the questions about the last batches; return no questions: none is left."""
+        proof = yield from self._answer()
+        for (cursor, continuity, question), reply in zip(questions, proof.replies, strict=True):
+            if cursor.continuity is not continuity or cursor.sought:
+                continue
+            if not self._place.is_copy:
+                self._gaps.take_answer(cursor, question[0], reply)
+            elif not is_proven_by_copy(cursor, question[0], reply):
+                yield from self._doubt_copy()
+        return []
+
+    def _wait(self) -> float | None:
+        """Return the seconds that a read may wait for entries; None: it may not."""
         if self.reader.polls or self.changes:
-            return ()
-        longest = self._owner.longest_wait(self, self.reader.block)
-        return () if longest is None else waiting(longest)
+            return None
+        return self._owner.longest_wait(self, self.reader.block)
 
     def _answer(self) -> Steps[Exchange]:
         while (answered := (yield WAIT)) is None:

@@ -150,6 +150,7 @@ class Reader(Generic[B]):
         """Read no more until ``open``: there is no stream."""
         self._is_closed = True
         self.runner.link.close()
+        self._moved.clear()
         self.unblocker.close()
         self.on_ready()
 

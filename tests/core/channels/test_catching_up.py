@@ -220,7 +220,8 @@ class TestFallingBehind:
 
     def test_where_the_first_batch_cannot_be_counted_neither_can_a_gap(self) -> None:
         hub = joined(queue_size=1)
-        followed = hub.engine._channels.followed[b"a"]
+        followed = hub.engine._channels.cursor(b"a")
+        assert followed is not None
         assert followed.continuity is not None
         followed.continuity._place = None
         hub.bring("a", message("6-0", "6"))

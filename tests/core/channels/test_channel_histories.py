@@ -98,7 +98,8 @@ class TestHistories:
         assert hub.seen() == [StreamReset(b"a", StreamId(5, 0), StreamId(2, 0))]
         hub.pair.server.answer(None)
         hub.pair.server.commands.clear()
-        followed = hub.engine._channels.followed[b"a"]
+        followed = hub.engine._channels.cursor(b"a")
+        assert followed is not None
         assert followed.handed_over == StreamId(0, 0)
         assert followed.continuity is not None
         assert followed.continuity.added == 0, "what goes from now on is missed: seed 2022505"

@@ -118,7 +118,7 @@ class TestJoining:
         assert isinstance(hub.engine.why_not(joining), WrongTypeError)
         hub.engine.end(joining)
         assert hub.engine.subscribers.channels(hub.subscriber) == frozenset()
-        assert not hub.engine._channels._streams.changes
+        assert not hub.engine._channels._readers.of(b"a").changes
 
     def test_no_word_about_a_stream_is_a_refusal_too(self) -> None:
         hub = Hub()
@@ -201,7 +201,7 @@ class TestLeaving:
         assert hub.got(other) == ["6"]
         hub.engine.leave(other)
         assert hub.engine._channels.topics == {}
-        assert hub.engine._channels.followed == {}
+        assert hub.engine._channels.cursor(b"a") is None
 
     def test_what_comes_for_a_channel_that_all_have_left_is_nobodys(self) -> None:
         hub = joined()
@@ -219,14 +219,15 @@ class TestLeaving:
         hub.pair.server.expect("XRANGE", "a", "5-0", "5-0")
         hub.pair.server.expect("XINFO", "STREAM", "a")
         hub.pair.server.answer([message("5-0", "old")], info("5-0", length=5, first="1-0"))
-        assert hub.engine._channels.followed == {}
+        assert hub.engine._channels.cursor(b"a") is None
 
     def test_a_gap_of_a_channel_that_was_left_is_nobodys(self) -> None:
         hub = joined()
         hub.seen()
         hub.engine._channels.emit(Gap(b"gone", StreamId(1, 0), None, None))
         assert hub.seen() == []
-        followed = hub.engine._channels.followed[b"a"]
+        followed = hub.engine._channels.cursor(b"a")
+        assert followed is not None
         hub.engine.leave(hub.subscriber)
         hub.engine._channels.restart(followed)
         assert hub.engine._channels.topics == {}

@@ -17,9 +17,12 @@ class Occupant:
     def __init__(self, shared: SharedLink) -> None:
         self.shared = shared
         self.told: list[object] = []
+        self.asks_first = False
 
     def seat_up(self) -> None:
         self.told.append("up")
+        if self.asks_first:
+            self.ask("FIRST")
 
     def seat_answered(self, exchange: Exchange) -> None:
         self.told.append(exchange.replies[0])
@@ -36,11 +39,12 @@ class Occupant:
         return read
 
 
-def sharing(number: int) -> tuple[Pair, SharedLink, list[Occupant]]:
+def sharing(number: int, *, asks_first: bool = False) -> tuple[Pair, SharedLink, list[Occupant]]:
     engine = Engine()
     shared = SharedLink(engine, engine._router, Address())
     occupants = [Occupant(shared) for _ in range(number)]
     for one in occupants:
+        one.asks_first = asks_first
         shared.join(one)
     return Pair(engine), shared, occupants
 
@@ -70,13 +74,25 @@ def test_what_is_left_behind_is_answered_in_vain() -> None:
 
 
 def test_a_few_begin_at_a_time() -> None:
-    pair, shared, occupants = sharing(BEGINNING + 3)
+    pair, shared, occupants = sharing(BEGINNING + 3, asks_first=True)
     assert [len(one.told) for one in occupants] == [1] * BEGINNING + [0] * 3
     shared.leave(occupants[BEGINNING])
     shared.entered(occupants[0])
     shared.entered(occupants[0])
     pair.settle()
     assert [len(one.told) for one in occupants[BEGINNING:]] == [0, 1, 0]
+
+
+def test_those_that_ask_nothing_keep_no_place_from_the_others() -> None:
+    pair, shared, occupants = sharing(2 * BEGINNING)
+    assert [one.told for one in occupants] == [["up"]] * (2 * BEGINNING)
+    late = Occupant(shared)
+    late.asks_first = True
+    shared.join(late)
+    pair.settle()
+    assert late.told == ["up"]
+    shared.entered(late)
+    pair.server.expect("FIRST")
 
 
 def test_a_lost_connection_is_told_to_all_that_have_begun() -> None:

@@ -80,7 +80,9 @@ class Hub:
 
     def begin(self, key: bytes) -> None:
         """Answer the reader's question about a channel that it meets: as it was when a subscriber joined it."""
-        cursor = next(change.cursor for change in self.engine._channels._streams.changes if change.cursor.stream == key)
+        cursor = next(
+            change.cursor for change in self.engine._channels._readers.of(key).changes if change.cursor.stream == key
+        )
         assert cursor.continuity is not None
         at, added = str(cursor.continuity.cursor), cursor.continuity.added
         self.pair.server.expect("XINFO", "STREAM", key)

@@ -13,9 +13,10 @@ from streamcore.channels import ChannelMessage, ChannelsKind, Hub, Publisher, Su
 from streamcore.commands import Command, unlink
 from streamcore.commands.ids import Id
 from streamcore.entries import StreamId
-from streamcore.errors import StreamcoreError
+from streamcore.errors import ConnectionLost, StreamcoreError
 from streamcore.events import Event
 from streamcore.process_bound import ProcessBound
+from streamcore.requests import Multiplexer
 from streamcore.resp3 import Argument
 
 from ..lifecycle import SoleUse, all_done
@@ -230,7 +231,8 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         or for ``timeout`` seconds, rounded up to a multiple of that; then ``ConnectionLost`` or ``RequestTimeout`` is raised. With
         ``kind="pubsub"`` a message that may have been sent is not sent again. Nothing but the client need be open.
         """
-        publisher, commands = self._publisher, self._publisher.publications(data, channels)
+        publisher = self._publishing
+        commands = publisher.publications(data, channels)
         if not commands:
             return []
         for _ in range(publisher.rounds(timeout) - 1):
@@ -242,7 +244,7 @@ class Channels(ChannelSubscriber[T], Generic[T]):
 
     async def get_history(self, channel: Name, limit: int | None = None) -> list[ChannelMessage[T]]:
         """The last messages of a channel, oldest first, at most ``limit`` of them, by default as many as ``history`` says."""
-        request = await submit(self._client, [self._publisher.history(channel, limit)])
+        request = await submit(self._client, [self._publishing.history(channel, limit)])
         return cast("list[ChannelMessage[T]]", request.answer())
 
     async def pipeline(self, asked: Iterable[Command[Any]]) -> list[Any]:
@@ -251,18 +253,37 @@ class Channels(ChannelSubscriber[T], Generic[T]):
         return (await submit(self._client, listed)).answers() if listed else []
 
     async def flush_all(self) -> int:
-        """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with later messages."""
-        deleted = cursor = 0
-        while self._publisher.has_history:
-            request = await submit(self._client, [self._publisher.scan(cursor)])
-            page = request.answer()
-            if page.keys:  # a command for each: on a cluster they are in many slots
-                unlinked = await submit(self._client, [unlink(key) for key in page.keys])
-                deleted += sum(raised_together(unlinked.answers(), wanted=True))
-            cursor = page.cursor
-            if not cursor:
-                break
+        """Delete all streams of this prefix, and no others; how many there were. Subscribers go on with later messages.
+
+        In a cluster at all primaries in turn. Where slots get another owner meanwhile, streams may be left: ``KeysMoved`` tells that.
+        """
+        if not self._publisher.has_history:
+            return 0
+        self._client.check_open()
+        deleted, engine = 0, self._publishing.requests
+        tour = engine.tour()
+        while (node := tour.next()) is not None:
+            at, cursor, begun = engine.at(node), 0, False
+            while cursor or not begun:
+                begun = True
+                try:
+                    page = (await submit(self._client, [self._publisher.scan(cursor)], at.submit)).answer()
+                except ConnectionLost:
+                    if not tour.has_left(node):
+                        raise
+                    break
+                if page.keys:  # a command for each: they are in many slots
+                    unlinked = await submit(self._client, [unlink(key) for key in page.keys])
+                    deleted += sum(raised_together(unlinked.answers(), wanted=True))
+                cursor = page.cursor
+        self._client.call(tour.finish)
         return deleted
+
+    @property
+    def _publishing(self) -> Publisher:
+        """The publisher, over the present engine of the client: entering it may have found a cluster."""
+        self._publisher.requests = cast(Multiplexer, self._client.engine)
+        return self._publisher
 
 
 class _WithEvents(Generic[T]):
