@@ -249,7 +249,7 @@ GROUPS: Final = (
     Mutant(
         "read-deadline-is-block-in-groups",
         READ_LOOP,
-        "return Exchange([read], self.context.block + self.context.request_timeout)",
+        "return Exchange([read], self.context.block + timeout)",
         "return Exchange([read], self.context.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
     ),
