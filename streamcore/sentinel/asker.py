@@ -89,7 +89,7 @@ class Asker:
         self._failures: dict[SentinelAddress, str] = {}
         self._unknown: set[SentinelAddress] = set()  # that do not know the service
         self._permanent: set[SentinelAddress] = set()  # that will never tell
-        self._closed = False
+        self.closed = False
 
     def want(self) -> None:
         """Ask as soon as the pause behind the last round is over."""
@@ -103,7 +103,7 @@ class Asker:
 
     def close(self) -> None:
         """Ask no more, and leave the turn to others."""
-        self._closed = True
+        self.closed = True
         if self._round is not None:
             self._board.end_turn(self._context.clock.now)
         self._round = self._asked = None
@@ -124,7 +124,7 @@ class Asker:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        if not self._closed:
+        if not self.closed:
             waits = self._due if self._round is None else self._deadline
             self._timer.set(AT_ONCE if self._since == AT_ONCE else waits)
 
@@ -182,7 +182,7 @@ class Asker:
         if asked not in self._board.silent:
             self._board.silent |= {asked}
             self._context.emit(disconnected(self.link, error, self._context.title, was_up=False))
-        if not self._context.closed:  # the application was told, and may have closed the engine
+        if not self.closed:  # the application was told, and may have closed the engine
             self._next(now)
 
     def _take(self, now: float, answer: Answer) -> None:

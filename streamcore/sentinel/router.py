@@ -44,9 +44,9 @@ class SentinelRouter:
     ) -> None:
         self._context = context
         self._board = board
-        self._login = replace(context.login, kind=ServerKind.PRIMARY)
         self._options = replace(context.options, backoff_max=min(context.options.backoff_max, PAUSE_MAX))
         self._address: Address | None = None
+        self._absent: set[Link] = set()  # that were wanted, and not up, at the last look
         self._asker = Asker(
             context, service, board, policy, login, interval=interval, learn=self._learn, needed=self._is_needed
         )
@@ -64,7 +64,8 @@ class SentinelRouter:
 
     def link(self, owner: Owner, name: str, route: Route) -> Link:
         """Make a link to the primary; where it is not known yet, it is dialled when it is."""
-        link = self._context.make_link(owner, name, self._address, self, login=self._login, options=self._options)
+        login = replace(self._context.login, kind=ServerKind.PRIMARY)
+        link = self._context.make_link(owner, name, self._address, self, login=login, options=self._options)
         self._links.append(link)
         return link
 
@@ -96,8 +97,9 @@ class SentinelRouter:
             return False
         if primary.address == self._address:
             return False
+        if self._address is None:
+            self._timer.set(AT_ONCE)  # to listen to the Sentinel
         self._address = primary.address
-        self._timer.set(AT_ONCE)  # to listen to the Sentinel
         for link in self._data():
             link.attempts = 0
             link.redirect(primary.address)
@@ -112,18 +114,22 @@ class SentinelRouter:
         return self._links[len(self._own) :]
 
     def _is_needed(self) -> bool:
-        """Whether a link is wanted, and not up."""
-        return any(link.state is not State.RESTING and not link.is_up for link in self._data())
+        """Whether a link that is wanted has failed, or its dial takes long."""
+        return any(_is_absent(link) and (link.error is not None or link in self._absent) for link in self._data())
 
     def _look(self, now: float) -> None:
-        if self._context.closed:
-            self._timer.set(inf)
-            return
+        self._timer.set(now + LOOK)
         self._learn()
+        if self._asker.closed:  # the application was told of lost connections, and has closed the engine
+            return
         if self._is_needed():
             self._asker.want()
         if self._board.primary is not None and self._board.listens(self, now):
             self._ear.open()
         else:
             self._ear.close()
-        self._timer.set(now + LOOK)
+        self._absent = {link for link in self._data() if _is_absent(link)}
+
+
+def _is_absent(link: Link) -> bool:
+    return link.state is not State.RESTING and not link.is_up

@@ -64,8 +64,8 @@ class WatchedServer(EmbeddedServer):
         return ask(self._port, self._password, command)
 
 
-class _Sentinel(WatchedServer):
-    """A Sentinel. ``lines``: its configuration, which it goes on with after a restart as it has changed it."""
+class WatchingSentinel(WatchedServer):
+    """A Sentinel of ``EmbeddedSentinels``. ``lines``: its configuration, which it goes on with after a restart as it has changed it."""
 
     lines: Sequence[str] = ()
 
@@ -118,9 +118,7 @@ class EmbeddedSentinels(ProcessBound):
         self.service = service
         self.servers = tuple(WatchedServer(server=server, password=password, config=words) for _ in range(1 + replicas))
         """The servers: first the primary of the beginning."""
-        self.sentinels: tuple[WatchedServer, ...] = tuple(
-            _Sentinel(server=server, password=sentinel_password) for _ in range(sentinels)
-        )
+        self.sentinels = tuple(WatchingSentinel(server=server, password=sentinel_password) for _ in range(sentinels))
         self._down_after = down_after
         self._password = password
         self._sentinel_password = sentinel_password
@@ -220,7 +218,7 @@ class EmbeddedSentinels(ProcessBound):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _lines(self, own: WatchedServer) -> list[str]:
+    def _lines(self, own: WatchingSentinel) -> list[str]:
         """The configuration of a Sentinel, in which it finds the others."""
         first, *replicas = self.servers
         name, milliseconds = self.service, max(1, int(self._down_after * 1000))
@@ -237,13 +235,13 @@ class EmbeddedSentinels(ProcessBound):
         return lines + [
             f"sentinel known-sentinel {name} {HOST} {other.port} {other.id}"
             for other in self.sentinels
-            if other is not own and isinstance(other, _Sentinel)
+            if other is not own
         ]
 
     def _about(self, word: str) -> Command[Any]:
         return Command(("SENTINEL", word, self.service), _read)
 
-    def _watching(self) -> list[WatchedServer]:
+    def _watching(self) -> list[WatchingSentinel]:
         return [sentinel for sentinel in self.sentinels if sentinel.is_up()]
 
     def _is_well(self) -> bool:
