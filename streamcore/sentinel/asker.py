@@ -118,7 +118,7 @@ class Asker:
             self._due = min(self._due, max(now, self._free_at))
         if self._round is not None:
             if now >= self._deadline:
-                self._failed(now, ConnectionLost(f"did not answer within {ANSWER:g} s"))
+                self._give_up(now)
         elif self._due <= now:
             self._begin(now)
         self._set_timer()
@@ -171,6 +171,14 @@ class Asker:
 
     def _ask(self) -> None:
         self.link.send(Exchange(self._questions, ANSWER))
+
+    def _give_up(self, now: float) -> None:
+        """Pass over a Sentinel that is late; its answer is not waited for, and is none to the next question."""
+        late = ConnectionLost(f"did not answer within {ANSWER:g} s")
+        asked, self._asked = self._asked, None
+        self.link.drop(late)
+        self._asked = asked
+        self._failed(now, late)
 
     def _failed(self, now: float, error: Exception) -> None:
         """Pass over a Sentinel that does not answer, or not with a primary."""

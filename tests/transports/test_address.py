@@ -267,8 +267,8 @@ BAD: dict[str, str] = {
     "redis://h?decode_responses=True": "unknown parameter 'decode_responses': .* decode='utf-8'",
     # what belongs to other clients, shells and files
     "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*write redis, or rediss for TLS",
-    "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis+sentinel://HOST:26379/SERVICE",
-    "redis+sentinel://h": "names no service: write it like redis+sentinel://host1:26379,host2:26379/SERVICE",
+    "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis.sentinel://HOST:26379/SERVICE",
+    "redis+sentinel://h": "names no service: write it like redis.sentinel://host1:26379,host2:26379/SERVICE",
     "redis+sentinel://h/3": "names no service",
     "redis+sentinel://h//3": "names no service",
     "redis+sentinel://h/s/x": "no database number",

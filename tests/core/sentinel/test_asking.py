@@ -86,6 +86,18 @@ def test_a_sentinel_that_stands_still_is_passed_over_after_half_a_second() -> No
     assert "did not answer within 0.5 s" in str(failed.error)
 
 
+def test_an_answer_that_comes_late_is_not_waited_for() -> None:
+    rig = Rig(model=served(sentinels=2), refresh_interval=3.0)
+    rig.advance(1.1)
+    last = rig.model.sentinels[1]
+    rig.pause(last)
+    rig.advance(5.0)
+    assert rig.take_asked().count(0) >= 2
+    rig.resume(last)
+    rig.advance(5.0)
+    assert 1 in rig.take_asked()
+
+
 def test_a_sentinel_that_stands_still_is_heard_no_more() -> None:
     rig = Rig()
     rig.advance(1.1)
