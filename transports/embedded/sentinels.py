@@ -225,7 +225,7 @@ class EmbeddedSentinels(ProcessBound):
         lines = [
             f"sentinel monitor {name} {HOST} {first.port} {len(self.sentinels) // 2 + 1}",
             f"sentinel down-after-milliseconds {name} {milliseconds}",
-            f"sentinel failover-timeout {name} 4000",
+            f"sentinel failover-timeout {name} 1500",
         ]
         if self._password is not None:
             lines.append(f"sentinel auth-pass {name} {self._password}")
