@@ -59,7 +59,8 @@ class Rig:
             self._watch(number, one)
         self.service = SentinelService(name, seeds or [sentinel(0)], **service)
         self.keywords: dict[str, Any] = {"options": options or Options(), "router": self.service.router}
-        self.client = Multiplexer(**self.keywords, **(engine or {}))
+        given: dict[str, Any] = {**self.keywords, **(engine or {})}
+        self.client = Multiplexer(**given)
         self.ended: list[Any] = []
         if starts:
             self.start()
