@@ -51,7 +51,7 @@ demo: $(VENV)/.for-demo ## run the demo against an embedded Valkey
 test: test-core test-world ## all tests, and the coverage gate
 
 test-core: $(VENV)/.for-test ## the tests of the core, which must cover 100 % of its branches
-	$(PYTEST) tests/core --cov --cov-report=term-missing --cov-fail-under=100 $(ARGS)
+	$(PYTEST) tests/core --cov --cov-report=term-missing --cov-fail-under=100 $(XDIST) $(ARGS)
 
 test-world: $(VENV)/.for-test ## all other tests: properties, simulation, transports, real servers
 	$(PYTEST) --ignore=tests/core $(XDIST) $(ARGS)

@@ -28,6 +28,7 @@ from ..events import Event
 from ..options import Address
 from .message import Kind
 from .node_tables import NodeTables, refusal_of
+from .replaced_primaries import ReplacedPrimaries
 from .subscriptions import Subscription, SubscriptionCommand, SubscriptionOwner, SubscriptionTable
 
 FREE: Final = 3
@@ -64,6 +65,9 @@ class ShardTables(NodeTables):
         self._places: dict[bytes, list[SubscriptionTable]] = {}
         self._homes: dict[bytes, SubscriptionTable] = {}
         self._doubts: dict[bytes, tuple[SubscriptionTable, float]] = {}  # which node has ended a subscription, and when
+        self._replaced = ReplacedPrimaries(
+            engine, nodes, lost_at_shards=self._lost_at_shards, lost_on_bus=self._lost_on_bus
+        )
         self._hops: dict[int, int] = {}  # redirects of a slot since it was served
         self._timer = engine.new_timer(self._place_again)
         self._next_look = -inf
@@ -137,6 +141,7 @@ class ShardTables(NodeTables):
             if not (_is_needed(table) or (table.awaits_answers and address in self._nodes.primaries)):
                 self._remove(address)
         self.sync()
+        self._replaced.follow()
         now = self._engine.clock.now
         if now >= self._next_look:
             self._next_look = now + LOOK
@@ -147,7 +152,8 @@ class ShardTables(NodeTables):
         for table, names in _by_home(strays).items():
             error = ConnectionLost(f"{table.link.address} is not the owner of the slot of a shard channel any more")
             self._owner.subscriptions_lost(table, names, error)
-        for table in _by_home(self._homes):
+        asked = [*_by_home(self._homes), *([self._main] if self._main.is_up and self._names_at_any() else [])]
+        for table in asked:
             table.link.send(_Look([_INFO.args], self._engine.options.request_timeout))
 
     # -- places -------------------------------------------------------------------------------------------------------
@@ -305,14 +311,13 @@ class ShardTables(NodeTables):
         self._place_all(names)
 
     def _looked(self, table: SubscriptionTable, exchange: Exchange) -> None:
-        """Tell a gap of all shard channels of a home that is cut off."""
+        """Tell a gap of all that is in force at a node that is cut off."""
         [reply] = exchange.replies
         if isinstance(reply, ReplyError):
             table.degradation.refused(CUT_OFF, _INFO.args, reply)
         elif isinstance(reply, bytes) and b"cluster_state:ok" not in reply:
-            names = [name for name, home in self._homes.items() if home is table]
             error = ConnectionLost(f"{table.link.address} is cut off from the majority of the cluster")
-            self._owner.subscriptions_lost(table, names, error)
+            self._owner.subscriptions_lost(table, self._names_at(table), error)
 
     def subscriptions_lost(
         self, subscriptions: SubscriptionTable, names: Sequence[bytes] | None, error: Exception
@@ -320,11 +325,10 @@ class ShardTables(NodeTables):
         """Pass on that messages may be lost: of shard channels that the node is the home of, or of channels and patterns."""
         table = subscriptions
         if table is self._main:
-            desired = (name for kind in (Kind.CHANNEL, Kind.PATTERN) for name in self.table[kind])
-            self._owner.subscriptions_lost(table, [*desired] if names is None else names, error)
+            self._owner.subscriptions_lost(table, self._names_at_any() if names is None else names, error)
             return
         if names is None:
-            lost = [name for name, home in self._homes.items() if home is table]
+            lost = self._names_at(table)
         else:
             lost = [name for name in names if self._homes.get(name) is table or table.table[Kind.SHARD][name].confirmed]
         if lost:
@@ -343,7 +347,34 @@ class ShardTables(NodeTables):
         assert isinstance(address, Address)
         if is_up:
             self._doubts[name] = home, self._engine.clock.now
+            self._replaced.add(name, address)
             self._nodes.want(key_slot(name), prefer=address)
+
+    def _lost_at_shards(self, names: list[bytes]) -> None:
+        """Tell the end of the gaps of shard channels whose primaries were replaced."""
+        homes = {name: self._homes[name] for name in names if name in self._homes}
+        for table, found in _by_home(homes).items():
+            error = ConnectionLost(
+                f"messages published at the former primary may not have come to {table.link.address}"
+            )
+            self._owner.subscriptions_lost(table, found, error)
+
+    def _lost_on_bus(self) -> None:
+        """Tell that messages which other nodes have sent to ours may be lost."""
+        names = self._names_at_any()
+        if names and self._main.is_up:
+            error = ConnectionLost("a primary was replaced, and messages that were published there may be lost")
+            self._owner.subscriptions_lost(self._main, names, error)
+
+    def _names_at(self, table: SubscriptionTable) -> list[bytes]:
+        """Return the names that are in force at a node: shard channels whose home it is, or channels and patterns."""
+        if table is self._main:
+            return self._names_at_any()
+        return [name for name, home in self._homes.items() if home is table]
+
+    def _names_at_any(self) -> list[bytes]:
+        """Return the channels and patterns, which any node may have."""
+        return [name for kind in (Kind.CHANNEL, Kind.PATTERN) for name in self.table[kind]]
 
 
 def _by_home(homes: Mapping[bytes, SubscriptionTable]) -> dict[SubscriptionTable, list[bytes]]:

@@ -52,7 +52,7 @@ INTERFACES = {
     "client.key_events('k', when_ful='block')": "when_full",
     "client.channels(histroy=5)": "history",
     "asyncio.connect(request_timout=5)": "request_timeout",
-    "asyncio.connect(adress_map={})": "address_map",
+    "asyncio.connect(addres_map={})": "address_map",
     "sync.consumer('s', decode='utf-8', blok=1)": "block",
     "sync.group_consumer('s', group='g', decode='utf-8', ack_dely=1)": "ack_delay",
 }

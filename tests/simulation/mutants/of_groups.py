@@ -263,7 +263,7 @@ GROUPS: Final = (
     Mutant(
         "polls-instead-of-blocking",
         READ_LOOP,
-        "block: Arguments = self._waiting() if blocked else ()",
+        "block: Arguments = self._waiting() if blocked and is_alone else ()",
         "block: Arguments = ()",
         "clients that poll: an idle consumer sends as many commands as the network takes",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heappop, heappush
+from typing import Final
 
 from ..commands.pubsub import send
 from ..server import Server
@@ -13,6 +14,10 @@ from .view import Header
 
 Delay = Callable[[Node, Node], float | None]
 """After how many seconds gossip of a node reaches another; None: only when a test says so."""
+
+
+RELINKING: Final = 0.2
+"""Seconds for which a primary that has become a replica passes no message on: its connections to other nodes are made anew."""
 
 
 class Bus:
@@ -31,6 +36,7 @@ class Bus:
         self._number = 0
         self._is_busy = False
         self._replaced: set[bytes] = set()  # failed primaries, in whose places a replica was elected
+        self._relinked: dict[bytes, float] = {}  # when a former primary has its connections again
         self._apart: frozenset[bytes] = frozenset()
         self._silent: dict[tuple[bytes, bytes], float] = {}  # since when a node does not hear of another
 
@@ -83,6 +89,8 @@ class Bus:
     def publish(self, id_: bytes, channel: bytes, message: bytes, *, is_sharded: bool) -> None:
         """Bring a message to the other nodes that are reached; of a shard channel, to the nodes of the shard."""
         node = self.nodes[id_]
+        if self._relinked.get(id_, self.now) > self.now:
+            return
         shard = {one.id for one in node.view.shard(node.view.primary)}
         for other in self.nodes.values():
             if other is not node and self.reaches(id_, other.id) and other.id in node.view.members:
@@ -90,6 +98,10 @@ class Bus:
                     send(other.hand, channel, message)
                 elif other.id in shard:
                     send_to_shard(other, channel, message)
+
+    def demoted(self, id_: bytes) -> None:
+        """End the connections of a primary that has become a replica."""
+        self._relinked[id_] = self.now + RELINKING
 
     # -- gossip -------------------------------------------------------------------------------------------------------
 

@@ -185,6 +185,7 @@ class ModelCluster:
         replica.view.claim(primary.id)
         replica.settle(self.now)
         self.bus.gossip(replica, primary)
+        self.bus.demoted(primary.id)
         self.bus.announce(replica.id)
         return replica.lost
 
