@@ -11,13 +11,9 @@ would catch (``ValueError``, ``ConnectionError``, ``TimeoutError``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, Self
 
 from .rights import is_refusal_in_script, missing_right
-
-E = TypeVar("E", bound=BaseException)
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class StreamcoreError(Exception):
@@ -77,6 +73,10 @@ class ConnectFailed(ConnectionLost):
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+
+
+class NoSentinelError(ConnectFailed):
+    """No Sentinel tells the primary of a service. The text has the service, and what each Sentinel has said."""
 
 
 class DeliveryUnknown(ConnectionLost):
@@ -354,9 +354,7 @@ UNAVAILABLE: Final = frozenset(
     | {"MOVED", "ASK"}
 )
 
-
 _REMEDIES: Final = {"NOAUTH": "give the user and password to connect()"}
-
 # A server quotes an unknown command's arguments, which may be a password.
 _QUOTED: Final = ", with args beginning with"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import field
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from .errors import InvalidArgument
@@ -25,6 +26,13 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen
+class SentinelAddress(Address):
+    """A Sentinel reached over TCP: it has no data, and tells where the primary of a service is."""
+
+    port: int = 26379
 
 
 @frozen
@@ -50,13 +58,24 @@ class MemoryAddress:
 AnyAddress: TypeAlias = Address | UnixAddress | MemoryAddress
 
 
+class ServerKind(Enum):
+    """The kind of server that a connection is for; a server of another kind is refused."""
+
+    DATA = auto()
+    """A server with data: a standalone server, a replica, a node of a cluster."""
+    PRIMARY = auto()
+    """A server with data that is no replica."""
+    SENTINEL = auto()
+    """A Sentinel."""
+
+
 @frozen
 class Login:
     """How a connection introduces itself: ``HELLO 3 AUTH user password SETNAME name``, then ``SELECT database``.
 
     Where it ``rotates``, user and password are not known beforehand: each connection asks for its ``Credentials``
     (``Link.wants_credentials``), and a refusal of them is not permanent. ``reads``: a replica of a cluster is to answer commands
-    that only read (``READONLY``).
+    that only read (``READONLY``). ``kind``: of the server.
     """
 
     username: str | None = None
@@ -65,6 +84,7 @@ class Login:
     client_name: str | None = None
     rotates: bool = False
     reads: bool = False
+    kind: ServerKind = ServerKind.DATA
 
 
 @frozen

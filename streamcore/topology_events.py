@@ -1,4 +1,4 @@
-"""Events of a cluster's topology, as values: its nodes, and the slots that they serve."""
+"""Events of a topology, as values: the nodes of a cluster and the slots that they serve; the primary that Sentinels name."""
 
 from __future__ import annotations
 
@@ -51,4 +51,15 @@ class KeysMoved:
     slots: Ranges
 
 
-TopologyEvent = TopologyChanged | SlotsUncovered | SlotsCovered | NodeSuspected | RedirectRefused | KeysMoved
+@frozen
+class PrimaryChanged:
+    """The Sentinels name another server as the primary of a service; all connections go there. Addresses, as text."""
+
+    service: str
+    former: str
+    address: str
+
+
+TopologyEvent = (
+    TopologyChanged | SlotsUncovered | SlotsCovered | NodeSuspected | RedirectRefused | KeysMoved | PrimaryChanged
+)

@@ -3,7 +3,7 @@
 A test runs against the wheel's Valkey; with ``@pytest.mark.every_server`` it runs once for each kind of server that the
 machine has. ``server`` is shared by the whole session and empty at each test's beginning. A test that changes the
 server's configuration, kills it or needs its data to survive takes ``fresh_server``. ``cluster`` is shared by the session as
-well; it may be broken, and is healed and emptied after each test.
+well; it may be broken, and is healed and emptied after each test; and so are ``sentinels``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from functools import cache
 
 import pytest
 
+from streamcore.commands import flushall
 from tests.support.proxy import Proxy
 from tests.support.servers import VALKEY, Certificates, ServerKind, available_servers
-from transports.embedded import EmbeddedCluster, EmbeddedServer
+from transports.embedded import EmbeddedCluster, EmbeddedSentinels, EmbeddedServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,6 +96,24 @@ def cluster(
     yield cluster
     cluster.heal()
     cluster.flush()
+
+
+@pytest.fixture(scope="session")
+def sentinels_pool() -> Iterator[Callable[[ServerKind], EmbeddedSentinels]]:
+    """The session's Sentinels with their servers, of each kind, started when a test first asks for them."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(EmbeddedSentinels(server=kind.binary)))
+
+
+@pytest.fixture
+def sentinels(
+    sentinels_pool: Callable[[ServerKind], EmbeddedSentinels], server_kind: ServerKind
+) -> Iterator[EmbeddedSentinels]:
+    """The session's three Sentinels of that kind, with a primary and a replica, without keys; the test may break them."""
+    sentinels = sentinels_pool(server_kind)
+    yield sentinels
+    sentinels.heal()
+    sentinels.primary.ask(flushall())
 
 
 @pytest.fixture

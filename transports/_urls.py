@@ -14,10 +14,19 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from streamcore.errors import InvalidArgument, InvalidURL
-from streamcore.options import Address, AnyAddress, MemoryAddress, UnixAddress
+from streamcore.options import Address, AnyAddress, MemoryAddress, SentinelAddress, UnixAddress
+
+from ._services import SCHEMES, split_service
 
 EXAMPLE: Final = "redis://localhost:6379"
-_SCHEMES: Final = {"redis": False, "rediss": True, "valkey": False, "valkeys": True, "unix": False, "memory": False}
+_SCHEMES: Final = {
+    "redis": False,
+    "rediss": True,
+    "valkey": False,
+    "valkeys": True,
+    "unix": False,
+    "memory": False,
+} | SCHEMES
 _NUMBER: Final = "[0-9]{1,9}"
 _HOST: Final = r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*\.?"
 _FILE: Final = ("the path of a PEM file", "[^\0]+", str)
@@ -49,7 +58,8 @@ _ELSEWHERE: Final = {
         ("redis+cluster", "rediss+cluster", "redis-cluster"),
         "write redis, or rediss for TLS: the server tells itself that it is a node of a cluster",
     ),
-    **dict.fromkeys(("redis+sentinel", "redis-sentinel", "sentinel"), "write redis and the address of the primary"),
+    **dict.fromkeys(("redis-sentinel", "sentinel"), "write redis+sentinel://HOST:26379/SERVICE"),
+    **dict.fromkeys(("rediss-sentinel", "sentinels"), "write rediss+sentinel://HOST:26379/SERVICE"),
 }
 
 
@@ -117,7 +127,12 @@ def _read(url: str) -> tuple[list[AnyAddress], dict[str, Any]]:
         if not path or "\0" in address.path:
             raise InvalidURL("names no socket: write unix:///path/to/socket")
     else:
-        addresses = [MemoryAddress(_decode(host, "name"))] if scheme == "memory" else [*map(_tcp, host.split(","))]
+        kind = SentinelAddress if scheme in SCHEMES else Address
+        if scheme in SCHEMES:
+            service, path = split_service(path)
+            found["service"] = _decode(service, "service")
+        by_tcp = [_tcp(each, kind) for each in host.split(",") if scheme != "memory"]
+        addresses = [MemoryAddress(_decode(host, "name"))] if scheme == "memory" else [*by_tcp]
         number = _decode(path, "path")
         if path and not re.fullmatch(_NUMBER, number):
             raise InvalidURL("has a path that is no database number: write it like /3, 0 or more, or leave it out")
@@ -139,7 +154,7 @@ def _read(url: str) -> tuple[list[AnyAddress], dict[str, Any]]:
     return addresses, found | in_query
 
 
-def _tcp(text: str) -> Address:
+def _tcp(text: str, kind: type[Address]) -> Address:
     """``host``, ``host:port``, ``[v6]`` or ``[v6]:port``, or a password without its '@host'."""
     if text.startswith("["):
         text, bracket, port = text[1:].partition("]")
@@ -160,7 +175,7 @@ def _tcp(text: str) -> Address:
     number = int(port[1:]) if re.fullmatch(f":{_NUMBER}", port) else 0
     if port and not 0 < number < 65536:
         raise InvalidURL("has a bad port: a whole number from 1 to 65535, like :6379 (a password ends with an '@')")
-    return Address(host, number or Address().port)
+    return kind(host, number or kind().port)
 
 
 def _decode(text: str, part: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streamcore.errors import InvalidArgument, InvalidURL
 from streamcore.frozen import frozen
-from streamcore.options import Address, AnyAddress, Login, UnixAddress
+from streamcore.options import Address, AnyAddress, Login, SentinelAddress, UnixAddress
 from streamcore.tracebacks import conceals_arguments
 
 from ._credentials import AskCredentials
@@ -104,7 +104,7 @@ class Target:
     """The address to dial, the login, and whether by TLS. Neither ``repr`` nor ``str`` show secrets.
 
     ``credentials`` is called for a login that rotates. ``others``: further addresses, where several were given: those of a
-    cluster's nodes.
+    cluster's nodes. ``service``: the name of a primary that Sentinels know, and ``sentinels``: where these are, and the login there.
     """
 
     address: AnyAddress = field(default_factory=Address)
@@ -112,6 +112,8 @@ class Target:
     tls: TLS | None = None
     others: tuple[Address, ...] = ()
     credentials: AskCredentials | None = field(default=None, repr=False)
+    service: str | None = None
+    sentinels: Target | None = None
 
     @property
     def server_hostname(self) -> str | None:
@@ -126,6 +128,8 @@ class Target:
         ``server_hostname`` is the name of the given addresses, and of nodes that are known by an IP address only; the
         certificate of another node has to be for the host name that it has announced.
         """
+        if self.sentinels is not None and isinstance(address, SentinelAddress):
+            return self.sentinels.at(address)
         if address == self.address and not self.others:
             return self
         tls, given = self.tls, (self.address, *self.others)
@@ -136,6 +140,8 @@ class Target:
     def describe(self) -> str:
         """``localhost:6379``, ``localhost:6379 (TLS)`` or ``unix:/path``; several addresses with commas."""
         told = ", ".join(map(str, (self.address, *self.others)))
+        if self.sentinels is not None:
+            told = f"the primary of {self.service!r} by {', '.join(map(str, (self.address, *self.sentinels.others)))}"
         return f"{told} (TLS)" if self.tls else told
 
     __str__ = describe
@@ -166,7 +172,7 @@ def parse(
     """Parse a server URL; without a URL, that of the environment variable ``REDIS_URL``, or of localhost:6379.
 
     ``redis://user:password@host:6379/3`` (``valkey``: the same; ``rediss`` and ``valkeys``: by TLS), with several hosts
-    of a cluster ``redis://host,host:7001``, or ``unix://user:password@/path/to/socket?db=3``. Several URLs may differ
+    of a cluster ``redis://host,host:7001``, with Sentinels ``redis+sentinel://host1,host2:26380/service/3``, or ``unix://user:password@/path/to/socket?db=3``. Several URLs may differ
     in their hosts only. All parts are percent-decoded, ``+`` stands for itself. Parameters:
     ``db``, ``client_name``, and for TLS ``ca_file``, ``cert_file``, ``key_file``, ``server_hostname``,
     ``check_hostname=true|false``, ``verify=full|none``. A keyword argument wins over the URL; ``tls=`` replaces all TLS
@@ -197,7 +203,7 @@ def parse(
     rotates = credentials is not None
     login_as = Login(user, secret if user else secret or None, login["database"], login.get("client_name"), rotates)
     more = tuple([other for other in others if isinstance(other, Address)])
-    return Target(address, login_as, security, more, credentials)
+    return Target(address, login_as, security, more, credentials, found.get("service"))
 
 
 def _checked(name: str, value: Any) -> Any:

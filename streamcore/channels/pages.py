@@ -16,7 +16,7 @@ from ..connection.exchange import Exchange
 from ..connection.link import Link, Owner
 from ..engine.context import EngineContext
 from ..engine.lane import Lane, LaneMoved, LaneOwner
-from ..engine.link_events import connected, disconnected
+from ..engine.link_events import connected, emit_loss
 from ..engine.router import ANYWHERE, Beside, Route, Slot
 from ..engine.script import WAIT, Script, ScriptRunner
 from ..errors import ConnectionLost, ReplyError, RequestTimeout, StreamcoreError
@@ -240,7 +240,7 @@ class SlotScript:
         if isinstance(error, LaneMoved):
             self._has_moved = True
         elif not (self._is_closed or self._hub.closed):
-            self._hub.announce(disconnected(link, error, self._hub.title, was_up=was_up))
+            emit_loss(self._hub.announce, link, error, self._hub.title, was_up=was_up)
 
     def fail(self, error: Exception) -> None:
         """End the engine by ``error``."""

@@ -57,6 +57,10 @@ class AddressPolicy:
         """Find the address that a reply of ``answering`` redirects to; None where it cannot be dialled."""
         return self._address(redirect.host, redirect.port, answering)
 
+    def of_answer(self, host: str, port: int, answering: Address) -> Address | None:
+        """Find the address that a Sentinel names; None where it cannot be dialled."""
+        return self._address(host, port, answering)
+
     def may_follow(self, address: Address, named: Collection[Address]) -> bool:
         """Whether a redirect to an address may be followed, where the present topology has ``named`` these addresses."""
         if callable(self._follow):

@@ -19,11 +19,10 @@ TURN: Final = 2.0
 """Seconds after which a turn that was not ended is over: its engine was closed, or stands still."""
 
 
-class Board:
-    """The newest ``topology`` (None: none is known yet), and the turns."""
+class Turns:
+    """The turns of the routers of a client to ask, of which a single one has a turn at a time."""
 
     def __init__(self) -> None:
-        self.topology: Topology | None = None
         self._next_turn = -inf
 
     def take_turn(self, now: float) -> bool:
@@ -40,6 +39,14 @@ class Board:
     def end_turn(self, now: float) -> None:
         """Give the turn back."""
         self._next_turn = now + PAUSE
+
+
+class Board(Turns):
+    """The newest ``topology`` (None: none is known yet), and the turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.topology: Topology | None = None
 
     def is_newer(self, than: float) -> bool:
         """Whether the topology was asked for at a time in seconds, or later."""

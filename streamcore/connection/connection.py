@@ -28,7 +28,7 @@ from ..options import DEFAULT_LOGIN, DEFAULT_OPTIONS, Credentials, Login, Option
 from ..resp3 import Limits, make_decoder
 from ..tracebacks import without_frames
 from .exchange import Exchange, Pushed
-from .handshake import FIRST, brief, greeting, refusal, senseless, stranger
+from .handshake import FIRST, brief, greeting, misplaced, refusal, senseless, stranger
 
 
 class State(Enum):
@@ -235,6 +235,9 @@ class Connection:
             if not isinstance(reply, dict):
                 raise senseless(reply)
             self.server = cast("dict[bytes, Any]", reply)
+            wrong = misplaced(self.server, self._login.kind)
+            if wrong is not None:
+                raise wrong
         if not self._greeting:
             self.state = State.READY
             held, self._held = self._held, []

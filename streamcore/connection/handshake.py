@@ -18,7 +18,7 @@ from ..errors import (
     RemoteProtocolError,
     ReplyError,
 )
-from ..options import Login
+from ..options import Login, ServerKind
 from ..resp3 import Reply
 from ..version import VERSION
 
@@ -32,6 +32,14 @@ _TOO_MANY: Final = "max number of clients"
 _NO_RESP3: Final = (
     "the server, or a proxy in front of it, does not speak RESP3: it knows no HELLO 3; "
     "Redis 6 and Valkey 7.2 are the first that do, and a proxy has to pass it on"
+)
+_A_SENTINEL: Final = (
+    "it is a Sentinel, which has no data, and tells where the primary is: write its URL as "
+    "redis+sentinel://HOST:PORT/SERVICE (rediss+sentinel with TLS), with the name of the service that it watches"
+)
+_NO_SENTINEL: Final = (
+    "it is no Sentinel but a server with data: give the port of a Sentinel, which usually is 26379, "
+    "or the URL of this server alone, redis://HOST:PORT"
 )
 # The first bytes of another protocol, and the remedy.
 _OTHERS: Final = (
@@ -65,6 +73,8 @@ def refusal(reply: ReplyError, word: str, login: Login) -> ConnectFailed:
     reply = type(reply)(reply.code, _without(login.password, reply.message), word)
     if isinstance(reply, AuthenticationError):
         remedy = "the next dial asks credentials= anew" if login.rotates else "check the user and password of the URL"
+        if login.kind is ServerKind.SENTINEL:
+            remedy = "check sentinel_username= and sentinel_password=, which are apart from those of the data"
         return LoginRefused(reply.code, f"{reply.message}; {remedy}", word, permanent=not login.rotates)
     if isinstance(reply, NoPermissionError):
         return ConnectFailed(f"the user may not log in so: {reply}; its ACL needs +{word.lower()}", permanent=True)
@@ -82,6 +92,18 @@ def senseless(reply: Reply) -> Exception:
     if type(reply) is list and reply and isinstance(reply[0], bytes) and reply[0] == b"server":  # the map of RESP2
         return ConnectFailed(_NO_RESP3, permanent=True)
     return RemoteProtocolError(f"HELLO was answered by {brief(reply)}: is this a Redis or Valkey server?")
+
+
+def misplaced(told: dict[bytes, Any], wanted: ServerKind) -> ConnectFailed | None:
+    """Recognise a server of another kind than is wanted by its reply to HELLO."""
+    is_sentinel = told.get(b"mode") == b"sentinel"
+    if wanted is ServerKind.SENTINEL:
+        return None if is_sentinel else ConnectFailed(_NO_SENTINEL, permanent=True)
+    if is_sentinel:
+        return ConnectFailed(_A_SENTINEL, permanent=wanted is ServerKind.DATA)
+    if wanted is ServerKind.PRIMARY and told.get(b"role") != b"master":
+        return ConnectFailed("it is a replica, and no primary yet, or no longer: the Sentinels are asked again")
+    return None
 
 
 def stranger(first: bytes) -> ConnectFailed | None:

@@ -121,13 +121,13 @@ class Link:
 
     def redirect(self, address: AnyAddress, reason: Exception | None = None) -> None:
         """Dial another server, at once and without a back-off; give up the present socket."""
+        if self.state not in (State.RESTING, State.QUEUED, State.BACKING_OFF):
+            self._is_redirected = True
+            self.drop(reason or LinkRedirected(f"the connection goes to {address} now"))  # by the former address
         self.address, self.has_address = address, True
         if self.state in (State.QUEUED, State.BACKING_OFF):
             self._enter(State.RESTING)
             self._queue()
-        elif self.state is not State.RESTING:
-            self._is_redirected = True
-            self.drop(reason or LinkRedirected(f"the connection goes to {address} now"))
 
     def end_wait(self) -> bool:
         """Leave the end of a read that blocks to the server."""

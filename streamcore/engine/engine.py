@@ -94,7 +94,7 @@ class Engine(ProcessBound):
         self._random = random
         self._entropy = entropy
         self._clock = Clock()
-        self._login = login
+        self.login = login
         self._trace: TracebackType | None = None
         self._touched = Changes()
         self._dials = Dials()
@@ -286,8 +286,20 @@ class Engine(ProcessBound):
                 f"block={block:g} is longer than the keep-alive of {keepalive:g} s; lower it (durations are seconds)"
             )
 
-    def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
-        """Make a link for the router; without an address it dials as soon as it is redirected."""
+    def make_link(
+        self,
+        owner: Owner,
+        name: str,
+        address: AnyAddress | None,
+        observer: Observer | None = None,
+        *,
+        login: Login | None = None,
+        options: Options | None = None,
+    ) -> Link:
+        """Make a link for the router; without an address it dials as soon as it is redirected.
+
+        ``login`` and ``options``: others than those of the engine.
+        """
         link = Link(
             owner,
             random=self._random,
@@ -295,8 +307,8 @@ class Engine(ProcessBound):
             changes=self._touched,
             dials=self._dials,
             address=address,
-            login=self._login,
-            options=self.options,
+            login=login or self.login,
+            options=options or self.options,
             name=name,
             observer=observer,
         )

@@ -16,7 +16,7 @@ from ..connection.link import Link, Observer, Owner
 from ..errors import MovedError
 from ..events import Event
 from ..frozen import frozen
-from ..options import Address, AnyAddress, Options
+from ..options import Address, AnyAddress, Login, Options
 from .lane import Lane, LaneOwner
 from .timers import Timer
 
@@ -175,6 +175,9 @@ class RouterContext(Protocol):
     def options(self) -> Options: ...
 
     @property
+    def login(self) -> Login: ...
+
+    @property
     def clock(self) -> Clock: ...
 
     @property
@@ -188,8 +191,17 @@ class RouterContext(Protocol):
         """Make a timer that is off until it is set; ``act`` is called with the time, in seconds."""
         ...
 
-    def make_link(self, owner: Owner, name: str, address: AnyAddress | None, observer: Observer | None = None) -> Link:
-        """Make a link; without an address it dials as soon as it is redirected."""
+    def make_link(
+        self,
+        owner: Owner,
+        name: str,
+        address: AnyAddress | None,
+        observer: Observer | None = None,
+        *,
+        login: Login | None = None,
+        options: Options | None = None,
+    ) -> Link:
+        """Make a link, by the engine's login and options or others; without an address it dials as soon as it is redirected."""
         ...
 
     def forget_link(self, link: Link) -> None:

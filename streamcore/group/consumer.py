@@ -178,8 +178,8 @@ class GroupConsumer(ReadingEngine[GroupBatch[T]], Generic[T]):
 
     def _introduce(self) -> bytes:
         """Give our connections a name that no other process draws."""
-        nonce = f"{self._login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
-        self._login = replace(self._login, client_name=nonce)
+        nonce = f"{self.login.client_name or 'streamcore'}:{self.token('a member of a group').decode()}"
+        self.login = replace(self.login, client_name=nonce)
         return nonce.encode()
 
     @property

@@ -23,7 +23,7 @@ import trio
 import trustme
 
 from streamcore.errors import ConnectFailed, ConnectionLost, InvalidArgument, InvalidURL, RemoteProtocolError
-from streamcore.options import Address, Login, UnixAddress
+from streamcore.options import Address, Login, SentinelAddress, UnixAddress
 from transports._dial_errors import explain, is_permanent
 from transports.address import TLS, Target, parse
 
@@ -79,6 +79,12 @@ GOOD: dict[str, Target] = {
     ),
     "valkeys://a,b?ca_file=c": Target(Address("a"), tls=TLS("c"), others=(Address("b"),)),
     "rediss://h": Target(Address("h"), tls=TLS()),
+    "redis+sentinel://h/orders": Target(SentinelAddress("h"), service="orders"),
+    "valkey+sentinel://u:p@h,g:1/a%2Fb/3": Target(
+        SentinelAddress("h", 26379), Login("u", "p", 3), others=(SentinelAddress("g", 1),), service="a/b"
+    ),
+    "rediss+sentinel://h/7/0": Target(SentinelAddress("h"), tls=TLS(), service="7"),
+    "valkeys+sentinel://[::1]/s?ca_file=c": Target(SentinelAddress("::1"), tls=TLS("c"), service="s"),
     "valkeys://u:p@h:1/2": Target(Address("h", 1), Login("u", "p", 2), TLS()),
     "rediss://h?ca_file=%2Fetc%2Fca.pem&cert_file=c&key_file=k": Target(Address("h"), tls=TLS("/etc/ca.pem", "c", "k")),
     "rediss://h?ca_file=/etc/ca+1.pem": Target(Address("h"), tls=TLS("/etc/ca+1.pem")),
@@ -261,7 +267,11 @@ BAD: dict[str, str] = {
     "redis://h?decode_responses=True": "unknown parameter 'decode_responses': .* decode='utf-8'",
     # what belongs to other clients, shells and files
     "redis+cluster://h": "unknown scheme 'redis\\+cluster': .*write redis, or rediss for TLS",
-    "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis and the address of the primary",
+    "redis-sentinel://h/mymaster": "unknown scheme 'redis-sentinel': write redis.sentinel://HOST:26379/SERVICE",
+    "redis+sentinel://h": "names no service: write it like redis.sentinel://host1:26379,host2:26379/SERVICE",
+    "redis+sentinel://h/3": "names no service",
+    "redis+sentinel://h//3": "names no service",
+    "redis+sentinel://h/s/x": "no database number",
     '"redis://h"': "is in quotation marks: strip them",
     "'redis://h": "is in quotation marks",
     # the unix socket

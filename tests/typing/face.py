@@ -150,6 +150,7 @@ def clusters() -> None:
     transports.asyncio.connect(["redis://a", "redis://b"], cluster=True, prefer="ip", follow="seeds")
     transports.asyncio.connect("redis://a,b", read_from="replica")
     transports.blocking.connect("redis://a,b", address_map={("a", 1): ("b", 2)}, refresh_interval=timedelta(minutes=1))
+    transports.asyncio.connect("redis+sentinel://a/s", sentinel_username="u", sentinel_password="p", sentinel_tls=True)
     transports.trio.connect(
         "redis://a", follow=lambda host, port: port == 6379, address_map=lambda host, port: (host, port)
     )

@@ -12,6 +12,7 @@ from streamcore.consumer.consumer import Consumer
 from streamcore.engine.engine import Engine
 from streamcore.engine.pending_change import PendingChange
 from streamcore.errors import ClosedError, ConcurrentUseError, ConnectFailed, ForkedError, RemoteProtocolError
+from streamcore.options import SentinelAddress
 from streamcore.requests import Multiplexer
 
 from .._dial_errors import explain, is_permanent
@@ -145,7 +146,8 @@ class Opened(Telling, Generic[D]):
         owners = self.engine.owners
         if owners is not None and isinstance(owners.trouble, RemoteProtocolError):
             return ConnectFailed(str(owners.trouble))
-        reason = next((link.error for link in self.engine.links() if link.error is not None), TimeoutError())
+        links = [link for link in self.engine.links() if not isinstance(link.address, SentinelAddress)]
+        reason = next((link.error for link in links if link.error is not None), TimeoutError())
         if isinstance(reason, ConnectFailed):
             return reason if not self._target.others else _none_reached(self._target, reason)
         return ConnectFailed(explain(reason, self._target), permanent=is_permanent(reason))

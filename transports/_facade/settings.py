@@ -21,11 +21,12 @@ from streamcore.errors import (
 )
 from streamcore.events import Event
 from streamcore.frozen import frozen
-from streamcore.options import DECODERS, Address, DecoderKind, Options, ReadFrom
+from streamcore.options import DECODERS, Address, DecoderKind, Options, ReadFrom, SentinelAddress
 from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
 from .._credentials import AskCredentials
+from .._sentinels import OPTIONS, with_sentinels
 from ..address import TLS, Target, parse
 from .keywords import check_keywords
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from streamcore.cluster.addresses import AddressMap, Follow, Prefer
     from streamcore.cluster.cluster import Cluster
+    from streamcore.sentinel.service import SentinelService
 
 T = TypeVar("T")
 
@@ -81,6 +83,12 @@ class ConnectOptions(TypedDict, total=False):
     """Which addresses a node may redirect to: "topology" (named by ``CLUSTER SLOTS``), "seeds" (hosts that were given), or a function of host and port that returns a bool ("topology")."""
     address_map: AddressMap
     """Where nodes are reached from here, behind NAT or a tunnel: a mapping or a function from the host and port that they announce (None)."""
+    sentinel_username: str | None
+    """Who we are to the Sentinels (None: their default user)."""
+    sentinel_password: str | None
+    """The password of that user (None: no login)."""
+    sentinel_tls: TLS | ssl.SSLContext | bool | None
+    """How the Sentinels are reached (None: as the primary is)."""
     prefer: Prefer
     """Which announced name of a node is dialled, "hostname" or "ip", where it announces both ("hostname")."""
 
@@ -90,7 +98,7 @@ _OF_CLUSTERS: Final = ("refresh_interval", "node_keepalive", "follow", "address_
 
 @frozen
 class Settings:
-    """Everything that ``connect`` was told, and the ``cluster``, where there is a cluster, as far as is known.
+    """Everything that ``connect`` was told, and the ``cluster``, as far as is known, or the ``sentinels``, where there are any.
 
     ``asks``: whether the server is to tell that it is a node of a cluster. ``read_from``: the nodes that answer reads.
     """
@@ -99,6 +107,7 @@ class Settings:
     options: Options
     on_event: Callable[[Event], object] | None = None
     cluster: Cluster | None = None
+    sentinels: SentinelService | None = None
     cluster_options: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
     asks: bool = True
     read_from: ReadFrom = "primary"
@@ -114,8 +123,9 @@ class Settings:
         }
         wanted = keywords.pop("cluster", None)
         source: ReadFrom = read_source(keywords.pop("read_from", "primary"))
+        of_sentinels: dict[str, Any] = {name: keywords.pop(name) for name in OPTIONS if name in given}
         of_clusters: dict[str, Any] = {name: keywords.pop(name) for name in _OF_CLUSTERS if name in given}
-        target = parse(url, **keywords)
+        target = with_sentinels(parse(url, **keywords), of_sentinels, {**of_clusters, "cluster": wanted})
         _check_cluster(target, wanted, of_clusters)
         if of_clusters:
             from streamcore.cluster.options import checked
@@ -125,12 +135,24 @@ class Settings:
             target,
             Options(decoder=chosen_decoder(), **timeouts),
             on_event,
-            None,
-            of_clusters,
+            cluster_options=of_clusters,
             asks=wanted is None,
             read_from=source,
         )
+        if target.sentinels is not None:
+            return made.by_sentinels(target.sentinels)
         return made.in_cluster() if wanted or target.others else made
+
+    def by_sentinels(self, access: Target) -> Settings:
+        """The same for the primary that Sentinels name; the engines share what they know of it."""
+        from streamcore.sentinel.service import SentinelService
+
+        seeds = [seed for seed in (access.address, *access.others) if isinstance(seed, SentinelAddress)]
+        login = access.login
+        service = SentinelService(
+            self.target.service or "", seeds, username=login.username, password=login.password, **self.cluster_options
+        )
+        return replace(self, sentinels=service, asks=False)
 
     def engine(self) -> EngineOptions:
         """The keywords that every engine takes."""
@@ -141,8 +163,9 @@ class Settings:
             "login": self.target.login,
             "options": self.options,
         }
-        if self.cluster is not None:
-            engine["router"] = self.cluster.router
+        servers = self.cluster or self.sentinels
+        if servers is not None:
+            engine["router"] = servers.router
         return engine
 
     def client(self) -> Multiplexer:

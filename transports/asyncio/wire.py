@@ -59,6 +59,7 @@ class Wire(asyncio.BufferedProtocol):
         self._size = 0  # of what the buffer holds
         self._full = False
         self._reading = True
+        self._is_plain = False
         self.dropped = False
         ask = driver.target.credentials
         self._asking = None if ask is None else Asking(driver, link, ask)
@@ -70,6 +71,7 @@ class Wire(asyncio.BufferedProtocol):
         await asyncio.sleep(0)  # a task that is begun eagerly is so within the entrance
         try:
             context = None if target.tls is None else target.tls.context()
+            self._is_plain = context is None
             if isinstance(address, UnixAddress):
                 await loop.create_unix_connection(lambda: self, address.path)
             elif isinstance(address, MemoryAddress):
@@ -155,7 +157,7 @@ class Wire(asyncio.BufferedProtocol):
             self._driver.tell(self.move)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and self._reading and not self.dropped and self._driver.target.tls is None:
+        if exc is not None and self._reading and not self.dropped and self._is_plain:
             self._driver.enter(self._read_last_words)
         self._lost(exc)
 

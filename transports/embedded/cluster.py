@@ -22,8 +22,9 @@ from . import roles
 from .healing import heal
 from .members import Home, Members
 from .moves import SlotMove, claim, start_atomic_move
-from .node import HOST, EmbeddedNode
+from .node import EmbeddedNode
 from .ports import LAST_PORT, free_base
+from .questions import HOST
 from .server import EmbeddedServerError
 from .views import SLOTS, holder
 

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from streamcore.commands import cluster_slots, raw
 from streamcore.errors import ReplyError
 
-from .node import BUS, HOST, EmbeddedNode
+from .node import BUS, EmbeddedNode
+from .questions import HOST
 from .server import EmbeddedServerError
 from .views import View, Views
 

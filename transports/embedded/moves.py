@@ -16,7 +16,8 @@ from streamcore.commands import Command, cluster_countkeysinslot, cluster_getkey
 from streamcore.errors import InvalidArgument, ReplyError
 
 from .members import Members
-from .node import HOST, EmbeddedNode
+from .node import EmbeddedNode
+from .questions import HOST
 from .views import slots_of
 
 KEYS_AT_ONCE: Final = 100

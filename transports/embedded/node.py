@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from streamcore.commands import Command, NodeInfo, cluster_info, cluster_myid, cluster_nodes, info, raw
-from streamcore.errors import ReplyError
-from streamcore.resp3 import make_decoder
 
+from .questions import HOST, ask, ask_all
 from .server import START_TIMEOUT, EmbeddedServer, EmbeddedServerError, options_as_words
 
 T = TypeVar("T")
 
-HOST: Final = "127.0.0.1"
 BUS: Final = 10_000  # from a node's port to that of the cluster's bus
-ANSWER_TIMEOUT: Final = 10.0  # seconds for the answer to each command
 # Elections within seconds, though not on a machine that is merely busy; no node that takes another role because of where the
 # slots are; synchronisation at once, and through memory alone: Valkey looks for a file only once a second, and a primary that was
 # killed would come back with the keys of that file; data after it: Redis names only replicas that have had some to its clients.
@@ -124,24 +120,11 @@ class EmbeddedNode(EmbeddedServer):
 
         Raises ``ReplyError`` where the node refuses it, and ``OSError`` where the node does not answer within 10 s.
         """
-        [reply] = self.ask_all([command])
-        if isinstance(reply, ReplyError):
-            raise reply
-        answer: T = reply if command.parse is None else command.parse(reply)
-        return answer
+        return ask(self._port, self._password, command)
 
     def ask_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Execute commands in their order; returns their replies, not parsed, with refusals in their places."""
-        greeting: list[Command[Any]] = [] if self._password is None else [Command(("AUTH", self._password))]
-        decoder, replies = make_decoder(), list[Any]()
-        with socket.create_connection((HOST, self._port), ANSWER_TIMEOUT) as connection:
-            connection.sendall(b"".join(command.data for command in (*greeting, *commands)))
-            while len(replies) < len(greeting) + len(commands):
-                data = connection.recv(65536)
-                if not data:
-                    raise ConnectionResetError(f"the node {HOST}:{self._port} closed the connection")
-                replies += decoder.feed(data)
-        return replies[len(greeting) :]
+        return ask_all(self._port, self._password, commands)
 
     def known(self) -> dict[str, NodeInfo]:
         """The nodes that it knows, by their ids (``CLUSTER NODES``)."""

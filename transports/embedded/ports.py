@@ -10,7 +10,8 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import Final
 
-from .node import BUS, HOST
+from .node import BUS
+from .questions import HOST
 from .server import EmbeddedServerError
 
 PORTS: Final = range(16_000, 20_000)

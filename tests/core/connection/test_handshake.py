@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from streamcore.connection.handshake import greeting, is_permanent, refusal, senseless, stranger
+from streamcore.connection.handshake import greeting, is_permanent, misplaced, refusal, senseless, stranger
 from streamcore.errors import (
     AuthenticationError,
     ConnectFailed,
@@ -13,7 +15,7 @@ from streamcore.errors import (
     RemoteProtocolError,
     reply_error,
 )
-from streamcore.options import Login
+from streamcore.options import Login, ServerKind
 
 SECRET = "sesame"
 
@@ -155,3 +157,41 @@ def test_what_is_not_known_is_not_named(first: bytes) -> None:
 )
 def test_only_what_time_cannot_heal_is_permanent(error: Exception | None, permanent: bool) -> None:
     assert is_permanent(error) is permanent
+
+
+PRIMARY = {b"mode": b"standalone", b"role": b"master"}
+REPLICA = {b"mode": b"standalone", b"role": b"replica"}
+SENTINEL = {b"mode": b"sentinel"}
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (PRIMARY, ServerKind.DATA),
+        (REPLICA, ServerKind.DATA),
+        ({}, ServerKind.DATA),
+        (PRIMARY, ServerKind.PRIMARY),
+        (SENTINEL, ServerKind.SENTINEL),
+    ],
+)
+def test_a_server_of_the_right_kind(told: dict[bytes, bytes], wanted: ServerKind) -> None:
+    assert misplaced(told, wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted", "text", "permanent"),
+    [
+        (SENTINEL, ServerKind.DATA, r"it is a Sentinel.* redis\+sentinel://HOST:PORT/SERVICE", True),
+        (SENTINEL, ServerKind.PRIMARY, "it is a Sentinel", False),
+        (REPLICA, ServerKind.PRIMARY, "it is a replica", False),
+        ({}, ServerKind.PRIMARY, "it is a replica", False),
+        (PRIMARY, ServerKind.SENTINEL, "it is no Sentinel but a server with data: .* redis://HOST:PORT", True),
+    ],
+)
+def test_a_server_of_another_kind_is_refused(
+    told: dict[bytes, bytes], wanted: ServerKind, text: str, permanent: bool
+) -> None:
+    refused = misplaced(told, wanted)
+    assert refused is not None
+    assert re.match(text, str(refused))
+    assert refused.permanent is permanent
