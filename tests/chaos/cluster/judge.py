@@ -11,17 +11,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
-from streamcore.events import EntriesClaimed, StreamReset
+from streamcore.events import EntriesClaimed, Gap, StreamReset
 from tests.chaos.judge import LIES, Evidence, claimed_again, out_of_order, silent_holes
 from tests.chaos.notes import DONE, UNSENT, Reading
+from tests.chaos.workload import BEGINNING
 from tests.soak.account import Account, Ending, Handled, Key, PendingSend, allowances, balance
 from tests.soak.faults import Fault
 from tests.soak.journal import Line
 
 from .nemesis import Blow
-from .workload import BEGINNING, ClusterNotes
+from .workload import ClusterNotes
 
 BEFORE: Final = 3.0  # seconds in which a primary that will be lost may have answered what its replica does not have
 AFTER: Final = 5.0  # seconds in which a primary that is back may answer before it learns that it was replaced
@@ -41,9 +42,17 @@ class ClusterEvidence:
     def losses(self) -> list[Blow]:
         return [blow for blow in self.blows if blow.loses]
 
-    def is_excused(self, name: str, at: float) -> bool:
-        """Whether the name's primary was being lost at that time."""
-        return any(name in blow.victims and blow.began - BEFORE <= at <= blow.ended + AFTER for blow in self.losses)
+    def may_come_again(self, stream: str, id_: str, at: float) -> bool:
+        """Whether an entry was there while its primary was being lost, and was not handed over (``at``) long before."""
+        appended = int(id_.split("-")[0]) / 1000 - self.epoch
+        return any(
+            stream in blow.victims and blow.began - BEFORE <= at and appended <= blow.ended + AFTER
+            for blow in self.losses
+        )
+
+    def has_lost(self, stream: str) -> bool:
+        """Whether a primary of the stream was lost, so that its end and its counters may have gone back."""
+        return any(stream in blow.victims for blow in self.losses)
 
 
 def judge(notes: ClusterNotes, evidence: ClusterEvidence) -> Account:
@@ -65,14 +74,15 @@ def judge(notes: ClusterNotes, evidence: ClusterEvidence) -> Account:
     account.complain("confirmed entries are gone", (key for key in sent.ids if key not in there))
     twice = Counter((key.stream, number) for key, number in there.items())
     account.complain("entries are there twice", (each for each, times in twice.items() if times > 1))
-    lies = LIES - {StreamReset.__name__} if evidence.losses else LIES
-    account.complain("events tell of losses that there were not", (e for e in handled.events if e[1] in lies))
+    account.complain("events tell of losses that there were not", lies(handled, evidence))
     account.complain("places where the reader is wrong", wrong_places(notes.readings, sent, evidence))
     for channel, heard in notes.shards.items():
         account.complain(f"messages of {channel} came twice or out of order", out_of_order(heard))
         account.complain(f"holes of {channel} not told", silent_holes(heard, notes.published[channel]))
-    for key, pushed in notes.lists.items():
-        account.complain(f"numbers of {key} are wrong", wrongly_pushed(pushed, evidence.lists[key], key, evidence))
+    for list_, pushed in notes.lists.items():
+        account.complain(
+            f"numbers of {list_} are wrong", wrongly_pushed(pushed, evidence.lists[list_], list_, evidence)
+        )
 
     heard_numbers = sum(isinstance(one, int) for heard in notes.shards.values() for one in heard)
     published = sum(map(len, notes.published.values()))
@@ -91,12 +101,21 @@ def judge(notes: ClusterNotes, evidence: ClusterEvidence) -> Account:
     return account
 
 
+def lies(handled: Handled, evidence: ClusterEvidence) -> Iterator[tuple[float, str, dict[str, Any]]]:
+    """Events of losses, but for those that a lost primary makes true: an end that has gone back, and what that makes possible."""
+    for event in handled.events:
+        _, name, facts = event
+        can_be = name == StreamReset.__name__ or (name == Gap.__name__ and not facts["certain"])
+        if name in LIES and not (can_be and evidence.has_lost(facts["stream"])):
+            yield event
+
+
 def again_after_losses(journals: Iterable[list[Line]], evidence: ClusterEvidence) -> dict[str, list[str]]:
     """Entries that were handed over while their primary went away or came back, once more for each time."""
     again: dict[str, list[str]] = defaultdict(list)
     for lines in journals:
         for line in lines:
-            if line.kind == "H" and evidence.is_excused(line.words[0], line.at):
+            if line.kind == "H" and evidence.may_come_again(line.words[0], line.words[1], line.at):
                 again[line.words[0]].append(line.words[1])
     return again
 
@@ -130,7 +149,7 @@ def wrongly_pushed(pushed: dict[int, str], there: list[int], key: str, evidence:
     """Numbers rise, none is there twice; what was answered is there, unless its primary was lost; what was not sent is not."""
     yield from (f"{after} after {before}" for before, after in pairwise(there) if after <= before)
     found = set(there)
-    can_be_lost = any(key in blow.victims for blow in evidence.losses)
+    can_be_lost = evidence.has_lost(key)
     for number, word in pushed.items():
         if word == DONE and number not in found and not can_be_lost:
             yield f"{number} was answered, and is missing"
