@@ -44,7 +44,7 @@ class ClusterEvidence:
 
     def may_come_again(self, stream: str, id_: str, at: float) -> bool:
         """Whether an entry was there while its primary was being lost, and was not handed over (``at``) long before."""
-        appended = int(id_.split("-")[0]) / 1000 - self.epoch
+        appended = int(id_.split("-", maxsplit=1)[0]) / 1000 - self.epoch
         return any(
             stream in blow.victims and blow.began - BEFORE <= at and appended <= blow.ended + AFTER
             for blow in self.losses

@@ -19,7 +19,7 @@ from transports.asyncio import Client
 from transports.embedded import EmbeddedCluster, EmbeddedNode
 
 from .account import Recovery
-from .chaos import HOLD_REPLAY_AT, KILL_WORKER_AT, RETURN_LIMIT, after, kill_worker, reached
+from .chaos import KILL_WORKER_AT, RETURN_LIMIT, after, kill_worker, reached
 from .keys import Keys
 from .progress import DemoError, Progress, Say, until
 
@@ -27,13 +27,15 @@ NODE_TIMEOUT: Final = "1000"  # milliseconds in which a primary has to answer th
 MOVE_AT: Final = 0.1  # of all entries processed
 KILL_PRIMARY_AT: Final = 0.45
 STOP_PRIMARY_AT: Final = 0.65
+LEEWAY: Final = 0.1  # of the entries of each stream, beyond which the replay waits
+QUIET: Final = 2.0  # seconds after which no more comes
 BUSY_SECONDS: Final = 1.0
 BUSY_RECORDS: Final = 10  # in these seconds, of a stream whose pauses tell something: entries leave every 0.05 s
 
 
 async def cluster_chaos(client: Client, keys: Keys, cluster: EmbeddedCluster, progress: Progress, say: Say) -> None:
-    """Move slots, and lose a worker and two primaries, one after the other; on a slow machine the replay waits for it."""
-    progress.may_send = HOLD_REPLAY_AT
+    """Move slots, and lose a worker and two primaries, one after the other; on a slow machine the replay waits for each."""
+    progress.may_send = KILL_PRIMARY_AT + LEEWAY
     await reached(progress, MOVE_AT)
     await move_slots(cluster, keys.streams[::2], progress, say)
     await reached(progress, KILL_WORKER_AT)
@@ -45,7 +47,6 @@ async def cluster_chaos(client: Client, keys: Keys, cluster: EmbeddedCluster, pr
     await asyncio.to_thread(cluster.wait_ok)
 
     await reached(progress, STOP_PRIMARY_AT)
-    progress.may_send = 1.0
     victim = await asyncio.to_thread(other_owner, cluster, keys.streams)
     await lose_primary(cluster, keys, victim, progress, say, "stopped", victim.resume)
 
@@ -92,6 +93,7 @@ async def lose_primary(
     lost = {stream for stream, owner in owners.items() if owner is victim}
     struck_at = monotonic()
     victim.kill() if what == "killed" else victim.pause()
+    progress.may_send = STOP_PRIMARY_AT + LEEWAY if what == "killed" else 1.0
     say(f"SIG{'KILL' if what == 'killed' else 'STOP'} for a primary, with streams in its slots: {len(lost)}")
 
     looked_at = struck_at
@@ -118,8 +120,11 @@ async def first_record(progress: Progress, streams: Collection[str], moment: flo
         found = (record for worker in progress.workers for record in worker.records_after(moment))
         return [record.at for record in found if record.stream in streams]
 
+    def nothing_left() -> bool:
+        return monotonic() > moment + QUIET and progress.processed == progress.sent and not progress.sending
+
     complaint = f"no entry of {len(streams)} streams was processed within {RETURN_LIMIT:g} s after the election"
-    await until(lambda: records() or progress.complete, RETURN_LIMIT, lambda: complaint)
+    await until(lambda: records() or nothing_left(), RETURN_LIMIT, lambda: complaint)
     return min(records(), default=None)
 
 

@@ -13,7 +13,7 @@ from .source import Row, Source
 from .worker import GROUP, results_of, stream_of
 from .workers import RUNTIMES
 
-PARTS: Final = 16  # streams in a cluster
+PARTS: Final = 16  # streams in a cluster, at most
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ class Keys:
         return [*self.streams, *self.results, *leases]
 
 
-def new_keys(parts: int) -> Keys:
-    """Choose keys that no other run has; several parts have a hash tag each."""
+def new_keys(source: Source, *, cluster: bool) -> Keys:
+    """Choose keys that no other run has; in a cluster, a hash tag for each stream."""
     prefix = f"streamcore:demo:{secrets.token_hex(4)}:"
-    return Keys([prefix] if parts == 1 else [f"{{{prefix}{part}}}:" for part in range(parts)])
+    if not cluster:
+        return Keys([prefix])
+    groups = {row.get(source.key) for row in source.rows}
+    return Keys([f"{{{prefix}{part}}}:" for part in range(min(len(groups), PARTS))])
 
 
 def divide(source: Source, parts: int) -> list[list[Row]]:

@@ -26,7 +26,7 @@ from transports.embedded import EmbeddedCluster, EmbeddedServer
 from .account import Account, Speed, Table, problems, tabulate
 from .chaos import chaos
 from .cluster import NODE_TIMEOUT, cluster_chaos
-from .keys import PARTS, Keys, divide, new_keys
+from .keys import Keys, divide, new_keys
 from .progress import DemoError, Progress, Say, until
 from .replay import replay
 from .screen import Screen
@@ -84,7 +84,7 @@ Host = EmbeddedServer | EmbeddedCluster | None  # None: it is the user's
 async def play_on(url: str, host: Host, plan: Plan, screen: Screen) -> Ending:
     """The demo on a server that runs; its keys are deleted at the end, unless the server goes with them."""
     source = plan.source
-    keys = new_keys(PARTS if plan.cluster else 1)
+    keys = new_keys(source, cluster=plan.cluster)
     replicas = ON_A_REPLICA.number if plan.cluster else 0
     workers = [Worker(runtime, url, keys.prefixes, source.key, source.value, replicas) for runtime in RUNTIMES]
     progress = Progress(len(source.rows), workers)
