@@ -140,11 +140,11 @@ def measure(name: str, scene: Scene, cluster: EmbeddedCluster) -> Result:
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process,
     ):
         assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
+        if not read_until("ready", process.stdout):
             raise RuntimeError(f"{name} has not begun")
         began = time.monotonic()
         victims = set(scene(cluster, result))
-        said = process.stdout.readline()
+        said = read_until('{"answered"', process.stdout)
         ended = time.monotonic()
     if not said:
         raise RuntimeError(f"{name} has not come to its end")
@@ -162,6 +162,11 @@ def measure(name: str, scene: Scene, cluster: EmbeddedCluster) -> Result:
     cluster.heal()
     judge(cluster, result, notes["heard"], publisher)
     return result
+
+
+def read_until(beginning: str, lines: Iterable[str]) -> str:
+    """Read a line that begins so, among what a library may print; empty where there is none."""
+    return next((line for line in lines if line.startswith(beginning)), "")
 
 
 def judge(cluster: EmbeddedCluster, result: Result, heard: dict[str, list[Any]], publisher: Publisher) -> None:
