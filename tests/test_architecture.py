@@ -21,9 +21,11 @@ from streamcore.version import VERSION
 ROOT: Final = Path(__file__).resolve().parent.parent
 CORE: Final = ROOT / "streamcore"
 TRANSPORTS: Final = ROOT / "transports"
+TESTS: Final = ROOT / "tests"
 MAX_LINES: Final = 400
 MAX_DRIVER_LINES: Final = 150
 MAX_ARGUMENTS: Final = 6
+BROKEN_OFF: Final = re.compile(r"^ *\)  # (?!fmt:|noqa|type:|pyright:)", re.MULTILINE)
 
 # What each forbidden import would bring into the core; the message of a failure says it.
 FORBIDDEN: Final = {
@@ -152,6 +154,15 @@ def test_no_file_is_too_long_to_read() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in python_files(CORE, TRANSPORTS)}
     problems = [f"{where(path, MAX_LINES)}: the file has {n} lines" for path, n in lengths.items() if n > MAX_LINES]
     fail_if(problems, f"a file of more than {MAX_LINES} lines is two files that have not met yet:")
+
+
+def test_no_comment_breaks_a_line() -> None:
+    """The formatter breaks a line that is too long only by its comment, and leaves the comment at the closing bracket."""
+    problems: list[str] = []
+    for path in python_files(CORE, TRANSPORTS, TESTS):
+        text = path.read_text("utf-8")
+        problems += [where(path, text.count("\n", 0, found.start()) + 1) for found in BROKEN_OFF.finditer(text)]
+    fail_if(problems, "a comment that makes its line too long belongs above it:")
 
 
 def test_a_driver_is_short() -> None:

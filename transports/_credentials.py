@@ -42,9 +42,8 @@ def ask_in_thread(ask: AskCredentials) -> Credentials:
 
 async def ask_in_loop(ask: AskCredentials, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> Credentials:
     """Ask in an event loop. A plain function may block, and is called by ``in_thread``. Raises as ``ask_in_thread`` does."""
-    [answer] = (
-        [ask()] if is_coroutine_function(ask) else await in_thread(lambda: [ask()])
-    )  # in a list: it may be a coroutine
+    # In a list, since the answer of a plain function may be a coroutine as well.
+    [answer] = [ask()] if is_coroutine_function(ask) else await in_thread(lambda: [ask()])
     return Credentials.of(await answer if inspect.isawaitable(answer) else answer)
 
 

@@ -61,9 +61,8 @@ class Subscriber(MessageBuffer[Received, Event | DropMarker]):
         self._entered = 0  # channels so far
         self._behind: dict[bytes, Position] = {}  # every position that is not live, and perhaps others
         self.closed = False
-        self.page = max(
-            1, min(PAGE, nbytes // LARGE)
-        )  # messages to ask for at once; how large they are is not known yet
+        # Messages to ask for at once; how large they are is not known yet.
+        self.page = max(1, min(PAGE, nbytes // LARGE))
         self.has_news = False  # since it was looked into: else its waiting task need not be woken
         self._dropped_events = 0
         self._head: deque[Event | DropMarker] = deque()  # events among messages that were dropped

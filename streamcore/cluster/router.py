@@ -263,9 +263,7 @@ class ClusterRouter:
         return able[int(self._context.random() * len(able)) % len(able)] if able else None
 
     def _look(self, now: float) -> None:
-        if self._context.closed:
-            self._timer.set(inf)
-            return
+        self._timer.set(now + LOOK)
         if self._board.topology is not self.snapshot:
             self._learn()
         elif self._end_overlays():
@@ -277,7 +275,6 @@ class ClusterRouter:
             self._links.remove(link)
             self._context.forget_link(link)
         self._absent = {link for link in self._routes if _is_absent(link)}
-        self._timer.set(now + LOOK)
 
     def _learn(self) -> None:
         """Take the topology of the board, and redirect the links whose routes lead elsewhere now."""

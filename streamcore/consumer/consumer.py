@@ -205,7 +205,7 @@ class Consumer(ReadingEngine[Batch[T]], Generic[T]):
         reader = self._readers.of(stream)
         reader.changes.remove(change)
         if (old := reader.streams.get(stream)) is change.cursor:
-            self._streams[stream] = old
+            self._streams[stream] = change.cursor
         elif old is not None and old.sought:
             old.sought = False
             old.go_back()

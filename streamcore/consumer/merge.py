@@ -137,9 +137,8 @@ class Merge:
         """Return the id up to which no latecomer is expected any more."""
         waited = [rows[-1][0] for stream, rows in self._held.items() if self._due[stream] <= now]
         shown = [self._held[stream][-1][0] if stream in self._held else ZERO for stream in streams]
-        return max(
-            min(shown, default=ZERO), max(waited, default=ZERO)
-        )  # the ids that a stream shows are below all that it adds
+        # The ids that a stream shows are below all that it adds.
+        return max(min(shown, default=ZERO), max(waited, default=ZERO))
 
     def _cut(self, stream: bytes, horizon: StreamId | None) -> list[Row]:
         """Take out the held entries of a stream up to an id; None: all."""

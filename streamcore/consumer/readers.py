@@ -39,9 +39,8 @@ class Readers(Generic[T]):
         self._options = options
         self._by_route: dict[Route, StreamsReader[T]] = {}
         self._open: dict[StreamsReader[T], None] = {}
-        self._turns: OrderedDict[Reader[Batch[T]], None] = (
-            OrderedDict()
-        )  # of the readers with batches, without a ``source``
+        # The readers with batches, where there is no ``source``.
+        self._turns: OrderedDict[Reader[Batch[T]], None] = OrderedDict()
         self._idle: dict[StreamsReader[Any], None] = {}  # whose last reads came back empty
 
     def __len__(self) -> int:

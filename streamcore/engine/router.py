@@ -133,11 +133,6 @@ class RouterContext(Protocol):
     @property
     def title(self) -> str: ...
 
-    @property
-    def closed(self) -> bool:
-        """Whether the engine has ended, and wants no connection any more."""
-        ...
-
     def random(self) -> float:
         """Draw a number between 0 and 1."""
         ...

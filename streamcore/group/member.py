@@ -120,9 +120,8 @@ class Member(Generic[T]):
     def has_settled(self) -> bool:
         """Return whether the server has confirmed every acknowledgement so far, and, on leaving, the entries given back."""
         loop = self.loop
-        on_their_way = (
-            self.reader.runner.link.unanswered and not loop.in_flight.blocked
-        )  # their replies will come at once
+        # Their replies will come at once.
+        on_their_way = self.reader.runner.link.unanswered and not loop.in_flight.blocked
         return not (loop.pending.settling or loop.release or (loop.phase.stage.is_leaving and on_their_way))
 
     def give_up_settling(self) -> None:

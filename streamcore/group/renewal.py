@@ -87,9 +87,8 @@ class Renewal:
         """Renew the entries of a piece that a page lists (``XCLAIM``); return the part of the piece behind the page."""
         context, member = self._context, self._context.member
         rows, rest = yield from look_for(context, piece)
-        held = still_held(
-            self._holdings, piece
-        )  # refused entries are about to have another owner: not to be taken back
+        # Refused entries are about to have another owner: not to be taken back.
+        held = still_held(self._holdings, piece)
         ours = [row[0] for row in rows if row[2] >= idle and row[0] in held]
         if ours:
             [renewed] = yield from context.ask(

@@ -24,9 +24,8 @@ class PrimaryTables(NodeTables):
         self, engine: EngineContext, owner: SubscriptionOwner, emit: Callable[[Event], None], nodes: SlotOwners
     ) -> None:
         super().__init__(engine, owner, emit, nodes, what="keys", tracks=True)
-        self._late: set[SubscriptionTable] = (
-            set()
-        )  # of nodes that have become primaries, and were not subscribed to yet
+        # Of nodes that have become primaries, and were not subscribed to yet.
+        self._late: set[SubscriptionTable] = set()
         self._has_begun = False
 
     # -- the engine's side --------------------------------------------------------------------------------------------

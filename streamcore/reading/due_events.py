@@ -33,12 +33,13 @@ class DueEvents:
         self._added: set[EventReader] = set()
 
     def add(self, reader: EventReader) -> None:
-        """Add a reader whose oldest event is due; once is enough."""
+        """Add a reader whose oldest event is due; once is enough.
+
+        Where a signal handler raises in between, the reader is added again, and not lost.
+        """
         if reader not in self._added:
             heappush(self._heap, (reader.oldest_event, reader))
-            self._added.add(
-                reader
-            )  # last: a signal handler that raises leaves a reader that is added again, not a lost one
+            self._added.add(reader)
 
     @property
     def has_event(self) -> bool:

@@ -39,9 +39,15 @@ class Unblocker:
         """End the present read, as soon as the driver tells the time."""
         self._wanted = True
         self._timer.set(AT_ONCE)
-        if self._runner is None and not self._link.is_shared:
+        if not self._link.is_shared:
+            self._control()
+
+    def _control(self) -> ScriptRunner:
+        """The runner of the link for ``CLIENT UNBLOCK``, from the first time on."""
+        if self._runner is None:
             self._runner = ScriptRunner(self._host, self._story, "control", Beside(self._link), shared=True)
             self._runner.link.open()
+        return self._runner
 
     def open(self) -> None:
         """Open the link again after ``close``, where there was one."""
@@ -71,8 +77,7 @@ class Unblocker:
             self._timer.set(inf)
         elif now >= self._timer.at:
             self._timer.set(now + AGAIN)
-            if self._runner is not None:
-                self._runner.wake()
+            self._control().wake()
 
     def _story(self) -> Script:
         assert self._runner is not None

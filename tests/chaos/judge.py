@@ -3,13 +3,14 @@
 Nothing is trimmed, deleted or destroyed in these runs, and no server loses what it has confirmed. So every confirmed entry
 is in its stream in the end, a reader sees exactly what stands behind its cursor, and an event that tells of a loss is a lie;
 but a subscriber is told of every hole. What may come again: see ``tests.soak.faults``, and whatever has been idle for
-``claim_idle``, and was claimed: cut off, or on a busy machine, a member cannot say in time that it is alive.
+``claim_idle``, and was claimed: cut off, or on a busy machine, a member cannot say in time that it is alive. Where the reply to a claim
+is lost, its entries are recovered. Where the other member stands still, too, they come back to the former, which has told their loss.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -18,11 +19,13 @@ from streamcore.events import (
     ConsumerFenced,
     Degraded,
     EntriesClaimed,
+    EntriesRecovered,
     EventsDropped,
     Gap,
     GroupRecreated,
     HandlerFailed,
     MessagesDropped,
+    OwnershipLost,
     PendingEntriesDeleted,
     PossibleLoss,
     StreamReset,
@@ -51,6 +54,9 @@ LIES: Final = frozenset(
 )
 
 
+CLAIMS: Final = frozenset({EntriesClaimed.__name__, EntriesRecovered.__name__})
+
+
 @dataclass
 class Evidence:
     """Everything that is known in the end, besides the notes. ``journals`` are those of worker processes.
@@ -72,14 +78,14 @@ def judge(notes: Notes, evidence: Evidence) -> Account:
     sent, handled, ending = PendingSend.of(notes.sent.lines), Handled.of([notes.told.lines, *journals]), evidence.ending
     there = {Key(stream, id_): n for stream, entries in ending.entries.items() for id_, n in entries.items()}
     excess = handled.times - allowances(handled, evidence.faults, there) - Counter(dict.fromkeys(handled.times, 1))
-    idled = claimed_again(journals, evidence) & excess
+    idled = claimed_again(journals, evidence, losses(handled)) & excess
     late = Fault(0.0, "idle for long")
     for key, count in idled.items():
         late.again.setdefault(key.stream, []).extend([key.id] * count)
     account = balance(sent, handled, [*evidence.faults, late], ending)
     letters = Counter(Key(stream, id_) for stream, found in ending.letters.items() for id_, _ in found)
 
-    claimed = sum(facts["entries"] for _, name, facts in handled.events if name == EntriesClaimed.__name__)
+    claimed = sum(facts["entries"] for _, name, facts in handled.events if name in CLAIMS)
     if idled.total() > claimed:
         account.problems.append(f"{idled.total():,} entries came again as if claimed, and {claimed:,} were")
     account.complain("confirmed entries are gone", (key for key in sent.ids if key not in there))
@@ -113,8 +119,23 @@ def judge(notes: Notes, evidence: Evidence) -> Account:
     return account
 
 
-def claimed_again(journals: Iterable[Iterable[Line]], evidence: Evidence) -> Counter[Key]:
-    """How often each entry came to another member, and had been in the stream for long enough to be claimed."""
+def losses(handled: Handled) -> dict[Key, list[float]]:
+    """When members have told that entries in their hands were pending for others."""
+    lost: dict[Key, list[float]] = defaultdict(list)
+    for at, name, facts in handled.events:
+        if name == OwnershipLost.__name__:
+            for id_ in facts["ids"]:
+                lost[Key(facts["stream"], id_)].append(at)
+    return lost
+
+
+def claimed_again(
+    journals: Iterable[Iterable[Line]], evidence: Evidence, lost: Mapping[Key, list[float]]
+) -> Counter[Key]:
+    """How often each entry came again that had been in the stream for long enough to be claimed.
+
+    It came to another member, or to the same after it was ``lost``.
+    """
     times: dict[Key, list[tuple[float, int]]] = defaultdict(list)
     for member, lines in enumerate(journals):
         for line in lines:
@@ -123,8 +144,9 @@ def claimed_again(journals: Iterable[Iterable[Line]], evidence: Evidence) -> Cou
     again: Counter[Key] = Counter()
     for key, found in times.items():
         claimable = int(key.id.split("-")[0]) / 1000 - evidence.epoch + evidence.claim_idle
-        for (_, before), (at, member) in pairwise(sorted(found)):
-            again[key] += member != before and at >= claimable
+        for (former, before), (at, member) in pairwise(sorted(found)):
+            was_lost = any(former <= loss <= at for loss in lost.get(key, ()))
+            again[key] += (member != before or was_lost) and at >= claimable
     return again
 
 

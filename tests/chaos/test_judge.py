@@ -203,21 +203,34 @@ AGAIN = ["orders", "1-0", "1"]  # appended when the clock was nearly zero
 @pytest.mark.parametrize(
     ("seconds", "who", "claims", "problem"),
     [
-        (IDLE + 0.1, "careful", 1, None),
-        (IDLE - 0.1, "careful", 1, "1 entries came too often: orders 1-0 2 times, 1 allowed"),
-        (IDLE + 0.1, "steady", 1, "1 entries came too often: orders 1-0 2 times, 1 allowed"),
-        (IDLE + 0.1, "careful", 0, "1 entries came again as if claimed, and 0 were"),
+        (IDLE + 0.1, "careful", "EntriesClaimed", None),
+        (IDLE + 0.1, "careful", "EntriesRecovered", None),  # its claim was not answered
+        (IDLE - 0.1, "careful", "EntriesClaimed", "1 entries came too often: orders 1-0 2 times, 1 allowed"),
+        (IDLE + 0.1, "steady", "EntriesClaimed", "1 entries came too often: orders 1-0 2 times, 1 allowed"),
+        (IDLE + 0.1, "careful", None, "1 entries came again as if claimed, and 0 were"),
     ],
 )
 def test_what_has_idled_for_long_may_come_again_to_another_member_that_has_claimed_it(
-    seconds: float, who: str, claims: int, problem: str | None
+    seconds: float, who: str, claims: str | None, problem: str | None
 ) -> None:
     history = History()
     history.notes.handled[who].lines.append(Line(seconds, "H", AGAIN))
-    if claims:
-        history.event("EntriesClaimed")
+    if claims is not None:
+        history.event(claims)
     account = history.account()
     assert account.problems == ([problem] if problem else [])
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "problem"), [(1.0, None), (IDLE + 0.2, "1 entries came too often: orders 1-0 2 times, 1 allowed")]
+)
+def test_what_was_lost_to_another_member_that_stands_still_may_come_back(lost_at: float, problem: str | None) -> None:
+    history = History()
+    history.notes.handled["steady"].lines.append(Line(IDLE + 0.1, "H", AGAIN))
+    facts = json.dumps({"stream": "orders", "ids": ["1-0"]})
+    history.notes.told.lines.append(Line(lost_at, "E", ["OwnershipLost", facts]))
+    history.event("EntriesClaimed")
+    assert history.account().problems == ([problem] if problem else [])
 
 
 def test_what_the_faults_allow_needs_no_idling() -> None:

@@ -161,9 +161,8 @@ def test_what_could_not_be_told_the_server_is_told_the_application(server: Embed
     async def main() -> Opened:
         client, group = await opened(transports.asyncio, server.url, "group", told)
         entry = await group.get(timeout=5)
-        assert (
-            await group.get(timeout=0.1) is None
-        )  # the next read has left, and the acknowledgement does not ride with it
+        # The next read has left, and the acknowledgement does not ride with it.
+        assert await group.get(timeout=0.1) is None
         entry.ack()
         return client, group
 

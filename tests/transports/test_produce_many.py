@@ -139,9 +139,8 @@ async def test_a_refusal_ends_it_and_nothing_more_is_drawn(
 async def test_of_a_piece_that_is_cut_off_the_ids_that_came_are_told(
     runtime: Runtime, server: EmbeddedServer, raw: Raw, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        batching, "AGE", 60
-    )  # one piece: who writes behind the cut may not get to read what came before
+    # One piece: who writes behind the cut may not get to read what came before.
+    monkeypatch.setattr(batching, "AGE", 60)
     async with runtime.connect(proxy.url) as client, client.producer("s") as producer:
         proxy.cut_after(10_000, "downstream")
         with pytest.raises(DeliveryUnknown) as caught:

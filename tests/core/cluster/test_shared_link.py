@@ -155,6 +155,10 @@ class TestWaitingReads:
         assert shared.only_waits(first)
         shared.end_wait(first)
         assert first.told == ["up", b"found", None]
+        pair.advance(LONGEST)
+        pair.server.expect("R")
+        pair.server.expect("R")
+        pair.server.expect_nothing()
         first.ask("A")
         shared.end_wait(first)
         assert not shared.only_waits(first)

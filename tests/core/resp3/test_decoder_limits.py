@@ -65,9 +65,8 @@ def test_what_elements_take_in_memory_counts_as_well(kind: DecoderKind, tiny: by
         tracemalloc.stop()
     assert isinstance(decoder.error, ReplyTooLarge)
     assert str(decoder.error) == "a reply has so many elements that it takes more than the limit of 1048576 bytes"
-    assert (
-        peak < 2.5 * MEGABYTE + 8 * DECLARED
-    )  # hiredis asks for a list of that length, and the system for its pages later
+    # hiredis asks for a list of that length, and the system for its pages later.
+    assert peak < 2.5 * MEGABYTE + 8 * DECLARED
 
 
 LARGE: Final = {

@@ -54,7 +54,8 @@ class Rig:
         for node in self.model.nodes:
             self.watch(node)
         self.cluster = Cluster(seeds or [address(self.model.nodes[0])], **cluster)
-        self.client = ClusterMultiplexer(options=options or Options(), router=self.cluster.router, **(engine or {}))
+        keywords: dict[str, Any] = engine or {}
+        self.client = ClusterMultiplexer(options=options or Options(), router=self.cluster.router, **keywords)
         self.ended: list[Any] = []
         if starts:
             self.start()

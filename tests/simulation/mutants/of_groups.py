@@ -249,7 +249,7 @@ GROUPS: Final = (
     Mutant(
         "read-deadline-is-block-in-groups",
         READ_LOOP,
-        "return Exchange([read], self.context.block + self.context.request_timeout)",
+        "return Exchange([read], self.context.block + timeout)",
         "return Exchange([read], self.context.block)",
         "issue 6: a socket timeout equal to BLOCK; each idle read costs the connection",
     ),
@@ -263,7 +263,7 @@ GROUPS: Final = (
     Mutant(
         "polls-instead-of-blocking",
         READ_LOOP,
-        "block: Arguments = self._waiting() if blocked else ()",
+        "block: Arguments = self._waiting() if blocked and is_alone else ()",
         "block: Arguments = ()",
         "clients that poll: an idle consumer sends as many commands as the network takes",
     ),

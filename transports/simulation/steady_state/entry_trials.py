@@ -93,9 +93,8 @@ def retry(steady: SteadyState, log: DeliveryLog) -> None:
     steady.handed(log, name, attempts, " after its reply was lost")
     steady.run(CLAIM_IDLE + 2 * SOON)
     fate, host.cuts, host.before = log.fate(key), None, None
-    plain = any(
-        type(one) is Member and one.label == fate.holder for one in steady.members(log)
-    )  # it refuses what it shall
+    # It refuses what it shall.
+    plain = any(type(one) is Member and one.label == fate.holder for one in steady.members(log))
     if plain and (fate.times, fate.deliveries, counted[0]) != (2, 2, 2):
         attempts.violated(
             f"{name.decode()} was refused once, handed over {fate.times} times, with {fate.deliveries} deliveries; "

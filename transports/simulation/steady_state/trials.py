@@ -35,9 +35,8 @@ OWN_LOTS: Final[tuple[Trial, ...]] = (double, no_letters, leave_names, leave_a_l
 def play(steady: SteadyState) -> None:
     """Run the trials that the seed has drawn."""
     world = steady.world
-    steady.run(
-        max(0.0, world.healed_at + RECOVERY + 1.0 - world.now)
-    )  # the last half-open connections are found by then
+    # The last half-open connections are found by then.
+    steady.run(max(0.0, world.healed_at + RECOVERY + 1.0 - world.now))
     steady.settle()
     logs = [log for log in steady.scene.delivery_logs if steady.is_whole(log)]
     _try(steady, [come_back], logs)

@@ -68,9 +68,8 @@ class RunAsTold(Oracle):
         self.never: dict[bytes, str] = {}
         self.asked: list[bytes] = []
         self.lists: list[bytes] = []
-        self.loose: set[tuple[bytes, int]] = (
-            set()
-        )  # on their way when the connection was lost: they may come late, or again
+        # On their way when the connection was lost: they may come late, or again.
+        self.loose: set[tuple[bytes, int]] = set()
         self._tries: Counter[bytes] = Counter()
 
     def _value(self, key: bytes) -> Any:

@@ -199,9 +199,8 @@ class View:
         member.primary = primary
 
     def _learn_slots(self, member: Member, slots: frozenset[int]) -> set[bytes]:
-        claimed = (
-            slots - self.slots_of(member.id) - self.importing.keys()
-        )  # only SETSLOT changes a slot that is imported
+        # Only SETSLOT changes a slot that is imported.
+        claimed = slots - self.slots_of(member.id) - self.importing.keys()
         right: set[bytes] = set()
         won = claimed.difference(*self.owned.values())
         for id_, own in self.owned.items():

@@ -106,19 +106,16 @@ class DeliveryLog:
     wanted_again: dict[bytes, Id] = field(default_factory=dict)  # a stranger wants what is up to these ids once more
     came_again: set[Key] = field(default_factory=set)  # what has come for that reason
     sent: set[bytes] = field(default_factory=set)  # names that a producer was told to append
-    lost_unread: dict[bytes, str] = field(
-        default_factory=dict
-    )  # streams of which an undelivered entry was removed, and how
+    # Streams of which an undelivered entry was removed, and how.
+    lost_unread: dict[bytes, str] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     on_gap: list[Callable[[str, Gap], None]] = field(default_factory=list)  # called with who tells, and what
     members: list[Participant] = field(default_factory=list)
     guarded: set[bytes] = field(default_factory=set)  # streams whose past all members know
-    letters_aside: dict[bytes, bytes] = field(
-        default_factory=dict
-    )  # where somebody keeps those of a stream for a while
-    asked: dict[tuple[bytes, bytes, bytes], float] = field(
-        default_factory=dict
-    )  # when a consumer has read behind an id of a stream
+    # Where somebody keeps those of a stream for a while.
+    letters_aside: dict[bytes, bytes] = field(default_factory=dict)
+    # When a consumer has read behind an id of a stream.
+    asked: dict[tuple[bytes, bytes, bytes], float] = field(default_factory=dict)
     lost_letters: set[bytes] = field(default_factory=set)  # the names of those that a failover has lost
     predecessors: Predecessors = field(default_factory=Predecessors)
     handed: int = 0
