@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from streamcore.events import EntriesClaimed, Gap, StreamReset
-from tests.chaos.judge import LIES, Evidence, claimed_again, out_of_order, silent_holes
+from streamcore.events import Gap, StreamReset
+from tests.chaos.judge import CLAIMS, LIES, Evidence, claimed_again, losses, out_of_order, silent_holes
 from tests.chaos.notes import DONE, UNSENT, Reading
 from tests.chaos.workload import BEGINNING
 from tests.soak.account import Account, Ending, Handled, Key, PendingSend, allowances, balance
@@ -62,13 +62,13 @@ def judge(notes: ClusterNotes, evidence: ClusterEvidence) -> Account:
     lost = Fault(0.0, "primaries lost", again=again_after_losses(journals, evidence))
     excess = handled.times - allowances(handled, [lost], there) - Counter(dict.fromkeys(handled.times, 1))
     plain = Evidence(ending, [], (), [], [], evidence.claim_idle, evidence.epoch)
-    idled = claimed_again(journals, plain) & excess
+    idled = claimed_again(journals, plain, losses(handled)) & excess
     late = Fault(0.0, "idle for long")
     for key, count in idled.items():
         late.again.setdefault(key.stream, []).extend([key.id] * count)
     account = balance(sent, handled, [lost, late], ending)
 
-    claimed = sum(facts["entries"] for _, name, facts in handled.events if name == EntriesClaimed.__name__)
+    claimed = sum(facts["entries"] for _, name, facts in handled.events if name in CLAIMS)
     if idled.total() > claimed:
         account.problems.append(f"{idled.total():,} entries came again as if claimed, and {claimed:,} were")
     account.complain("confirmed entries are gone", (key for key in sent.ids if key not in there))
