@@ -23,8 +23,9 @@ from transports.embedded import EmbeddedCluster
 from .judge import ClusterEvidence, judge
 from .nemesis import ACTS, Blow, ClusterNemesis, owners
 from .recovery import Outage, outages
-from .workload import ClusterWorkload, names
+from .workload import ClusterWorkload, GivenUp, names
 
+SENDING: Final = 900.0  # seconds for all entries of all streams
 RECOVERY: Final = 120.0  # seconds in which everything must be settled once nothing breaks any more
 
 
@@ -60,6 +61,8 @@ def play(plan: Plan, cluster: EmbeddedCluster, say: Callable[[str], None] = lamb
     director.start()
     try:
         plan.runtime.run(workload.run)
+    except GivenUp:
+        assert director.error is not None
     finally:
         director.end()
     if director.error is not None:
@@ -141,7 +144,7 @@ class Director:
         self.nemesis.calm()
         workload = self._workload
         if self._plan.entries is not None:
-            self._until("all is sent", lambda: workload.produced)
+            self._until("all is sent", lambda: workload.produced, SENDING)
         workload.producing = False
         self._until("producers end", lambda: workload.produced)
         workload.publishing = False
@@ -173,12 +176,12 @@ class Director:
                     total[what] = total.get(what, 0) + count
         return total
 
-    def _until(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + RECOVERY
+    def _until(self, what: str, condition: Callable[[], bool], within: float = RECOVERY) -> None:
+        deadline = time.monotonic() + within
         while not condition():
             self._check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {RECOVERY:g} s")
+                raise TimeoutError(f"{what}: not within {within:g} s")
             time.sleep(0.05)
 
     def _check(self) -> None:

@@ -96,6 +96,10 @@ def names(streams: int) -> Names:
     )
 
 
+class GivenUp(Exception):
+    """The run is over before its end: the director has failed."""
+
+
 class ClusterWorkload(Workload):
     """``entries``: what each producer sends at most; None: until ``producing`` is False."""
 
@@ -151,6 +155,8 @@ class ClusterWorkload(Workload):
             await self._until(tasks, lambda: len(self._begun) == len(MEMBERS) + 2 + len(self._keys.streams))
             self.joined.set()
             await self._until(tasks, lambda: self.over)
+            if not self.heard:
+                raise GivenUp
             await self._until(tasks, lambda: all(task.finished for task in tasks.all))
 
     def _connect(self) -> Client:
