@@ -134,7 +134,11 @@ class Director:
             self._workload.over = True
 
     def _direct(self) -> None:
-        self._until("all have begun", self._workload.joined.is_set)
+        try:
+            self._until("all have begun", self._workload.joined.is_set)
+        except TimeoutError as error:
+            error.add_note(f"not begun: {sorted(self._workload.late)}")
+            raise
         for strike in self._plan.strikes:
             self.nemesis.wait(strike.pause)
             self._check()

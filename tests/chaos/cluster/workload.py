@@ -123,6 +123,11 @@ class ClusterWorkload(Workload):
         self._entries = entries
 
     @property
+    def late(self) -> set[str]:
+        """The parts that have not begun."""
+        return {*MEMBERS, "reader", "subscriber", *self._keys.streams} - self._begun
+
+    @property
     def produced(self) -> bool:
         return self._ended == set(self._keys.streams)
 
@@ -143,7 +148,7 @@ class ClusterWorkload(Workload):
                 tasks.start(self._belong, own, name)
             tasks.start(self._follow, client)
             tasks.start(self._listen, client)
-            await self._until(tasks, lambda: len(self._begun) == len(MEMBERS) + 2)
+            await self._until(tasks, lambda: self.over or self._begun >= {*MEMBERS, "reader", "subscriber"})
             for stream in self._keys.streams:
                 tasks.start(self._produce, client, stream)
             for channel in self._keys.channels:
@@ -152,7 +157,7 @@ class ClusterWorkload(Workload):
                 tasks.start(self._push_in_order, client, key)
             for key in self._keys.probes:
                 tasks.start(self._probe, client, key)
-            await self._until(tasks, lambda: len(self._begun) == len(MEMBERS) + 2 + len(self._keys.streams))
+            await self._until(tasks, lambda: self.over or not self.late)
             self.joined.set()
             await self._until(tasks, lambda: self.over)
             if not self.heard:
@@ -160,7 +165,7 @@ class ClusterWorkload(Workload):
             await self._until(tasks, lambda: all(task.finished for task in tasks.all))
 
     def _connect(self) -> Client:
-        return self._runtime.connect(self._url, on_event=self.notes.event, request_timeout=5.0, connect_timeout=2.0)
+        return self._runtime.connect(self._url, on_event=self.notes.event, request_timeout=5.0, connect_timeout=10.0)
 
     # -- producers -----------------------------------------------------------------------------------------------------
 
