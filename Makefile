@@ -2,7 +2,7 @@
 # the demo and the tests bring their own Valkey. (`make lint` runs pyright, which needs node, and fetches one if none is there.)
 #
 #   PYTHON=python3.13   which interpreter; it gets an environment of its own, .venv-python3.13, beside that of python3, .venv
-#   ARGS="-k claim"     extra arguments for test-core, test-world, smoke, sim, mutants, chaos, soak, demo and bench
+#   ARGS="-k claim"     extra arguments for test-core, test-world, smoke, sim, mutants, chaos, chaos-cluster, soak, demo and bench
 
 PYTHON ?= python3
 VENV   ?= .venv$(addprefix -,$(filter-out python3,$(notdir $(PYTHON))))
@@ -24,7 +24,7 @@ SMOKE  := tests/transports/test_connect.py tests/transports/test_consume.py test
 LOCK_VENV := .venv-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-world test-pythons core smoke sim mutants chaos soak lint format docs bench lock clean
+.PHONY: help setup demo test test-core test-world test-pythons core smoke sim mutants chaos chaos-cluster soak lint format docs bench lock clean
 .NOTPARALLEL:
 .SECONDARY:
 
@@ -73,6 +73,9 @@ mutants: $(VENV)/.for-test ## which seed of the simulator kills which mutant of 
 
 chaos: $(VENV)/.for-test ## 500 kills on real servers, through the real transports and a faulty network, and the account of it
 	$(PY) -bb -m tests.chaos --kills 500 $(ARGS)
+
+chaos-cluster: $(VENV)/.for-test ## 100 faults on real clusters: slots move, primaries are lost, nodes join and leave; and the account of it
+	$(PY) -bb -m tests.chaos.cluster --faults 100 $(ARGS)
 
 soak: $(VENV)/.for-test ## ten minutes of workers, kills, trims and destroyed groups, and the account of it (ARGS="--minutes 2 --seed 7")
 	$(PY) -bb -m tests.soak $(ARGS)

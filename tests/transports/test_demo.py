@@ -19,16 +19,18 @@ from pathlib import Path
 
 import pytest
 
+from streamcore.commands import key_slot
 from streamcore.version import VERSION
 from tests.support.proxy import Proxy
 from tests.support.raw import Raw
 from transports.asyncio import connect
 from transports.cli.demo import story
 from transports.cli.demo.account import Account, Group, problems, tabulate
+from transports.cli.demo.keys import Keys, divide, new_keys
 from transports.cli.demo.progress import DemoError, Progress
 from transports.cli.demo.replay import replay
 from transports.cli.demo.screen import Screen, printable
-from transports.cli.demo.source import FLIGHTS, InputError, airline_names, read_source
+from transports.cli.demo.source import FLIGHTS, InputError, Source, airline_names, read_source
 from transports.cli.demo.workers import Worker, WorkerDied
 from transports.embedded import EmbeddedServer
 
@@ -146,6 +148,25 @@ def test_bad_input_is_explained(content: bytes, message: str, tmp_path: Path) ->
     assert message in str(caught.value)
 
 
+def test_in_a_cluster_each_group_stays_in_a_stream_and_its_results_in_the_streams_slot() -> None:
+    rows = [{"k": str(n % 20), "n": str(n)} for n in range(100)]
+    source = Source(rows, "k", "n")
+    keys = new_keys(source, cluster=True)
+    assert [key_slot(stream) for stream in keys.streams] == [key_slot(results) for results in keys.results]
+    divided = divide(source, len(keys.streams))
+    assert len(divided) == 16
+    assert sorted((row for part in divided for row in part), key=lambda row: int(row["n"])) == rows
+    assert [{row["k"] for row in part} for part in divided[:5]] == [
+        {"0", "16"},
+        {"1", "17"},
+        {"2", "18"},
+        {"3", "19"},
+        {"4"},
+    ]
+    assert len(new_keys(Source(rows, "none", "n"), cluster=True).streams) == 1
+    assert len(new_keys(source, cluster=False).streams) == 1
+
+
 def test_names_cannot_command_the_terminal() -> None:
     assert printable("a\x1b[2Jb") == "a?[2Jb"
 
@@ -215,14 +236,14 @@ def test_a_worker_ends_with_its_input_also_where_a_shell_has_had_it_ignore_inter
 
 
 def test_a_worker_that_dies_by_itself_is_told_with_its_last_words() -> None:
-    worker = Worker("asyncio", "redis://localhost:1", "prefix:", "k", "v")
+    worker = Worker("asyncio", "redis://localhost:1", ["prefix:"], "k", "v")
     worker._command = [sys.executable, "-c", "raise SystemExit('the last words')"]
     with pytest.raises(WorkerDied, match="the asyncio worker ended with status 1:\nthe last words"):
         asyncio.run(worker.run())
 
 
 def test_a_worker_that_ends_too_early_is_told() -> None:
-    worker = Worker("trio", "redis://localhost:1", "prefix:", "k", "v")
+    worker = Worker("trio", "redis://localhost:1", ["prefix:"], "k", "v")
     worker._command = [sys.executable, "-c", ""]
     with pytest.raises(WorkerDied, match="the trio worker ended before its work was done"):
         asyncio.run(worker.run())
@@ -234,7 +255,7 @@ def test_a_run_that_stands_still_ends(server: EmbeddedServer, monkeypatch: pytes
 
     async def watch() -> None:
         async with connect(server.url) as client:
-            await story.watch(client, story.Keys("s", "r"), progress, Screen())
+            await story.watch(client, Keys(["s"]), progress, Screen())
 
     with pytest.raises(DemoError, match=r"nothing was processed for 0\.2 s: 0 of 10 entries are processed, 7 sent"):
         asyncio.run(watch())
@@ -279,6 +300,21 @@ def test_a_run_with_chaos(small: Path) -> None:
     assert "nothing was lost." in done.stdout
     lines = [line for line in done.stdout.splitlines() if "% " in line]
     assert 1 < len(lines) < 20  # of progress
+
+
+def test_a_cluster_whose_slots_move_and_whose_primaries_are_lost(small: Path) -> None:
+    done = run("demo", "--cluster", "--input", str(small), *SMALL, timeout=90)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a cluster of three primaries with a replica each" in done.stdout
+    assert "moved 2 slots with their streams, 1 key by key and 1 at once" in done.stdout
+    assert "SIGKILL for the trio worker" in done.stdout
+    assert "SIGKILL for a primary, with streams in its slots" in done.stdout
+    assert "SIGSTOP for a primary, with streams in its slots" in done.stdout
+    assert re.search(r"slots moved +2 ", done.stdout)
+    assert re.search(r"recovery time +\d+\.\d\d s +of the killed primary's streams", done.stdout)
+    assert re.search(r"recovery time +(\d+\.\d\d s|-) +of the stopped primary's streams", done.stdout)
+    assert re.search(r"sent +600 .*\nprocessed +600 *\nlost +0", done.stdout)
+    assert "nothing was lost." in done.stdout
 
 
 def test_on_a_server_of_the_users(server: EmbeddedServer, small: Path) -> None:
@@ -330,6 +366,9 @@ def test_bad_input_on_the_command_line(small: Path, tmp_path: Path) -> None:
     done = run("demo", "--url", "redis://localhost:port")
     assert done.returncode == 2
     assert "port" in done.stderr
+    done = run("demo", "--cluster", "--url", "redis://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "--cluster starts a cluster of its own, to do harm to it: it goes without --url" in done.stderr
     done = run("demo", "--url", "redis://127.0.0.1:1")
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr

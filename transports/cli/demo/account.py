@@ -77,6 +77,7 @@ class Account:
     seconds: float
     speeds: dict[str, Speed] = field(default_factory=dict)
     recoveries: list[Recovery] = field(default_factory=list)
+    moved: int = 0  # slots
 
     @property
     def lost(self) -> int:

@@ -8,7 +8,7 @@ when an entry has been processed again: its result is on the server.
 from __future__ import annotations
 
 import asyncio
-from math import ceil, inf
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -16,30 +16,30 @@ from transports.asyncio import Client
 from transports.embedded import EmbeddedServer
 
 from .account import Recovery
+from .keys import Keys
 from .progress import Progress, Say, until
 from .worker import GROUP
 from .workers import Worker
 
 KILL_WORKER_AT: Final = 0.3  # of all entries processed
 KILL_SERVER_AT: Final = 0.6
-HOLD_REPLAY_AT: Final = 0.8  # of all entries sent
+HOLD_REPLAY_AT: Final = 0.8  # of the entries of a stream sent
 FROZEN: Final = 0.2  # seconds in which the group hands entries to a worker that does nothing with them
 CATCH_LIMIT: Final = 3.0  # seconds in which to find the server busy; else it is killed idle
 RETURN_LIMIT: Final = 20.0
 VICTIM: Final = "trio"
 
 
-async def chaos(client: Client, stream: str, server: EmbeddedServer | None, progress: Progress, say: Say) -> None:
+async def chaos(client: Client, keys: Keys, server: EmbeddedServer | None, progress: Progress, say: Say) -> None:
     """Kill a worker and, if it is ours, the server; on a slow machine the replay waits, so that both happen within it."""
-    progress.may_send = ceil(HOLD_REPLAY_AT * progress.total)
+    progress.may_send = HOLD_REPLAY_AT
     await reached(progress, KILL_WORKER_AT)
-    victim = next(worker for worker in progress.workers if worker.runtime == VICTIM)
-    await kill_worker(client, stream, victim, progress, say)
+    await kill_worker(client, keys, progress, say)
     if server is not None:
         await reached(progress, KILL_SERVER_AT)
-        progress.may_send = None
-        await kill_server(client, stream, server, progress, say)
-    progress.may_send = None
+        progress.may_send = 1.0
+        await kill_server(client, keys, server, progress, say)
+    progress.may_send = 1.0
 
 
 async def reached(progress: Progress, share: float) -> None:
@@ -47,11 +47,12 @@ async def reached(progress: Progress, share: float) -> None:
     await until(lambda: progress.processed >= share * progress.total, inf, str)
 
 
-async def kill_worker(client: Client, stream: str, victim: Worker, progress: Progress, say: Say) -> None:
-    """Freeze the worker for a moment, so that it holds results not acknowledged and entries not processed; kill it."""
+async def kill_worker(client: Client, keys: Keys, progress: Progress, say: Say) -> None:
+    """Freeze a worker for a moment, so that it holds results not acknowledged and entries not processed; kill it."""
+    victim = next(worker for worker in progress.workers if worker.runtime == VICTIM)
     victim.freeze()
     await asyncio.sleep(FROZEN)
-    held = await held_by(client, stream, [victim])
+    held = await held_by(client, keys, [victim])
     killed_at = monotonic()
     victim.kill()
     say(f"SIGKILL for the {victim.runtime} worker, with entries in its hands: {held:,}")
@@ -60,7 +61,7 @@ async def kill_worker(client: Client, stream: str, victim: Worker, progress: Pro
     say(f"the {victim.runtime} worker is back{after(progress)}, beginning with what its earlier life left")
 
 
-async def kill_server(client: Client, stream: str, server: EmbeddedServer, progress: Progress, say: Say) -> None:
+async def kill_server(client: Client, keys: Keys, server: EmbeddedServer, progress: Progress, say: Say) -> None:
     """Kill the server in the middle of an append, and start it again.
 
     Meanwhile this program does nothing else. The workers try to reconnect.
@@ -68,7 +69,7 @@ async def kill_server(client: Client, stream: str, server: EmbeddedServer, progr
     deadline = monotonic() + CATCH_LIMIT
     held = 0
     while not ((held and progress.sending) or progress.complete or monotonic() > deadline):
-        held = await held_by(client, stream, progress.workers)
+        held = await held_by(client, keys, progress.workers)
         await asyncio.sleep(0.002)
     killed_at = monotonic()
     server.kill()
@@ -81,10 +82,10 @@ async def kill_server(client: Client, stream: str, server: EmbeddedServer, progr
     say(f"work goes on{after(progress)}")
 
 
-async def held_by(client: Client, stream: str, workers: list[Worker]) -> int:
+async def held_by(client: Client, keys: Keys, workers: list[Worker]) -> int:
     """How many entries the workers have that are not acknowledged."""
-    pending = await client.xpending(stream, GROUP)
-    return sum(pending.consumers.get(worker.runtime.encode(), 0) for worker in workers)
+    pending = [await client.xpending(stream, GROUP) for stream in keys.streams]
+    return sum(each.consumers.get(worker.runtime.encode(), 0) for each in pending for worker in workers)
 
 
 async def first_record(workers: list[Worker], death: float, progress: Progress, *, of_the_server: bool) -> float | None:

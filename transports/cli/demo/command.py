@@ -14,14 +14,22 @@ import click
 @click.option("--key", default="carrier", show_default=True, metavar="COLUMN", help="Group by this column.")
 @click.option("--value", default="dep_delay", show_default=True, metavar="COLUMN", help="Average this column.")
 @click.option("--url", help="A server that runs already; it is not killed. Without it: an embedded Valkey.")
+@click.option("--cluster", is_flag=True, help="An embedded cluster: slots move, and of three primaries two are lost.")
 @click.option("--no-chaos", is_flag=True, help="Kill nothing, and replay as fast as the server takes it.")
 @click.pass_context
-def demo(context: click.Context, file: Path | None, key: str, value: str, url: str | None, *, no_chaos: bool) -> None:
+def demo(
+    context: click.Context, file: Path | None, key: str, value: str, url: str | None, *, cluster: bool, no_chaos: bool
+) -> None:
     """Consume a stream by asyncio, trio and threads at once, kill a worker and the server, and lose nothing.
 
     Replays all 27,004 departures from New York of January 2013 into a stream. Three processes share a consumer group
     and compute the mean delay per carrier, which is compared with a plain computation over the file.
+
+    With --cluster the carriers have streams of their own, over the slots of six nodes. Slots move, a primary is
+    killed, and another one is stopped.
     """
+    if cluster and url is not None:
+        raise click.UsageError("--cluster starts a cluster of its own, to do harm to it: it goes without --url")
     if find_spec("trio") is None:
         raise click.ClickException("the demo needs trio; pip install 'streamcore-redis[demo]'")
 
@@ -36,7 +44,7 @@ def demo(context: click.Context, file: Path | None, key: str, value: str, url: s
     screen = Screen()
     try:
         source = read_source(file or FLIGHTS, key, value)
-        ending = asyncio.run(play(Plan(source, url, with_chaos=not no_chaos), screen))
+        ending = asyncio.run(play(Plan(source, url, with_chaos=not no_chaos, cluster=cluster), screen))
     except (InputError, InvalidURL) as error:
         raise click.UsageError(str(error)) from None
     except MissingExtra as error:

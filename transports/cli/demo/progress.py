@@ -25,21 +25,21 @@ class Progress:
     workers: list[Worker]
     sent: int = 0
     sending: int = 0  # on their way to the stream, and not confirmed
-    may_send: int | None = None  # rows; the chaos holds the rest back until it has done its worst
+    may_send: float = 1.0  # the share of each stream; the chaos holds the rest back until it has done its worst
     processed: int = 0
     server: str = "?"
     reconnects: int = 0
     recoveries: list[Recovery] = field(default_factory=list)
+    moved: int = 0  # slots
 
     @property
     def complete(self) -> bool:
         """Whether every row was sent, and has a result."""
         return self.sent >= self.total <= self.processed
 
-    @property
-    def held_back(self) -> bool:
-        """Whether the next row has to wait."""
-        return self.may_send is not None and self.sent >= self.may_send
+    def may_go_on(self, share: float) -> bool:
+        """Whether the next row of a stream may leave, of which so much was sent."""
+        return share < self.may_send
 
 
 async def until(condition: Callable[[], object], limit: float, complaint: Callable[[], str]) -> None:

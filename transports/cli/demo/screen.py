@@ -22,10 +22,11 @@ from .progress import Progress
 MAX_LINES: Final = 40  # of the table
 
 LEGEND: Final = """
-Recovery time: from SIGKILL to the first entry processed afterwards, of a worker
-by itself, of the server by any. Entries/s: while a worker is busy, from entries
-in its hands to their results on the server; with the wait for a dead server,
-without the wait for the replay and the reading ahead during it.
+Recovery time: from the signal to the first entry processed afterwards, of a
+worker by itself, of the server by any, of a node's streams from one of them.
+Entries/s: while a worker is busy, from entries in its hands to their results on
+the server; with the wait for a dead server, without the wait for the replay and
+the reading ahead during it.
 """
 
 
@@ -116,6 +117,8 @@ class Screen:
         grid.add_row("redelivered", f"{account.redelivered:,}", "handed out again by the server")
         grid.add_row("recorded again", f"{account.written_again:,}", "were on record already, and count once")
         grid.add_row("reconnects", f"{account.reconnects:,}", "also those that found the server still loading")
+        if account.moved:
+            grid.add_row("slots moved", f"{account.moved:,}", "with their streams, to other primaries")
         for recovery in account.recoveries:
             grid.add_row("recovery time", _seconds(recovery), f"of the {recovery.what}")
         for runtime, speed in account.speeds.items():

@@ -1,4 +1,4 @@
-"""The demo from its beginning to its end: a server, three workers, the replay, the chaos, the account.
+"""The demo from its beginning to its end: a server or a cluster, three workers, the replay, the chaos, the account.
 
 Everything runs in a single task group, so that the first thing to fail ends all of it, and nothing waits without a limit: the
 run ends when every row has a result, or when no further result has come for ``STALL_LIMIT`` seconds.
@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import signal
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
-from streamcore import ConnectionLost, Event
-from streamcore.commands import raw
+from streamcore import ConnectionLost, Event, Replicas
+from streamcore.commands import delete, raw
 from streamcore.errors import LoadingError
 from streamcore.events import Connected, Reconnected
 from transports.address import parse
 from transports.asyncio import Client, connect
-from transports.embedded import EmbeddedServer
+from transports.embedded import EmbeddedCluster, EmbeddedServer
 
 from .account import Account, Speed, Table, problems, tabulate
 from .chaos import chaos
-from .progress import DemoError, Progress, until
+from .cluster import NODE_TIMEOUT, cluster_chaos
+from .keys import Keys, divide, new_keys
+from .progress import DemoError, Progress, Say, until
 from .replay import replay
 from .screen import Screen
 from .source import Source
@@ -38,15 +39,17 @@ START_LIMIT: Final = 20.0
 STALL_LIMIT: Final = 20.0
 END_LIMIT: Final = 10.0
 REQUEST_TIMEOUT: Final = 60.0  # longer than any of them: a request of the replay is not given up and repeated
+ON_A_REPLICA: Final = Replicas(1, timeout=0.2)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a run. Without a ``url``, on an embedded server."""
+    """The settings of a run. Without a ``url``, on an embedded server, or an embedded cluster."""
 
     source: Source
     url: str | None = None
     with_chaos: bool = True
+    cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,26 @@ async def play(plan: Plan, screen: Screen) -> Ending:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C does
     try:
-        with ExitStack() as stack:
-            if plan.url is not None:
-                return await play_on(plan.url, None, plan, screen)
-            server = stack.enter_context(EmbeddedServer(appendonly="always"))
+        if plan.url is not None:
+            return await play_on(plan.url, None, plan, screen)
+        if plan.cluster:
+            with EmbeddedCluster(config={"cluster-node-timeout": NODE_TIMEOUT}) as cluster:
+                return await play_on(cluster.url, cluster, plan, screen)
+        with EmbeddedServer(appendonly="always") as server:
             return await play_on(server.url, server, plan, screen)
     except ExceptionGroup as group:
         raise first_cause(group) from None
 
 
-async def play_on(url: str, server: EmbeddedServer | None, plan: Plan, screen: Screen) -> Ending:
+Host = EmbeddedServer | EmbeddedCluster | None  # None: it is the user's
+
+
+async def play_on(url: str, host: Host, plan: Plan, screen: Screen) -> Ending:
     """The demo on a server that runs; its keys are deleted at the end, unless the server goes with them."""
     source = plan.source
-    prefix = f"streamcore:demo:{secrets.token_hex(4)}:"
-    workers = [Worker(runtime, url, prefix, source.key, source.value) for runtime in RUNTIMES]
+    keys = new_keys(source, cluster=plan.cluster)
+    replicas = ON_A_REPLICA.number if plan.cluster else 0
+    workers = [Worker(runtime, url, keys.prefixes, source.key, source.value, replicas) for runtime in RUNTIMES]
     progress = Progress(len(source.rows), workers)
 
     def heard(event: Event) -> None:
@@ -88,25 +97,19 @@ async def play_on(url: str, server: EmbeddedServer | None, plan: Plan, screen: S
     async with connect(url, on_event=heard) as client:
         await client.ping()  # a server that is not there is found out in seconds; later we are patient
     async with connect(url, request_timeout=REQUEST_TIMEOUT, on_event=heard) as client:
-        durability = "every write on disk before its reply" if server else "yours: it is not killed"
-        screen.say(f"{progress.server} at {parse(url)}, {durability}")
-        keys = Keys(f"{prefix}entries", f"{prefix}results")
-        async with deleting(client, keys, needed=server is None):
+        screen.say(f"{progress.server} at {described(url, host)}")
+        async with deleting(client, keys, needed=host is None):
             with screen.following(progress):
-                seconds = await run(client, server, plan, keys, progress, screen)
+                seconds = await run(client, host, plan, keys, progress, screen)
             return await settle(client, keys, source, progress, seconds)
 
 
-@dataclass(frozen=True)
-class Keys:
-    """The keys of the demo on the server: the stream, the hash of the results, and the leases on the workers' names."""
-
-    stream: str
-    results: str
-
-    def all(self) -> list[str]:
-        leases = [f"{{{self.stream}}}:name:{GROUP}:{runtime}" for runtime in RUNTIMES]
-        return [self.stream, self.results, *leases]
+def described(url: str, host: Host) -> str:
+    """Where the server is, and what a kill can lose."""
+    if isinstance(host, EmbeddedCluster):
+        ports = sorted(node.port for node in host.nodes)
+        return f"127.0.0.1:{ports[0]}-{ports[-1]}, a cluster of three primaries with a replica each; no id before the replica has the entry"
+    return f"{parse(url)}, {'every write on disk before its reply' if host else 'yours: it is not killed'}"
 
 
 @asynccontextmanager
@@ -118,17 +121,15 @@ async def deleting(client: Client, keys: Keys, *, needed: bool) -> AsyncIterator
         if needed:
             try:
                 async with asyncio.timeout(END_LIMIT):
-                    await client.delete(*keys.all())
+                    await client.pipeline([delete(key) for key in keys.all()])
             except (ConnectionLost, TimeoutError):
-                left = f"{keys.stream} and {keys.results}"
+                left = " and ".join((*keys.streams, *keys.results))
                 raise DemoError(f"the server does not answer; please delete {left} yourself") from None
 
 
-async def run(
-    client: Client, server: EmbeddedServer | None, plan: Plan, keys: Keys, progress: Progress, screen: Screen
-) -> float:
+async def run(client: Client, host: Host, plan: Plan, keys: Keys, progress: Progress, screen: Screen) -> float:
     """Start the workers, replay, do harm, and wait until all is processed; the seconds from the first row to the last."""
-    workers, rows, say = progress.workers, plan.source.rows, screen.say
+    workers, say = progress.workers, screen.say
 
     def ready() -> bool:
         return all(worker.state == "working" for worker in workers)
@@ -140,8 +141,10 @@ async def run(
 
         began = monotonic()
         pace = REPLAY_SECONDS if plan.with_chaos else 0.0
-        tasks.create_task(replay(client, keys.stream, rows, progress, say, seconds=pace))
-        harm = tasks.create_task(chaos(client, keys.stream, server, progress, say)) if plan.with_chaos else None
+        durability = ON_A_REPLICA if plan.cluster else None
+        for stream, rows in zip(keys.streams, divide(plan.source, len(keys.streams)), strict=True):
+            tasks.create_task(replay(client, stream, rows, progress, say, seconds=pace, durability=durability))
+        harm = tasks.create_task(harm_to(client, keys, host, progress, say)) if plan.with_chaos else None
         await watch(client, keys, progress, screen)
         seconds = monotonic() - began
         if harm is not None:
@@ -159,14 +162,27 @@ async def run(
     return seconds
 
 
+def harm_to(client: Client, keys: Keys, host: Host, progress: Progress, say: Say) -> Coroutine[Any, Any, None]:
+    if isinstance(host, EmbeddedCluster):
+        return cluster_chaos(client, keys, host, progress, say)
+    return chaos(client, keys, host, progress, say)
+
+
 async def watch(client: Client, keys: Keys, progress: Progress, screen: Screen) -> None:
     """Follow the recorded results until they are complete. Raises ``DemoError`` when they grow no more."""
+    counts: dict[str, int] = {}
+
+    async def count(results: str) -> None:
+        with suppress(ConnectionLost, LoadingError):
+            counts[results] = await client.hlen(results)
+
     moved_at = monotonic()
     while not progress.complete:
         before = progress.processed
-        with suppress(ConnectionLost, LoadingError, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(1):  # wait_for may swallow a cancellation, before Python 3.12
-                progress.processed = await client.hlen(keys.results)
+                await asyncio.gather(*map(count, keys.results))
+        progress.processed = sum(counts.values())
         if progress.processed != before:
             moved_at = monotonic()
         elif monotonic() - moved_at > STALL_LIMIT:
@@ -181,31 +197,37 @@ async def watch(client: Client, keys: Keys, progress: Progress, screen: Screen) 
 async def acknowledged(client: Client, keys: Keys) -> None:
     """Wait until nothing is pending any more: acknowledgements follow the results by some milliseconds."""
     deadline = monotonic() + END_LIMIT
-    while (await client.xpending(keys.stream, GROUP)).entries:
+    while await pending(client, keys):
         if monotonic() > deadline:
             return  # and the account will tell
         await asyncio.sleep(0.01)
 
 
+async def pending(client: Client, keys: Keys) -> int:
+    """Count the entries that are not acknowledged."""
+    return sum([(await client.xpending(stream, GROUP)).entries for stream in keys.streams])
+
+
 async def settle(client: Client, keys: Keys, source: Source, progress: Progress, seconds: float) -> Ending:
     """Compute the table from the results on the server, and compare it with that of the file."""
     speeds = {worker.runtime: worker.speed for worker in progress.workers}
-    recorded = await recorded_results(client, keys.results)
+    recorded = [result for key in keys.results for result in await recorded_results(client, key)]
     for _, _, runtime in recorded:
         speeds.setdefault(runtime, Speed()).processed += 1
     workers = progress.workers
     account = Account(
         rows=progress.total,
         sent=progress.sent,
-        in_stream=await client.xlen(keys.stream),
+        in_stream=sum([await client.xlen(stream) for stream in keys.streams]),
         processed=len(recorded),
-        pending=(await client.xpending(keys.stream, GROUP)).entries,
+        pending=await pending(client, keys),
         redelivered=sum(worker.redelivered for worker in workers),
         written_again=sum(worker.written_again for worker in workers),
         reconnects=progress.reconnects + sum(len(worker.reconnects) for worker in workers),
         seconds=seconds,
         speeds=speeds,
         recoveries=progress.recoveries,
+        moved=progress.moved,
     )
     table = tabulate((key, value) for key, value, _ in recorded)
     return Ending(account, table, problems(account, table, tabulate(source.pairs())))

@@ -1,10 +1,13 @@
-"""A worker of the demo: take entries of the shared group, record each result under its entry's id, acknowledge.
+"""A worker of the demo: take entries of the shared group, record each result under its row's number, acknowledge.
 
-    REDIS_URL=redis://... python -m transports.cli.demo.worker asyncio PREFIX KEY VALUE
+    REDIS_URL=redis://... python -m transports.cli.demo.worker asyncio KEY VALUE REPLICAS PREFIX...
 
 The order is the point. A result is on the server before its entry is acknowledged, so after a failure in between, the
-entry comes again; and it is a hash's field named by the entry's id, so an entry that comes again counts once. The server
-may be killed at any moment: consumers find their way back by themselves, and an HSET may be repeated until it is answered.
+entry comes again; and it is a hash's field named by the number of the entry's row, so a row that comes again counts once. The
+server may be killed at any moment: consumers find their way back by themselves, and an HSET may be repeated until it is answered.
+
+In a cluster a primary that is lost takes with it what its replica has not copied, and a primary that was stopped answers once more
+before it learns that it was replaced. So there a result counts when a replica has confirmed it (``WAIT``).
 
 ``work`` is the program for asyncio and for trio, ``work_in_threads`` its twin without ``await``. Both run until Ctrl-C.
 """
@@ -20,12 +23,14 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ConnectionLost, Entry, Event
-from streamcore.errors import LoadingError
+from streamcore.commands import hset, wait
+from streamcore.errors import ClusterDownError, LoadingError, MovedError
 from streamcore.events import EntriesClaimed, EntriesRecovered, Reconnected
 
 if TYPE_CHECKING:
@@ -33,76 +38,98 @@ if TYPE_CHECKING:
     from transports.blocking import Client as BlockingClient
 
 GROUP: Final = "workers"
-NOT_NOW: Final = (ConnectionLost, LoadingError)  # the server is down, or reads its append-only file
+ROW: Final = "#row"  # the field that has the number of the entry's row in its stream
+COPYING: Final = 1.0  # seconds for a replica to confirm
+# The server is down, or reads its append-only file; or a cluster has no new primary yet.
+NOT_NOW: Final = (ConnectionLost, LoadingError, ClusterDownError, MovedError)
 
 
 async def work(connect: Callable[..., Client], job: Job) -> None:
     """The worker under asyncio and under trio: batch by batch."""
     async with (
         connect(on_event=job.heard) as client,
-        client.group_consumer(job.stream, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
+        client.group_consumer(job.streams, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
     ):
         job.begin()
         async for batch in consumer.batches():
-            new = await record(client, job.results, job.compute(batch))
+            new = await record(client, job, batch.stream, job.compute(batch))
             batch.ack()
-            job.done(len(batch), new)
+            job.done(batch.stream, len(batch), new)
 
 
-async def record(client: Client, key: str, results: dict[bytes, str]) -> int:
+async def record(client: Client, job: Job, stream: str, results: dict[str | bytes, str]) -> int:
     """Write results, however long the server is away; answers how many were not there before."""
+    key = results_of(stream)
     while True:
         with suppress(*NOT_NOW):
-            return await client.hset(key, results)
+            if not job.replicas:
+                return await client.hset(key, results)
+            new = job.confirmed(await client.pipeline([hset(key, results), wait(job.replicas, COPYING)]))
+            if new is not None:
+                return new
 
 
 def work_in_threads(connect: Callable[..., BlockingClient], job: Job) -> None:
     """The worker for threads: entry by entry, and together the entries that have come already."""
     with (
         connect(on_event=job.heard) as client,
-        client.group_consumer(job.stream, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
+        client.group_consumer(job.streams, group=GROUP, consumer=job.runtime, decode="utf-8") as consumer,
     ):
         job.begin()
         for first in consumer:
             waiting = iter(partial(consumer.get, timeout=0), None)
-            entries = [first, *islice(waiting, 99)]
-            new = record_in_threads(client, job.results, job.compute(entries))
-            for entry in entries:
-                entry.ack()
-            job.done(len(entries), new)
+            for stream, neighbours in groupby([first, *islice(waiting, 99)], attrgetter("stream")):
+                entries = list(neighbours)
+                new = record_in_threads(client, job, stream, job.compute(entries))
+                for entry in entries:
+                    entry.ack()
+                job.done(stream, len(entries), new)
 
 
-def record_in_threads(client: BlockingClient, key: str, results: dict[bytes, str]) -> int:
+def record_in_threads(client: BlockingClient, job: Job, stream: str, results: dict[str | bytes, str]) -> int:
     """``record``, without ``await``."""
+    key = results_of(stream)
     while True:
         with suppress(*NOT_NOW):
-            return client.hset(key, results)
+            if not job.replicas:
+                return client.hset(key, results)
+            new = job.confirmed(client.pipeline([hset(key, results), wait(job.replicas, COPYING)]))
+            if new is not None:
+                return new
 
 
 class Job:
     """A worker's task, and the lines on standard output by which the demo follows it; your own worker needs none of them."""
 
-    def __init__(self, runtime: str, prefix: str, key: str, value: str) -> None:
+    def __init__(self, runtime: str, key: str, value: str, replicas: str, *prefixes: str) -> None:
         self.runtime = runtime
-        self.stream = f"{prefix}entries"
-        self.results = f"{prefix}results"
+        self.replicas = int(replicas)  # that must have a result before its entry is acknowledged
+        self.streams = [stream_of(prefix) for prefix in prefixes]
         self._key = key
         self._value = value
         self._began = 0.0
 
-    def compute(self, entries: Iterable[Entry[str]]) -> dict[bytes, str]:
-        """The result of each entry by its id: its group, its value, and who was here."""
+    def compute(self, entries: Iterable[Entry[str]]) -> dict[str | bytes, str]:
+        """The result of each entry by its row: its group, its value, and who was here."""
         self._began = monotonic()
         return {
-            entry.raw_id: json.dumps([entry.get(self._key), entry.get(self._value), self.runtime]) for entry in entries
+            entry[ROW]: json.dumps([entry.get(self._key), entry.get(self._value), self.runtime]) for entry in entries
         }
+
+    def confirmed(self, answers: list[Any]) -> int | None:
+        """How many results were not there before, of the answers of HSET and WAIT; None where too few replicas have them."""
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        new, copies = answers
+        return new if copies >= self.replicas else None
 
     def begin(self) -> None:
         tell(ready=os.getpid())
 
-    def done(self, recorded: int, new: int) -> None:
+    def done(self, stream: str, recorded: int, new: int) -> None:
         now = monotonic()
-        tell(recorded=recorded, again=recorded - new, busy=now - self._began, at=now)
+        tell(recorded=recorded, again=recorded - new, busy=now - self._began, at=now, stream=stream)
 
     def heard(self, event: Event) -> None:
         """Called with each event of the connections, before the next entry is handed over."""
@@ -112,7 +139,17 @@ class Job:
             tell(reconnected=monotonic())
 
 
-def tell(**facts: float) -> None:
+def stream_of(prefix: str) -> str:
+    """Name a stream of the demo; a prefix with a hash tag keeps its results in its slot."""
+    return f"{prefix}entries"
+
+
+def results_of(stream: str) -> str:
+    """Name the hash that has the results of a stream's entries."""
+    return f"{stream.removesuffix('entries')}results"
+
+
+def tell(**facts: float | str) -> None:
     print(json.dumps(facts), flush=True)
 
 

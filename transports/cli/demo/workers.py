@@ -15,7 +15,9 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from bisect import bisect_right
+from collections.abc import Collection
 from contextlib import suppress
+from typing import NamedTuple
 
 from .account import Speed
 
@@ -26,19 +28,29 @@ class WorkerDied(Exception):
     """A worker ended that should not."""
 
 
+class Record(NamedTuple):
+    """Results were written: when, by the clock that all processes of a machine share, and of which stream."""
+
+    at: float
+    stream: str
+
+
 class Worker:
     """A worker, through all its processes."""
 
-    def __init__(self, runtime: str, url: str, prefix: str, key: str, value: str) -> None:
+    def __init__(
+        self, runtime: str, url: str, prefixes: Collection[str], key: str, value: str, replicas: int = 0
+    ) -> None:
         self.runtime = runtime
         self.state = "starting"
         self.speed = Speed()
         self.written_again = 0
         self.redelivered = 0
-        self.records: list[float] = []  # when it recorded results, by the clock that all processes of a machine share
+        self.records: list[Record] = []
         self.reconnects: list[float] = []  # when it was told of a connection that is up again
         self.complaints = ""
-        self._command = [sys.executable, "-m", "transports.cli.demo.worker", runtime, prefix, key, value]
+        words = [runtime, key, value, str(replicas), *prefixes]
+        self._command = [sys.executable, "-m", "transports.cli.demo.worker", *words]
         self._environment = {**os.environ, "REDIS_URL": url}  # a command line, and a password in it, can be seen by all
         self._process: Process | None = None
         self._dismissed = False
@@ -76,7 +88,10 @@ class Worker:
     def first_record_after(self, death: float, *, of_the_server: bool) -> float | None:
         """When it first recorded results after a death; not with an answer that the server had given before it died."""
         moment = _first_after(death, self.reconnects) if of_the_server else death
-        return None if moment is None else _first_after(moment, self.records)
+        return None if moment is None else next((record.at for record in self.records_after(moment)), None)
+
+    def records_after(self, moment: float) -> list[Record]:
+        return self.records[bisect_right(self.records, moment, key=lambda record: record.at) :]
 
     def dismiss(self) -> None:
         """Tell the worker to finish."""
@@ -93,11 +108,11 @@ class Worker:
         assert process.stdout is not None
         async for line in process.stdout:
             match json.loads(line):
-                case {"recorded": recorded, "again": again, "busy": busy, "at": at}:
+                case {"recorded": recorded, "again": again, "busy": busy, "at": at, "stream": stream}:
                     self.speed.written += recorded
                     self.speed.busy += busy
                     self.written_again += again
-                    self.records.append(at)
+                    self.records.append(Record(at, stream))
                 case {"redelivered": entries}:
                     self.redelivered += entries
                 case {"reconnected": at}:
