@@ -80,7 +80,8 @@ class Deadlines:
 
     def _drop(self, asked: Asked) -> None:
         for request in parts_of(asked):
-            if request.journey.held and request.journey.node is None:
+            journey = request.journey
+            if journey.held and journey.node is None:
                 self._owner.drop_unsent(request)
 
 

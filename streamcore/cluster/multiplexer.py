@@ -44,11 +44,7 @@ class ClusterMultiplexer(Multiplexer):
     @property
     def has_room(self) -> bool:
         """Whether less than ``max_outgoing`` bytes are queued and unanswered; wait before submitting more."""
-        return self._unanswered < self.options.max_outgoing
-
-    @property
-    def _unanswered(self) -> int:
-        return self._nodes.queued + self._main.queued
+        return self._nodes.queued + self._main.queued < self.options.max_outgoing
 
     def submit(self, commands: Sequence[Command[Any]], done: Callable[[Any], None]) -> Any:
         """Send commands, each to the node of its keys. Raises as ``Multiplexer.submit`` does, and ``CrossSlotError``."""
@@ -57,7 +53,7 @@ class ClusterMultiplexer(Multiplexer):
             if command.traits.use is not LinkUse.SHARED:
                 raise unshared(command)
         if len(commands) < 2:
-            return self.put(Request(commands, done, self.options.request_timeout))
+            return self._put(Request(commands, done, self.options.request_timeout), slot_of(commands[0]))
         slots = split(commands)
         if None in slots:
             refuse_cursors(commands)
@@ -74,7 +70,9 @@ class ClusterMultiplexer(Multiplexer):
         """Send a request of the caller's own kind to the node of its keys, which are of one slot. Raises as ``submit`` does."""
         self.check()
         asked = request.asked
-        slot = slot_of(asked[0]) if len(asked) == 1 else common_slot(asked)
+        return self._put(request, slot_of(asked[0]) if len(asked) == 1 else common_slot(asked))
+
+    def _put(self, request: Request, slot: int | None) -> Request:
         if slot is None:
             refuse_cursors(request.asked)
             return super().put(request)
@@ -104,5 +102,5 @@ class ClusterMultiplexer(Multiplexer):
 
     def no_room(self) -> ConnectionLost:
         """Make the error of a request that has waited for room as long as it may."""
-        unanswered = f"{self._unanswered} bytes of requests before it are unanswered"
+        unanswered = f"{self._nodes.queued + self._main.queued} bytes of requests before it are unanswered"
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")

@@ -123,7 +123,8 @@ class ClusterRouter:
         """Find the address of the primary of a slot; None where none is known."""
         if slot in self._overlays:
             return self._overlays[slot].address
-        node = None if self.snapshot is None else self.snapshot.owner(slot)
+        topology = self.snapshot
+        node = None if topology is None else topology.owner(slot)
         return None if node is None else node.address
 
     @property
