@@ -9,7 +9,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import channels, cluster, codec, consume, group_consume, imports, latency, litestar, produce, pubsub, report
+from benchmarks import (
+    channels,
+    cluster,
+    codec,
+    consume,
+    group_consume,
+    imports,
+    latency,
+    litestar,
+    produce,
+    pubsub,
+    report,
+)
 from benchmarks.processes import ContestantFailed, available
 from benchmarks.server import Cluster, Server
 from benchmarks.table import Contestant, Outcome, Setting, Table
@@ -42,7 +54,9 @@ def chosen(table: Table, only: list[str]) -> Iterator[Contestant]:
             yield contestant
 
 
-def measure(table: Table, setting: Setting, server: Server | Cluster, rounds: int, only: list[str], console: Console) -> Outcome:
+def measure(
+    table: Table, setting: Setting, server: Server | Cluster, rounds: int, only: list[str], console: Console
+) -> Outcome:
     """A B C, A B C, ...: what disturbs the machine for a while disturbs all of them."""
     outcome = Outcome(table, setting)
     contestants = []

@@ -82,7 +82,7 @@ class Table:
     counts: tuple[int, ...] = (0,)
     """The table is made once for each COUNT; 0 where it means nothing."""
     less_is_better: bool = False
-    servers: type[Server] | type[Cluster] = Server
+    servers: type[Server | Cluster] = Server
     """What it runs against."""
     n_is_most: bool = False
     """Where a run takes time for each of n, whoever runs: more is never asked for."""

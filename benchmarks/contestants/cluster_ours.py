@@ -23,9 +23,7 @@ async def _write_tasks(job: ClusterJob) -> None:
     async with connect_asyncio(job) as client:
         await asyncio.gather(*[client.xlen(stream) for stream in streams])  # opens the connections
         job.start()
-        seen = await in_tasks(
-            job.n, lambda number: client.xadd(streams[number % len(streams)], pool[number % POOL])
-        )
+        seen = await in_tasks(job.n, lambda number: client.xadd(streams[number % len(streams)], pool[number % POOL]))
         job.finish(seen)
 
 
