@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from benchmarks.entries import flat, make_fields
 from benchmarks.job import Job
@@ -34,7 +34,7 @@ class ClusterJob(Job):
     def start(self) -> Self:
         super().start()
         if self.held_back:
-            for port, raw in self._control.raws.items():
+            for port, raw in self._nodes.raws.items():
                 streams = [stream for stream, owner in self.owners.items() if owner == port]
                 raw.pipeline([("XGROUP", "SETID", stream, self.group, "0") for stream in streams])
                 raw.pipeline([("XADD", stream, "*", *flat(make_fields(0))) for stream in streams])
@@ -48,12 +48,16 @@ class ClusterJob(Job):
     def url(self) -> str:
         return f"redis://{','.join(f'{self.host}:{port}' for port in self.ports)}"
 
+    @property
+    def _nodes(self) -> Nodes:
+        return cast(Nodes, self._control)
+
     def control(self) -> Any:
         return Nodes(self.host, self.ports)
 
     def _unsettled(self) -> int:
         left = 0
-        for port, raw in self._control.raws.items():
+        for port, raw in self._nodes.raws.items():
             streams = [stream for stream, owner in self.owners.items() if owner == port]
             if self.settle == "acked":
                 left += sum([reply[0] for reply in raw.pipeline([("XPENDING", one, self.group) for one in streams])])
