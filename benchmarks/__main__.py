@@ -9,15 +9,27 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import channels, codec, consume, group_consume, imports, latency, litestar, produce, pubsub, report
+from benchmarks import (
+    channels,
+    cluster,
+    codec,
+    consume,
+    group_consume,
+    imports,
+    latency,
+    litestar,
+    produce,
+    pubsub,
+    report,
+)
 from benchmarks.processes import ContestantFailed, available
-from benchmarks.server import Server
+from benchmarks.server import Cluster, Server
 from benchmarks.table import Contestant, Outcome, Setting, Table
 
 TABLES = {
     module.TABLE.name: module.TABLE for module in (group_consume, consume, produce, pubsub, latency, litestar, imports)
 }
-TABLES |= {table.name: table for table in (*channels.TABLES, *codec.TABLES)}
+TABLES |= {table.name: table for table in (*channels.TABLES, *codec.TABLES, *cluster.TABLES)}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,7 +54,9 @@ def chosen(table: Table, only: list[str]) -> Iterator[Contestant]:
             yield contestant
 
 
-def measure(table: Table, setting: Setting, server: Server, rounds: int, only: list[str], console: Console) -> Outcome:
+def measure(
+    table: Table, setting: Setting, server: Server | Cluster, rounds: int, only: list[str], console: Console
+) -> Outcome:
     """A B C, A B C, ...: what disturbs the machine for a while disturbs all of them."""
     outcome = Outcome(table, setting)
     contestants = []
@@ -70,16 +84,21 @@ def main(arguments: list[str] | None = None) -> None:
     console = report.make_console()
     names = TABLES if "all" in options.table else dict.fromkeys(options.table)
     outcomes = []
-    with Server(options.server, pin=options.pin) as server:
-        about = {"server": server.version(), **report.versions()}
-        console.print(", ".join(f"{name} {number}" for name, number in about.items()), highlight=False)
-        for table in [TABLES[name] for name in names]:
-            for count in options.count if options.count and table.counts != (0,) else table.counts:
-                n = options.n or table.n
-                setting = Setting(min(n, table.n) if table.n_is_most else n, count)
-                outcome = measure(table, setting, server, options.rounds, options.only, console)
-                report.print_outcome(console, outcome)
-                outcomes.append(report.as_json(outcome))
+    about: dict[str, str] = {}
+    for servers in (Server, Cluster):
+        tables = [TABLES[name] for name in names if TABLES[name].servers is servers]
+        if not tables:
+            continue
+        with servers(options.server, pin=options.pin) as server:
+            about |= {"server": server.version(), **report.versions()}
+            console.print(", ".join(f"{name} {number}" for name, number in about.items()), highlight=False)
+            for table in tables:
+                for count in options.count if options.count and table.counts != (0,) else table.counts:
+                    n = options.n or table.n
+                    setting = Setting(min(n, table.n) if table.n_is_most else n, count)
+                    outcome = measure(table, setting, server, options.rounds, options.only, console)
+                    report.print_outcome(console, outcome)
+                    outcomes.append(report.as_json(outcome))
     if options.json:
         options.json.write_text(json.dumps({"about": about, "tables": outcomes}, indent=1) + "\n")
 

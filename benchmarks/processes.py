@@ -38,6 +38,7 @@ def run_contestant(contestant: Contestant, job: Job, when_ready: Callable[[], No
     """Start the process, call ``when_ready`` once it waits for something to happen, and give what it measured."""
     spec = {
         "target": f"benchmarks.contestants.{contestant.target}",
+        "kind": f"{type(job).__module__}:{type(job).__name__}",
         "job": {**asdict(job), "options": dict(contestant.options)},
     }
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(spec)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from benchmarks.server import Server
+from benchmarks.server import Cluster, Server
 
 Sample = Mapping[str, float]
 """What one run of one contestant measured, by metric."""
@@ -62,7 +62,7 @@ class Setting:
     count: int
 
 
-Run = Callable[[Contestant, Setting, Server], Sample]
+Run = Callable[[Contestant, Setting, Any], Sample]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Table:
     counts: tuple[int, ...] = (0,)
     """The table is made once for each COUNT; 0 where it means nothing."""
     less_is_better: bool = False
+    servers: type[Server | Cluster] = Server
+    """What it runs against."""
     n_is_most: bool = False
     """Where a run takes time for each of n, whoever runs: more is never asked for."""
 

@@ -6,16 +6,21 @@ import json
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 from benchmarks.job import Job
 
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    module, function = spec["target"].split(":")
-    job = Job(**spec["job"])
-    getattr(import_module(module), function)(job)
+    job: Job = _named(spec["kind"])(**spec["job"])
+    _named(spec["target"])(job)
     os.write(1, (json.dumps({"results": job.results, "samples": job.samples}) + "\n").encode())
+
+
+def _named(name: str) -> Any:
+    module, attribute = name.split(":")
+    return getattr(import_module(module), attribute)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.job import Job
+
+J = TypeVar("J", bound=Job)
 
 TASKS = 100
 """How many tasks write at once in the concurrent producers."""
 
 
-def run(job: Job, main: Callable[[Job], Coroutine[Any, Any, None]]) -> None:
+def run(job: J, main: Callable[[J], Coroutine[Any, Any, None]]) -> None:
     """``options={"loop": "uvloop"}`` picks uvloop; otherwise it is asyncio's own loop."""
     factory = None
     if job.options.get("loop") == "uvloop":

@@ -46,7 +46,9 @@ class Deadlines:
         """Set the timer to the deadline of the oldest that has not ended, or to the driver's next time."""
         asked = self._asked
         while asked and asked[0].finished:
-            self._drop(asked.popleft())
+            ended = asked.popleft()
+            if isinstance(ended, Call) or ended.journey.held:
+                self._drop(ended)
         at = inf
         if asked:
             at = AT_ONCE if asked[-1].deadline == AT_ONCE else asked[0].deadline
@@ -80,7 +82,8 @@ class Deadlines:
 
     def _drop(self, asked: Asked) -> None:
         for request in parts_of(asked):
-            if request.journey.held and request.journey.node is None:
+            journey = request.journey
+            if journey.held and journey.node is None:
                 self._owner.drop_unsent(request)
 
 

@@ -70,9 +70,8 @@ class Dispatcher:
 
     def submit(self, request: Request, slot: int) -> None:
         """Send a request whose keys are of a single slot."""
-        request.journey = Journey((slot,))
-        request.journey.number = next(self._numbers)
-        self._place(request)
+        request.journey = Journey((slot,), next(self._numbers))
+        self._place(request, slot)
 
     def distribute(self, call: Call, slots: Mapping[int, Sequence[int]], former: Part | None = None) -> None:
         """Send commands of a call, in a part for each node. ``slots``: the places of the commands of each slot.
@@ -93,7 +92,7 @@ class Dispatcher:
             else:
                 part.succeed(former)
             if address is None:
-                self._place(part)
+                self._place(part, *part.journey.slots)
             else:
                 self._hold(part)
                 self.send(part, address)
@@ -135,13 +134,14 @@ class Dispatcher:
     # -- accounts -----------------------------------------------------------------------------------------------------
 
     def _hold(self, request: Request) -> None:
-        request.journey.held = len(request.data)
-        self.queued += request.journey.held
+        held = request.journey.held = len(request.data)
+        self.queued += held
 
     def release(self, request: Request) -> None:
         """Count a request no more: it is answered, or will never be sent."""
-        self.queued -= request.journey.held
-        request.journey.held = 0
+        journey = request.journey
+        self.queued -= journey.held
+        journey.held = 0
 
     def drop(self, request: Request) -> None:
         """Take a request that has ended before it was sent."""
@@ -167,10 +167,9 @@ class Dispatcher:
 
     # -- placing ------------------------------------------------------------------------------------------------------
 
-    def _place(self, request: Request) -> None:
+    def _place(self, request: Request, slot: int) -> None:
         """Send a request to the owner of its slot, or keep it at the slot's gate."""
         self._hold(request)
-        [slot] = request.journey.slots
         gate = self._gates.get(slot)
         if gate is None:
             owner = self._nodes.owner(slot)
@@ -184,14 +183,10 @@ class Dispatcher:
 
     def send(self, request: Request, address: Address) -> NodeQueue:
         """Send a request to a node; return the queue that it is in."""
-        queue = self._queue(address)
-        queue.submit(request)
-        return queue
-
-    def _queue(self, address: Address) -> NodeQueue:
         queue = self._queues.get(address)
         if queue is None:
             queue = self._queues[address] = NodeQueue(self, address)
+        queue.submit(request)
         return queue
 
     # -- calls of the queues ------------------------------------------------------------------------------------------
@@ -207,7 +202,8 @@ class Dispatcher:
 
     def node_answered(self, queue: NodeQueue, request: Request) -> None:
         """Finish a request, or send it on where the node has refused it."""
-        end_asking(request)
+        if request.journey.is_asking:
+            end_asking(request)
         if MAYBE_REFUSED.isdisjoint(map(type, request.replies)) or not self._refuse(queue, request):
             self._finish(request)
         self._gates.pass_fence(request)
@@ -357,7 +353,7 @@ class Dispatcher:
                 places = request.leave()
                 self.distribute(request.call, places, request)
             else:
-                self._place(request)
+                self._place(request, *request.journey.slots)
 
     def _forget_nodes(self) -> None:
         """Close the links to nodes that have left."""

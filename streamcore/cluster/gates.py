@@ -49,10 +49,8 @@ class Gates:
         self._closed: dict[int, Gate] = {}
         self._fences: dict[Request, list[Gate]] = {}
         self._timer = engine.new_timer(self._retry)
-
-    def get(self, slot: int) -> Gate | None:
+        self.get: Callable[[int], Gate | None] = self._closed.get
         """Find the gate of a slot; None where it is open."""
-        return self._closed.get(slot)
 
     def close(self, slot: int, fence: Request | None) -> Gate:
         """Close the gate of a slot."""
@@ -68,8 +66,6 @@ class Gates:
 
     def lift(self, request: Request) -> Collection[Gate]:
         """Take a request as a fence from its gates, and return these."""
-        if not self._fences:
-            return ()
         gates = [gate for gate in self._fences.pop(request, ()) if gate.fence is request]
         for gate in gates:
             gate.fence = None
@@ -104,8 +100,9 @@ class Gates:
 
     def pass_fence(self, request: Request) -> None:
         """Try the gates whose fence a request was: it is answered, or lost."""
-        for gate in self.lift(request):
-            self.try_open(gate)
+        if self._fences:
+            for gate in self.lift(request):
+                self.try_open(gate)
 
     def try_open(self, gate: Gate) -> None:
         """Send on what a gate has kept, where its fence is answered, its delay is over, and its slot has an owner."""

@@ -33,9 +33,9 @@ class Journey:
 
     __slots__ = ("held", "hops", "is_asking", "node", "number", "slots")
 
-    def __init__(self, slots: tuple[int, ...]) -> None:
+    def __init__(self, slots: tuple[int, ...], number: int = 0) -> None:
         self.slots = slots
-        self.number = 0
+        self.number = number
         self.held = 0
         self.hops = 0
         self.is_asking = False

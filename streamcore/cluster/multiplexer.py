@@ -56,11 +56,7 @@ class ClusterMultiplexer(Multiplexer):
     @property
     def has_room(self) -> bool:
         """Whether less than ``max_outgoing`` bytes are queued and unanswered; wait before submitting more."""
-        return self._unanswered < self.options.max_outgoing
-
-    @property
-    def _unanswered(self) -> int:
-        return self._nodes.queued + self._reads.queued + self._main.queued
+        return self._nodes.queued + self._reads.queued + self._main.queued < self.options.max_outgoing
 
     def submit(
         self, commands: Sequence[Command[Any]], done: Callable[[Any], None], read_from: ReadFrom | None = None
@@ -73,7 +69,9 @@ class ClusterMultiplexer(Multiplexer):
         source = self._read_from if read_from is None else read_source(read_from)
         if len(commands) < 2:
             request = Request(commands, done, self.options.request_timeout)
-            return self.put(request) if source == "primary" else self._read(request, or_primary=source == "any")
+            if source == "primary":
+                return self._put(request, slot_of(commands[0]))
+            return self._read(request, slot_of(commands[0]), or_primary=source == "any")
         slots = split(commands)
         if None in slots:
             refuse_cursors(commands)
@@ -89,11 +87,10 @@ class ClusterMultiplexer(Multiplexer):
         self.on_wakeup()
         return call
 
-    def _read(self, request: Request, *, or_primary: bool) -> Request:
-        """Send a request to a replica, if it is a command that only reads."""
-        slot = slot_of(request.asked[0]) if request.asked[0].only_reads else None
-        if slot is None:
-            return self.put(request)
+    def _read(self, request: Request, slot: int | None, *, or_primary: bool) -> Request:
+        """Send a request to a replica, if it is a command about a slot that only reads."""
+        if slot is None or not request.asked[0].only_reads:
+            return self._put(request, slot)
         self._deadlines.add(request)
         self._reads.submit(request, slot, or_primary=or_primary)
         self.on_wakeup()
@@ -103,7 +100,9 @@ class ClusterMultiplexer(Multiplexer):
         """Send a request of the caller's own kind to the node of its keys, which are of one slot. Raises as ``submit`` does."""
         self.check()
         asked = request.asked
-        slot = slot_of(asked[0]) if len(asked) == 1 else common_slot(asked)
+        return self._put(request, slot_of(asked[0]) if len(asked) == 1 else common_slot(asked))
+
+    def _put(self, request: Request, slot: int | None) -> Request:
         if slot is None:
             refuse_cursors(request.asked)
             return super().put(request)
@@ -137,5 +136,7 @@ class ClusterMultiplexer(Multiplexer):
 
     def no_room(self) -> ConnectionLost:
         """Make the error of a request that has waited for room as long as it may."""
-        unanswered = f"{self._unanswered} bytes of requests before it are unanswered"
+        unanswered = (
+            f"{self._nodes.queued + self._reads.queued + self._main.queued} bytes of requests before it are unanswered"
+        )
         return ConnectionLost(f"nothing was sent within {self.options.request_timeout:g} s: {unanswered}")

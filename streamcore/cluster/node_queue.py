@@ -47,14 +47,11 @@ class NodeQueue:
         """Send a request, or keep it until the link is up."""
         self.last = request
         if self.link.is_up:
-            self._send(request)
+            request.journey.node = self
+            self.link.send(request)
         else:
             self.waiting.append(request)
             self.forget_finished()
-
-    def _send(self, request: Request) -> None:
-        request.journey.node = self
-        self.link.send(request)
 
     @property
     def is_idle(self) -> bool:

@@ -131,7 +131,8 @@ class ClusterRouter:
         overlay = self._overlays.by_slot.get(slot)
         if overlay is not None:
             return overlay.address
-        node = None if self.snapshot is None else self.snapshot.owner(slot)
+        topology = self.snapshot
+        node = None if topology is None else topology.owner(slot)
         return None if node is None else node.address
 
     def readers(self, slot: int, *, or_primary: bool = False) -> list[Address]:

@@ -7,7 +7,6 @@ have a seat on the link to their node that they share, and ask again and again i
 
 from __future__ import annotations
 
-from collections import Counter
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -194,6 +193,7 @@ class Lanes:
         self._max_links_per_node = max_links_per_node
         self._max_links = max_links
         self._seats: dict[Seat, None] = {}  # that are wanted
+        self._owned: dict[Seat, Link] = {}  # those that have a link of their own
         self._shared: dict[Address, SharedLink] = {}
         self._resting: dict[Seat, float] = {}  # until when, in seconds
         self._rest = context.new_timer(self._end_rests)
@@ -218,6 +218,7 @@ class Lanes:
         if link is not None:
             self._nodes.remove(link, closed)
             seat.own = None
+            self._owned.pop(seat, None)
         elif seat.is_up:
             self._leave(seat)
             seat.seat_down(closed, [], [])
@@ -261,7 +262,7 @@ class Lanes:
         if address is None or seat in self._resting or seat not in self._seats:
             return
         if may_own and seat.may_own and self._has_room(address):
-            seat.own = self._nodes.link(seat, seat.name, Slot(seat.slot))
+            seat.own = self._owned[seat] = self._nodes.link(seat, seat.name, Slot(seat.slot))
             seat.own.open()
             return
         shared = seat.shared = self._shared.get(address) or self._share(address)
@@ -276,8 +277,9 @@ class Lanes:
         return shared
 
     def _has_room(self, address: Address) -> bool:
-        links = Counter(seat.own.address for seat in self._seats if seat.own is not None)
-        return links.total() < self._max_links and links[address] < self._max_links_per_node
+        if len(self._owned) >= self._max_links:
+            return False
+        return [link.address for link in self._owned.values()].count(address) < self._max_links_per_node
 
     def _leave(self, seat: Seat) -> None:
         shared, seat.shared = seat.shared, None
@@ -305,9 +307,8 @@ class Lanes:
             address = seat.address
             assert isinstance(address, Address)
             if not self._has_room(address):
-                owners = [one for one in self._seats if one.own is not None]
-                beside = [one for one in owners if one.address == address]
-                quiet = min(beside if len(beside) >= self._max_links_per_node else owners, key=_active_at)
+                beside = [one for one, link in self._owned.items() if link.address == address]
+                quiet = min(beside if len(beside) >= self._max_links_per_node else self._owned, key=_active_at)
                 if quiet.active_at + LOOK > seat.active_at:
                     continue
                 self._take_own(quiet)
@@ -320,6 +321,7 @@ class Lanes:
         assert link is not None
         self._nodes.remove(link, LaneMoved("the script goes on over a shared link"))
         seat.own = None
+        self._owned.pop(seat, None)
         self._settle(seat, may_own=False)
 
 

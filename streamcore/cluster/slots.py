@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..commands import Command, key_slot
+from ..commands import Command
+from ..commands.cluster import slot_of_bytes
 from ..errors import CrossSlotError, InvalidArgument
 
 _EACH = "or send a command per key, in one pipeline"
@@ -22,7 +23,10 @@ def slot_of(command: Command[Any]) -> int | None:
 
     Raises ``CrossSlotError`` where they are of several slots.
     """
-    return _single(command.name, "a command", command.keys, _EACH)
+    keys = command.keys
+    if len(keys) == 1:
+        return slot_of_bytes(keys[0])
+    return _single(command.name, "a command", keys, _EACH) if keys else None
 
 
 def common_slot(commands: Sequence[Command[Any]], watched: Iterable[bytes] = ()) -> int | None:
@@ -68,9 +72,9 @@ def refuse_cursors(commands: Sequence[Command[Any]]) -> None:
 def _single(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> int | None:
     if not keys:
         return None
-    slot = key_slot(keys[0])
+    slot = slot_of_bytes(keys[0])
     for key in keys[1:]:
-        if key_slot(key) != slot:
+        if slot_of_bytes(key) != slot:
             raise _cross_slot(what, kind, keys, remedy)
     return slot
 
@@ -78,7 +82,7 @@ def _single(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> int | N
 def _cross_slot(what: str, kind: str, keys: Sequence[bytes], remedy: str) -> CrossSlotError:
     examples: dict[int, bytes] = {}  # the first key of each slot
     for key in keys:
-        examples.setdefault(key_slot(key), key)
+        examples.setdefault(slot_of_bytes(key), key)
     (slot, key), (other_slot, other), *_ = examples.items()
     tagged, other_tagged = (b"{1}%b" % one.translate(None, b"{}") for one in (key, other))
     return CrossSlotError(

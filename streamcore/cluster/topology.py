@@ -99,6 +99,8 @@ def read(
 
 def fill(new: Topology, old: Topology) -> Topology:
     """Let slots that the new topology lacks keep their former owners."""
+    if NOBODY not in new.table:
+        return new
     missing = [slot for slot, place in enumerate(new.table) if place == NOBODY and old.table[slot] != NOBODY]
     if not missing:
         return new

@@ -24,13 +24,17 @@ _FORBIDDEN: Final = Traits(NO_KEYS, use=LinkUse.FORBIDDEN)
 
 def key_slot(key: Name) -> int:
     """The slot of a key, or of a shard channel; no server is asked."""
-    sent = name("key", key)
-    start = sent.find(b"{") + 1
-    if start:
-        end = sent.find(b"}", start)
+    return slot_of_bytes(name("key", key))
+
+
+def slot_of_bytes(key: bytes) -> int:
+    """Find the slot of a key that was checked before."""
+    if b"{" in key:
+        start = key.find(b"{") + 1
+        end = key.find(b"}", start)
         if end > start:  # an empty tag is none
-            sent = sent[start:end]
-    return crc_hqx(sent, 0) % SLOTS
+            key = key[start:end]
+    return crc_hqx(key, 0) % SLOTS
 
 
 @frozen

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 from itertools import takewhile
-from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, overload
 
 from ..errors import InvalidArgument
 from ..resp3 import Argument, encode
@@ -49,6 +49,7 @@ class Traits(NamedTuple):
     reads: bool = False
 
 
+_BYTES: Final = frozenset({bytes})
 NO_KEYS: Final = slice(0, 0)
 ALL_KEYS: Final = slice(1, None)
 WRITE: Final = Traits()
@@ -93,7 +94,10 @@ class Command(Generic[T_co]):
     @property
     def keys(self) -> tuple[bytes, ...]:
         """The keys among the arguments, as bytes."""
-        sent = map(to_bytes, self.args[self.traits.keys])
+        keys = self.args[self.traits.keys]
+        if _BYTES.issuperset(map(type, keys)):
+            return cast("tuple[bytes, ...]", keys)
+        sent = map(to_bytes, keys)
         return tuple([key if isinstance(key, bytes) else key.encode() for key in sent])
 
     @property
