@@ -12,6 +12,7 @@ from .world.driver import World
 from .world.invariants import Oracle
 from .world.plan import Fault
 from .world.server_host import Host
+from .world.store import Store
 from .world.stream_log import Id, StreamLog
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Scene:
     """
 
     world: World
-    host: Host
+    store: Store
     history: StreamLog
     streams: list[bytes]
     delivery_logs: list[DeliveryLog] = field(default_factory=list)
@@ -47,11 +48,17 @@ class Scene:
     running: list[Callable[[Session, list[bytes]], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.host.server.on_command = self._run  # its successors tell, too
+        self.store.observe(self._run)
 
     def _run(self, session: Session, words: list[bytes]) -> None:
         for told in self.running:
             told(session, words)
+
+    @property
+    def host(self) -> Host:
+        """The machine of the single server."""
+        assert isinstance(self.store, Host), "a cluster has several"
+        return self.store
 
     def enter(self, program: Program) -> None:
         """Add a program, and start its first process."""

@@ -7,6 +7,7 @@ client; each of their waits may be cancelled wherever it is.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +57,7 @@ class ExecutedAsTold(Oracle):
 
     def value(self, key: bytes) -> int:
         """The server's present value of a key."""
-        value: Any = self._scene.host.server.databases[0].values.get(key)
+        value: Any = self._scene.store.value(key)
         return 0 if value is None else int(bytes(value))
 
     def asks(self, key: bytes) -> None:
@@ -88,7 +89,7 @@ class AllOrNothing(Oracle):
         self._scene = scene
 
     def look(self) -> None:
-        values: dict[bytes, Any] = self._scene.host.server.databases[0].values
+        values: Mapping[bytes, Any] = self._scene.store.values()
         counts = Counter(key.rpartition(b":")[2] for key in values if key.startswith(b"clerks:"))
         if counts[b"left"] != counts[b"right"]:
             self.violated(

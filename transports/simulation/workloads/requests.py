@@ -74,7 +74,7 @@ class RunAsTold(Oracle):
         self._tries: Counter[bytes] = Counter()
 
     def _value(self, key: bytes) -> Any:
-        return self._scene.host.server.databases[0].values.get(key)
+        return self._scene.store.value(key)
 
     def tried(self, _: object, words: list[bytes]) -> None:
         """The server is asked for something."""

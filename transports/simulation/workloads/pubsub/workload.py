@@ -14,7 +14,7 @@ def add_subscribers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     """Add subscribers and a publisher to the scene."""
     world = scene.world
     lots = world.lots("cast of listeners")
-    scene.host.server.output_limit = 40_000
+    scene.store.limit_output(40_000)
     oracles = SubscriberInvariants(NeverSilent(world), HandlersKept(world), InboxBounded(world))
     publisher = Publisher(scene)
     for number in range(1, size.members + 2):
