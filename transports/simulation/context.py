@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from streamcore.testing.model.cluster.keys import slot_of
+
 from .workloads.group.delivery_log import DeliveryLog
 from .world.actor import Program
+from .world.cluster_site import ClusterSite
 from .world.driver import World
 from .world.invariants import Oracle
 from .world.plan import Fault
@@ -36,6 +39,7 @@ class Scene:
     store: Store
     history: StreamLog
     streams: list[bytes]
+    used: list[int] = field(default_factory=list)  # slots of a cluster that have no stream
     delivery_logs: list[DeliveryLog] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
     oracles: list[Oracle] = field(default_factory=list)
@@ -59,6 +63,17 @@ class Scene:
         """The machine of the single server."""
         assert isinstance(self.store, Host), "a cluster has several"
         return self.store
+
+    @property
+    def site(self) -> ClusterSite:
+        """The machines of the cluster."""
+        assert isinstance(self.store, ClusterSite), "a single server has none"
+        return self.store
+
+    @property
+    def slots(self) -> list[int]:
+        """The slots of a cluster that programs use, in an order of their own."""
+        return list(dict.fromkeys([*map(slot_of, self.streams), *self.used]))
 
     def enter(self, program: Program) -> None:
         """Add a program, and start its first process."""

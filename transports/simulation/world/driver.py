@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from .issuer import Issuer
 from .network import Wire
 from .scheduler import Scheduler
-from .server_host import RUBBISH, Host
+from .server_host import RUBBISH, Host, Nowhere
 
 if TYPE_CHECKING:
-    from streamcore import Engine, Link
+    from streamcore import Address, Engine, Link
 
 MANY: Final = 2000
 """Rounds without any time passing: an engine that needs more of them is in a busy loop."""
@@ -28,6 +28,8 @@ class World(Scheduler):
         self.hosts: dict[str, Host] = {}  # by address
         self.nodes: list[Node] = []
         self.issuer: Issuer | None = None  # of the credentials of programs whose login rotates
+        self.nowhere = Nowhere()
+        self.seeds: list[Address] = []  # of the cluster, where there is one
 
 
 class Application(Protocol):
@@ -196,7 +198,7 @@ class Node:
     def _dial(self, link: Link) -> None:
         self.dials += 1
         world = self.world
-        wire = Wire(world, self, link, world.hosts[str(link.address)], self.dials)
+        wire = Wire(world, self, link, world.hosts.get(str(link.address), world.nowhere), self.dials)
         self.wires[link] = wire
         self._connecting.add(wire.number)
         world.after(wire.down.delay(), lambda: self._answered(wire))

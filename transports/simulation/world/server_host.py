@@ -22,6 +22,26 @@ if TYPE_CHECKING:
 RUBBISH: Final = b"?\r\n"
 
 
+class Nowhere:
+    """The machine at an address where there is none: each dial is refused."""
+
+    paused = False
+
+    def __init__(self) -> None:
+        self.wires: dict[Session, Wire] = {}
+
+    def accept(self, wire: Wire) -> bool:
+        """Refuse a dial."""
+        return False
+
+    def receive(self, wire: Wire, data: bytes) -> None:
+        """Not called: there is no connection."""
+        raise NotImplementedError
+
+    def lost(self, wire: Wire) -> None:
+        """Ignore the end of a dial."""
+
+
 class Host:
     """Runs a server at an address. ``is_up``: it can be dialled."""
 
