@@ -47,10 +47,17 @@ def owners(site: ClusterSite) -> list[Node]:
     return [node for node in primaries(site) if node.view.slots_of(node.id)]
 
 
+def victim(site: ClusterSite, lot: float) -> Node | None:
+    """A primary that owns slots, for trouble; None where the others would be no majority."""
+    found = owners(site)
+    return pick(found, lot) if len(found) > len(site.busy) + 1 else None
+
+
 def replica(site: ClusterSite, primary: Node) -> Node | None:
     """A replica of a node that is well, and has its data; None where there is none."""
     for node in site.cluster.nodes:
         if node.view.myself.primary == primary.id and site.hosts[node].is_well and node.replication.primary is primary:
+            site.agree(primary, node)
             return node
     return None
 
@@ -73,13 +80,10 @@ def move_slot(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves:
         return None
-    source, target = site.owner(slot), None
-    others = [node for node in primaries(site) if node is not source]
-    if source is not None and source in primaries(site):
-        target = pick(others, fault.b)
-    if source is None or target is None or not _know_each_other(source, target):
+    found = _way(site, slot, fault.b)
+    if found is None:
         return None
-    site.tell_time()
+    source, target = found
     move = site.moves[slot] = SlotMove(slot, source, target, site.cluster.nodes)
     move.begin()
     site.flush_all()
@@ -92,8 +96,16 @@ def move_slot(scene: Scene, fault: Fault) -> str | None:
     return f"slot {slot} goes from {_name(source)} to {_name(target)} within {seconds:.2f} s{how}"
 
 
-def _know_each_other(one: Node, other: Node) -> bool:
-    return other.id in one.view.members and one.id in other.view.members
+def _way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
+    """The owner of a slot and another primary, where both are well and agree; None where there are none."""
+    source = site.owner(slot)
+    target = pick([node for node in primaries(site) if node is not source], lot)
+    if source is None or source not in primaries(site) or target is None:
+        return None
+    site.tell_time()
+    site.agree(source, target)
+    knows = target.id in source.view.members and source.id in target.view.members
+    return (source, target) if knows and source.view.owners[slot] == source.id else None
 
 
 def _is_current(scene: Scene, move: SlotMove) -> bool:
@@ -113,6 +125,7 @@ def finish_move(scene: Scene, move: SlotMove) -> None:
     if _is_current(scene, move):
         site = scene.site
         site.tell_time()
+        site.agree(move.source, move.target)
         _raise_epoch(site, move.target)
         move.finish()
         del site.moves[move.slot]
@@ -148,11 +161,10 @@ def move_slot_at_once(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves or site.cluster.flavour is REDIS7:
         return None
-    source = site.owner(slot)
-    target = pick([node for node in primaries(site) if node is not source], fault.b)
-    if source is None or source not in primaries(site) or target is None or not _know_each_other(source, target):
+    found = _way(site, slot, fault.b)
+    if found is None:
         return None
-    site.tell_time()
+    source, target = found
     _raise_epoch(site, target)
     site.cluster.move_slot(slot, target, how="atomic")
     site.flush_all()
@@ -203,7 +215,7 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
 def kill(scene: Scene, fault: Fault) -> str | None:
     """SIGKILL of a primary: it starts again with its data, or a replica takes its place, which may have been late."""
     site = scene.site
-    primary = pick(owners(site), fault.a)
+    primary = victim(site, fault.a)
     if primary is None:
         return None
     heir = replica(site, primary)
@@ -249,7 +261,7 @@ def restart(scene: Scene, node: Node) -> None:
 def lose_data(scene: Scene, fault: Fault) -> str | None:
     """A primary is killed and starts again without its data, before a replica takes its place."""
     site = scene.site
-    primary = pick(owners(site), fault.a)
+    primary = victim(site, fault.a)
     if primary is None or fault.c > 0.4:
         return None
     finish_moves(scene, primary)
@@ -266,7 +278,7 @@ def lose_data(scene: Scene, fault: Fault) -> str | None:
 def stop(scene: Scene, fault: Fault) -> str | None:
     """SIGSTOP and SIGCONT of a primary; where it takes long, a replica takes its place meanwhile."""
     site = scene.site
-    primary = pick(owners(site), fault.a)
+    primary = victim(site, fault.a)
     if primary is None:
         return None
     heir = replica(site, primary)
@@ -318,7 +330,7 @@ def stop_replica(scene: Scene, fault: Fault) -> str | None:
 def part(scene: Scene, fault: Fault) -> str | None:
     """A primary is parted from the others: it serves its clients until it notices, and a replica takes its place."""
     site = scene.site
-    primary = pick(owners(site), fault.a)
+    primary = victim(site, fault.a)
     heir = None if primary is None else replica(site, primary)
     if primary is None or site.is_parted:
         return None
@@ -354,10 +366,8 @@ def add_node(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves or len(site.hosts) >= MOST_NODES:
         return None
-    source = site.owner(slot)
-    if source not in primaries(site):
+    if _way(site, slot, fault.b) is None:
         return None
-    site.tell_time()
     node = site.cluster.join()
     site.add(node)
     site.cluster.gossip_all()
@@ -376,6 +386,7 @@ def remove_node(scene: Scene, fault: Fault) -> str | None:
         return None
     finish_moves(scene, node)
     site.tell_time()
+    site.agree(node, target)
     for slot in sorted(node.view.slots_of(node.id)):
         _raise_epoch(site, target)
         site.cluster.move_slot(slot, target)
@@ -421,6 +432,7 @@ def heal(scene: Scene) -> None:
     for node in site.hosts:
         site.cluster.set_lag(node, 0.0)
     site.cluster.gossip_all()
+    site.repair()
     site.flush_all()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from streamcore.commands.cluster import SLOTS
 from streamcore.testing.model.cluster.keys import slot_of
 from streamcore.testing.model.cluster.node import Node
 
@@ -60,6 +61,7 @@ class ClusterSite:
         self.busy: set[Node] = set()
         self._told: Callable[[Session, list[bytes]], None] | None = None
         self.is_parted = False
+        self._last: dict[int, Node] = {}  # who has owned a slot last
         self._limit = UNBOUNDED
         self._armed: float | None = None
         for node in cluster.nodes:
@@ -151,12 +153,45 @@ class ClusterSite:
         self.cluster.partition(nodes)
         self.flush_all()
 
+    def agree(self, *nodes: Node) -> None:
+        """Let some nodes hear of all others now: an operator, and a majority, change nothing where views differ."""
+        for node in nodes:
+            for other in list(self.hosts):
+                if other is not node:
+                    self.cluster.gossip(other, node)
+
+    def repair(self) -> None:
+        """Have all nodes agree on the owners of slots, as an operator does where gossip has left a slot to none."""
+        owned: dict[bytes, set[int]] = {}
+        left = set(range(SLOTS))
+        for node in sorted(self.hosts, key=_epoch, reverse=True):
+            if node.view.myself.primary is None:
+                owned[node.id] = node.view.slots_of(node.id) & left
+                left -= owned[node.id]
+        for slot in left:
+            if (owner := self.owner(slot)) is not None:
+                owned[owner.id].add(slot)
+        for node in self.hosts:
+            for id_, slots in owned.items():
+                if missing := slots - node.view.slots_of(id_):
+                    node.view.assign(missing, id_)
+            node.settle(self._world.now)
+
     # -- the data -----------------------------------------------------------------------------------------------------
 
     def owner(self, slot: int) -> Node | None:
         """The node that owns a slot, whether it runs or not; None where none does."""
-        found = [node for node in self.hosts if node.view.owners[slot] == node.id]
-        return max(found, key=lambda node: node.view.myself.epoch, default=None)
+        found = [node for node in self.hosts if node.view.owners[slot] == node.id and node.view.myself.primary is None]
+        owner = max(found, key=_epoch, default=None) or self._heir(self._last.get(slot))
+        if owner is not None:
+            self._last[slot] = owner
+        return owner
+
+    def _heir(self, node: Node | None) -> Node | None:
+        """Follow a former owner to the primary that it follows; None where it has left."""
+        while node is not None and node.view.myself.primary is not None:
+            node = self.cluster.bus.nodes.get(node.view.myself.primary)
+        return node if node in self.hosts else None
 
     def holder(self, key: bytes) -> Node | None:
         """The node that has a key, or would have it."""
@@ -198,3 +233,7 @@ class ClusterSite:
         self._told = told
         for node in self.hosts:
             node.on_command = told
+
+
+def _epoch(node: Node) -> int:
+    return node.view.myself.epoch
