@@ -37,6 +37,7 @@ from .scenarios import SCENARIOS
 from .steady_state.context import SteadyState
 from .steady_state.trials import play
 from .world.actor import ADDRESS
+from .world.cluster_invariants import DialsBounded, RefreshesBounded
 from .world.cluster_site import ClusterSite
 from .world.driver import World
 from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
@@ -158,6 +159,11 @@ def _stage(world: World, size: Size, scenario: str) -> Scene:
     scene.oracles += oracles
     if isinstance(made, Host):
         server_faults.faults_of(scene)
+    else:
+        dials, refreshes = DialsBounded(world), RefreshesBounded(world, made)
+        world.on_dial = dials.dialled
+        scene.running.append(refreshes.command)
+        scene.oracles += [dials, refreshes]
     SCENARIOS[scenario].enter(scene, size, events)
     return scene
 

@@ -20,6 +20,7 @@ from .workloads.group.workload import add_applications, add_group, add_spread_gr
 from .workloads.pubsub.workload import add_subscribers
 from .workloads.requests import add_requesters
 from .workloads.rotation import add_rotating_clients
+from .workloads.spread_requests import add_spread_requesters
 from .world.invariants import EventsInOrder
 from .world.plan import FAULTS, Size
 
@@ -64,6 +65,9 @@ SCENARIOS: Final = {
     "client": Scenario(0.5, add_clients, FEW_ERRORS, WITHOUT_STREAMS, 850),
     "channels": Scenario(0.5, add_channels, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
     "cluster-group": Scenario(0, add_spread_group, cluster.KINDS, OF_ONE_SERVER, 260, in_cluster=True),
+    "cluster-requests": Scenario(
+        0, add_spread_requesters, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
+    ),
     "restored": Scenario(0, add_restored_stream, faults=0),
     "rotation": Scenario(0, add_rotating_clients, {**FEW_ERRORS, **logins.KINDS}, WITHOUT_STREAMS, 850),
 }

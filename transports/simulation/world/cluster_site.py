@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamcore.testing.model.values import Value
 
     from .driver import World
+    from .network import Wire
 
 UNBOUNDED = 32 << 20
 
@@ -152,6 +153,10 @@ class ClusterSite:
         self.is_parted = bool(nodes)
         self.cluster.partition(nodes)
         self.flush_all()
+
+    def wire(self, session: Session) -> Wire | None:
+        """The connection of a session."""
+        return next((host.wires[session] for host in self.hosts.values() if session in host.wires), None)
 
     def agree(self, *nodes: Node) -> None:
         """Let some nodes hear of all others now: an operator, and a majority, change nothing where views differ."""

@@ -14,6 +14,8 @@ from .scheduler import Scheduler
 from .server_host import RUBBISH, Host, Nowhere
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamcore import Address, Engine, Link
 
 MANY: Final = 2000
@@ -29,6 +31,7 @@ class World(Scheduler):
         self.nodes: list[Node] = []
         self.issuer: Issuer | None = None  # of the credentials of programs whose login rotates
         self.nowhere = Nowhere()
+        self.on_dial: Callable[[Wire], None] = _nothing  # told of each dial
         self.seeds: list[Address] = []  # of the cluster, where there is one
 
 
@@ -128,7 +131,9 @@ class Node:
                 break
             fruitless = not (did or moved)
         else:
-            self.world.violated("NoBusyLoop", f"{self.label} wants something more for ever, and no time passes")
+            links = ", ".join(f"{link.name} is {link.state.name}" for link in engine.links())
+            wants = f"wants something more for ever, and no time passes (a timer at {due}; {links})"
+            self.world.violated("NoBusyLoop", f"{self.label} {wants}")
         self._pumping = False
         if not self.is_dead():
             self._arm(due)
@@ -200,6 +205,7 @@ class Node:
         world = self.world
         wire = Wire(world, self, link, world.hosts.get(str(link.address), world.nowhere), self.dials)
         self.wires[link] = wire
+        world.on_dial(wire)
         self._connecting.add(wire.number)
         world.after(wire.down.delay(), lambda: self._answered(wire))
 
@@ -266,3 +272,7 @@ class Node:
             else:
                 wire.hang_up()
         self.wires.clear()
+
+
+def _nothing(_: Wire) -> None:
+    """Do nothing: there is no listener."""
