@@ -104,8 +104,16 @@ def _way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
         return None
     site.tell_time()
     site.agree(source, target)
+    if any(_is_being_emptied(site, one) for one in (source, target)):
+        return None
     knows = target.id in source.view.members and source.id in target.view.members
     return (source, target) if knows and source.view.owners[slot] == source.id else None
+
+
+def _is_being_emptied(site: ClusterSite, node: Node) -> bool:
+    """Whether a node may lose its last slot while others are on their way: then it becomes a replica, whose keys are replaced."""
+    moves = [move for move in site.moves.values() if node in (move.source, move.target)]
+    return bool(moves) and len(node.view.slots_of(node.id)) <= len(moves) + 1
 
 
 def _is_current(scene: Scene, move: SlotMove) -> bool:
@@ -190,6 +198,7 @@ def take_over(scene: Scene, primary: Node, heir: Node) -> None:
     """A replica takes a primary's place, with all that it had answered."""
     site = scene.site
     site.tell_time()
+    site.agree(primary, heir)
     _raise_epoch(site, heir)
     site.cluster.set_lag(heir, 0.0)
     site.cluster.failover(heir)
@@ -200,6 +209,7 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
     """A replica is elected, with what it had got; how many writes are lost."""
     site = scene.site
     site.tell_time()
+    site.agree(heir)
     lost = primary.journal.end - (heir.replication.position or 0)
     _raise_epoch(site, heir)
     elect = partial(site.cluster.bus.promote, heir)
@@ -222,6 +232,7 @@ def kill(scene: Scene, fault: Fault) -> str | None:
     finish_moves(scene, primary)
     late = heir is not None and fault.c < 0.3
     site.busy.add(primary)
+    site.tell_time()  # a slot that has come is on the replica whole
     if late and heir is not None:
         site.cluster.set_lag(heir, inf)
     scene.world.after(fault.b * 0.3 if late else 0.0, partial(_kill, scene, fault, primary, heir))

@@ -140,6 +140,10 @@ class Requester(Program):
         """A client's engine."""
         return Multiplexer(**self.engine_options())
 
+    def is_up(self) -> bool:
+        """Whether a request could leave now."""
+        return bool(self.engine.is_ready)
+
     def lists(self) -> list[bytes]:
         """The lists to which it appends."""
         return [b"asker:%b:list" % self.seeded_label.encode()]
@@ -197,7 +201,7 @@ class Requester(Program):
 
     def begun(self, asked: SentRequest) -> None:
         """A request is about to be submitted."""
-        asked.was_up = self.engine.is_ready
+        asked.was_up = self.is_up()
         self._open[asked.key] = asked
         self.runs.asked += asked.writes
         self.world.tell(self.label, f"asks {asked.key.decode()}")
@@ -262,7 +266,7 @@ class Requester(Program):
         if asked.request is not None:
             asked.request.finished = True
             self.runs.loose.add((self._list(), asked.number))
-            if not (asked.was_up or self.engine.is_ready) and asked.ups == self._ups:
+            if not (asked.was_up or self.is_up()) and asked.ups == self._ups:
                 self._never(asked, StreamcoreError("it was given up before there was a connection"))
         return f"its wait for {asked.key.decode()}"
 

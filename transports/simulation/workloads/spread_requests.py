@@ -57,6 +57,9 @@ class SpreadRequester(Requester):
     def client(self) -> ClusterClient:
         return ClusterClient(**self.engine_options())
 
+    def is_up(self) -> bool:
+        return any(link.is_up for link in self.engine.links())
+
     def lists(self) -> list[bytes]:
         return [b"{%b}asker:%b:list" % (tag, self.seeded_label.encode()) for tag in TAGS]
 
