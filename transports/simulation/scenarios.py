@@ -13,9 +13,9 @@ from .faults import streams as stream_faults
 from .faults.network import late
 from .faults.readers import PUBSUB_KINDS, READER_KINDS, REQUEST_KINDS
 from .workloads.channels.workload import add_channels
-from .workloads.client import add_clients
+from .workloads.client import add_clients, add_spread_clients
 from .workloads.consumer.restored_stream import add_restored_stream
-from .workloads.consumer.workload import add_readers
+from .workloads.consumer.workload import add_readers, add_spread_readers
 from .workloads.group.workload import add_applications, add_group, add_spread_group
 from .workloads.pubsub.workload import add_subscribers
 from .workloads.requests import add_requesters
@@ -68,6 +68,11 @@ SCENARIOS: Final = {
     "cluster-requests": Scenario(
         0, add_spread_requesters, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
     ),
+    "cluster-consumer": Scenario(
+        0, add_spread_readers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
+    ),
+    "cluster-pubsub": Scenario(0, add_subscribers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
+    "cluster-client": Scenario(0, add_spread_clients, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
     "restored": Scenario(0, add_restored_stream, faults=0),
     "rotation": Scenario(0, add_rotating_clients, {**FEW_ERRORS, **logins.KINDS}, WITHOUT_STREAMS, 850),
 }

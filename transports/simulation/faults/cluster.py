@@ -194,11 +194,21 @@ def fail_over(scene: Scene, fault: Fault) -> str | None:
     return f"{_name(heir)} takes the place of {_name(primary)}, which follows it"
 
 
+def _elect(site: ClusterSite, primary: Node, heir: Node) -> None:
+    """The majority elects no replica that claims slots which others have by a newer epoch."""
+    for node in site.hosts:
+        if node not in (primary, heir) and node.view.myself.primary is None:
+            lost = node.view.slots_of(node.id) & heir.view.slots_of(primary.id)
+            if lost and node.view.myself.epoch > primary.view.myself.epoch:
+                heir.view.assign(lost, node.id)
+
+
 def take_over(scene: Scene, primary: Node, heir: Node) -> None:
     """A replica takes a primary's place, with all that it had answered."""
     site = scene.site
     site.tell_time()
     site.agree(primary, heir)
+    _elect(site, primary, heir)
     _raise_epoch(site, heir)
     site.cluster.set_lag(heir, 0.0)
     site.cluster.failover(heir)
@@ -210,6 +220,7 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
     site = scene.site
     site.tell_time()
     site.agree(heir)
+    _elect(site, primary, heir)
     lost = primary.journal.end - (heir.replication.position or 0)
     _raise_epoch(site, heir)
     elect = partial(site.cluster.bus.promote, heir)

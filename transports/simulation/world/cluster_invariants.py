@@ -38,7 +38,7 @@ class RefreshesBounded(Oracle):
 class DialsBounded(Oracle):
     """*Cluster*: a node is dialled now and then only, also where it is down; ``?`` and port 0 are no addresses."""
 
-    MOST: Final = 12  # in a second, for each link
+    MOST: Final = 20  # in a second, for each link
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

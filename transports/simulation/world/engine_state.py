@@ -51,7 +51,7 @@ def read_ahead(engine: ReadingEngine[Any]) -> list[Any]:
 
 def arrived(engine: Consumer[Any], stream: bytes) -> list[Row]:
     """List the entries of a stream that have arrived and were not handed over."""
-    batches = [*next(iter(engine._readers)).arrived, *read_ahead(engine)]
+    batches = [*(batch for reader in engine._readers for batch in reader.arrived), *read_ahead(engine)]
     rows = [row for batch in batches if batch.key == stream for row in batch.raw]
     if engine._merge is not None:
         rows += [row[2] for row in engine._merge._held.get(stream, ())]
@@ -60,7 +60,7 @@ def arrived(engine: Consumer[Any], stream: bytes) -> list[Row]:
 
 def seen_by(engine: Consumer[Any], stream: bytes) -> History | None:
     """Return the history of a stream by the engine's last look at it; None before the first look."""
-    sought = [change.cursor for change in next(iter(engine._readers)).changes if change.cursor.stream == stream]
+    sought = [change.cursor for one in engine._readers for change in one.changes if change.cursor.stream == stream]
     followed = sought[0] if sought else engine._streams.get(stream)
     return None if followed is None or followed.continuity is None else followed.continuity.seen
 
