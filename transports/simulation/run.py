@@ -33,7 +33,7 @@ from .faults import (
 from .faults import (
     server as server_faults,
 )
-from .scenarios import SCENARIOS
+from .scenarios import CLUSTER_SCENARIOS, SCENARIOS
 from .steady_state.context import SteadyState
 from .steady_state.trials import play
 from .world.actor import ADDRESS
@@ -127,6 +127,12 @@ def simulate(
     outcome.possible, outcome.in_vain = world.notes["possible"], world.notes["in vain"]
     outcome.faults, outcome.story = world.faults, world.story
     return outcome
+
+
+def simulate_cluster(seed: int, *, tells: bool = False) -> Outcome:
+    """Run a seed in a cluster; it draws its scenario."""
+    scenario = World(seed).lots("cluster cast").choice(CLUSTER_SCENARIOS)
+    return simulate(seed, scenario=scenario, tells=tells)
 
 
 def _where(error: Exception) -> str:

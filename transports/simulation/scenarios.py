@@ -68,11 +68,12 @@ SCENARIOS: Final = {
     "cluster-requests": Scenario(
         0, add_spread_requesters, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
     ),
-    "cluster-consumer": Scenario(
-        0, add_spread_readers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
-    ),
+    "cluster-consumer": Scenario(0, add_spread_readers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
     "cluster-pubsub": Scenario(0, add_subscribers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
     "cluster-client": Scenario(0, add_spread_clients, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
     "restored": Scenario(0, add_restored_stream, faults=0),
     "rotation": Scenario(0, add_rotating_clients, {**FEW_ERRORS, **logins.KINDS}, WITHOUT_STREAMS, 850),
 }
+
+CLUSTER_SCENARIOS: Final = tuple(name for name, one in SCENARIOS.items() if one.in_cluster)
+"""The scenarios of a cluster: they are asked for by name, or drawn by ``simulate_cluster``."""

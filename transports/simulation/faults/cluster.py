@@ -12,14 +12,26 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from streamcore.commands.cluster import SLOTS
-from streamcore.testing.model.cluster import SlotMove
 from streamcore.testing.model.cluster.keys import slot_of
-from streamcore.testing.model.cluster.moves import hand_over
-from streamcore.testing.model.versions import REDIS7
+from streamcore.testing.model.values import Stream
 
 from ..context import Kind, Scene, pick
 from ..world.plan import Fault
 from .failover import losing
+from .slots import (
+    finish_move,
+    finish_moves,
+    move_slot,
+    move_slot_at_once,
+    name_of,
+    owners,
+    primaries,
+    raise_epoch,
+    replica,
+    streams_of,
+    victim,
+    way,
+)
 
 if TYPE_CHECKING:
     from streamcore.testing.model.cluster.node import Node
@@ -31,152 +43,6 @@ NODE_TIMEOUT: Final = 0.4
 
 MOST_NODES: Final = 8
 """Nodes of a cluster, at most."""
-
-
-# -- who is there ------------------------------------------------------------------------------------------------------
-
-
-def primaries(site: ClusterSite) -> list[Node]:
-    """The primaries that are well, and whose shard no fault has hit."""
-    found = [node for node in site.cluster.primaries() if site.hosts[node].is_well and node not in site.busy]
-    return [node for node in found if not node.view.is_cut_off]
-
-
-def owners(site: ClusterSite) -> list[Node]:
-    """The primaries of these that own slots."""
-    return [node for node in primaries(site) if node.view.slots_of(node.id)]
-
-
-def victim(site: ClusterSite, lot: float) -> Node | None:
-    """A primary that owns slots, for trouble; None where the others would be no majority."""
-    found = owners(site)
-    return pick(found, lot) if len(found) > len(site.busy) + 1 else None
-
-
-def replica(site: ClusterSite, primary: Node) -> Node | None:
-    """A replica of a node that is well, and has its data; None where there is none."""
-    for node in site.cluster.nodes:
-        if node.view.myself.primary == primary.id and site.hosts[node].is_well and node.replication.primary is primary:
-            site.agree(primary, node)
-            return node
-    return None
-
-
-def streams_of(scene: Scene, node: Node) -> list[bytes]:
-    """The streams whose history is on a node."""
-    return [stream for stream in scene.streams if scene.site.owner(slot_of(stream)) is node]
-
-
-def _name(node: Node) -> str:
-    return str(node.view.myself.port)
-
-
-# -- slots -------------------------------------------------------------------------------------------------------------
-
-
-def move_slot(scene: Scene, fault: Fault) -> str | None:
-    """A slot goes to another primary key by key; perhaps that is given up half-way, and its keys come back."""
-    site = scene.site
-    slot = pick(scene.slots, fault.a)
-    if slot is None or slot in site.moves:
-        return None
-    found = _way(site, slot, fault.b)
-    if found is None:
-        return None
-    source, target = found
-    move = site.moves[slot] = SlotMove(slot, source, target, site.cluster.nodes)
-    move.begin()
-    site.flush_all()
-    seconds = 0.02 + fault.c * 0.4
-    for part in (0.3, 0.5, 0.7):
-        scene.world.after(seconds * part, partial(_move_key, scene, move))
-    cancelled = int(fault.c * 1000) % 4 == 0
-    scene.world.after(seconds, partial(cancel_move if cancelled else finish_move, scene, move))
-    how = ", which is given up then" if cancelled else ""
-    return f"slot {slot} goes from {_name(source)} to {_name(target)} within {seconds:.2f} s{how}"
-
-
-def _way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
-    """The owner of a slot and another primary, where both are well and agree; None where there are none."""
-    source = site.owner(slot)
-    target = pick([node for node in primaries(site) if node is not source], lot)
-    if source is None or source not in primaries(site) or target is None:
-        return None
-    site.tell_time()
-    site.agree(source, target)
-    if any(_is_being_emptied(site, one) for one in (source, target)):
-        return None
-    knows = target.id in source.view.members and source.id in target.view.members
-    return (source, target) if knows and source.view.owners[slot] == source.id else None
-
-
-def _is_being_emptied(site: ClusterSite, node: Node) -> bool:
-    """Whether a node may lose its last slot while others are on their way: then it becomes a replica, whose keys are replaced."""
-    moves = [move for move in site.moves.values() if node in (move.source, move.target)]
-    return bool(moves) and len(node.view.slots_of(node.id)) <= len(moves) + 1
-
-
-def _is_current(scene: Scene, move: SlotMove) -> bool:
-    return scene.site.moves.get(move.slot) is move
-
-
-def _move_key(scene: Scene, move: SlotMove) -> None:
-    site = scene.site
-    if _is_current(scene, move) and site.hosts[move.source].is_well and site.hosts[move.target].is_well:
-        site.tell_time()
-        move.move_keys(1)
-        site.flush_all()
-
-
-def finish_move(scene: Scene, move: SlotMove) -> None:
-    """The rest of the keys goes, and the slot."""
-    if _is_current(scene, move):
-        site = scene.site
-        site.tell_time()
-        site.agree(move.source, move.target)
-        _raise_epoch(site, move.target)
-        move.finish()
-        del site.moves[move.slot]
-        site.flush_all()
-
-
-def cancel_move(scene: Scene, move: SlotMove) -> None:
-    """The keys that have gone come back, and the slot stays."""
-    if _is_current(scene, move):
-        site = scene.site
-        site.tell_time()
-        hand_over(move.target, move.source, move.target.keys_in(move.slot))
-        move.cancel()
-        del site.moves[move.slot]
-        site.flush_all()
-
-
-def finish_moves(scene: Scene, *nodes: Node) -> None:
-    """End the moves of slots from or to these nodes: trouble is ahead."""
-    for move in list(scene.site.moves.values()):
-        if move.source in nodes or move.target in nodes:
-            finish_move(scene, move)
-
-
-def _raise_epoch(site: ClusterSite, node: Node) -> None:
-    """The majority gives a node the highest epoch of all next."""
-    node.view.current_epoch = max(one.view.current_epoch for one in site.hosts)
-
-
-def move_slot_at_once(scene: Scene, fault: Fault) -> str | None:
-    """A slot goes to another primary with all its keys in an instant, as Valkey 9 and Redis 8.4 do."""
-    site = scene.site
-    slot = pick(scene.slots, fault.a)
-    if slot is None or slot in site.moves or site.cluster.flavour is REDIS7:
-        return None
-    found = _way(site, slot, fault.b)
-    if found is None:
-        return None
-    source, target = found
-    _raise_epoch(site, target)
-    site.cluster.move_slot(slot, target, how="atomic")
-    site.flush_all()
-    return f"slot {slot} goes from {_name(source)} to {_name(target)} at once"
 
 
 # -- failures of nodes -------------------------------------------------------------------------------------------------
@@ -191,7 +57,7 @@ def fail_over(scene: Scene, fault: Fault) -> str | None:
         return None
     finish_moves(scene, primary)
     take_over(scene, primary, heir)
-    return f"{_name(heir)} takes the place of {_name(primary)}, which follows it"
+    return f"{name_of(heir)} takes the place of {name_of(primary)}, which follows it"
 
 
 def _elect(site: ClusterSite, primary: Node, heir: Node) -> None:
@@ -209,7 +75,7 @@ def take_over(scene: Scene, primary: Node, heir: Node) -> None:
     site.tell_time()
     site.agree(primary, heir)
     _elect(site, primary, heir)
-    _raise_epoch(site, heir)
+    raise_epoch(site, heir)
     site.cluster.set_lag(heir, 0.0)
     site.cluster.failover(heir)
     site.flush_all()
@@ -222,7 +88,7 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
     site.agree(heir)
     _elect(site, primary, heir)
     lost = primary.journal.end - (heir.replication.position or 0)
-    _raise_epoch(site, heir)
+    raise_epoch(site, heir)
     elect = partial(site.cluster.bus.promote, heir)
     if lost:
         losing(scene, streams_of(scene, primary), elect)
@@ -247,7 +113,7 @@ def kill(scene: Scene, fault: Fault) -> str | None:
     if late and heir is not None:
         site.cluster.set_lag(heir, inf)
     scene.world.after(fault.b * 0.3 if late else 0.0, partial(_kill, scene, fault, primary, heir))
-    return f"{_name(primary)} is about to be killed" + (", and its replica is late" if late else "")
+    return f"{name_of(primary)} is about to be killed" + (", and its replica is late" if late else "")
 
 
 def _kill(scene: Scene, fault: Fault, primary: Node, heir: Node | None) -> None:
@@ -256,7 +122,7 @@ def _kill(scene: Scene, fault: Fault, primary: Node, heir: Node | None) -> None:
         return
     site.tell_time()
     site.kill(primary)
-    world.fault("primary killed", f"{_name(primary)} is killed")
+    world.fault("primary killed", f"{name_of(primary)} is killed")
     if heir is None or fault.b < 0.2:
         world.after(0.02 + fault.b * 1.5, partial(restart, scene, primary))
     else:
@@ -267,7 +133,7 @@ def _replace(scene: Scene, fault: Fault, primary: Node, heir: Node) -> None:
     site = scene.site
     if primary in site.busy and site.hosts[heir].is_well:
         lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{_name(heir)} takes the place of {_name(primary)}; {lost} writes are lost")
+        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
     scene.world.after(0.05 + fault.b * 0.5, partial(restart, scene, primary))
 
 
@@ -276,7 +142,7 @@ def restart(scene: Scene, node: Node) -> None:
     site = scene.site
     if node in site.hosts and not site.hosts[node].is_up:
         site.restart(node)
-        scene.world.tell(_name(node), "is started")
+        scene.world.tell(name_of(node), "is started")
     site.busy.discard(node)
 
 
@@ -294,7 +160,7 @@ def lose_data(scene: Scene, fault: Fault) -> str | None:
         scene.rewind(stream)
     site.kill(primary)
     site.restart(primary, empty=True)
-    return f"{_name(primary)} starts again, empty"
+    return f"{name_of(primary)} starts again, empty"
 
 
 def stop(scene: Scene, fault: Fault) -> str | None:
@@ -311,25 +177,31 @@ def stop(scene: Scene, fault: Fault) -> str | None:
     if heir is not None and seconds > 2 * NODE_TIMEOUT:
         scene.world.after(1.5 * NODE_TIMEOUT, partial(_replace_stopped, scene, primary, heir))
     scene.world.after(seconds, partial(go_on, scene, primary))
-    return f"{_name(primary)} stands still for {seconds:.2f} s"
+    return f"{name_of(primary)} stands still for {seconds:.2f} s"
 
 
 def _replace_stopped(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
     if primary in site.busy and site.hosts[primary].paused and site.hosts[heir].is_well:
         lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{_name(heir)} takes the place of {_name(primary)}; {lost} writes are lost")
+        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
 
 
 def go_on(scene: Scene, node: Node) -> None:
     """A node that stands still goes on. One that was replaced first answers what has come meanwhile: that is not in the history."""
     site = scene.site
-    site.resume(node)
+    site.resume(node, partial(_note_strays, scene, node))
     site.busy.discard(node)
     if node.view.myself.primary is not None:
         for stream in scene.streams:
             if (heir := site.owner(slot_of(stream))) is not None and heir.id == node.view.myself.primary:
                 losing(scene, [stream], _nothing)
+
+
+def _note_strays(scene: Scene, node: Node) -> None:
+    for stream in scene.streams:
+        if isinstance(there := node.databases[0].values.get(stream), Stream):
+            scene.history.stray(stream, there)
 
 
 def _nothing() -> None:
@@ -346,7 +218,7 @@ def stop_replica(scene: Scene, fault: Fault) -> str | None:
     site.kill(node)
     seconds = 0.05 + fault.b
     scene.world.after(seconds, partial(restart, scene, node))
-    return f"the replica {_name(node)} is killed for {seconds:.2f} s"
+    return f"the replica {name_of(node)} is killed for {seconds:.2f} s"
 
 
 def part(scene: Scene, fault: Fault) -> str | None:
@@ -363,14 +235,14 @@ def part(scene: Scene, fault: Fault) -> str | None:
     if heir is not None and seconds > 2 * NODE_TIMEOUT:
         scene.world.after(1.5 * NODE_TIMEOUT, partial(_replace_parted, scene, primary, heir))
     scene.world.after(seconds, partial(join, scene, primary))
-    return f"{_name(primary)} is parted from the others for {seconds:.2f} s"
+    return f"{name_of(primary)} is parted from the others for {seconds:.2f} s"
 
 
 def _replace_parted(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
     if primary in site.busy and site.is_parted and site.hosts[heir].is_well:
         lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{_name(heir)} takes the place of {_name(primary)}; {lost} writes are lost")
+        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
 
 
 def join(scene: Scene, node: Node) -> None:
@@ -388,15 +260,15 @@ def add_node(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves or len(site.hosts) >= MOST_NODES:
         return None
-    if _way(site, slot, fault.b) is None:
+    if way(site, slot, fault.b) is None:
         return None
     node = site.cluster.join()
     site.add(node)
     site.cluster.gossip_all()
-    _raise_epoch(site, node)
+    raise_epoch(site, node)
     site.cluster.move_slot(slot, node)
     site.flush_all()
-    return f"{_name(node)} joins, and gets slot {slot}"
+    return f"{name_of(node)} joins, and gets slot {slot}"
 
 
 def remove_node(scene: Scene, fault: Fault) -> str | None:
@@ -410,13 +282,13 @@ def remove_node(scene: Scene, fault: Fault) -> str | None:
     site.tell_time()
     site.agree(node, target)
     for slot in sorted(node.view.slots_of(node.id)):
-        _raise_epoch(site, target)
+        raise_epoch(site, target)
         site.cluster.move_slot(slot, target)
     site.cluster.gossip_all()
     site.remove(node)
     site.cluster.leave(node)
     site.flush_all()
-    return f"{_name(node)} leaves"
+    return f"{name_of(node)} leaves"
 
 
 # -- what nodes say ----------------------------------------------------------------------------------------------------
@@ -431,7 +303,7 @@ def hide_names(scene: Scene, fault: Fault) -> str | None:
     kind = b"unknown-endpoint" if fault.b < 0.5 else b"hostname"
     node.config[b"cluster-preferred-endpoint-type"] = kind
     scene.world.after(fault.c, partial(tell_names, node))
-    return f"{_name(node)} announces {kind.decode()} for {fault.c:.2f} s"
+    return f"{name_of(node)} announces {kind.decode()} for {fault.c:.2f} s"
 
 
 def tell_names(node: Node) -> None:

@@ -65,7 +65,9 @@ class Faced(Program):
     def connect(self, process: Process) -> Client:
         """A client, not entered yet."""
         given = self.named_engine_options()
-        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, asks=False, cluster=self.cluster, given=given))
+        return Client(
+            partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, asks=False, cluster=self.cluster, given=given)
+        )
 
     def start(self) -> None:
         self._comes_back = False

@@ -138,12 +138,13 @@ class ClusterSite:
         self.cluster.pause(node)
         self.flush_all()
 
-    def resume(self, node: Node) -> None:
-        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view."""
+    def resume(self, node: Node, told: Callable[[], None]) -> None:
+        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view; ``told`` behind these."""
         host = self.hosts[node]
         if host.paused:
             node.resume(self._world.now)
             host.resume()
+            told()
             self.cluster.resume(node)
             self.flush_all()
 
@@ -219,7 +220,9 @@ class ClusterSite:
     def takes(self, key: bytes) -> bool:
         """Whether a key can be written: its node runs, and reaches the majority."""
         node = self.owner(slot_of(key))
-        return node is not None and self.hosts[node].is_well and not node.view.is_down and slot_of(key) not in self.moves
+        return (
+            node is not None and self.hosts[node].is_well and not node.view.is_down and slot_of(key) not in self.moves
+        )
 
     def do(self, *words: bytes) -> None:
         """An operator has the node of a key run a command; no fault befalls it."""

@@ -73,6 +73,7 @@ class StreamLog:
         self.copies: dict[bytes, Counter[int]] = {}  # how often a name was appended, by era
         self.keys: dict[bytes, Key] = {}  # by name, the last
         self.born: dict[bytes, float] = {}  # when a name was noted first
+        self.strayed: set[Key] = set()  # entries of former primaries that had answered before they knew it
         self._noted: dict[bytes, Id] = {}
 
     def stream(self, stream: bytes) -> Stream:
@@ -96,6 +97,10 @@ class StreamLog:
             self.keys[fields[1]] = Key(stream, b"%d-%d" % id_, fields[1])
             self.born.setdefault(fields[1], self.store.world.now)
         self._noted[stream] = now.last
+
+    def stray(self, stream: bytes, there: Stream) -> None:
+        """Write down the entries of a former primary, which are in the history, or never were."""
+        self.strayed.update(Key(stream, b"%d-%d" % id_, fields[1]) for id_, fields in there.fields.items())
 
     def rewind(self, stream: bytes) -> None:
         """The stream begins anew, or goes back to a former state: ``note`` it before."""

@@ -27,7 +27,7 @@ def add_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     """Add readers and producers to the scene, with the invariants that judge them."""
     lots = scene.world.lots("cast of readers")
     streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
-    _add_readers(scene, size, events, [ReaderHabits.drawn(lots, streams) for _ in range(size.members)])
+    _add_readers(scene, size, events, streams, [ReaderHabits.drawn(lots, streams) for _ in range(size.members)])
 
 
 def add_spread_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
@@ -35,11 +35,15 @@ def add_spread_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     lots = scene.world.lots("cast of readers")
     streams = lots.sample([b"{a}s", b"{a}t", b"{b}u", b"{c}v"], lots.choice([2, 3, 4]))
     drawn = [ReaderHabits.drawn(lots, streams) for _ in range(size.members)]
-    _add_readers(scene, size, events, [replace(habits, merge=None) for habits in drawn])  # each node has its own clock
+    _add_readers(
+        scene, size, events, streams, [replace(habits, merge=None) for habits in drawn]
+    )  # each node has its own clock
 
 
-def _add_readers(scene: Scene, size: Size, events: EventsInOrder, cast: list[ReaderHabits]) -> None:
-    world, streams = scene.world, cast[0].streams
+def _add_readers(
+    scene: Scene, size: Size, events: EventsInOrder, streams: list[bytes], cast: list[ReaderHabits]
+) -> None:
+    world = scene.world
     id_log, oracles = judged(scene, streams)
     for number, habits in enumerate(cast, 1):
         add_reader(scene, f"reader-{number}", id_log, habits, oracles, events)
