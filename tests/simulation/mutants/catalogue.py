@@ -6,6 +6,7 @@ from typing import Final
 
 from .mutant import Mutant
 from .of_channels import CHANNELS
+from .of_clusters import CLUSTERS
 from .of_consumers import CONSUMERS
 from .of_gaps import GROUP_GAPS
 from .of_groups import GROUPS
@@ -31,5 +32,6 @@ MUTANTS: Final[dict[str, Mutant]] = {
         *CHANNELS,
         *IDENTITIES,
         *RIGHTS,
+        *CLUSTERS,
     )
 }

@@ -14,6 +14,9 @@ from ..world.invariants import EventsInOrder, Oracle
 from .requests import AnswersBelong, DeadlinesKept, Requester, RunAsTold, SentRequest
 
 if TYPE_CHECKING:
+    from streamcore.testing.model import Session
+    from streamcore.testing.model.session import Context
+
     from ..context import Scene
     from ..world.driver import World
     from ..world.plan import Size
@@ -38,6 +41,25 @@ class WholeTransactions(Oracle):
 
     def judge(self) -> None:
         self.look()
+
+
+class RunInOrder:
+    """*Any request*: those of a slot are executed in the order of submission, however the slot moves.
+
+    But for those that a node refuses for now (CLUSTERDOWN, TRYAGAIN), while others are on their way to it, and executes later.
+    """
+
+    def __init__(self, runs: RunAsTold) -> None:
+        self._runs = runs
+        self._seen: set[tuple[Context, bytes, int]] = set()
+
+    def command(self, session: Session, words: list[bytes]) -> None:
+        """A node is about to run a command."""
+        if words[0] == b"RPUSH" and words[2].isdigit():
+            asked = session.server, words[1], int(words[2])
+            if asked in self._seen:
+                self._runs.loose.add(asked[1:])
+            self._seen.add(asked)
 
 
 class SpreadRequester(Requester):
@@ -107,7 +129,7 @@ def add_spread_requesters(scene: Scene, size: Size, events: EventsInOrder) -> No
     runs, whole = RunAsTold(world, scene), WholeTransactions(world, scene)
     oracles = AnswersBelong(world), runs, DeadlinesKept(world)
     scene.oracles += [*oracles, whole]
-    scene.running.append(runs.tried)
+    scene.running += [runs.tried, RunInOrder(runs).command]
     scene.used += [slot_of(b"{%b}" % tag) for tag in TAGS]
     for number in range(1, size.members + 1):
         scene.enter(SpreadRequester(world, number, oracles, whole, events))
