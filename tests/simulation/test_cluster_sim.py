@@ -9,7 +9,7 @@ import pytest
 
 from transports.simulation import CLUSTER_SCENARIOS, SCENARIOS, simulate, simulate_cluster
 
-SEEDS = 5
+SEEDS = 2
 
 
 @pytest.mark.parametrize("scenario", CLUSTER_SCENARIOS)

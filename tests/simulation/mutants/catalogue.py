@@ -6,7 +6,6 @@ from typing import Final
 
 from .mutant import Mutant
 from .of_channels import CHANNELS
-from .of_clusters import CLUSTERS
 from .of_consumers import CONSUMERS
 from .of_gaps import GROUP_GAPS
 from .of_groups import GROUPS
@@ -32,6 +31,5 @@ MUTANTS: Final[dict[str, Mutant]] = {
         *CHANNELS,
         *IDENTITIES,
         *RIGHTS,
-        *CLUSTERS,
     )
 }
