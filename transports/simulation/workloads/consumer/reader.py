@@ -230,8 +230,8 @@ class Reader(Program):
             self._track()
         self._follow_change()
         self.oracles.trims.looked(self)
-        if not self.tracks:
-            return False  # with several nodes, entries may come before all places are known
+        if not self.tracks and self.cluster is not None and not self.engine.closed:
+            return False  # entries of a node may come before the places at all nodes are known
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:
