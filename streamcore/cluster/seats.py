@@ -55,6 +55,8 @@ class Seat:
         self.active_at = 0.0
         self.own: Link | None = None
         self.shared: SharedLink | None = None
+        self.left: AnyAddress = DEFAULT_ADDRESS
+        """Where the shared link leads that it has left last."""
         self._lanes = lanes
         self._owner = owner
         self._is_up = False  # on the shared link
@@ -82,7 +84,7 @@ class Seat:
         """Where the link leads."""
         if self.own is not None:
             return self.own.address
-        return DEFAULT_ADDRESS if self.shared is None else self.shared.address
+        return self.left if self.shared is None else self.shared.address
 
     @property
     def attempts(self) -> int:
@@ -284,6 +286,7 @@ class Lanes:
     def _leave(self, seat: Seat) -> None:
         shared, seat.shared = seat.shared, None
         if shared is not None:
+            seat.left = shared.address
             shared.leave(seat)
 
     def _move(self, seat: Seat, why: str, *, may_own: bool = False) -> None:
@@ -308,7 +311,8 @@ class Lanes:
             assert isinstance(address, Address)
             if not self._has_room(address):
                 beside = [one for one, link in self._owned.items() if link.address == address]
-                quiet = min(beside if len(beside) >= self._max_links_per_node else self._owned, key=_active_at)
+                rivals = beside if len(beside) >= self._max_links_per_node else self._owned
+                quiet = min(rivals, key=_active_at, default=seat)
                 if quiet.active_at + LOOK > seat.active_at:
                     continue
                 self._take_own(quiet)

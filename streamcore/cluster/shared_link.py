@@ -68,9 +68,9 @@ class SharedLink:
 
     def end_wait(self, seat: Occupant) -> None:
         """End the read of a script that waits for entries."""
-        for exchange in self._of(seat):
+        for at, exchange in enumerate(self._of(seat)):
             if isinstance(exchange, WaitingRead):
-                self._reads.end(exchange)
+                self._reads.end(exchange, is_next=at == 0)
 
     def only_waits(self, seat: Occupant) -> bool:
         """Whether nothing of a script is on its way, but for a read that waits for the next round."""

@@ -50,10 +50,17 @@ class WaitingReads:
         if self._asked is None:
             self._timer.set(AT_ONCE)
 
-    def end(self, read: WaitingRead) -> None:
-        """End a read with what it has found: nothing, or what the present round brings."""
+    def end(self, read: WaitingRead, *, is_next: bool) -> None:
+        """End a read with what it has found: nothing, or what the present round brings.
+
+        Unless it ``is_next``, replies to its script are due before: then it ends with the next round, behind these.
+        """
         if self.is_asked(read):
             self.until[read] = -inf
+        elif not is_next:
+            self.until[read] = -inf
+            if self._asked is None:
+                self._timer.set(AT_ONCE)
         else:
             del self.until[read]
             read.replies = [None]

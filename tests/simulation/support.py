@@ -41,7 +41,8 @@ def appended(log: DeliveryLog, member: Member, number: int = 1) -> Key:
     member.node.pause()
     key = Key(b"s", b"%d-1" % number, b"p9:%d" % number)
     log.sent.add(key.name)
-    host = log.history.host
+    host = log.history.store
+    assert isinstance(host, Host)
     host.do(b"XADD", key.stream, key.id, *fields_of(key.name))
     log.history.note(key.stream)
     assert host.server.databases[0].values
@@ -57,5 +58,7 @@ def delivered(log: DeliveryLog, key: Key, consumer: bytes, times: int = 1) -> No
     """The server has given an entry to a consumer."""
     group = log.of(key.stream)
     assert group is not None
-    group.deliver(key.number, consumer, log.history.host.server.ms, times)
+    host = log.history.store
+    assert isinstance(host, Host)
+    group.deliver(key.number, consumer, host.server.ms, times)
     log.tenures.note()

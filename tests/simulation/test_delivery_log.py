@@ -128,7 +128,7 @@ def test_a_delivery_to_a_former_process_of_the_name_counts(is_inherited: bool) -
         b"dead:id",
         KEY.id,
     ]
-    log.history.host.do(b"XADD", b"{s}:dead", b"1-1", *fields_of(KEY.name), *letter)
+    log.history.store.do(b"XADD", b"{s}:dead", b"1-1", *fields_of(KEY.name), *letter)
     with nullcontext() if is_inherited else pytest.raises(Violation, match="handed over once, and not refused"):
         LettersDeserved(log.world, log, 2).look()
 
@@ -182,7 +182,7 @@ class TestALetterThatAFailoverLoses:
     @pytest.mark.parametrize(("letter", "start"), [(False, b"1-1"), (True, b"0"), (True, b"$")])
     def test_excuses_nothing_else(self, letter: bool, start: bytes) -> None:
         log, _ = self.failed_over(letter=letter, start=start)
-        log.history.host.do(b"XGROUP", b"SETID", KEY.stream, log.group, b"1-1")
+        log.history.store.do(b"XGROUP", b"SETID", KEY.stream, log.group, b"1-1")
         with pytest.raises(Violation, match="is settled, or passed over, and nobody has said so"):
             OnlySaidIsSettled(log.world, log).look()
 

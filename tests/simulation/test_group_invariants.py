@@ -81,7 +81,7 @@ class TestAttemptsSeen:
         member.crash(silently=True, away=10.0)
         key = Key(b"s", b"1-1", b"p9:1")
         log.sent.add(key.name)
-        log.history.host.do(b"XADD", key.stream, key.id, *fields_of(key.name))
+        log.history.store.do(b"XADD", key.stream, key.id, *fields_of(key.name))
         log.history.note(key.stream)
         delivered(log, key, member.consumer)
         member.start()

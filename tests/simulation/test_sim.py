@@ -17,7 +17,7 @@ from streamcore.errors import ReplyError
 from streamcore.group.low_water import LowWater
 from tests.test_architecture import ROOT
 from transports.cli.app import streamcore
-from transports.simulation import SCENARIOS, Size, kinds_of, shrink, simulate, tale
+from transports.simulation import CLUSTER_SCENARIOS, SCENARIOS, Size, kinds_of, shrink, simulate, tale
 from transports.simulation.faults import logins
 from transports.simulation.run import planned
 
@@ -69,7 +69,11 @@ def test_a_script_does_what_it_says_and_is_never_drawn() -> None:
     outcome = simulate(0, scenario="restored", tells=True)
     assert (outcome.oracle, dict(outcome.faults)) == ("", {"stream restored": 1})
     assert sum("hears of Gap" in line for line in outcome.story) == 1
-    assert {name for name, scenario in SCENARIOS.items() if not scenario.weight} == {"restored", "rotation"}
+    assert {name for name, scenario in SCENARIOS.items() if not scenario.weight} == {
+        "restored",
+        "rotation",
+        *CLUSTER_SCENARIOS,
+    }
 
 
 def test_logins_rotate_and_every_connection_comes_back() -> None:

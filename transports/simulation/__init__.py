@@ -4,9 +4,22 @@
 clock, no threads: ``docs/guides/simulation.md`` tells its claims, and how to read it.
 """
 
-from .run import KINDS, Outcome, kinds_of, simulate
-from .scenarios import SCENARIOS
+from .run import KINDS, Outcome, kinds_of, simulate, simulate_cluster
+from .scenarios import CLUSTER_SCENARIOS, SCENARIOS
 from .shrink import Shrunk, shrink, tale
 from .world.plan import Fault, Size
 
-__all__ = ["KINDS", "SCENARIOS", "Fault", "Outcome", "Shrunk", "Size", "kinds_of", "shrink", "simulate", "tale"]
+__all__ = [
+    "CLUSTER_SCENARIOS",
+    "KINDS",
+    "SCENARIOS",
+    "Fault",
+    "Outcome",
+    "Shrunk",
+    "Size",
+    "kinds_of",
+    "shrink",
+    "simulate",
+    "simulate_cluster",
+    "tale",
+]

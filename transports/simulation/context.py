@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from streamcore.testing.model.cluster.keys import slot_of
+
 from .workloads.group.delivery_log import DeliveryLog
 from .world.actor import Program
+from .world.cluster_site import ClusterSite
 from .world.driver import World
 from .world.invariants import Oracle
 from .world.plan import Fault
 from .world.server_host import Host
+from .world.store import Store
 from .world.stream_log import Id, StreamLog
 
 if TYPE_CHECKING:
@@ -32,9 +36,10 @@ class Scene:
     """
 
     world: World
-    host: Host
+    store: Store
     history: StreamLog
     streams: list[bytes]
+    used: list[int] = field(default_factory=list)  # slots of a cluster that have no stream
     delivery_logs: list[DeliveryLog] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
     oracles: list[Oracle] = field(default_factory=list)
@@ -47,11 +52,28 @@ class Scene:
     running: list[Callable[[Session, list[bytes]], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.host.server.on_command = self._run  # its successors tell, too
+        self.store.observe(self._run)
 
     def _run(self, session: Session, words: list[bytes]) -> None:
         for told in self.running:
             told(session, words)
+
+    @property
+    def host(self) -> Host:
+        """The machine of the single server."""
+        assert isinstance(self.store, Host), "a cluster has several"
+        return self.store
+
+    @property
+    def site(self) -> ClusterSite:
+        """The machines of the cluster."""
+        assert isinstance(self.store, ClusterSite), "a single server has none"
+        return self.store
+
+    @property
+    def slots(self) -> list[int]:
+        """The slots of a cluster that programs use, in an order of their own."""
+        return list(dict.fromkeys([*map(slot_of, self.streams), *self.used]))
 
     def enter(self, program: Program) -> None:
         """Add a program, and start its first process."""

@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from streamcore import Address
 from streamcore.testing.model import REDIS7, REDIS8, VALKEY9, Server
+from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.versions import Flavour
 
 from .context import Kind, Scene
+from .faults import (
+    cluster as cluster_faults,
+)
 from .faults import (
     data as data_faults,
 )
@@ -27,10 +33,12 @@ from .faults import (
 from .faults import (
     server as server_faults,
 )
-from .scenarios import SCENARIOS
+from .scenarios import CLUSTER_SCENARIOS, SCENARIOS
 from .steady_state.context import SteadyState
 from .steady_state.trials import play
 from .world.actor import ADDRESS
+from .world.cluster_invariants import DialsBounded, RefreshesBounded
+from .world.cluster_site import ClusterSite
 from .world.driver import World
 from .world.invariants import TICK, EventsInOrder, NoCrash, NoHotLoop, Oracle, Recovers
 from .world.plan import Fault, Size, plan
@@ -121,6 +129,12 @@ def simulate(
     return outcome
 
 
+def simulate_cluster(seed: int, *, tells: bool = False) -> Outcome:
+    """Run a seed in a cluster; it draws its scenario."""
+    scenario = World(seed).lots("cluster cast").choice(CLUSTER_SCENARIOS)
+    return simulate(seed, scenario=scenario, tells=tells)
+
+
 def _where(error: Exception) -> str:
     trace, place = error.__traceback__, "?"
     while trace is not None:
@@ -143,18 +157,43 @@ def _drawn(seed: int) -> str:
 
 
 def _stage(world: World, size: Size, scenario: str) -> Scene:
-    lots = world.lots("stage")
-    flavour = lots.choice([VALKEY9, VALKEY9, REDIS7, REDIS8])
-    server = Server(flavour, now=world.now, entropy=world.lots("server").randbytes)
-    host = Host(world, server)
-    world.hosts[str(ADDRESS)] = host
-    scene = Scene(world, host, StreamLog(host), [])
+    flavour = world.lots("stage").choice([VALKEY9, VALKEY9, REDIS7, REDIS8])
+    made = _cluster(world, flavour) if SCENARIOS[scenario].in_cluster else _server(world, flavour)
+    scene = Scene(world, made, StreamLog(made), [])
     events = EventsInOrder(world)
     oracles: list[Oracle] = [NoHotLoop(world), Recovers(world), events]
     scene.oracles += oracles
-    server_faults.faults_of(scene)
+    if isinstance(made, Host):
+        server_faults.faults_of(scene)
+    else:
+        dials, refreshes = DialsBounded(world), RefreshesBounded(world, made)
+        world.on_dial = dials.dialled
+        scene.running.append(refreshes.command)
+        scene.oracles += [dials, refreshes]
     SCENARIOS[scenario].enter(scene, size, events)
     return scene
+
+
+def _server(world: World, flavour: Flavour) -> Host:
+    server = Server(flavour, now=world.now, entropy=world.lots("server").randbytes)
+    host = world.hosts[str(ADDRESS)] = Host(world, server)
+    return host
+
+
+def _cluster(world: World, flavour: Flavour) -> ClusterSite:
+    lots = world.lots("gossip")
+    scale = lots.choice([0.0, 0.05, 0.4])
+    model = ModelCluster(
+        3,
+        1,
+        flavour,
+        now=world.now,
+        gossip_delay=lambda _source, _target: scale * lots.random(),
+        node_timeout=cluster_faults.NODE_TIMEOUT,
+        entropy=world.lots("server").randbytes,
+    )
+    world.seeds = [Address("127.0.0.1", node.view.myself.port) for node in lots.sample(model.nodes, 2)]
+    return ClusterSite(world, model)
 
 
 def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
@@ -167,7 +206,8 @@ def _play(scene: Scene, planned: list[tuple[Kind, Fault]], size: Size) -> None:
     world.run(world.now + PATIENCE, lambda: _is_done(scene))
     world.notes["healing ms"] = int((world.now - world.healed_at) * 1000)
     _judge(scene)
-    play(SteadyState(scene, _events(scene), lambda: _is_done(scene), PATIENCE))
+    if isinstance(scene.store, Host):
+        play(SteadyState(scene, _events(scene), lambda: _is_done(scene), PATIENCE))
     _judge(scene)
     _leave(scene)
     _count(scene)
@@ -197,9 +237,12 @@ def _heal(scene: Scene) -> None:
     world = scene.world
     world.faulty, world.healed_at = False, world.now
     world.tell("*", "the world heals")
-    server_faults.restart(scene)
-    scene.host.resume()
-    server_faults.heal(scene)
+    if isinstance(scene.store, Host):
+        server_faults.restart(scene)
+        scene.host.resume()
+        server_faults.heal(scene)
+    else:
+        cluster_faults.heal(scene)
     if world.issuer is not None:
         world.issuer.is_down, world.issuer.delay = False, 0.0
     for node in list(world.nodes):

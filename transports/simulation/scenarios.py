@@ -7,20 +7,20 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from .context import Kind, Scene
-from .faults import failover, logins
+from .faults import cluster, data, failover, logins, server
 from .faults import rewinds as reader_faults
 from .faults import streams as stream_faults
 from .faults.network import late
 from .faults.readers import PUBSUB_KINDS, READER_KINDS, REQUEST_KINDS
-from .faults.server import error
 from .workloads.channels.workload import add_channels
-from .workloads.client import add_clients
+from .workloads.client import add_clients, add_spread_clients
 from .workloads.consumer.restored_stream import add_restored_stream
-from .workloads.consumer.workload import add_readers
-from .workloads.group.workload import add_applications, add_group
+from .workloads.consumer.workload import add_readers, add_spread_readers
+from .workloads.group.workload import add_applications, add_group, add_spread_group
 from .workloads.pubsub.workload import add_subscribers
 from .workloads.requests import add_requesters
 from .workloads.rotation import add_rotating_clients
+from .workloads.spread_requests import add_spread_requesters
 from .world.invariants import EventsInOrder
 from .world.plan import FAULTS, Size
 
@@ -36,6 +36,7 @@ class Scenario(NamedTuple):
     kinds: Mapping[str, Kind] = MappingProxyType({})
     without: frozenset[str] = frozenset()
     faults: int = FAULTS
+    in_cluster: bool = False
 
     def chosen(self, kinds: Mapping[str, Kind]) -> dict[str, Kind]:
         """The kinds of faults that strike in this scenario."""
@@ -51,7 +52,8 @@ OF_GROUPS: Final = frozenset(
 OF_DATA: Final = frozenset({"XTRIM", "FLUSHALL", "error reply", "clock step"})
 WITHOUT_STREAMS: Final = (OF_GROUPS | {"XTRIM"}) - {"permission denied", "SCRIPT FLUSH"}
 OF_GROUPS_ALONE: Final = {**failover.GROUP_KINDS, **stream_faults.KINDS}
-FEW_ERRORS: Final = {"error reply": Kind(3, error)}  # most of them befall commands of streams
+OF_ONE_SERVER: Final = frozenset({*server.KINDS, *data.KINDS})
+FEW_ERRORS: Final = {"error reply": Kind(3, server.error)}  # most of them befall commands of streams
 
 
 SCENARIOS: Final = {
@@ -62,6 +64,16 @@ SCENARIOS: Final = {
     "requests": Scenario(0.4, add_requesters, REQUEST_KINDS, OF_GROUPS | {"XTRIM", "FLUSHALL"}, 670),
     "client": Scenario(0.5, add_clients, FEW_ERRORS, WITHOUT_STREAMS, 850),
     "channels": Scenario(0.5, add_channels, {**FEW_ERRORS, "late": Kind(12, late)}, WITHOUT_STREAMS, 640),
+    "cluster-group": Scenario(0, add_spread_group, cluster.KINDS, OF_ONE_SERVER, 260, in_cluster=True),
+    "cluster-requests": Scenario(
+        0, add_spread_requesters, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True
+    ),
+    "cluster-consumer": Scenario(0, add_spread_readers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
+    "cluster-pubsub": Scenario(0, add_subscribers, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
+    "cluster-client": Scenario(0, add_spread_clients, cluster.KINDS, OF_ONE_SERVER | OF_GROUPS, 260, in_cluster=True),
     "restored": Scenario(0, add_restored_stream, faults=0),
     "rotation": Scenario(0, add_rotating_clients, {**FEW_ERRORS, **logins.KINDS}, WITHOUT_STREAMS, 850),
 }
+
+CLUSTER_SCENARIOS: Final = tuple(name for name, one in SCENARIOS.items() if one.in_cluster)
+"""The scenarios of a cluster: they are asked for by name, or drawn by ``simulate_cluster``."""

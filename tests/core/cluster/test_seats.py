@@ -240,6 +240,25 @@ def test_a_member_that_has_been_active_lately_keeps_its_link() -> None:
     assert first in story.own()
 
 
+def test_without_links_of_their_own_all_members_stay_on_shared_links() -> None:
+    story = Story(per_node=0)
+    sent = [story.add(stream) for stream in STREAMS]
+    assert sorted(story.work(2.5)) == sent
+    assert story.own() == []
+
+
+def test_the_end_of_a_script_on_a_shared_link_names_the_node() -> None:
+    story = Story(per_node=0)
+    stream = STREAMS[0]
+    owner = story.cluster.owner(stream)
+    story.cluster.move_slot(key_slot(stream), story.other(stream))
+    story.add(stream)
+    story.work(2.0)
+    [lost] = story.told(Disconnected)
+    assert isinstance(lost, Disconnected)
+    assert lost.address == f"{owner.address[0].decode()}:{owner.address[1]}"
+
+
 class Host(Engine):
     """Scripts about slots, without streams."""
 

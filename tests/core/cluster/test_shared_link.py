@@ -188,3 +188,29 @@ class TestWaitingReads:
         pair.advance(1.0)
         assert first.told[-1] == "up"
         pair.server.expect_nothing()
+
+    def test_a_read_that_ends_is_answered_behind_what_its_script_has_asked_before(self) -> None:
+        pair, shared, (first,) = sharing(1)
+        first.ask("A")
+        first.wait_for("R", 5.0)
+        shared.end_wait(first)
+        assert first.told == ["up"]
+        pair.settle()
+        pair.server.expect("A")
+        pair.server.expect("R")
+        pair.server.answer(1, None)
+        assert first.told == ["up", 1, None]
+
+    def test_so_is_a_read_that_ends_during_the_round_of_another(self) -> None:
+        pair, shared, (first, second) = sharing(2)
+        second.wait_for("S", 5.0)
+        pair.settle()
+        first.ask("A")
+        first.wait_for("R", 5.0)
+        shared.end_wait(first)
+        pair.settle()
+        pair.server.answer(None, 1)
+        assert first.told == ["up", 1]
+        pair.advance(2 * LONGEST)
+        pair.server.answer(None, None)
+        assert (first.told, second.told) == (["up", 1, None], ["up"])

@@ -7,8 +7,9 @@ ids are given that the former primary has given already; and entries that were d
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from streamcore.testing.model import Server
 
@@ -16,6 +17,8 @@ from ..context import Kind, Scene
 from ..world.plan import Fault
 from .data import delete_pending
 from .server import faults_of
+
+T = TypeVar("T")
 
 
 def replica_of(scene: Scene, old: Server, lots: str, *, lag: float) -> Server:
@@ -59,12 +62,25 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     """Make the replica the primary, and its former primary follow it; how many writes are lost."""
     now = scene.world.now
     replica.handle_timeout(now)
-    unread = [(log, stream, log.unread(stream)) for log in scene.delivery_logs for stream in log.streams]
-    letters = [(log, stream, log.letters(stream)) for log in scene.delivery_logs for stream in log.streams]
-    for stream in scene.streams:
+
+    def change_places() -> int:
+        lost = replica.promote(now)
+        old.follow(replica, now)
+        return lost
+
+    lost = losing(scene, scene.streams, change_places)
+    scene.host.flush()
+    return lost
+
+
+def losing(scene: Scene, streams: Sequence[bytes], act: Callable[[], T]) -> T:
+    """Let something happen by which streams go back to a former state, and note the entries that are lost with it."""
+    logged = [(log, stream) for log in scene.delivery_logs for stream in log.streams if stream in streams]
+    unread = [(log, stream, log.unread(stream)) for log, stream in logged]
+    letters = [(log, stream, log.letters(stream)) for log, stream in logged]
+    for stream in streams:
         scene.rewind(stream)
-    lost = replica.promote(now)
-    old.follow(replica, now)
+    result = act()
     for log in scene.delivery_logs:
         log.losses.go_back()
     for log, stream, ids in unread:
@@ -73,8 +89,7 @@ def promote(scene: Scene, old: Server, replica: Server) -> int:
     for log, stream, names in letters:
         log.lost_letters |= names - log.letters(stream)
         log.failed_over(stream)
-    scene.host.flush()
-    return lost
+    return result
 
 
 def _promote(scene: Scene, fault: Fault, old: Server, replica: Server) -> None:

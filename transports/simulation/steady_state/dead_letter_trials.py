@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamcore.events import SettlingRefused
 from streamcore.group.settling import LONG_PATIENCE
+from streamcore.keys import dead_letters
 
 from ..workloads.group.member import Member
 from ..world.invariants import Oracle
@@ -27,7 +28,7 @@ def no_letters(steady: SteadyState, log: DeliveryLog) -> None:
     if steady.world.lots("letters of another type").random() > 0.25:
         return
     oracle, do, stream = LettersWait(steady.world), steady.scene.host.do, log.streams[0]
-    letters = b"{%b}:dead" % stream
+    letters = dead_letters(stream)
     do(b"RENAME", letters, ASIDE)
     log.letters_aside[stream] = ASIDE
     do(b"SET", letters, b"taken for something else")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streamcore.events import DeadLettered
+from streamcore.keys import dead_letters
 
 from ..faults.server import faults_of
 from ..workloads.group.member import Member
@@ -28,7 +29,7 @@ class OneLetter(Oracle):
 def bury(steady: SteadyState, log: DeliveryLog) -> None:
     """An entry is buried, and the server's word on that is lost with its connection."""
     host, stream, sent = steady.scene.host, log.streams[0], [0]
-    letters = b"{%b}:dead" % stream
+    letters = dead_letters(stream)
     before = len(steady.scene.history.stream(letters).ids)
 
     def comes(data: bytes) -> None:

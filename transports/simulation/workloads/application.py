@@ -64,7 +64,10 @@ class Faced(Program):
 
     def connect(self, process: Process) -> Client:
         """A client, not entered yet."""
-        return Client(partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, given=self.named_engine_options()))
+        given = self.named_engine_options()
+        return Client(
+            partial(Driver, process), Seeded(Target(ADDRESS), OPTIONS, asks=False, cluster=self.cluster, given=given)
+        )
 
     def start(self) -> None:
         self._comes_back = False

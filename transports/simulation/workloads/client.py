@@ -7,12 +7,14 @@ client; each of their waits may be cancelled wherever it is.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import ConnectionLost, ReplyError, StreamcoreError, WatchedKeyChanged
 from streamcore.commands import echo, get, incr, set_, xread
 from streamcore.errors import ExecAbortError
+from streamcore.testing.model.cluster.keys import slot_of
 from transports._facade._async import Client, Transaction
 
 from ..world.actor import OPTIONS
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 TASKS: Final = 3
 SHARED: Final = b"clerks:shared"
+TAGS: Final = (b"{clerks:shared}", b"{b}", b"{c}")
+"""The hash tags of keys in a cluster: the first is that of the shared key."""
+
 PATIENCE: Final = OPTIONS.request_timeout * 2 + 0.5
 """Seconds within which a request is answered, one way or the other: its turn for a link, then its own deadline."""
 
@@ -56,7 +61,7 @@ class ExecutedAsTold(Oracle):
 
     def value(self, key: bytes) -> int:
         """The server's present value of a key."""
-        value: Any = self._scene.host.server.databases[0].values.get(key)
+        value: Any = self._scene.store.value(key)
         return 0 if value is None else int(bytes(value))
 
     def asks(self, key: bytes) -> None:
@@ -88,7 +93,7 @@ class AllOrNothing(Oracle):
         self._scene = scene
 
     def look(self) -> None:
-        values: dict[bytes, Any] = self._scene.host.server.databases[0].values
+        values: Mapping[bytes, Any] = self._scene.store.values()
         counts = Counter(key.rpartition(b":")[2] for key in values if key.startswith(b"clerks:"))
         if counts[b"left"] != counts[b"right"]:
             self.violated(
@@ -186,7 +191,8 @@ class ClientProgram(Faced):
 
     def _key(self, number: int) -> bytes:
         self._asked += 1
-        return b"clerks:%b:%d:%d:%d" % (self.seeded_as.encode(), self.incarnation, number, self._asked)
+        key = b"clerks:%b:%d:%d:%d" % (self.seeded_as.encode(), self.incarnation, number, self._asked)
+        return key if self.cluster is None else b"%b%b" % (key, self.draw.choice(TAGS))
 
     async def _echo(self, client: Client, key: bytes) -> None:
         self._replies.check(self.label, key, await client.execute(echo(key)))
@@ -207,7 +213,7 @@ class ClientProgram(Faced):
     async def _lock(self, client: Client, key: bytes) -> None:
         async def body(transaction: Transaction) -> None:
             value = await transaction.execute(get(SHARED))
-            own = key + b":commit"
+            own = (key if self.cluster is None else key.partition(b"{")[0] + TAGS[0]) + b":commit"
             transaction.queue(set_(SHARED, int(value or 0) + 1), incr(own))
 
         await client.transact(body, watch=SHARED, attempts=3)
@@ -216,6 +222,12 @@ class ClientProgram(Faced):
         """A blocking command, on a link of its own."""
         if await client.execute(xread({b"clerks-never": "$"}, block=0.1)):
             self._replies.violated(f"{self.label} was given entries of a stream that does not exist")
+
+
+def add_spread_clients(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """Add clients to the scene of a cluster."""
+    scene.used += [slot_of(tag) for tag in (*TAGS, b"clerks-never")]
+    add_clients(scene, size, events)
 
 
 def add_clients(scene: Scene, size: Size, events: EventsInOrder) -> None:

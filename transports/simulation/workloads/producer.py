@@ -15,7 +15,7 @@ from streamcore import ClosedError, ConnectionLost, DeliveryUnknown, Producer, R
 
 from ..world.actor import OPTIONS, Program
 from ..world.invariants import Oracle
-from ..world.stream_log import fields_of
+from ..world.stream_log import Key, fields_of
 
 if TYPE_CHECKING:
     from streamcore.requests import Request
@@ -62,7 +62,8 @@ class IdMeansThere(Oracle):
         history = sender.log.history
         history.note(sender.stream)
         key = history.keys.get(name)
-        if key is None or key.id != b"%d-%d" % id_:
+        given = Key(sender.stream, b"%d-%d" % id_, name)
+        if (key is None or key.id != given.id) and given not in history.strayed:
             self.violated(f"{sender.label} was given the id {id_[0]}-{id_[1]} for {name.decode()}, which is not there")
 
 

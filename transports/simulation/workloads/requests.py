@@ -73,7 +73,7 @@ class RunAsTold(Oracle):
         self._tries: Counter[bytes] = Counter()
 
     def _value(self, key: bytes) -> Any:
-        return self._scene.host.server.databases[0].values.get(key)
+        return self._scene.store.value(key)
 
     def tried(self, _: object, words: list[bytes]) -> None:
         """The server is asked for something."""
@@ -122,26 +122,38 @@ class Requester(Program):
         super().__init__(world, f"requester-{number}", f"asker-{number}")
         self.pauses = 0
         self.rests = False  # asks nothing of itself
-        self._answers, self._runs, self._deadlines = oracles
+        self.answers, self.runs, self._deadlines = oracles
         self._events = events
         self._open: dict[bytes, SentRequest] = {}
         self._ups = self._number = self._served = 0
 
     def begin(self) -> Multiplexer:
-        engine = Multiplexer(**self.engine_options())
+        engine = self.client()
         engine.on_event = self._heard
         self._events.listen(self.label, engine)
-        self._runs.lists.append(self._list())
+        self.runs.lists += self.lists()
         self._soon()
         return engine
 
+    def client(self) -> Multiplexer:
+        """A client's engine."""
+        return Multiplexer(**self.engine_options())
+
+    def is_up(self) -> bool:
+        """Whether a request could leave now."""
+        return bool(self.engine.is_ready)
+
+    def lists(self) -> list[bytes]:
+        """The lists to which it appends."""
+        return [b"asker:%b:list" % self.seeded_label.encode()]
+
     def _list(self) -> bytes:
-        return b"asker:%b:list" % self.seeded_label.encode()
+        return self.lists()[0]
 
     def _heard(self, event: object) -> None:
         self._ups += isinstance(event, (Connected, Reconnected))
         if isinstance(event, Disconnected):
-            self._runs.loose.update((self._list(), asked.number) for asked in self._open.values())
+            self.runs.loose.update((one, asked.number) for one in self.lists() for asked in self._open.values())
         if self.world.tells:
             self.world.tell(self.label, f"hears of {event!r}")
 
@@ -173,42 +185,52 @@ class Requester(Program):
 
     def _ask(self) -> None:
         self._number += 1
-        key = b"asker:%b:%d" % (self.seeded_label.encode(), self._number)
+        self.ask(self.key(b"asker:%b:%d" % (self.seeded_label.encode(), self._number)))
+
+    def key(self, name: bytes) -> bytes:
+        """The key of a request."""
+        return name
+
+    def ask(self, key: bytes) -> None:
+        """Ask for something, about a key."""
         way = self.draw.choice((self._echo, self._count, self._append, self._several))
         commands, asked = way(key)
-        engine: Multiplexer = self.engine
-        asked.was_up = engine.is_ready
-        self._open[key] = asked
-        self._runs.asked += asked.writes
-        self.world.tell(self.label, f"asks {key.decode()}")
-        asked.request = engine.submit(commands, partial(self._done, asked))
+        self.begun(asked)
+        asked.request = self.engine.submit(commands, partial(self.done, asked))
 
-    def _asked(self, key: bytes, check: Callable[[list[Any]], None], *writes: bytes) -> SentRequest:
+    def begun(self, asked: SentRequest) -> None:
+        """A request is about to be submitted."""
+        asked.was_up = self.is_up()
+        self._open[asked.key] = asked
+        self.runs.asked += asked.writes
+        self.world.tell(self.label, f"asks {asked.key.decode()}")
+
+    def asked_for(self, key: bytes, check: Callable[[list[Any]], None], *writes: bytes) -> SentRequest:
         return SentRequest(key, self._number, self.world.now, self.pauses, self._ups, False, check, writes)
 
-    def _expect(self, what: bytes, answer: object, wanted: object) -> None:
+    def expect(self, what: bytes, answer: object, wanted: object) -> None:
         if answer != wanted and not isinstance(answer, ReplyError):
-            self._answers.violated(f"{self.label} expects {wanted!r} for {what.decode()}, and gets {answer!r}")
+            self.answers.violated(f"{self.label} expects {wanted!r} for {what.decode()}, and gets {answer!r}")
 
     def _echo(self, key: bytes) -> tuple[list[Any], SentRequest]:
-        return [echo(key)], self._asked(key, lambda answers: self._expect(key, answers[0], key))
+        return [echo(key)], self.asked_for(key, lambda answers: self.expect(key, answers[0], key))
 
     def _count(self, key: bytes) -> tuple[list[Any], SentRequest]:
-        return [incr(key)], self._asked(key, lambda answers: self._expect(key, answers[0], 1), key)
+        return [incr(key)], self.asked_for(key, lambda answers: self.expect(key, answers[0], 1), key)
 
     def _append(self, key: bytes) -> tuple[list[Any], SentRequest]:
-        return [rpush(self._list(), b"%d" % self._number)], self._asked(key, lambda _: None)
+        return [rpush(self._list(), b"%d" % self._number)], self.asked_for(key, lambda _: None)
 
     def _several(self, key: bytes) -> tuple[list[Any], SentRequest]:
         one, other = key + b":1", key + b":2"
 
         def check(answers: list[Any]) -> None:
             for answer, wanted in zip(answers, (1, key, 1), strict=True):
-                self._expect(key, answer, wanted)
+                self.expect(key, answer, wanted)
 
-        return [incr(one), echo(key), rpush(other, key)], self._asked(key, check, one)
+        return [incr(one), echo(key), rpush(other, key)], self.asked_for(key, check, one)
 
-    def _done(self, asked: SentRequest, request: Request) -> None:
+    def done(self, asked: SentRequest, request: Request) -> None:
         if self._open.pop(asked.key, None) is None:
             return
         error: StreamcoreError | None = None
@@ -225,14 +247,14 @@ class Requester(Program):
                 return
             if not lost.sent:
                 self._never(asked, lost)
-            self._runs.loose.add((self._list(), asked.number))
+            self.runs.loose.add((self._list(), asked.number))
         else:
             asked.check(answers)
             self._served += not self.world.faulty
         self._deadlines.check(self, asked, error)
 
     def _never(self, asked: SentRequest, why: Exception) -> None:
-        self._runs.never.update(dict.fromkeys(asked.writes, str(why)))
+        self.runs.never.update(dict.fromkeys(asked.writes, str(why)))
 
     # -- what is done to it -------------------------------------------------------------------------------------------
 
@@ -242,8 +264,8 @@ class Requester(Program):
         asked = self._open.pop(list(self._open)[int(lot * len(self._open))])
         if asked.request is not None:
             asked.request.finished = True
-            self._runs.loose.add((self._list(), asked.number))
-            if not (asked.was_up or self.engine.is_ready) and asked.ups == self._ups:
+            self.runs.loose.add((self._list(), asked.number))
+            if not (asked.was_up or self.is_up()) and asked.ups == self._ups:
                 self._never(asked, StreamcoreError("it was given up before there was a connection"))
         return f"its wait for {asked.key.decode()}"
 

@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from streamcore import Address, Options
+from streamcore.cluster.cluster import Cluster
 
 from .driver import Node, World
 
@@ -30,6 +31,12 @@ OPTIONS: Final = Options(
     keepalive_answer=0.5,
 )
 """A tenth of the defaults: what takes a minute in life takes six seconds here."""
+
+REFRESH: Final = 1.5
+"""Seconds between two questions for the topology of a cluster for no reason."""
+
+LINKS_PER_NODE: Final = (0, 1, 2, 32)
+"""How many members of a process may have a link of their own to a node."""
 
 RECOVERY: Final = OPTIONS.keepalive_idle + OPTIONS.keepalive_answer + OPTIONS.backoff_max
 """Seconds within which a link is up again, once nothing hinders it."""
@@ -49,6 +56,7 @@ class Program:
         self.incarnation = 0
         self.draw: Random = world.lots(self.seeded_as)
         self.retires = False  # its process is the last one
+        self.cluster: Cluster | None = None  # as the present process knows it
         self._comes_back = False
 
     # -- to be written ------------------------------------------------------------------------------------------------
@@ -98,11 +106,13 @@ class Program:
 
     def engine_options(self) -> EngineOptions:
         """The keywords of an engine that needs no name."""
-        return {
-            "address": ADDRESS,
-            "options": OPTIONS,
-            "random": self.world.lots(f"engine of {self.seeded_label}").random,
-        }
+        lots = self.world.lots(f"engine of {self.seeded_label}")
+        engine: EngineOptions = {"address": ADDRESS, "options": OPTIONS, "random": lots.random}
+        if self.world.seeds:
+            links = self.draw.choice(LINKS_PER_NODE)
+            self.cluster = Cluster(self.world.seeds, refresh_interval=REFRESH, max_links_per_node=links)
+            engine["router"] = self.cluster.router
+        return engine
 
     def named_engine_options(self) -> EngineOptions:
         """The options of an engine that has a name of its own.

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from .issuer import Issuer
 from .network import Wire
 from .scheduler import Scheduler
-from .server_host import RUBBISH, Host
+from .server_host import RUBBISH, Host, Nowhere
 
 if TYPE_CHECKING:
-    from streamcore import Engine, Link
+    from collections.abc import Callable
+
+    from streamcore import Address, Engine, Link
 
 MANY: Final = 2000
 """Rounds without any time passing: an engine that needs more of them is in a busy loop."""
@@ -28,6 +30,9 @@ class World(Scheduler):
         self.hosts: dict[str, Host] = {}  # by address
         self.nodes: list[Node] = []
         self.issuer: Issuer | None = None  # of the credentials of programs whose login rotates
+        self.nowhere = Nowhere()
+        self.on_dial: Callable[[Wire], None] = _nothing  # told of each dial
+        self.seeds: list[Address] = []  # of the cluster, where there is one
 
 
 class Application(Protocol):
@@ -126,7 +131,9 @@ class Node:
                 break
             fruitless = not (did or moved)
         else:
-            self.world.violated("NoBusyLoop", f"{self.label} wants something more for ever, and no time passes")
+            links = ", ".join(f"{link.name} is {link.state.name}" for link in engine.links())
+            wants = f"wants something more for ever, and no time passes (a timer at {due}; {links})"
+            self.world.violated("NoBusyLoop", f"{self.label} {wants}")
         self._pumping = False
         if not self.is_dead():
             self._arm(due)
@@ -196,8 +203,9 @@ class Node:
     def _dial(self, link: Link) -> None:
         self.dials += 1
         world = self.world
-        wire = Wire(world, self, link, world.hosts[str(link.address)], self.dials)
+        wire = Wire(world, self, link, world.hosts.get(str(link.address), world.nowhere), self.dials)
         self.wires[link] = wire
+        world.on_dial(wire)
         self._connecting.add(wire.number)
         world.after(wire.down.delay(), lambda: self._answered(wire))
 
@@ -264,3 +272,7 @@ class Node:
             else:
                 wire.hang_up()
         self.wires.clear()
+
+
+def _nothing(_: Wire) -> None:
+    """Do nothing: there is no listener."""

@@ -28,7 +28,12 @@ Row = tuple[bytes, list[bytes]]
 
 def arrivals(engine: Engine) -> int:
     """Count the batches that have arrived so far; 0 for an engine that reads nothing."""
-    return engine.readers[0].prefetch.added if isinstance(engine, ReadingEngine) else 0
+    return sum(reader.prefetch.added for reader in engine.readers) if isinstance(engine, ReadingEngine) else 0
+
+
+def arrivals_of(engine: ReadingEngine[Any]) -> list[int]:
+    """Count the batches that have arrived so far, of each reader."""
+    return [reader.prefetch.added for reader in engine.readers]
 
 
 def departures(engine: ReadingEngine[Any]) -> int:
@@ -38,7 +43,7 @@ def departures(engine: ReadingEngine[Any]) -> int:
 
 def read_ahead(engine: ReadingEngine[Any]) -> list[Any]:
     """List the batches that have arrived and were not taken, in their order."""
-    return [batch for batch, *_ in engine.readers[0].prefetch._ready]
+    return [batch for reader in engine.readers for batch, *_ in reader.prefetch._ready]
 
 
 # -- readers without a group ------------------------------------------------------------------------------------------
@@ -46,7 +51,7 @@ def read_ahead(engine: ReadingEngine[Any]) -> list[Any]:
 
 def arrived(engine: Consumer[Any], stream: bytes) -> list[Row]:
     """List the entries of a stream that have arrived and were not handed over."""
-    batches = [*next(iter(engine._readers)).arrived, *read_ahead(engine)]
+    batches = [*(batch for reader in engine._readers for batch in reader.arrived), *read_ahead(engine)]
     rows = [row for batch in batches if batch.key == stream for row in batch.raw]
     if engine._merge is not None:
         rows += [row[2] for row in engine._merge._held.get(stream, ())]
@@ -55,7 +60,7 @@ def arrived(engine: Consumer[Any], stream: bytes) -> list[Row]:
 
 def seen_by(engine: Consumer[Any], stream: bytes) -> History | None:
     """Return the history of a stream by the engine's last look at it; None before the first look."""
-    sought = [change.cursor for change in next(iter(engine._readers)).changes if change.cursor.stream == stream]
+    sought = [change.cursor for one in engine._readers for change in one.changes if change.cursor.stream == stream]
     followed = sought[0] if sought else engine._streams.get(stream)
     return None if followed is None or followed.continuity is None else followed.continuity.seen
 
@@ -84,9 +89,14 @@ class InFlight(NamedTuple):
     most: int
 
 
+def reader_of(engine: GroupConsumer[Any], stream: bytes) -> int:
+    """Find the place of a stream's reader among all readers."""
+    return engine.members.index(engine._member_of[stream])
+
+
 def watched(engine: GroupConsumer[Any], stream: bytes) -> Watch | None:
     """Return what a member knows of a stream; None before its first look."""
-    known = engine.members[0].loop.gaps._histories.get(stream)
+    known = engine._member_of[stream].loop.gaps._histories.get(stream)
     if known is None or (seen := known.identity.seen) is None:
         return None
     return Watch(seen, known._at, known._reached, known._is_alone, known._unread(seen))
@@ -94,12 +104,12 @@ def watched(engine: GroupConsumer[Any], stream: bytes) -> Watch | None:
 
 def awaits(engine: GroupConsumer[Any], stream: bytes) -> bool:
     """Whether a member waits for a stream that was not there, and sees nothing but entries."""
-    return stream in engine.members[0].loop.absent_streams
+    return stream in engine._member_of[stream].loop.absent_streams
 
 
 def has_known(engine: GroupConsumer[Any], stream: bytes) -> bool:
     """Whether a member has seen its group in a stream, and has not given the stream up since."""
-    return stream in engine.members[0].loop.setup._known
+    return stream in engine._member_of[stream].loop.setup._known
 
 
 def has_entered(engine: GroupConsumer[Any]) -> bool:
@@ -108,13 +118,13 @@ def has_entered(engine: GroupConsumer[Any]) -> bool:
 
 
 def is_reading(engine: GroupConsumer[Any]) -> bool:
-    """Whether a read of a member is under way; what the server had given to its name before, it has listed."""
-    return engine.members[0].loop.in_flight.reads > 0
+    """Whether a read of each member is under way; what the server had given to its name before, it has listed."""
+    return all(member.loop.in_flight.reads > 0 for member in engine.members)
 
 
 def may_give(engine: GroupConsumer[Any]) -> bool:
     """Whether a batch may be there for the application: as an arrived batch, or of entries to be read again."""
-    return engine.has_batch or bool(engine.members[0].loop.redelivery_queue)
+    return engine.has_batch or any(member.loop.redelivery_queue for member in engine.members)
 
 
 def in_flight(engine: GroupConsumer[Any]) -> Iterator[InFlight]:

@@ -68,6 +68,7 @@ class NoHotLoop(Oracle):
     """*All interfaces*: while a server fails, a program asks for a connection, and sends commands, now and then only."""
 
     DIALS: Final = 60  # in a second: full jitter over a first back-off of 10 ms, and up to four links
+    OF_LINK: Final = 12  # where there are more
     WRITES: Final = 1500
 
     def __init__(self, world: World) -> None:
@@ -80,8 +81,9 @@ class NoHotLoop(Oracle):
             since, dials, writes = self._before.get(node.label, (now, 0, 0))
             if now - since >= 1.0 or node.label not in self._before:
                 seconds = max(1.0, now - since)
+                links = len(node.engine.links())
                 for what, done, most in (
-                    ("dials", node.dials - dials, self.DIALS),
+                    ("dials", node.dials - dials, max(self.DIALS, self.OF_LINK * links)),
                     ("writes", node.writes - writes, self.WRITES),
                 ):
                     if done > most * seconds:

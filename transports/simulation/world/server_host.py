@@ -14,10 +14,32 @@ from .network import Wire
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from streamcore.testing.model.values import Value
 
 
 RUBBISH: Final = b"?\r\n"
+
+
+class Nowhere:
+    """The machine at an address where there is none: each dial is refused."""
+
+    paused = False
+
+    def __init__(self) -> None:
+        self.wires: dict[Session, Wire] = {}
+
+    def accept(self, wire: Wire) -> bool:
+        """Refuse a dial."""
+        return False
+
+    def receive(self, wire: Wire, data: bytes) -> None:
+        """Not called: there is no connection."""
+        raise NotImplementedError
+
+    def lost(self, wire: Wire) -> None:
+        """Ignore the end of a dial."""
 
 
 class Host:
@@ -152,7 +174,29 @@ class Host:
                 wire.up.release()
             self._elapse()
 
+    # -- the data -----------------------------------------------------------------------------------------------------
+
+    def values(self) -> Mapping[bytes, Value]:
+        """The values of all keys."""
+        return self.server.databases[0].values
+
+    def value(self, key: bytes) -> Value | None:
+        """The value of a key; None where it is not there."""
+        return self.server.databases[0].values.get(key)
+
+    def takes(self, key: bytes) -> bool:
+        """Whether a key can be written: the server runs."""
+        return self.is_up and not self.paused
+
     # -- the operator -------------------------------------------------------------------------------------------------
+
+    def limit_output(self, size: int) -> None:
+        """Bound the bytes that the server keeps for a client that does not read."""
+        self.server.output_limit = size
+
+    def observe(self, told: Callable[[Session, list[bytes]], None]) -> None:
+        """Call a function with each command that the server is about to run for a client; successors of the server tell, too."""
+        self.server.on_command = told
 
     def do(self, *words: bytes) -> None:
         """A stranger has the server run a command; no fault befalls it."""

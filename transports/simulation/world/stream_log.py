@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from streamcore.testing.model.values import Group, Stream
 
 if TYPE_CHECKING:
-    from .server_host import Host
+    from .store import Store
 
 Id = tuple[int, int]
 ZERO: Final[Id] = (0, 0)
@@ -65,19 +65,20 @@ def is_poison(name: bytes) -> bool:
 
 
 class StreamLog:
-    """The streams of a host."""
+    """The streams of a store."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.eras: Counter[bytes] = Counter()
         self.copies: dict[bytes, Counter[int]] = {}  # how often a name was appended, by era
         self.keys: dict[bytes, Key] = {}  # by name, the last
         self.born: dict[bytes, float] = {}  # when a name was noted first
+        self.strayed: set[Key] = set()  # entries of former primaries that had answered before they knew it
         self._noted: dict[bytes, Id] = {}
 
     def stream(self, stream: bytes) -> Stream:
         """A stream as it is now; an empty stream where there is none."""
-        found = self.host.server.databases[0].values.get(stream)
+        found = self.store.value(stream)
         return found if isinstance(found, Stream) else Stream()
 
     def group(self, stream: bytes, group: bytes) -> Group | None:
@@ -94,8 +95,12 @@ class StreamLog:
                 continue
             self.copies.setdefault(fields[1], Counter())[era] += 1
             self.keys[fields[1]] = Key(stream, b"%d-%d" % id_, fields[1])
-            self.born.setdefault(fields[1], self.host.world.now)
+            self.born.setdefault(fields[1], self.store.world.now)
         self._noted[stream] = now.last
+
+    def stray(self, stream: bytes, there: Stream) -> None:
+        """Write down the entries of a former primary, which are in the history, or never were."""
+        self.strayed.update(Key(stream, b"%d-%d" % id_, fields[1]) for id_, fields in there.fields.items())
 
     def rewind(self, stream: bytes) -> None:
         """The stream begins anew, or goes back to a former state: ``note`` it before."""

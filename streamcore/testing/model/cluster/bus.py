@@ -106,13 +106,15 @@ class Bus:
     # -- gossip -------------------------------------------------------------------------------------------------------
 
     def gossip(self, source: Node, target: Node) -> None:
-        """Bring a node's header to another node now; an outdated claim is answered by the owner's header."""
+        """Bring a node's header to another node now; an outdated claim is answered by the owner's header, if that has a newer epoch."""
         if not self.reaches(source.id, target.id):
             return
         right = target.view.learn(source.view.header(), drops=not target.flavour.modern)
         target.settle(self.now)
         for owner in sorted(right):
-            view = target.view
+            view, known = target.view, source.view.members.get(owner)
+            if known is not None and known.epoch >= view.members[owner].epoch:
+                continue  # what the target knows of its slots may be older than what the source does
             told = Header(view.members[owner], view.current_epoch, frozenset(view.slots_of(owner)), ())
             source.view.learn(told, drops=not source.flavour.modern)
         if right:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...world.stream_log import ZERO, Id
+from ...world.stream_log import ZERO, Id, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +57,11 @@ class IdLog:
             self.ever.add((stream, id_, name))
             self.turns[stream, id_] = len(self.turns)
         return era
+
+    def was_there(self, stream: bytes, id_: Id, name: bytes) -> bool:
+        """Whether an entry ever was in a stream, or with a former primary that did not know it yet."""
+        self.note(stream)
+        return (stream, id_, name) in self.ever or Key(stream, b"%d-%d" % id_, name) in self._history.strayed
 
     def before_command(self, *_: object) -> None:
         """A server is about to run a command: entries of the command before it are noted, so that the order is known."""

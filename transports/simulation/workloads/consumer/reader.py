@@ -230,6 +230,8 @@ class Reader(Program):
             self._track()
         self._follow_change()
         self.oracles.trims.looked(self)
+        if not self.tracks and self.cluster is not None and not self.engine.closed:
+            return False  # entries of a node may come before the places at all nodes are known
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:
@@ -265,7 +267,7 @@ class Reader(Program):
         if self.world.tells:
             self.world.tell(self.label, f"is handed {stream.decode()} {[row[0].decode() for row in rows]}")
         for row, id_ in zip(rows, ids, strict=True):
-            if list(row[1]) != fields_of(row[1][1]) or (stream, id_, row[1][1]) not in self._ever(stream):
+            if list(row[1]) != fields_of(row[1][1]) or not self.id_log.was_there(stream, id_, row[1][1]):
                 self.oracles.invented.violated(f"{self.label} is handed {row!r} of {stream.decode()}, which never was")
         self.world.notes["handed"] += len(ids)
         kept = self.engine.cursor(batch)[stream]
@@ -284,10 +286,6 @@ class Reader(Program):
             self.later(0.3 * self.draw.random() ** 2, self._done)
         else:
             self._save()
-
-    def _ever(self, stream: bytes) -> set[tuple[bytes, Id, bytes]]:
-        self.id_log.note(stream)
-        return self.id_log.ever
 
     def _done(self) -> None:
         self._busy = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...context import Scene
 from ...world.invariants import EventsInOrder
 from ...world.plan import Size
@@ -23,12 +25,28 @@ from .reader import Reader
 
 def add_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     """Add readers and producers to the scene, with the invariants that judge them."""
-    world = scene.world
-    lots = world.lots("cast of readers")
+    lots = scene.world.lots("cast of readers")
     streams = [b"s", b"t", b"u"][: lots.choice([1, 2, 3])]
+    _add_readers(scene, size, events, streams, [ReaderHabits.drawn(lots, streams) for _ in range(size.members)])
+
+
+def add_spread_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """The same in a cluster, with streams in several slots, two of them in a common slot."""
+    lots = scene.world.lots("cast of readers")
+    streams = lots.sample([b"{a}s", b"{a}t", b"{b}u", b"{c}v"], lots.choice([2, 3, 4]))
+    drawn = [ReaderHabits.drawn(lots, streams) for _ in range(size.members)]
+    _add_readers(
+        scene, size, events, streams, [replace(habits, merge=None) for habits in drawn]
+    )  # each node has its own clock
+
+
+def _add_readers(
+    scene: Scene, size: Size, events: EventsInOrder, streams: list[bytes], cast: list[ReaderHabits]
+) -> None:
+    world = scene.world
     id_log, oracles = judged(scene, streams)
-    for number in range(1, size.members + 1):
-        add_reader(scene, f"reader-{number}", id_log, ReaderHabits.drawn(lots, streams), oracles, events)
+    for number, habits in enumerate(cast, 1):
+        add_reader(scene, f"reader-{number}", id_log, habits, oracles, events)
     judges = AtMostOneCopy(world, scene.history), IdMeansThere(world), SendsEnd(world), HeardIsHeard(world)
     scene.oracles += judges
     log = DeliveryLog(world, scene.history, b"", streams)

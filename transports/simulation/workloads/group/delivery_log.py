@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamcore import StreamId
+from streamcore.keys import dead_letters
 
 from ...world.invariants import TICK
 from ...world.stream_log import ZERO, Id, Key, StreamLog
@@ -297,7 +298,7 @@ class DeliveryLog:
 
     def letters(self, stream: bytes) -> set[bytes]:
         """The names of the dead letters of a stream, also while a trial keeps them elsewhere."""
-        key = self.letters_aside.get(stream, b"{%b}:dead" % stream)
+        key = self.letters_aside.get(stream, dead_letters(stream))
         return {flat[1] for flat in self.history.stream(key).fields.values()}
 
     def settled_ids(self, stream: bytes) -> list[bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,10 @@ class Hands:
 
     batch: GroupBatch[bytes] | None = None  # that is being handed over
     since: float = 0.0  # when that has arrived
-    arrivals: deque[float] = field(default_factory=deque)  # of the batches that have arrived and were not taken
-    arrived: int = 0
+    arrivals: defaultdict[int, deque[float]] = field(
+        default_factory=partial(defaultdict, deque)
+    )  # of the batches of each reader that have arrived and were not taken
+    arrived: Counter[int] = field(default_factory=Counter)  # how many batches of each reader have
     at: int = 0  # entries of it that were begun
     lost: set[tuple[bytes, bytes]] = field(default_factory=set)  # told that others have them: streams and ids
     begun: list[tuple[Key, GroupEntry[bytes]]] = field(default_factory=list)  # being handled; one may be, twice

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamcore import GroupBatch, GroupConsumer, StreamId
 from streamcore.events import DeadLettered, EntriesClaimed, EntriesRecovered, GroupRecreated
 from streamcore.group.taken import TOO_OFTEN
+from streamcore.keys import dead_letters
 
 from ...world.engine_state import in_flight
 from ...world.invariants import Oracle
@@ -228,7 +229,7 @@ class LettersDeserved(GroupOracle):
 
     def look(self) -> None:
         for stream in self.log.streams:
-            letters = self.log.history.stream(b"{%b}:dead" % stream)
+            letters = self.log.history.stream(dead_letters(stream))
             for id_ in letters.after(self._read.get(stream, (0, 0)), 0):
                 self._judge(stream, letters.fields[id_])
                 self._read[stream] = id_

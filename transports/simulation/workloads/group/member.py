@@ -14,7 +14,7 @@ from streamcore.errors import UNAVAILABLE
 from streamcore.events import AcksConfirmed, DeadLettered, Event, Gap, OwnershipLost
 
 from ...world.actor import OPTIONS, RECOVERY, Program
-from ...world.engine_state import arrivals, awaits, batch_of, may_give, row_of, watched
+from ...world.engine_state import arrivals_of, awaits, batch_of, may_give, reader_of, row_of, watched
 from ...world.stream_log import BURIED, HELD, LATER, REFUSED, STUBBORN, Key, is_poison
 from .habits import Habits, Hands
 
@@ -127,11 +127,12 @@ class Member(Program):
             return False
         engine: GroupConsumer[bytes] = self.engine
         self._events.take(node)
-        if hands.in_place:
+        if hands.in_place and len(engine.readers) == 1:  # of several, each has an order of its own
             self._events.take_in_place(node)
-        while hands.arrived < arrivals(engine):  # the oracles want to know when it came
-            hands.arrived += 1
-            hands.arrivals.append(node.told_at)
+        for reader, arrived in enumerate(arrivals_of(engine)):
+            while hands.arrived[reader] < arrived:  # the oracles want to know when it came
+                hands.arrived[reader] += 1
+                hands.arrivals[reader].append(node.told_at)
         if self.leaving_since is not None:
             return self._go(engine)
         if self.world.now < hands.resting_until:
@@ -150,7 +151,8 @@ class Member(Program):
                     return did
                 did = True
                 hands.at = 0
-                hands.since = hands.arrivals.popleft() if hands.arrivals else self.world.now
+                arrivals = hands.arrivals[reader_of(engine, hands.batch.key)]
+                hands.since = arrivals.popleft() if arrivals else self.world.now
                 if self.draw.random() < self.habits.by_batch:
                     self._hand(hands.batch, hands.batch.raw)
                     self._handle_batch(hands.batch)
@@ -300,9 +302,9 @@ class Member(Program):
         if hands.begun:
             key, entry = hands.begun.pop(int(lot * len(hands.begun)))
             if hands.batch is not None:
+                hands.arrivals[reader_of(engine, hands.batch.key)].appendleft(hands.since)
                 engine.put_back(engine.split(hands.batch, hands.at))
                 hands.batch = None
-                hands.arrivals.appendleft(hands.since)
             self.log.fate(key).excused = True
             entry.nack()
             self._rest(0.05 * lot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from ...context import Scene
 from ...world.invariants import EventsInOrder
 from ...world.plan import Size
@@ -39,13 +41,32 @@ def add_applications(scene: Scene, size: Size, events: EventsInOrder) -> None:
     _add(scene, size, events, [Application, Member])
 
 
+def add_spread_group(scene: Scene, size: Size, events: EventsInOrder) -> None:
+    """The same in a cluster, with streams in several slots, two of them in a common slot."""
+    lots = scene.world.lots("spread of the group")
+    streams = lots.sample([b"{a}s", b"{a}t", b"{b}u", b"{c}v", b"{d}w"], lots.choice([2, 3, 4]))
+    _add_to(scene, size, events, [Member], streams, scene.world.lots("cast of the group"))
+
+
 def _add(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Member]]) -> None:
-    world = scene.world
     refuse_for_good(scene)
-    lots = world.lots("cast of the group")
+    lots = scene.world.lots("cast of the group")
     streams = [b"s", b"t"][: lots.choice([1, 1, 2])]
     if size.streams is not None:
         streams = [b"s%d" % number for number in range(size.streams)]
+    _add_to(scene, size, events, kinds, streams, lots)
+    scene.oracles.append(DegradedTold(scene.world, events, scene))
+
+
+def _add_to(
+    scene: Scene,
+    size: Size,
+    events: EventsInOrder,
+    kinds: list[type[Member]],
+    streams: list[bytes],
+    lots: Random,
+) -> None:
+    world = scene.world
     scene.streams += [one for one in streams if one not in scene.streams]
     log = DeliveryLog(world, scene.history, GROUP, streams)
     scene.delivery_logs.append(log)
@@ -78,7 +99,7 @@ def _add(scene: Scene, size: Size, events: EventsInOrder, kinds: list[type[Membe
     budget, first = UpkeepBounded(world), WorkFirst(world)
     gone = NotPutBack(world, log)
     scene.running += [budget.command, first.command, gone.command]
-    scene.oracles += [*watch, *judges, budget, first, gone, DegradedTold(world, events, scene)]
+    scene.oracles += [*watch, *judges, budget, first, gone]
 
     members, senders = min(size.members, lots.choice([2, 2, 3])), size.streams or min(size.senders, lots.choice([1, 2]))
     for number in range(1, members + 1):

@@ -47,12 +47,12 @@ class Publisher:
         world.after(0.12 * lots.random() * min(burst, 12) ** 0.5, self._send)
 
     def _publish(self, channel: Channel, messages: int) -> None:
-        host = self._scene.host
-        if host.is_up and not host.paused:
+        store = self._scene.store
+        if store.takes(channel[1]):
             for _ in range(messages):
                 self.published[channel] += 1
                 data = b"%d " % self.published[channel] + b"." * self._lots.choice([0, 0, 300])
-                host.do(b"SPUBLISH" if channel[0] else b"PUBLISH", channel[1], data)
+                store.do(b"SPUBLISH" if channel[0] else b"PUBLISH", channel[1], data)
 
 
 @dataclass(frozen=True)
