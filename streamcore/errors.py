@@ -392,11 +392,7 @@ def about(error: ReplyError, what: str, name: bytes | str) -> ReplyError:
 
 
 def is_interruption(error: Exception) -> bool:
-    """Tell whether an error comes from a signal handler that has interrupted the core.
-
-    The core raises no such error itself: it performs no I/O and knows no classes of errors but its own and Python's.
-    Of a client that is used in its middle it never hears: that refuses the use.
-    """
+    """Tell whether an error is of a signal handler that has interrupted the core, which itself does no I/O and knows only Python's errors."""
     if isinstance(error, StreamcoreError):
         return isinstance(error, ConcurrentUseError)
     return isinstance(error, OSError) or type(error).__module__ != "builtins"

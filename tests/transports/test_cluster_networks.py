@@ -56,6 +56,7 @@ def gateways(cluster: EmbeddedCluster) -> Iterator[Gateways]:
         yield Gateways(cluster, stack, {})
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_nodes_behind_proxies(runtime: Runtime, cluster: EmbeddedCluster, gateways: Gateways) -> None:
     async with runtime.connect(gateways.url(cluster.nodes[0]), address_map=gateways.map) as client:
         assert {str(node.address) for node in client.nodes()} == {
@@ -68,6 +69,7 @@ async def test_nodes_behind_proxies(runtime: Runtime, cluster: EmbeddedCluster, 
     assert all(gateways.proxies[cluster.owner(slot)].accepted for slot in (0, 8000, 16000))
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_without_the_map_nodes_behind_proxies_are_not_reached(
     runtime: Runtime, cluster: EmbeddedCluster, gateways: Gateways
 ) -> None:
@@ -114,6 +116,7 @@ async def test_every_node_is_dialled_by_tls(
             assert (await anext(pubsub)).data == b"1"
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_tls_is_not_dropped_on_a_redirect(
     runtime: Runtime, cluster: EmbeddedCluster, secure: Gateways, ca_file: Path
 ) -> None:
@@ -128,6 +131,7 @@ async def test_tls_is_not_dropped_on_a_redirect(
         assert set(await client.pipeline([get(key) for key in others])) == {None}
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_a_node_with_a_certificate_of_another_name(
     runtime: Runtime, cluster: EmbeddedCluster, certificates: Certificates, ca_file: Path
 ) -> None:
@@ -176,11 +180,13 @@ def test_a_host_that_no_node_announces_is_that_of_the_node_that_answers(cluster:
 # -- seeds ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_dead_seeds_are_passed_over(runtime: Runtime, cluster: EmbeddedCluster) -> None:
     async with runtime.connect(["redis://localhost:1", cluster.nodes[2].url, "redis://127.0.0.1:2"]) as client:
         assert await client.incr(KEY) == 1
 
 
+@pytest.mark.runtimes("asyncio", "pumped")
 async def test_a_standalone_server_among_the_seeds(
     runtime: Runtime, cluster: EmbeddedCluster, server: EmbeddedServer
 ) -> None:

@@ -12,6 +12,7 @@ from streamcore.errors import (
     ConnectionLost,
     CrossSlotError,
     MovedError,
+    RedirectRefusedError,
     TryAgainError,
 )
 from streamcore.events import Reconnected
@@ -196,6 +197,22 @@ def test_at_the_deadline_the_last_refusal_is_raised(play: Play) -> None:
     request = play.ask(play.lease(asked), asked)
     play.net.advance(6.0)
     with pytest.raises((TryAgainError, ConnectionLost)):
+        request.answers()
+
+
+@pytest.mark.parametrize("how", ["moved", "asked"])
+def test_a_redirect_that_may_not_be_followed_ends_at_the_deadline(play: Play, how: str) -> None:
+    port = play.stranger.address[1]
+    play.engine._map._policy._follow = lambda _, other: other != port
+    move = play.cluster.begin_move(SLOT, play.stranger)
+    move.move_keys()
+    lease = play.lease(get(KEY))
+    if how == "moved":
+        move.finish()
+    request = play.ask(lease, get(KEY))
+    play.net.advance(6.0)
+    why = rf"announces 127.0.0.1:{port}, which may not be followed: pass address_map= or follow="
+    with pytest.raises(RedirectRefusedError, match=why):
         request.answers()
 
 

@@ -96,8 +96,8 @@ class Following:
 
     @property
     def links(self) -> dict[str, Any]:
-        """The addresses of the links that want a connection, by name."""
-        links = [link for link in self.consumer.links() if link.wants_connection and link.name != "topology"]
+        """The addresses of the links that want a connection, by name; but for those that only watch over nodes."""
+        links = [link for link in self.consumer.links() if link.wants_connection and link.name.startswith("main")]
         return {link.name: link.address for link in links}
 
     def address(self, stream: str) -> Address:
