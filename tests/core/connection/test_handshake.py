@@ -26,6 +26,7 @@ def test_a_user_without_a_password_is_not_the_default_user() -> None:
 
 def test_a_database_other_than_0_is_selected_last() -> None:
     assert greeting(Login(database=7))[-1] == ("SELECT", "7")
+    assert greeting(Login(database=7, reads=True))[-2:] == [("SELECT", "7"), ("READONLY",)]
 
 
 def test_a_refused_login_that_rotates_is_not_permanent() -> None:

@@ -17,6 +17,7 @@ from streamcore.errors import InvalidArgument, StreamResetError
 from streamcore.events import Degraded, Disconnected, Gap, StreamReset
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model.cluster import Node
+from streamcore.testing.net import Fate
 from tests.core.support.slots import Following, append, move, router_of, trim
 
 A = key_slot("a")
@@ -227,6 +228,20 @@ class TestChanges:
         story.append("a", 2)
         assert numbers(story.work()) == [2]
         assert [event.link for event in story.events if isinstance(event, Disconnected)] == [MAIN]
+        assert story.alarms == []
+
+    def test_each_connection_may_read_from_a_replica(self) -> None:
+        story = Reading(there={"a": (1,)})
+        story.cluster.join(replica_of=story.cluster.owner("a"))
+        story.work(20.0)
+        for number in range(2, 5):
+            assert story.place() == "replica"
+            seen = story.commands()
+            story.net.cut(MAIN, Fate.REPLIES_LOST)
+            story.append("a", number)
+            assert numbers(story.work(6.0)) == [number]
+            assert "R READONLY" in seen
+        assert story.place() == "replica"
         assert story.alarms == []
 
     def test_promotions_are_followed(self) -> None:
