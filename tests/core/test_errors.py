@@ -21,6 +21,7 @@ from streamcore.errors import (
     LoginRefused,
     MissingExtra,
     NoGroupError,
+    RedirectRefusedError,
     ReplyError,
     ReplyTooLarge,
     RequestTimeout,
@@ -162,7 +163,12 @@ class TestCommandErrors:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in CLASSES if issubclass(kind, ReplyError) and kind not in {ReplyError, LoginRefused, SlotRedirect}],
+    [
+        kind
+        for kind in CLASSES
+        if issubclass(kind, ReplyError)
+        and kind not in {ReplyError, LoginRefused, SlotRedirect, RedirectRefusedError}  # made here, of others
+    ],
 )
 def test_every_class_of_reply_errors_has_a_word(kind: type[ReplyError]) -> None:
     assert kind in (*REPLY_ERRORS.values(), UnreadableError)  # whose word is that of many others
