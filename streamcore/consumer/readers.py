@@ -14,10 +14,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from ..arguments import read_source
+from ..arguments import ReadFrom, read_source
 from ..engine.router import Replica, Route, Slot
 from ..entries import Batch
-from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import Reader
 from .streams_reader import StreamsOwner, StreamsReader

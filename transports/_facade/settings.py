@@ -10,7 +10,7 @@ from dataclasses import field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
-from streamcore.arguments import Name, Seconds, read_source, seconds, stream_names
+from streamcore.arguments import Name, ReadFrom, Seconds, read_source, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.start import Starts
 from streamcore.engine.engine import Engine, EngineOptions
@@ -21,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.events import Event
 from streamcore.frozen import frozen
-from streamcore.options import DECODERS, Address, DecoderKind, Options, ReadFrom
+from streamcore.options import DECODERS, Address, DecoderKind, Options
 from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 
