@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias, TypeVar, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from .errors import InvalidArgument
-from .options import ReadFrom
 
 SHOWN: Final = 3
 """How many names are shown of many."""
@@ -19,6 +18,8 @@ T = TypeVar("T")
 Name: TypeAlias = bytes | str | bytearray | memoryview
 Seconds: TypeAlias = float | timedelta
 Moment: TypeAlias = datetime | float
+ReadFrom: TypeAlias = Literal["primary", "replica", "any"]
+"""The nodes of a cluster that answer commands which only read: the primary of their keys, its replicas, or any of them."""
 
 
 class MillisecondsWarning(UserWarning):

@@ -145,9 +145,6 @@ def _check_text(what: str, value: Any) -> None:
         raise InvalidArgument(f"credentials=: {what} has surrogates and cannot be sent as UTF-8")
 
 
-ReadFrom: TypeAlias = Literal["primary", "replica", "any"]
-"""The nodes of a cluster that answer commands which only read: the primary of their keys, its replicas, or any of them."""
-
 DecoderKind: TypeAlias = Literal["auto", "hiredis", "python"]
 DECODERS: Final[tuple[str, ...]] = get_args(DecoderKind)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack, cast
 
+from ..arguments import ReadFrom
 from ..commands import Command
 from ..commands.command import LinkUse
 from ..connection.handshake import is_permanent
@@ -12,7 +13,7 @@ from ..connection.link import Link
 from ..engine.engine import EngineOptions
 from ..engine.router import ANYWHERE, OnNode, Route, Slot
 from ..errors import InvalidArgument
-from ..options import Address, ReadFrom
+from ..options import Address
 from ..requests.multiplexer import MAX_LEASES, DedicatedLink, unshared
 from ..requests.nodes import ServerNode, Tour
 from ..requests.queue import RequestQueue, because

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
-from ..arguments import read_source
+from ..arguments import ReadFrom, read_source
 from ..commands import Command
 from ..commands.command import LinkUse
 from ..connection.link import Link
 from ..engine.engine import EngineOptions
 from ..engine.link_events import emit_loss
 from ..errors import ConnectionLost
-from ..options import ReadFrom
 from ..requests.multiplexer import Multiplexer, unshared
 from ..requests.queue import because
 from ..requests.request import Request

@@ -15,7 +15,7 @@ from collections import deque
 from math import inf
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
-from ..arguments import Name, Seconds, listed, name, one_of, pick, seconds
+from ..arguments import Name, ReadFrom, Seconds, listed, name, one_of, pick, seconds
 from ..commands.ids import Position
 from ..engine.engine import EngineOptions
 from ..engine.event_queue import MAX_EVENTS
@@ -24,7 +24,6 @@ from ..engine.script import Steps
 from ..entries import Batch, StreamId
 from ..errors import InvalidArgument, ReplyError, about
 from ..events import Event
-from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import ReaderOptions
 from ..stream_id import ZERO

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any, Literal, TypedDict
 
-from ..arguments import Seconds
+from ..arguments import ReadFrom, Seconds
 from ..connection.exchange import Arguments
 from ..engine.pending_change import PendingChange
 from ..engine.script import Replies, Steps
 from ..engine.together import PAGE
 from ..entries import StreamId
-from ..options import ReadFrom
 from ..reading.continuity import Continuity
 from ..reading.stream_history import History
 from ..stream_id import ZERO

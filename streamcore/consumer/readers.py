@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, TypeVar
 
-from ..arguments import read_source
+from ..arguments import ReadFrom, read_source
 from ..engine.router import Replica, Route, Slot
 from ..entries import Batch
-from ..options import ReadFrom
 from ..reading.engine import ReadingEngine
 from ..reading.reader import Reader
 from .readers_by_route import ReadersByRoute, suffix_of

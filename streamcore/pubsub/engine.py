@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
-from ..arguments import Name, Seconds, encoding, one_of, positive, read_source, seconds
+from ..arguments import Name, ReadFrom, Seconds, encoding, one_of, positive, read_source, seconds
 from ..connection.exchange import Exchange
 from ..engine.engine import Engine, EngineOptions
 from ..errors import UNAVAILABLE, InvalidArgument, ReplyError
 from ..events import HandlerFailed, SubscriptionGap
-from ..options import DEFAULT_OPTIONS, ReadFrom
+from ..options import DEFAULT_OPTIONS
 from .buffer import PushBuffer, WhenFull
 from .changes import SubscriptionChange, SubscriptionChanges, Subscriptions, standing
 from .dispatcher import Dispatcher

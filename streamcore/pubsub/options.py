@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
 
-from ..arguments import Name, Seconds, name
+from ..arguments import Name, ReadFrom, Seconds, name
 from ..errors import InvalidArgument
-from ..options import Options, ReadFrom
+from ..options import Options
 from .buffer import WhenFull
 from .message import Kind, Message
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias, Unpack
 
+from ..arguments import ReadFrom
 from ..commands import Command
 from ..commands.command import WRITE, LinkUse, forbidden
 from ..connection.exchange import Exchange
@@ -20,7 +21,6 @@ from ..engine.degradation import Degradation
 from ..engine.engine import Engine, EngineOptions
 from ..engine.router import ANYWHERE, Beside, Route
 from ..errors import ConnectionLost, InvalidArgument, RequestTimeout, StreamcoreError
-from ..options import ReadFrom
 from ..process_bound import ProcessBound
 from .nodes import ServerNode, Tour
 from .queue import RequestQueue, because

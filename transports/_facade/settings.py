@@ -10,7 +10,7 @@ from dataclasses import field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
-from streamcore.arguments import Name, Seconds, read_source, seconds, stream_names
+from streamcore.arguments import Name, ReadFrom, Seconds, read_source, seconds, stream_names
 from streamcore.commands.ids import Position
 from streamcore.consumer.start import Starts
 from streamcore.engine.engine import Engine, EngineOptions

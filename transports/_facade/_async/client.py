@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from streamcore.arguments import Name, positive, read_source
+from streamcore.arguments import Name, ReadFrom, positive, read_source
 from streamcore.commands import Command
 from streamcore.commands.command import LinkUse
 from streamcore.commands.ids import Position
@@ -17,7 +17,6 @@ from streamcore.consumer.start import Starts
 from streamcore.errors import InvalidArgument, WatchedKeyChanged
 from streamcore.group.consumer import GroupConsumer as GroupEngine
 from streamcore.group.consumer import GroupOptions, Groups
-from streamcore.options import ReadFrom
 from streamcore.producer.producer import Producer as ProducerEngine
 from streamcore.producer.producer import ProducerOptions
 from streamcore.requests import DedicatedLink, Multiplexer, Request, Submit
