@@ -9,7 +9,7 @@ import pytest
 
 from transports.simulation import CLUSTER_SCENARIOS, SCENARIOS, simulate, simulate_cluster
 
-SEEDS = 2
+SEEDS = 1
 
 
 @pytest.mark.parametrize("scenario", CLUSTER_SCENARIOS)
@@ -21,7 +21,7 @@ def test_no_oracle_has_anything_to_say(scenario: str) -> None:
 
 
 def test_a_seed_draws_its_scenario_and_is_the_same_run_again() -> None:
-    first, second = simulate_cluster(1), simulate_cluster(1)
+    first, second = simulate_cluster(0), simulate_cluster(0)
     assert first.digest == second.digest
     assert first.faults == second.faults
 
