@@ -28,8 +28,8 @@ class Notes:
         self.errors: dict[str, int] = {}
         self.heard: dict[str, list[Any]] = {name: [] for name in CHANNELS}
 
-    def hear(self, channel: str | bytes, data: str | bytes) -> None:
-        name = channel.decode() if isinstance(channel, bytes) else channel
+    def hear(self, channel: Any, data: Any) -> None:
+        name = channel if isinstance(channel, str) else bytes(channel).decode()
         self.heard[name].append(int(data))
 
     def gap(self, channel: str) -> None:

@@ -16,7 +16,7 @@ from ..engine.context import EngineContext
 from ..engine.router import SlotPlaces
 from ..options import Address
 
-SETTLING: Final = 0.5
+SETTLING: Final = 1.0
 """Seconds for which a former primary may lose what it takes."""
 
 

@@ -138,8 +138,9 @@ def test_a_minority(twins: ClusterTwins) -> None:
         owner PING
         copy GET {a}1
         owner SPUBLISH {a}1 m
-        copy SPUBLISH {a}1 n
     """)
+    twins.same("subscriber", "copy")
+    twins.play("copy SPUBLISH {a}1 n")
     twins.same("subscriber", "copy")
     twins.play("owner SSUBSCRIBE {a}2")
     twins.resume(0, 1)

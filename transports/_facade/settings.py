@@ -21,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.events import Event
 from streamcore.frozen import frozen
-from streamcore.options import DECODERS, Address, DecoderKind, Options, ReadFrom, SentinelAddress
+from streamcore.options import DECODERS, Address, DecoderKind, Options, SentinelAddress
 from streamcore.requests import Multiplexer
 from streamcore.resp3 import make_decoder
 

@@ -203,7 +203,7 @@ def test_at_the_deadline_the_last_refusal_is_raised(play: Play) -> None:
 @pytest.mark.parametrize("how", ["moved", "asked"])
 def test_a_redirect_that_may_not_be_followed_ends_at_the_deadline(play: Play, how: str) -> None:
     port = play.stranger.address[1]
-    play.engine._map._policy._follow = lambda _, other: other != port
+    play.engine._map._redirects._policy._follow = lambda _, other: other != port
     move = play.cluster.begin_move(SLOT, play.stranger)
     move.move_keys()
     lease = play.lease(get(KEY))

@@ -35,9 +35,8 @@ def add_spread_readers(scene: Scene, size: Size, events: EventsInOrder) -> None:
     lots = scene.world.lots("cast of readers")
     streams = lots.sample([b"{a}s", b"{a}t", b"{b}u", b"{c}v"], lots.choice([2, 3, 4]))
     drawn = [ReaderHabits.drawn(lots, streams) for _ in range(size.members)]
-    _add_readers(
-        scene, size, events, streams, [replace(habits, merge=None) for habits in drawn]
-    )  # each node has its own clock
+    # Each node has its own clock.
+    _add_readers(scene, size, events, streams, [replace(habits, merge=None) for habits in drawn])
 
 
 def _add_readers(

@@ -62,9 +62,8 @@ class Hands:
 
     batch: GroupBatch[bytes] | None = None  # that is being handed over
     since: float = 0.0  # when that has arrived
-    arrivals: defaultdict[int, deque[float]] = field(
-        default_factory=partial(defaultdict, deque)
-    )  # of the batches of each reader that have arrived and were not taken
+    # Of the batches of each reader that have arrived and were not taken.
+    arrivals: defaultdict[int, deque[float]] = field(default_factory=partial(defaultdict, deque))
     arrived: Counter[int] = field(default_factory=Counter)  # how many batches of each reader have
     at: int = 0  # entries of it that were begun
     lost: set[tuple[bytes, bytes]] = field(default_factory=set)  # told that others have them: streams and ids
