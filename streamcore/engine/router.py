@@ -86,11 +86,6 @@ class SlotPlaces(Protocol):
         ...
 
     @property
-    def trouble(self) -> Exception | None:
-        """Why the nodes could not be asked for lately, or cannot all be dialled; None where they could."""
-        ...
-
-    @property
     def asked_at(self) -> float:
         """When the present topology was asked for, in seconds."""
         ...
@@ -116,6 +111,11 @@ class SlotOwners(SlotPlaces, Protocol):
     """The nodes that keys are spread over. ``on_change`` is called whenever the owners of slots may have changed."""
 
     on_change: Callable[[], None]
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the nodes could not be asked for lately, or cannot all be dialled; None where they could."""
+        ...
 
     @property
     def members(self) -> Collection[Address]:

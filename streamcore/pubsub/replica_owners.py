@@ -32,11 +32,6 @@ class ReplicaOwners:
         """The addresses of all nodes: each of them may have a subscription in force."""
         return self._nodes.members
 
-    @property
-    def trouble(self) -> Exception | None:
-        """Why the nodes could not be asked for lately; None where they could."""
-        return self._nodes.trouble
-
     def owner(self, slot: int) -> Address | None:
         """Find the node that is chosen for a slot: its primary where no replica is able."""
         nodes, present = self._nodes, self._chosen.get(slot)

@@ -8,7 +8,8 @@ import pytest
 
 from streamcore.cluster.call import Call
 from streamcore.commands import Command, blpop, get, incr, mget, ping, set_
-from streamcore.errors import ConnectionLost, CrossSlotError, InvalidArgument, MovedError, ReplyError
+from streamcore.errors import ConnectionLost, CrossSlotError, InvalidArgument, RedirectRefusedError, ReplyError
+from streamcore.options import Address
 from tests.core.support.clusters import Moments, Rig, slot
 
 
@@ -116,11 +117,11 @@ def test_a_call_is_done_once() -> None:
 
 
 def test_a_redirect_of_a_whole_pipeline_at_its_deadline_is_raised() -> None:
-    rig = Rig(follow=lambda host, port: False)
+    rig = Rig(follow=lambda _, port: port != 7000, seeds=[Address("127.0.0.1", 7001)])
     rig.ask(incr("a"))
     rig.model.move_slot(slot("a"), rig.model.nodes[0])
     rig.cluster.board.take_turn(1e9)
     call = rig.ask(incr("a"), incr("{a}2"))
     rig.until(call)
-    with pytest.raises(MovedError, match="may not be followed"):
+    with pytest.raises(RedirectRefusedError, match="may not be followed"):
         call.answers()

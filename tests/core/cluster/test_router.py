@@ -331,3 +331,9 @@ def test_a_main_link_goes_to_a_node_that_is_left() -> None:
     rig.until(request)
     with pytest.raises(ConnectionLost):
         request.answer()
+
+
+def test_a_link_to_a_slot_goes_nowhere_else() -> None:
+    rig = Rig()
+    link = rig.router.link(Holder(), "main", Slot(A))
+    assert not rig.router.may_go_elsewhere(link)

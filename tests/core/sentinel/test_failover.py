@@ -9,6 +9,7 @@ import pytest
 from streamcore import Consumer, GroupConsumer, Producer, PubSub
 from streamcore.commands import get, incr, set_, xadd
 from streamcore.engine.engine import Engine
+from streamcore.engine.router import ANYWHERE
 from streamcore.errors import ConnectFailed, ConnectionLost
 from streamcore.events import ConnectAttemptFailed, Disconnected, Reconnected
 from streamcore.testing.cluster_net import ClusterNet
@@ -237,3 +238,11 @@ def test_seeds_are_asked_in_turn() -> None:
     assert rig.client.is_ready
     assert [event.address for event in rig.events(ConnectAttemptFailed)] == ["127.0.0.1:26386"]
     assert rig.service.board.order() == [sentinel(1), sentinel(7), sentinel(0), sentinel(2)]
+
+
+def test_there_is_a_single_primary() -> None:
+    rig = Rig()
+    [link] = [link for link in rig.client.links() if link.name == "main"]
+    assert not rig.client._router.may_go_elsewhere(link)
+    rig.client.aim(link, ANYWHERE)
+    assert link.address == FIRST

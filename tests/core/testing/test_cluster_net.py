@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamcore.commands import get, incr, raw
 from streamcore.errors import MovedError
 from streamcore.events import ConnectAttemptFailed, Connected, Disconnected, Reconnected
-from streamcore.options import Address, UnixAddress
+from streamcore.options import Address, Login, ServerKind, UnixAddress
 from streamcore.requests import Multiplexer, Request
 from streamcore.testing.cluster_net import ClusterNet
 from streamcore.testing.model import Server
@@ -72,13 +72,14 @@ def test_a_paused_node_answers_later() -> None:
 def test_sentinels_are_reached_as_well() -> None:
     primary = Server(now=1000.0)
     sentinels = ModelSentinels(primary, [], now=1000.0)
-    engine = Multiplexer(address=Address("127.0.0.1", 26380))
+    login = Login(kind=ServerKind.SENTINEL)
+    engine = Multiplexer(address=Address("127.0.0.1", 26380), login=login)
     net = ClusterNet(sentinels, engine)
     request = engine.submit([raw("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")], lambda request: None)
     net.serve()
     assert request.answer() == [b"127.0.0.1", b"6379"]
     sentinels.sentinels[1].is_up = False
-    engine = Multiplexer(address=Address("127.0.0.1", 26380))
+    engine = Multiplexer(address=Address("127.0.0.1", 26380), login=login)
     engine.submit([get(KEY)], lambda request: None)
     refused = ClusterNet(sentinels, engine)
     refused.advance(1.0)
