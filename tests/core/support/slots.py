@@ -97,7 +97,11 @@ class Following:
     @property
     def links(self) -> dict[str, Any]:
         """The addresses of the links that want a connection, by name; but for those that only watch over nodes."""
-        links = [link for link in self.consumer.links() if link.wants_connection and not link.name.startswith("guard")]
+        links = [
+            link
+            for link in self.consumer.links()
+            if link.wants_connection and link.name.startswith(("main", "control"))
+        ]
         return {link.name: link.address for link in links}
 
     def address(self, stream: str) -> Address:
