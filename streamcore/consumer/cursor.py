@@ -38,7 +38,7 @@ class FollowOptions(TypedDict, total=False):
     """When a stream ends before our cursor: ``"raise"`` ``StreamResetError``, or ``"restart"`` from its beginning
     (``"raise"``)."""
     read_from: ReadFrom
-    """The node of a cluster that is read from: the ``"primary"``, a ``"replica"`` or ``"any"`` (that of the client: ``"primary"``)."""
+    """The node of a cluster that is read from: the ``"primary"``, a ``"replica"`` or ``"any"`` (``"primary"``; of a client: its own)."""
     detect_gaps: bool
     """Look for entries that were removed before they were read, and tell by the event ``Gap`` (True)."""
 

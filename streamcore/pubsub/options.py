@@ -69,7 +69,7 @@ class ShardedPubSubOptions(PubSubOptions, total=False):
     """Keywords of a subscriber to shard channels."""
 
     read_from: ReadFrom
-    """The node of a cluster at which a channel is subscribed to: the ``"primary"`` of its slot, a ``"replica"``, or ``"any"`` (that of the client: ``"primary"``)."""
+    """The node of a cluster at which a channel is subscribed to: the ``"primary"`` of its slot, a ``"replica"``, or ``"any"`` (``"primary"``; of a client: its own)."""
 
 
 def watchful(options: Options, idle: float, *, is_routed: bool) -> Options:

@@ -19,7 +19,7 @@ from transports.simulation.workloads.consumer.track import Track
 from transports.simulation.world.driver import World
 from transports.simulation.world.engine_state import arrived, seen_by
 from transports.simulation.world.invariants import EventsInOrder
-from transports.simulation.world.server_host import Host
+from transports.simulation.world.store import Store
 from transports.simulation.world.stream_log import Id, StreamLog, fields_of
 
 S = b"s"
@@ -30,8 +30,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.values: dict[bytes, Any] = {S: Stream()}
-        server = SimpleNamespace(databases=[SimpleNamespace(values=self.values)])
-        self.id_log = IdLog(StreamLog(cast("Host", SimpleNamespace(server=server))), [S])
+        store = SimpleNamespace(value=self.values.get, world=SimpleNamespace(now=0.0))
+        self.id_log = IdLog(StreamLog(cast("Store", store)), [S])
         self.engine = Consumer({S: "0"})
         self.track = Track((0, 0))
 

@@ -59,7 +59,7 @@ class Story:
                     while any(self._newest(name) <= number for name, number in changed.items()):
                         await asyncio.sleep(0.05)
                 self._is_over = True
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(SETTLING + 0.3)  # a gap may be told again
                 hearing.cancel()
         finally:
             self.publishers.close()

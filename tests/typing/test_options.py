@@ -17,6 +17,7 @@ import pytest
 from streamcore.channels import ChannelsOptions
 from streamcore.channels.options import Settings as ChannelsSettings
 from streamcore.cluster.cluster import Cluster
+from streamcore.cluster.multiplexer import ClusterMultiplexer
 from streamcore.consumer.consumer import Consumer
 from streamcore.consumer.cursor import FollowOptions
 from streamcore.engine.engine import Engine, EngineOptions
@@ -79,7 +80,10 @@ def default_of(options: type, field: str) -> Any:
         return known[field] if field in known else getattr(checked, field, getattr(checked, f"_{field}", None))
     parameters = dict(inspect.signature(DEFAULTS_OF[options]).parameters)
     if options is ConnectOptions:
-        parameters |= inspect.signature(Cluster.__init__).parameters
+        parameters |= {
+            **inspect.signature(Cluster.__init__).parameters,
+            **inspect.signature(ClusterMultiplexer).parameters,
+        }
     parameter = parameters.get(field)
     return None if parameter is None else parameter.default
 
@@ -95,7 +99,7 @@ def ways_to_write(value: Any) -> set[str]:
 @pytest.mark.parametrize("options", DEFAULTS_OF, ids=lambda options: options.__name__)
 def test_below_each_option_stands_what_it_means_and_its_default(options: type) -> None:
     texts = dict(documented(options))
-    assert list(texts) == list(options.__annotations__)
+    assert list(texts) == list(options.__annotations__)[-len(texts) :], "what is inherited stands before it"
     for field, text in texts.items():
         brackets = [part.replace("`", "") for part in re.findall(r"\(((?:[^()]|\([^()]*\))*)\)", text)]
         assert brackets, f"{field}: {text!r} tells no default"
