@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -331,3 +332,19 @@ def test_a_primary_that_leaves(cluster: EmbeddedCluster) -> None:
     assert is_home(cluster)
     assert leaving.id != before
     assert ask(leaving, "GET", KEY) == b"v"
+
+
+@every_server
+def test_messages_are_passed_on_when_it_is_in_order_again(cluster: EmbeddedCluster) -> None:
+    """A former primary passes nothing on for some tenths of a second."""
+    former = cluster.owner(SLOT)
+    for restore in (cluster.wait_ok, cluster.heal):
+        cluster.failover(cluster.owner(SLOT))
+        restore()
+        for speaker in cluster.nodes:
+            with ExitStack() as stack:
+                ears = [stack.enter_context(node.listen("news")) for node in cluster.nodes]
+                assert [ear.messages(5.0) for ear in ears] == [[]] * len(ears), "only that they have subscribed"
+                ask(speaker, "PUBLISH", "news", "hello")
+                assert [ear.messages(5.0) for ear in ears] == [[b"hello"]] * len(ears)
+    assert cluster.owner(SLOT) is former

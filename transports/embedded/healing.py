@@ -6,16 +6,17 @@ something themselves, it is made again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from streamcore.commands import raw
 
 from .members import Home, Members
-from .moves import SlotMove, cancel_atomic_moves, give
+from .moves import cancel_atomic_moves, give, move_classic
 from .node import EmbeddedNode
 from .roles import attach, promote, remove, take_over
-from .views import Views, holder
+from .views import Views, slots_of
 
 CHANGES: Final = 4  # that may each take as long as a change may, on a machine that is busy
 
@@ -108,27 +109,27 @@ def _end_moves(members: Members) -> None:
     ends = {node: views.own(node) for node in views if views.own(node).primary is None}
     moves = {(slot, node.id, to) for node, own in ends.items() for slot, to in own.migrating.items()}
     moves |= {(slot, start, node.id) for node, own in ends.items() for slot, start in own.importing.items()}
-    for slot, source_id, target_id in moves:
+    pairs: dict[tuple[EmbeddedNode, EmbeddedNode], list[int]] = {}
+    for slot, source_id, target_id in sorted(moves):
         source, target = _primary_of(views, source_id), _primary_of(views, target_id)
         if source is None or target is None or source is target:
             continue
         if any(first <= slot <= last for first, last in source.known()[source.id].slots):
-            # While it imports, Redis does not let it hear of a new owner.
-            target.ask(raw("CLUSTER", "SETSLOT", slot, "STABLE"))
-            members.wait_for(
-                f"{target} knows that {source} has slot {slot}",
-                partial(_is_known, target, slot, source),
-            )
-            move = SlotMove(slot, source, target, ends, replaces=True)  # both may have a key by now
-            move.begin()
-            move.finish()
+            pairs.setdefault((source, target), []).append(slot)
+    for (source, target), slots in pairs.items():
+        # While it imports, Redis does not let it hear of a new owner.
+        target.ask_all([raw("CLUSTER", "SETSLOT", slot, "STABLE") for slot in slots])
+        members.wait_for(
+            f"{target} knows that {source} has {len(slots)} slots", partial(_are_known, target, slots, source)
+        )
+        move_classic(slots, source, target, ends, replaces=True)  # both may have a key by now
     for node in ends:
         own = node.known()[node.id]
         node.ask_all([raw("CLUSTER", "SETSLOT", slot, "STABLE") for slot in (*own.migrating, *own.importing)])
 
 
-def _is_known(node: EmbeddedNode, slot: int, owner: EmbeddedNode) -> bool:
-    return holder(node.known(), slot) == owner.id
+def _are_known(node: EmbeddedNode, slots: Sequence[int], owner: EmbeddedNode) -> bool:
+    return set(slots) <= set(slots_of(node.known()[owner.id]))
 
 
 def _primary_of(views: Views, id_: str) -> EmbeddedNode | None:

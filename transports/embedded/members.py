@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from streamcore.commands import cluster_slots, raw
 from streamcore.errors import ReplyError
 
+from .hearing import await_hearing
 from .node import BUS, EmbeddedNode
 from .questions import HOST
 from .server import EmbeddedServerError
@@ -131,11 +132,13 @@ class Members:
             node.ask_all([raw("CLUSTER", "MEET", HOST, it.peer_port, it.port + BUS) for it in up if it is not node])
 
     def wait_ready(self) -> None:
-        """Wait until ``is_ready()``, and until no node is in the middle of meeting another."""
+        """Wait until ``is_ready()``, no node is in the middle of meeting another, and each hears the messages of each."""
         self.wait_for("all nodes agree, and find the cluster in order", self.is_ready)
         deadline = time.monotonic() + self.timeout
         while not self.views().have_met() and time.monotonic() < deadline:
             time.sleep(POLL)
+        if not await_hearing(self.up(), deadline - time.monotonic()):
+            raise EmbeddedServerError(f"the nodes do not hear each other's messages: not within {self.timeout:g} s")
 
     def meet(self) -> None:
         """Let all nodes know each other, and forget nodes that have left."""

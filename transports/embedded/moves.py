@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from streamcore.cluster.topology import ranges
@@ -18,11 +19,13 @@ from streamcore.errors import InvalidArgument, ReplyError
 from .members import Members
 from .node import EmbeddedNode
 from .questions import HOST
+from .server import EmbeddedServerError
 from .views import slots_of
 
 KEYS_AT_ONCE: Final = 100
 MIGRATE_TIMEOUT: Final = 5000  # milliseconds
 HEARSAY: Final = 2.0  # seconds, at most, until a node has heard of another's epoch
+START: Final = 3.0  # seconds, at most, until a primary that has started serves
 LOOK: Final = 0.002  # seconds between two looks whether it has
 FEW: Final = 64  # slots that go the classic way also in Valkey, which takes up to 6 ms for each ``SETSLOT``, since replicas confirm it
 
@@ -80,14 +83,19 @@ class SlotMove:
 
 
 def move_classic(
-    slots: Sequence[int], source: EmbeddedNode, target: EmbeddedNode, primaries: Iterable[EmbeddedNode]
+    slots: Sequence[int],
+    source: EmbeddedNode,
+    target: EmbeddedNode,
+    primaries: Iterable[EmbeddedNode],
+    *,
+    replaces: bool = False,
 ) -> None:
-    """Move slots with their keys, the classic way."""
+    """Move slots with their keys, the classic way; ``replaces`` as for ``SlotMove``."""
     _begin(slots, source, target)
     counts = source.ask_all([cluster_countkeysinslot(slot) for slot in slots])
     for slot, count in zip(slots, counts, strict=True):
         if count:
-            SlotMove(slot, source, target, primaries).move_keys()
+            SlotMove(slot, source, target, primaries, replaces=replaces).move_keys()
     _assign(slots, source, target, primaries)
 
 
@@ -135,12 +143,17 @@ def give(members: Members, slots: Sequence[int], target: EmbeddedNode) -> None:
         parts: dict[EmbeddedNode | None, list[int]] = {}
         for slot in slots:
             parts.setdefault(owners.get(slot), []).append(slot)
+        unowned = parts.pop(None, [])
+        if unowned:
+            claim(unowned, target)
         for source, part in parts.items():
-            if source is None:
-                claim(part, target)
-            elif source is not target and len(part) > FEW and source.has("valkey", 9, 0):
+            if source is None or source is target:
+                continue
+            with suppress(EmbeddedServerError):  # a primary that has just started refuses keys for two seconds
+                members.wait_for(f"{target} serves", target.is_ready, START)
+            if len(part) > FEW and source.has("valkey", 9, 0):
                 start_atomic_move(ranges(part), source, target)
-            elif source is not target:
+            else:
                 move_classic(part, source, target, primaries)
 
     wanted = set(slots)

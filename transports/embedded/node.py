@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from streamcore.commands import Command, NodeInfo, cluster_info, cluster_myid, cluster_nodes, info, raw
 
-from .questions import HOST, ask, ask_all
+from .questions import HOST, Ear, ask, ask_all
 from .server import START_TIMEOUT, EmbeddedServer, EmbeddedServerError, options_as_words
 
 T = TypeVar("T")
@@ -125,6 +125,10 @@ class EmbeddedNode(EmbeddedServer):
     def ask_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """Execute commands in their order; returns their replies, not parsed, with refusals in their places."""
         return ask_all(self._port, self._password, commands)
+
+    def listen(self, channel: str) -> Ear:
+        """A subscription to a channel at this node, to be entered."""
+        return Ear(self._port, self._password, channel)
 
     def known(self) -> dict[str, NodeInfo]:
         """The nodes that it knows, by their ids (``CLUSTER NODES``)."""

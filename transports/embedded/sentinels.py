@@ -27,8 +27,10 @@ T = TypeVar("T")
 
 TIMEOUT: Final = 30.0  # seconds for each change, until every Sentinel knows of it
 DOWN_AFTER: Final = 1.0
-# Milliseconds between the looks of a Sentinel at the servers, and at the other Sentinels: a tenth of its defaults.
-_PERIODS: Final = ("INFO-PERIOD", 200, "PING-PERIOD", 200, "PUBLISH-PERIOD", 200, "ASK-PERIOD", 200)
+# Milliseconds between the looks of a Sentinel at the servers, and at the other Sentinels, well below its defaults. A Sentinel makes
+# a primary that it does not know of a replica again after four PUBLISH-PERIODs; the leader of a failover may need a second to
+# see the promotion, and more to tell it.
+_PERIODS: Final = ("INFO-PERIOD", 200, "PING-PERIOD", 200, "PUBLISH-PERIOD", 500, "ASK-PERIOD", 200)
 
 
 class WatchedServer(EmbeddedServer):
