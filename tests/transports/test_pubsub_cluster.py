@@ -94,7 +94,10 @@ class Story:
         return next(found, 0)
 
     def untold(self) -> list[str]:
-        """What was missed without a gap, came twice, or out of order. A gap may be told again where it ends."""
+        """What was missed without a gap, came twice, or out of order. A gap may be told again where it ends.
+
+        At a failover in order the last message may come again, from the new primary.
+        """
         found: dict[str, tuple[bytes, float]] = {}
         last: dict[bytes, int] = {}
         in_gap: set[bytes] = set()
@@ -107,9 +110,9 @@ class Story:
                 name, number = item.channel, int(item.data)
                 before = last.get(name, number - 1)
                 missed = [one for one in self.sent[name] if before < one < number]
-                if number <= before:
+                if number < before:
                     found[f"{name!r}: {number} behind {before}"] = name, -inf
-                elif missed and name not in in_gap:
+                elif (missed or number == before) and name not in in_gap:
                     found[f"{name!r}: {number} behind {before}"] = name, at
                 last[name] = number
                 in_gap.discard(name)
