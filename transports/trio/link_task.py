@@ -64,6 +64,8 @@ class LinkTask:
                 trio.lowlevel.spawn_system_task(self._move_later, wire)
 
     async def _move_later(self, wire: Wire) -> None:
+        if wire is not self._wire:  # closed before this task has begun
+            return
         with suppress(OSError, trio.ClosedResourceError):
             await trio.lowlevel.wait_writable(wire.sock)
             self._driver.tell(partial(self._go_on, wire))
