@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from benchmarks.cardinality import NOT_OURS, Line, stats
 from benchmarks.raw import Raw
@@ -212,24 +212,34 @@ ROWS: Final = (
 )
 
 
+Commands: TypeAlias = Mapping[str, tuple[int, float]]
+"""How often each command was called, and its mean in microseconds."""
+
 # -- measuring ----------------------------------------------------------------------------------------------------------
 
 
 def measure(row: Row, *, scale: float = 1.0, seconds: float = 4.0, program: str | None = None) -> Result:
     """Run a row, little and much of it."""
     sizes = max(1, int(row.little * scale)), max(1, int(row.much * scale))
-    little, much = (_run(row, n, seconds, program) for n in sizes)
+    (little, told_of_little), (much, told_of_much) = (_run(row, n, seconds, program) for n in sizes)
+    often = {
+        name
+        for told in (told_of_little, told_of_much)
+        for name, (calls, _) in told.items()
+        if calls >= FEW and name not in row.besides
+    }
+    for measured, told in ((little, told_of_little), (much, told_of_much)):
+        measured["longest"] = max(mean for name, (_, mean) in told.items() if name in often)
     return Result(row, sizes, little, much)
 
 
-def _run(row: Row, n: int, seconds: float, program: str | None) -> dict[str, float]:
+def _run(row: Row, n: int, seconds: float, program: str | None) -> tuple[dict[str, float], Commands]:
     with Server(program) as server, server.connect() as raw:
         row.set_up(raw, n)
         raw.call("CONFIG", "RESETSTAT")
         measured = asyncio.run(_work(row, raw, f"redis://{server.host}:{server.port}", seconds))
         told = stats(raw)
         ours = {name: one for name, one in told.items() if name.split("|")[0] not in NOT_OURS}
-        measured["longest"] = _longest(ours, row.besides)
         measured["total"] = sum(calls * mean for calls, mean in ours.values()) / n
         measured["idle"] = _idle(raw, row, f"redis://{server.host}:{server.port}", seconds)
         if row.naive:
@@ -237,15 +247,11 @@ def _run(row: Row, n: int, seconds: float, program: str | None) -> dict[str, flo
             for _ in range(5):
                 raw.call(*row.naive)
             measured["naive"] = stats(raw)[str(row.naive[0]).lower()][1]
-    return measured
+    return measured, ours
 
 
 FEW: Final = 5
-"""Calls of which the mean says little: the first one of a script compiles it."""
-
-
-def _longest(stats: Mapping[str, tuple[int, float]], besides: frozenset[str]) -> float:
-    return max(mean for name, (calls, mean) in stats.items() if name not in besides and calls >= FEW)
+"""Calls of which the mean says little, unless the same command is called more often in the other run."""
 
 
 SETTLED: Final = 20
