@@ -12,7 +12,6 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from streamcore.commands.cluster import SLOTS
-from streamcore.testing.model.cluster.keys import slot_of
 from streamcore.testing.model.values import Stream
 
 from ..context import Kind, Scene, pick
@@ -29,6 +28,7 @@ from .slots import (
     raise_epoch,
     replica,
     streams_of,
+    tell_replicas,
     victim,
     way,
 )
@@ -189,19 +189,18 @@ def _replace_stopped(scene: Scene, primary: Node, heir: Node) -> None:
 
 def go_on(scene: Scene, node: Node) -> None:
     """A node that stands still goes on. One that was replaced first answers what has come meanwhile: that is not in the history."""
-    site = scene.site
-    site.resume(node, partial(_note_strays, scene, node))
+    site, strayed = scene.site, list[bytes]()
+    site.resume(node, partial(_note_strays, scene, node, strayed))
     site.busy.discard(node)
     if node.view.myself.primary is not None:
-        for stream in scene.streams:
-            if (heir := site.owner(slot_of(stream))) is not None and heir.id == node.view.myself.primary:
-                losing(scene, [stream], _nothing)
+        losing(scene, strayed, _nothing)
 
 
-def _note_strays(scene: Scene, node: Node) -> None:
+def _note_strays(scene: Scene, node: Node, strayed: list[bytes]) -> None:
     for stream in scene.streams:
         if isinstance(there := node.databases[0].values.get(stream), Stream):
             scene.history.stray(stream, there)
+            strayed.append(stream)
 
 
 def _nothing() -> None:
@@ -260,13 +259,15 @@ def add_node(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves or len(site.hosts) >= MOST_NODES:
         return None
-    if way(site, slot, fault.b) is None:
+    found = way(site, slot, fault.b)
+    if found is None:
         return None
     node = site.cluster.join()
     site.add(node)
     site.cluster.gossip_all()
     raise_epoch(site, node)
     site.cluster.move_slot(slot, node)
+    tell_replicas(site, found[0], node)
     site.flush_all()
     return f"{name_of(node)} joins, and gets slot {slot}"
 

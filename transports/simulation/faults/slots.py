@@ -122,8 +122,16 @@ def finish_move(scene: Scene, move: SlotMove) -> None:
         site.agree(move.source, move.target)
         raise_epoch(site, move.target)
         move.finish()
+        tell_replicas(site, move.source, move.target)
         del site.moves[move.slot]
         site.flush_all()
+
+
+def tell_replicas(site: ClusterSite, source: Node, target: Node) -> None:
+    """The replicas of both shards hear of the slot's new owner with its keys: else one that is promoted claims slots without keys."""
+    for node in site.hosts:
+        if node is not target and node.view.primary in (source.id, target.id):
+            site.cluster.gossip(target, node)
 
 
 def cancel_move(scene: Scene, move: SlotMove) -> None:
@@ -161,5 +169,6 @@ def move_slot_at_once(scene: Scene, fault: Fault) -> str | None:
     source, target = found
     raise_epoch(site, target)
     site.cluster.move_slot(slot, target, how="atomic")
+    tell_replicas(site, source, target)
     site.flush_all()
     return f"slot {slot} goes from {name_of(source)} to {name_of(target)} at once"

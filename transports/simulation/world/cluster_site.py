@@ -139,13 +139,17 @@ class ClusterSite:
         self.flush_all()
 
     def resume(self, node: Node, told: Callable[[], None]) -> None:
-        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view; ``told`` behind these."""
+        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view; ``told`` behind these.
+
+        Then it reads what other nodes have sent meanwhile, which waits in its sockets as well.
+        """
         host = self.hosts[node]
         if host.paused:
             node.resume(self._world.now)
             host.resume()
             told()
             self.cluster.resume(node)
+            self.agree(node)
             self.flush_all()
 
     def part(self, *nodes: Node) -> None:

@@ -1,0 +1,127 @@
+"""The faults of the simulator's cluster, and what its logs know of them: moved slots, and primaries that were replaced meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streamcore.testing.model import VALKEY9
+from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.cluster.keys import slot_of
+from streamcore.testing.model.cluster.node import Node
+from transports.simulation.context import Scene
+from transports.simulation.faults.cluster import NODE_TIMEOUT, add_node, go_on, promote
+from transports.simulation.faults.slots import finish_move, move_slot, move_slot_at_once, replica
+from transports.simulation.workloads.consumer.workload import judged
+from transports.simulation.world.cluster_invariants import RefreshesBounded
+from transports.simulation.world.cluster_site import ClusterSite
+from transports.simulation.world.driver import World
+from transports.simulation.world.plan import Fault
+from transports.simulation.world.scheduler import Violation
+from transports.simulation.world.stream_log import StreamLog, fields_of
+
+A, C = b"{a}s", b"{c}v"
+FAULT = Fault(0, 0.0, "", 0.0, 0.0, 0.9)
+
+
+class Stage:
+    """A cluster whose nodes hear of each other only where somebody sees to it, with two streams, and the log of their readers."""
+
+    def __init__(self) -> None:
+        self.world = World(1)
+        self.cluster = ModelCluster(
+            flavour=VALKEY9, now=self.world.now, gossip_delay=lambda *_: None, node_timeout=NODE_TIMEOUT
+        )
+        self.site = ClusterSite(self.world, self.cluster)
+        self.scene = Scene(self.world, self.site, StreamLog(self.site), [])
+        self.id_log, _ = judged(self.scene, [A, C])
+        for stream in (A, C):
+            self.append(stream, 1)
+
+    def append(self, stream: bytes, number: int) -> None:
+        self.site.do(b"XADD", stream, b"%d-0" % number, *fields_of(b"%b:%d" % (stream, number)))
+
+    def owner(self, stream: bytes) -> Node:
+        found = self.site.owner(slot_of(stream))
+        assert found is not None
+        return found
+
+    def ids(self, stream: bytes) -> list[int]:
+        return [ms for ms, _ in self.id_log.note(stream).ids]
+
+
+def finished(scene: Scene, fault: Fault) -> str | None:
+    """Move a slot key by key, to its end."""
+    said = move_slot(scene, fault)
+    [move] = scene.site.moves.values()
+    finish_move(scene, move)
+    return said
+
+
+@pytest.mark.parametrize("moves", [finished, move_slot_at_once, add_node])
+def test_the_replicas_of_both_shards_hear_of_a_slot_that_has_moved(moves: Callable[[Scene, Fault], str | None]) -> None:
+    """Otherwise the replica of the former owner claims it, without its keys, when it is promoted."""
+    stage = Stage()
+    source = stage.owner(A)
+    assert moves(stage.scene, FAULT) is not None
+    target = stage.owner(A)
+    assert target is not source
+    for node in stage.cluster.nodes:
+        if node.view.primary in (source.id, target.id):
+            assert node.view.owners[slot_of(A)] == target.id
+    heir = replica(stage.site, source)
+    assert heir is not None
+    stage.site.kill(source)
+    promote(stage.scene, source, heir)
+    assert stage.owner(A) is target
+    assert stage.ids(A) == [1]
+
+
+def test_the_streams_of_a_primary_that_was_replaced_go_back_when_it_goes_on_and_no_others() -> None:
+    """Entries of its successor come behind that, in an era of their own."""
+    stage = Stage()
+    primary = stage.owner(A)
+    heir = replica(stage.site, primary)
+    assert heir is not None
+    stage.site.pause(primary)
+    promote(stage.scene, primary, heir)
+    stage.append(A, 2)
+    assert stage.ids(A) == [1, 2]
+    go_on(stage.scene, primary)
+    stage.append(A, 3)
+    assert stage.id_log.number(A) == 1
+    assert stage.ids(A) == [1, 2, 3]
+    assert stage.id_log.number(C) == 0
+    assert stage.owner(C) is not heir
+
+
+def test_questions_behind_an_answer_without_hosts_belong_to_a_turn() -> None:
+    stage = Stage()
+    oracle = RefreshesBounded(stage.world, stage.site)
+    hosts = list(stage.site.hosts.values())
+    program = SimpleNamespace(label="reader-1.1/topology")
+
+    def ask(place: int) -> None:
+        session: Any = object()
+        wire: Any = SimpleNamespace(
+            node=program, host=hosts[place], up=SimpleNamespace(left_at=0.0), label="reader-1.1"
+        )
+        hosts[place].wires[session] = wire
+        oracle.command(session, [b"CLUSTER", b"SLOTS"])
+
+    hosts[0].node.config[b"cluster-preferred-endpoint-type"] = b"hostname"
+    for _ in range(RefreshesBounded.MOST):
+        ask(0)
+        ask(1)
+    stage.world.run(stage.world.now + 0.1)
+    ask(1)
+    with pytest.raises(Violation, match="13 times"):
+        stage.world.run(stage.world.now + 0.1)
+    oracle = RefreshesBounded(stage.world, stage.site)
+    for _ in range(RefreshesBounded.MOST + 1):
+        ask(0)
+    with pytest.raises(Violation, match="13 times"):
+        stage.world.run(stage.world.now + 0.1)
