@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from streamcore import Batch, StreamResetError
 from streamcore.testing.model import VALKEY9
 from streamcore.testing.model.cluster import ModelCluster
 from streamcore.testing.model.cluster.keys import slot_of
@@ -15,6 +16,8 @@ from streamcore.testing.model.cluster.node import Node
 from transports.simulation.context import Scene
 from transports.simulation.faults.cluster import NODE_TIMEOUT, add_node, go_on, promote
 from transports.simulation.faults.slots import finish_move, move_slot, move_slot_at_once, replica
+from transports.simulation.workloads.consumer.habits import ReaderHabits
+from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.workload import judged
 from transports.simulation.world.cluster_invariants import RefreshesBounded
 from transports.simulation.world.cluster_site import ClusterSite
@@ -37,7 +40,7 @@ class Stage:
         )
         self.site = ClusterSite(self.world, self.cluster)
         self.scene = Scene(self.world, self.site, StreamLog(self.site), [])
-        self.id_log, _ = judged(self.scene, [A, C])
+        self.id_log, self.oracles = judged(self.scene, [A, C])
         for stream in (A, C):
             self.append(stream, 1)
 
@@ -96,6 +99,36 @@ def test_the_streams_of_a_primary_that_was_replaced_go_back_when_it_goes_on_and_
     assert stage.ids(A) == [1, 2, 3]
     assert stage.id_log.number(C) == 0
     assert stage.owner(C) is not heir
+
+
+def test_a_reader_whose_entering_fails_ends_by_its_error_and_is_handed_nothing() -> None:
+    """In a cluster, entries of a slot come before the places in all others are known."""
+    stage = Stage()
+    habits = ReaderHabits((A, C), "0", None, 1, 1, "raise", 1.0, 0.0, seeks=False)
+    reader = Reader(stage.world, "reader-1", stage.id_log, habits, stage.oracles, nothing())
+    error = StreamResetError("it began anew")
+    batches: list[Any] = [Batch(A, [[b"1-0", fields_of(b"x")]])]
+
+    def take() -> Any:
+        if batches:
+            return batches.pop()
+        raise error
+
+    engine = SimpleNamespace(is_ready=False, closed=False, take=take)
+    reader.node = cast("Any", SimpleNamespace(engine=engine))
+    reader.cluster = cast("Any", object())
+    ends = list[Exception]()
+    reader._end = ends.append  # type: ignore[method-assign, assignment]  # it would close a node
+    assert not reader.look()
+    assert len(batches) == 1
+    engine.closed = True
+    assert reader.look()
+    assert ends == [error]
+    assert stage.world.notes["handed"] == 0
+
+
+def nothing() -> Any:
+    return SimpleNamespace(take=lambda node: None)
 
 
 def test_questions_behind_an_answer_without_hosts_belong_to_a_turn() -> None:

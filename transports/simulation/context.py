@@ -31,8 +31,9 @@ class Scene:
     """A world, as the nemesis sees it. ``delivery_logs`` has the log of each group.
 
     ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
-    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to a former state; ``rewound`` of each that has gone back;
-    ``setting`` of each whose counters are about to be set; ``running`` of each command that the server is about to run for a client.
+    stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to a former state;
+    ``rewound`` of each that has gone back; ``setting`` of each whose counters are about to be set; ``running`` of each command that the
+    server is about to run for a client.
     """
 
     world: World
