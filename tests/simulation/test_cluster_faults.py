@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,12 +11,23 @@ import pytest
 
 from streamcore import Batch, StreamResetError
 from streamcore.testing.model import VALKEY9
-from streamcore.testing.model.cluster import ModelCluster
+from streamcore.testing.model.cluster import ModelCluster, SlotMove
 from streamcore.testing.model.cluster.keys import slot_of
 from streamcore.testing.model.cluster.node import Node
 from transports.simulation.context import Scene
-from transports.simulation.faults.cluster import NODE_TIMEOUT, add_node, go_on, promote
-from transports.simulation.faults.slots import finish_move, move_slot, move_slot_at_once, replica
+from transports.simulation.faults.cluster import (
+    NODE_TIMEOUT,
+    add_node,
+    fail_over,
+    go_on,
+    join,
+    kill,
+    lose_data,
+    part,
+    promote,
+    stop,
+)
+from transports.simulation.faults.slots import finish_move, move_slot, move_slot_at_once, owners, replica
 from transports.simulation.workloads.consumer.habits import ReaderHabits
 from transports.simulation.workloads.consumer.reader import Reader
 from transports.simulation.workloads.consumer.workload import judged
@@ -81,6 +93,51 @@ def test_the_replicas_of_both_shards_hear_of_a_slot_that_has_moved(moves: Callab
     promote(stage.scene, source, heir)
     assert stage.owner(A) is target
     assert stage.ids(A) == [1]
+
+
+@pytest.mark.parametrize("trouble", [fail_over, kill, lose_data, part, stop])
+def test_a_primary_whose_last_slot_is_on_its_way_is_a_replica_before_it_is_in_trouble(
+    trouble: Callable[[Scene, Fault], str | None],
+) -> None:
+    stage = Stage()
+    joined = stage.cluster.join()
+    stage.site.add(joined)
+    stage.cluster.gossip_all()
+    stage.cluster.move_slot(slot_of(A), joined)
+    stage.cluster.gossip_all()
+    place = next(number for number, node in enumerate(owners(stage.site)) if node is joined)
+    move = stage.site.moves[slot_of(A)] = SlotMove(slot_of(A), joined, stage.owner(C), stage.cluster.nodes)
+    move.begin()
+    assert trouble(stage.scene, replace(FAULT, a=(place + 0.5) / 4, c=0.0)) is None
+    assert stage.owner(A) is move.target
+    assert joined.view.myself.primary == move.target.id
+    assert not stage.site.busy
+    assert stage.ids(A) == [1]
+
+
+def test_a_former_primary_hears_of_its_heir_before_it_serves_again() -> None:
+    """The heir has told of itself before it was killed in its turn."""
+    stage = Stage()
+    primary = stage.owner(A)
+    heir = replica(stage.site, primary)
+    assert heir is not None
+    stage.site.kill(primary)
+    promote(stage.scene, primary, heir)
+    stage.site.kill(heir)
+    stage.site.restart(primary)
+    assert primary.view.owners[slot_of(A)] == heir.id
+    assert primary.view.myself.primary == heir.id
+
+
+def test_a_primary_hears_of_its_heir_when_a_partition_ends() -> None:
+    stage = Stage()
+    primary = stage.owner(A)
+    heir = replica(stage.site, primary)
+    assert heir is not None
+    stage.site.part(primary)
+    promote(stage.scene, primary, heir)
+    join(stage.scene, primary)
+    assert primary.view.myself.primary == heir.id
 
 
 def test_the_streams_of_a_primary_that_was_replaced_go_back_when_it_goes_on_and_no_others() -> None:

@@ -48,6 +48,11 @@ def replica(site: ClusterSite, primary: Node) -> Node | None:
     return None
 
 
+def is_heir(site: ClusterSite, primary: Node, node: Node) -> bool:
+    """Whether a node is a replica of a primary still, and is well."""
+    return node in site.hosts and site.hosts[node].is_well and node.view.myself.primary == primary.id
+
+
 def streams_of(scene: Scene, node: Node) -> list[bytes]:
     """The streams whose history is on a node."""
     return [stream for stream in scene.streams if scene.site.owner(slot_of(stream)) is node]
@@ -150,6 +155,14 @@ def finish_moves(scene: Scene, *nodes: Node) -> None:
     for move in list(scene.site.moves.values()):
         if move.source in nodes or move.target in nodes:
             finish_move(scene, move)
+
+
+def settled(scene: Scene, primary: Node | None) -> Node | None:
+    """End the moves of slots from or to a primary, since trouble is ahead; None where it has given its last slot away, and is a replica."""
+    if primary is None:
+        return None
+    finish_moves(scene, primary)
+    return primary if primary.view.slots_of(primary.id) else None
 
 
 def raise_epoch(site: ClusterSite, node: Node) -> None:
