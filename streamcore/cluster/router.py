@@ -24,7 +24,7 @@ from ..connection.link import AT_ONCE, Link, Owner
 from ..connection.link_state import State
 from ..engine.lane import Lane, LaneOwner
 from ..engine.router import ANYWHERE, Anywhere, Beside, OnNode, Replica, Route, RouterContext, Slot
-from ..errors import AskError, ConnectionLost, MovedError, SlotRedirect, TryAgainError
+from ..errors import AskError, ConnectionLost, MovedError
 from ..options import Address
 from ..topology_events import NodeSuspected
 from .addresses import AddressPolicy
@@ -34,7 +34,7 @@ from .overlays import Overlays
 from .redirects import Redirects
 from .refresher import Refresher
 from .replicas import Replicas
-from .seats import MOVING, Lanes, Seat
+from .seats import Lanes, Seat, weighed
 from .topology import Topology
 
 FREE: Final = 3
@@ -42,6 +42,9 @@ FREE: Final = 3
 
 SILENCE: Final = 1.0
 """Seconds that an answer may take before the other nodes are asked whether the node has failed."""
+
+WAITING: Final = frozenset({State.DROPPING, State.BACKING_OFF})
+"""The states of a link that dials later, at the address that it has then."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at the board, for a topology that another router has asked for, and at the links that are not up."""
@@ -226,9 +229,8 @@ class ClusterRouter:
         assert isinstance(link.address, Address)
         if isinstance(route, Replica) or link.address not in self.primaries:
             self._replicas.avoid(link.address, has_worked=not link.attempts)
-        reason = error.__cause__ if isinstance(error, ConnectionLost) else error
-        if isinstance(reason, (SlotRedirect, TryAgainError)):
-            link.attempts = min(link.attempts, MOVING)
+        reason = _reason(error)
+        link.attempts = weighed(link.attempts, reason)
         # A replica may know less than the topology.
         if isinstance(reason, MovedError) and not isinstance(route, Replica):
             address = self.moved(reason, link.address)
@@ -254,7 +256,7 @@ class ClusterRouter:
 
     def _send_to(self, link: Link, address: Address, reason: Exception | None = None) -> None:
         """Have a link dial another node: at once, or by its back-off where it has been sent around in vain."""
-        if link.is_up or link.attempts < FREE or not link.has_address:
+        if link.state not in WAITING or link.attempts < FREE or not link.has_address:
             link.redirect(address, reason)
         else:
             link.address = address
@@ -359,7 +361,10 @@ class ClusterRouter:
             assert isinstance(link.address, Address)
             address = self._address(route, link.address)
             if address is not None and (link.address != address or not link.has_address):
-                link.redirect(address)
+                if isinstance(_reason(link.error), MovedError):
+                    self._send_to(link, address)
+                else:
+                    link.redirect(address)
         self._lanes.follow()
         self.on_change()
 
@@ -376,6 +381,11 @@ class ClusterRouter:
     def _is_silent(self, link: Link) -> bool:
         """Whether a suspect has still not answered."""
         return link.is_up and link.oldest is not None and link.oldest is self._suspects[link]
+
+
+def _reason(error: Exception | None) -> BaseException | None:
+    """Find the reply by which a node has refused to serve, in the error of a link."""
+    return error.__cause__ if isinstance(error, ConnectionLost) else error
 
 
 def _is_absent(link: Link) -> bool:

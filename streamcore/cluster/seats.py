@@ -23,7 +23,10 @@ FREE: Final = 3
 """Beginnings in a row of a script that was redirected, without a back-off."""
 
 MOVING: Final = 3
-"""Dials in a row, at most, by which a back-off grows while a slot is on its way, or nodes name each other."""
+"""Dials in a row, at most, by which a back-off grows while a slot is on its way: nothing else tells when it has come."""
+
+DISPUTED: Final = 5
+"""The same where a node names another as the owner, again and again: nodes name each other until they have heard of the newer owner."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at which scripts deserve a link of their own."""
@@ -238,9 +241,7 @@ class Lanes:
         if address is not None and seat.attempts < FREE:
             self._settle(seat, may_own=False)
         else:
-            is_moving = isinstance(error, (SlotRedirect, TryAgainError))
-            attempts = min(seat.attempts, MOVING) if is_moving else seat.attempts
-            pause = backoff(self._context.options, attempts) * self._context.random()
+            pause = backoff(self._context.options, weighed(seat.attempts, error)) * self._context.random()
             self._resting[seat] = self._context.clock.now + pause
             self._rest.set(min(self._resting.values()))
 
@@ -327,6 +328,13 @@ class Lanes:
         seat.own = None
         self._owned.pop(seat, None)
         self._settle(seat, may_own=False)
+
+
+def weighed(attempts: int, reason: BaseException | None) -> int:
+    """Return the attempts by which a back-off grows, because of the last failure: fewer where a slot is served soon."""
+    if isinstance(reason, MovedError):
+        return min(attempts, DISPUTED)
+    return min(attempts, MOVING) if isinstance(reason, (SlotRedirect, TryAgainError)) else attempts
 
 
 def _is_movable(seat: Seat) -> bool:

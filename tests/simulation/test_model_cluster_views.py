@@ -64,6 +64,20 @@ def test_an_old_claim_is_answered_by_the_owners() -> None:
     assert asked(Client(cluster, old), f"GET {KEY}") == [moved(7005)]
 
 
+def test_a_slot_that_its_owner_has_ceased_to_claim_is_the_next_claimants() -> None:
+    """The former owner has a newer epoch by now; but it is no answer to the claim of the new owner."""
+    cluster = ModelCluster(now=START, gossip_delay=never)
+    target, onlooker, source = cluster.nodes[:3]
+    cluster.move_slot(SLOT, target)
+    source.view.bump()
+    cluster.gossip(source, onlooker)
+    assert onlooker.view.unclaimed == {SLOT}
+    assert owners(cluster)[1] == 7002, "it is redirected there still"
+    cluster.gossip(target, onlooker)
+    assert owners(cluster)[:3] == [7000, 7000, 7000]
+    assert not onlooker.view.unclaimed
+
+
 def test_a_slot_that_is_imported_is_not_learnt() -> None:
     cluster = ModelCluster(now=START, gossip_delay=never)
     target, owner, new = cluster.nodes[0], cluster.nodes[2], cluster.nodes[5]

@@ -32,7 +32,8 @@ class Scene:
 
     ``removing`` is told of entries that are about to be deleted or trimmed: the stream, their ids, and how; ``dropping`` of each
     stream that is about to go as a whole; ``rewinding`` of each that begins anew, with its groups, or goes back to a former state;
-    ``setting`` of each whose counters are about to be set; ``running`` of each command that the server is about to run for a client.
+    ``rewound`` of each that has gone back; ``setting`` of each whose counters are about to be set; ``running`` of each command that the
+    server is about to run for a client.
     """
 
     world: World
@@ -48,6 +49,7 @@ class Scene:
     removing: list[Callable[[bytes, list[Id], str], None]] = field(default_factory=list)
     dropping: list[Callable[[bytes], None]] = field(default_factory=list)
     rewinding: list[Callable[[bytes], None]] = field(default_factory=list)
+    rewound: list[Callable[[bytes], None]] = field(default_factory=list)
     setting: list[Callable[[bytes], None]] = field(default_factory=list)
     running: list[Callable[[Session, list[bytes]], None]] = field(default_factory=list)
 
@@ -110,6 +112,11 @@ class Scene:
         self.history.note(stream)
         self.history.rewind(stream)
         for told in self.rewinding:
+            told(stream)
+
+    def end_rewind(self, stream: bytes) -> None:
+        """A stream has gone back, even where that has happened elsewhere, and it is the same as before."""
+        for told in self.rewound:
             told(stream)
 
 

@@ -263,6 +263,61 @@ def test_a_link_that_is_sent_around_in_vain_backs_off() -> None:
     assert link.is_up
 
 
+class Asker(Holder):
+    """An owner that asks for a key, on each connection, and begins anew where that is refused."""
+
+    def link_up(self, link: Link) -> None:
+        super().link_up(link)
+        link.send(Exchange([("GET", "a")]))
+
+    def link_answered(self, link: Link, exchange: Exchange) -> None:
+        reply = exchange.replies[0]
+        if isinstance(reply, ReplyError):
+            link.drop(reply)
+        else:
+            link.succeeded()
+
+
+def test_a_link_between_nodes_that_name_each_other_dials_now_and_then_until_they_agree() -> None:
+    """The topologies that are asked for meanwhile differ as well: they cause no dial before the back-off is over."""
+    rig = Rig()
+    first, second = rig.model.nodes[2], rig.model.nodes[0]
+    rig.model.bus._delay = lambda source, target: None
+    first.view.assign([A], second.id)
+    first.settle(rig.model.now)
+    asked = Topologies(rig.model)
+    asker = Asker()
+    link = rig.router.link(asker, "held", Slot(A))
+    link.open()
+    rig.client.on_wakeup()
+    rig.advance(10.0)
+    assert asked.take() >= 8
+    assert MovedError in map(type, asker.losses)
+    assert 12 < rig.net.pair.peer("held").dials < 40
+    second.view.assign([A], second.id)
+    second.settle(rig.model.now)
+    rig.advance(1.0)
+    assert link.is_up
+    assert link.address == NODES[0]
+
+
+def test_a_link_that_dials_in_vain_drops_its_dial_for_another_node() -> None:
+    """Else the socket would lead to the former node, by the name of the other."""
+    rig = Rig()
+    rig.net.pair.dials = False
+    link = rig.router.link(Holder(), "held", Slot(A))
+    link.open()
+    rig.client.on_wakeup()
+    rig.net.serve()
+    link.attempts = 5
+    rig.router.aim(link, Slot(slot("b")))
+    assert not link.wants_connection
+    rig.net.pair.dials = True
+    rig.net.serve()
+    assert link.is_up
+    assert link.address == rig.router.owner(slot("b")) != NODES[2]
+
+
 def test_a_link_whose_redirect_may_not_be_followed_stays() -> None:
     rig = careful()
     _, link = held(rig)

@@ -12,7 +12,6 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from streamcore.commands.cluster import SLOTS
-from streamcore.testing.model.cluster.keys import slot_of
 from streamcore.testing.model.values import Stream
 
 from ..context import Kind, Scene, pick
@@ -21,6 +20,7 @@ from .failover import losing
 from .slots import (
     finish_move,
     finish_moves,
+    is_heir,
     move_slot,
     move_slot_at_once,
     name_of,
@@ -28,7 +28,9 @@ from .slots import (
     primaries,
     raise_epoch,
     replica,
+    settled,
     streams_of,
+    tell_replicas,
     victim,
     way,
 )
@@ -51,11 +53,10 @@ MOST_NODES: Final = 8
 def fail_over(scene: Scene, fault: Fault) -> str | None:
     """A planned failover: a replica takes its primary's place, and nothing is lost."""
     site = scene.site
-    primary = pick(owners(site), fault.a)
+    primary = settled(scene, pick(owners(site), fault.a))
     heir = None if primary is None else replica(site, primary)
     if primary is None or heir is None:
         return None
-    finish_moves(scene, primary)
     take_over(scene, primary, heir)
     return f"{name_of(heir)} takes the place of {name_of(primary)}, which follows it"
 
@@ -102,11 +103,10 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
 def kill(scene: Scene, fault: Fault) -> str | None:
     """SIGKILL of a primary: it starts again with its data, or a replica takes its place, which may have been late."""
     site = scene.site
-    primary = victim(site, fault.a)
+    primary = settled(scene, victim(site, fault.a))
     if primary is None:
         return None
     heir = replica(site, primary)
-    finish_moves(scene, primary)
     late = heir is not None and fault.c < 0.3
     site.busy.add(primary)
     site.tell_time()  # a slot that has come is on the replica whole
@@ -131,7 +131,7 @@ def _kill(scene: Scene, fault: Fault, primary: Node, heir: Node | None) -> None:
 
 def _replace(scene: Scene, fault: Fault, primary: Node, heir: Node) -> None:
     site = scene.site
-    if primary in site.busy and site.hosts[heir].is_well:
+    if primary in site.busy and is_heir(site, primary, heir):
         lost = promote(scene, primary, heir)
         scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
     scene.world.after(0.05 + fault.b * 0.5, partial(restart, scene, primary))
@@ -149,10 +149,9 @@ def restart(scene: Scene, node: Node) -> None:
 def lose_data(scene: Scene, fault: Fault) -> str | None:
     """A primary is killed and starts again without its data, before a replica takes its place."""
     site = scene.site
-    primary = victim(site, fault.a)
-    if primary is None or fault.c > 0.4:
+    primary = settled(scene, victim(site, fault.a)) if fault.c <= 0.4 else None
+    if primary is None:
         return None
-    finish_moves(scene, primary)
     site.tell_time()
     scene.note()
     for stream in streams_of(scene, primary):
@@ -166,11 +165,10 @@ def lose_data(scene: Scene, fault: Fault) -> str | None:
 def stop(scene: Scene, fault: Fault) -> str | None:
     """SIGSTOP and SIGCONT of a primary; where it takes long, a replica takes its place meanwhile."""
     site = scene.site
-    primary = victim(site, fault.a)
+    primary = settled(scene, victim(site, fault.a))
     if primary is None:
         return None
     heir = replica(site, primary)
-    finish_moves(scene, primary)
     site.busy.add(primary)
     site.pause(primary)
     seconds = 0.02 + fault.b**2 * 1.6
@@ -182,26 +180,25 @@ def stop(scene: Scene, fault: Fault) -> str | None:
 
 def _replace_stopped(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
-    if primary in site.busy and site.hosts[primary].paused and site.hosts[heir].is_well:
+    if primary in site.busy and site.hosts[primary].paused and is_heir(site, primary, heir):
         lost = promote(scene, primary, heir)
         scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
 
 
 def go_on(scene: Scene, node: Node) -> None:
     """A node that stands still goes on. One that was replaced first answers what has come meanwhile: that is not in the history."""
-    site = scene.site
-    site.resume(node, partial(_note_strays, scene, node))
+    site, strayed = scene.site, list[bytes]()
+    site.resume(node, partial(_note_strays, scene, node, strayed))
     site.busy.discard(node)
     if node.view.myself.primary is not None:
-        for stream in scene.streams:
-            if (heir := site.owner(slot_of(stream))) is not None and heir.id == node.view.myself.primary:
-                losing(scene, [stream], _nothing)
+        losing(scene, strayed, _nothing)
 
 
-def _note_strays(scene: Scene, node: Node) -> None:
+def _note_strays(scene: Scene, node: Node, strayed: list[bytes]) -> None:
     for stream in scene.streams:
         if isinstance(there := node.databases[0].values.get(stream), Stream):
             scene.history.stray(stream, there)
+            strayed.append(stream)
 
 
 def _nothing() -> None:
@@ -224,11 +221,10 @@ def stop_replica(scene: Scene, fault: Fault) -> str | None:
 def part(scene: Scene, fault: Fault) -> str | None:
     """A primary is parted from the others: it serves its clients until it notices, and a replica takes its place."""
     site = scene.site
-    primary = victim(site, fault.a)
-    heir = None if primary is None else replica(site, primary)
-    if primary is None or site.is_parted:
+    primary = None if site.is_parted else settled(scene, victim(site, fault.a))
+    if primary is None:
         return None
-    finish_moves(scene, primary)
+    heir = replica(site, primary)
     site.busy.add(primary)
     site.part(primary)
     seconds = 0.1 + fault.b * 2.0
@@ -240,15 +236,17 @@ def part(scene: Scene, fault: Fault) -> str | None:
 
 def _replace_parted(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
-    if primary in site.busy and site.is_parted and site.hosts[heir].is_well:
+    if primary in site.busy and site.is_parted and is_heir(site, primary, heir):
         lost = promote(scene, primary, heir)
         scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
 
 
 def join(scene: Scene, node: Node) -> None:
-    """The partition ends."""
+    """The partition ends; a primary that was cut off hears of the others before it serves again, as servers wait for it."""
     scene.site.part()
+    scene.site.agree(node)
     scene.site.busy.discard(node)
+    scene.site.flush_all()
 
 
 # -- nodes that come and go --------------------------------------------------------------------------------------------
@@ -260,13 +258,15 @@ def add_node(scene: Scene, fault: Fault) -> str | None:
     slot = pick(scene.slots, fault.a)
     if slot is None or slot in site.moves or len(site.hosts) >= MOST_NODES:
         return None
-    if way(site, slot, fault.b) is None:
+    found = way(site, slot, fault.b)
+    if found is None:
         return None
     node = site.cluster.join()
     site.add(node)
     site.cluster.gossip_all()
     raise_epoch(site, node)
     site.cluster.move_slot(slot, node)
+    tell_replicas(site, found[0], node)
     site.flush_all()
     return f"{name_of(node)} joins, and gets slot {slot}"
 

@@ -81,6 +81,8 @@ def losing(scene: Scene, streams: Sequence[bytes], act: Callable[[], T]) -> T:
     for stream in streams:
         scene.rewind(stream)
     result = act()
+    for stream in streams:
+        scene.end_rewind(stream)
     for log in scene.delivery_logs:
         log.losses.go_back()
     for log, stream, ids in unread:

@@ -48,6 +48,11 @@ def replica(site: ClusterSite, primary: Node) -> Node | None:
     return None
 
 
+def is_heir(site: ClusterSite, primary: Node, node: Node) -> bool:
+    """Whether a node is a replica of a primary still, and is well."""
+    return node in site.hosts and site.hosts[node].is_well and node.view.myself.primary == primary.id
+
+
 def streams_of(scene: Scene, node: Node) -> list[bytes]:
     """The streams whose history is on a node."""
     return [stream for stream in scene.streams if scene.site.owner(slot_of(stream)) is node]
@@ -122,8 +127,16 @@ def finish_move(scene: Scene, move: SlotMove) -> None:
         site.agree(move.source, move.target)
         raise_epoch(site, move.target)
         move.finish()
+        tell_replicas(site, move.source, move.target)
         del site.moves[move.slot]
         site.flush_all()
+
+
+def tell_replicas(site: ClusterSite, source: Node, target: Node) -> None:
+    """The replicas of both shards hear of the slot's new owner with its keys: else one that is promoted claims slots without keys."""
+    for node in site.hosts:
+        if node is not target and node.view.primary in (source.id, target.id):
+            site.cluster.gossip(target, node)
 
 
 def cancel_move(scene: Scene, move: SlotMove) -> None:
@@ -144,6 +157,14 @@ def finish_moves(scene: Scene, *nodes: Node) -> None:
             finish_move(scene, move)
 
 
+def settled(scene: Scene, primary: Node | None) -> Node | None:
+    """End the moves of slots from or to a primary, since trouble is ahead; None where it has given its last slot away, and is a replica."""
+    if primary is None:
+        return None
+    finish_moves(scene, primary)
+    return primary if primary.view.slots_of(primary.id) else None
+
+
 def raise_epoch(site: ClusterSite, node: Node) -> None:
     """The majority gives a node the highest epoch of all next."""
     node.view.current_epoch = max(one.view.current_epoch for one in site.hosts)
@@ -161,5 +182,6 @@ def move_slot_at_once(scene: Scene, fault: Fault) -> str | None:
     source, target = found
     raise_epoch(site, target)
     site.cluster.move_slot(slot, target, how="atomic")
+    tell_replicas(site, source, target)
     site.flush_all()
     return f"slot {slot} goes from {name_of(source)} to {name_of(target)} at once"

@@ -10,13 +10,17 @@ from .network import Wire
 
 if TYPE_CHECKING:
     from streamcore.testing.model import Session
+    from streamcore.testing.model.cluster.node import Node
 
     from .cluster_site import ClusterSite
     from .driver import World
 
 
 class RefreshesBounded(Oracle):
-    """*Cluster*: a client asks for the topology ten times a second at most, however many redirects it is told."""
+    """*Cluster*: a client asks for the topology ten times a second at most, however many redirects it is told.
+
+    A node that announces no hosts tells nothing that can be used: the question to the next node belongs to the same turn.
+    """
 
     MOST: Final = 12  # in a second: questions may be late, and come together
 
@@ -24,11 +28,18 @@ class RefreshesBounded(Oracle):
         super().__init__(world)
         self._site = site
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._in_vain: dict[str, Node] = {}  # by program, which node was asked last, where it announces no hosts
 
     def command(self, session: Session, words: list[bytes]) -> None:
         """A node is about to run a command."""
         if words[0] == b"CLUSTER" and words[1] == b"SLOTS" and (wire := self._site.wire(session)) and wire.node:
-            asked = self._asked[wire.node.label.partition("/")[0]]
+            program = wire.node.label.partition("/")[0]
+            asked = self._asked[program]
+            node = next(node for node, host in self._site.hosts.items() if host is wire.host)
+            if self._in_vain.pop(program, node) is not node:
+                asked.pop()
+            if node.config[b"cluster-preferred-endpoint-type"] == b"hostname":
+                self._in_vain[program] = node
             asked.append(wire.up.left_at)
             if len(asked) > self.MOST and asked.popleft() > asked[-1] - 1.0:
                 what = f"{wire.node.label} has asked for the topology {self.MOST + 1} times within a second"

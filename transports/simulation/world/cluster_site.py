@@ -121,36 +121,46 @@ class ClusterSite:
 
     def kill(self, node: Node) -> None:
         """End the process of a node."""
+        self.spread(node)
         self.hosts[node].stop()
         self.cluster.crash(node)
         self.flush_all()
 
     def restart(self, node: Node, *, empty: bool = False) -> None:
-        """Start the process of a node that was killed."""
+        """Start the process of a node that was killed; it serves clients when it has heard of the others, as servers wait for that."""
         self.cluster.restart(node, empty=empty)
+        self.spread(node)
+        self.agree(node)
         self.hosts[node].start(node)
         self.flush_all()
 
     def pause(self, node: Node) -> None:
         """Stop a node (SIGSTOP)."""
         self.tell_time()
+        self.spread(node)
         self.hosts[node].pause()
         self.cluster.pause(node)
         self.flush_all()
 
     def resume(self, node: Node, told: Callable[[], None]) -> None:
-        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view; ``told`` behind these."""
+        """Let a node go on (SIGCONT): first with the commands that have come meanwhile, by its old view; ``told`` behind these.
+
+        Then it reads what other nodes have sent meanwhile, which waits in its sockets as well.
+        """
         host = self.hosts[node]
         if host.paused:
             node.resume(self._world.now)
             host.resume()
             told()
             self.cluster.resume(node)
+            self.agree(node)
             self.flush_all()
 
     def part(self, *nodes: Node) -> None:
         """Part nodes from the others; none: they are joined again."""
         self.tell_time()
+        for node in nodes:
+            self.spread(node)
         self.is_parted = bool(nodes)
         self.cluster.partition(nodes)
         self.flush_all()
@@ -158,6 +168,12 @@ class ClusterSite:
     def wire(self, session: Session) -> Wire | None:
         """The connection of a session."""
         return next((host.wires[session] for host in self.hosts.values() if session in host.wires), None)
+
+    def spread(self, node: Node) -> None:
+        """Let all others hear of a node now: what it has said before it fails arrives; where that is outdated it is told so."""
+        for other in list(self.hosts):
+            if other is not node:
+                self.cluster.gossip(node, other)
 
     def agree(self, *nodes: Node) -> None:
         """Let some nodes hear of all others now: an operator, and a majority, change nothing where views differ."""

@@ -1,7 +1,8 @@
 """The view that a node has of its cluster: which nodes there are, their roles and epochs, and who owns each slot.
 
 Views differ until gossip has brought them together. A node tells of itself only (``Header``): its role, its epoch and its slots;
-a claim of a higher epoch wins, and a claim that is outdated is answered by the owner's own.
+a claim of a higher epoch wins, and a claim that is outdated is answered by the owner's own. A slot whose owner has ceased to claim it
+stays with that owner in the view; the next node that claims it has it, by whatever epoch.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class View:
     """A node's view. ``owners`` has the id of each slot's owner, None where no node owns it.
 
     ``migrating`` and ``importing`` name the other node of slots that are on their way, with Valkey in the views of replicas too. ``changes`` collects the slots that
-    changed hands, until the node takes them. ``forgotten``: ids that are not learned again. ``is_cut_off``: the node does not
-    reach the majority of the primaries.
+    changed hands, until the node takes them. ``forgotten``: ids that are not learned again. ``unclaimed``: slots that their
+    owners have ceased to claim. ``is_cut_off``: the node does not reach the majority of the primaries.
     """
 
     myself: Member
@@ -65,6 +66,7 @@ class View:
     importing: dict[int, bytes] = field(default_factory=dict[int, bytes])
     changes: list[Change] = field(default_factory=list[Change])
     forgotten: set[bytes] = field(default_factory=set[bytes])
+    unclaimed: set[int] = field(default_factory=set[int])
     current_epoch: int = 0
     is_cut_off: bool = False
 
@@ -136,6 +138,7 @@ class View:
             self.owned.setdefault(new, set()).update(slots)
         for slot in slots:
             self.owners[slot] = new
+        self.unclaimed -= slots
         if old == self.primary and new != self.myself.id:
             for slot in slots & self.migrating.keys():
                 del self.migrating[slot]
@@ -199,12 +202,14 @@ class View:
         member.primary = primary
 
     def _learn_slots(self, member: Member, slots: frozenset[int]) -> set[bytes]:
+        own = self.slots_of(member.id)
+        self.unclaimed = (self.unclaimed - (own & slots)) | (own - slots)
         # Only SETSLOT changes a slot that is imported.
-        claimed = slots - self.slots_of(member.id) - self.importing.keys()
+        claimed = slots - own - self.importing.keys()
         right: set[bytes] = set()
-        won = claimed.difference(*self.owned.values())
-        for id_, own in self.owned.items():
-            if contested := claimed & own:
+        won = (claimed & self.unclaimed).union(claimed.difference(*self.owned.values()))
+        for id_, held in self.owned.items():
+            if contested := claimed & held - won:
                 if self.members[id_].epoch < member.epoch:
                     won |= contested
                 elif self.members[id_].epoch > member.epoch:

@@ -156,6 +156,11 @@ class IdLog:
             there = {id_: name for id_, name in former.names.items() if id_ not in former.gone}
             self.eras[stream] = Era(former=there, ended=last, leaves=self._history.stream(stream))
 
+    def rewound(self, stream: bytes) -> None:
+        """A stream has gone back: what it is now belongs to its present era."""
+        if stream in self.eras:
+            self.eras[stream].leaves = None
+
 
 def _number(id_: bytes) -> Id:
     """An id as the model has it."""

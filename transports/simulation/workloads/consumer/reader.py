@@ -230,8 +230,8 @@ class Reader(Program):
             self._track()
         self._follow_change()
         self.oracles.trims.looked(self)
-        if not self.tracks and self.cluster is not None and not self.engine.closed:
-            return False  # entries of a node may come before the places at all nodes are known
+        if not self.tracks and self.cluster is not None:
+            return self._enter_in_vain()  # entries of a node may come before the places at all nodes are known
         moved, at_once = False, Counter[bytes]()
         while not self._busy and self.node is node:
             while (event := self.engine.next_event_in_place()) is not None:
@@ -253,6 +253,17 @@ class Reader(Program):
             self.oracles.bounded.taken(self, at_once)
             self._handle(batch)
         return moved
+
+    def _enter_in_vain(self) -> bool:
+        """End with the error by which entering has failed, if it has: no batch is handed to a caller that waits for its end."""
+        if not self.engine.closed:
+            return False
+        try:
+            while self.engine.take() is not None:
+                pass
+        except StreamcoreError as error:
+            self._end(error)
+        return True
 
     def _end(self, error: StreamcoreError) -> None:
         self.world.tell(self.label, f"is told: {type(error).__name__}: {error}")

@@ -75,6 +75,7 @@ def judged(scene: Scene, streams: list[bytes]) -> tuple[IdLog, ReaderInvariants]
     scene.removing.append(id_log.removing)
     scene.dropping.append(id_log.dropping)
     scene.rewinding.append(id_log.rewinding)
+    scene.rewound.append(id_log.rewound)
     return id_log, oracles
 
 
