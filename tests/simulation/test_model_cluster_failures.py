@@ -132,6 +132,39 @@ def test_a_primary_that_is_cut_off() -> None:
     assert new("GET", KEY) is None, "the minority's write is lost"
 
 
+def test_a_primary_that_reaches_the_majority_again_waits_for_news_of_its_slots() -> None:
+    """Its first gossip is under way: what it accepted meanwhile would be lost."""
+    cluster = ModelCluster(now=START, node_timeout=0.2, election_delay=0.5, gossip_delay=lambda _source, _target: 0.4)
+    old = cluster.nodes[2]
+    cluster.partition([old])
+    cluster.handle_timeout(START + 5)
+    assert cluster.nodes[5].view.myself.primary is None, "it was elected"
+    cluster.heal()
+    cluster.handle_timeout(START + 5.3)
+    assert Client(cluster, old)("SET", KEY, "v") == DOWN
+    cluster.handle_timeout(START + 5.4)
+    assert Client(cluster, old)("SET", KEY, "v") == moved(7005)
+
+
+def test_a_primary_that_was_not_replaced_serves_a_while_after_it_reaches_the_majority_again() -> None:
+    cluster = ModelCluster(replicas=0, now=START, node_timeout=0.2)
+    node = cluster.nodes[2]
+    for begin in (START, START + 10):
+        cluster.handle_timeout(begin)
+        cluster.partition([node])
+        cluster.handle_timeout(begin + 0.2)
+        assert Client(cluster, node)("SET", KEY, "v") == DOWN
+        cluster.heal()
+        cluster.handle_timeout(begin + 0.4)
+        cluster.partition([node])
+        cluster.handle_timeout(begin + 0.7)
+        cluster.heal()
+        cluster.handle_timeout(begin + 1.1)
+        assert Client(cluster, node)("SET", KEY, "v") == DOWN
+        cluster.handle_timeout(begin + 1.3)
+        assert Client(cluster, node)("SET", KEY, "v") == b"OK"
+
+
 def test_a_minority_does_not_elect() -> None:
     cluster = ModelCluster(now=START, node_timeout=1.0, election_delay=0.5)
     cluster.partition([cluster.nodes[1], cluster.nodes[5]])
@@ -184,6 +217,18 @@ def test_a_node_that_forgets_who_it_is() -> None:
     assert asked(client, "CLUSTER SLOTS", f"GET {KEY}") == [[], b"-CLUSTERDOWN Hash slot not served"]
     assert Client(cluster, cluster.nodes[0])("GET", KEY) == moved(7002)
     assert cluster.join().view.myself.port == 7006
+
+
+def test_a_node_that_joins_while_another_is_down_hears_of_its_return() -> None:
+    cluster = ModelCluster(replicas=0, now=START, node_timeout=1.0)
+    cluster.crash(cluster.nodes[2])
+    cluster.handle_timeout(START + 0.5)
+    joined = cluster.join()
+    cluster.handle_timeout(START + 5)
+    assert joined.view.is_down
+    cluster.restart(cluster.nodes[2])
+    cluster.handle_timeout(START + 6)
+    assert not joined.view.is_down
 
 
 def test_nodes_that_join_and_leave() -> None:

@@ -96,6 +96,7 @@ def promote(scene: Scene, primary: Node, heir: Node) -> int:
     else:
         elect()
     site.cluster.set_lag(heir, 0.0)
+    site.busy[primary] = heir
     site.flush_all()
     return lost
 
@@ -108,7 +109,7 @@ def kill(scene: Scene, fault: Fault) -> str | None:
         return None
     heir = replica(site, primary)
     late = heir is not None and fault.c < 0.3
-    site.busy.add(primary)
+    site.busy[primary] = primary
     site.tell_time()  # a slot that has come is on the replica whole
     if late and heir is not None:
         site.cluster.set_lag(heir, inf)
@@ -143,7 +144,7 @@ def restart(scene: Scene, node: Node) -> None:
     if node in site.hosts and not site.hosts[node].is_up:
         site.restart(node)
         scene.world.tell(name_of(node), "is started")
-    site.busy.discard(node)
+    site.busy.pop(node, None)
 
 
 def lose_data(scene: Scene, fault: Fault) -> str | None:
@@ -169,7 +170,7 @@ def stop(scene: Scene, fault: Fault) -> str | None:
     if primary is None:
         return None
     heir = replica(site, primary)
-    site.busy.add(primary)
+    site.busy[primary] = primary
     site.pause(primary)
     seconds = 0.02 + fault.b**2 * 1.6
     if heir is not None and seconds > 2 * NODE_TIMEOUT:
@@ -189,7 +190,7 @@ def go_on(scene: Scene, node: Node) -> None:
     """A node that stands still goes on. One that was replaced first answers what has come meanwhile: that is not in the history."""
     site, strayed = scene.site, list[bytes]()
     site.resume(node, partial(_note_strays, scene, node, strayed))
-    site.busy.discard(node)
+    site.busy.pop(node, None)
     if node.view.myself.primary is not None:
         losing(scene, strayed, _nothing)
 
@@ -225,7 +226,7 @@ def part(scene: Scene, fault: Fault) -> str | None:
     if primary is None:
         return None
     heir = replica(site, primary)
-    site.busy.add(primary)
+    site.busy[primary] = primary
     site.part(primary)
     seconds = 0.1 + fault.b * 2.0
     if heir is not None and seconds > 2 * NODE_TIMEOUT:
@@ -245,7 +246,7 @@ def join(scene: Scene, node: Node) -> None:
     """The partition ends; a primary that was cut off hears of the others before it serves again, as servers wait for it."""
     scene.site.part()
     scene.site.agree(node)
-    scene.site.busy.discard(node)
+    scene.site.busy.pop(node, None)
     scene.site.flush_all()
 
 
@@ -281,6 +282,8 @@ def remove_node(scene: Scene, fault: Fault) -> str | None:
     finish_moves(scene, node)
     site.tell_time()
     site.agree(node, target)
+    if target.view.myself.primary is not None:
+        return None
     for slot in sorted(node.view.slots_of(node.id)):
         raise_epoch(site, target)
         site.cluster.move_slot(slot, target)

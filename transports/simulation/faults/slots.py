@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 def primaries(site: ClusterSite) -> list[Node]:
     """The primaries that are well, and whose shard no fault has hit."""
+    heirs = site.busy.values()
+    return [node for node in _running(site) if node not in heirs]
+
+
+def _running(site: ClusterSite) -> list[Node]:
     found = [node for node in site.cluster.primaries() if site.hosts[node].is_well and node not in site.busy]
     return [node for node in found if not node.view.is_cut_off]
 
@@ -35,8 +40,8 @@ def owners(site: ClusterSite) -> list[Node]:
 
 def victim(site: ClusterSite, lot: float) -> Node | None:
     """A primary that owns slots, for trouble; None where the others would be no majority."""
-    found = owners(site)
-    return pick(found, lot) if len(found) > len(site.busy) + 1 else None
+    running = [node for node in _running(site) if node.view.slots_of(node.id)]
+    return pick(owners(site), lot) if len(running) > len(site.busy) + 1 else None
 
 
 def replica(site: ClusterSite, primary: Node) -> Node | None:
@@ -95,8 +100,8 @@ def way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
         return None
     site.tell_time()
     site.agree(source, target)
-    if any(_is_being_emptied(site, one) for one in (source, target)):
-        return None
+    if any(node.view.myself.primary is not None or _is_being_emptied(site, node) for node in (source, target)):
+        return None  # a former primary has heard just now that it was replaced
     knows = target.id in source.view.members and source.id in target.view.members
     return (source, target) if knows and source.view.owners[slot] == source.id else None
 
@@ -151,10 +156,12 @@ def cancel_move(scene: Scene, move: SlotMove) -> None:
 
 
 def finish_moves(scene: Scene, *nodes: Node) -> None:
-    """End the moves of slots from or to these nodes: trouble is ahead."""
-    for move in list(scene.site.moves.values()):
+    """End the moves of slots from or to these nodes, and let the replicas hear of the owners: trouble is ahead."""
+    site = scene.site
+    for move in list(site.moves.values()):
         if move.source in nodes or move.target in nodes:
             finish_move(scene, move)
+            site.agree(*(node for node in site.hosts if node.view.myself.primary in (move.source.id, move.target.id)))
 
 
 def settled(scene: Scene, primary: Node | None) -> Node | None:

@@ -52,14 +52,14 @@ class NodeHost(Host):
 
 
 class ClusterSite:
-    """The hosts of all nodes. ``moves``: the slots that are on their way; ``busy``: the primaries of shards that a fault has hit."""
+    """The hosts of all nodes. ``moves``: the slots that are on their way; ``busy``: the primaries of shards that a fault has hit, with their heirs."""
 
     def __init__(self, world: World, cluster: ModelCluster) -> None:
         self._world = world
         self.cluster = cluster
         self.hosts: dict[Node, NodeHost] = {}
         self.moves: dict[int, SlotMove] = {}
-        self.busy: set[Node] = set()
+        self.busy: dict[Node, Node] = {}  # a primary that was not replaced is its own heir
         self._told: Callable[[Session, list[bytes]], None] | None = None
         self.is_parted = False
         self._last: dict[int, Node] = {}  # who has owned a slot last

@@ -19,6 +19,9 @@ Delay = Callable[[Node, Node], float | None]
 RELINKING: Final = 0.2
 """Seconds for which a primary that has become a replica passes no message on: its connections to other nodes are made anew."""
 
+REJOINING: Final = (0.5, 5.0)
+"""Seconds for which a primary that reaches the majority again refuses keys still, at least and at most; between, the node timeout."""
+
 
 class Bus:
     """Joins nodes. ``node_timeout``: after how many seconds of silence a node suspects another.
@@ -37,6 +40,7 @@ class Bus:
         self._is_busy = False
         self._replaced: set[bytes] = set()  # failed primaries, in whose places a replica was elected
         self._relinked: dict[bytes, float] = {}  # when a former primary has its connections again
+        self._rejoined: dict[bytes, float] = {}  # when a primary that was cut off has reached the majority again
         self._apart: frozenset[bytes] = frozenset()
         self._silent: dict[tuple[bytes, bytes], float] = {}  # since when a node does not hear of another
 
@@ -111,6 +115,8 @@ class Bus:
             return
         right = target.view.learn(source.view.header(), drops=not target.flavour.modern)
         target.settle(self.now)
+        if target.view.is_cut_off:
+            self._judge(target)
         for owner in sorted(right):
             view, known = target.view, source.view.members.get(owner)
             if known is not None and known.epoch >= view.members[owner].epoch:
@@ -166,10 +172,25 @@ class Bus:
             self._fail(node, other)
 
     def _judge(self, node: Node) -> None:
-        """Whether the node still hears of a majority of the primaries."""
-        voters = node.view.voters()
-        node.view.is_cut_off = 2 * sum(not one.is_suspected for one in voters) <= len(voters)
+        """Whether the node hears of a majority of the primaries; a primary that does so again waits for news of its slots first."""
+        view, voters = node.view, node.view.voters()
+        if 2 * sum(not one.is_suspected for one in voters) <= len(voters):
+            view.is_cut_off = True
+            self._rejoined.pop(node.id, None)
+        elif view.myself.primary is not None:
+            view.is_cut_off = False
+            self._rejoined.pop(node.id, None)
+        elif view.is_cut_off and node.id not in self._rejoined:
+            self._rejoined[node.id] = self.now
+            least, most = REJOINING
+            self.after(min(max(self._node_timeout, least), most), partial(self._serve, node, self.now))
         node.settle(self.now)
+
+    def _serve(self, node: Node, since: float) -> None:
+        if self._rejoined.get(node.id) == since:
+            del self._rejoined[node.id]
+            node.view.is_cut_off = False
+            node.settle(self.now)
 
     def _fail(self, node: Node, other: Node) -> None:
         """The majority has agreed that a node has failed: all that are reached hear it."""

@@ -246,6 +246,7 @@ class ModelCluster:
             node.view.follow(replica_of.id)
         node.begin()
         self.bus.announce(node.id)
+        self.bus.look()
         return node
 
     def leave(self, node: Node) -> None:
