@@ -44,7 +44,7 @@ def replica(site: ClusterSite, primary: Node) -> Node | None:
     for node in site.cluster.nodes:
         if node.view.myself.primary == primary.id and site.hosts[node].is_well and node.replication.primary is primary:
             site.agree(primary, node)
-            return node
+            return node if primary.view.myself.primary is None and node.view.myself.primary == primary.id else None
     return None
 
 
@@ -92,8 +92,9 @@ def way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
     site.agree(source, target)
     if any(_is_being_emptied(site, one) for one in (source, target)):
         return None
+    lead = source.view.myself.primary is None and target.view.myself.primary is None  # still, by the news
     knows = target.id in source.view.members and source.id in target.view.members
-    return (source, target) if knows and source.view.owners[slot] == source.id else None
+    return (source, target) if lead and knows and source.view.owners[slot] == source.id else None
 
 
 def _is_being_emptied(site: ClusterSite, node: Node) -> bool:
