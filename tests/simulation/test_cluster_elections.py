@@ -73,10 +73,13 @@ def test_no_slot_goes_to_a_node_that_hears_it_is_a_replica_now() -> None:
     assert way(stage.site, SLOT, found.index(stage.target) / len(found)) is None
 
 
-def test_a_primary_that_hears_it_was_replaced_has_no_heir() -> None:
+def test_a_primary_that_hears_it_has_lost_its_last_slot_has_no_heir() -> None:
     stage = Stage()
-    stage.demote(stage.source)
+    stage.target.view.current_epoch = 100
+    stage.target.view.bump()
+    stage.target.view.assign(stage.source.view.slots_of(stage.source.id), stage.target.id)
     assert replica(stage.site, stage.source) is None
+    assert stage.source.view.myself.primary == stage.target.id
 
 
 def test_a_replica_that_has_heard_of_another_primary_is_not_elected() -> None:
