@@ -199,6 +199,22 @@ def test_a_node_that_cannot_serve_now_is_tried_again(line: str, kind: type[Excep
         late.answer()
 
 
+def test_what_was_refused_for_now_may_be_overtaken_by_what_was_on_its_way() -> None:
+    """The limit that the guide tells: the node serves again before it comes to the commands behind."""
+    rig = Rig()
+    warm(rig)
+    owner = rig.owner("a")
+    rig.model.pause(owner)
+    requests = [rig.ask(incr("a")) for _ in range(3)]
+    owner.faults.fail_next("INCR", "CLUSTERDOWN The cluster is down")
+    rig.model.resume(owner)
+    rig.net.serve()
+    requests.append(rig.ask(incr("a")))
+    rig.advance(0.5)
+    assert [request.answer() for request in requests] == [4, 2, 3, 5]
+    rig.expect_nothing_left()
+
+
 def test_a_demoted_primary_sends_to_its_successor() -> None:
     rig = Rig()
     warm(rig)

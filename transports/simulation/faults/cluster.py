@@ -62,7 +62,9 @@ def fail_over(scene: Scene, fault: Fault) -> str | None:
 
 
 def _elect(site: ClusterSite, primary: Node, heir: Node) -> None:
-    """The majority elects no replica that claims slots which others have by a newer epoch."""
+    """The majority elects no replica that claims slots which others have by a newer epoch, or has missed slots of its primary."""
+    owned = {slot for slot in primary.view.slots_of(primary.id) if site.owner(slot) is primary}
+    heir.view.assign(owned - heir.view.slots_of(primary.id), primary.id)
     for node in site.hosts:
         if node not in (primary, heir) and node.view.myself.primary is None:
             lost = node.view.slots_of(node.id) & heir.view.slots_of(primary.id)
@@ -82,11 +84,13 @@ def take_over(scene: Scene, primary: Node, heir: Node) -> None:
     site.flush_all()
 
 
-def promote(scene: Scene, primary: Node, heir: Node) -> int:
-    """A replica is elected, with what it had got; how many writes are lost."""
+def promote(scene: Scene, primary: Node, heir: Node) -> int | None:
+    """A replica is elected, with what it had got; how many writes are lost. None where it has heard of another primary meanwhile."""
     site = scene.site
     site.tell_time()
     site.agree(heir)
+    if heir.view.myself.primary != primary.id:
+        return None
     _elect(site, primary, heir)
     lost = primary.journal.end - (heir.replication.position or 0)
     raise_epoch(site, heir)
@@ -131,11 +135,15 @@ def _kill(scene: Scene, fault: Fault, primary: Node, heir: Node | None) -> None:
 
 
 def _replace(scene: Scene, fault: Fault, primary: Node, heir: Node) -> None:
-    site = scene.site
-    if primary in site.busy and is_heir(site, primary, heir):
-        lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
+    if primary in scene.site.busy:
+        _elect_heir(scene, primary, heir)
     scene.world.after(0.05 + fault.b * 0.5, partial(restart, scene, primary))
+
+
+def _elect_heir(scene: Scene, primary: Node, heir: Node) -> None:
+    lost = promote(scene, primary, heir) if is_heir(scene.site, primary, heir) else None
+    if lost is not None:
+        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
 
 
 def restart(scene: Scene, node: Node) -> None:
@@ -181,9 +189,8 @@ def stop(scene: Scene, fault: Fault) -> str | None:
 
 def _replace_stopped(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
-    if primary in site.busy and site.hosts[primary].paused and is_heir(site, primary, heir):
-        lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
+    if primary in site.busy and site.hosts[primary].paused:
+        _elect_heir(scene, primary, heir)
 
 
 def go_on(scene: Scene, node: Node) -> None:
@@ -237,9 +244,8 @@ def part(scene: Scene, fault: Fault) -> str | None:
 
 def _replace_parted(scene: Scene, primary: Node, heir: Node) -> None:
     site = scene.site
-    if primary in site.busy and site.is_parted and is_heir(site, primary, heir):
-        lost = promote(scene, primary, heir)
-        scene.world.fault("failover", f"{name_of(heir)} takes the place of {name_of(primary)}; {lost} writes are lost")
+    if primary in site.busy and site.is_parted:
+        _elect_heir(scene, primary, heir)
 
 
 def join(scene: Scene, node: Node) -> None:

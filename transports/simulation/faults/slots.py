@@ -49,7 +49,7 @@ def replica(site: ClusterSite, primary: Node) -> Node | None:
     for node in site.cluster.nodes:
         if node.view.myself.primary == primary.id and site.hosts[node].is_well and node.replication.primary is primary:
             site.agree(primary, node)
-            return node
+            return node if primary.view.myself.primary is None and node.view.myself.primary == primary.id else None
     return None
 
 

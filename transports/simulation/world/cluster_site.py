@@ -61,7 +61,8 @@ class ClusterSite:
         self.moves: dict[int, SlotMove] = {}
         self.busy: dict[Node, Node] = {}  # a primary that was not replaced is its own heir
         self._told: Callable[[Session, list[bytes]], None] | None = None
-        self.is_parted = False
+        self._parted = frozenset[Node]()
+        self._parted_at = 0.0
         self._last: dict[int, Node] = {}  # who has owned a slot last
         self._limit = UNBOUNDED
         self._armed: float | None = None
@@ -161,9 +162,22 @@ class ClusterSite:
         self.tell_time()
         for node in nodes:
             self.spread(node)
-        self.is_parted = bool(nodes)
+        self._parted, self._parted_at = frozenset(nodes), self._world.now
         self.cluster.partition(nodes)
         self.flush_all()
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether nodes are parted from the others."""
+        return bool(self._parted)
+
+    def out_of_reach(self, key: bytes, *, within: float) -> frozenset[str]:
+        """The addresses of nodes that a partition has parted from the node of a key, less than ``within`` seconds ago."""
+        if not self._parted or self._world.now > self._parted_at + within:
+            return frozenset()
+        is_parted = self.holder(key) in self._parted
+        found = [node.view.myself for node in self.hosts if (node in self._parted) is not is_parted]
+        return frozenset(f"{me.host.decode()}:{me.port}" for me in found)
 
     def wire(self, session: Session) -> Wire | None:
         """The connection of a session."""

@@ -27,11 +27,16 @@ class Judged(Protocol):
     @property
     def label(self) -> str: ...
 
+    # The address of the node whose channels and patterns it heard at a moment.
+    def node_at(self, moment: float) -> str: ...
+
 
 class NeverSilent(Oracle):
     """*PubSub, sharded too*: at most once, in order per channel, never silent: a gap comes before the next message.
 
-    After healing the whole desired set is confirmed, and published messages come.
+    In a cluster, a message of a channel or a pattern is excused that comes from another node, while the subscriber's node is parted from
+    that for so short a time that it does not notice, or is not asked: no server tells. After healing the whole desired set is confirmed,
+    and published messages come.
     """
 
     def heard(self, subscriber: Judged, name: Name, message: Message[bytes], *, handled: bool) -> None:
@@ -61,13 +66,19 @@ class NeverSilent(Oracle):
         if last is not None and number <= last:
             self.violated(f"{what} comes after message {last}")
         expected = last if last is not None else record.since[channel] if record.since is not None else None
-        is_excused = record.excused is not None and channel[1] not in record.excused
-        if expected is not None and number > expected + 1 and not is_excused:
+        is_told = record.excused is not None and channel[1] not in record.excused
+        missing = range(number if expected is None else expected + 1, number)
+        if missing and not is_told and not self._is_parted(subscriber, channel, missing):
             self.violated(f"{what} comes after {expected}, and no gap was told")
         if (
             record.excused is not None and subscriber.habits.handled == 0.0
         ):  # else another inbox may have told of the gap
             record.excused.add(channel[1])
+
+    def _is_parted(self, subscriber: Judged, channel: Channel, numbers: range) -> bool:
+        """Whether a short partition has kept these messages from the subscriber's node."""
+        missing = [subscriber.publisher.unheard.get((channel, number)) for number in numbers]
+        return all(one is not None and subscriber.node_at(one.moment) in one.addresses for one in missing)
 
     def owed(self, subscriber: Judged) -> str:
         """The messages that have not come to a subscriber so far."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streamcore.pubsub import Kind
+
+from ...faults.cluster import NODE_TIMEOUT
+from ...world.actor import REFRESH
+from ...world.cluster_site import ClusterSite
 
 if TYPE_CHECKING:
     from ...context import Scene
@@ -23,11 +27,26 @@ Channel = tuple[bool, bytes]
 ALL: Final[list[Channel]] = [(is_shard, name) for is_shard in (False, True) for name in CHANNELS]
 
 
+UNNOTICED: Final = NODE_TIMEOUT + 1.2 * REFRESH
+"""Seconds within which a node that is parted from the others notices it, and is asked by its subscribers."""
+
+
+class Unheard(NamedTuple):
+    """A message that was published at ``moment``, and came to no subscriber at the nodes of these ``addresses``."""
+
+    moment: float
+    addresses: frozenset[str]
+
+
 class Publisher:
-    """The publisher of messages, which no fault befalls. ``published``: the number of the last message of each channel."""
+    """The publisher of messages, which no fault befalls. ``published``: the number of the last message of each channel.
+
+    ``unheard``: by channel and number, the messages that a partition kept from nodes before their subscribers can have heard of it.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.published: Counter[Channel] = Counter()
+        self.unheard: dict[tuple[Channel, int], Unheard] = {}
         self.due: Counter[Channel] = Counter()  # what was published before the last round
         self._scene = scene
         self._lots = scene.world.lots("tower")
@@ -49,8 +68,13 @@ class Publisher:
     def _publish(self, channel: Channel, messages: int) -> None:
         store = self._scene.store
         if store.takes(channel[1]):
+            away = frozenset[str]()
+            if isinstance(store, ClusterSite) and not channel[0]:
+                away = store.out_of_reach(channel[1], within=UNNOTICED)
             for _ in range(messages):
                 self.published[channel] += 1
+                if away:
+                    self.unheard[channel, self.published[channel]] = Unheard(self._scene.world.now, away)
                 data = b"%d " % self.published[channel] + b"." * self._lots.choice([0, 0, 300])
                 store.do(b"SPUBLISH" if channel[0] else b"PUBLISH", channel[1], data)
 

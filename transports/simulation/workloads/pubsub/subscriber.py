@@ -49,6 +49,7 @@ class Subscriber(Program):
         self.wanted: dict[Name, bool] = {}  # with a handler?
         self.records: dict[Name, SubscriptionRecord] = {}
         self._events = events
+        self._nodes: list[tuple[float, str]] = []  # of a cluster, where it hears channels and patterns, and since when
         self._change: tuple[SubscriptionChange, list[Name]] | None = None
         self._busy = False
         self._is_settled = False  # since the inbox was empty, all subscriptions are confirmed
@@ -81,6 +82,7 @@ class Subscriber(Program):
         self.records.clear()
         self._change = None
         self._busy = self._is_settled = False
+        self._nodes.clear()
 
     # -- changes of mind ----------------------------------------------------------------------------------------------
 
@@ -143,6 +145,7 @@ class Subscriber(Program):
         node = self.node
         if node is None:
             return False
+        self._note_node()
         self._take_events()
         self._follow_change()
         moved, taken = False, 0
@@ -168,6 +171,16 @@ class Subscriber(Program):
         if not self._busy:
             self._is_settled = self._change is None and self.wanted.keys() <= self._confirmed()
         return moved
+
+    def _note_node(self) -> None:
+        for link in self.engine.links() if self.world.seeds else ():
+            address = str(link.address)
+            if link.name == "main" and (not self._nodes or self._nodes[-1][1] != address):
+                self._nodes.append((self.world.now, address))
+
+    def node_at(self, moment: float) -> str:
+        """The address of the node whose channels and patterns it heard at a moment."""
+        return next((address for since, address in reversed(self._nodes) if since <= moment), "")
 
     def _take_events(self) -> None:
         assert self.node is not None
