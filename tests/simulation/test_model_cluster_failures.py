@@ -219,6 +219,18 @@ def test_a_node_that_forgets_who_it_is() -> None:
     assert cluster.join().view.myself.port == 7006
 
 
+def test_a_primary_that_stood_still_hears_at_once_that_it_was_replaced() -> None:
+    cluster = ModelCluster(now=START, node_timeout=0.2, election_delay=0.5, gossip_delay=lambda _source, _target: 0.4)
+    old = cluster.nodes[2]
+    client = Client(cluster, old)
+    cluster.pause(old)
+    cluster.handle_timeout(START + 5)
+    client.send("SET", KEY, "v")
+    cluster.resume(old)
+    assert client.read() == [b"OK"], "it is answered by the old view"
+    assert client("SET", KEY, "v") == moved(7005)
+
+
 def test_a_node_that_joins_while_another_is_down_hears_of_its_return() -> None:
     cluster = ModelCluster(replicas=0, now=START, node_timeout=1.0)
     cluster.crash(cluster.nodes[2])

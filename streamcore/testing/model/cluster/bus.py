@@ -126,6 +126,12 @@ class Bus:
         if right:
             source.settle(self.now)
 
+    def catch_up(self, node: Node) -> None:
+        """Bring a node that stood still the gossip that waits at its sockets."""
+        for other in list(self.nodes.values()):
+            if other is not node and self._delay(other, node) is not None:
+                self.gossip(other, node)
+
     # -- failures -----------------------------------------------------------------------------------------------------
 
     def part(self, nodes: Iterable[Node]) -> None:

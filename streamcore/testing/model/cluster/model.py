@@ -222,9 +222,10 @@ class ModelCluster:
         self.bus.look()
 
     def resume(self, node: Node) -> None:
-        """Let a paused node go on (SIGCONT); first it answers the commands that have come meanwhile, by its old view."""
+        """Let a paused node go on (SIGCONT): with the commands that have come meanwhile, by its old view; then with the gossip."""
         node.resume(self.now)
         self.bus.look()
+        self.bus.catch_up(node)
 
     def partition(self, nodes: Iterable[Node]) -> None:
         """Part these nodes from the others; their clients reach all of them."""
