@@ -57,7 +57,8 @@ def test_an_heir_that_has_missed_slots_of_its_primary_gets_them_all_the_same(is_
     heir.view.assign([SLOT], stage.target.id)
     if is_killed:
         stage.site.tell_time()  # its replica has the key
-        stage.site.kill(stage.source)
+        stage.site.hosts[stage.source].stop()  # before it hears what its replica has heard
+        stage.site.cluster.crash(stage.source)
         assert promote(stage.scene, stage.source, heir) == 0
     else:
         lot = owners(stage.site).index(stage.source) / 3

@@ -47,7 +47,8 @@ def test_a_former_primary_that_has_not_heard_of_its_heir_gets_no_slot() -> None:
     site, nodes = scene.site, scene.site.cluster.nodes
     site.kill(nodes[0])
     promote(scene, nodes[0], nodes[3])
-    site.restart(nodes[0])
+    site.cluster.restart(nodes[0])  # and no other node tells it anything
+    site.hosts[nodes[0]].start(nodes[0])
     site.busy.clear()
     assert primaries(site)[0] is nodes[0], "it takes itself for a primary"
     assert move_slot(scene, fault()) is None
