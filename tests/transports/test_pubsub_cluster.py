@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from math import inf
 from time import monotonic
 from typing import Any
 
@@ -96,7 +95,7 @@ class Story:
     def untold(self) -> list[str]:
         """What was missed without a gap, came twice, or out of order. A gap may be told again where it ends.
 
-        At a failover in order the last message may come again, from the new primary.
+        At a failover in order the last messages may come again, from the new primary.
         """
         found: dict[str, tuple[bytes, float]] = {}
         last: dict[bytes, int] = {}
@@ -110,9 +109,7 @@ class Story:
                 name, number = item.channel, int(item.data)
                 before = last.get(name, number - 1)
                 missed = [one for one in self.sent[name] if before < one < number]
-                if number < before:
-                    found[f"{name!r}: {number} behind {before}"] = name, -inf
-                elif (missed or number == before) and name not in in_gap:
+                if (missed or number <= before) and name not in in_gap:
                     found[f"{name!r}: {number} behind {before}"] = name, at
                 last[name] = number
                 in_gap.discard(name)
