@@ -102,10 +102,9 @@ def way(site: ClusterSite, slot: int, lot: float) -> tuple[Node, Node] | None:
     site.agree(source, target)
     if any(node.view.myself.primary is not None or _is_being_emptied(site, node) for node in (source, target)):
         return None  # a former primary has heard just now that it was replaced
+    # A replica that was elected late has not heard that its primary gave the slot away: what it has is out of reach.
     for key in target.keys_in(slot):
-        target.give(
-            key
-        )  # a replica that was elected late has not heard that its primary gave the slot away: they are out of reach
+        target.give(key)
     knows = target.id in source.view.members and source.id in target.view.members
     return (source, target) if knows and source.view.owners[slot] == source.id else None
 
