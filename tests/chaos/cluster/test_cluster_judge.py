@@ -17,7 +17,7 @@ from tests.soak.journal import Line
 from .judge import AFTER, ClusterEvidence, judge
 from .nemesis import ACTS, Blow
 from .schedule import DECK, LOSSES, sample, schedule
-from .workload import ClusterNotes
+from .workload import AGAIN, ClusterNotes
 
 IDLE = 50.0
 
@@ -124,6 +124,10 @@ def silent_hole(history: History) -> None:
     history.notes.shards["news"].remove(GAP)
 
 
+def hole_before_the_gap_is_told_again(history: History) -> None:
+    history.notes.shards["news"] = [0, GAP, 1, 4]
+
+
 def message_twice(history: History) -> None:
     history.notes.shards["news"].append(4)
 
@@ -159,6 +163,7 @@ def pushed_and_not_sent(history: History) -> None:
         (out_of_place, "life 0 in orders: 0 after 0"),
         (of_nowhere, "life 0 in clicks has 4-0, which is not there"),
         (silent_hole, "1 holes of news not told"),
+        (hole_before_the_gap_is_told_again, "1 holes of news not told: 1 between 1 and 4"),
         (message_twice, "1 messages of news came twice or out of order"),
         (pushed_out_of_order, "numbers of log are wrong: 0 after 1"),
         (pushed_twice, "numbers of log are wrong: 3 after 3"),
@@ -170,6 +175,13 @@ def test_what_is_wrong_is_found(spoil: Callable[[History], None], problem: str) 
     history = History()
     spoil(history)
     assert problem in "\n".join(history.account().problems)
+
+
+def test_a_gap_that_is_told_again_ends_there() -> None:
+    """In a failover in order, the former primary takes messages that come to none, and hands out some that the new one passes on."""
+    history = History()
+    history.notes.shards["news"] = [0, GAP, 1, 4, 3, 4, AGAIN]
+    assert history.account().problems == []
 
 
 def test_each_kind_of_fault_is_dealt_and_can_be_done() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from streamcore import ConnectionLost, GroupEntry, NotDurable, Replicas, StreamId
@@ -33,6 +34,7 @@ from streamcore.errors import (
 )
 from streamcore.events import SubscriptionGap
 from streamcore.pubsub import Message
+from streamcore.pubsub.replaced_primaries import SETTLING
 from tests.chaos.notes import DONE, GAP, UNKNOWN, UNSENT, Heard, Notes, Reading, Seen
 from tests.chaos.workload import BEGINNING, BREAK, POLL, SAVED_EVERY, SILENCE, Workload, saved
 from tests.soak.settings import GROUP, UNTOUCHED, Settings
@@ -54,6 +56,7 @@ PUSHED_AT_ONCE: Final = 5
 PROBE_PAUSE: Final = 0.005  # seconds
 NACKS: Final = 0.01
 END: Final = "end"
+AGAIN: Final = "the gap is told again"
 
 
 @dataclass
@@ -261,13 +264,15 @@ class ClusterWorkload(Workload):
 
     async def _listen(self, client: Client) -> None:
         channels, shards = self._keys.channels, self.notes.shards
+        told_at = dict.fromkeys(channels, -inf)
         async with self._open(lambda: client.sharded_pubsub(channels, max_idle_seconds=SILENCE)) as pubsub:
             self._begun.add("subscriber")
             async for item in pubsub.with_events():
                 if isinstance(item, SubscriptionGap):
                     told = channels if item.names is None else [name.decode() for name in item.names]
                     for channel in told:
-                        shards[channel].append(GAP)
+                        shards[channel].append(AGAIN if time.monotonic() < told_at[channel] + 2 * SETTLING else GAP)
+                        told_at[channel] = time.monotonic()
                 elif isinstance(item, Message):
                     channel, data = item.channel.decode(), item.data.decode()
                     if data != END:
